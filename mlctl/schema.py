@@ -1,0 +1,112 @@
+"""Arrow schemas of everything that goes from stage to stage. Parquet with zstd on disk; names are the field's."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+# Subword or character ranges are half-open: [start, end). Word indices and ranges count from 0.
+SPAN = pa.struct([pa.field("start", pa.int32(), nullable=False), pa.field("end", pa.int32(), nullable=False)])
+LINK = pa.struct([pa.field("source", pa.int32(), nullable=False), pa.field("target", pa.int32(), nullable=False)])
+COUPLE = pa.struct(
+    [
+        pa.field("source_start", pa.int32(), nullable=False),
+        pa.field("source_end", pa.int32(), nullable=False),
+        pa.field("target_start", pa.int32(), nullable=False),
+        pa.field("target_end", pa.int32(), nullable=False),
+    ]
+)
+
+#: A sentence pair with where it came from. `target` is null for text that has no translation yet.
+PAIR = pa.schema(
+    [
+        pa.field("source_language", pa.string(), nullable=False),
+        pa.field("target_language", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("target", pa.string()),
+        pa.field("corpus", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("licence", pa.string(), nullable=False),
+        # Where in the corpus: "file:line", "catalogue#msgid".
+        pa.field("origin", pa.string(), nullable=False),
+        # The side a machine wrote: "", "source" or "target".
+        pa.field("synthetic", pa.string(), nullable=False),
+    ]
+)
+
+#: What cleaning drops: the pair as it came, and the name of the rule that dropped it.
+REJECTED = PAIR.append(pa.field("rule", pa.string(), nullable=False))
+
+#: A pair with its words (character ranges of each side's text) and the links between them (word indices).
+ALIGNED = (
+    PAIR.append(pa.field("source_words", pa.list_(SPAN), nullable=False))
+    .append(pa.field("target_words", pa.list_(SPAN), nullable=False))
+    .append(pa.field("links", pa.list_(LINK), nullable=False))
+)
+
+#: A training row: token ids with special tokens, and for every couple of aligned content words its subword ranges on both
+#: sides (special tokens counted). `source_identity` and `target_identity` are equal for sentences that say the same to the
+#: letter (after normalisation): a batch must not use one as the other's negative.
+SHARD = pa.schema(
+    [
+        pa.field("source_language", pa.string(), nullable=False),
+        pa.field("target_language", pa.string(), nullable=False),
+        pa.field("source_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("target_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("couples", pa.list_(COUPLE), nullable=False),
+        pa.field("source_identity", pa.int64(), nullable=False),
+        pa.field("target_identity", pa.int64(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("corpus", pa.string(), nullable=False),
+        pa.field("licence", pa.string(), nullable=False),
+        pa.field("synthetic", pa.string(), nullable=False),
+    ]
+)
+
+#: Rows in and out of one rule of one stage for one target language; what the funnel table is made of.
+FUNNEL = pa.schema(
+    [
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("rows_in", pa.int64(), nullable=False),
+        pa.field("rows_out", pa.int64(), nullable=False),
+    ]
+)
+
+#: One optimiser step. Losses are means over the batch; a part that the wiring does not have is null.
+STEPS = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("loss", pa.float64(), nullable=False),
+        pa.field("contrastive", pa.float64(), nullable=False),
+        pa.field("mlm", pa.float64()),
+        pa.field("learning_rate", pa.float64(), nullable=False),
+        pa.field("gradient_norm", pa.float64(), nullable=False),
+    ]
+)
+
+#: One figure of one benchmark: `model` is "base" or "trained", `direction` e.g. "en→fr", `value` in [0, 1], `items` judged.
+SCORES = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("direction", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("items", pa.int64(), nullable=False),
+    ]
+)
+
+#: Token states for the map of the embedding space: `meaning` numbers sentences that mean the same in all languages.
+TOKEN_STATES = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("meaning", pa.int32(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("token", pa.string(), nullable=False),
+        pa.field("state", pa.list_(pa.float32()), nullable=False),
+    ]
+)
