@@ -1,0 +1,92 @@
+"""The manifest: what a result is, what made it, and the digest of every file. Written last: where it is, the result is whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.keys import content_digest
+
+NAME = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a result.
+
+    `rows` is set for Parquet; `volatile` files (timings, pages that show them) differ between equal runs and do not count
+    towards the content.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    modified_ns: int
+    rows: int | None = None
+    volatile: bool = False
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a result is and how it came about.
+
+    `parts` is what the key was made of; `inputs` maps each upstream stage to its key; `seconds` is the working time of
+    the attempt that finished.
+    """
+
+    stage: str
+    key: str
+    parts: dict[str, Any]
+    inputs: dict[str, str]
+    files: tuple[File, ...]
+    metrics: dict[str, Any]
+    versions: dict[str, str]
+    seconds: float
+    created: str
+    format: int = FORMAT
+
+    @property
+    def content(self) -> str:
+        """Digest of what the result holds, volatile files left out: equal for equal bytes."""
+        return content_digest({f.name: f.sha256 for f in self.files if not f.volatile})
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.bytes for file in self.files)
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into a folder, durably and all at once."""
+        write_json(folder / NAME, {**dataclasses.asdict(self), "content": self.content})
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest | None:
+        """Return the manifest of a folder; None where there is none or it is unreadable."""
+        try:
+            values = json.loads((folder / NAME).read_text(encoding="utf-8"))
+            values.pop("content")
+            files = tuple(File(**file) for file in values.pop("files"))
+            manifest = cls(files=files, **values)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return manifest if manifest.format == FORMAT else None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that readers see the old file or the whole new one, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

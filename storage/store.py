@@ -1,0 +1,193 @@
+"""The store: `<root>/<stage>/<key>/` with data files and a manifest; without a manifest it is work in progress."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from storage import locks
+from storage.errors import StoreError
+from storage.keys import KEY_LENGTH, file_digest, key_of
+from storage.manifest import NAME, File, Manifest
+from storage.verify import faults
+
+logger = logging.getLogger(__name__)
+
+_LOCKS, _DAMAGED = ".locks", ".damaged"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A complete stage result: a folder that never changes, and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+
+@dataclass
+class Draft:
+    """A result in the making: fill `folder`, then `seal` it."""
+
+    folder: Path
+    stage: str
+    key: str
+    _started: float = field(default_factory=time.monotonic)
+
+    def seal(
+        self,
+        parts: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        metrics: Mapping[str, Any],
+        versions: Mapping[str, str],
+        volatile: Sequence[str] = (),
+    ) -> Result:
+        """Drop temporary files (names with a leading dot), digest the rest and write the manifest.
+
+        `volatile` are name patterns of files that differ between equal runs and do not count towards the content.
+        """
+        _drop_hidden(self.folder)
+        manifest = Manifest(
+            stage=self.stage,
+            key=self.key,
+            parts=dict(parts),
+            inputs=dict(inputs),
+            files=tuple(_describe(self.folder, volatile)),
+            metrics=dict(metrics),
+            versions=dict(versions),
+            seconds=round(time.monotonic() - self._started, 3),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        manifest.write(self.folder)
+        return Result(self.folder, manifest)
+
+
+class Store:
+    """Results of all stages under one root folder."""
+
+    def __init__(self, root: str | Path) -> None:
+        if "://" in str(root):
+            raise StoreError(f"store {str(root)!r}: only local folders can hold a store so far; name a folder")
+        self.root = Path(root).expanduser().absolute()
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return where the result of `stage` with `key` lies or will lie."""
+        return self.root / stage / key
+
+    def find(self, stage: str, key: str, thorough: bool = False) -> Result | None:
+        """Return the verified result; None where there is none or it is damaged."""
+        folder = self.folder(stage, key)
+        manifest = Manifest.read(folder)
+        if manifest is None or next(faults(folder, manifest, thorough), None):
+            return None
+        return Result(folder, manifest)
+
+    def open(self, folder: Path) -> Result:
+        """Return the result that lies in a folder, unverified.
+
+        Raises:
+            StoreError: there is no complete result.
+        """
+        manifest = Manifest.read(folder)
+        if manifest is None:
+            raise StoreError(f"no complete result in {folder}; run the pipeline again")
+        return Result(folder, manifest)
+
+    @contextlib.contextmanager
+    def building(self, stage: str, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[Result | Draft]:
+        """Hold the key's lock and yield its result if there is one by now, else the draft to fill and seal.
+
+        A draft keeps the parts that an interrupted run finished. A damaged result is set aside first.
+
+        Raises:
+            StoreError: the folder cannot be made.
+        """
+        try:
+            with locks.held(self._lock(stage, key), on_wait):
+                result = self.find(stage, key)
+                yield result or self._draft(stage, key)
+        except PermissionError as error:
+            raise StoreError(f"cannot write to the store: {error}; choose another folder with store=…") from error
+
+    def is_building(self, stage: str, key: str) -> bool:
+        """Tell whether a living process is making this result."""
+        return locks.is_held(self._lock(stage, key))
+
+    def results(self, stage: str | None = None) -> list[Result]:
+        """Return the complete results, newest first, without verifying them."""
+        found = [Result(folder, m) for folder in self.folders(stage) if (m := Manifest.read(folder))]
+        return sorted(found, key=lambda r: (r.manifest.created, r.manifest.stage), reverse=True)
+
+    def drafts(self) -> list[Path]:
+        """Return the folders of work in progress or abandoned."""
+        return [folder for folder in self.folders() if not (folder / NAME).exists()]
+
+    def folders(self, stage: str | None = None) -> list[Path]:
+        """Return the folders of all results and drafts, of one stage or of all."""
+        pattern = f"{stage or '[!.]*'}/{'?' * KEY_LENGTH}"
+        return sorted(p for p in self.root.glob(pattern) if p.is_dir())
+
+    def damaged(self) -> list[Path]:
+        """Return what was set aside as damaged."""
+        return sorted((self.root / _DAMAGED).glob("*"))
+
+    def nearest(self, stage: str, parts: Mapping[str, Any]) -> Result | None:
+        """Return the result of a stage whose key parts differ least from `parts` (the newest of equals)."""
+        results = [r for r in self.results(stage) if r.manifest.key != key_of(parts)]
+        return min(results, key=lambda r: len(differences(r.manifest.parts, parts)), default=None)
+
+    def _lock(self, stage: str, key: str) -> Path:
+        return self.root / _LOCKS / f"{stage}-{key}.lock"
+
+    def _draft(self, stage: str, key: str) -> Draft:
+        folder = self.folder(stage, key)
+        manifest = Manifest.read(folder)
+        if manifest or (folder / NAME).exists():
+            what = ", ".join(faults(folder, manifest)) if manifest else "its manifest is unreadable"
+            self._set_aside(folder, what)
+        folder.mkdir(parents=True, exist_ok=True)
+        return Draft(folder, stage, key)
+
+    def _set_aside(self, folder: Path, why: str) -> None:
+        place = self.root / _DAMAGED / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(place)
+        logger.warning("%s result %s is damaged (%s): set aside, made again", folder.parent.name, folder.name[:8], why)
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Return (dotted path, old value, new value) of every leaf that differs; None where one side has no such leaf."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = sorted({*old, *new})
+        return [d for n in names for d in differences(old.get(n), new.get(n), f"{path}.{n}" if path else n)]
+    return [] if old == new else [(path, old, new)]
+
+
+def _drop_hidden(folder: Path) -> None:
+    for path in [p for p in folder.rglob(".*") if p.name.startswith(".")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _describe(folder: Path, volatile: Sequence[str]) -> Iterator[File]:
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name, status = path.relative_to(folder).as_posix(), path.stat()
+        changing = any(fnmatch.fnmatch(name, pattern) for pattern in volatile)
+        yield File(name, status.st_size, file_digest(path), status.st_mtime_ns, _rows(path), changing)
+
+
+def _rows(path: Path) -> int | None:
+    if path.suffix != ".parquet":
+        return None
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)

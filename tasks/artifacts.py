@@ -1,0 +1,28 @@
+"""What a run shows on its Prefect page: tables and links made from finished results."""
+
+from __future__ import annotations
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from mlctl.reporting import tables
+from storage import Result
+
+
+def publish_funnel(result: Result) -> None:
+    """Show the rows in and out of each rule of a stage that drops rows."""
+    rows = tables.funnel_rows([result.folder])
+    create_table_artifact(rows, key=f"{result.manifest.stage}-funnel", description="Rows in and out of each rule")
+
+
+def publish_benchmark(result: Result) -> None:
+    """Show base and trained model side by side."""
+    rows = tables.benchmark_rows(result.folder)
+    create_table_artifact(rows, key="benchmark", description="Accuracy on held-out pairs: base model and trained model")
+
+
+def publish_report(result: Result) -> None:
+    """Show where the page and the trained model lie."""
+    page = result.folder / "report.html"
+    model = result.folder.parents[1] / "train" / result.manifest.inputs["train"] / "model"
+    text = f"**Report:** [{page}]({page.as_uri()})\n\n**Trained model:** `{model}`"
+    create_markdown_artifact(text, key="report", description="Where the results lie")

@@ -1,0 +1,31 @@
+"""clean: pairs that are good enough to learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+
+from mlctl import cleaning
+from mlctl.config import Recipe, key_settings
+from mlctl.workspace import Progress, Workspace
+from tasks.artifacts import publish_funnel
+from tasks.engine import OPTIONS, run_stage
+from tasks.stage import Folders, Metrics, Ref, Stage
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {"clean": key_settings(recipe.clean), "languages": key_settings(recipe.languages)}
+
+
+def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
+    return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress)
+
+
+STAGE = Stage("clean", 1, ("download",), _settings, _work, packages=("pyarrow",))
+
+
+@task(name="clean", **OPTIONS)
+def clean(recipe: Recipe, downloaded: Ref) -> Ref:
+    """Normalise the pairs and drop the bad ones, each with the rule that dropped it."""
+    return run_stage(STAGE, recipe, downloaded, publish=publish_funnel)

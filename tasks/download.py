@@ -1,0 +1,35 @@
+"""download: corpora become pairs with provenance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+
+from mlctl import corpora
+from mlctl.config import Recipe, key_settings
+from mlctl.workspace import Progress, Workspace
+from tasks.engine import OPTIONS, run_stage
+from tasks.stage import Folders, Metrics, Ref, Stage
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {"download": key_settings(recipe.download), "languages": key_settings(recipe.languages)}
+
+
+def _outside(recipe: Recipe) -> dict[str, str]:
+    return corpora.fingerprint(recipe.download, recipe.languages)
+
+
+def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
+    del folders
+    return corpora.download(recipe.download, recipe.languages, workspace, progress)
+
+
+STAGE = Stage("download", 1, (), _settings, _work, _outside, packages=("polib", "pyarrow"))
+
+
+@task(name="download", **OPTIONS)
+def download(recipe: Recipe) -> Ref:
+    """Fetch and read the recipe's corpora."""
+    return run_stage(STAGE, recipe)

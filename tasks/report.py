@@ -1,0 +1,53 @@
+"""report: one page that tells the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+
+from mlctl import reporting
+from mlctl.config import Recipe, key_settings
+from mlctl.reporting import StageRecord
+from mlctl.workspace import Progress, Workspace
+from storage import Result, Store
+from tasks.artifacts import publish_report
+from tasks.engine import OPTIONS, run_stage
+from tasks.stage import Folders, Metrics, Ref, Stage, lineage
+
+NEEDS = ("download", "clean", "translate", "align", "shard", "train", "evaluate")
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {"recipe": key_settings(recipe)}
+
+
+def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
+    store = Store(recipe.store)
+    records = [_record(store.open(folders[name])) for name in NEEDS]
+    return reporting.report(recipe.report, recipe, records, folders, workspace, progress)
+
+
+def _record(result: Result) -> StageRecord:
+    m = result.manifest
+    return StageRecord(
+        stage=m.stage,
+        key=m.key,
+        seconds=m.seconds,
+        metrics=m.metrics,
+        created=m.created,
+        versions=m.versions,
+        inputs=m.inputs,
+        bytes=m.bytes,
+    )
+
+
+STAGE = Stage("report", 1, NEEDS, _settings, _work, volatile=("report.html",), packages=("altair", "scikit-learn"))
+
+
+@task(name="report", **OPTIONS)
+def report(recipe: Recipe, evaluated: Ref) -> Ref:
+    """Write the page from the results of all stages before it."""
+    made_from = lineage(evaluated)
+    refs = (Ref(stage=name, key=made_from[name].manifest.key, store=recipe.store) for name in NEEDS)
+    return run_stage(STAGE, recipe, *refs, publish=publish_report)

@@ -1,0 +1,40 @@
+"""shard: training rows of token ids and aligned word spans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+
+from mlctl import sharding
+from mlctl.config import Recipe, key_settings
+from mlctl.modeling import sources
+from mlctl.workspace import Progress, Workspace
+from tasks.engine import OPTIONS, run_stage
+from tasks.stage import Folders, Metrics, Ref, Stage
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "shard": key_settings(recipe.shard),
+        "languages": key_settings(recipe.languages),
+        "seed": recipe.seed,
+        "vocabulary": None if recipe.model.name else recipe.model.scratch.vocabulary,
+    }
+
+
+def _outside(recipe: Recipe) -> dict[str, str]:
+    return {"tokenizer": sources.identity(recipe.model, "tokenizer")}
+
+
+def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
+    return sharding.shard(recipe.shard, recipe.model, recipe.languages, recipe.seed, folders["align"], workspace, progress)
+
+
+STAGE = Stage("shard", 1, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))
+
+
+@task(name="shard", **OPTIONS)
+def shard(recipe: Recipe, aligned: Ref) -> Ref:
+    """Write the training rows, with the held-out pairs kept apart."""
+    return run_stage(STAGE, recipe, aligned)

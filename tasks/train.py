@@ -1,0 +1,45 @@
+"""train: the encoder, by multi-level contrastive learning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+
+from mlctl import training
+from mlctl.config import Recipe, key_settings
+from mlctl.modeling import sources
+from mlctl.workspace import Progress, Workspace
+from tasks.engine import OPTIONS, run_stage
+from tasks.stage import Folders, Metrics, Ref, Stage
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    scratch = None if recipe.model.name else key_settings(recipe.model.scratch)
+    return {"train": key_settings(recipe.train), "scratch": scratch, "seed": recipe.seed}
+
+
+def _outside(recipe: Recipe) -> dict[str, str]:
+    return {"weights": sources.identity(recipe.model, "weights")}
+
+
+def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
+    return training.train(recipe.train, recipe.model, recipe.seed, folders["shard"], workspace, progress)
+
+
+STAGE = Stage(
+    "train",
+    1,
+    ("shard",),
+    _settings,
+    _work,
+    _outside,
+    volatile=("speed.jsonl",),
+    packages=("torch", "transformers", "safetensors"),
+)
+
+
+@task(name="train", **OPTIONS)
+def train(recipe: Recipe, sharded: Ref) -> Ref:
+    """Train the encoder on the shards."""
+    return run_stage(STAGE, recipe, sharded)

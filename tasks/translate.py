@@ -1,0 +1,36 @@
+"""translate: the missing side of text that has no translation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+
+from mlctl import translation
+from mlctl.config import Recipe, key_settings
+from mlctl.workspace import Progress, Workspace
+from tasks.engine import OPTIONS, run_stage
+from tasks.stage import Folders, Metrics, Ref, Stage
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    if recipe.translate.backend == "none":  # what an unused backend would do changes nothing
+        return {"backend": "none", "languages": key_settings(recipe.languages)}
+    return {"translate": key_settings(recipe.translate), "languages": key_settings(recipe.languages)}
+
+
+def _outside(recipe: Recipe) -> dict[str, str]:
+    return translation.fingerprint(recipe.translate, recipe.languages)
+
+
+def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
+    return translation.translate(recipe.translate, recipe.languages, folders["clean"], workspace, progress)
+
+
+STAGE = Stage("translate", 1, ("clean",), _settings, _work, _outside, packages=("transformers", "torch"))
+
+
+@task(name="translate", **OPTIONS)
+def translate(recipe: Recipe, cleaned: Ref) -> Ref:
+    """Translate what has no translation yet."""
+    return run_stage(STAGE, recipe, cleaned)

@@ -1,0 +1,132 @@
+"""The real flow on a tiny wheel: computed once, cached after, rebuilt exactly where something changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from flows import recipes
+from flows.cli import main
+from storage import Store
+from storage.runs import Diary
+
+STAGES = ["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, wheels: Path, server: str) -> Path:
+    """A store in which the tiny recipe ran once."""
+    import tiny
+
+    path = tmp_path_factory.mktemp("pipeline")
+    (path / "tiny.yaml").write_text(yaml.safe_dump(tiny.recipe(path / "store")), encoding="utf-8")
+    assert main(["run", str(path / "tiny.yaml")]) == 0
+    return path
+
+
+def states(folder: Path) -> dict[str, str]:
+    return {stage.stage: stage.state for stage in Diary(Store(folder / "store")).runs()[0].stages}
+
+
+def run(folder: Path, *overrides: str) -> dict[str, str]:
+    assert main(["run", str(folder / "tiny.yaml"), *overrides]) == 0
+    return states(folder)
+
+
+def task_states(server: str) -> dict[str, str]:
+    """Return what the Prefect page shows for each task of the newest flow run."""
+    flow_run = httpx.post(f"{server}/flow_runs/filter", json={"sort": "START_TIME_DESC", "limit": 1}).json()[0]
+    found = httpx.post(f"{server}/task_runs/filter", json={"flow_runs": {"id": {"any_": [flow_run["id"]]}}}).json()
+    return {task["name"].rsplit("-", 1)[0]: task["state"]["name"] for task in found}
+
+
+def test_a_run_leaves_a_model_scores_and_a_report(folder: Path) -> None:
+    results = {r.manifest.stage: r for r in Store(folder / "store").results()}
+    assert sorted(results) == sorted(STAGES)
+    assert (results["train"].folder / "model" / "model.safetensors").exists()
+    assert "<html" in (results["report"].folder / "report.html").read_text(encoding="utf-8")
+    assert all(r.manifest.versions["mlctl"] for r in results.values())
+
+
+def test_a_second_run_computes_nothing_and_prefect_shows_it(folder: Path, server: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert set(run(folder).values()) == {"cached"}
+    assert "nothing was made again" in capfd.readouterr().out
+    assert task_states(server) == dict.fromkeys(STAGES, "Cached")
+
+
+def test_a_training_setting_reruns_training_and_what_follows(folder: Path) -> None:
+    run(folder)
+    changed = run(folder, "train.steps=5")
+    assert [stage for stage in STAGES if changed[stage] == "computed"] == ["train", "evaluate", "report"]
+
+
+def test_a_setting_that_changes_no_result_reruns_nothing(folder: Path) -> None:
+    run(folder)
+    assert set(run(folder, "train.checkpoint_seconds=100", "align.workers=2").values()) == {"cached"}
+
+
+@pytest.mark.parametrize("stage", ["download", "align", "train"])
+def test_a_damaged_file_rebuilds_just_its_result(folder: Path, stage: str) -> None:
+    run(folder)
+    result = next(r for r in Store(folder / "store").results(stage))
+    file = next(f for f in result.manifest.files if f.name.endswith(("parquet", "safetensors")))
+    victim = result.folder / file.name
+    victim.write_bytes(b"x" * file.bytes)
+    rebuilt = run(folder)
+    assert [name for name in STAGES if rebuilt[name] == "computed"] == [stage]
+    assert victim.read_bytes() != b"x" * file.bytes
+
+
+def test_explain_names_what_differs(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(folder)
+    capfd.readouterr()
+    assert main(["explain", "train", str(folder / "tiny.yaml"), "train.loss=info-nce"]) == 0
+    said = capfd.readouterr().out
+    assert "settings.train.loss" in said
+    assert "cz-nce" in said
+    assert "info-nce" in said
+    main(["explain", "clean", str(folder / "tiny.yaml")])
+    assert "cached" in capfd.readouterr().out
+    main(["explain", "evaluate", str(folder / "tiny.yaml"), "train.loss=info-nce"])
+    assert "waits for train" in capfd.readouterr().out
+    assert main(["explain", "bake", str(folder / "tiny.yaml")]) == 1
+
+
+def test_store_commands(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(folder)
+    store = f"--store={folder / 'store'}"
+    capfd.readouterr()
+    assert main(["store", "ls", store]) == 0
+    listed = capfd.readouterr().out
+    assert all(stage in listed for stage in STAGES)
+    assert main(["store", "verify", store]) == 0
+    assert main(["runs", store]) == 0
+    assert "completed" in capfd.readouterr().out
+    assert main(["plan", str(folder / "tiny.yaml")]) == 0
+    assert "cached" in capfd.readouterr().out
+    assert main(["store", "gc", store, "--keep-runs=1"]) == 0
+    assert set(run(folder).values()) == {"cached"}
+
+
+def test_a_stage_command_stops_after_its_stage(folder: Path, tmp_path: Path) -> None:
+    assert main(["clean", str(folder / "tiny.yaml"), f"store={tmp_path / 'store'}"]) == 0
+    assert {r.manifest.stage for r in Store(tmp_path / "store").results()} == {"download", "clean"}
+
+
+def test_references_are_json_and_nothing_is_pickled(folder: Path) -> None:
+    forbidden = (".pkl", ".pickle", ".pt", ".bin", ".joblib")
+    assert not [p for p in (folder / "store").rglob("*") if p.suffix in forbidden]
+    for manifest in (folder / "store").glob("*/*/manifest.json"):
+        json.loads(manifest.read_text(encoding="utf-8"))
+
+
+def test_the_deployment_holds_the_demo_recipe() -> None:
+    root = Path(__file__).parents[2]
+    deployments: list[dict[str, Any]] = yaml.safe_load((root / "prefect.yaml").read_text())["deployments"]
+    demo = next(d for d in deployments if d["name"] == "demo")
+    assert demo["parameters"]["recipe"] == yaml.safe_load(recipes.find("demo").read_text())

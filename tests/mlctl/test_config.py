@@ -1,0 +1,99 @@
+"""A recipe is checked whole before anything runs, and its key holds what can change a result, nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows import recipes
+from mlctl import config
+from mlctl.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.stps=3", "train.stps: no such setting; did you mean 'steps'?"),
+        ("training.steps=3", "did you mean 'train'"),
+        ("train.steps=0", "train.steps: Input should be greater than or equal to 1 (given: 0)"),
+        ("train.steps=many", "train.steps"),
+        ("train.learning_rate=.nan", "train.learning_rate"),
+        ("train.loss=foo", "'cz-nce' or 'info-nce' (given: 'foo')"),
+        ("languages.targets=[xx]", "unknown language 'xx'"),
+        ("languages.targets=[en]", "each language may be named once"),
+        ("languages.targets=[fr, fra]", "each language may be named once"),
+        ("model.scratch.heads=5", "heads must divide hidden, given 5 and 192"),
+        ("translate.backend=transformers", "needs translate.model"),
+        ("download.sources=[{kind: locals}]", "download.sources.0"),
+        ("name=../../etc", "name"),
+        ("store=", "store"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_path(override: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        config.parse(config.override({}, [override]))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["train", "=3", "train.steps.more=3", "train.steps={"])
+def test_an_override_of_the_wrong_form_is_refused(override: str) -> None:
+    with pytest.raises(InputError, match="override"):
+        config.override({"train": {"steps": 5}}, [override])
+
+
+def test_overrides_are_read_as_yaml_and_leave_the_original_alone() -> None:
+    values = {"train": {"steps": 5}}
+    changed = config.override(values, ["train.steps=7", "train.learning_rate=2e-6", "languages.targets=[de, no]"])
+    recipe = config.parse(changed)
+    assert (recipe.train.steps, recipe.train.learning_rate, recipe.languages.targets) == (7, 2e-6, ("de", "no"))
+    assert values == {"train": {"steps": 5}}
+
+
+@pytest.mark.parametrize("text", ["", "- a", "name: [", "\x00"])
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"r\.yaml"):
+        config.load(path)
+
+
+def test_a_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no recipe at"):
+        config.load(tmp_path / "none.yaml")
+
+
+@given(st.integers(1, 64), st.integers(0, 8), st.floats(1, 1000))
+def test_settings_that_change_no_result_stay_out_of_the_key(keep: int, threads: int, seconds: float) -> None:
+    changed = config.Train(keep_checkpoints=keep, threads=threads, checkpoint_seconds=seconds, device="cpu")
+    assert config.key_settings(changed) == config.key_settings(config.Train())
+
+
+def test_every_other_setting_is_in_the_key() -> None:
+    keys = config.key_settings(config.Recipe())
+    assert "store" not in keys
+    assert keys["train"]["steps"] == config.Train().steps
+    assert keys["model"]["scratch"]["hidden"] == config.ScratchModel().hidden
+    assert config.key_settings(config.Recipe(seed=1)) != keys
+
+
+def test_every_setting_has_a_description_and_a_literal_default() -> None:
+    schema = config.Recipe.model_json_schema()
+    sections = [schema, *schema["$defs"].values()]
+    bare = [
+        f"{s['title']}.{name}"
+        for s in sections
+        for name, p in s["properties"].items()
+        if name != "kind" and not {"description", "$ref"} & set(p)
+    ]
+    assert not bare
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_ready_recipes_are_valid_and_survive_a_round_trip(name: str) -> None:
+    recipe = config.load(recipes.find(name))
+    assert recipe.name == name
+    assert config.parse(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe

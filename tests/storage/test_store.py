@@ -1,0 +1,224 @@
+"""The store's promises: whole or absent, never changed unnoticed, one builder at a time, nothing needed ever removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage import Draft, Result, Store, StoreError, key_of
+from storage.gc import collect
+from storage.keys import canonical_json, content_digest
+from storage.runs import Diary, StageRun
+from storage.store import differences
+from storage.verify import faults
+
+PARTS = {"stage": "clean", "version": 1, "settings": {"a": 1}, "inputs": {"download": "d"}, "outside": {}}
+KEY = key_of(PARTS)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def build(store: Store, key: str = KEY, text: str = "hello", stage: str = "clean") -> Result:
+    with store.building(stage, key) as draft:
+        assert isinstance(draft, Draft)
+        (draft.folder / "pairs").mkdir(exist_ok=True)
+        (draft.folder / "pairs" / "fr.txt").write_text(text)
+        (draft.folder / "speed.jsonl").write_text(str(time.time_ns()))
+        pq.write_table(pa.table({"a": [1, 2, 3]}), draft.folder / "t.parquet")
+        (draft.folder / ".scratch").mkdir()
+        (draft.folder / ".scratch" / "x").write_text("temporary")
+        return draft.seal({**PARTS, "stage": stage}, {"download": "k"}, {"rows": 3}, {"mlctl": "0"}, volatile=("speed.jsonl",))
+
+
+def test_sealed_result_is_found_with_its_rows_and_without_scratch(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.find("clean", KEY) is None
+    built = build(store)
+    found = store.find("clean", KEY, thorough=True)
+    assert found is not None
+    assert found.manifest == built.manifest
+    assert {f.name: f.rows for f in found.manifest.files} == {"pairs/fr.txt": None, "speed.jsonl": None, "t.parquet": 3}
+    assert not (found.folder / ".scratch").exists()
+
+
+def test_content_is_equal_for_equal_bytes_whatever_the_volatile_files_say(tmp_path: Path) -> None:
+    first, second = build(Store(tmp_path / "a")), build(Store(tmp_path / "b"))
+    assert first.manifest.content == second.manifest.content
+    assert build(Store(tmp_path / "c"), text="other").manifest.content != first.manifest.content
+
+
+@pytest.mark.parametrize("harm", ["delete", "grow", "flip"])
+def test_damage_is_noticed_set_aside_and_built_again(tmp_path: Path, harm: str) -> None:
+    store = Store(tmp_path)
+    path = build(store).folder / "pairs" / "fr.txt"
+    if harm == "delete":
+        path.unlink()
+    else:
+        path.write_text("hello, world" if harm == "grow" else "HELLO")
+    assert store.find("clean", KEY) is None
+    again = build(store)
+    assert (again.folder / "pairs" / "fr.txt").read_text() == "hello"
+    assert len(store.damaged()) == 1
+
+
+def test_a_flip_that_keeps_size_and_time_is_found_on_request(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    result = build(store)
+    path = result.folder / "pairs" / "fr.txt"
+    status = path.stat()
+    path.write_text("hellO")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert store.find("clean", KEY) is not None
+    assert store.find("clean", KEY, thorough=True) is None
+    assert list(faults(result.folder, result.manifest, thorough=True)) == ["pairs/fr.txt: its bytes have changed"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', "[]", '{"format": 99}'])
+def test_an_unreadable_manifest_is_no_result(tmp_path: Path, text: str) -> None:
+    store = Store(tmp_path)
+    result = build(store)
+    (result.folder / "manifest.json").write_text(text)
+    assert store.find("clean", KEY) is None
+    build(store)
+    assert store.find("clean", KEY) is not None
+
+
+def test_an_interrupted_draft_keeps_its_parts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.building("clean", KEY) as draft:
+        assert isinstance(draft, Draft)
+        (draft.folder / "part").write_text("done")
+        raise RuntimeError
+    assert store.find("clean", KEY) is None
+    assert store.drafts() == [store.folder("clean", KEY)]
+    with store.building("clean", KEY) as draft:
+        assert (draft.folder / "part").read_text() == "done"
+
+
+def test_the_lock_of_a_killed_builder_is_free_and_a_second_builder_waits(tmp_path: Path) -> None:
+    script = f"""
+import time
+from storage import Store
+with Store({str(tmp_path)!r}).building("clean", {KEY!r}):
+    print("entered", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "entered\n"
+    store = Store(tmp_path)
+    assert store.is_building("clean", KEY)
+    waited: list[bool] = []
+
+    def kill() -> None:
+        waited.append(True)
+        process.kill()
+
+    with store.building("clean", KEY, on_wait=kill) as draft:
+        assert isinstance(draft, Draft)
+    assert waited
+    process.communicate()
+    assert not store.is_building("clean", KEY)
+
+
+def test_seal_killed_before_the_manifest_leaves_no_result(tmp_path: Path) -> None:
+    script = f"""
+import os, signal
+from storage import Store, manifest
+manifest.Manifest.write = lambda self, folder: os.kill(os.getpid(), signal.SIGKILL)
+with Store({str(tmp_path)!r}).building("clean", {KEY!r}) as draft:
+    (draft.folder / "a").write_text("x")
+    draft.seal({{}}, {{}}, {{}}, {{}})
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert Store(tmp_path).find("clean", KEY) is None
+    assert build(Store(tmp_path)).manifest.stage == "clean"
+
+
+@given(json_values)
+def test_keys_do_not_depend_on_the_order_of_names(value: object) -> None:
+    def turned(v: object) -> object:
+        if isinstance(v, dict):
+            return {k: turned(v[k]) for k in reversed(list(v))}
+        return [turned(i) for i in v] if isinstance(v, list) else v
+
+    assert canonical_json(value) == canonical_json(turned(value))
+    assert json.loads(canonical_json(value)) == value
+
+
+@given(st.dictionaries(st.text(), st.text(), min_size=1))
+def test_content_changes_with_any_file(files: dict[str, str]) -> None:
+    name = sorted(files)[0]
+    assert content_digest(files) != content_digest({**files, name: files[name] + "x"})
+    assert content_digest(files) != content_digest({k: v for k, v in files.items() if k != name})
+
+
+def test_differences_name_the_leaf() -> None:
+    old = {"settings": {"train": {"steps": 1, "loss": "a"}}, "inputs": {"shard": "x"}}
+    new = {"settings": {"train": {"steps": 2, "loss": "a", "new": 5}}, "inputs": {"shard": "x"}}
+    assert differences(old, new) == [("settings.train.new", None, 5), ("settings.train.steps", 1, 2)]
+
+
+def test_nearest_is_the_one_with_fewest_differences(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for a, b in ((1, 1), (1, 2), (3, 3)):
+        parts = {"stage": "clean", "a": a, "b": b}
+        with store.building("clean", key_of(parts)) as draft:
+            assert isinstance(draft, Draft)
+            draft.seal(parts, {}, {}, {})
+    nearest = store.nearest("clean", {"stage": "clean", "a": 3, "b": 2})
+    assert nearest is not None
+    assert nearest.manifest.parts in ({"stage": "clean", "a": 1, "b": 2}, {"stage": "clean", "a": 3, "b": 3})
+
+
+def test_gc_keeps_what_recent_runs_need_and_what_is_being_made(tmp_path: Path) -> None:
+    store, keys = Store(tmp_path), [f"{n}" * 24 for n in range(4)]
+    for key in keys[:3]:
+        build(store, key)
+    diary = Diary(store)
+    for key in keys[:2]:
+        with diary.run("pipeline", {}) as run:
+            run.stages.append(StageRun("clean", key, "computed"))
+    with store.building("clean", keys[3]):
+        assert [folder.name for folder, _ in collect(store, keep_runs=1, dry_run=True)] == [keys[0], keys[2]]
+        collect(store, keep_runs=1)
+        assert sorted(p.name for p in store.folders()) == [keys[1], keys[3]]
+    assert len(diary.runs()) == 1
+
+
+def test_runs_tell_completed_failed_and_interrupted(tmp_path: Path) -> None:
+    diary = Diary(Store(tmp_path))
+    with diary.run("pipeline", {"name": "a"}):
+        assert diary.runs()[0].status == "running"
+    with pytest.raises(ValueError, match="bad"), diary.run("pipeline", {"name": "b"}):
+        raise ValueError("bad")
+    script = f"""
+import os, signal
+from storage import Store
+from storage.runs import Diary
+with Diary(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert {run.recipe["name"]: run.status for run in diary.runs()} == {"a": "completed", "b": "failed", "c": "interrupted"}
+
+
+def test_a_remote_store_is_refused_in_words() -> None:
+    with pytest.raises(StoreError, match="local folders"):
+        Store("s3://bucket/store")
