@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-
 from mlctl import alignment
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
-from tasks.engine import OPTIONS, run_stage
+from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
 
@@ -25,7 +23,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 STAGE = Stage("align", 1, ("clean", "translate"), _settings, _work, packages=("sil-thot", "sacremoses", "icu4py"))
 
 
-@task(name="align", **OPTIONS)
+@stage_task
 def align(recipe: Recipe, cleaned: Ref, translated: Ref) -> Ref:
     """Align the words of every pair in both directions and symmetrise."""
     return run_stage(STAGE, recipe, cleaned, translated)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-
 from mlctl import cleaning
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
 from tasks.artifacts import publish_funnel
-from tasks.engine import OPTIONS, run_stage
+from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
 
@@ -25,7 +23,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 STAGE = Stage("clean", 1, ("download",), _settings, _work, packages=("pyarrow",))
 
 
-@task(name="clean", **OPTIONS)
+@stage_task
 def clean(recipe: Recipe, downloaded: Ref) -> Ref:
     """Normalise the pairs and drop the bad ones, each with the rule that dropped it."""
     return run_stage(STAGE, recipe, downloaded, publish=publish_funnel)

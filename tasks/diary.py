@@ -43,6 +43,12 @@ def stage(name: str, key: str) -> Iterator[StageRun]:
             _save(current)
 
 
+def states() -> dict[str, str]:
+    """Return what the run at hand did so far, by stage; empty outside a run."""
+    current = _current.get()
+    return {record.stage: record.state for record in current[1].stages} if current else {}
+
+
 def _save(current: tuple[Diary, Run] | None, new: StageRun | None = None) -> None:
     if current:
         book, record = current

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-
 from mlctl import corpora
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
-from tasks.engine import OPTIONS, run_stage
+from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
 
@@ -29,7 +27,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 STAGE = Stage("download", 1, (), _settings, _work, _outside, packages=("polib", "pyarrow"))
 
 
-@task(name="download", **OPTIONS)
+@stage_task
 def download(recipe: Recipe) -> Ref:
     """Fetch and read the recipe's corpora."""
     return run_stage(STAGE, recipe)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ParamSpec, cast
 
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
@@ -16,8 +18,25 @@ from storage import Result, StoreError
 from tasks.progress import shown
 from tasks.stage import Ref, Stage, make, result_of
 
-# The store is the only truth: Prefect neither caches nor keeps results.
-OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+P = ParamSpec("P")
+
+# Prefect says a returned failure twice, once with an empty traceback.
+logging.getLogger("prefect.task_runs").addFilter(lambda record: not record.getMessage().startswith("Task run failed with state"))
+
+
+class StageTask(Task[P, Ref]):
+    """A Prefect task of a stage. Its body returns a state; who calls it gets the reference, or the error, in that state."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task; with `return_state=True` hand out the state itself."""
+        wants_state = kwargs.pop("return_state", False)
+        state: State[Ref] = super().__call__(*args, return_state=True, **kwargs)
+        return state if wants_state else state.result()
+
+
+def stage_task(function: Callable[P, Ref]) -> StageTask[P]:
+    """Make a stage's function a task of its name. The store is the only truth: Prefect neither caches nor keeps results."""
+    return StageTask(function, name=function.__name__, cache_policy=NO_CACHE, persist_result=False)
 
 
 def run_stage(stage: Stage, recipe: Recipe, *refs: Ref, publish: Callable[[Result], None] | None = None) -> Ref:
@@ -39,5 +58,5 @@ def run_stage(stage: Stage, recipe: Recipe, *refs: Ref, publish: Callable[[Resul
 
 
 def _as_value(state: State[Ref]) -> Ref:
-    """Type a state as what the caller gets: Prefect takes a returned state as the task's own and hands out its data."""
+    """Type a state as what the caller of a `StageTask` gets."""
     return cast("Ref", state)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-
 from mlctl import evaluation
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
 from tasks.artifacts import publish_benchmark
-from tasks.engine import OPTIONS, run_stage
+from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
 
@@ -31,7 +29,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 STAGE = Stage("evaluate", 1, ("shard", "train"), _settings, _work, _outside, packages=("torch", "transformers"))
 
 
-@task(name="evaluate", **OPTIONS)
+@stage_task
 def evaluate(recipe: Recipe, sharded: Ref, trained: Ref) -> Ref:
     """Measure both models on the held-out pairs of every language."""
     return run_stage(STAGE, recipe, sharded, trained, publish=publish_benchmark)

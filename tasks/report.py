@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-
 from mlctl import reporting
 from mlctl.config import Recipe, key_settings
 from mlctl.reporting import StageRecord
 from mlctl.workspace import Progress, Workspace
 from storage import Result, Store
+from tasks import diary
 from tasks.artifacts import publish_report
-from tasks.engine import OPTIONS, run_stage
+from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage, lineage
 
 NEEDS = ("download", "clean", "translate", "align", "shard", "train", "evaluate")
@@ -33,6 +32,7 @@ def _record(result: Result) -> StageRecord:
     return StageRecord(
         stage=m.stage,
         key=m.key,
+        cached=diary.states().get(m.stage) == "cached",
         seconds=m.seconds,
         metrics=m.metrics,
         created=m.created,
@@ -45,7 +45,7 @@ def _record(result: Result) -> StageRecord:
 STAGE = Stage("report", 1, NEEDS, _settings, _work, volatile=("report.html",), packages=("altair", "scikit-learn"))
 
 
-@task(name="report", **OPTIONS)
+@stage_task
 def report(recipe: Recipe, evaluated: Ref) -> Ref:
     """Write the page from the results of all stages before it."""
     made_from = lineage(evaluated)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-
 from mlctl import sharding
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
-from tasks.engine import OPTIONS, run_stage
+from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
 
@@ -34,7 +32,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 STAGE = Stage("shard", 1, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))
 
 
-@task(name="shard", **OPTIONS)
+@stage_task
 def shard(recipe: Recipe, aligned: Ref) -> Ref:
     """Write the training rows, with the held-out pairs kept apart."""
     return run_stage(STAGE, recipe, aligned)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-
 from mlctl import training
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
-from tasks.engine import OPTIONS, run_stage
+from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
 
@@ -39,7 +37,7 @@ STAGE = Stage(
 )
 
 
-@task(name="train", **OPTIONS)
+@stage_task
 def train(recipe: Recipe, sharded: Ref) -> Ref:
     """Train the encoder on the shards."""
     return run_stage(STAGE, recipe, sharded)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
-
 from mlctl import translation
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
-from tasks.engine import OPTIONS, run_stage
+from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
 
@@ -30,7 +28,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 STAGE = Stage("translate", 1, ("clean",), _settings, _work, _outside, packages=("transformers", "torch"))
 
 
-@task(name="translate", **OPTIONS)
+@stage_task
 def translate(recipe: Recipe, cleaned: Ref) -> Ref:
     """Translate what has no translation yet."""
     return run_stage(STAGE, recipe, cleaned)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -28,6 +29,21 @@ def _load_module(name: str) -> ModuleType:
     return module
 
 
+def _point_prefect_at_a_server_of_ours() -> None:
+    """Set what Prefect reads when it is first imported: a free port, a home of its own, no calls home."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    os.environ.update(
+        PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
+        PREFECT_HOME=tempfile.mkdtemp(prefix="mlctl-tests-"),
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        PREFECT_LOGGING_TO_API_ENABLED="false",
+        DO_NOT_TRACK="1",
+    )
+
+
+_point_prefect_at_a_server_of_ours()
 tiny = _load_module("tiny")
 
 
@@ -54,28 +70,17 @@ def write_recipe(folder: Path, values: dict[str, Any]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """A real Prefect server on a free port with a home of its own; every flow of the session reports to it."""
-    home = tmp_path_factory.mktemp("prefect")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    os.environ.update(
-        PREFECT_HOME=str(home),
-        PREFECT_SERVER_ANALYTICS_ENABLED="false",
-        DO_NOT_TRACK="1",
-        PREFECT_LOGGING_TO_API_ENABLED="false",
-    )
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "server.log").open("w") as log:
+    url = os.environ["PREFECT_API_URL"]
+    host, port = url.removeprefix("http://").removesuffix("/api").split(":")
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", port]
+    with (Path(os.environ["PREFECT_HOME"]) / "server.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}/api"
     try:
         _wait_until_up(f"{url}/health", process)
-        os.environ["PREFECT_API_URL"] = url
         yield url
     finally:
-        os.environ.pop("PREFECT_API_URL", None)
         process.terminate()
         process.wait(30)
 
