@@ -49,11 +49,10 @@ class Draft:
         versions: Mapping[str, str],
         volatile: Sequence[str] = (),
     ) -> Result:
-        """Drop temporary files (names with a leading dot), digest the rest and write the manifest.
+        """Digest all files, write the manifest, then drop what is temporary (names with a leading dot).
 
         `volatile` are name patterns of files that differ between equal runs and do not count towards the content.
         """
-        _drop_hidden(self.folder)
         manifest = Manifest(
             stage=self.stage,
             key=self.key,
@@ -66,6 +65,7 @@ class Draft:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         manifest.write(self.folder)
+        _drop_hidden(self.folder)  # only now: a kill before the manifest must find the checkpoints again
         return Result(self.folder, manifest)
 
 
@@ -112,6 +112,8 @@ class Store:
         try:
             with locks.held(self._lock(stage, key), on_wait):
                 result = self.find(stage, key)
+                if result:
+                    _drop_hidden(result.folder)  # left by a kill right after the manifest
                 yield result or self._draft(stage, key)
         except PermissionError as error:
             raise StoreError(f"cannot write to the store: {error}; choose another folder with store=…") from error
@@ -170,8 +172,12 @@ def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]
     return [] if old == new else [(path, old, new)]
 
 
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def _drop_hidden(folder: Path) -> None:
-    for path in [p for p in folder.rglob(".*") if p.name.startswith(".")]:
+    for path in list(folder.rglob(".*")):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -179,7 +185,7 @@ def _drop_hidden(folder: Path) -> None:
 
 
 def _describe(folder: Path, volatile: Sequence[str]) -> Iterator[File]:
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder))):
         name, status = path.relative_to(folder).as_posix(), path.stat()
         changing = any(fnmatch.fnmatch(name, pattern) for pattern in volatile)
         yield File(name, status.st_size, file_digest(path), status.st_mtime_ns, _rows(path), changing)
