@@ -77,6 +77,7 @@ class FilesSource(Section):
         min_length=1,
         description="File pattern: {language} stands for a side's language (Moses: one file a side), {target} for the target "
         "language. `data/x.{language}` reads x.en and x.fr; `x.en-{target}.tsv` reads x.en-fr.tsv.",
+        json_schema_extra={_ASIDE: False},  # the digests of the files are in the key, not where they lie
     )
     format: Literal["moses", "tsv"] = Field(
         "moses", description="moses: a line a sentence, one file a side. tsv: source TAB target in each line."

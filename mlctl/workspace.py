@@ -61,7 +61,7 @@ class Workspace:
         flush_to_disk(temporary)
         discard(final)
         temporary.rename(final)
-        flush_to_disk(final.parent)
+        _sync(final.parent)  # the entry alone: other parts in there may be in the making by other processes
 
 
 def discard(path: Path) -> None:
@@ -75,7 +75,11 @@ def discard(path: Path) -> None:
 def flush_to_disk(path: Path) -> None:
     """Make a file, or every file of a folder, durable, so that a rename never shows an empty one after a power cut."""
     for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else []:
-        flush_to_disk(file)
+        _sync(file)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -16,7 +16,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    return corpora.fingerprint(recipe.download, recipe.languages)
+    return corpora.local_files(recipe.download, recipe.languages)
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:

@@ -1,0 +1,31 @@
+"""Training: the encoder learns from shards, several times interrupted or not, with the same result.
+
+Importing this package is cheap: torch is loaded when `train` is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlctl.config import Model, Train
+from mlctl.workspace import Progress, Workspace, silent
+
+
+def train(
+    settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress = silent
+) -> dict[str, str | int | float | None]:
+    """Train the recipe's encoder on the shards in `sharded` and write it to the workspace.
+
+    Writes `model/` (Hugging Face folder with tokenizer), `base/` (the untrained model, where the recipe names none),
+    `steps.parquet` (schema STEPS) and `speed.jsonl` (pairs and tokens a second; differs from run to run). Goes on from the
+    newest checkpoint in the workspace's scratch folder, where there is one.
+
+    Returns:
+        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device.
+
+    Raises:
+        InputError: too few rows for a batch, a model or tokenizer that does not fit, a loss that is no number, a full disk.
+    """
+    from mlctl.training.run import run
+
+    return run(settings, model, seed, sharded, workspace, progress)

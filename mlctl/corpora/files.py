@@ -1,0 +1,150 @@
+"""Source kind `files`: parallel text on disk, Moses pairs or TSV."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import itertools
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from mlctl.config import FilesSource, Languages
+from mlctl.corpora.corpus import Row
+from mlctl.corpora.lines import read_lines
+from mlctl.errors import InputError
+from mlctl.languages import canonical, is_language
+
+log = logging.getLogger(__name__)
+
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+
+
+class FilesCorpus:
+    """Moses pairs (one file a side) or TSV (source TAB target), found by the pattern of the recipe.
+
+    Raises:
+        InputError: on construction, when the pattern or a file is wrong; while reading, when the text is.
+    """
+
+    kind = "files"
+
+    def __init__(self, source: FilesSource, languages: Languages) -> None:
+        self._source = source
+        self._language = languages.source
+        self.name = source.name
+        self.version = source.version
+        self.licence = source.licence
+        self.targets = tuple(tag for tag in languages.targets if tag in (source.targets or languages.targets))
+        self._check_pattern()
+        self._files = {target: self._resolve(target) for target in self.targets}
+        if not self.targets:
+            log.info("%s has none of the recipe's target languages: left out", self.name)
+
+    def paths(self) -> list[Path]:
+        """Return every file that is read, once, in the order of the target languages."""
+        return list(dict.fromkeys(path for files in self._files.values() for path in files))
+
+    @property
+    def address(self) -> str:
+        """File names, without folders: they differ from machine to machine."""
+        return ", ".join(path.name for path in self.paths())
+
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [sha256_of(path) for path in self.paths()]
+
+    def sha256(self) -> str:
+        """Return the file's digest; for several files, the digest of their digests, one a line."""
+        if len(self._digests) == 1:
+            return self._digests[0]
+        return hashlib.sha256("".join(f"{digest}\n" for digest in self._digests).encode()).hexdigest()
+
+    def rows(self, target: str) -> Iterator[Row]:
+        """Yield the rows of one target language in the order of the file."""
+        files = self._files[target]
+        return _moses(*files) if len(files) == 2 else _tsv(*files)
+
+    def _resolve(self, target: str) -> tuple[Path, ...]:
+        pattern = self._source.path
+        if self._source.format == "tsv":
+            return (_find(pattern, {"target": target, "language": target}, self.name),)
+        sides = (self._language, target)
+        return tuple(_find(pattern, {"target": target, "language": side}, self.name) for side in sides)
+
+    def _check_pattern(self) -> None:
+        path, found = self._source.path, set(_PLACEHOLDER.findall(self._source.path))
+        if unknown := sorted(found - {"language", "target"}):
+            raise InputError(
+                f"{self.name}: path {path!r} has the unknown placeholder {{{unknown[0]}}}", "use {language} or {target}"
+            )
+        if self._source.format == "moses" and "language" not in found:
+            raise InputError(
+                f"{self.name}: path {path!r} names one file for both sides", "write {language} where the side's code is"
+            )
+        if self._source.format == "tsv" and not found and len(self.targets) > 1:
+            languages = ", ".join(self.targets)
+            raise InputError(
+                f"{self.name}: path {path!r} names one file for {languages}", "write {target} in it, or set the source's targets"
+            )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _moses(source: Path, target: Path) -> Iterator[Row]:
+    for ours, theirs in itertools.zip_longest(sides := read_lines(source), others := read_lines(target)):
+        if ours is None or theirs is None:
+            number = (ours or theirs)[0]
+            rest = number + sum(1 for _ in itertools.chain(sides, others))
+            counts = (number - 1, rest) if ours is None else (rest, number - 1)
+            raise InputError(
+                f"{source} has {counts[0]} lines, {target} has {counts[1]}",
+                "line n of one file must translate line n of the other",
+            )
+        yield Row(ours[1], theirs[1], f"{source.name}:{ours[0]}")
+
+
+def _tsv(path: Path) -> Iterator[Row]:
+    columns = 0
+    for number, line in read_lines(path):
+        fields = line.split("\t")
+        columns = columns or len(fields)
+        if len(fields) < 2 or len(fields) != columns:
+            expected = "source TAB target" if columns <= 2 else f"the {columns} columns of line 1"
+            raise InputError(f"{path}, line {number} has {len(fields)} column(s)", f"each line needs {expected}")
+        yield Row(fields[0], fields[1] or None, f"{path.name}:{number}")
+
+
+def _find(pattern: str, tags: Mapping[str, str], corpus: str) -> Path:
+    """Return the file of a pattern for the given tags; where there is none, one that writes the same languages differently."""
+    exact = Path(_PLACEHOLDER.sub(lambda found: tags[found[1]], pattern))
+    if exact.is_file():
+        return exact
+    there = _matching(pattern)
+    same = [path for path, codes in there.items() if all(canonical(code) == tags[name] for name, code in codes)]
+    if len(same) > 1:
+        log.warning("%s: %s are the same language, reading the first", corpus, ", ".join(path.name for path in same))
+    if same:
+        return same[0]
+    found = ", ".join(path.name for path in list(there)[:8])
+    remedy = f"there are {found}; mend the path, or set the source's targets" if found else "mend the path of this source"
+    raise InputError(f"{corpus}: no file {exact}", remedy)
+
+
+def _matching(pattern: str) -> dict[Path, list[tuple[str, str]]]:
+    """Return the files that fit a pattern, each with its (placeholder, code) list, codes being of any notation."""
+    pieces = _PLACEHOLDER.split(pattern)
+    literals, names = pieces[::2], pieces[1::2]
+    expression = re.compile("([A-Za-z0-9_@-]+)".join(map(re.escape, literals)))
+    found = {}
+    for text in sorted(glob.glob("*".join(map(glob.escape, literals)))):  # noqa: PTH207 - Path.glob takes no absolute pattern
+        match = expression.fullmatch(text)
+        if match and Path(text).is_file() and all(map(is_language, match.groups())):
+            found[Path(text)] = list(zip(names, match.groups(), strict=True))
+    return found

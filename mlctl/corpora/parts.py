@@ -1,0 +1,51 @@
+"""Rows to Parquet and back to counts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlctl.corpora.corpus import Corpus, Row
+from mlctl.schema import PAIR
+
+_BATCH_ROWS = 8192
+
+
+def write(path: Path, corpus: Corpus, source: str, target: str) -> None:
+    """Write the rows of one target language in the schema PAIR, a batch at a time."""
+    rows = corpus.rows(target)
+    with pq.ParquetWriter(path, PAIR, compression="zstd") as writer:
+        while batch := list(itertools.islice(rows, _BATCH_ROWS)):
+            writer.write_batch(_record_batch(batch, corpus, source, target))
+
+
+def count(path: Path) -> tuple[int, int]:
+    """Return how many rows of a part have a translation and how many have none, without reading the text."""
+    metadata = pq.read_metadata(path)
+    column = PAIR.get_field_index("target")
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    untranslated = sum(group.column(column).statistics.null_count for group in groups)
+    return metadata.num_rows - untranslated, untranslated
+
+
+def _record_batch(rows: Sequence[Row], corpus: Corpus, source: str, target: str) -> pa.RecordBatch:
+    values = {
+        "source_language": source,
+        "target_language": target,
+        "source": [row.source for row in rows],
+        "target": [row.target for row in rows],
+        "corpus": corpus.name,
+        "version": corpus.version,
+        "licence": corpus.licence,
+        "origin": [row.origin for row in rows],
+        "synthetic": "",
+    }
+    columns = [
+        pa.repeat(pa.scalar(value), len(rows)) if isinstance(value, str) else pa.array(value, pa.string())
+        for value in (values[name] for name in PAIR.names)
+    ]
+    return pa.record_batch(columns, schema=PAIR)

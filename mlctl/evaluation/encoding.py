@@ -1,0 +1,98 @@
+"""Sentences and words as vectors: mean of first and last layer over tokens, the encoder's part of CCE in ML-CTL."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from mlctl.errors import InputError
+from mlctl.modeling.encoders import load_encoder
+from mlctl.modeling.pooling import first_and_last, mean_spans, mean_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: A word: row of the sentence, first subword, end (half-open, special tokens counted).
+Span = tuple[int, int, int]
+
+
+def open_encoder(folder: Path, device: str, largest_id: int) -> PreTrainedModel:
+    """Load an encoder in evaluation mode onto a device ("auto": a GPU if there is one).
+
+    Raises:
+        InputError: no such device, or the encoder has no embedding for `largest_id`.
+    """
+    encoder = load_encoder(folder).to(_device(device)).eval()
+    known = encoder.get_input_embeddings().num_embeddings
+    if largest_id >= known:
+        raise InputError(
+            f"{folder}: the encoder has {known} token embeddings, but the held-out sentences use id {largest_id}",
+            "shards and encoder come from different tokenizers: run the stages from `shard` on again",
+        )
+    return encoder
+
+
+def encode(
+    encoder: PreTrainedModel, sentences: Sequence[Sequence[int]], spans: Sequence[Span], batch_rows: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encode sentences in batches of like length.
+
+    Args:
+        encoder: any Hugging Face encoder, in evaluation mode.
+        sentences: N lists of token ids with special tokens.
+        spans: M words of these sentences.
+        batch_rows: sentences encoded at once.
+
+    Returns:
+        Sentence vectors (N, H) and word vectors (M, H), float32, on the encoder's device.
+    """
+    order = sorted(range(len(sentences)), key=lambda row: (len(sentences[row]), row))
+    hidden = encoder.config.hidden_size
+    vectors = torch.zeros(len(sentences), hidden, device=encoder.device)
+    words = torch.zeros(len(spans), hidden, device=encoder.device)
+    of_row = defaultdict(list)
+    for index, (row, *_) in enumerate(spans):
+        of_row[row].append(index)
+    for first in range(0, len(order), batch_rows):
+        rows = order[first : first + batch_rows]
+        states, mask = _states(encoder, [sentences[row] for row in rows])
+        vectors[rows] = mean_tokens(states, mask)
+        places = [(place, index) for place, row in enumerate(rows) for index in of_row[row]]
+        if places:
+            words[[index for _, index in places]] = _words(states, [(place, *spans[index][1:]) for place, index in places])
+    return vectors, words
+
+
+def token_states(encoder: PreTrainedModel, sentence: Sequence[int]) -> torch.Tensor:
+    """Return the states h1 + h12 (T, H) of one sentence, encoded by itself so that no batch changes their last bits."""
+    return _states(encoder, [sentence])[0][0].cpu()
+
+
+@torch.inference_mode()
+def _states(encoder: PreTrainedModel, sentences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return float32 states (B, T, H) and the attention mask (B, T)."""
+    width = max(len(ids) for ids in sentences)
+    padding = encoder.config.pad_token_id or 0
+    ids = torch.tensor([[*sentence, *[padding] * (width - len(sentence))] for sentence in sentences])
+    mask = torch.tensor([[1] * len(sentence) + [0] * (width - len(sentence)) for sentence in sentences])
+    ids, mask = ids.to(encoder.device), mask.to(encoder.device)
+    return first_and_last(encoder, ids, mask).float(), mask
+
+
+def _words(states: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:
+    rows, starts, ends = (torch.tensor(column, device=states.device) for column in zip(*spans, strict=True))
+    return mean_spans(states, rows, starts, ends)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        problem = f"evaluate.device: {name!r} cannot be used here ({str(error).splitlines()[0]})"
+        raise InputError(problem, "set evaluate.device to auto or cpu") from None

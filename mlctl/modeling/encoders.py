@@ -1,0 +1,164 @@
+"""Loading encoders from a folder, making a small one from scratch, and saving one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlctl.config import ScratchModel
+from mlctl.errors import InputError
+from mlctl.modeling.sources import tokenizer_files
+
+_log = logging.getLogger(__name__)
+
+_POSITIONS, _MOST_POSITIONS = 512, 8192  # of a model from scratch: where the tokenizer names no limit, and at most
+
+
+def load_encoder(folder: Path) -> Any:
+    """Return the encoder of a Hugging Face folder (AutoModel, fp32, no dropout), ready to encode.
+
+    Raises:
+        InputError: the folder holds no encoder that transformers can load.
+    """
+    from transformers import AutoModel
+
+    return _load(AutoModel, folder, seed=0, optional="pooler.").eval()
+
+
+def load_masked_lm(folder: Path, seed: int) -> Any:
+    """Return the masked-language model of a Hugging Face folder, fp32. A head that the folder lacks is drawn from `seed`.
+
+    Raises:
+        InputError: the folder holds no masked-language model that transformers can load.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    return _load(AutoModelForMaskedLM, folder, seed, optional="")
+
+
+def scratch_model(geometry: ScratchModel, tokenizer: Path, max_length: int, seed: int) -> Any:
+    """Return a BertForMaskedLM of the given geometry with weights drawn from `seed`.
+
+    Args:
+        geometry: layers and sizes; its `vocabulary` is not read: the model has as many types as the tokenizer.
+        tokenizer: folder of the tokenizer.
+        max_length: subwords of the longest sentence; 0: what the tokenizer says, or 512.
+        seed: seed of the weights; the caller's random state stays as it was.
+    """
+    from transformers import BertConfig, BertForMaskedLM
+
+    words = load_tokenizer(tokenizer)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=geometry.hidden,
+        num_hidden_layers=geometry.layers,
+        num_attention_heads=geometry.heads,
+        intermediate_size=geometry.feed_forward,
+        hidden_dropout_prob=geometry.dropout,
+        attention_probs_dropout_prob=geometry.dropout,
+        max_position_embeddings=max_length or _positions(words.model_max_length),
+        pad_token_id=words.pad_token_id,
+    )
+    with seeded(seed):
+        return BertForMaskedLM(config)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer of a Hugging Face folder.
+
+    Raises:
+        InputError: there is none, or it has no padding token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} holds no tokenizer that transformers can load: {_first_line(error)}") from None
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"the tokenizer in {folder} has no padding token", "add pad_token to its tokenizer_config.json")
+    return tokenizer
+
+
+def longest_input(model: Any) -> int:
+    """Return how many tokens, special ones counted, a Hugging Face model has positions for."""
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    reserved = getattr(table, "padding_idx", None)  # RoBERTa's positions begin behind that of the padding
+    return int(getattr(model.config, "max_position_embeddings", 10**9)) - (0 if reserved is None else reserved + 1)
+
+
+def save_model(model: Any, tokenizer: Path, folder: Path) -> None:
+    """Write a Hugging Face folder: weights (safetensors), configuration, and the files of the tokenizer's folder.
+
+    The bytes depend on the weights and the library's version alone.
+    """
+    folder.mkdir(parents=True)
+    with _quiet():
+        model.save_pretrained(folder)
+    for file in tokenizer_files(tokenizer):
+        shutil.copyfile(file, folder / file.name)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from `seed` inside the block and give the caller's CPU random state back after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _load(loader: Any, folder: Path, seed: int, optional: str) -> Any:
+    from safetensors import SafetensorError
+
+    try:
+        with _quiet(), seeded(seed):
+            model, found = loader.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )  # without dtype the weights would keep the file's, which may be half precision
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise InputError(
+            f"{folder} holds no model that transformers can load as {loader.__name__}: {_first_line(error)}",
+            "name a folder or hub model of an encoder such as BERT or XLM-RoBERTa",
+        ) from None
+    _check_complete(model, sorted(found["missing_keys"]), optional, folder)
+    return model
+
+
+def _check_complete(model: Any, missing: list[str], optional: str, folder: Path) -> None:
+    """Refuse an encoder with missing weights; say so when only the head on top of it is new."""
+    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
+    lacking = [name for name in missing if name.startswith(prefix) and not (optional and name.startswith(optional))]
+    if lacking:
+        raise InputError(f"{folder} lacks weights of its encoder: {', '.join(lacking[:3])}", "fetch or save the model again")
+    if missing and not optional:
+        _log.warning("%s has no masked-LM head: it starts from random weights", folder)
+
+
+def _positions(tokenizer_limit: float) -> int:
+    return min(int(tokenizer_limit), _MOST_POSITIONS) if tokenizer_limit < 10**6 else _POSITIONS
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' load reports and progress bars out of the log."""
+    from transformers.utils import logging as chatter
+
+    level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
+    chatter.set_verbosity_error()
+    chatter.disable_progress_bar()
+    try:
+        yield
+    finally:
+        chatter.set_verbosity(level)
+        if bars:
+            chatter.enable_progress_bar()

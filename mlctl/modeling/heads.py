@@ -1,0 +1,24 @@
+"""The projection that sits on pooled states while training, and is thrown away after it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Projection(nn.Module):
+    """W2 · relu(W1 · x + b1) + b2 with square W1 and W2: the head of the CCE encoder (arXiv 2202.13083).
+
+    `size` is 2H for [sentence ; word], H for a sentence or a word alone.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(size, size)
+        self.outer = nn.Linear(size, size)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Map (N, size) to (N, size)."""
+        return cast(Tensor, self.outer(torch.relu(self.inner(pooled))))

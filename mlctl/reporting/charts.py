@@ -1,0 +1,159 @@
+"""Charts as Vega-Lite specifications. Colours are the page's own CSS variables, so that dark mode needs no second chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from mlctl import languages as codes
+
+Row = dict[str, Any]
+Spec = dict[str, Any]
+
+#: One colour a meaning. The first eight are Okabe and Ito's, safe for colour-blind readers (their yellow darkened and their
+#: black made grey, to show on white and on black); beyond eight no palette is, and the page's buttons single a meaning out.
+MEANING_COLOURS = (
+    "#0072B2 #E69F00 #009E73 #D55E00 #CC79A7 #56B4E9 #B8A000 #808080 #7B4FB5 #8C5A2B "
+    "#E0559A #3D8B37 #A0522D #2AA5A0 #C23B22 #6A79C9 #9AB300 #B07AA1 #5F7D8C #D98880"
+).split()
+
+#: One shape a language, as SVG paths within [-1, 1].
+LANGUAGE_SHAPES = (
+    "M.9,0A.9,.9,0,1,1,-.9,0A.9,.9,0,1,1,.9,0Z",
+    "M-.8,-.8H.8V.8H-.8Z",
+    "M0,-1.1L.95,.75H-.95Z",
+    "M0,-1.15L.9,0L0,1.15L-.9,0Z",
+    "M-.33,-1H.33V-.33H1V.33H.33V1H-.33V.33H-1V-.33H-.33Z",
+    "M0,1.1L.95,-.75H-.95Z",
+    "M0,-1.15L.28,-.38L1.09,-.35L.45,.15L.68,.93L0,.47L-.68,.93L-.45,.15L-1.09,-.35L-.28,-.38Z",
+    "M.95,0L.48,.83H-.48L-.95,0L-.48,-.83H.48Z",
+    "M1.1,0L-.75,.95V-.95Z",
+    "M-1.1,0L.75,-.95V.95Z",
+    "M-.7,-1L0,-.4L.7,-1L1,-.7L.4,0L1,.7L.7,1L0,.4L-.7,1L-1,.7L-.4,0L-1,-.7Z",
+    "M-1,-.4H1V.4H-1Z",
+)
+
+#: How all charts look.
+THEME: Spec = {
+    "background": None,
+    "font": "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "var(--muted)",
+        "titleColor": "var(--muted)",
+        "titleFontWeight": "normal",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "gridColor": "var(--line)",
+        "domainColor": "var(--line)",
+        "tickColor": "var(--line)",
+    },
+    "axisY": {"domain": False, "ticks": False},
+    "legend": {"labelColor": "var(--ink)", "labelFontSize": 13, "orient": "top", "title": None, "symbolType": "square"},
+    "text": {"color": "var(--muted)", "fontSize": 12},
+}
+
+_PIXELS_A_LANGUAGE = 42
+_MODELS = ("base", "trained")
+_MODEL_COLOURS = ("var(--base)", "var(--trained)")
+
+
+def benchmark_chart(rows: Sequence[Row], intervals: Mapping[tuple[str, str], tuple[float, float]]) -> Spec:
+    """Draw one benchmark: for every language a bar a model, with the interval of each.
+
+    Args:
+        rows: `tables.benchmark_rows` of one task.
+        intervals: (language, model) → low and high end of the share.
+    """
+    values = [_bar(row, model, *intervals[row["language"], model]) for row in rows for model in _MODELS]
+    place = alt.Chart(alt.Data(values=values)).encode(
+        y=alt.Y(
+            "language:N",
+            title=None,
+            sort=[codes.name(row["language"]) for row in rows],
+            axis=alt.Axis(labelLimit=140, labelPadding=8),
+        ),
+        yOffset=alt.YOffset("model:N", sort=list(_MODELS)),
+    )
+    bars = place.mark_bar(cornerRadiusEnd=2).encode(
+        x=alt.X(
+            "value:Q",
+            title=None,
+            scale=alt.Scale(domain=[0, 1.14]),
+            axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], labelFlush=False),
+        ),
+        color=alt.Color("model:N", scale=alt.Scale(domain=list(_MODELS), range=list(_MODEL_COLOURS)), legend=alt.Legend()),
+        tooltip=[
+            alt.Tooltip("language:N", title="language"),
+            alt.Tooltip("model:N", title="model"),
+            alt.Tooltip("value:Q", title="accuracy", format=".1%"),
+            alt.Tooltip("interval:N", title="95% interval"),
+        ],
+    )
+    whiskers = place.mark_rule(color="var(--ink)", opacity=0.55).encode(x="low:Q", x2="high:Q")
+    labels = place.mark_text(align="left", dx=7).encode(x="high:Q", text=alt.Text("value:Q", format=".1%"))
+    return _spec((bars + whiskers + labels).properties(height=_PIXELS_A_LANGUAGE * len(rows)))
+
+
+def curve_chart(rows: Sequence[Row], title: str, from_zero: bool = False) -> Spec:
+    """Draw one curve over training steps: rows with `step, mean` and, for the band around it, `low, high`."""
+    step = alt.X("step:Q", title="step", axis=alt.Axis(grid=False, tickCount=5, format="~s"), scale=alt.Scale(nice=False))
+    chart = alt.Chart(alt.Data(values=list(rows))).encode(x=step)
+    tips = [alt.Tooltip("step:Q", format=","), alt.Tooltip("mean:Q", title=title, format=".4~g")]
+    y = {"title": None, "scale": alt.Scale(zero=from_zero), "axis": alt.Axis(tickCount=5)}
+    band = chart.mark_area(opacity=0.22, color="var(--trained)").encode(y=alt.Y("low:Q", **y), y2="high:Q")
+    line = chart.mark_line(color="var(--trained)", strokeWidth=2).encode(y=alt.Y("mean:Q", **y), tooltip=tips)
+    return _spec((band + line).properties(height=190, description=f"{title} over training steps"))
+
+
+def map_chart(points: Sequence[Row], meanings: int, languages: Sequence[str]) -> Spec:
+    """Draw one map of tokens: rows with `x, y, meaning, language, spoken (its name), token, text`.
+
+    The parameters `meaning` (-1: all) and `language` ("": all) single tokens out; the page's buttons set them.
+    """
+    shown = "(meaning < 0 || datum.meaning === meaning) && (language === '' || datum.language === language)"
+    chart = alt.Chart(alt.Data(values=list(points))).mark_point(filled=True, size=75, stroke="var(--page)", strokeWidth=0.6)
+    chart = chart.encode(
+        x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.06, 1.06])),
+        y=alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-1.06, 1.06])),
+        color=alt.Color("meaning:N", legend=None, scale=_fixed(range(meanings), MEANING_COLOURS)),
+        shape=alt.Shape("language:N", legend=None, scale=_fixed(languages, LANGUAGE_SHAPES)),
+        opacity=alt.condition(shown, alt.value(0.9), alt.value(0.07)),
+        tooltip=[alt.Tooltip("token:N"), alt.Tooltip("spoken:N", title="language"), alt.Tooltip("text:N", title="sentence")],
+    )
+    chart = chart.add_params(alt.param(name="meaning", value=-1), alt.param(name="language", value=""))
+    return _spec(chart.properties(height=400))
+
+
+def colour_of(meaning: int) -> str:
+    """Return the colour of a meaning."""
+    return MEANING_COLOURS[meaning % len(MEANING_COLOURS)]
+
+
+def shape_of(language: int) -> str:
+    """Return the shape of the language with this number."""
+    return LANGUAGE_SHAPES[language % len(LANGUAGE_SHAPES)]
+
+
+def _bar(row: Row, model: str, low: float, high: float) -> Row:
+    interval = f"{100 * low:.1f}% to {100 * high:.1f}%"
+    return {
+        "language": codes.name(row["language"]),
+        "model": model,
+        "value": row[model],
+        "low": low,
+        "high": high,
+        "interval": interval,
+    }
+
+
+def _fixed(domain: Sequence[Any], choices: Sequence[str]) -> alt.Scale:
+    return alt.Scale(domain=list(domain), range=[choices[index % len(choices)] for index in range(len(domain))])
+
+
+def _spec(chart: Any) -> Spec:
+    spec: Spec = chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding")).to_dict()
+    del spec["$schema"]  # an address that nobody needs to open
+    return spec

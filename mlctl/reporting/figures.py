@@ -1,0 +1,57 @@
+"""figures.json: what the page shows, as numbers, the same for equal results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from mlctl.config import Report
+from mlctl.reporting import tables
+from mlctl.reporting.curves import final_losses
+from mlctl.reporting.projection import neighbours_agree, project
+
+Figures = dict[str, Any]
+
+#: Stages with a funnel, in order.
+SIFTING = ("clean", "translate", "align", "shard")
+
+
+def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
+    """Return the content of `figures.json`: benchmark, means, funnel, totals, final losses and the map of tokens."""
+    benchmark = tables.benchmark_rows(folders["evaluate"])
+    return {
+        "benchmark": benchmark,
+        "means": tables.mean_rows(benchmark),
+        "totals": tables.total_rows(folders),
+        "funnel": tables.funnel_rows(folders[stage] for stage in SIFTING if stage in folders),
+        "final_losses": final_losses(folders["train"]),
+        "map": token_map(settings, seed, folders["evaluate"]),
+    }
+
+
+def token_map(settings: Report, seed: int, evaluate: Path) -> Figures:
+    """Return the tokens (`tokens`: meaning, language, token, text) and for each model its `points` in the plane.
+
+    `neighbours` is the share of tokens whose nearest token of another language has the same meaning.
+    """
+    rows = pq.read_table(evaluate / "tokens.parquet").to_pylist()
+    by_model = {model: [row for row in rows if row["model"] == model] for model in ("base", "trained")}
+    names = ("meaning", "language", "token", "text")
+    return {
+        "tokens": [{name: row[name] for name in names} for row in by_model["base"]],
+        **{model: _panel(several, settings, seed) for model, several in by_model.items()},
+    }
+
+
+def _panel(rows: list[dict[str, Any]], settings: Report, seed: int) -> Figures:
+    states = np.array([row["state"] for row in rows], dtype=np.float64).reshape(len(rows), -1 if rows else 0)
+    meanings = np.array([row["meaning"] for row in rows], dtype=np.int64)
+    languages = np.array([row["language"] for row in rows], dtype=np.str_)
+    return {
+        "points": project(states, settings.projection, seed).tolist(),
+        "neighbours": neighbours_agree(states, meanings, languages),
+    }

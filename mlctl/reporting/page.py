@@ -1,0 +1,218 @@
+"""The page: what is gathered for the template, and how it becomes one HTML file that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+import mlctl
+from mlctl import languages as codes
+from mlctl.config import Recipe
+from mlctl.reporting import charts, curves, samples, tables, wording
+from mlctl.reporting.drawing import draw
+from mlctl.reporting.figures import Figures
+from mlctl.reporting.intervals import wilson
+from mlctl.reporting.records import StageRecord
+
+_SECTIONS = {
+    "benchmark": "Benchmark",
+    "languages": "By language",
+    "training": "Training",
+    "data": "Data",
+    "alignment": "Aligned words",
+    "map": "Map",
+    "sources": "Licences",
+    "stages": "Stages",
+    "recipe": "Recipe",
+    "reproduce": "Do it again",
+}
+_CURVES = {
+    "loss": ("Total loss", "what training minimises"),
+    "contrastive": ("Contrastive loss", "telling translations apart"),
+    "mlm": ("Masked language model", "guessing masked tokens"),
+}
+_FILTERS = {
+    "language_name": codes.name,
+    "percent": wording.percent,
+    "points": wording.points,
+    "number": wording.number,
+    "duration": wording.duration,
+    "size": wording.size,
+    "figure": wording.figure,
+    "shortened": wording.shortened,
+    "spoken": wording.spoken,
+    "task_name": wording.task_name,
+    "neighbour_share": wording.neighbour_share,
+}
+
+
+def render(figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> str:
+    """Return the page as HTML text.
+
+    Args:
+        figures: content of `figures.json`.
+        recipe: the recipe of the run.
+        stages: how each stage came to its result.
+        folders: stage → folder of its result.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters.update(_FILTERS, script_digest=_script_digest)
+    parts = [
+        _headline(figures, recipe, stages),
+        _training(figures, folders["train"]),
+        _data(figures, recipe, folders),
+        _alignment(recipe, folders),
+        _map(figures, recipe),
+        _run(recipe, stages, folders),
+    ]
+    context = {name: value for part in parts for name, value in part.items() if name != "charts"}
+    drawn = {name: spec for part in parts for name, spec in part.get("charts", {}).items()}
+    page = {"theme": charts.THEME, "charts": drawn}
+    fixed = {"css": _own("page.css"), "bundle": _vega(), "version": mlctl.__version__, "sections": _SECTIONS.items()}
+    return environment.from_string(_own("page.html")).render(fixed | context, figures=figures, recipe=recipe, charts=page)
+
+
+def _headline(figures: Figures, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
+    rows = figures["benchmark"]
+    judged = {row["language"] for row in rows}
+    training_rows = sum(row["rows"] for row in figures["totals"] if row["what"] == "training rows")
+    return {
+        "title": recipe.report.title or recipe.name,
+        "source": recipe.languages.source,
+        "targets": recipe.languages.targets,
+        "finding": wording.finding(rows, figures["means"]),
+        "base_is": wording.base_is(recipe.model),
+        "unjudged": [target for target in recipe.languages.targets if target not in judged],
+        "tiles": [
+            {"value": wording.number(training_rows), "what": "sentence pairs to train on"},
+            {"value": wording.number(figures["final_losses"]["steps"]), "what": "training steps"},
+            {"value": wording.duration(sum(record.seconds for record in stages)), "what": "to make all results"},
+        ],
+        "charts": {f"benchmark-{mean['task']}": _benchmark_chart(rows, mean["task"]) for mean in figures["means"]},
+    }
+
+
+def _benchmark_chart(rows: Sequence[Mapping[str, Any]], task: str) -> charts.Spec:
+    chosen = [dict(row) for row in rows if row["task"] == task]
+    intervals = {(row["language"], model): wilson(row[model], row["items"]) for row in chosen for model in ("base", "trained")}
+    return charts.benchmark_chart(chosen, intervals)
+
+
+def _training(figures: Figures, train: Path) -> dict[str, Any]:
+    found = {name: rows for name, rows in curves.loss_curves(train).items() if rows}
+    last = figures["final_losses"]
+    named = [(name, _CURVES[name][0], f"{_CURVES[name][1]}; at the end {wording.figure(last[name])}") for name in found]
+    drawn = {f"curve-{name}": charts.curve_chart(rows, _CURVES[name][0]) for name, rows in found.items()}
+    if speed := curves.speed_curve(train):
+        named.append(("speed", "Speed", "sentence pairs a second"))
+        drawn["curve-speed"] = charts.curve_chart(speed, "pairs a second", from_zero=True)
+    return {"curves": named, "charts": drawn}
+
+
+def _data(figures: Figures, recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, Any]:
+    most = max((row["rows"] for row in figures["totals"]), default=0)
+    totals = [{**row, "share": _percentage(row["rows"], most)} for row in figures["totals"]]
+    rules = tables.rule_rows(figures["funnel"])
+    rules = [{**rule, "left": _percentage(rule["rows_out"], rules[0]["rows_in"])} for rule in rules]
+    examples = samples.rejected_examples(folders, recipe.report.rejected_examples)
+    by_rule: dict[tuple[str, str], list[samples.Row]] = {}
+    for row in examples:
+        by_rule.setdefault((row["stage"], row["rule"]), []).append(row)
+    return {
+        "totals": totals,
+        "rules": rules,
+        "rule_languages": sorted({language for rule in rules for language in rule["languages"]}),
+        "rejected": [
+            (rule["stage"], rule["rule"], rule["dropped"], by_rule[rule["stage"], rule["rule"]])
+            for rule in rules
+            if (rule["stage"], rule["rule"]) in by_rule
+        ],
+    }
+
+
+def _alignment(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, Any]:
+    rows = samples.aligned_examples(folders.get("align"), recipe.languages.targets)
+    summary = _json(folders.get("align"), "summary.json")
+    columns = {name: None for row in summary.values() for name, value in row.items() if not isinstance(value, (dict, list))}
+    return {
+        "aligned": [{**row, "language": row["target_language"], "drawing": draw(row)} for row in rows],
+        "alignment_summary": summary,
+        "alignment_columns": list(columns),
+    }
+
+
+def _map(figures: Figures, recipe: Recipe) -> dict[str, Any]:
+    drawn = figures["map"]
+    tokens = drawn["tokens"]
+    if not tokens:
+        return {"meanings": [], "map_languages": []}
+    sentences: dict[int, str] = {}
+    for token in tokens:
+        if token["language"] == recipe.languages.source:
+            sentences.setdefault(token["meaning"], token["text"])
+    present = {token["language"] for token in tokens}
+    spoken = [tag for tag in (recipe.languages.source, *recipe.languages.targets) if tag in present]
+    count = max(token["meaning"] for token in tokens) + 1
+    points = {
+        model: [
+            {**token, "spoken": codes.name(token["language"]), "x": x, "y": y}
+            for token, (x, y) in zip(tokens, drawn[model]["points"], strict=True)
+        ]
+        for model in ("base", "trained")
+    }
+    return {
+        "meanings": [(number, charts.colour_of(number), text) for number, text in sorted(sentences.items())],
+        "map_languages": [(tag, charts.shape_of(number)) for number, tag in enumerate(spoken)],
+        "charts": {f"map-{model}": charts.map_chart(rows, count, spoken) for model, rows in points.items()},
+    }
+
+
+def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> dict[str, Any]:
+    return {
+        "stages": stages,
+        "corpora": tables.corpus_rows(folders["download"]) if "download" in folders else [],
+        "recipe_yaml": yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False, width=100),
+        "environment": _environment(stages),
+    }
+
+
+def _environment(stages: Iterable[StageRecord]) -> list[tuple[str, str]]:
+    """Return every package with its version, or with several where stages were made with different ones."""
+    found: dict[str, dict[str, None]] = {}
+    for record in stages:
+        for name, version in record.versions.items():
+            found.setdefault(name, {})[version] = None
+    return [(name, ", ".join(versions)) for name, versions in sorted(found.items())]
+
+
+def _percentage(part: int, whole: int) -> float:
+    return min(100.0, round(100 * part / whole, 2)) if whole else 0.0
+
+
+def _json(folder: Path | None, name: str) -> dict[str, Any]:
+    path = folder / name if folder else None
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path and path.exists() else {}
+
+
+def _own(name: str) -> str:
+    return (importlib.resources.files("mlctl.reporting") / name).read_text(encoding="utf-8")
+
+
+def _vega() -> str:
+    """Return the charts' library as one script, from the installed package: nothing is fetched."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).replace("</script", "<\\/script")
+
+
+def _script_digest(script: str) -> str:
+    """Return what the page's content security policy lets run: this script and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,0 +1,70 @@
+"""The stage: results in, a page for people and figures for machines out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mlctl.config import Recipe, Report
+from mlctl.errors import InputError
+from mlctl.reporting.figures import Figures, make_figures
+from mlctl.reporting.page import render
+from mlctl.reporting.records import StageRecord
+from mlctl.workspace import Progress, Workspace, silent
+
+_FIGURES = "figures.json"
+_PAGE = "report.html"
+_NEEDED = ("train", "evaluate")
+_log = logging.getLogger(__name__)
+
+
+def report(
+    settings: Report,
+    recipe: Recipe,
+    stages: Sequence[StageRecord],
+    folders: Mapping[str, Path],
+    workspace: Workspace,
+    progress: Progress = silent,
+) -> dict[str, float | int | None]:
+    """Write the page of a run.
+
+    Writes `report.html`, which opens without a network, and `figures.json` with what it shows as numbers. Only the latter is
+    the same for equal results: the page also tells times and what was cached.
+
+    Args:
+        settings: what the page shows.
+        recipe: the whole recipe, shown on the page.
+        stages: how each stage before this one came to its result, in order.
+        folders: stage → folder of its result; train and evaluate are needed, what others lack is left out.
+        workspace: where the result is made.
+        progress: told after the figures and after the page.
+
+    Returns:
+        Final losses, tokens in the map and the mean accuracies.
+
+    Raises:
+        InputError: train or evaluate has no result.
+    """
+    missing = [stage for stage in _NEEDED if stage not in folders or not folders[stage].is_dir()]
+    if missing:
+        raise InputError(f"nothing to report on: no result of {', '.join(missing)}", "run the pipeline from that stage on")
+    if not workspace.has(_FIGURES):
+        with workspace.part(_FIGURES) as path:
+            found = make_figures(settings, recipe.seed, folders)
+            path.write_text(json.dumps(found, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
+    progress(1, 2, "files", file=_FIGURES)
+    figures: Figures = json.loads(workspace.path(_FIGURES).read_text(encoding="utf-8"))
+    if not workspace.has(_PAGE):
+        with workspace.part(_PAGE) as path:
+            path.write_text(render(figures, recipe, stages, folders), encoding="utf-8")
+    progress(2, 2, "files", file=_PAGE)
+    _log.info("the report lies at %s", workspace.path(_PAGE))
+    return _metrics(figures)
+
+
+def _metrics(figures: Figures) -> dict[str, float | int | None]:
+    losses = {f"final_{name}": value for name, value in figures["final_losses"].items() if name != "steps"}
+    means = {f"{row['task'].replace('-', '_')}_{model}": row[model] for row in figures["means"] for model in ("base", "trained")}
+    return {**losses, **means, "map_tokens": len(figures["map"]["tokens"])}

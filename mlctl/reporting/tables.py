@@ -1,0 +1,123 @@
+"""Results as plain rows: what the page draws and the command line prints. Pure functions of result folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from mlctl.errors import InputError
+from mlctl.reporting.intervals import difference
+
+Row = dict[str, Any]
+
+_UNTRANSLATED, _TRANSLATED = "segments without translation", "pairs made by machine translation"
+_OPTIONAL = (_UNTRANSLATED, _TRANSLATED)
+_PLACES = (
+    ("download", "segments collected", "pairs/*/*.parquet"),
+    ("clean", "pairs good enough", "pairs/*.parquet"),
+    ("clean", _UNTRANSLATED, "untranslated/*.parquet"),
+    ("translate", _TRANSLATED, "pairs/*/*.parquet"),
+    ("align", "pairs with aligned words", "pairs/*.parquet"),
+    ("shard", "training rows", "train/*.parquet"),
+    ("shard", "held-out pairs", "heldout/*.parquet"),
+)
+
+
+def benchmark_rows(scores: Path) -> list[Row]:
+    """Return the benchmark table of an evaluate result (a folder with `scores.parquet`).
+
+    One row for each task and language with `task, language, base, trained, difference` (shares in [0, 1], mean over the
+    directions), `low, high` (95% interval of the difference), `items` (pairs judged) and `directions`
+    ({"en→fr": [base, trained]}).
+
+    Raises:
+        InputError: the folder holds no scores.
+    """
+    found: dict[tuple[str, str], dict[str, dict[str, Row]]] = {}
+    for row in _read(scores / "scores.parquet").to_pylist():
+        found.setdefault((row["task"], row["language"]), {}).setdefault(row["direction"], {})[row["model"]] = row
+    return [_benchmark_row(task, language, found[task, language]) for task, language in sorted(found)]
+
+
+def mean_rows(rows: Iterable[Row]) -> list[Row]:
+    """Return the mean over languages of each task of `benchmark_rows`: `task, base, trained, difference, languages, items`."""
+    tasks: dict[str, list[Row]] = {}
+    for row in rows:
+        tasks.setdefault(row["task"], []).append(row)
+    return [_mean_row(task, several) for task, several in sorted(tasks.items())]
+
+
+def funnel_rows(folders: Iterable[Path]) -> list[Row]:
+    """Return every rule of the given stages in order: `stage, language, rule, rows_in, rows_out, dropped`.
+
+    Folders without `funnel.parquet` are passed over.
+    """
+    tables = [pq.read_table(path).to_pylist() for folder in folders if (path := folder / "funnel.parquet").exists()]
+    return [{**row, "dropped": row["rows_in"] - row["rows_out"]} for rows in tables for row in rows]
+
+
+def rule_rows(rows: Iterable[Row]) -> list[Row]:
+    """Add `funnel_rows` up over languages: `stage, rule, rows_in, rows_out, dropped, languages` ({language: dropped})."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        empty = {"stage": row["stage"], "rule": row["rule"], "rows_in": 0, "rows_out": 0, "dropped": 0, "languages": {}}
+        rule = found.setdefault((row["stage"], row["rule"]), empty)
+        for name in ("rows_in", "rows_out", "dropped"):
+            rule[name] += row[name]
+        rule["languages"][row["language"]] = rule["languages"].get(row["language"], 0) + row["dropped"]
+    return list(found.values())
+
+
+def total_rows(folders: Mapping[str, Path]) -> list[Row]:
+    """Return what lies behind each data stage: `stage, what, rows`, counted from the files themselves."""
+    counted = [
+        {
+            "stage": stage,
+            "what": what,
+            "rows": sum(pq.read_metadata(file).num_rows for file in sorted(folders[stage].glob(pattern))),
+        }
+        for stage, what, pattern in _PLACES
+        if stage in folders
+    ]
+    return [row for row in counted if row["rows"] or row["what"] not in _OPTIONAL]
+
+
+def corpus_rows(download: Path) -> list[Row]:
+    """Return the corpora of a download result: `corpus, kind, version, licence, address, sha256, pairs, untranslated`."""
+    path = download / "provenance.json"
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+
+
+def _read(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(f"no scores at {path}", "run the evaluate stage")
+    return pq.read_table(path)
+
+
+def _benchmark_row(task: str, language: str, directions: Mapping[str, Mapping[str, Row]]) -> Row:
+    both = {name: [models["base"], models["trained"]] for name, models in sorted(directions.items())}
+    base, trained = (sum(pair[side]["value"] for pair in both.values()) / len(both) for side in (0, 1))
+    # Both directions ask about the same pairs: they do not count twice.
+    items = min(pair[0]["items"] for pair in both.values())
+    low, high = difference(base, trained, items)
+    return {
+        "task": task,
+        "language": language,
+        "base": base,
+        "trained": trained,
+        "difference": trained - base,
+        "low": low,
+        "high": high,
+        "items": items,
+        "directions": {name: [row["value"] for row in pair] for name, pair in both.items()},
+    }
+
+
+def _mean_row(task: str, rows: list[Row]) -> Row:
+    base, trained = (sum(row[name] for row in rows) / len(rows) for name in ("base", "trained"))
+    items = sum(row["items"] for row in rows)
+    return {"task": task, "base": base, "trained": trained, "difference": trained - base, "languages": len(rows), "items": items}

@@ -1,0 +1,116 @@
+"""Figures and findings in words, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlctl import languages as codes
+from mlctl.config import Model
+
+Row = dict[str, Any]
+
+_SHORT = 180
+
+
+def finding(rows: Sequence[Row], means: Sequence[Row]) -> dict[str, str]:
+    """Say what came out in a plain `sentence`, and in a `detail` how sure that is.
+
+    Args:
+        rows: `tables.benchmark_rows`.
+        means: `tables.mean_rows` of them.
+    """
+    if not means:
+        return {"sentence": "Nothing was judged.", "detail": ""}
+    main = means[0]
+    what = "sentence" if main["task"] == "sentence-retrieval" else "word"
+    sentence = (
+        f"After training, the nearest {what} in the other language is the right translation in {percent(main['trained'])} of the "
+        f"held-out cases; before, it was in {percent(main['base'])}."
+    )
+    return {"sentence": sentence, "detail": " ".join(_certainty(task_name(m["task"]), _of(rows, m["task"])) for m in means)}
+
+
+def base_is(model: Model) -> str:
+    """Say what the trained model is compared with."""
+    if model.name:
+        return f"The base is {model.name} as it was before training."
+    return "The base is the same small network before training, with random weights."
+
+
+def percent(share: float) -> str:
+    """0.1234 → 12.3%."""
+    return f"{100 * share:.1f}%"
+
+
+def points(change: float) -> str:
+    """0.1234 → +12.3, with a true minus sign."""
+    return f"{100 * change:+.1f}".replace("-", "−")
+
+
+def number(count: float) -> str:
+    """12345 → 12,345."""
+    return f"{count:,}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person would say them: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units: 1234567 → 1.2 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.5 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def figure(value: Any) -> str:
+    """Return any figure of a stage in a readable form."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return number(value) if isinstance(value, int) else f"{value:.4g}".replace("-", "−")
+
+
+def shortened(text: str) -> str:
+    """Cut text that would fill the page."""
+    return text if len(text) <= _SHORT else f"{text[:_SHORT].rstrip()} …"
+
+
+def spoken(name: str) -> str:
+    """sentence_retrieval_base → sentence retrieval base."""
+    return name.replace("_", " ").replace("-", " ")
+
+
+def task_name(task: str) -> str:
+    """sentence-retrieval → Sentence retrieval."""
+    return spoken(task).capitalize()
+
+
+def neighbour_share(share: float | None) -> str:
+    """Say how often the nearest token of another language has the same meaning."""
+    return "" if share is None else f"nearest neighbours: {percent(share)} same meaning"
+
+
+def _of(rows: Sequence[Row], task: str) -> list[Row]:
+    return [row for row in rows if row["task"] == task]
+
+
+def _certainty(task: str, rows: Sequence[Row]) -> str:
+    better = [row for row in rows if row["low"] > 0]
+    worse = [codes.name(row["language"]) for row in rows if row["high"] < 0]
+    if len(rows) == 1:
+        said = "better beyond chance" if better else "worse beyond chance" if worse else "the difference may be chance"
+        return f"{task}: {said}."
+    said = f"{task}: better beyond chance in {len(better)} of {len(rows)} languages"
+    return f"{said}, worse in {', '.join(worse)}." if worse else f"{said}."

@@ -1,0 +1,144 @@
+"""The tokenizer of the shards: a WordPiece tokenizer trained on the training text, or the encoder's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from mlctl.config import Model
+from mlctl.errors import InputError
+
+_SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+_FILE = "tokenizer.json"
+_PREFIX = "##"
+
+
+def write(folder: Path, model: Model, max_length: int, text: Callable[[], Iterable[Sequence[str]]]) -> None:
+    """Write the Hugging Face tokenizer folder that belongs to `model`.
+
+    Args:
+        text: gives the training text in batches, anew at each call; asked for only where the recipe names no encoder.
+
+    Raises:
+        InputError: the encoder has no tokenizer, none that knows characters' places, or reads less than `max_length` tokens.
+    """
+    folder.mkdir()
+    if model.name:
+        from mlctl.modeling import sources
+
+        _adopt(sources.resolve(model), folder, max_length)
+    else:
+        _write_trained(_train(model.scratch.vocabulary, text), folder, max_length)
+
+
+def load(folder: Path) -> Tokenizer:
+    """Load the tokenizer that `write` wrote."""
+    return Tokenizer.from_file(str(folder / _FILE))
+
+
+def _adopt(source: Path, folder: Path, max_length: int) -> None:
+    from mlctl.modeling import sources
+
+    _check_length(source, max_length)
+    files = sources.tokenizer_files(source)
+    if any(file.name == _FILE for file in files):
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+    else:
+        _convert(source, folder)
+
+
+def _convert(source: Path, folder: Path) -> None:
+    """Have transformers turn an older kind of tokenizer (vocab.txt, sentencepiece.model) into one file."""
+    from transformers import AutoTokenizer
+
+    try:
+        AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    except Exception as error:  # whatever the converters of all models raise
+        raise InputError(f"model.name: {source} has no tokenizer that can be read ({error})", _REMEDY) from None
+    if not (folder / _FILE).is_file():
+        raise InputError(f"model.name: the tokenizer in {source} does not tell characters' places", _REMEDY)
+
+
+_REMEDY = "put the encoder's tokenizer.json into its folder (a fast tokenizer, as save_pretrained writes it)"
+
+
+def _check_length(source: Path, max_length: int) -> None:
+    limits = (
+        _number(source / "tokenizer_config.json", "model_max_length"),
+        _number(source / "config.json", "max_position_embeddings"),
+    )
+    limit = min(limits)
+    if max_length > limit:
+        raise InputError(
+            f"shard.max_length is {max_length}, but the encoder reads {limit} tokens", f"set shard.max_length={limit}"
+        )
+
+
+def _number(file: Path, name: str) -> int:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8")).get(name)
+    except FileNotFoundError:
+        found = None
+    return int(found) if found else 1 << 62
+
+
+def _train(vocabulary: int, text: Callable[[], Iterable[Sequence[str]]]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token=_SPECIAL["unk_token"]))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    alphabet, continued = _alphabet(tokenizer, text(), (vocabulary - len(_SPECIAL)) // 3)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        # The trainer numbers pieces in the order of a hash table, and breaks ties by number: name them all, in order, beforehand.
+        special_tokens=[*_SPECIAL.values(), *(_PREFIX + character for character in continued)],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(text(), trainer)
+    return _finished(tokenizer)
+
+
+def _alphabet(tokenizer: Tokenizer, text: Iterable[Sequence[str]], most: int) -> tuple[list[str], list[str]]:
+    """Return the most frequent characters of the text, and those of them that occur inside words, both sorted."""
+    counts, inside = Counter[str](), set[str]()
+    for batch in text:
+        words = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str("\n".join(batch)))
+        for word, number in Counter(word for word, _ in words).items():
+            counts.update(dict.fromkeys(word, number))
+            inside.update(word[1:])
+    kept = sorted(counts, key=lambda character: (-counts[character], character))[:most]
+    return sorted(kept), sorted(inside.intersection(kept))
+
+
+def _finished(trained: Tokenizer) -> Tokenizer:
+    """Return a tokenizer with the trained pieces, of which only the true special tokens are special."""
+    tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token=_SPECIAL["unk_token"]))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece(prefix=_PREFIX)
+    tokenizer.add_special_tokens(list(_SPECIAL.values()))
+    start, end = _SPECIAL["cls_token"], _SPECIAL["sep_token"]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}",
+        pair=f"{start} $A {end} $B:1 {end}:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (start, end)],
+    )
+    return tokenizer
+
+
+def _write_trained(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max_length,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        **_SPECIAL,
+    }
+    tokenizer.save(str(folder / _FILE))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n", encoding="utf-8")

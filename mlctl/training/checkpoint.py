@@ -1,0 +1,127 @@
+"""Checkpoints: folders of safetensors and JSON that are whole or not there, and are not trusted until their digest fits."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mlctl.errors import InputError
+from mlctl.modeling.sources import file_digest
+from mlctl.workspace import discard, flush_to_disk
+
+_log = logging.getLogger(__name__)
+
+_TENSORS, _STATE, _UNFINISHED = "tensors.safetensors", "state.json", ".part-"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training state: how many steps were done, the tensors by name, and what was trained (`subject`)."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    subject: str
+
+
+class CheckpointFolder:
+    """The checkpoints of one training, `step-NNNNNNN` each.
+
+    Args:
+        folder: where they lie.
+        subject: digest of settings, data and model; a checkpoint of another subject is not gone on from.
+        keep: how many of the newest are kept.
+    """
+
+    def __init__(self, folder: Path, subject: str, keep: int) -> None:
+        self.folder, self._subject, self._keep = folder, subject, keep
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Write a checkpoint, then remove the oldest ones that are too many.
+
+        Raises:
+            InputError: the disk has no room; the checkpoints that were there stay.
+        """
+        final = self._path(step)
+        unfinished = final.with_name(_UNFINISHED + final.name)
+        discard(unfinished)
+        with room_for(final), _discarding(unfinished):
+            self._write(unfinished, step, tensors)
+            discard(final)
+            unfinished.rename(final)
+            flush_to_disk(self.folder)
+        for old in self._all()[self._keep :]:
+            discard(old)
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; damaged ones are removed, and the log says so."""
+        for path in self._all():
+            try:
+                return self._read(path)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                _log.warning("checkpoint %s cannot be used (%s); taking the one before", path.name, error)
+                discard(path)
+        return None
+
+    def newest_name(self) -> str:
+        """Return the name of the newest checkpoint, or "none"."""
+        return next((path.name for path in self._all()), "none")
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:07d}"
+
+    def _all(self) -> list[Path]:
+        """Return the checkpoints, newest first."""
+        return sorted(self.folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+    def _write(self, folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
+        folder.mkdir()
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / _TENSORS)
+        state = {"step": step, "subject": self._subject, "sha256": file_digest(folder / _TENSORS)}
+        (folder / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        flush_to_disk(folder)
+
+    def _read(self, path: Path) -> Checkpoint:
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        if state["subject"] != self._subject:
+            raise ValueError("it is of other settings, data or model")
+        if file_digest(path / _TENSORS) != state["sha256"]:
+            raise ValueError("its digest does not fit")
+        return Checkpoint(int(state["step"]), load_file(path / _TENSORS), state["subject"])
+
+
+@contextlib.contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Turn the errors of a full disk inside the block into an InputError that names what was being written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if not _is_full(error):
+            raise
+        raise InputError(f"no room to write {path}", "make room and run again: training goes on where it was") from error
+
+
+@contextlib.contextmanager
+def _discarding(unfinished: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        discard(unfinished)
+        raise
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell whether the disk is full; safetensors passes the system's text on, not its number."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in _NO_ROOM or any(os.strerror(code) in str(error) for code in _NO_ROOM)

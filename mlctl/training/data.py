@@ -1,0 +1,111 @@
+"""Reading shards: the rows of a step as arrays, with one or two shards in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mlctl.errors import InputError
+from mlctl.training.ragged import Ragged
+from mlctl.training.sampler import Piece
+
+_COLUMNS = ["source_ids", "target_ids", "couples", "source_identity", "target_identity"]
+_REMEDY = "delete the result of the shard stage, so that it is made again"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows in columns.
+
+    Attributes:
+        numbers: (n,) number of each row in the corpus; what it draws depends on it.
+        tokens: token ids of the source and of the target side.
+        couples: (…, 4) source start and end, target start and end.
+        identities: (n,) of the source and of the target side.
+    """
+
+    numbers: NDArray[np.int64]
+    tokens: tuple[Ragged, Ragged]
+    couples: Ragged
+    identities: tuple[NDArray[np.int64], NDArray[np.int64]]
+
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Return the named rows in the named order."""
+        return Rows(
+            self.numbers[rows],
+            (self.tokens[0].take(rows), self.tokens[1].take(rows)),
+            self.couples.take(rows),
+            (self.identities[0][rows], self.identities[1][rows]),
+        )
+
+    @classmethod
+    def concatenated(cls, pieces: Sequence[Rows]) -> Rows:
+        """Put the rows of several below each other."""
+        if len(pieces) == 1:
+            return pieces[0]
+        return cls(
+            np.concatenate([piece.numbers for piece in pieces]),
+            (_joined([piece.tokens[0] for piece in pieces]), _joined([piece.tokens[1] for piece in pieces])),
+            _joined([piece.couples for piece in pieces]),
+            (_stacked([piece.identities[0] for piece in pieces]), _stacked([piece.identities[1] for piece in pieces])),
+        )
+
+
+class Corpus:
+    """The training shards of a folder (`train/*.parquet`, schema SHARD).
+
+    Raises:
+        InputError: the folder has none, or one cannot be read.
+    """
+
+    def __init__(self, sharded: Path) -> None:
+        self._files = sorted((sharded / "train").glob("*.parquet"))
+        if not self._files:
+            raise InputError(f"no training shards in {sharded / 'train'}", "run the shard stage; its funnel says where rows went")
+        self.shard_rows = [_row_count(file) for file in self._files]
+        self._first = np.cumsum([0, *self.shard_rows])
+        self._shard = lru_cache(maxsize=2)(self._read)  # a batch may lie across two
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return sum(self.shard_rows)
+
+    def rows(self, pieces: Sequence[Piece]) -> Rows:
+        """Return the rows of some pieces, in their order."""
+        return Rows.concatenated([self._shard(piece.shard).take(piece.rows) for piece in pieces])
+
+    def _read(self, shard: int) -> Rows:
+        table = _table(self._files[shard])
+        first = int(self._first[shard])
+        return Rows(
+            np.arange(first, first + len(table)),
+            (Ragged.of_list_column(table["source_ids"]), Ragged.of_list_column(table["target_ids"])),
+            Ragged.of_list_column(table["couples"]),
+            (table["source_identity"].to_numpy(), table["target_identity"].to_numpy()),
+        )
+
+
+_joined, _stacked = Ragged.concatenated, np.concatenate
+
+
+def _row_count(file: Path) -> int:
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{file} is damaged: {error}", _REMEDY) from None
+
+
+def _table(file: Path) -> Any:
+    try:
+        return pq.read_table(file, columns=_COLUMNS)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise InputError(f"{file} is damaged: {error}", _REMEDY) from None

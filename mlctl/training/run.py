@@ -1,0 +1,163 @@
+"""The train stage: from shards and settings to a model folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from mlctl.config import Model, Train, key_settings
+from mlctl.errors import InputError
+from mlctl.modeling import sources
+from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, save_model, scratch_model
+from mlctl.schema import STEPS
+from mlctl.training.batch import Batch, Collator
+from mlctl.training.checkpoint import CheckpointFolder, room_for
+from mlctl.training.data import Corpus
+from mlctl.training.device import device_of, repeatable
+from mlctl.training.loop import train_steps
+from mlctl.training.masking import MaskingRule
+from mlctl.training.objective import Objective
+from mlctl.training.sampler import Sampler
+from mlctl.training.speed import Speed
+from mlctl.training.state import FIGURES, TrainingState
+from mlctl.workspace import Progress, Workspace
+
+_log = logging.getLogger(__name__)
+
+Metrics = dict[str, str | int | float | None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained, on what, and where to."""
+
+    settings: Train
+    model: Model
+    seed: int
+    sharded: Path
+    workspace: Workspace
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder of the tokenizer that made the shards."""
+        return self.sharded / "tokenizer"
+
+    @property
+    def speed_file(self) -> Path:
+        """Where speed is noted while training."""
+        return self.workspace.scratch / "speed.jsonl"
+
+
+def run(settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress) -> Metrics:
+    """Do what `mlctl.training.train` says."""
+    job = Job(settings, model, seed, sharded, workspace)
+    corpus, device = Corpus(sharded), device_of(settings.device)
+    batch_of = _batches(job, corpus, device)
+    with repeatable(device, settings.threads):
+        checkpoints = CheckpointFolder(workspace.scratch / "checkpoints", _subject(job, corpus), settings.keep_checkpoints)
+        state = _start(job, device, checkpoints)
+        _log.info("training on %s with %d rows, from step %d of %d", device, corpus.size, state.step, settings.steps)
+        train_steps(state, batch_of, settings, seed, checkpoints, Speed(job.speed_file), progress)
+        _write_results(job, state)
+    return _metrics(job, state, corpus, device)
+
+
+def _batches(job: Job, corpus: Corpus, device: torch.device) -> Callable[[int], Batch]:
+    """Return the function from a step to its batch."""
+    tokenizer, settings = load_tokenizer(job.tokenizer), job.settings
+    masks = settings.mlm_weight > 0 or settings.contrast_on_masked
+    rule = MaskingRule.of(tokenizer, settings.mlm_probability) if masks else None
+    collator = Collator(settings, job.seed, tokenizer.pad_token_id, rule)
+    sampler = Sampler(corpus.shard_rows, settings.batch_size, job.seed)
+
+    def batch_of(step: int) -> Batch:
+        return collator.collate(corpus.rows(sampler.batch(step)), sampler.position(step)[0]).to(device)
+
+    return batch_of
+
+
+def _start(job: Job, device: torch.device, checkpoints: CheckpointFolder) -> TrainingState:
+    """Return the state to go on from: the newest checkpoint's, or that of the untrained model, which is written where new."""
+    network = _network(job)
+    if not job.model.name:
+        _write_model(job, "base", network)
+    state = TrainingState(Objective(network, job.settings, job.seed).to(device), job.settings)
+    checkpoint = checkpoints.newest()
+    if checkpoint is not None:
+        state.restore(checkpoint.step, checkpoint.tensors)
+        _log.info("going on from step %d", checkpoint.step)
+    return state
+
+
+def _network(job: Job) -> Any:
+    """Return the masked-language model to train.
+
+    Raises:
+        InputError: the tokenizer that made the shards has more types than the model.
+    """
+    if not job.model.name:
+        return scratch_model(job.model.scratch, job.tokenizer, max_length=0, seed=job.seed)
+    network = load_masked_lm(sources.resolve(job.model), job.seed)
+    types, room = len(load_tokenizer(job.tokenizer)), network.get_input_embeddings().num_embeddings
+    if types > room:
+        raise InputError(
+            f"the shards' tokenizer has {types} types, but {job.model.name} has room for {room}",
+            "shard with the tokenizer of the same model: leave model.name as it was, or delete the shard stage's result",
+        )
+    return network
+
+
+def _subject(job: Job, corpus: Corpus) -> str:
+    """Return a digest of all that decides about the weights, so that no checkpoint of another training is taken."""
+    parts = {
+        "settings": key_settings(job.settings),
+        "model": key_settings(job.model),
+        "weights": sources.identity(job.model, "weights"),
+        "seed": job.seed,
+        "rows": corpus.shard_rows,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _write_results(job: Job, state: TrainingState) -> None:
+    _write_model(job, "model", state.objective.model)
+    with room_for(job.workspace.root), job.workspace.part("steps.parquet") as path:
+        pq.write_table(_steps_table(state), path, compression="zstd")
+    with room_for(job.workspace.root), job.workspace.part("speed.jsonl") as path:
+        job.speed_file.touch()
+        shutil.copyfile(job.speed_file, path)
+
+
+def _write_model(job: Job, name: str, network: Any) -> None:
+    if not job.workspace.has(name):
+        with room_for(job.workspace.root), job.workspace.part(name) as folder:
+            save_model(network, job.tokenizer, folder)
+
+
+def _steps_table(state: TrainingState) -> pa.Table:
+    """Return the history in schema STEPS; steps count from 1."""
+    columns = [pa.array(column, from_pandas=True) for column in state.history.numpy().T]  # NaN becomes null
+    return pa.table([pa.array(range(1, state.step + 1)), *columns], names=["step", *FIGURES]).cast(STEPS)
+
+
+def _metrics(job: Job, state: TrainingState, corpus: Corpus, device: torch.device) -> Metrics:
+    last = math.ceil(state.step / 10)
+    return {
+        "steps": state.step,
+        "loss": float(state.history[-last:, 0].mean()),
+        "pairs": state.step * job.settings.batch_size,
+        "parameters": sum(weight.numel() for weight in state.objective.model.parameters()),
+        "rows": corpus.size,
+        "device": device.type,
+    }

@@ -1,0 +1,61 @@
+"""Everything that changes while training, as named tensors: what a checkpoint holds.
+
+The order of the data and the random numbers are not among it: both are pure functions of the seed and the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mlctl.config import Train
+from mlctl.training.objective import Objective
+from mlctl.training.optimiser import Optimiser
+
+#: Columns of the history, in the order of schema STEPS after `step`.
+FIGURES = ("loss", "contrastive", "mlm", "learning_rate", "gradient_norm")
+
+
+class TrainingState:
+    """Weights, optimiser, and the figures of all steps so far.
+
+    Attributes:
+        objective: model and projections.
+        optimiser: Adam over their weights.
+        history: (steps, figures) float64, a row a step; NaN where there is no figure.
+        step: how many steps are done.
+    """
+
+    def __init__(self, objective: Objective, settings: Train) -> None:
+        self.objective = objective
+        self.optimiser = Optimiser(objective.parameters(), settings)
+        self.history = torch.full((settings.steps, len(FIGURES)), torch.nan, dtype=torch.float64)
+        self.step = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state as tensors by name."""
+        weights = dict(self.objective.named_parameters())
+        moments = {
+            f"adam.{kind}.{name}": value
+            for name, parameter in weights.items()
+            for kind, value in self.optimiser.adam.state.get(parameter, {}).items()
+        }
+        return {**{f"weight.{name}": value for name, value in weights.items()}, **moments, "history": self.history[: self.step]}
+
+    def restore(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Take over the state that `tensors` returned after `step` steps."""
+        self.step = step
+        self.history[:step] = tensors["history"]
+        with torch.no_grad():
+            for name, parameter in self.objective.named_parameters():
+                parameter.copy_(tensors[f"weight.{name}"])
+                self._restore_moments(name, parameter, tensors)
+
+    def _restore_moments(self, name: str, parameter: torch.nn.Parameter, tensors: Mapping[str, Tensor]) -> None:
+        kinds = [kind for kind in ("step", "exp_avg", "exp_avg_sq") if f"adam.{kind}.{name}" in tensors]
+        if kinds:  # a weight that never had a gradient has no moments
+            self.optimiser.adam.state[parameter] = {
+                kind: tensors[f"adam.{kind}.{name}"].to(parameter.device, copy=True) for kind in kinds
+            }

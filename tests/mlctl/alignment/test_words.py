@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import itertools
+import unicodedata
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mlctl.alignment.words import Splitter, normalised
+
+LANGUAGES = (
+    "en",
+    "fr",
+    "de",
+    "ru",
+    "ar",
+    "fa",
+    "hi",
+    "he",
+    "ta",
+    "zh",
+    "zh-Hant",
+    "ja",
+    "th",
+    "km",
+    "lo",
+    "my",
+    "ko",
+    "sr-Latn",
+    "yue",
+)
+SPLITTERS = {language: Splitter(language) for language in LANGUAGES}
+
+# Half from all of Unicode, half from what is known to be hard.
+_HARD = [
+    "DOTMULTI",
+    "...",
+    " ",
+    "\u2028",
+    "\x00",
+    "\x01",
+    "|||",
+    "'",
+    "5,300",
+    "e\u0301",
+    "\u200b",
+    "\u200d",
+    "\u00ad",
+    "𠀀",
+    "😀",
+    "ไทย",
+]
+_TEXT = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(_HARD), st.text("aé .,'\"-我ខ្មែร", max_size=6)), max_size=8).map(
+    "".join
+)
+
+
+def words(language: str, text: str) -> list[str]:
+    return [text[start:end] for start, end in SPLITTERS[language].spans(text)]
+
+
+def stands_in_a_word(character: str) -> bool:
+    return not character.isspace() and unicodedata.category(character) not in {"Cc", "Cf"}
+
+
+@given(st.sampled_from(LANGUAGES), _TEXT)
+@settings(max_examples=400, deadline=None)
+@example("en", "DOTMULTI... a.b")
+@example("zh", "😀我喜欢𠀀吃苹果。")
+@example("en", "a\x00b\u2028c")
+def test_ranges_are_in_order_and_cover_every_visible_character(language: str, text: str) -> None:
+    spans = SPLITTERS[language].spans(text)
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+    covered = {place for start, end in spans for place in range(start, end)}
+    missed = [character for place, character in enumerate(text) if place not in covered and stands_in_a_word(character)]
+    assert missed == []
+    assert not any(text[start].isspace() or text[end - 1].isspace() for start, end in spans)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("en", "It's 5,300 m... e.g. here.", "It 's 5,300 m ... e.g. here ."),
+        ("fr", "L'été, c'est l'année 1999!", "L' été , c' est l' année 1999 !"),
+        ("de", 'Er sagte: "Ja".', 'Er sagte : " Ja " .'),
+        ("zh", "我喜欢吃APPLE，𠀀很好。", "我 喜欢 吃 APPLE ， 𠀀 很好 。"),
+        ("ja", "私は寿司が好きです。", "私 は 寿司 が 好き です 。"),
+        ("th", "ฉันรัก 3 ภาษา", "ฉัน รัก 3 ภาษา"),
+        ("en", "The word 你好 here", "The word 你好 here"),
+        ("fa", "می\u200cخواهم بروم.", "می\u200cخواهم بروم ."),
+        ("hi", "मैं हिन्दी में लिखता हूँ।", "मैं हिन्दी में लिखता हूँ ।"),
+        ("he", "שָׁלוֹם עולם", "שָׁלוֹם עולם"),
+        ("fr", "cafe\u0301s noirs", "cafe\u0301s noirs"),
+        ("en", "a ||| b \u200b c", "a | | | b c"),
+    ],
+)
+def test_words_of_known_sentences(language: str, text: str, expected: str) -> None:
+    assert words(language, text) == expected.split(" ")
+
+
+def test_words_are_counted_without_case_and_digits() -> None:
+    assert [normalised(word) for word in ("Straße", "1999", "٣", "İx")] == ["strasse", "0000", "0", "i̇x"]
+
+
+def test_very_long_lines_come_back() -> None:
+    for text in ("a.b, " * 20000, "1." * 20000, "'a" * 20000, "." * 20000, "我" * 20000):
+        assert len(SPLITTERS["fr"].spans(text)) >= 1

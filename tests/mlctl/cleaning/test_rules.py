@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlctl.cleaning import rules
+from mlctl.cleaning.duplicates import Seen, digests_of
+from mlctl.cleaning.judge import DUPLICATE, TRANSLATED_ELSEWHERE, Judge
+from mlctl.cleaning.lengths import usual_ratio
+from mlctl.cleaning.rules import Candidate, Rule, is_spaced
+from mlctl.cleaning.tidy import tidy
+from mlctl.config import Clean
+
+
+def candidate(source: str, target: str | None, language: str = "fr") -> Candidate:
+    return Candidate(tidy(source, target), True, is_spaced(language))
+
+
+@pytest.mark.parametrize(
+    ("rule", "dropped", "kept"),
+    [
+        (rules.Empty(), ("<b></b>", "gras"), ("bold", "gras")),
+        (rules.Empty(), ("bold", "%s"), ("bold", None)),
+        (rules.Placeholders(), ("%d files", "des fichiers"), ("%(a)s: %s", "%1$s: %(a)s")),
+        (rules.Placeholders(), ("%s %s", "un %s"), ("{0} {1}", "{} {}")),
+        (rules.TooFewLetters(2), ("a 1", "un un"), ("ab", "कि")),
+        (rules.TooFewLetters(2), ("ab", "12:30"), ("ab", "cd")),
+        (rules.TooLong(10, 99), ("a" * 11, "b"), ("a" * 10, "b" * 10)),
+        (rules.TooLong(99, 3), ("a b c d", "b"), ("a b c", "d e f")),
+        (rules.Identifier(), ("Media_Manager", "Gestion"), ("the media_manager", "le media_manager")),
+        (rules.Identical(), ("E-mail:", "email :"), ("e-mail", "courriel")),
+        (rules.Identical(), ("STRASSE", "Straße"), ("same", None)),
+        (rules.Punctuation(0.5), ("ab 12:34", "midi"), ("ab 12", "ab...")),
+        (rules.LengthRatio(3.0, 12, 1.0), ("Yes", "Oui, " + "vraiment " * 3), ("Yes", "Oui vraiment")),
+        (
+            rules.LengthRatio(3.0, 12, 0.33),
+            ("a b c d", "漢字" * 10),
+            ("a sentence in English of some length", "一个中文句子的长度"),
+        ),
+    ],
+)
+def test_rule(rule: Rule, dropped: tuple[str, str | None], kept: tuple[str, str | None]) -> None:
+    assert rule.drops(candidate(*dropped))
+    assert not rule.drops(candidate(*kept))
+    assert rule.name
+    assert rule.reason
+
+
+def test_words_and_identifiers_where_nothing_is_spaced() -> None:
+    assert rules.TooLong(99, 3).drops(candidate("a b", "漢字漢字漢字漢", "zh"))
+    assert not rules.TooLong(99, 3).drops(candidate("a b", "漢字漢字漢字", "zh"))
+    assert not rules.Identifier().drops(candidate("no file_name here", "没有file_name文件", "zh"))
+
+
+@given(st.lists(st.lists(st.integers(0, 40))))
+def test_seen_is_a_set(batches: list[list[int]]) -> None:
+    seen, expected = Seen(), set[int]()
+    for batch in batches:
+        digests = np.array(batch, dtype=np.uint64)
+        assert seen.has(digests).tolist() == [value in expected for value in batch]
+        fresh = [value not in expected and value not in batch[:place] for place, value in enumerate(batch)]
+        assert seen.add(digests).tolist() == fresh
+        expected.update(batch)
+
+
+def test_digests_are_the_same_in_every_process() -> None:
+    assert digests_of(["", "text"]).tolist() == [13020603013274838756, 2024992729630503895]
+
+
+def test_usual_ratio_is_learned_and_falls_back() -> None:
+    assert usual_ratio([("four", "ab"), ("fours", "a"), ("%s", "x"), ("", "y")] * 20) == pytest.approx(0.35)
+    assert usual_ratio([("four", "ab")] * 9) == 1.0
+
+
+def judge(**settings: float) -> Judge:
+    return Judge(Clean(**settings), "en", "fr", 1.0, remember_sources=True)  # type: ignore[arg-type]
+
+
+def test_first_rule_in_order_wins_and_duplicates_are_found_across_batches() -> None:
+    court = judge()
+    assert court.pairs(["12", "Yes", "yes "], ["%s", "Oui", "OUI"]).rules == ["empty", "", DUPLICATE]
+    again = court.pairs(["Yes", "Yes"], ["oui", "Ouais"])
+    assert again.rules == [DUPLICATE, ""]
+    assert again.targets == ["oui", "Ouais"]
+
+
+def test_untranslated_text_is_dropped_where_a_translation_was_kept() -> None:
+    court = judge()
+    court.pairs(["Yes", "Café"], ["Oui", "café"])
+    verdict = court.untranslated(["YES", "yes", "Maybe", "maybe", "1", "Café"])
+    assert verdict.rules == [TRANSLATED_ELSEWHERE, DUPLICATE, "", DUPLICATE, "too few letters", ""]
+
+
+def test_endless_text_is_dropped_unseen() -> None:
+    assert judge(max_characters=10).pairs(["<" * 201, "ab"], ["ab", "<" * 201]).rules == ["too long"] * 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "source", "target", "rule"),
+    [
+        ({"min_letters": 4}, "abc", "abcd", "too few letters"),
+        ({"max_characters": 5}, "abcdef", "bcde", "too long"),
+        ({"max_words": 1}, "ab cd", "bcde", "too long"),
+        ({"max_length_ratio": 1.5, "ratio_slack": 1}, "abcdef", "bcd", "length ratio"),
+        ({"max_punctuation": 0.1}, "ab1234", "bcdefg", "punctuation"),
+    ],
+)
+def test_every_setting_counts(settings: dict[str, float], source: str, target: str, rule: str) -> None:
+    assert judge(**settings).pairs([source], [target]).rules == [rule]
+    assert judge().pairs([source], [target]).rules == [""] if rule != "punctuation" else True

@@ -1,0 +1,106 @@
+"""A sharded corpus of numbered words and encoders small enough to judge in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM, BertTokenizer
+
+from mlctl import schema
+
+VOCABULARY = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    ".",
+    *(f"w{chr(97 + i)}{chr(97 + j)}" for i in range(8) for j in range(8)),
+]
+torch.set_num_threads(1)  # models this small are slower on more
+
+CLS, SEP, FULL_STOP, FIRST = 2, 3, 5, 6
+
+
+def row(target_language: str, number: int, source: Sequence[int], target: Sequence[int]) -> dict[str, Any]:
+    """A held-out row of word ids (counted from 0); word i is linked to word i."""
+    couples = [
+        {"source_start": i + 1, "source_end": i + 2, "target_start": i + 1, "target_end": i + 2}
+        for i in range(min(len(source), len(target)))
+    ]
+    return {
+        "source_language": "en",
+        "target_language": target_language,
+        "source_ids": [CLS, *(FIRST + word for word in source), FULL_STOP, SEP],
+        "target_ids": [CLS, *(FIRST + word for word in target), FULL_STOP, SEP],
+        "couples": couples,
+        "source_identity": hash(tuple(source)),
+        "target_identity": hash(tuple(target)),
+        "source": f"source {number}",
+        "target": f"{target_language} {number}",
+        "corpus": "toy",
+        "licence": "CC0-1.0",
+        "synthetic": "",
+    }
+
+
+def save_encoder(folder: Path, seed: int, constant: bool = False) -> None:
+    """Write a BERT of two layers; `constant` gives every token of every sentence the same state."""
+    torch.manual_seed(seed)
+    model = BertForMaskedLM(
+        BertConfig(
+            vocab_size=len(VOCABULARY),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=32,
+        )
+    )
+    if constant:
+        for table in (model.bert.embeddings.word_embeddings, model.bert.embeddings.position_embeddings):
+            torch.nn.init.ones_(table.weight)
+            table.weight.data *= torch.arange(16)
+    model.save_pretrained(folder)
+
+
+@pytest.fixture
+def write_sharded(tmp_path: Path) -> Callable[[dict[str, list[dict[str, Any]]]], Path]:
+    """Write the shard stage's result for held-out rows by language."""
+
+    def write(rows: dict[str, list[dict[str, Any]]]) -> Path:
+        folder = tmp_path / "sharded"
+        (folder / "heldout").mkdir(parents=True)
+        for language, several in rows.items():
+            pq.write_table(pa.Table.from_pylist(several, schema=schema.SHARD), folder / "heldout" / f"{language}.parquet")
+        vocabulary = tmp_path / "vocab.txt"
+        vocabulary.write_text("\n".join(VOCABULARY))
+        BertTokenizer(vocab={word: number for number, word in enumerate(VOCABULARY)}).save_pretrained(folder / "tokenizer")
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """Write the train stage's result: a constant base model and one with random weights."""
+    save_encoder(tmp_path / "trained" / "base", seed=0, constant=True)
+    save_encoder(tmp_path / "trained" / "model", seed=1)
+    return tmp_path / "trained"
+
+
+@pytest.fixture
+def copied_rows() -> Callable[[str], list[dict[str, Any]]]:
+    """Make ten pairs whose target side is the source side: any model that tells sentences apart finds every translation."""
+
+    def make(language: str) -> list[dict[str, Any]]:
+        sentences = [[(7 * number + 3 * place) % 64 for place in range(3 + number % 5)] for number in range(10)]
+        return [row(language, number, words, words) for number, words in enumerate(sentences)]
+
+    return make

@@ -1,0 +1,78 @@
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import BertConfig, BertModel
+
+from mlctl.modeling.pooling import first_and_last, full_precision, layer_states, mean_spans, mean_tokens
+
+
+def stub(*layers: list[list[list[float]]]) -> object:
+    """Stand in for an encoder whose layers give these states whatever it is fed."""
+    hidden = tuple(torch.tensor(layer) for layer in layers)
+    return lambda **_: SimpleNamespace(hidden_states=hidden, last_hidden_state=hidden[-1])
+
+
+def test_hand_computed_cce() -> None:
+    # Two sentences of H = 2; the second is one token shorter. First layer, then last: sums worked out by hand.
+    embeddings = [[[9.0, 9], [9, 9], [9, 9]], [[9, 9], [9, 9], [9, 9]]]
+    first = [[[1.0, 0], [2, 0], [3, 0]], [[4, 1], [6, 1], [100, 100]]]
+    middle = [[[50.0, 50], [50, 50], [50, 50]]] * 2
+    last = [[[0.0, 1], [0, 2], [0, 6]], [[0, 1], [2, 3], [100, 100]]]
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    states = first_and_last(stub(embeddings, first, middle, last), torch.zeros(2, 3), mask)
+    assert states.tolist() == [[[1, 1], [2, 2], [3, 6]], [[4, 2], [8, 4], [200, 200]]]
+    assert mean_tokens(states, mask).tolist() == [[2, 3], [6, 3]]
+    words = mean_spans(states, torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0]), torch.tensor([3, 2, 1]))
+    assert words.tolist() == [[2.5, 4], [8, 4], [1, 1]]
+
+
+def test_layers_of_a_real_encoder() -> None:
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=8)
+    encoder = BertModel(config).eval()
+    ids, mask = torch.randint(20, (2, 5)), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
+    states = layer_states(encoder, ids, mask)
+    kept: dict[int, torch.Tensor] = {}
+    for number in (0, 2):
+        encoder.encoder.layer[number].register_forward_hook(
+            lambda _m, _i, out, number=number: kept.__setitem__(number, out[0] if isinstance(out, tuple) else out)
+        )
+    plain = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(states.last, plain)
+    torch.testing.assert_close(states.pooled, kept[0] + kept[2])
+
+
+def test_padding_does_not_matter() -> None:
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8)
+    encoder = BertModel(config).eval()
+    short = torch.tensor([[3, 4, 5]])
+    long = torch.tensor([[3, 4, 5, 0, 0, 0]])
+    one = mean_tokens(first_and_last(encoder, short, torch.ones(1, 3)), torch.ones(1, 3))
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0]])
+    torch.testing.assert_close(one, mean_tokens(first_and_last(encoder, long, mask), mask))
+
+
+@given(st.data())
+def test_spans_against_a_loop(data: st.DataObject) -> None:
+    sentences, length = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 6))
+    span = st.tuples(st.integers(0, sentences - 1), st.integers(0, length - 1), st.integers(1, length))
+    spans = data.draw(st.lists(span.filter(lambda s: s[1] < s[2]), max_size=8))
+    states = torch.randn(sentences, length, 3, dtype=torch.float64)
+    rows, starts, ends = torch.tensor(spans, dtype=torch.int64).reshape(-1, 3).unbind(1)
+    expected = np.array([states[row, start:end].mean(0).numpy() for row, start, end in spans]).reshape(-1, 3)
+    np.testing.assert_allclose(mean_spans(states, rows, starts, ends).numpy(), expected, rtol=1e-12)
+
+
+def test_gradient_of_spans() -> None:
+    states = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
+    where = (torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2]), torch.tensor([2, 4, 3]))  # two spans overlap
+    assert torch.autograd.gradcheck(lambda s: mean_spans(s, *where), states)
+
+
+def test_half_precision_is_widened() -> None:
+    assert full_precision(torch.ones(1, dtype=torch.bfloat16)).dtype == torch.float32
+    assert full_precision(torch.ones(1, dtype=torch.float64)).dtype == torch.float64

@@ -1,0 +1,50 @@
+"""Curves from steps made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlctl import schema
+from mlctl.reporting.curves import final_losses, loss_curves, speed_curve
+
+from .conftest import put, write_training
+
+
+def test_long_curves_are_thinned(folders: dict[str, Path]) -> None:
+    curves = loss_curves(folders["train"])
+    assert list(curves) == ["loss", "contrastive"], "the wiring has no MLM"
+    curve = curves["loss"]
+    assert len(curve) == 150
+    assert curve[-1]["step"] == 400
+    assert curve[0]["low"] < curve[0]["mean"] < curve[0]["high"] == 3.0
+
+
+def test_short_curves_are_kept(tmp_path: Path) -> None:
+    write_training(tmp_path, steps=7)
+    assert [row["step"] for row in loss_curves(tmp_path)["loss"]] == list(range(1, 8))
+
+
+def test_final_losses_are_means_of_the_last_steps(folders: dict[str, Path]) -> None:
+    final = final_losses(folders["train"])
+    assert final["steps"] == 400
+    assert final["loss"] == pytest.approx(3 - (380 + 399) / 2 / 100)
+    assert final["mlm"] is None
+
+
+def test_no_steps(tmp_path: Path) -> None:
+    put(tmp_path / "steps.parquet", [], schema.STEPS)
+    assert loss_curves(tmp_path) == {}
+    assert final_losses(tmp_path) == {"steps": 0, "loss": None, "contrastive": None, "mlm": None}
+
+
+def test_speed_survives_a_line_cut_short(folders: dict[str, Path], tmp_path: Path) -> None:
+    assert [(row["step"], row["mean"]) for row in speed_curve(folders["train"])] == [(100, 200.0), (200, 300.0), (300, 400.0)]
+    assert speed_curve(tmp_path) == []
+
+
+def test_speed_of_steps_taken_twice(tmp_path: Path) -> None:
+    lines = ['{"step": 10, "pairs_per_s": 1}', '{"step": 20, "pairs_per_s": 2}', '{"step": 10, "pairs_per_s": 5}']
+    (tmp_path / "speed.jsonl").write_text("\n".join(lines))
+    assert [(row["step"], row["mean"]) for row in speed_curve(tmp_path)] == [(10, 5.0), (20, 2.0)]

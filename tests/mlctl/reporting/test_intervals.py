@@ -1,0 +1,40 @@
+"""Intervals against published examples."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlctl.reporting.intervals import difference, wilson
+
+
+def test_wilson_agrees_with_newcombes_table() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, 857-872, table I, method 3.
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(15 / 148, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson(1 / 29, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def test_difference_of_nothing_and_all() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, 873-890, table II, method 10: 10/10 against 0/10.
+    assert difference(0.0, 1.0, 10) == pytest.approx((0.6075, 1.0), abs=5e-5)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(50, 500))
+def test_intervals_hold_their_figure_and_mirror(base: int, trained: int, items: int) -> None:
+    a, b = base / items, trained / items
+    low, high = difference(a, b, items)
+    assert -1 <= low <= b - a <= high <= 1
+    assert difference(b, a, items) == pytest.approx((-high, -low))
+    assert wilson(a, items)[0] <= a <= wilson(a, items)[1]
+
+
+def test_more_items_say_more() -> None:
+    few, many = difference(0.1, 0.2, 50), difference(0.1, 0.2, 5000)
+    assert few[0] < 0 < many[0]
+
+
+def test_no_items_say_nothing() -> None:
+    assert wilson(0.0, 0) == (0.0, 1.0)

@@ -1,0 +1,204 @@
+"""The page and its figures as a whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mlctl.config import Recipe, Report
+from mlctl.errors import InputError
+from mlctl.reporting import report
+from mlctl.workspace import Workspace
+
+from .conftest import HOSTILE, LANGUAGES, STAGES, records, write_results
+
+SECTIONS = ["benchmark", "languages", "training", "data", "alignment", "map", "sources", "stages", "recipe", "reproduce"]
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its tags, scripts and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.styles: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem == "script":
+            self.scripts[-1] += data
+        elif self.cdata_elem == "style":
+            self.styles.append(data)
+        else:
+            self.text += data
+
+    def charts(self) -> dict[str, object]:
+        return dict(json.loads(self.scripts[0])["charts"])
+
+
+@pytest.fixture(scope="session")
+def made(folders: dict[str, Path], recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("report")
+    report(recipe.report, recipe, records(), folders, Workspace(root))
+    return root
+
+
+@pytest.fixture(scope="session")
+def page(made: Path) -> Page:
+    return Page((made / "report.html").read_text(encoding="utf-8"))
+
+
+def test_every_section_is_there_in_order(page: Page) -> None:
+    assert [attributes["id"] for tag, attributes in page.tags if tag == "section"] == SECTIONS
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == [f"#{section}" for section in SECTIONS]
+
+
+def test_the_main_figures_are_on_the_page(page: Page) -> None:
+    for words in (
+        "60.0%",
+        "15.0%",
+        "+45.0",
+        "French",
+        "Arabic",
+        "400",
+        "empty",
+        "held-out text",
+        "computed",
+        "cached",
+    ):
+        assert words in page.text
+    assert "Not judged, as there were too few held-out pairs: Swahili" in page.text
+    assert "random weights" in page.text
+    assert "0.0.9, 0.1.0" in page.text
+
+
+def test_every_chart_has_its_place(page: Page) -> None:
+    places = {attributes["data-chart"] for _, attributes in page.tags if "data-chart" in attributes}
+    assert places == set(page.charts())
+    assert places == {
+        "benchmark-sentence-retrieval",
+        "benchmark-word-retrieval",
+        "curve-loss",
+        "curve-contrastive",
+        "curve-speed",
+        "map-base",
+        "map-trained",
+    }
+
+
+def test_the_page_loads_nothing(page: Page) -> None:
+    for tag, attributes in page.tags:
+        assert tag not in {"link", "iframe", "object", "embed", "img", "base", "source", "image"}
+        assert "src" not in attributes
+        assert not (attributes.get("href") or "#").startswith(("http", "//"))
+    css = "".join(page.styles)
+    assert "url(" not in css
+    assert "@import" not in css
+    assert "http" not in page.scripts[0].replace("http://evil.example", "")
+
+
+def test_text_from_data_is_never_markup(page: Page) -> None:
+    assert page.text.count(HOSTILE) > 10, "it is shown as it is"
+    assert [tag for tag, _ in page.tags].count("script") == 3
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert not any("alert" in script for script in page.scripts[1:])
+    assert HOSTILE in str(page.charts()["map-base"])
+
+
+def test_only_the_pages_own_scripts_may_run(page: Page) -> None:
+    (policy,) = [attributes["content"] for tag, attributes in page.tags if attributes.get("http-equiv")]
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert "script-src 'unsafe" not in policy
+    for script in page.scripts[1:]:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+
+
+def test_the_page_stays_small(made: Path) -> None:
+    assert (made / "report.html").stat().st_size < 3_000_000
+
+
+def test_the_map_can_be_singled_out(page: Page) -> None:
+    pressed = [(a["data-signal"], json.loads(a["data-value"] or "")) for tag, a in page.tags if tag == "button"]
+    assert pressed == [("language", tag) for tag in ("en", *LANGUAGES)] + [("meaning", number) for number in range(3)]
+
+
+def test_figures_for_machines(made: Path) -> None:
+    figures = json.loads((made / "figures.json").read_text(encoding="utf-8"))
+    assert set(figures) == {"benchmark", "means", "totals", "funnel", "final_losses", "map"}
+    assert figures["benchmark"][0]["difference"] == pytest.approx(0.45)
+    assert figures["final_losses"]["steps"] == 400
+    assert (
+        len(figures["map"]["tokens"]) == len(figures["map"]["base"]["points"]) == len(figures["map"]["trained"]["points"]) == 36
+    )
+
+
+def test_equal_results_give_equal_figures(made: Path, folders: dict[str, Path], recipe: Recipe, tmp_path: Path) -> None:
+    again = write_results(tmp_path / "results")
+    late = [type(record)(**{**vars(record), "cached": True, "seconds": 99.0}) for record in records()]
+    report(recipe.report, recipe, late, again, Workspace(tmp_path / "report"))
+    assert (tmp_path / "report" / "figures.json").read_bytes() == (made / "figures.json").read_bytes()
+
+
+def test_finished_figures_are_kept(made: Path, folders: dict[str, Path], recipe: Recipe, tmp_path: Path) -> None:
+    kept = json.loads((made / "figures.json").read_text(encoding="utf-8"))
+    kept["final_losses"]["loss"] = 123.0
+    (tmp_path / "figures.json").write_text(json.dumps(kept), encoding="utf-8")
+    metrics = report(recipe.report, recipe, records(), folders, Workspace(tmp_path))
+    assert metrics["final_loss"] == 123.0
+    assert (tmp_path / "report.html").exists()
+
+
+def test_metrics(made: Path, folders: dict[str, Path], recipe: Recipe) -> None:
+    metrics = report(recipe.report, recipe, records(), folders, Workspace(made))
+    assert metrics["sentence_retrieval_trained"] == pytest.approx(0.6)
+    assert metrics["final_mlm"] is None
+    assert metrics["map_tokens"] == 36
+
+
+def test_a_run_with_the_least_there_can_be(tmp_path: Path) -> None:
+    folders = write_results(tmp_path / "results")
+    least = {stage: folders[stage] for stage in ("train", "evaluate")}
+    tokens = folders["evaluate"] / "tokens.parquet"
+    pq.write_table(pq.read_table(tokens).slice(0, 0), tokens)
+    (folders["train"] / "speed.jsonl").unlink()
+    settings = Report(rejected_examples=0, projection="pca")
+    report(settings, Recipe(name="least", report=settings), [], least, Workspace(tmp_path / "report"))
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    assert [attributes["id"] for tag, attributes in page.tags if tag == "section"] == SECTIONS
+    assert "No sentences were kept for the map" in page.text
+    assert not any(chart.startswith("map") for chart in page.charts())
+
+
+def test_without_results_says_what_is_missing(folders: dict[str, Path], recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no result of train, evaluate"):
+        report(recipe.report, recipe, [], {stage: tmp_path / "none" / stage for stage in STAGES}, Workspace(tmp_path))
+
+
+def test_reporting_never_imports_torch() -> None:
+    code = "import sys, mlctl.reporting.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_everything_the_page_is_made_of_is_packaged() -> None:
+    import mlctl.reporting
+
+    kinds = {path.suffix for path in Path(mlctl.reporting.__file__).parent.iterdir() if path.is_file()}
+    assert kinds <= {".py", ".html", ".css"}, "package-data of pyproject.toml names these"

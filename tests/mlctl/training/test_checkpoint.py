@@ -1,0 +1,86 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlctl.training.checkpoint import CheckpointFolder
+
+
+def folder(tmp_path: Path, keep: int = 2, subject: str = "s") -> CheckpointFolder:
+    return CheckpointFolder(tmp_path / "checkpoints", subject, keep)
+
+
+def tensors(value: float) -> dict[str, torch.Tensor]:
+    return {"weight": torch.full((3,), value), "history": torch.zeros(0, 5, dtype=torch.float64)}
+
+
+def names(checkpoints: CheckpointFolder) -> list[str]:
+    return sorted(path.name for path in checkpoints.folder.iterdir())
+
+
+def test_newest_comes_back_and_oldest_go(tmp_path: Path) -> None:
+    checkpoints = folder(tmp_path)
+    assert checkpoints.newest() is None
+    for step in (5, 90, 10_000_000):
+        checkpoints.save(step, tensors(step))
+    assert names(checkpoints) == ["step-0000090", "step-10000000"]
+    newest = folder(tmp_path).newest()
+    assert newest is not None
+    assert newest.step == 10_000_000
+    assert newest.tensors["weight"].tolist() == [10_000_000.0] * 3
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "no state", "no tensors", "garbled state", "other subject"])
+def test_damaged_newest_is_skipped_and_said(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = folder(tmp_path)
+    checkpoints.save(1, tensors(1))
+    folder(tmp_path, subject="other" if damage == "other subject" else "s").save(2, tensors(2))
+    data, state = (checkpoints.folder / "step-0000002" / name for name in ("tensors.safetensors", "state.json"))
+    content = data.read_bytes()
+    {
+        "flip": lambda: data.write_bytes(content[:-1] + bytes([content[-1] ^ 1])),
+        "cut": lambda: data.write_bytes(content[: len(content) // 2]),
+        "no state": state.unlink,
+        "no tensors": data.unlink,
+        "garbled state": lambda: state.write_text('{"step": 2'),
+        "other subject": lambda: None,
+    }[damage]()
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert newest.step == 1
+    assert "step-0000002 cannot be used" in caplog.text
+    checkpoints.save(2, tensors(2))  # and the place is free again
+    assert names(checkpoints) == ["step-0000001", "step-0000002"]
+
+
+def test_unfinished_checkpoint_is_none(tmp_path: Path) -> None:
+    checkpoints = folder(tmp_path)
+    (checkpoints.folder / ".part-step-0000009").mkdir()
+    assert checkpoints.newest() is None
+    checkpoints.save(9, tensors(9))
+    assert names(checkpoints) == ["step-0000009"]
+
+
+FULL_DISK = """
+import resource, sys, torch
+from pathlib import Path
+from mlctl.errors import InputError
+from mlctl.training.checkpoint import CheckpointFolder
+checkpoints = CheckpointFolder(Path(sys.argv[1]), "s", 2)
+checkpoints.save(1, {"weight": torch.ones(10)})
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    checkpoints.save(2, {"weight": torch.ones(10_000)})
+except InputError as error:
+    print(error)
+print(checkpoints.newest().step, [path.name for path in checkpoints.folder.iterdir()])
+"""
+
+
+def test_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path], capture_output=True, text=True, check=True)
+    assert "no room to write" in done.stdout
+    assert "→ make room and run again" in done.stdout
+    assert "1 ['step-0000001']" in done.stdout

@@ -1,0 +1,52 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mlctl.errors import InputError
+from mlctl.training.data import Corpus
+from mlctl.training.sampler import Piece, Sampler
+
+
+def test_rows_are_what_the_shards_say(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    corpus = Corpus(make_shards(tmp_path, [5, 0, 7]))
+    assert corpus.shard_rows == [5, 0, 7]
+    assert corpus.size == 12
+    rows = corpus.rows([Piece(2, np.array([6, 1])), Piece(0, np.array([4]))])
+    assert rows.numbers.tolist() == [11, 6, 4]
+    tables = {number: pq.read_table(tmp_path / "train" / f"{number:05d}.parquet").to_pylist() for number in (0, 2)}
+    wanted = [tables[2][6], tables[2][1], tables[0][4]]
+    for side, name in enumerate(("source", "target")):
+        tokens = rows.tokens[side]
+        got = [
+            tokens.values[start : start + length].tolist() for start, length in zip(tokens.starts, tokens.lengths, strict=True)
+        ]
+        assert got == [row[f"{name}_ids"] for row in wanted]
+        assert rows.identities[side].tolist() == [row[f"{name}_identity"] for row in wanted]
+    assert rows.couples.values.tolist() == [list(couple.values()) for row in wanted for couple in row["couples"]]
+    assert rows.couples.lengths.tolist() == [len(row["couples"]) for row in wanted]
+
+
+def test_all_rows_of_an_epoch_can_be_read(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    corpus = Corpus(make_shards(tmp_path, [9, 4, 6]))
+    sampler = Sampler(corpus.shard_rows, 5, 0)
+    numbers = np.concatenate([corpus.rows(sampler.batch(step)).numbers for step in range(sampler.batches)])
+    assert len(np.unique(numbers)) == 15
+
+
+def test_no_shards(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no training shards in .*train\n"):
+        Corpus(tmp_path)
+
+
+def test_damaged_shard_is_named(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    file = make_shards(tmp_path, [5]) / "train" / "00000.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"00000\.parquet is damaged"):
+        Corpus(tmp_path)
+    file.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    with pytest.raises(InputError, match=r"00000\.parquet is damaged"):
+        Corpus(tmp_path).rows([Piece(0, np.arange(5))])

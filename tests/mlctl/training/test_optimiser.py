@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from mlctl.config import Train
+from mlctl.training.optimiser import Optimiser, learning_rate
+
+
+@pytest.mark.parametrize(
+    ("warmup", "decay", "expected"),
+    [
+        (0, "none", [1, 1, 1, 1, 1]),
+        (2, "none", [0.5, 1, 1, 1, 1]),
+        (0, "linear", [1, 0.8, 0.6, 0.4, 0.2]),
+        (3, "linear", [1 / 3, 2 / 3, 1, 1, 0.5]),
+        (5, "linear", [0.2, 0.4, 0.6, 0.8, 1]),
+        (9, "linear", [1 / 9, 2 / 9, 3 / 9, 4 / 9, 5 / 9]),
+    ],
+)
+def test_schedule(warmup: int, decay: str, expected: list[float]) -> None:
+    settings = Train.model_validate({"steps": 5, "learning_rate": 1.0, "warmup_steps": warmup, "decay": decay})
+    assert [learning_rate(settings, step) for step in range(5)] == pytest.approx(expected)
+
+
+def test_gradients_are_bounded_and_dropped() -> None:
+    weight = torch.nn.Parameter(torch.zeros(4))
+    optimiser = Optimiser([weight], Train(learning_rate=0.1, max_gradient_norm=1.0))
+    weight.grad = torch.tensor([3.0, 4.0, 0.0, 0.0])
+    assert optimiser.bound_gradients().item() == pytest.approx(5)
+    assert weight.grad.norm().item() == pytest.approx(1, abs=1e-5)
+    optimiser.update(0)
+    assert weight.grad is None
+    torch.testing.assert_close(weight.data, torch.tensor([-0.1, -0.1, 0, 0]))  # Adam's first step is the rate itself
+
+
+def test_small_gradients_stay() -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([0.3, 0.4])
+    Optimiser([weight], Train()).bound_gradients()
+    assert weight.grad.tolist() == pytest.approx([0.3, 0.4])
