@@ -60,10 +60,9 @@ class Judge:
         """Judge pairs."""
         verdicts, kept = self._one_by_one(sources, targets)
         digests = digests_of(f"{pair.source_key}\x00{pair.target_key}" for _, pair in kept)
-        new = self._pairs.add(digests)
-        _drop(verdicts, kept, ~new, DUPLICATE)
+        _drop(verdicts, kept, ~self._pairs.add(digests), DUPLICATE)
         if self._translated is not None:
-            self._translated.add(digests_of(pair.source_key for (_, pair), keep in zip(kept, new, strict=True) if keep))
+            self._translated.add(digests_of(pair.source_key for _, pair in kept))
         return verdicts
 
     def untranslated(self, sources: Sequence[str]) -> Verdicts:

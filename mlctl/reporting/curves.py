@@ -17,12 +17,12 @@ Row = dict[str, Any]
 #: Columns of `schema.STEPS` that are drawn, in order.
 LOSSES = ("loss", "contrastive", "mlm")
 
-_BINS = 150
+_STRETCHES = 100
 _LAST = 0.05  # share of the steps that "final" is the mean of
 
 
 def loss_curves(train: Path) -> dict[str, list[Row]]:
-    """Return for each loss of a train result its curve: `step, mean, low, high` of at most 150 stretches of steps."""
+    """Return for each loss of a train result its curve: `step, mean, low, high` of at most 100 stretches of equally many steps."""
     table = pq.read_table(train / "steps.parquet", columns=["step", *LOSSES])
     steps = table["step"].to_numpy()
     return {
@@ -54,10 +54,10 @@ def speed_curve(train: Path) -> list[Row]:
 
 def _thinned(steps: NDArray[Any], values: NDArray[np.float64]) -> list[Row]:
     known = np.isfinite(values)
-    pieces = min(_BINS, int(known.sum()))
-    if not pieces:
-        return []
+    steps, values = steps[known], values[known]
+    size = max(1, math.ceil(len(steps) / _STRETCHES))
+    pieces = [(int(steps[first : first + size][-1]), values[first : first + size]) for first in range(0, len(steps), size)]
     return [
-        {"step": int(step[-1]), "mean": float(piece.mean()), "low": float(piece.min()), "high": float(piece.max())}
-        for step, piece in zip(np.array_split(steps[known], pieces), np.array_split(values[known], pieces), strict=True)
+        {"step": last, "mean": float(piece.mean()), "low": float(piece.min()), "high": float(piece.max())}
+        for last, piece in pieces
     ]

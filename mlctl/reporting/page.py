@@ -15,7 +15,7 @@ import yaml
 
 import mlctl
 from mlctl import languages as codes
-from mlctl.config import Recipe
+from mlctl.config import Recipe, Report
 from mlctl.reporting import charts, curves, samples, tables, wording
 from mlctl.reporting.drawing import draw
 from mlctl.reporting.figures import Figures
@@ -54,10 +54,11 @@ _FILTERS = {
 }
 
 
-def render(figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> str:
+def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> str:
     """Return the page as HTML text.
 
     Args:
+        settings: what the page shows.
         figures: content of `figures.json`.
         recipe: the recipe of the run.
         stages: how each stage came to its result.
@@ -66,9 +67,9 @@ def render(figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], fold
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters.update(_FILTERS, script_digest=_script_digest)
     parts = [
-        _headline(figures, recipe, stages),
+        _headline(figures, settings, recipe, stages),
         _training(figures, folders["train"]),
-        _data(figures, recipe, folders),
+        _data(figures, settings, folders),
         _alignment(recipe, folders),
         _map(figures, recipe),
         _run(recipe, stages, folders),
@@ -76,16 +77,22 @@ def render(figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], fold
     context = {name: value for part in parts for name, value in part.items() if name != "charts"}
     drawn = {name: spec for part in parts for name, spec in part.get("charts", {}).items()}
     page = {"theme": charts.THEME, "charts": drawn}
-    fixed = {"css": _own("page.css"), "bundle": _vega(), "version": mlctl.__version__, "sections": _SECTIONS.items()}
-    return environment.from_string(_own("page.html")).render(fixed | context, figures=figures, recipe=recipe, charts=page)
+    fixed: dict[str, Any] = {
+        "css": _own("page.css"),
+        "bundle": _vega(),
+        "version": mlctl.__version__,
+        "sections": _SECTIONS.items(),
+    }
+    fixed |= {"settings": settings, "recipe": recipe, "figures": figures, "charts": page}
+    return environment.from_string(_own("page.html")).render(fixed | context)
 
 
-def _headline(figures: Figures, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
+def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
     rows = figures["benchmark"]
     judged = {row["language"] for row in rows}
     training_rows = sum(row["rows"] for row in figures["totals"] if row["what"] == "training rows")
     return {
-        "title": recipe.report.title or recipe.name,
+        "title": settings.title or recipe.name,
         "source": recipe.languages.source,
         "targets": recipe.languages.targets,
         "finding": wording.finding(rows, figures["means"]),
@@ -117,12 +124,12 @@ def _training(figures: Figures, train: Path) -> dict[str, Any]:
     return {"curves": named, "charts": drawn}
 
 
-def _data(figures: Figures, recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, Any]:
+def _data(figures: Figures, settings: Report, folders: Mapping[str, Path]) -> dict[str, Any]:
     most = max((row["rows"] for row in figures["totals"]), default=0)
     totals = [{**row, "share": _percentage(row["rows"], most)} for row in figures["totals"]]
     rules = tables.rule_rows(figures["funnel"])
     rules = [{**rule, "left": _percentage(rule["rows_out"], rules[0]["rows_in"])} for rule in rules]
-    examples = samples.rejected_examples(folders, recipe.report.rejected_examples)
+    examples = samples.rejected_examples(folders, settings.rejected_examples)
     by_rule: dict[tuple[str, str], list[samples.Row]] = {}
     for row in examples:
         by_rule.setdefault((row["stage"], row["rule"]), []).append(row)

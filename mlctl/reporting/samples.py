@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def aligned_examples(align: Path | None, languages: Sequence[str]) -> list[Row]:
 
 def _smallest(rows: Iterable[tuple[str, Row]], count: int) -> list[tuple[str, Row]]:
     """Return the rows of smallest digest, each digest (the same pair dropped twice) once."""
-    return heapq.nsmallest(count, dict(sorted(rows, key=lambda row: row[0], reverse=True)).items(), key=lambda row: row[0])
+    return heapq.nsmallest(count, dict(rows).items(), key=itemgetter(0))
 
 
 def _rejected_files(folder: Path | None) -> list[Path]:

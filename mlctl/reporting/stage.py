@@ -58,7 +58,7 @@ def report(
     figures: Figures = json.loads(workspace.path(_FIGURES).read_text(encoding="utf-8"))
     if not workspace.has(_PAGE):
         with workspace.part(_PAGE) as path:
-            path.write_text(render(figures, recipe, stages, folders), encoding="utf-8")
+            path.write_text(render(settings, figures, recipe, stages, folders), encoding="utf-8")
     progress(2, 2, "files", file=_PAGE)
     _log.info("the report lies at %s", workspace.path(_PAGE))
     return _metrics(figures)

@@ -10,7 +10,7 @@ from mlctl.config import Model
 
 Row = dict[str, Any]
 
-_SHORT = 180
+_SHORT = 140
 
 
 def finding(rows: Sequence[Row], means: Sequence[Row]) -> dict[str, str]:

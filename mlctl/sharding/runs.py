@@ -67,7 +67,7 @@ def number_of_shards(runs: Sequence[Run], rows_per_shard: int) -> int:
 def write_shard(path: Path, runs: Sequence[Run], number: int, shards: int) -> None:
     """Write shard `number` of `shards`: the rows of one range of keys, in their order."""
     low, high = (number << 64) // shards, ((number + 1) << 64) // shards
-    write_table(path, _sorted(pa.concat_tables([run.between(low, high) for run in runs])))
+    write_table(path, pa.concat_tables([run.between(low, high) for run in runs]))
 
 
 def write_table(path: Path, rows: pa.Table) -> None:

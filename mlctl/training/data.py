@@ -86,15 +86,27 @@ class Corpus:
     def _read(self, shard: int) -> Rows:
         table = _table(self._files[shard])
         first = int(self._first[shard])
-        return Rows(
+        rows = Rows(
             np.arange(first, first + len(table)),
             (Ragged.of_list_column(table["source_ids"]), Ragged.of_list_column(table["target_ids"])),
             Ragged.of_list_column(table["couples"]),
             (table["source_identity"].to_numpy(), table["target_identity"].to_numpy()),
         )
+        if not _spans_fit(rows):
+            raise InputError(f"{self._files[shard]} is damaged: a word lies outside of its sentence", _REMEDY)
+        return rows
 
 
 _joined, _stacked = Ragged.concatenated, np.concatenate
+
+
+def _spans_fit(rows: Rows) -> bool:
+    """Tell whether every word has a token and lies inside its sentence: else training would learn from padding or fail."""
+    owners = rows.couples.owners()
+    sides = [(rows.couples.values[:, 2 * side : 2 * side + 2], rows.tokens[side].lengths[owners]) for side in range(2)]
+    return all(
+        bool(np.all((spans[:, 0] >= 0) & (spans[:, 0] < spans[:, 1]) & (spans[:, 1] <= lengths))) for spans, lengths in sides
+    )
 
 
 def _row_count(file: Path) -> int:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl import schema
-from mlctl.alignment import align
+from mlctl.alignment import align, processes
 from mlctl.config import Align, Languages
 from mlctl.errors import InputError
 from mlctl.workspace import Workspace
@@ -40,13 +40,14 @@ def pair(source: str, target: str | None, language: str = "fr", origin: str = "x
 
 
 def mirrored(language: str, rows: int, seed: int = 7) -> list[dict[str, Any]]:
-    """Sentences of made words; the translation says each word reversed, in the same order."""
+    """Sentences of made words; the translation says each word reversed, after a word of its own."""
     draw = random.Random(seed)
     vocabulary = [first + vowel + last for first in "bdfgl" for vowel in "aeiou" for last in "kpt"]
     made = []
     for number in range(rows):
         words = draw.sample(vocabulary, draw.randint(3, 9))
-        made.append(pair(" ".join(words), " ".join(word[::-1].upper() for word in words), language, f"x:{number}"))
+        target = " ".join(["Ze", *(word[::-1].upper() for word in words)])
+        made.append(pair(" ".join(words), target, language, f"x:{number}"))
     return made
 
 
@@ -108,6 +109,7 @@ def test_summary_counts_links_and_linked_words(tmp_path: Path) -> None:
     align(Align(symmetrisation="intersection"), Languages(), 0, [tmp_path], place)
     rows = pq.read_table(place.path("pairs/fr.parquet")).to_pylist()
     links = sum(len(row["links"]) for row in rows)
+    assert links > 0.9 * sum(len(row["source_words"]) for row in rows)  # both directions say the same
     assert json.loads(place.path("summary.json").read_text())["fr"] == {
         "pairs": 100,
         "links": links,
@@ -194,6 +196,11 @@ def wait_for_worker(parent: int) -> int:
     raise AssertionError("no worker was started")
 
 
+def test_an_engine_has_one_thread() -> None:
+    """FastAlign's links change from run to run with more."""
+    assert processes._environment()["OMP_NUM_THREADS"] == "1"
+
+
 @linux
 def test_a_crash_in_a_worker_names_the_language(tmp_path: Path) -> None:
     write(tmp_path, "pairs/de.parquet", mirrored("de", 5000))
@@ -217,7 +224,7 @@ def test_a_crash_in_a_worker_names_the_language(tmp_path: Path) -> None:
 
 @linux
 def test_workers_die_with_the_parent(tmp_path: Path) -> None:
-    write(tmp_path, "pairs/de.parquet", mirrored("de", 20000))
+    write(tmp_path, "pairs/de.parquet", mirrored("de", 5000) * 30)
     code = (
         "import sys; from pathlib import Path; from mlctl.alignment import align; from mlctl.config import Align, Languages;"
         "from mlctl.workspace import Workspace; root = Path(sys.argv[1]);"

@@ -93,6 +93,7 @@ def test_ranges_are_in_order_and_cover_every_visible_character(language: str, te
         ("hi", "मैं हिन्दी में लिखता हूँ।", "मैं हिन्दी में लिखता हूँ ।"),
         ("he", "שָׁלוֹם עולם", "שָׁלוֹם עולם"),
         ("fr", "cafe\u0301s noirs", "cafe\u0301s noirs"),
+        ("en", "a\x01b don't", "a\x01b don 't"),
         ("en", "a ||| b \u200b c", "a | | | b c"),
     ],
 )

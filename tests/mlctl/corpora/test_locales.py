@@ -58,6 +58,8 @@ def test_plain_locale_first_and_regional_ones_fill_its_gaps(
         "locale/en@shaw/LC_MESSAGES/a.po": gettext_files.po(("Car", "𐑒𐑸")),
         "locale/templates/LC_MESSAGES/a.po": gettext_files.po(("Car", "?")),
     }
+    chinese = {f"locale/{name}/LC_MESSAGES/a.po": gettext_files.po(("Car", name)) for name in ("zh_HK", "zh_Hant", "zh_TW")}
+    assert pairs(corpus(chinese, targets=("zh-Hant",)), "zh-Hant") == [("Car", "zh_Hant")]
     assert pairs(corpus(members, targets=("es",)), "es") == [("Car", "Coche"), ("Bus", "Colectivo"), ("Left", None)]
 
 

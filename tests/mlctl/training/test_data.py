@@ -2,10 +2,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mlctl.errors import InputError
+from mlctl.schema import SHARD
 from mlctl.training.data import Corpus
 from mlctl.training.sampler import Piece, Sampler
 
@@ -49,4 +51,14 @@ def test_damaged_shard_is_named(make_shards: Callable[..., Path], tmp_path: Path
         Corpus(tmp_path)
     file.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
     with pytest.raises(InputError, match=r"00000\.parquet is damaged"):
+        Corpus(tmp_path).rows([Piece(0, np.arange(5))])
+
+
+@pytest.mark.parametrize("span", [(2, 2), (-1, 1), (4, 99)])
+def test_word_outside_of_its_sentence(make_shards: Callable[..., Path], tmp_path: Path, span: tuple[int, int]) -> None:
+    file = make_shards(tmp_path, [5]) / "train" / "00000.parquet"
+    rows = pq.read_table(file).to_pylist()
+    rows[3]["couples"][0].update(target_start=span[0], target_end=span[1])
+    pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), file)
+    with pytest.raises(InputError, match=r"00000\.parquet is damaged: a word lies outside of its sentence"):
         Corpus(tmp_path).rows([Piece(0, np.arange(5))])
