@@ -26,7 +26,7 @@ _TOKENIZER_FILES = (
     "vocab.txt",
 )
 _SAFETENSORS, _PICKLED = ("*.safetensors", "*.safetensors.index.json"), ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
-_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # pickled weights only where there are no others
+_HUB_FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors"]  # pickled weights only where there are no others
 _HUB_LEFT = ["*/*"]  # folders hold other frameworks' weights
 _HUB_TIMEOUT = 10.0  # seconds to the first answer
 
