@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -222,12 +222,15 @@ def _print_end(recipe: config.Recipe, ref: Ref) -> None:
         out.print(f"report: {results['report'].folder / 'report.html'}", soft_wrap=True)
 
 
-def _benchmark_table(rows: list[dict[str, object]]) -> Table:
-    table = Table(title="base encoder against trained encoder, accuracy in % on held-out pairs")
-    for name in rows[0] if rows else ():
-        table.add_column(str(name), justify="left" if name in {"task", "language"} else "right")
+def _benchmark_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("task", "language", title="base encoder against trained encoder, accuracy in % on held-out pairs")
+    for name in ("base", "trained", "difference", "95% interval", "items"):
+        table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(*(f"{100 * v:.1f}" if isinstance(v, float) else str(v) for v in row.values()))
+        base, trained, difference, low, high = (100 * row[name] for name in ("base", "trained", "difference", "low", "high"))
+        interval = f"{low:+.1f} to {high:+.1f}"
+        figures = (f"{base:.1f}", f"{trained:.1f}", f"{difference:+.1f}", interval, str(row["items"]))
+        table.add_row(row["task"], row["language"], *figures)
     return table
 
 

@@ -13,8 +13,7 @@ _PATIENCE = 0.2
 
 @contextlib.contextmanager
 def held(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock at `path`; where another process has it, call `on_wait` once and wait for as long as it takes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Hold the lock at `path`, in a folder that is there; where another process has it, call `on_wait` once and wait for as long as it takes."""
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=_PATIENCE)

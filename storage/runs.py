@@ -14,7 +14,7 @@ from typing import Any
 
 from storage import locks
 from storage.manifest import write_json
-from storage.store import Store
+from storage.store import Store, make_folder
 
 _FOLDER = ".runs"
 
@@ -53,6 +53,7 @@ class Diary:
     def run(self, name: str, recipe: dict[str, Any]) -> Iterator[Run]:
         """Record a run while the block lasts; call `save` after each change. An error is recorded and goes on."""
         run = Run(f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:4]}", name, recipe, _now())
+        make_folder(self.folder)
         with locks.held(self._lock(run.id)):
             self.save(run)
             try:
@@ -69,7 +70,7 @@ class Diary:
 
     def save(self, run: Run) -> None:
         """Write the record of a run."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_json(self._file(run.id), dataclasses.asdict(run))
 
     def runs(self) -> list[Run]:

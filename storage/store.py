@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import logging
 import shutil
@@ -74,7 +75,7 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         if "://" in str(root):
-            raise StoreError(f"store {str(root)!r}: only local folders can hold a store so far; name a folder")
+            raise StoreError(f"store {str(root)!r}: only local folders can hold a store so far\n  → name a folder")
         self.root = Path(root).expanduser().absolute()
 
     def folder(self, stage: str, key: str) -> Path:
@@ -97,7 +98,7 @@ class Store:
         """
         manifest = Manifest.read(folder)
         if manifest is None:
-            raise StoreError(f"no complete result in {folder}; run the pipeline again")
+            raise StoreError(f"no complete result in {folder}\n  → run the pipeline again")
         return Result(folder, manifest)
 
     @contextlib.contextmanager
@@ -109,14 +110,12 @@ class Store:
         Raises:
             StoreError: the folder cannot be made.
         """
-        try:
-            with locks.held(self._lock(stage, key), on_wait):
-                result = self.find(stage, key)
-                if result:
-                    _drop_hidden(result.folder)  # left by a kill right after the manifest
-                yield result or self._draft(stage, key)
-        except PermissionError as error:
-            raise StoreError(f"cannot write to the store: {error}; choose another folder with store=…") from error
+        make_folder(self.root / _LOCKS)
+        with locks.held(self._lock(stage, key), on_wait):
+            result = self.find(stage, key)
+            if result:
+                _drop_hidden(result.folder)  # left by a kill right after the manifest
+            yield result or self._draft(stage, key)
 
     def is_building(self, stage: str, key: str) -> bool:
         """Tell whether a living process is making this result."""
@@ -154,7 +153,7 @@ class Store:
         if manifest or (folder / NAME).exists():
             what = ", ".join(faults(folder, manifest)) if manifest else "its manifest is unreadable"
             self._set_aside(folder, what)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return Draft(folder, stage, key)
 
     def _set_aside(self, folder: Path, why: str) -> None:
@@ -162,6 +161,20 @@ class Store:
         place.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(place)
         logger.warning("%s result %s is damaged (%s): set aside, made again", folder.parent.name, folder.name[:8], why)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of the store.
+
+    Raises:
+        StoreError: something else is in its place, or writing is not allowed.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise StoreError(f"cannot write to the store: {error}\n  → choose another folder with store=…") from error
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:

@@ -16,7 +16,8 @@ def publish_funnel(result: Result) -> None:
 
 def publish_benchmark(result: Result) -> None:
     """Show base and trained model side by side."""
-    rows = tables.benchmark_rows(result.folder)
+    shown = ("task", "language", "base", "trained", "difference", "items")
+    rows = [{name: _rounded(row[name]) for name in shown} for row in tables.benchmark_rows(result.folder)]
     create_table_artifact(rows, key="benchmark", description="Accuracy on held-out pairs: base model and trained model")
 
 
@@ -26,3 +27,7 @@ def publish_report(result: Result) -> None:
     model = result.folder.parents[1] / "train" / result.manifest.inputs["train"] / "model"
     text = f"**Report:** [{page}]({page.as_uri()})\n\n**Trained model:** `{model}`"
     create_markdown_artifact(text, key="report", description="Where the results lie")
+
+
+def _rounded(value: object) -> object:
+    return round(value, 3) if isinstance(value, float) else value

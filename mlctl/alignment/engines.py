@@ -10,9 +10,6 @@ import numpy.typing as npt
 
 from mlctl.config import Symmetrisation
 
-#: Words of one side at most: thot leaves longer sentences unaligned without a word.
-LONGEST = 1024
-
 # How thot's matrices name the ways of joining two directions.
 _JOINS: dict[Symmetrisation, str] = {
     "intersection": "intersect",
@@ -30,7 +27,7 @@ class Engine(Protocol):
     """Takes all pairs of two languages, learns from them, and gives each pair's links."""
 
     def add(self, source: Sequence[str], target: Sequence[str]) -> None:
-        """Take the words of one more pair: 1 to `LONGEST` words a side."""
+        """Take the words of one more pair: 1 to 1000 a side (thot leaves sentences over 1024 words unaligned without a word)."""
 
     def fit(self) -> None:
         """Learn from all pairs taken."""

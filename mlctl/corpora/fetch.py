@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -38,6 +39,9 @@ def named_package(requirement: str) -> Requirement:
     if parsed.url or parsed.marker:
         raise InputError(f"{requirement!r} is more than a package and a version", "write for example Django==5.2.8")
     return parsed
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fetch(requirement: str, settings: Download, scratch: Path) -> Path:
@@ -89,12 +93,23 @@ def _run_pip(requirement: Requirement, settings: Download, folder: Path) -> None
 
 def _explain(requirement: Requirement, settings: Download, output: str) -> InputError:
     """Say what pip's output means."""
-    name = requirement.name
-    versions = re.search(r"from versions: (.*)\)", output)
+    return _explain_surroundings(requirement, settings, output) or _explain_package(requirement, settings, output)
+
+
+def _explain_surroundings(requirement: Requirement, settings: Download, output: str) -> InputError | None:
     if "No module named pip" in output:
         return InputError("this Python has no pip", "install it: python -m ensurepip")
+    if any(os.strerror(code) in output for code in _NO_ROOM):
+        return InputError(f"no room left on the disk while fetching {requirement}", "free some room and run again")
     if re.search(r"connection error:|connection broken by|confirming the ssl certificate", output, re.IGNORECASE):
-        return InputError(f"{name} could not be fetched: {_index(settings)} cannot be reached", "check the network and the index")
+        problem = f"{requirement.name} could not be fetched: {_index(settings)} cannot be reached"
+        return InputError(problem, "check the network and the index")
+    return None
+
+
+def _explain_package(requirement: Requirement, settings: Download, output: str) -> InputError:
+    name = requirement.name
+    versions = re.search(r"from versions: (.*)\)", output)
     if versions and versions[1] != "none":
         known = ", ".join(versions[1].split(", ")[-8:])
         return InputError(f"no wheel fits {requirement}; the newest versions with one: {known}", "name one of these versions")

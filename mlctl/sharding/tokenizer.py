@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections import Counter
@@ -108,14 +109,14 @@ def _train(vocabulary: int, text: Callable[[], Iterable[Sequence[str]]]) -> Toke
 
 def _alphabet(tokenizer: Tokenizer, text: Iterable[Sequence[str]], most: int) -> tuple[list[str], list[str]]:
     """Return the most frequent characters of the text, and those of them that occur inside words, both sorted."""
-    counts, inside = Counter[str](), set[str]()
+    counts, neighbours = Counter[str](), set[tuple[str, str]]()
     for batch in text:
-        words = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str("\n".join(batch)))
-        for word, number in Counter(word for word, _ in words).items():
-            counts.update(dict.fromkeys(word, number))
-            inside.update(word[1:])
-    kept = sorted(counts, key=lambda character: (-counts[character], character))[:most]
-    return sorted(kept), sorted(inside.intersection(kept))
+        plain = tokenizer.normalizer.normalize_str("\n".join(batch))
+        counts.update(plain)
+        neighbours.update(itertools.pairwise(plain))
+    kept = sorted(filter(str.strip, counts), key=lambda character: (-counts[character], character))[:most]
+    joined = {character for character in kept if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{character}")) == 1}
+    return sorted(kept), sorted({second for first, second in neighbours if {first, second} <= joined})
 
 
 def _finished(trained: Tokenizer) -> Tokenizer:

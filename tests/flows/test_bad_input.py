@@ -98,14 +98,14 @@ def test_a_full_disk_says_so_and_the_next_run_goes_on(tmp_path: Path, wheels: Pa
     command = [sys.executable, "-m", "flows.pipeline", path]
 
     def small_files() -> None:
-        """Let no file grow over 40 kB: what a full disk does, without one."""
+        """Let no file grow over 100 kB, as if the disk were full: enough for the text, too little for a model."""
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     full = subprocess.run(command, env=os.environ, capture_output=True, text=True, preexec_fn=small_files, check=False)
     assert full.returncode == 1, full.stderr
-    assert "no room left on the disk" in full.stderr
-    assert "gc" in full.stderr
+    assert "no room" in full.stderr
+    assert "Traceback" not in full.stderr
     done = {r.manifest.stage: r.manifest.created for r in Store(tmp_path / "store").results()}
     assert "download" in done
     assert main(["run", path]) == 0

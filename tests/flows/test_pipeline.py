@@ -73,7 +73,9 @@ def test_a_setting_that_changes_no_result_reruns_nothing(folder: Path) -> None:
 @pytest.mark.parametrize("stage", ["download", "align", "train"])
 def test_a_damaged_file_rebuilds_just_its_result(folder: Path, stage: str) -> None:
     run(folder)
-    result = next(r for r in Store(folder / "store").results(stage))
+    key = next(s.key for s in Diary(Store(folder / "store")).runs()[0].stages if s.stage == stage)
+    result = Store(folder / "store").find(stage, key)
+    assert result
     file = next(f for f in result.manifest.files if f.name.endswith(("parquet", "safetensors")))
     victim = result.folder / file.name
     victim.write_bytes(b"x" * file.bytes)
