@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -223,12 +224,12 @@ def _print_end(recipe: config.Recipe, ref: Ref) -> None:
 
 
 def _benchmark_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("task", "language", title="base encoder against trained encoder, accuracy in % on held-out pairs")
-    for name in ("base", "trained", "difference", "95% interval", "items"):
-        table.add_column(name, justify="right")
+    table = Table("task", "language", title="Accuracy in % on held-out pairs, base encoder against trained encoder", box=SIMPLE)
+    for name in ("base", "trained", "gain", "95% interval", "items"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         base, trained, difference, low, high = (100 * row[name] for name in ("base", "trained", "difference", "low", "high"))
-        interval = f"{low:+.1f} to {high:+.1f}"
+        interval = f"{low:+.1f} … {high:+.1f}"
         figures = (f"{base:.1f}", f"{trained:.1f}", f"{difference:+.1f}", interval, str(row["items"]))
         table.add_row(row["task"], row["language"], *figures)
     return table
