@@ -15,10 +15,13 @@ from prefect.states import Completed, Failed
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import Result, StoreError
+from tasks import logs
 from tasks.progress import shown
 from tasks.stage import Ref, Stage, make, result_of
 
 P = ParamSpec("P")
+
+logs.attach()
 
 # Prefect says a returned failure twice, once with an empty traceback.
 logging.getLogger("prefect.task_runs").addFilter(lambda record: not record.getMessage().startswith("Task run failed with state"))

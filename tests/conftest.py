@@ -38,7 +38,6 @@ def _point_prefect_at_a_server_of_ours() -> None:
         PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
         PREFECT_HOME=tempfile.mkdtemp(prefix="mlctl-tests-"),
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
-        PREFECT_LOGGING_TO_API_ENABLED="false",
         DO_NOT_TRACK="1",
     )
 

@@ -59,6 +59,18 @@ def test_a_second_run_computes_nothing_and_prefect_shows_it(folder: Path, server
     assert task_states(server) == dict.fromkeys(STAGES, "Cached")
 
 
+def test_the_page_of_a_run_shows_what_the_stages_say(folder: Path, server: str) -> None:
+    run(folder)
+    said = httpx.post(f"{server}/logs/filter", json={"limit": 200, "sort": "TIMESTAMP_DESC"}).json()
+    assert any(log["name"] == "mlctl.stages" and log["task_run_id"] and "train: cached" in log["message"] for log in said)
+
+
+def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
+    run(folder)
+    artifacts = httpx.post(f"{server}/artifacts/latest/filter", json={}).json()
+    assert {"clean-funnel", "benchmark", "report"} <= {artifact["key"] for artifact in artifacts}
+
+
 def test_a_training_setting_reruns_training_and_what_follows(folder: Path) -> None:
     run(folder)
     changed = run(folder, "train.steps=5")
