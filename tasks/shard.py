@@ -22,14 +22,14 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    return {"tokenizer": sources.identity(recipe.model, "tokenizer")}
+    return {"tokenizer": sources.identity(recipe.model, "tokenizer"), **sharding.digests(recipe.shard)}
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
     return sharding.shard(recipe.shard, recipe.model, recipe.languages, recipe.seed, folders["align"], workspace, progress)
 
 
-STAGE = Stage("shard", 1, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))
+STAGE = Stage("shard", 2, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))
 
 
 @stage_task

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+import ftfy
+from ftfy.badness import is_bad
+
 # C0 and C1 controls but those that count as white space, soft hyphen, bidirectional marks, zero-width space, word joiner and
 # invisible operators, byte order mark, interlinear annotations, tags.
 _INVISIBLE = re.compile(
@@ -13,6 +16,11 @@ _INVISIBLE = re.compile(
 )
 # Joiners are spelling in scripts from Arabic to Balinese (Persian, Hindi, Khmer ...) and between emoji; elsewhere they are noise.
 _STRAY_JOINER = re.compile("(?<![\u0600-\u10ff\u1780-\u1b7f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]+")
+
+
+def repaired(text: str) -> str:
+    """Return text that was decoded wrongly (`CafÃ©`) as it was meant, where that can be told; any other text as it is."""
+    return ftfy.fix_encoding(text) if not text.isascii() and is_bad(text) else text
 
 
 def even(text: str) -> str:

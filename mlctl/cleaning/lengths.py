@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from mlctl.cleaning.tidy import tidy
+from mlctl.cleaning.tidy import Tidied
 
-SAMPLE = 20_000
 _ENOUGH = 10
-_LONGEST = 5_000
+_ENOUGH_FOR_SPREAD = 500
+_LONG = 20  # characters: the lengths of shorter texts scatter more, and say little about longer ones
+_TO_DEVIATION = 1.4826  # of a normal distribution: standard deviation / median deviation
+_LEAST_SPREAD = 0.1
+_USUAL_SPREAD = 0.25
 
 
-def usual_ratio(pairs: Iterable[tuple[str, str]]) -> float:
-    """Return the median of characters target / source over tidied pairs; 1 where there are fewer than 10 to learn from.
+class Lengths(NamedTuple):
+    """Characters target / source of a language pair: the median, and how far its logarithm scatters (a robust deviation)."""
 
-    Pairs with an empty side, different placeholders or equal sides are no evidence, nor are very long ones.
+    ratio: float = 1.0
+    spread: float = _USUAL_SPREAD
+
+    def surplus(self, source: int, target: int) -> float:
+        """Return by how many spreads a target is longer (or, below 0, shorter) than is usual for the source."""
+        return (math.log(max(target, 1) / max(source, 1)) - math.log(self.ratio)) / self.spread
+
+
+def usual_lengths(pairs: Iterable[Tidied]) -> Lengths:
+    """Learn from tidied pairs: the ratio is 1 where fewer than 10 are evidence, the spread 0.25 where fewer than 500 long ones are.
+
+    Pairs with an empty side, different placeholders or equal sides are no evidence.
     """
-    ratios = []
-    for source, target in pairs:
-        if len(source) + len(target) > _LONGEST:
-            continue
-        pair = tidy(source, target)
-        evidence = pair.source and pair.target and pair.source != pair.target
-        if evidence and pair.target and pair.source_placeholders == pair.target_placeholders:
-            ratios.append(len(pair.target) / len(pair.source))
-    return statistics.median(ratios) if len(ratios) >= _ENOUGH else 1.0
+    evidence = [(len(pair.source), len(pair.target)) for pair in pairs if pair.target and _is_evidence(pair)]
+    if len(evidence) < _ENOUGH:
+        return Lengths()
+    ratio = statistics.median(target / source for source, target in evidence)
+    off = [abs(math.log(target / source / ratio)) for source, target in evidence if min(source, target) >= _LONG]
+    if len(off) < _ENOUGH_FOR_SPREAD:
+        return Lengths(ratio)
+    return Lengths(ratio, max(_LEAST_SPREAD, _TO_DEVIATION * statistics.median(off)))
+
+
+def _is_evidence(pair: Tidied) -> bool:
+    return bool(pair.source) and pair.source != pair.target and pair.source_placeholders == pair.target_placeholders

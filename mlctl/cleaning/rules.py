@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Protocol
+
+import regex  # type: ignore[import-untyped]
 
 from mlctl.cleaning.characters import comparable
 from mlctl.cleaning.tidy import Tidied
@@ -16,21 +17,23 @@ from mlctl.cleaning.tidy import Tidied
 _UNSPACED = frozenset("zh yue wuu lzh ja th lo km my bo dz".split())
 _CHARACTERS_A_WORD = 2
 _FEW_SYMBOLS = 3
+_MARK = regex.compile(r"\p{M}")
 
 
 class Side:
     """One side of a pair with what rules measure on it."""
 
-    __slots__ = ("letters", "symbols", "text", "words")
+    __slots__ = ("letters", "spaced", "symbols", "text", "words")
 
     def __init__(self, text: str, spaced: bool) -> None:
         spaces = text.count(" ")
         letters = sum(map(str.isalpha, text))
         if letters + spaces < len(text) and not text.isascii():
-            letters += sum(map(_is_mark, text))
+            letters += len(_MARK.findall(text))
         self.text = text
         self.letters = letters
         self.symbols = len(text) - letters - spaces
+        self.spaced = spaced
         self.words = spaces + 1 if spaced else len(text) / _CHARACTERS_A_WORD
 
 
@@ -110,8 +113,8 @@ class TooFewLetters:
         return f"a side has fewer than {self.least} letters"
 
     def drops(self, pair: Candidate) -> bool:
-        """Tell whether a side has too few letters (combining marks count as letters)."""
-        return any(side.letters < self.least for side in pair.sides)
+        """Tell whether a side has too few letters (combining marks count; where words are not spaced, one letter can be a word)."""
+        return any(side.letters < (self.least if side.spaced else 1) for side in pair.sides)
 
 
 @dataclass(frozen=True)
@@ -176,39 +179,9 @@ class Punctuation:
         return any(side.symbols > max(_FEW_SYMBOLS, self.most * len(side.text)) for side in pair.sides)
 
 
-@dataclass(frozen=True)
-class LengthRatio:
-    """A side that is far longer than its translation says something else.
-
-    Lengths are compared after the source's is multiplied by `usual`, the language pair's usual ratio target/source, since one
-    language needs a third of the characters of another.
-    """
-
-    most: float
-    slack: int
-    usual: float
-    name: ClassVar[str] = "length ratio"
-
-    @property
-    def reason(self) -> str:
-        """Names the thresholds."""
-        return f"a side is more than {self.most:g} times and {self.slack} characters longer than usual for the other"
-
-    def drops(self, pair: Candidate) -> bool:
-        """Tell whether the lengths do not fit."""
-        if pair.target is None:
-            return False
-        expected, given = len(pair.source.text) * self.usual, len(pair.target.text)
-        return abs(expected - given) > self.slack and max(expected, given) > self.most * min(expected, given)
-
-
 def is_spaced(language: str) -> bool:
     """Tell whether a language (canonical tag) writes spaces between words."""
     return language.partition("-")[0] not in _UNSPACED
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.category(character).startswith("M")
 
 
 _NEITHER = re.compile(r"[\W_]+")

@@ -9,8 +9,8 @@ from typing import Any
 
 from mlctl import config
 from mlctl.cleaning.inputs import Downloaded
-from mlctl.cleaning.judge import Judge
-from mlctl.cleaning.lengths import SAMPLE, usual_ratio
+from mlctl.cleaning.judge import Judge, learn, reasons
+from mlctl.cleaning.likelihood import SAMPLE
 from mlctl.cleaning.outputs import Funnel, Outputs, funnel_of, write_funnel
 from mlctl.errors import InputError
 from mlctl.workspace import Progress, Workspace, silent
@@ -31,7 +31,7 @@ def clean(
     Raises:
         InputError: no text is left in any language; the message says which rule dropped the most.
     """
-    reasons = Judge(settings, languages.source, languages.targets[0], 1.0, remember_sources=False).reasons
+    names = reasons(settings, languages.source, languages.targets[0])
     inputs = [Downloaded(downloaded, target) for target in languages.targets]
     total, done, funnels = sum(sum(each.counts) for each in inputs), 0, []
     for each in inputs:
@@ -42,19 +42,20 @@ def clean(
                 progress(done, total, "rows", language=each.language)
         else:
             done += sum(each.counts)
-        funnels.append(funnel_of(workspace, each.language, reasons))
+        funnels.append(funnel_of(workspace, each.language, names))
         log.info("%s", _summary(funnels[-1]))
     progress(total, total, "rows")
-    _check(funnels, reasons)
+    _check(funnels, names)
     write_funnel(funnels, workspace)
     return _metrics(funnels)
 
 
 def _clean_language(inputs: Downloaded, settings: config.Clean, source: str, workspace: Workspace) -> Iterator[int]:
     """Write the tables of one language; yield the number of rows of each batch that is done."""
-    usual = usual_ratio(inputs.sample(SAMPLE))
-    log.info("%s: a translation has %.2f characters for each of the source", inputs.language, usual)
-    judge = Judge(settings, source, inputs.language, usual, remember_sources=inputs.counts[1] > 0)
+    learned = learn(settings, source, inputs.language, inputs.sample(SAMPLE))
+    log.info("%s: a translation has %.2f characters for each of the source", inputs.language, learned.lengths.ratio)
+    pairs, untranslated = inputs.counts
+    judge = Judge(settings, source, inputs.language, learned, pairs=pairs, remember_sources=untranslated > 0)
     with Outputs(workspace, inputs.language) as outputs:
         for batch in inputs.pairs():
             verdicts = judge.pairs(batch["source"].to_pylist(), batch["target"].to_pylist())

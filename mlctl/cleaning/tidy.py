@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mlctl.cleaning.characters import even
+from mlctl.cleaning.characters import even, repaired
 from mlctl.cleaning.markup import even_ends, strip, without_accelerators
 
 
@@ -19,11 +19,11 @@ class Tidied(NamedTuple):
 
 def tidy(source: str, target: str | None) -> Tidied:
     """Return a pair in its clean form; `target` None (no translation) stays None. Prose comes back as it went in."""
-    source, source_placeholders = strip(source)
+    source, source_placeholders = strip(repaired(source))
     source = even(source)
     target_placeholders: tuple[str, ...] = ()
     if target is not None:
-        target, target_placeholders = strip(target)
+        target, target_placeholders = strip(repaired(target))
         target = even(target)
     if "_" in source or "&" in source or (target is not None and ("_" in target or "&" in target)):
         source, target = without_accelerators(source, target)

@@ -1,10 +1,9 @@
-"""Source kind `files`: parallel text on disk, Moses pairs or TSV."""
+"""Source kind `files`: text on disk in any format that `mlctl.corpora.readers` reads."""
 
 from __future__ import annotations
 
 import glob
 import hashlib
-import itertools
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -13,17 +12,19 @@ from pathlib import Path
 
 from mlctl.config import FilesSource, Languages
 from mlctl.corpora.corpus import Row
-from mlctl.corpora.lines import read_lines
+from mlctl.corpora.readers import open_pairs
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
 log = logging.getLogger(__name__)
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
+# Formats whose files do not say which language is on the target side.
+_SILENT = ("tsv", "po")
 
 
 class FilesCorpus:
-    """Moses pairs (one file a side) or TSV (source TAB target), found by the pattern of the recipe.
+    """Files of one format, found by the pattern of the recipe.
 
     Raises:
         InputError: on construction, when the pattern or a file is wrong; while reading, when the text is.
@@ -64,61 +65,61 @@ class FilesCorpus:
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in the order of the file."""
-        files = self._files[target]
-        return _moses(*files) if len(files) == 2 else _tsv(*files)
+        path, *other = self._files[target]
+        return open_pairs(
+            (path, other[0]) if other else path,
+            self._source.format,
+            self._language,
+            target,
+            columns=self._source.columns,
+            member=self._member(target),
+        )
+
+    @property
+    def _one_archive(self) -> bool:
+        return self._source.path.endswith(".zip") and "{language}" not in self._source.path
+
+    def _member(self, target: str) -> str:
+        member = self._source.member.replace("{target}", target)
+        if self._source.format == "moses":  # the reader finds both sides
+            return member
+        return member.replace("{language}", self._only_side(target))
+
+    def _only_side(self, target: str) -> str:
+        """Return what {language} stands for where one file is read."""
+        return self._language if self._source.format == "lines" else target
 
     def _resolve(self, target: str) -> tuple[Path, ...]:
-        pattern = self._source.path
-        if self._source.format == "tsv":
-            return (_find(pattern, {"target": target, "language": target}, self.name),)
-        sides = (self._language, target)
-        return tuple(_find(pattern, {"target": target, "language": side}, self.name) for side in sides)
+        pair = self._source.format == "moses" and not self._one_archive
+        sides = (self._language, target) if pair else (self._only_side(target),)
+        return tuple(_find(self._source.path, {"target": target, "language": side}, self.name) for side in sides)
 
     def _check_pattern(self) -> None:
-        path, found = self._source.path, set(_PLACEHOLDER.findall(self._source.path))
+        path, found = self._source.path, set(_PLACEHOLDER.findall(self._source.path + self._source.member))
         if unknown := sorted(found - {"language", "target"}):
             raise InputError(
                 f"{self.name}: path {path!r} has the unknown placeholder {{{unknown[0]}}}", "use {language} or {target}"
             )
-        if self._source.format == "moses" and "language" not in found:
+        if self._source.format == "moses" and "{language}" not in path and not self._one_archive:
             raise InputError(
                 f"{self.name}: path {path!r} names one file for both sides", "write {language} where the side's code is"
             )
-        if self._source.format == "tsv" and not found and len(self.targets) > 1:
-            languages = ", ".join(self.targets)
+        if len(self.targets) > 1 and not found and self._silent():
             raise InputError(
-                f"{self.name}: path {path!r} names one file for {languages}", "write {target} in it, or set the source's targets"
+                f"{self.name}: path {path!r} names one file for {', '.join(self.targets)}",
+                "write {target} in it, or set the source's targets",
             )
+
+    def _silent(self) -> bool:
+        """Tell whether one file would give the same text for every target language."""
+        columns = self._source.columns
+        return self._source.format in _SILENT or (len(columns) == 2 and not _PLACEHOLDER.search(columns[1]))
 
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's bytes in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _moses(source: Path, target: Path) -> Iterator[Row]:
-    for ours, theirs in itertools.zip_longest(sides := read_lines(source), others := read_lines(target)):
-        if ours is None or theirs is None:
-            number = (ours or theirs)[0]
-            rest = number + sum(1 for _ in itertools.chain(sides, others))
-            counts = (number - 1, rest) if ours is None else (rest, number - 1)
-            raise InputError(
-                f"{source} has {counts[0]} lines, {target} has {counts[1]}",
-                "line n of one file must translate line n of the other",
-            )
-        yield Row(ours[1], theirs[1], f"{source.name}:{ours[0]}")
-
-
-def _tsv(path: Path) -> Iterator[Row]:
-    columns = 0
-    for number, line in read_lines(path):
-        fields = line.split("\t")
-        columns = columns or len(fields)
-        if len(fields) < 2 or len(fields) != columns:
-            expected = "source TAB target" if columns <= 2 else f"the {columns} columns of line 1"
-            raise InputError(f"{path}, line {number} has {len(fields)} column(s)", f"each line needs {expected}")
-        yield Row(fields[0], fields[1] or None, f"{path.name}:{number}")
 
 
 def _find(pattern: str, tags: Mapping[str, str], corpus: str) -> Path:

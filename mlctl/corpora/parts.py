@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlctl.corpora.corpus import Corpus, Row
+from mlctl.corpora.licences import spdx
 from mlctl.schema import PAIR
 
 _BATCH_ROWS = 8192
@@ -40,7 +41,7 @@ def _record_batch(rows: Sequence[Row], corpus: Corpus, source: str, target: str)
         "target": [row.target for row in rows],
         "corpus": corpus.name,
         "version": corpus.version,
-        "licence": corpus.licence,
+        "licence": spdx(corpus.licence),
         "origin": [row.origin for row in rows],
         "synthetic": "",
     }

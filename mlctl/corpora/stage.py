@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from mlctl import config
@@ -13,7 +14,12 @@ from mlctl.corpora import parts
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.fetch import discard_leftovers, fetch, named_package
 from mlctl.corpora.files import FilesCorpus, sha256_of
+from mlctl.corpora.huggingface import HuggingfaceCorpus, folder_files
+from mlctl.corpora.licences import Gate, spdx
 from mlctl.corpora.locales import LocalesCorpus
+from mlctl.corpora.lock import Lock, renewed_digests
+from mlctl.corpora.opus import open_opus, opus_addresses
+from mlctl.corpora.url import Web, open_url, url_addresses, web
 from mlctl.errors import InputError
 from mlctl.workspace import Progress, Workspace, silent
 
@@ -21,7 +27,11 @@ log = logging.getLogger(__name__)
 
 
 def download(
-    settings: config.Download, languages: config.Languages, workspace: Workspace, progress: Progress = silent
+    settings: config.Download,
+    languages: config.Languages,
+    workspace: Workspace,
+    progress: Progress = silent,
+    licences: config.Licences | None = None,
 ) -> dict[str, Any]:
     """Bring the text of all sources into `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR) and write `provenance.json`.
 
@@ -32,9 +42,11 @@ def download(
         Counts: `corpora`, `pairs`, `untranslated`, and `pairs.<target>`, `untranslated.<target>` for each language.
 
     Raises:
-        InputError: a package, a version, a file or a language is not there or cannot be read; the message says which.
+        InputError: a package, a version, a file or a language is not there or cannot be read; the message says which. A corpus
+            has a licence that `licences` does not allow.
     """
-    corpora = _open(settings, languages, workspace, progress)
+    gate = Gate.of(licences or config.Licences())
+    corpora = _open(settings, languages, workspace, progress, gate)
     names = [f"{_number(index, len(corpora))}-{_slug(corpus.name)}" for index, corpus in enumerate(corpora)]
     tasks = [(corpus, name, target) for corpus, name in zip(corpora, names, strict=True) for target in corpus.targets]
     for done, (corpus, name, target) in enumerate(tasks):
@@ -51,38 +63,87 @@ def download(
 def local_files(settings: config.Download, languages: config.Languages) -> dict[str, str]:
     """Return the digests (sha256) of all files on disk that the sources name: what goes into the key beside the settings.
 
-    Keys are `<number of the source>/<file name>`. Raises InputError where a file is missing.
+    Keys are `<number of the source>/<file name>`, and addresses whose digests were renewed in the lock file. Raises InputError where
+    a file is missing.
     """
     digests = {}
     for index, source in enumerate(settings.sources):
         if isinstance(source, config.FilesSource):
             paths = FilesCorpus(source, languages).paths()
             digests.update({f"{index}/{place}/{path.name}": sha256_of(path) for place, path in enumerate(paths)})
+        elif isinstance(source, config.HuggingfaceSource):
+            digests.update({f"{index}/{name}": sha256_of(path) for name, path in folder_files(source).items()})
+    if addresses := _addresses(settings, languages, lock := Lock(Path(settings.lock), settings.update_lock)):
+        digests.update(renewed_digests(lock, addresses))
     return digests
 
 
-def _open(settings: config.Download, languages: config.Languages, workspace: Workspace, progress: Progress) -> list[Corpus]:
+def _addresses(settings: config.Download, languages: config.Languages, lock: Lock) -> list[str]:
+    """Return the addresses on the web that are known before anything is asked."""
+    found = []
+    for source in settings.sources:
+        if isinstance(source, config.UrlSource):
+            found += url_addresses(source, languages)
+        elif isinstance(source, config.OpusSource):
+            found += opus_addresses(source, languages, settings, lock)
+    return found
+
+
+def _open(
+    settings: config.Download, languages: config.Languages, workspace: Workspace, progress: Progress, gate: Gate
+) -> list[Corpus]:
     """Check everything that needs no network first, then fetch: a typing error must not cost a long download."""
     if not settings.sources:
         raise InputError("the recipe names no text", "add a source to download.sources: `kind: locales` or `kind: files`")
+    gate.check(_stated_licences(settings))
     from_disk = {
         index: FilesCorpus(source, languages)
         for index, source in enumerate(settings.sources)
         if isinstance(source, config.FilesSource)
     }
-    packages = [package for source in settings.sources for package in getattr(source, "packages", ())]
-    for package in packages:
+    for package in (package for source in settings.sources for package in getattr(source, "packages", ())):
         named_package(package)
+    surroundings = web(settings, workspace.scratch, progress)
+    _addresses(settings, languages, surroundings.lock)
     discard_leftovers(workspace.scratch)
     corpora: list[Corpus] = []
     for index, source in enumerate(settings.sources):
-        if isinstance(source, config.FilesSource):
-            corpora.append(from_disk[index])
-            continue
-        for package in source.packages:
-            progress(len(corpora), len(packages) + len(from_disk), "corpora", corpus=package)
-            corpora.append(LocalesCorpus(fetch(package, settings, workspace.scratch), package, languages, workspace.scratch))
+        progress(index, len(settings.sources), "sources")
+        here = from_disk.get(index)
+        for corpus in [here] if here else _fetched(source, settings, languages, surroundings, workspace, progress):
+            # What names its licence only inside an archive has been fetched by now: the next one is not.
+            gate.check([(corpus.name, corpus.licence)], "It was fetched to learn that; nothing of it was used")
+            corpora.append(corpus)
     return corpora
+
+
+def _stated_licences(settings: config.Download) -> Iterator[tuple[str, str]]:
+    """Yield (corpus, licence) of the sources whose licence the recipe itself names."""
+    for source in settings.sources:
+        if licence := str(getattr(source, "licence", "")):
+            names = (getattr(source, name, "") for name in ("name", "corpus", "dataset", "kind"))
+            yield str(next(filter(None, names))), licence
+
+
+def _fetched(
+    source: config.Source,
+    settings: config.Download,
+    languages: config.Languages,
+    surroundings: Web,
+    workspace: Workspace,
+    progress: Progress,
+) -> Iterator[Corpus]:
+    """Yield the corpora of a source that is not on disk; each is fetched when it is asked for."""
+    if isinstance(source, config.UrlSource):
+        yield open_url(source, languages, surroundings)
+    elif isinstance(source, config.OpusSource):
+        yield from open_opus(source, languages, settings, surroundings)
+    elif isinstance(source, config.HuggingfaceSource):
+        yield HuggingfaceCorpus(source, languages, workspace.scratch)
+    elif isinstance(source, config.LocalesSource):
+        for done, package in enumerate(source.packages):
+            progress(done, len(source.packages), "packages", corpus=package)
+            yield LocalesCorpus(fetch(package, settings, workspace.scratch), package, languages, workspace.scratch)
 
 
 def _write(corpus: Corpus, source: str, target: str, part: str, workspace: Workspace) -> None:
@@ -100,7 +161,8 @@ def _record(corpus: Corpus, name: str, workspace: Workspace) -> dict[str, Any]:
         "corpus": corpus.name,
         "kind": corpus.kind,
         "version": corpus.version,
-        "licence": corpus.licence,
+        "licence": spdx(corpus.licence),
+        "stated_licence": corpus.licence,
         "address": corpus.address,
         "sha256": corpus.sha256(),
         "pairs": {target: pairs for target, (pairs, _) in counts.items()},

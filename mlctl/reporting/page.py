@@ -16,7 +16,7 @@ import yaml
 import mlctl
 from mlctl import languages as codes
 from mlctl.config import Recipe, Report
-from mlctl.reporting import charts, curves, samples, tables, wording
+from mlctl.reporting import attribution, charts, curves, samples, tables, wording
 from mlctl.reporting.drawing import draw
 from mlctl.reporting.figures import Figures
 from mlctl.reporting.intervals import wilson
@@ -185,7 +185,11 @@ def _map(figures: Figures, recipe: Recipe) -> dict[str, Any]:
 def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> dict[str, Any]:
     return {
         "stages": stages,
-        "corpora": tables.corpus_rows(folders["download"]) if "download" in folders else [],
+        "corpora": (corpora := attribution.attribution_rows(folders)),
+        "attribution": attribution.attribution_text(corpora),
+        "gate": attribution.gate_words(recipe.licences.allow),
+        "evaluation_sets": attribution.decontamination_rows(sets := attribution.decontamination(folders.get("shard"))),
+        "decontamination": attribution.decontamination_words(sets),
         "recipe_yaml": yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False, width=100),
         "environment": _environment(stages),
     }

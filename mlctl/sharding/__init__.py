@@ -1,14 +1,17 @@
 """Sharding: aligned pairs become training rows, so that training tokenises nothing and searches for nothing.
 
 A row holds the token ids of both sides and the subword ranges of the couples of content words. Some pairs of each language are
-kept out of training, by text, for the benchmark. Shards are random samples of the whole corpus, whatever its size.
+kept out of training, by text, for the benchmark; so is all text of the evaluation sets that the recipe names. Shards are random
+samples of the whole corpus, whatever its size.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,11 +20,12 @@ import pyarrow.parquet as pq
 from mlctl import schema
 from mlctl.config import Languages, Model, Shard
 from mlctl.errors import InputError
-from mlctl.sharding import build, heldout, runs, tokenizer
+from mlctl.sharding import build, runs, tokenizer
+from mlctl.sharding.evaluation_sets import digests
 from mlctl.sharding.spans import Encoder
 from mlctl.workspace import Progress, Workspace, silent
 
-__all__ = ["shard"]
+__all__ = ["digests", "shard"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,19 +39,20 @@ def shard(
     workspace: Workspace,
     progress: Progress = silent,
 ) -> dict[str, str | int | float | None]:
-    """Write `tokenizer/`, `train/<NNNNN>.parquet` and `heldout/<t>.parquet` (SHARD), and `funnel.parquet`.
+    """Write `tokenizer/`, `train/<NNNNN>.parquet`, `heldout/<t>.parquet` (SHARD), `funnel.parquet`, `decontamination.json`.
 
     Returns:
-        rows, shards, couples, couples_per_row, vocabulary, and for every language its rows and held-out rows.
+        rows, shards, couples, couples_per_row, vocabulary, decontaminated (None: no evaluation set was named), and for every
+        language its rows and held-out rows.
 
     Raises:
-        InputError: no training row is left, or the encoder's tokenizer cannot be used.
+        InputError: no training row is left, or the encoder's tokenizer or an evaluation set cannot be used.
     """
     files = {language: aligned / "pairs" / f"{language}.parquet" for language in languages.targets}
-    corpus = build.Corpus(files, heldout.plan(settings, files, seed), seed)
+    corpus = build.Corpus.of(settings, files, seed)
     encoder = _encoder(settings, model, corpus, workspace)
     opened = corpus.write_runs(encoder, workspace, progress)
-    table = [row for language in files for row in build.funnel(language, opened, len(corpus.plan.heldout[language]))]
+    table = [row for language in files for row in corpus.funnel(language, opened)]
     _check_rows(table, opened, settings)
     _write_shards(opened, settings.rows_per_shard, workspace)
     for language in files:
@@ -56,7 +61,10 @@ def shard(
                 corpus.write_heldout(language, encoder, path)
     with workspace.part("funnel.parquet") as path:
         pq.write_table(pa.Table.from_pylist(table, schema=schema.FUNNEL), path, compression="zstd")
-    return _metrics(opened, settings, languages.targets, encoder, workspace)
+    decontamination = corpus.decontamination(settings, opened)
+    with workspace.part("decontamination.json") as path:
+        path.write_text(json.dumps(decontamination, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return {**_metrics(opened, settings, languages.targets, encoder, workspace), **_decontaminated(decontamination)}
 
 
 def _encoder(settings: Shard, model: Model, corpus: build.Corpus, workspace: Workspace) -> Encoder:
@@ -84,6 +92,12 @@ def _write_shards(opened: Sequence[runs.Run], rows_per_shard: int, workspace: Wo
         if not workspace.has(name):
             with workspace.part(name) as path:
                 runs.write_shard(path, opened, number, shards)
+
+
+def _decontaminated(found: dict[str, Any]) -> dict[str, int | None]:
+    """Return the pairs that evaluation sets cost; None: there was no set to look for."""
+    dropped = sum(counts["dropped"] for one in found["sets"] for counts in one["pairs"].values())
+    return {"decontaminated": dropped if found["checked"] else None}
 
 
 def _metrics(

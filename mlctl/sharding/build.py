@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from mlctl.sharding import rows, runs, words
-from mlctl.sharding.heldout import Plan
+from mlctl.config import Shard
+from mlctl.sharding import evaluation_sets, heldout, rows, runs, words
+from mlctl.sharding.decontamination import Flags, Screen
 from mlctl.sharding.spans import Encoder
 from mlctl.workspace import Progress, Workspace
 
-#: Why a pair gives no training row, in the order in which it is asked.
-RULES = ("held out", "held-out text", "no word couple")
+_HELD, _HELD_TEXT, _HELD_PASSAGE, _NO_COUPLE = "held out", "held-out text", "held-out passage", "no word couple"
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,22 @@ class Corpus:
     """The aligned pairs of every target language and what has been decided about them."""
 
     files: Mapping[str, Path]
-    plan: Plan
+    plan: heldout.Plan
+    screen: Screen
     seed: int
+
+    @classmethod
+    def of(cls, settings: Shard, files: Mapping[str, Path], seed: int) -> Corpus:
+        """Read what has to be known before the first row: the evaluation sets, and all aligned pairs once."""
+        screen = Screen.of(settings.decontaminate)
+        plan = heldout.plan(settings, files, seed)
+        return cls(files, plan, screen.with_first(_HELD_PASSAGE, plan.heldout_text(files)), seed)
 
     def training_text(self) -> Iterator[list[str]]:
         """Yield the texts of both sides of the pairs that may be trained on, in batches."""
         for file in self.files.values():
             for batch in words.batches(file):
-                free = batch.filter(pa.array(~self.plan.is_held(batch)))
+                free = batch.filter(pa.array(self._free(batch, Counter())))
                 yield from (free["source"].to_pylist(), free["target"].to_pylist())
 
     def write_heldout(self, language: str, encoder: Encoder, path: Path) -> None:
@@ -60,22 +69,65 @@ class Corpus:
     def _training_rows(
         self, language: str, pairs: pa.RecordBatch, encoder: Encoder, counts: Counter[str]
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the training rows of some pairs and count those that each rule of `RULES` drops."""
+        """Yield the training rows of some pairs and count those that each rule drops."""
         for first in range(0, pairs.num_rows, words.ROWS):
             batch = pairs.slice(first, words.ROWS)
-            held = self.plan.is_held(batch)
-            made = rows.make(batch.filter(pa.array(~held)), self.plan.content[language], encoder, self.seed)
-            counts.update({"held": int(np.count_nonzero(held)), "no couple": int(np.count_nonzero(~held)) - made.num_rows})
+            free = self._free(batch, counts)
+            made = rows.make(batch.filter(pa.array(free)), self.plan.content[language], encoder, self.seed)
+            counts[_NO_COUPLE] += int(np.count_nonzero(free)) - made.num_rows
             yield made
 
+    def _free(self, batch: pa.RecordBatch, counts: Counter[str]) -> Flags:
+        """Tell which pairs may be trained on; count by rule those that may not, and for each set what it has of the rest."""
+        unheld = ~self.plan.is_held(batch)
+        free = unheld.copy()
+        counts[_HELD_TEXT] += int(np.count_nonzero(~free))
+        for one, match in zip(self.screen.sets, self.screen.matches(batch), strict=True):
+            found = {"text": match.exact & unheld, "passage": match.passage & unheld, "dropped": match.either & free}
+            counts.update({_count_of(one.name, what): int(np.count_nonzero(flags)) for what, flags in found.items()})
+            free &= ~match.either
+        return free
 
-def funnel(language: str, opened: list[runs.Run], heldout: int) -> list[dict[str, str | int]]:
-    """Return the funnel's rows of one language: what each rule left of its pairs."""
-    counts = sum((run.counts for run in opened if run.language == language), Counter[str]())
-    dropped = (heldout, counts["held"] - heldout, counts["no couple"])
-    table: list[dict[str, str | int]] = []
-    left = counts["pairs"]
-    for rule, number in zip(RULES, dropped, strict=True):
-        table.append({"stage": "shard", "language": language, "rule": rule, "rows_in": left, "rows_out": left - number})
-        left -= number
-    return table
+    def funnel(self, language: str, opened: list[runs.Run]) -> list[dict[str, str | int]]:
+        """Return the funnel's rows of one language: what each rule left of its pairs."""
+        counts, chosen = _counts(language, opened), len(self.plan.heldout[language])
+        dropped = {_HELD: chosen, _HELD_TEXT: counts[_HELD_TEXT] - chosen}
+        for one in self.screen.sets:
+            dropped[one.name] = counts[_count_of(one.name, "dropped")]
+        dropped[_NO_COUPLE] = counts[_NO_COUPLE]
+        table: list[dict[str, str | int]] = []
+        left = counts["pairs"]
+        for rule, number in dropped.items():
+            table.append({"stage": "shard", "language": language, "rule": rule, "rows_in": left, "rows_out": left - number})
+            left -= number
+        return table
+
+    def decontamination(self, settings: Shard, opened: list[runs.Run]) -> dict[str, Any]:
+        """Return what was looked for and found, for people and the report.
+
+        `checked` is false where the recipe names no set. For each set and language: pairs that have the `text` of a sentence,
+        those that have a `passage` only, and those `dropped` because no rule or set before had dropped them.
+        """
+        counts = {language: _counts(language, opened) for language in self.files}
+        sets = [
+            {
+                "name": named.name,
+                "files": [path.name for path in evaluation_sets.files(named)],
+                "sentences": one.sentences,
+                "passages": len(one.passages),
+                "pairs": {
+                    language: {what: counts[language][_count_of(one.name, what)] for what in ("text", "passage", "dropped")}
+                    for language in counts
+                },
+            }
+            for named, one in zip(settings.decontaminate, self.screen.sets[1:], strict=True)
+        ]
+        return {"checked": bool(sets), "sets": sets}
+
+
+def _counts(language: str, opened: list[runs.Run]) -> Counter[str]:
+    return sum((run.counts for run in opened if run.language == language), Counter[str]())
+
+
+def _count_of(rule: str, what: str) -> str:
+    return f"{rule}\0{what}"

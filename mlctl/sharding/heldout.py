@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,16 @@ class Plan:
         source, target = np.isin(_identities(batch), self.held).T
         held: npt.NDArray[np.bool_] = source | target
         return held
+
+    def heldout_text(self, files: Mapping[str, Path]) -> Iterator[str]:
+        """Yield the texts of both sides of the held-out pairs, from the files that the plan was made of."""
+        for language, file in files.items():
+            first = 0
+            for batch in words.batches(file):
+                chosen = self.heldout[language]
+                inside = batch.take(pa.array(chosen[(chosen >= first) & (chosen < first + batch.num_rows)] - first))
+                yield from inside["source"].to_pylist() + inside["target"].to_pylist()
+                first += batch.num_rows
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from mlctl.cleaning import rules
 from mlctl.cleaning.duplicates import Seen, digests_of
-from mlctl.cleaning.judge import DUPLICATE, TRANSLATED_ELSEWHERE, Judge
-from mlctl.cleaning.lengths import usual_ratio
+from mlctl.cleaning.judge import DUPLICATE, TRANSLATED_ELSEWHERE, Judge, Learned
+from mlctl.cleaning.lengths import Lengths
 from mlctl.cleaning.rules import Candidate, Rule, is_spaced
 from mlctl.cleaning.tidy import tidy
 from mlctl.config import Clean
@@ -33,12 +33,6 @@ def candidate(source: str, target: str | None, language: str = "fr") -> Candidat
         (rules.Identical(), ("E-mail:", "email :"), ("e-mail", "courriel")),
         (rules.Identical(), ("STRASSE", "Straße"), ("same", None)),
         (rules.Punctuation(0.5), ("ab 12:34", "midi"), ("ab 12", "ab...")),
-        (rules.LengthRatio(3.0, 12, 1.0), ("Yes", "Oui, " + "vraiment " * 3), ("Yes", "Oui vraiment")),
-        (
-            rules.LengthRatio(3.0, 12, 0.33),
-            ("a b c d", "漢字" * 10),
-            ("a sentence in English of some length", "一个中文句子的长度"),
-        ),
     ],
 )
 def test_rule(rule: Rule, dropped: tuple[str, str | None], kept: tuple[str, str | None]) -> None:
@@ -69,13 +63,9 @@ def test_digests_are_the_same_in_every_process() -> None:
     assert digests_of(["", "text"]).tolist() == [13020603013274838756, 2024992729630503895]
 
 
-def test_usual_ratio_is_learned_and_falls_back() -> None:
-    assert usual_ratio([("four", "ab"), ("fours", "a"), ("%s", "x"), ("", "y")] * 20) == pytest.approx(0.35)
-    assert usual_ratio([("four", "ab")] * 9) == 1.0
-
-
 def judge(**settings: float) -> Judge:
-    return Judge(Clean(**settings), "en", "fr", 1.0, remember_sources=True)  # type: ignore[arg-type]
+    learned = Learned(Lengths(1.0, 0.25))
+    return Judge(Clean(**settings), "en", "fr", learned, pairs=10, remember_sources=True)  # type: ignore[arg-type]
 
 
 def test_first_rule_in_order_wins_and_duplicates_are_found_across_batches() -> None:
@@ -97,6 +87,10 @@ def test_endless_text_is_dropped_unseen() -> None:
     assert judge(max_characters=10).pairs(["<" * 201, "ab"], ["ab", "<" * 201]).rules == ["too long"] * 2
 
 
+LONG = "The committee of the town will meet again next week about it."
+SHORT = "Le comité de la ville va bientôt se réunir"
+
+
 @pytest.mark.parametrize(
     ("settings", "source", "target", "rule"),
     [
@@ -104,9 +98,23 @@ def test_endless_text_is_dropped_unseen() -> None:
         ({"max_characters": 5}, "abcdef", "bcde", "too long"),
         ({"max_words": 1}, "ab cd", "bcde", "too long"),
         ({"max_length_ratio": 1.5, "ratio_slack": 1}, "abcdef", "bcd", "length ratio"),
+        ({"max_ratio_spreads": 1, "ratio_slack": 1}, "abcdefgh", "bcdef", "length ratio"),
         ({"max_punctuation": 0.1}, "ab1234", "bcdefg", "punctuation"),
+        ({"cut_off_spreads": 1}, LONG, SHORT, "cut off"),
+        ({"max_end_difference": 1}, "one. two. three.", "un, deux et trois.", "sentence ends"),
+        ({"min_script_share": 1}, "use this", "пользуйтесь Ceci", "script"),
+        (
+            {"max_copied_share": 0.2},
+            "all the old things of ours go home where their friends wait with them",
+            "all the old things sont à nous, les vieux, les grands, avec leurs amis",
+            "untranslated",
+        ),
+        ({"min_shared_digits": 1}, "from 1987 to 1999 we were here", "de 1987 à 1563 nous étions ici", "numbers"),
+        ({"language_letters": 5}, "Öffnen Sie die Datei", "Ouvrez le fichier", "language"),
+        ({"language_margin": 0, "language_letters": 5}, "Save the Datei", "Enregistrer die Datei ist schön", "language"),
     ],
 )
 def test_every_setting_counts(settings: dict[str, float], source: str, target: str, rule: str) -> None:
     assert judge(**settings).pairs([source], [target]).rules == [rule]
-    assert judge().pairs([source], [target]).rules == [""] if rule != "punctuation" else True
+    if rule not in {"punctuation", "script"}:
+        assert judge().pairs([source], [target]).rules == [""]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,52 @@ def test_targets_of_the_source_limit_what_is_read() -> None:
     write("x.de", "b\n")
     source = FilesSource(name="demo", path="x.{language}", targets=("de", "ja"))
     assert FilesCorpus(source, Languages(targets=("fr", "de"))).targets == ("de",)
+
+
+def test_one_file_of_many_languages_serves_several_targets() -> None:
+    write("x.jsonl.gz", '{"translation": {"en": "yes", "fr": "oui", "de": "ja"}}\n')
+    demo = corpus("x.jsonl.gz", "fr", "de", kind="jsonl")
+    assert [list(demo.rows(tag)) for tag in ("fr", "de")] == [
+        [Row("yes", "oui", "x.jsonl.gz:1")],
+        [Row("yes", "ja", "x.jsonl.gz:1")],
+    ]
+    assert len(demo.paths()) == 1
+
+
+def test_text_to_be_translated_is_the_source_language_for_each_target() -> None:
+    write("mono.eng", "yes\n")
+    demo = corpus("mono.{language}", "fr", "de", kind="lines")
+    assert [list(demo.rows(tag)) for tag in ("fr", "de")] == [[Row("yes", None, "mono.eng:1")]] * 2
+
+
+def described(**settings: object) -> FilesCorpus:
+    return FilesCorpus(FilesSource.model_validate({"name": "demo", **settings}), Languages(targets=("fr", "de")))
+
+
+def test_columns_and_members_of_the_recipe() -> None:
+    write("x-fr.tsv", "1\ta\t2\tb\n")
+    write("x-de.tsv", "1\tc\t2\td\n")
+    table = described(path="x-{target}.tsv", format="tsv", columns=[2, 4])
+    assert [(row.source, row.target) for row in table.rows("de")] == [("c", "d")]
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        for name, text in {"en-fr.en": "a", "en-fr.fr": "b", "de-en.en": "c", "de-en.de": "d"}.items():
+            archive.writestr(name, text)
+    pair = described(path="x.zip", member="en-{target}.{language}", targets=["fr"])
+    assert [(row.source, row.target) for row in pair.rows("fr")] == [("a", "b")]
+    one_side = described(path="x.zip", member="de-en.{language}", format="lines")
+    assert [row.source for row in one_side.rows("fr")] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"format": "jsonl", "columns": ["a", "b"]}, "one file for fr, de"),
+        ({"format": "po"}, "one file for fr, de"),
+        ({"format": "lines", "columns": ["a"]}, "format 'lines' has no columns"),
+        ({"format": "tsv", "columns": ["a", "b"]}, "numbers from 1"),
+        ({"format": "tsv", "columns": [0, 1]}, "numbers from 1"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, object], message: str) -> None:
+    with pytest.raises((InputError, ValueError), match=message):
+        described(path="x", **settings)

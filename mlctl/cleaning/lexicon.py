@@ -1,0 +1,140 @@
+"""Which words translate which, learned from the pairs themselves (IBM model 1), to tell translations from pairs that do not belong.
+
+Words are cut to their first letters (endings make many forms of few words); the most frequent ones have a number each, all others none:
+tables are dense, so that their size is fixed, whatever the size of the corpus.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import regex  # type: ignore[import-untyped]
+
+from mlctl.cleaning.characters import comparable
+from mlctl.scripts import UNSPACED
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_NUMBERED = 3072  # words of each side that have a number; a table takes so many squared times 4 bytes
+_LETTERS = 5
+_LEAST_SEEN = 3
+_MOST_WORDS = 60
+_ROUNDS = 4
+_PIECE = 2048
+_NULL = 0.1  # share of words that come from nowhere
+_DOUBT = 0.5  # as many words of each kind are taken to have come from everywhere
+_FLOOR, _CEILING = -2.5, 4.0  # one word alone neither damns nor saves a pair
+_WORD = regex.compile(rf"[{UNSPACED}]|[\p{{L}}\p{{M}}\p{{N}}--[{UNSPACED}]]+", regex.V1)
+
+
+class Tokens(NamedTuple):
+    """Word numbers of many texts: those of text i are `words[starts[i] : starts[i + 1]]`."""
+
+    words: Ints
+    starts: Ints
+
+    @property
+    def counts(self) -> Ints:
+        """Return the number of words of each text."""
+        return np.diff(self.starts)
+
+    def some(self, first: int, last: int) -> Tokens:
+        """Return texts `first` to `last` (not counted)."""
+        starts = self.starts[first : last + 1]
+        return Tokens(self.words[starts[0] : starts[-1]], starts - starts[0])
+
+
+class Vocabulary:
+    """Numbers of the most frequent words of one side."""
+
+    def __init__(self, texts: Iterable[Sequence[str]]) -> None:
+        counts = Counter(word for words in texts for word in set(words))
+        frequent = [word for word, count in counts.items() if count >= _LEAST_SEEN]
+        frequent.sort(key=lambda word: (-counts[word], word))
+        self._numbers = {word: number for number, word in enumerate(frequent[:_NUMBERED])}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._numbers
+
+    def tokens(self, texts: Iterable[Sequence[str]]) -> Tokens:
+        """Return the numbers of the known words of each text."""
+        get = self._numbers.get
+        numbers = [[number for word in words if (number := get(word)) is not None] for words in texts]
+        starts = np.cumsum([0, *map(len, numbers)], dtype=np.int64)
+        return Tokens(np.array([number for text in numbers for number in text], dtype=np.int64), starts)
+
+
+@dataclass(frozen=True)
+class _Couples:
+    """Every word of a text with every word of its translation, those of one made word side by side."""
+
+    cells: Ints  # places in the table
+    first: Ints  # where each made word's couples begin
+    widths: Ints  # how many each made word has; at least one
+    made: Ints  # the made words' numbers
+    owner: Ints  # the text that each made word is in
+
+    @classmethod
+    def of(cls, given: Tokens, made: Tokens, size: int) -> _Couples:
+        """Return the couples; made words whose text has no known word on the other side are left out."""
+        owner = np.repeat(np.arange(len(made.counts)), made.counts)
+        widths = given.counts[owner]
+        owner, words, widths = owner[widths > 0], made.words[widths > 0], widths[widths > 0]
+        first = np.cumsum(widths) - widths
+        place = np.arange(widths.sum()) - np.repeat(first - given.starts[owner], widths)
+        return cls(given.words[place] * size + np.repeat(words, widths), first, widths, words, owner)
+
+
+class Direction:
+    """IBM model 1: how likely each word of one side makes each word of the other."""
+
+    def __init__(self, given: Tokens, made: Tokens, sizes: tuple[int, int]) -> None:
+        self._sizes = sizes
+        self._usual = (np.bincount(made.words, minlength=sizes[1]) + 1.0) / (len(made.words) + sizes[1])
+        self._table = np.tile(self._usual.astype(np.float32), sizes[0])
+        pieces = list(_pieces(given, made, sizes[1]))
+        for _ in range(_ROUNDS):
+            self._learn(pieces)
+
+    def scores(self, given: Tokens, made: Tokens) -> Floats:
+        """Return for each text the sum over its known words of log p(word | other side) / p(word)."""
+        couples = _Couples.of(given, made, self._sizes[1])
+        ratio = np.log((1 - _NULL) * self._mean(couples) / self._usual[couples.made] + _NULL)
+        sums: Floats = np.bincount(couples.owner, np.clip(ratio, _FLOOR, _CEILING), minlength=len(made.counts)).astype(np.float64)
+        return sums
+
+    def _learn(self, pieces: Sequence[_Couples]) -> None:
+        counts = np.zeros_like(self._table)
+        for couples in pieces:
+            whole = couples.widths * (self._mean(couples) * (1 - _NULL) + self._usual[couples.made] * _NULL)
+            share = self._table[couples.cells] * np.repeat(((1 - _NULL) / whole).astype(np.float32), couples.widths)
+            np.add.at(counts, couples.cells, share)
+        rows = counts.reshape(self._sizes)
+        rows += (_DOUBT * self._usual).astype(np.float32)
+        rows /= rows.sum(axis=1, keepdims=True)
+        self._table = counts
+
+    def _mean(self, couples: _Couples) -> Floats:
+        if not len(couples.cells):
+            return np.zeros(0)
+        return np.add.reduceat(self._table[couples.cells], couples.first, dtype=np.float64) / couples.widths
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words and numbers of a text as the model counts them: case-folded beginnings; letters where words are not spaced."""
+    return [word[:_LETTERS] for word in _WORD.findall(comparable(text))[:_MOST_WORDS]]
+
+
+def _pieces(given: Tokens, made: Tokens, size: int) -> Iterator[_Couples]:
+    for first in range(0, len(made.counts), _PIECE):
+        last = min(first + _PIECE, len(made.counts))
+        yield _Couples.of(given.some(first, last), made.some(first, last), size)

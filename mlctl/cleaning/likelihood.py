@@ -1,0 +1,70 @@
+"""How likely pairs are to be translations, each judged by a model that has not seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mlctl.cleaning.duplicates import digests_of
+from mlctl.cleaning.lexicon import Direction, Floats, Tokens, Vocabulary, words_of
+
+#: Pairs to learn from: more makes a better model and a longer start.
+SAMPLE = 20_000
+# Words' worth of doubt (the shorter the text, the nearer its score to 0), and words below which nothing is said.
+_DOUBT = 3.0
+_FEW = 4
+_NAME = 3.0  # what a rare word is worth that stands on both sides
+
+
+class Likelihood:
+    """Two lexical models, each learned from half of the sample.
+
+    A pair is judged by the model of the half that texts like its source are not in. So a wrong pair is never its own evidence.
+    """
+
+    def __init__(self, sources: Sequence[str], targets: Sequence[str]) -> None:
+        halves = _halves(sources)
+        words = [words_of(text) for text in sources], [words_of(text) for text in targets]
+        self._vocabularies = Vocabulary(words[0]), Vocabulary(words[1])
+        ours, theirs = (
+            list(map(vocabulary.tokens, _split(side, halves))) for vocabulary, side in zip(self._vocabularies, words, strict=True)
+        )
+        sizes = len(self._vocabularies[0]), len(self._vocabularies[1])
+        self._forward = [Direction(ours[half], theirs[half], sizes) for half in (1, 0)]
+        self._backward = [Direction(theirs[half], ours[half], sizes[::-1]) for half in (1, 0)]
+
+    def scores(self, sources: Sequence[str], targets: Sequence[str]) -> Floats:
+        """Return for each pair how likely it is: the mean over words of log p(word | other side) / p(word), both directions.
+
+        0: as likely as two texts that have nothing to do with each other; 0 too where too few words are known.
+        """
+        halves, scores = _halves(sources), np.zeros(len(sources))
+        for half in (0, 1):
+            rows = np.flatnonzero(halves == half).tolist()
+            words = [words_of(sources[row]) for row in rows], [words_of(targets[row]) for row in rows]
+            ours, theirs = (vocabulary.tokens(side) for vocabulary, side in zip(self._vocabularies, words, strict=True))
+            scores[rows] = self._judge(half, ours, theirs, np.array(list(map(self._shared, *words)), dtype=np.float64))
+        return scores
+
+    def _judge(self, half: int, ours: Tokens, theirs: Tokens, shared: Floats) -> Floats:
+        names = _NAME * shared
+        forward = (self._forward[half].scores(ours, theirs) + names) / (theirs.counts + shared + _DOUBT)
+        backward = (self._backward[half].scores(theirs, ours) + names) / (ours.counts + shared + _DOUBT)
+        known = np.minimum(ours.counts, theirs.counts) >= _FEW
+        return np.where(known, (forward + backward) / 2, 0.0)
+
+    def _shared(self, ours: list[str], theirs: list[str]) -> int:
+        """Return how many words that the model does not know stand on both sides: names and numbers."""
+        return sum(
+            word not in self._vocabularies[0] and word not in self._vocabularies[1] for word in {*ours}.intersection(theirs)
+        )
+
+
+def _halves(sources: Sequence[str]) -> npt.NDArray[np.uint64]:
+    return digests_of(sources) & np.uint64(1)
+
+
+def _split(texts: Sequence[list[str]], halves: npt.NDArray[np.uint64]) -> tuple[list[list[str]], list[list[str]]]:
+    return tuple([text for text, own in zip(texts, halves, strict=True) if own == half] for half in (0, 1))  # type: ignore[return-value]

@@ -1,0 +1,17 @@
+"""Format `lines`: text in one language, a sentence a line, to be translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlctl.corpora.compression import Place
+from mlctl.corpora.corpus import Row
+from mlctl.corpora.readers.lines import read_lines
+from mlctl.corpora.readers.wanted import Wanted
+
+
+def read(place: Place, wanted: Wanted) -> Iterator[Row]:
+    """Yield every line as a text without translation."""
+    del wanted  # the file does not say which language it is in
+    for number, line in read_lines(place):
+        yield Row(line, None, f"{place.name}:{number}")

@@ -1,0 +1,35 @@
+"""Format `tsv`: source TAB target in each line; or the columns that the recipe numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlctl.corpora.compression import Place
+from mlctl.corpora.corpus import Row
+from mlctl.corpora.readers.lines import read_lines
+from mlctl.corpora.readers.wanted import Wanted
+from mlctl.errors import InputError
+
+
+def read(place: Place, wanted: Wanted) -> Iterator[Row]:
+    """Yield a row a line; an empty target column is a text without translation, as is every text where one column is named.
+
+    Raises:
+        InputError: also when a line has another number of columns than the first, or fewer than are read.
+    """
+    numbers = [int(column) for column in wanted.columns] or [1, 2]
+    columns = 0
+    for number, line in read_lines(place):
+        fields = line.split("\t")
+        columns = columns or len(fields)
+        if len(fields) < max(numbers) or len(fields) != columns:
+            raise _misshapen(place, number, len(fields), columns, max(numbers))
+        target = fields[numbers[1] - 1] if len(numbers) == 2 else None
+        yield Row(fields[numbers[0] - 1], target or None, f"{place.name}:{number}")
+
+
+def _misshapen(place: Place, number: int, found: int, first: int, needed: int) -> InputError:
+    expected = f"the {first} columns of line 1" if first >= max(needed, 3) else "source TAB target"
+    if first < needed and needed > 2:
+        expected = f"at least the {needed} columns that `columns` names"
+    return InputError(f"{place}, line {number} has {found} column(s)", f"each line needs {expected}")

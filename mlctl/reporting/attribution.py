@@ -1,0 +1,96 @@
+"""Whom the text is owed to, and what of the evaluation sets was found in it: rows and words for the page."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mlctl.reporting.tables import Row, corpus_rows
+from mlctl.reporting.wording import number
+
+_NOT_CLEAR = ("unknown", "LicenseRef-")
+
+
+def attribution_rows(folders: Mapping[str, Path]) -> list[Row]:
+    """Return `tables.corpus_rows` with `training_rows` (how many rows of the corpus are trained on) and `clear`.
+
+    `clear` is false where somebody has to look: the licence is unknown, or SPDX has no id for what the publisher states.
+    """
+    if "download" not in folders:
+        return []
+    trained = _training_rows(folders.get("shard"))
+    return [
+        {
+            **row,
+            "stated_licence": row.get("stated_licence", row["licence"]),
+            "training_rows": trained[row["corpus"]],
+            "clear": not any(word in row["licence"] for word in _NOT_CLEAR),
+        }
+        for row in corpus_rows(folders["download"])
+    ]
+
+
+def attribution_text(rows: Iterable[Row]) -> str:
+    """Return the notice that goes with a model, as Markdown: every corpus that it was trained on, the largest first."""
+    used = sorted((row for row in rows if row["training_rows"]), key=lambda row: (-row["training_rows"], row["corpus"]))
+    if not used:
+        return ""
+    lines = ["## Attribution", "", "This model was trained on text from:", ""]
+    return "\n".join([*lines, *(f"- {_notice(row)}" for row in used)]) + "\n"
+
+
+def gate_words(allow: Sequence[str]) -> str:
+    """Say what the recipe lets in."""
+    if not allow:
+        return "The recipe names no licences (licences.allow), so text of any licence was let in."
+    return f"The recipe lets in text under {', '.join(allow)} and nothing else."
+
+
+def decontamination(shard: Path | None) -> dict[str, Any]:
+    """Return what the shard stage wrote of its evaluation sets: `checked` and `sets`; nothing where it wrote none."""
+    path = shard / "decontamination.json" if shard else None
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path and path.exists() else {"checked": False, "sets": []}
+
+
+def decontamination_rows(found: Mapping[str, Any]) -> list[Row]:
+    """Return for each set `name, files, sentences`, and over all languages its pairs by `text` and `passage`, and `dropped`."""
+    return [
+        {
+            "name": one["name"],
+            "files": ", ".join(one["files"]),
+            "sentences": one["sentences"],
+            **{what: sum(counts[what] for counts in one["pairs"].values()) for what in ("text", "passage", "dropped")},
+        }
+        for one in found["sets"]
+    ]
+
+
+def decontamination_words(found: Mapping[str, Any]) -> str:
+    """Say whether the training text was compared with evaluation sets, and what that took out."""
+    if not found["checked"]:
+        return (
+            "Not checked: the recipe names no evaluation set (shard.decontaminate). Only the held-out pairs are known to be absent from "
+            "the training text; a score on any other benchmark may come from text that was trained on."
+        )
+    dropped = sum(row["dropped"] for row in decontamination_rows(found))
+    return f"{number(dropped)} pairs were dropped because an evaluation set has the same text, or eight words in a row of it."
+
+
+def _notice(row: Row) -> str:
+    version = f" {row['version']}" if row["version"] else ""
+    stated = "" if row["stated_licence"] == row["licence"] else f", stated as “{row['stated_licence']}”"
+    return f"{row['corpus']}{version} ({row['licence']}{stated}): {row['address']}; {number(row['training_rows'])} sentence pairs"
+
+
+def _training_rows(shard: Path | None) -> Counter[str]:
+    counts = Counter[str]()
+    for file in sorted((shard / "train").glob("*.parquet")) if shard else ():
+        for found in pc.value_counts(pq.read_table(file, columns=["corpus"])["corpus"]).to_pylist():
+            counts[found["values"]] += found["counts"]
+    return counts

@@ -1,0 +1,98 @@
+"""The sentences of evaluation sets, from the files that the recipe names."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlctl.config import EvaluationSet, Shard
+from mlctl.errors import InputError
+
+_TEXT = "# text = "
+_CONLLU_COLUMNS = 10
+
+
+def files(settings: EvaluationSet) -> list[Path]:
+    """Return the files of a set in the order of their names.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(glob.glob(settings.path))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if paths := [Path(path) for path in found if Path(path).is_file()]:
+        return paths
+    raise InputError(f"evaluation set {settings.name}: no file {settings.path}", "mend its path in shard.decontaminate")
+
+
+def digests(settings: Shard) -> dict[str, str]:
+    """Return the digests (sha256) of all files of the recipe's evaluation sets, by `<set>/<place>/<file name>`."""
+    found = {}
+    for known in settings.decontaminate:
+        for place, path in enumerate(files(known)):
+            with path.open("rb") as stream:
+                found[f"{known.name}/{place}/{path.name}"] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
+
+
+def sentences(settings: EvaluationSet) -> Iterator[str]:
+    """Yield the sentences of a set, file by file.
+
+    Raises:
+        InputError: a file is not there, damaged or not UTF-8, or a line lacks a column; the message names file and line.
+    """
+    readers = {"lines": _whole_lines, "tsv": _columns, "conll": _conll}
+    for path in files(settings):
+        yield from filter(None, map(str.strip, readers[settings.format](path, settings)))
+
+
+def _whole_lines(path: Path, settings: EvaluationSet) -> Iterator[str]:
+    del settings
+    return (line for _, line in _lines(path))
+
+
+def _columns(path: Path, settings: EvaluationSet) -> Iterator[str]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        fields = line.split("\t")
+        if max(settings.columns) > len(fields):
+            problem = (
+                f"{path}, line {number} has {len(fields)} column(s), evaluation set {settings.name} wants {settings.columns}"
+            )
+            raise InputError(problem, "mend `columns` of this set in shard.decontaminate")
+        yield from (fields[column - 1] for column in settings.columns)
+
+
+def _conll(path: Path, settings: EvaluationSet) -> Iterator[str]:
+    """Yield the sentences of token lines: what `# text =` says (CoNLL-U), else the tokens (first column) apart by spaces."""
+    del settings
+    text, tokens = "", list[str]()
+    for _, line in _lines(path):
+        if not line.strip():
+            yield text or " ".join(tokens)
+            text, tokens = "", []
+        elif line.startswith(_TEXT):
+            text = line.removeprefix(_TEXT)
+        else:
+            fields = line.split("\t")
+            tokens.append(fields[1] if len(fields) == _CONLLU_COLUMNS else fields[0])
+    yield text or " ".join(tokens)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (number from 1, text) of the lines; they end at LF or CR LF and nowhere else."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            for number, raw in enumerate(stream, 1):
+                line = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+                yield number, line.removeprefix("\ufeff") if number == 1 else line
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8: {error.reason}", "convert the file, for example with `iconv -t utf-8`") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is cut off or damaged: {error}", "copy or fetch the file again") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}", "check the path and who may read it") from None

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from backports import zstd
+
+from mlctl.config import Download, Languages, UrlSource, key_settings, parse
+from mlctl.corpora import download, local_files
+from mlctl.errors import InputError
+from mlctl.workspace import Workspace
+
+sys.path.insert(0, str(Path(__file__).parent))
+from webserver import Handler, Server, cut, serving, status
+
+EN, FR = b"one\ntwo\n", b"un\ndeux\n"
+FRENCH = Languages(targets=("fr",))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as server:
+        yield server
+
+
+def a_zip(files: dict[str, bytes]) -> bytes:
+    with zipfile.ZipFile(out := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def run(source: UrlSource, folder: Path, languages: Languages = FRENCH, **settings: Any) -> list[dict[str, Any]]:
+    folder.mkdir(exist_ok=True)
+    recipe = Download(sources=(source,), lock=str(folder.parent / "corpora.lock"), retries=1, backoff=0.01, **settings)
+    download(recipe, languages, Workspace(folder))
+    return list(json.loads((folder / "provenance.json").read_text()))
+
+
+def pairs(folder: Path, target: str = "fr") -> list[tuple[str, str | None]]:
+    table = pq.read_table(next((folder / "pairs" / target).glob("*.parquet")))
+    return list(zip(table["source"].to_pylist(), table["target"].to_pylist(), strict=True))
+
+
+def test_members_of_an_archive(server: Server, tmp_path: Path) -> None:
+    server.files["/n.zip"] = archive = a_zip({"d/n.en": EN, "d/n.fr": FR})
+    source = UrlSource(name="My Numbers", urls=(server.url("/n.zip"),), member="d/n.{language}", version="2", licence="CC0-1.0")
+    (record,) = run(source, tmp_path / "a")
+    assert pairs(tmp_path / "a") == [("one", "un"), ("two", "deux")]
+    assert {name: record[name] for name in ("corpus", "kind", "version", "licence", "address", "sha256", "pairs")} == {
+        "corpus": "My Numbers", "kind": "url", "version": "2", "licence": "CC0-1.0", "address": server.url("/n.zip"),
+        "sha256": hashlib.sha256(archive).hexdigest(), "pairs": {"fr": 2},
+    }  # fmt: skip
+    assert json.loads((tmp_path / "corpora.lock").read_text())["files"][server.url("/n.zip")]["sha256"] == record["sha256"]
+    assert len(server.seen) == 1
+
+
+def test_a_file_a_side_and_a_table_a_target(server: Server, tmp_path: Path) -> None:
+    server.files |= {"/n.en.gz": gzip.compress(EN), "/n.fr.gz": gzip.compress(FR)}
+    (record,) = run(UrlSource(name="n", urls=(server.url("/n.{language}.gz"),)), tmp_path / "a")
+    assert pairs(tmp_path / "a") == [("one", "un"), ("two", "deux")]
+    assert record["address"] == f"{server.url('/n.en.gz')}, {server.url('/n.fr.gz')}"
+    server.files |= {"/zh_CN.tsv.zst": zstd.compress("one\t一\n".encode()), "/fr.tsv.zst": zstd.compress(b"one\tun\n")}
+    table = UrlSource(name="t", urls=(server.url("/{target}.tsv.zst"),), format="tsv", codes={"zh": "zh_CN"})
+    run(table, tmp_path / "b", Languages(targets=("fr", "zh")))
+    assert (pairs(tmp_path / "b"), pairs(tmp_path / "b", "zh")) == ([("one", "un")], [("one", "一")])
+
+
+def test_a_member_of_a_tar_in_another_format(server: Server, tmp_path: Path) -> None:
+    with tarfile.open(fileobj=(out := io.BytesIO()), mode="w:xz") as archive:
+        info = tarfile.TarInfo("x/t.tsv.gz")
+        info.size = len(data := gzip.compress(b"1\tone\tun\n"))
+        archive.addfile(info, io.BytesIO(data))
+    server.files["/get?id=3"] = out.getvalue()
+    source = UrlSource(name="t", urls=(server.url("/get?id=3"),), format="tsv", columns=("2", "3"))
+    with pytest.raises(InputError, match="not UTF-8"):  # the address does not say that there is a tar inside
+        run(source, tmp_path / "a")
+    server.files["/t.tar.xz"] = out.getvalue()
+    run(source.model_copy(update={"urls": (server.url("/t.tar.xz"),)}), tmp_path / "b")
+    assert pairs(tmp_path / "b") == [("one", "un")]
+
+
+def test_the_lock_is_enforced_then_renewed(server: Server, tmp_path: Path) -> None:
+    server.files["/t.tsv"] = old = b"one\tun\n"
+    source, languages = UrlSource(name="t", urls=(server.url("/t.tsv"),), format="tsv"), FRENCH
+    run(source, tmp_path / "a")
+    server.files["/t.tsv"] = new = b"one\tune\n"
+    with pytest.raises(InputError) as raised:
+        run(source, tmp_path / "b")
+    for part in (hashlib.sha256(old).hexdigest(), hashlib.sha256(new).hexdigest(), "corpora.lock", "download.update_lock=true"):
+        assert part in str(raised.value)
+    settings = Download(sources=(source,), lock=str(tmp_path / "corpora.lock"))
+    assert local_files(settings, languages) == {}
+    run(source, tmp_path / "c", update_lock=True)
+    assert pairs(tmp_path / "c") == [("one", "une")]
+    assert local_files(settings, languages) == {server.url("/t.tsv"): hashlib.sha256(new).hexdigest()}
+    run(source, tmp_path / "d")
+    with pytest.raises(InputError, match=r"the recipe says sha256 0+, \S*corpora.lock says"):
+        run(source.model_copy(update={"sha256": "0" * 64}), tmp_path / "e")
+
+
+def test_mirrors_and_the_recipes_digest(server: Server, tmp_path: Path) -> None:
+    server.files |= {"/bad.tsv": b"evil\tmal\n", "/good.tsv": (data := b"one\tun\n")}
+    urls = tuple(server.url(path) for path in ("/none.tsv", "/bad.tsv", "/good.tsv"))
+    (record,) = run(UrlSource(name="t", urls=urls, format="tsv", sha256=hashlib.sha256(data).hexdigest()), tmp_path / "a")
+    assert (pairs(tmp_path / "a"), record["address"]) == ([("one", "un")], urls[0])
+
+
+def test_what_is_damaged_is_fetched_anew_and_never_pinned(server: Server, tmp_path: Path) -> None:
+    server.files["/n.zip"] = b"<html>come back later</html>"
+    source = UrlSource(name="n", urls=(server.url("/n.zip"),), member="n.{language}")
+    with pytest.raises(InputError, match=r"http\S+/n.zip: n.zip is refused: it is not zip, it begins with b'<html>"):
+        run(source, tmp_path / "a")
+    assert not (tmp_path / "corpora.lock").exists()
+    server.files["/n.zip"] = a_zip({"n.en": EN, "n.fr": FR})
+    run(source, tmp_path / "a")
+    assert len(pairs(tmp_path / "a")) == 2
+
+
+def test_one_file_for_several_languages(server: Server, tmp_path: Path) -> None:
+    source = UrlSource(name="t", urls=(server.url("/t.tsv"),), format="tsv")
+    with pytest.raises(InputError, match=r"one file for fr, de\n.*\{target\}"):
+        run(source, tmp_path / "a", Languages(targets=("fr", "de")))
+    assert not server.seen
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"urls": ["ftp://a.example/x"]}, "no http or https address"), ({"urls": ["https://me:pw@a.example/x"]}, "may hold no user"),
+        ({"urls": []}, "at least 1"), ({"urls": ["https://a.example/{lang}"]}, r"unknown placeholder {lang}"),
+        ({"urls": ["https://a.example/x"]}, r"write {language} in urls or member"),
+        ({"urls": ["https://a.example/{language}"], "sha256": "0" * 64}, "leave it empty"),
+        ({"urls": ["https://a.example/{language}"], "sha256": "0"}, "sha256"),
+        ({"urls": ["https://a.example/x"], "format": "tmx", "columns": ["1"]}, "has no columns"),
+        ({"urls": ["https://a.example/{language}"], "codes": {"xxxx": "1"}}, "unknown language 'xxxx'"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        parse({"download": {"sources": [{"kind": "url", "name": "t", **values}]}})
+    assert "pw" not in str(raised.value)
+
+
+def test_how_it_is_fetched_is_not_in_the_key() -> None:
+    plain = key_settings(Download())
+    assert plain == key_settings(Download(lock="x", retries=1, bandwidth=9, opus_files="https://a.example", max_file_gib=1))
+    assert plain != key_settings(Download(update_lock=True))
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from mlctl.config import Download, Languages, UrlSource
+from mlctl.corpora import download
+from mlctl.workspace import Workspace
+source = UrlSource(name="n", urls=(sys.argv[1],), member="n.{language}")
+download(Download(sources=(source,), lock=sys.argv[3]), Languages(targets=("fr",)), Workspace(Path(sys.argv[2])))
+"""
+
+
+def test_killed_in_mid_download_gives_the_same_bytes(server: Server, tmp_path: Path) -> None:
+    server.files["/n.zip"] = a_zip({"n.en": EN * 9000, "n.fr": FR * 9000})
+    reached = threading.Event()
+
+    def hold(handler: Handler) -> None:
+        reached.set()
+        time.sleep(5)
+
+    server.plans["/n.zip"] = [cut(101, hold)]
+    (tmp_path / "a").mkdir()
+    command = [sys.executable, "-c", CHILD, server.url("/n.zip"), str(tmp_path / "a"), str(tmp_path / "corpora.lock")]
+    child = subprocess.Popen(command)
+    try:
+        assert reached.wait(60)
+        end = time.monotonic() + 20
+        while not any(path.stat().st_size == 101 for path in tmp_path.rglob("*.part")) and time.monotonic() < end:
+            time.sleep(0.02)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    source = UrlSource(name="n", urls=(server.url("/n.zip"),), member="n.{language}")
+    run(source, tmp_path / "a")
+    assert server.ranges("/n.zip") == ["", "bytes=101-"]
+    run(source, tmp_path / "b")
+    for name in ("provenance.json", "pairs/fr/00-n.parquet"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_an_address_that_is_gone(server: Server, tmp_path: Path) -> None:
+    server.plans["/t.tsv"] = [status(410)]
+    with pytest.raises(InputError, match=r"t.tsv could not be fetched from http\S+/t.tsv: it answers 410"):
+        run(UrlSource(name="t", urls=(server.url("/t.tsv"),), format="tsv"), tmp_path / "a")
