@@ -122,7 +122,9 @@ class Translate(Section):
         "none", description="none: text without a translation is left out. transformers: a Hugging Face seq2seq model."
     )
     model: str = Field(
-        "", description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes."
+        "",
+        description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes.",
+        json_schema_extra={_ASIDE: False},  # the digest of the model is in the key, not where it lies
     )
     revision: str = Field("main", description="Revision of a model from the hub.")
     beams: int = Field(1, ge=1, le=16, description="Beam size; 1: greedy.")
