@@ -188,7 +188,11 @@ class ScratchModel(Section):
 class Model(Section):
     """The encoder that is trained."""
 
-    name: str = Field("", description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.")
+    name: str = Field(
+        "",
+        description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.",
+        json_schema_extra={_ASIDE: False},  # the digests of its tokenizer and weights are in the keys, not where it lies
+    )
     revision: str = Field("main", description="Revision of an encoder from the hub.")
     scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
 
