@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tasks.plan import Plan
     from tasks.stage import Ref
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+_HELP = "Pull the languages of a multilingual text encoder closer together: text in, a better encoder and a report out."
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
 store_app = typer.Typer(no_args_is_help=True, help="Look after the results.")
 app.add_typer(store_app, name="store")
 out = Console(highlight=False)
@@ -50,7 +52,7 @@ def _add_stage_command(stage: StageName) -> None:
     app.command(stage, help=f"Run the pipeline up to {stage}." if stage != "download" else "Run the first stage only.")(command)
 
 
-for _stage in STAGES[:-1]:
+for _stage in STAGES:
     _add_stage_command(_stage)
 
 

@@ -318,7 +318,9 @@ class Translate(Section):
         "none", description="none: text without a translation is left out. transformers: a Hugging Face seq2seq model."
     )
     model: str = Field(
-        "", description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes."
+        "",
+        description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes.",
+        json_schema_extra={_ASIDE: False},  # the digest of the model is in the key, not where it lies
     )
     revision: str = Field("main", description="Revision of a model from the hub.")
     beams: int = Field(1, ge=1, le=16, description="Beam size; 1: greedy.")
@@ -410,7 +412,11 @@ class ScratchModel(Section):
 class Model(Section):
     """The encoder that is trained."""
 
-    name: str = Field("", description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.")
+    name: str = Field(
+        "",
+        description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.",
+        json_schema_extra={_ASIDE: False},  # the digests of its tokenizer and weights are in the keys, not where it lies
+    )
     revision: str = Field("main", description="Revision of an encoder from the hub.")
     scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
 

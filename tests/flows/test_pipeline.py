@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,19 @@ def test_store_commands(folder: Path, capfd: pytest.CaptureFixture[str]) -> None
 def test_a_stage_command_stops_after_its_stage(folder: Path, tmp_path: Path) -> None:
     assert main(["clean", str(folder / "tiny.yaml"), f"store={tmp_path / 'store'}"]) == 0
     assert {r.manifest.stage for r in Store(tmp_path / "store").results()} == {"download", "clean"}
+
+
+def test_an_encoder_folder_of_the_users_own_is_trained_further(folder: Path, tmp_path: Path) -> None:
+    run(folder)
+    trained = next(Store(folder / "store").results("train")[0].folder.glob("model"))
+    own = tmp_path / "encoder"
+    shutil.copytree(trained, own)
+    changed = run(folder, f"model.name={own}", "train.learning_rate=1e-5")
+    assert [stage for stage in STAGES if changed[stage] == "computed"] == ["shard", "train", "evaluate", "report"]
+    result = next(r for r in Store(folder / "store").results("train") if r.manifest.parts["outside"]["weights"] != "scratch")
+    assert not (result.folder / "base").exists()
+    own.rename(tmp_path / "moved")
+    assert set(run(folder, f"model.name={tmp_path / 'moved'}", "train.learning_rate=1e-5").values()) == {"cached"}
 
 
 def test_references_are_json_and_nothing_is_pickled(folder: Path) -> None:

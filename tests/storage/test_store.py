@@ -86,6 +86,9 @@ def test_a_flip_that_keeps_size_and_time_is_found_on_request(tmp_path: Path) -> 
     assert store.find("clean", KEY) is not None
     assert store.find("clean", KEY, thorough=True) is None
     assert list(faults(result.folder, result.manifest, thorough=True)) == ["pairs/fr.txt: its bytes have changed"]
+    path.write_text("hello, world")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert store.find("clean", KEY) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"format": 1}', "[]", '{"format": 99}'])
