@@ -12,38 +12,32 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from mlctl import languages as codes
 from mlctl.errors import InputError
+from mlctl.settings import ASIDE, Language, Section, aside, key_settings
+from mlctl.source_settings import (
+    Column,
+    FileFormat,
+    FilesSource,
+    HuggingfaceSource,
+    LocalesSource,
+    OpusSource,
+    Source,
+    UrlSource,
+    WebAddress,
+)
 
-_ASIDE = "affects_result"
-
-
-def aside(default: Any, description: str, **limits: Any) -> Any:
-    """Declare a setting that changes how fast or where a result is made, never the result itself."""
-    return Field(default, description=description, json_schema_extra={_ASIDE: False}, **limits)
-
-
-class Section(BaseModel):
-    """A part of the recipe: frozen, and unknown settings are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _canonical(code: object) -> object:
-    """Map a code to its tag; pydantic wants a ValueError where there is none."""
-    code = "no" if code is False else code  # YAML 1.1 reads Norwegian as false
-    try:
-        return codes.canonical(code) if isinstance(code, str) else code
-    except InputError as error:
-        raise ValueError(f"{error.problem}: {error.remedy}") from None
-
-
-Language = Annotated[str, BeforeValidator(_canonical)]
+# fmt: off
+__all__ = [
+    "Align", "Clean", "Column", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource", "HuggingfaceSource",
+    "Language", "Languages", "Licences", "LocalesSource", "Model", "OpusSource", "Recipe", "Report", "ScratchModel",
+    "Section", "Shard", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
+    "override", "parse",
+]
+# fmt: on
 
 
 class Languages(Section):
@@ -59,150 +53,6 @@ class Languages(Section):
         if len({self.source, *self.targets}) != len(self.targets) + 1:
             raise ValueError(f"each language may be named once, given {self.source!r} and {list(self.targets)}")
         return self
-
-
-class LocalesSource(Section):
-    """Human translations published in Python packages: gettext catalogues of wheels from the package index."""
-
-    kind: Literal["locales"] = "locales"
-    packages: tuple[str, ...] = Field(
-        min_length=1, description="Packages as pip names them; pin versions (`Django==5.2.8`) to keep a result the same."
-    )
-
-
-FileFormat = Literal["moses", "tsv", "lines", "jsonl", "parquet", "tmx", "xliff", "po"]
-# YAML reads a column's number as a number.
-Column = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
-_WITH_COLUMNS = ("tsv", "jsonl", "parquet")
-
-
-class FilesSource(Section):
-    """Text on disk in one of the usual formats, plain, .gz, .xz, .zst or .zip; with both sides or with one."""
-
-    kind: Literal["files"] = "files"
-    name: str = Field(min_length=1, description="Name of the corpus, shown in reports.")
-    path: str = Field(
-        min_length=1,
-        description="File pattern: {language} stands for a side's language (Moses: one file a side), {target} for the target "
-        "language. `data/x.{language}` reads x.en and x.fr; `x.en-{target}.tsv` reads x.en-fr.tsv.",
-        json_schema_extra={_ASIDE: False},  # the digests of the files are in the key, not where they lie
-    )
-    format: FileFormat = Field(
-        "moses",
-        description="moses: a line a sentence, one file a side. tsv: source TAB target. lines: one side only, to be translated. "
-        "jsonl: an object a line. parquet. tmx, xliff, po: translation memories and catalogues.",
-    )
-    columns: tuple[Column, ...] = Field(
-        (),
-        max_length=2,
-        description="Columns of source and target: names (jsonl, parquet; {language} and {target} are replaced by codes) or numbers "
-        "from 1 (tsv). One name: a column of translations by language, or text without translation. Empty: `translation`, else "
-        "columns named by language codes (tsv: the first two).",
-    )
-    member: str = Field(
-        "", description="File to read in a .zip that holds several; {language} and {target} stand for codes as in `path`."
-    )
-    targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
-    version: str = Field("", description="Version of the corpus, for the record.")
-    licence: str = Field("unknown", description="Licence of the text (SPDX id), carried with every pair.")
-
-    @model_validator(mode="after")
-    def _settings_fit(self) -> FilesSource:
-        if self.columns and self.format not in _WITH_COLUMNS:
-            raise ValueError(f"format {self.format!r} has no columns: `columns` goes with {', '.join(_WITH_COLUMNS)}")
-        if self.format == "tsv" and not all(column.isdecimal() and int(column) for column in self.columns):
-            raise ValueError(f"columns of a tsv are numbers from 1, given {list(self.columns)}")
-        return self
-
-
-def _plain_url(address: str) -> str:
-    """Let through addresses of the web that show no password: they are written into records."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{address!r} is no http or https address")
-    if "@" in parts.netloc:
-        raise ValueError("an address may hold no user name or password: it is written into records")
-    return address
-
-
-WebAddress = Annotated[str, AfterValidator(_plain_url)]
-Codes = dict[Language, str]
-
-
-class UrlSource(Section):
-    """Text at an address of the web: a file, or a member of an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.zst, .gz, .xz, .zst)."""
-
-    kind: Literal["url"] = "url"
-    name: str = Field(min_length=1, description="Name of the corpus, shown in reports.")
-    urls: tuple[WebAddress, ...] = Field(
-        min_length=1,
-        description="Address of the file and its mirrors (the same bytes), tried in this order; {language} stands for a side's "
-        "language, {target} for the target language.",
-    )
-    member: str = Field(
-        "", description="Member of the archive, with {language} and {target}; empty: the only one, or the file is no archive."
-    )
-    format: FileFormat = Field("moses", description="Format of the text, as for kind `files`.")
-    columns: tuple[Column, ...] = Field((), max_length=2, description="Columns of source and target, as for kind `files`.")
-    codes: Codes = Field({}, description="What addresses and members call a language where it is not its tag: {zh: zh_CN}.")
-    sha256: str = Field(
-        "", pattern="^([0-9a-f]{64})?$", description="Digest that the file must have; empty: what download.lock says."
-    )
-    targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
-    version: str = Field("", description="Version of the corpus, for the record.")
-    licence: str = Field("unknown", description="Licence of the text (SPDX id), carried with every pair.")
-
-    @model_validator(mode="after")
-    def _url_settings_fit(self) -> UrlSource:
-        text = " ".join((*self.urls, self.member))
-        if unknown := sorted(set(re.findall(r"\{(.*?)\}", text)) - {"language", "target"}):
-            raise ValueError(f"unknown placeholder {{{unknown[0]}}}: use {{language}} or {{target}}")
-        if self.format == "moses" and "{language}" not in text:
-            raise ValueError("moses text has one file a side: write {language} in urls or member where the side's code is")
-        if self.sha256 and "{" in "".join(self.urls):
-            raise ValueError("sha256 is of one file, and urls with {language} or {target} name several: leave it empty")
-        try:
-            FilesSource(name=self.name, path="-", format=self.format, columns=self.columns)
-        except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-        return self
-
-
-class OpusSource(Section):
-    """A corpus of OPUS (opus.nlpl.eu): its Moses archives."""
-
-    kind: Literal["opus"] = "opus"
-    corpus: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", description="Name of the corpus as OPUS writes it: Tatoeba.")
-    version: str = Field(
-        "latest",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
-        description="Release, such as v2023-04-12; latest: the newest at the first run, kept by download.lock afterwards.",
-    )
-    codes: Codes = Field({}, description="What OPUS calls a language where it is not its tag: {zh: zh_CN}.")
-    targets: tuple[Language, ...] = Field((), description="Target languages wanted; empty: those of the recipe that it has.")
-    licence: str = Field("", description="Licence of the text (SPDX id); empty: what the archive names, else unknown.")
-
-
-class HuggingfaceSource(Section):
-    """A data set in the format of the Hugging Face hub, with a column of translations or with two columns of text."""
-
-    kind: Literal["huggingface"] = "huggingface"
-    dataset: str = Field(min_length=1, description="Folder, or name on the hub such as Helsinki-NLP/opus-100.")
-    name: str = Field("", description="Name of the corpus, shown in reports; empty: the data set's.")
-    subset: str = Field(
-        "",
-        description="Subset (configuration); {target} stands for the target language, {pair} for both in alphabetical order (de-en).",
-    )
-    split: str = Field("train", min_length=1, description="Split that is read.")
-    revision: str = Field(
-        "main", min_length=1, description="Commit, branch or tag on the hub; a commit keeps the result the same."
-    )
-    columns: tuple[Column, ...] = Field((), max_length=2, description="Columns of source and target, as for kind `files`.")
-    targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
-    licence: str = Field("", description="Licence of the text (SPDX id); empty: what the data set's card says.")
-
-
-Source = Annotated[LocalesSource | FilesSource | UrlSource | OpusSource | HuggingfaceSource, Field(discriminator="kind")]
 
 
 class Download(Section):
@@ -320,7 +170,7 @@ class Translate(Section):
     model: str = Field(
         "",
         description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes.",
-        json_schema_extra={_ASIDE: False},  # the digest of the model is in the key, not where it lies
+        json_schema_extra={ASIDE: False},  # the digest of the model is in the key, not where it lies
     )
     revision: str = Field("main", description="Revision of a model from the hub.")
     beams: int = Field(1, ge=1, le=16, description="Beam size; 1: greedy.")
@@ -358,7 +208,7 @@ class EvaluationSet(Section):
     path: str = Field(
         min_length=1,
         description="Files of the set, plain or .gz; a pattern with * takes several: `xnli/test-*.tsv.gz`.",
-        json_schema_extra={_ASIDE: False},  # the digests of the files are in the key, not where they lie
+        json_schema_extra={ASIDE: False},  # the digests of the files are in the key, not where they lie
     )
     format: Literal["lines", "tsv", "conll"] = Field(
         "lines",
@@ -415,7 +265,7 @@ class Model(Section):
     name: str = Field(
         "",
         description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.",
-        json_schema_extra={_ASIDE: False},  # the digests of its tokenizer and weights are in the keys, not where it lies
+        json_schema_extra={ASIDE: False},  # the digests of its tokenizer and weights are in the keys, not where it lies
     )
     revision: str = Field("main", description="Revision of an encoder from the hub.")
     scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
@@ -493,23 +343,6 @@ class Recipe(Section):
     train: Train = Field(Train(), description="Multi-level contrastive training.")
     evaluate: Evaluate = Field(Evaluate(), description="How base and trained model are compared.")
     report: Report = Field(Report(), description="What the page shows.")
-
-
-def key_settings(section: Section) -> dict[str, Any]:
-    """Return the settings of a section that can change a result, as JSON values: what goes into its key."""
-    return {
-        name: _key_value(getattr(section, name))
-        for name, field in type(section).model_fields.items()
-        if not (isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get(_ASIDE) is False)
-    }
-
-
-def _key_value(value: Any) -> Any:
-    if isinstance(value, Section):
-        return key_settings(value)
-    if isinstance(value, (tuple, list)):
-        return [_key_value(item) for item in value]
-    return value
 
 
 def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
