@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import socket
@@ -43,6 +44,7 @@ def _point_prefect_at_a_server_of_ours() -> None:
 
 
 _point_prefect_at_a_server_of_ours()
+importlib.import_module("prefect.main")  # now: set up inside a test, its log would go to that test for ever
 tiny = _load_module("tiny")
 
 
