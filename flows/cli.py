@@ -226,7 +226,12 @@ def _print_end(recipe: config.Recipe, ref: Ref) -> None:
 
 
 def _benchmark_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(Column("task", no_wrap=True), "language", title="Accuracy in % on held-out pairs, base encoder against trained encoder", box=SIMPLE)
+    table = Table(
+        Column("task", no_wrap=True),
+        "to",
+        title="Accuracy in % on held-out pairs, base encoder against trained encoder",
+        box=SIMPLE,
+    )
     for name in ("base", "trained", "gain", "95% interval", "items"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
