@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from mlctl import cleaning
@@ -20,10 +21,11 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
     return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress)
 
 
-STAGE = Stage("clean", 2, ("download",), _settings, _work, packages=("ftfy", "py3langid", "pyarrow", "regex", "rensa"))
+STAGE = Stage("clean", 3, ("download",), _settings, _work, packages=("ftfy", "py3langid", "pyarrow", "regex", "rensa"))
 
 
 @stage_task
 def clean(recipe: Recipe, downloaded: Ref) -> Ref:
     """Normalise the pairs and drop the bad ones, each with the rule that dropped it."""
-    return run_stage(STAGE, recipe, downloaded, publish=publish_funnel)
+    publish = functools.partial(publish_funnel, examples=recipe.report.rejected_examples)
+    return run_stage(STAGE, recipe, downloaded, publish=publish)

@@ -1,22 +1,12 @@
-"""Languages side by side, a process each: a crash of an engine is an error message here, not the end of the run."""
+"""Languages side by side, a process each: what an engine took of memory is free again, and its crash is an error message."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import mlctl
 from mlctl.alignment.language import Job
-from mlctl.alignment.worker import EXPLAINED
-from mlctl.errors import InputError
-
-_COMMAND = (sys.executable, "-P", "-m", "mlctl.alignment.worker")
+from mlctl.processes import Child
 
 
 def run(jobs: Sequence[Job], workers: int, finished: Callable[[Job], None]) -> None:
@@ -25,7 +15,7 @@ def run(jobs: Sequence[Job], workers: int, finished: Callable[[Job], None]) -> N
     Raises:
         InputError: a job failed for a reason that it names, or its process crashed; the others are stopped.
     """
-    running: set[subprocess.Popen[str]] = set()
+    running: set[Child] = set()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting = {pool.submit(_run_one, job, running): job for job in jobs}
         try:
@@ -34,40 +24,18 @@ def run(jobs: Sequence[Job], workers: int, finished: Callable[[Job], None]) -> N
                 finished(waiting[future])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(running):
-                process.kill()
+            for child in list(running):
+                child.kill()
             raise
 
 
-def _run_one(job: Job, running: set[subprocess.Popen[str]]) -> None:
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", env=_environment())
-    running.add(process)
-    try:
-        said, errors = process.communicate(json.dumps({"parent": os.getpid(), "job": job.model_dump(mode="json")}))
-    finally:
-        running.discard(process)
-    if process.returncode:
-        raise _failure(job, process.returncode, said, errors)
-
-
-def _environment() -> dict[str, str]:
-    """One thread an engine: FastAlign's sums depend on the number, and languages fill the cores."""
-    home = str(Path(mlctl.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONUTF8": "1"}
-
-
-def _failure(job: Job, status: int, said: str, errors: str) -> Exception:
+def _run_one(job: Job, running: set[Child]) -> None:
+    child = Child("mlctl.alignment.worker")
+    running.add(child)
     what = f"word alignment of {job.target} ({job.settings.engine})"
-    if status == EXPLAINED:
-        facts = json.loads(said)
-        if "problem" in facts:
-            return InputError(f"{what}: {facts['problem']}", facts["remedy"])
-        return OSError(facts["errno"], f"{what}: {facts['text']}", facts["file"])
-    if status < 0:
-        return InputError(
-            f"{what}: its process was ended by {signal.Signals(-status).name}",
-            "if memory ran out, set align.workers=1; else try a smaller align.max_words or another align.engine",
-        )
-    return RuntimeError(f"{what} failed:\n{errors.strip()}")
+    remedy = "if memory ran out, set align.workers=1; else try a smaller align.max_words or another align.engine"
+    try:
+        child.do(job.model_dump(mode="json"), what, remedy)
+    finally:
+        running.discard(child)
+        child.close()

@@ -16,7 +16,9 @@ _FEW_DIGITS = 4
 _ADDRESS = re.compile(r"(?:https?://|www\.)[\w-]+(?:\.[\w-]+)+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE | re.ASCII)
 _NAME = re.compile(r"\S*\w[./@:_\\]\w\S*")
 _HAN_DIGITS = str.maketrans("一二三四五六七八九", "123456789")
-_END = re.compile("[.!?…。！？।؟۔;؛:：][\\s\"'”“»«)）’」』]*$")
+_ENDS = tuple(".!?…。！？।؟۔;؛:：")
+_CLOSING = " \"'”“»«)）’」』"
+_ANY_END = ".!?…।؟۔。！？"
 _SENTENCE_END = re.compile("[.!?…।؟۔]+(?=[\\s\"'”»)]|$)|[。！？]")
 _LONG = 60
 _LEAST_COPIED = 4
@@ -78,7 +80,10 @@ class SentenceEnds:
         """Tell whether the numbers of sentence ends differ by too many."""
         if pair.target is None:
             return False
-        return abs(len(_SENTENCE_END.findall(pair.source.text)) - len(_SENTENCE_END.findall(pair.target.text))) > self.most
+        ours, theirs = pair.source.text, pair.target.text
+        if max(_at_most(ours), _at_most(theirs)) <= self.most:  # nearly always, and sooner told
+            return False
+        return abs(len(_SENTENCE_END.findall(ours)) - len(_SENTENCE_END.findall(theirs))) > self.most
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class CutOff:
         if abs(surplus) <= self.spreads:
             return False
         longer, shorter = (pair.target, pair.source) if surplus > 0 else (pair.source, pair.target)
-        return bool(_END.search(longer.text)) and not _END.search(shorter.text)
+        return _ends(longer.text) and not _ends(shorter.text)
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,20 @@ class Untranslated:
         """Tell whether four or more different lower-case words (of three or more letters), too large a share, are on both sides."""
         if pair.target is None:
             return False
+        ours, theirs = ({*_WORD.findall(side.text)} for side in (pair.source, pair.target))
+        if len(ours & theirs) < _LEAST_COPIED:  # nearly always; to look for names takes long
+            return False
         ours, theirs = ({*_WORD.findall(_NAME.sub("", side.text))} for side in (pair.source, pair.target))
         return _copied(ours, theirs, self.most) or _copied(theirs, ours, self.most)
+
+
+def _ends(text: str) -> bool:
+    return text.rstrip(_CLOSING).endswith(_ENDS)
+
+
+def _at_most(text: str) -> int:
+    """Return a number that the sentence ends of a text do not exceed."""
+    return sum(map(text.count, ".!?" if text.isascii() else _ANY_END))
 
 
 def _has_digit(text: str) -> bool:

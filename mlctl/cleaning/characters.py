@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -20,7 +21,13 @@ _STRAY_JOINER = re.compile("(?<![\u0600-\u10ff\u1780-\u1b7f\u2600-\u27bf\ufe0f\U
 
 def repaired(text: str) -> str:
     """Return text that was decoded wrongly (`CafÃ©`) as it was meant, where that can be told; any other text as it is."""
-    return ftfy.fix_encoding(text) if not text.isascii() and is_bad(text) else text
+    return ftfy.fix_encoding(text) if looks_bad(text) else text
+
+
+@functools.lru_cache(maxsize=64)  # most texts stay as they came, and are looked at again when they are judged
+def looks_bad(text: str) -> bool:
+    """Tell whether a text has any sequence that only wrong decoding makes."""
+    return not text.isascii() and bool(is_bad(text))
 
 
 def even(text: str) -> str:

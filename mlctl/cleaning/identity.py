@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import langcodes
+import numpy as np
 import regex  # type: ignore[import-untyped]
 from ftfy.badness import badness
-from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
+from mlctl.cleaning.characters import looks_bad
+from mlctl.cleaning.duplicates import Mask
+from mlctl.cleaning.identifier import CANDIDATES, identifier
 from mlctl.cleaning.rules import Candidate, Side
 
 # Scripts of languages that write in several at once, and of Han in its two forms.
@@ -23,12 +27,6 @@ _MIXED = {
 _FEW_LETTERS = 4
 _ODD = 1  # one odd neighbourhood of characters is a typing error
 _LONGEST_LOOK = 160  # characters that are enough to know a language by
-# Languages that are written most on the web: what a wrong language can be. Of the identifier's 140, small ones with large neighbours
-# would take text away from those.
-_CANDIDATES = (
-    "af ar az be bg bn bs ca cs cy da de el en es et eu fa fi fr ga gl gu he hi hr hu hy id is it ja ka kk km kn ko lt lv mk ml mn mr ms "
-    "my ne nl no pa pl ps pt ro ru si sk sl so sq sr sv sw ta te th tl tr uk ur uz vi zh"
-).split()
 # What the identifier can hardly tell from each other.
 _ALIKE = (
     {"bs", "hr", "sr"},
@@ -53,7 +51,7 @@ class Mojibake:
 
     def drops(self, pair: Candidate) -> bool:
         """Tell whether a side has replacement characters or sequences that only wrong decoding makes."""
-        return any(not side.text.isascii() and ("\ufffd" in side.text or badness(side.text) > _ODD) for side in pair.sides)
+        return any(_undecodable(side.text) for side in pair.sides)
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,8 @@ class Script:
         foreign = _foreign_letters(language)
         if side.letters < _FEW_LETTERS or foreign is None:
             return False
+        if side.text.isascii():  # all its letters are Latin ones
+            return bool(foreign.match("a")) and self.least > 0
         return len(foreign.findall(side.text)) > (1 - self.least) * side.letters
 
 
@@ -96,27 +96,23 @@ class WrongLanguage:
         """Names the thresholds."""
         return f"a side of {self.letters} letters or more is in another language (by a margin of {self.margin:g})"
 
-    def drops(self, pair: Candidate) -> bool:
-        """Tell whether a side is in another language."""
-        return self._wrong(pair.source, self.source) or (pair.target is not None and self._wrong(pair.target, self.target))
+    def among(self, pairs: Sequence[Candidate]) -> Mask:
+        """Tell of each pair whether a side is in another language."""
+        wrong = self._wrong([pair.source for pair in pairs], self.source)
+        targets = [number for number, pair in enumerate(pairs) if pair.target]
+        wrong[targets] |= self._wrong([pair.target for pair in pairs if pair.target], self.target)
+        return wrong
 
-    def _wrong(self, side: Side, language: str) -> bool:
-        own = _alike(language)
-        if side.letters < self.letters or own.isdisjoint(_CANDIDATES):
-            return False
-        text = side.text[:_LONGEST_LOOK]
-        best, score = identifier().classify(text)
-        if best in own:
-            return False
-        return bool(score - max(mark for label, mark in identifier().rank(text) if label in own) > self.margin)
+    def _wrong(self, sides: Sequence[Side], language: str) -> Mask:
+        own, wrong = _alike(language), np.zeros(len(sides), dtype=bool)
+        if not own.isdisjoint(CANDIDATES):
+            long = [number for number, side in enumerate(sides) if side.letters >= self.letters]
+            wrong[long] = identifier().surplus([sides[number].text[:_LONGEST_LOOK] for number in long], own) > self.margin
+        return wrong
 
 
-@functools.cache
-def identifier() -> LanguageIdentifier:
-    """Return the language identifier, loaded once a process, set to the languages that it can tell well."""
-    made = LanguageIdentifier.from_model_file(MODEL_FILE)
-    made.set_languages(_CANDIDATES)
-    return made
+def _undecodable(text: str) -> bool:
+    return "\ufffd" in text or (looks_bad(text) and badness(text) > _ODD)
 
 
 @functools.cache

@@ -1,64 +1,91 @@
-"""The downloaded pairs of one language, read in batches."""
+"""The downloaded rows of one language, read in ranges."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl.schema import PAIR
 
+#: Rows that are judged at a time, by one process; what a crash loses. A multiple of 8.
+PART_ROWS = 16_384
 _BATCH_ROWS = 8192
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """All parts of one target language in the order of their names, which is the order of the sources in the recipe."""
+    """All rows of one target language, files in the order of their names, which is the order of the sources in the recipe."""
 
     folder: Path
     language: str
 
     @cached_property
     def files(self) -> list[Path]:
-        """The parts of all corpora."""
+        """The files of all corpora."""
         return sorted((self.folder / "pairs" / self.language).glob("*.parquet"))
 
     @cached_property
-    def counts(self) -> tuple[int, int]:
-        """Rows with a translation and rows without one, from the files' footers."""
-        rows = untranslated = 0
+    def rows(self) -> int:
+        """Rows with and without a translation."""
+        return sum(self._sizes)
+
+    @cached_property
+    def untranslated(self) -> int:
+        """Rows without a translation, from the files' footers."""
+        column, count = PAIR.get_field_index("target"), 0
         for file in self.files:
             metadata = pq.read_metadata(file)
-            column = PAIR.get_field_index("target")
-            rows += metadata.num_rows
-            untranslated += sum(
-                metadata.row_group(i).column(column).statistics.null_count for i in range(metadata.num_row_groups)
-            )
-        return rows - untranslated, untranslated
+            groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+            count += sum(group.column(column).statistics.null_count for group in groups if group.num_rows)
+        return count
 
-    def pairs(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that have a translation."""
-        return self._rows(pc.is_valid)
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """The ranges of rows that are worked on at a time: first, last (not counted)."""
+        return [(first, min(first + PART_ROWS, self.rows)) for first in range(0, self.rows, PART_ROWS)]
 
-    def untranslated(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that have none."""
-        return self._rows(pc.is_null) if self.counts[1] else iter(())
+    def read(self, first: int, last: int) -> pa.Table:
+        """Return rows `first` to `last` (not counted)."""
+        return pa.Table.from_batches(self._batches(first, last, PAIR.names), PAIR).combine_chunks()
 
     def sample(self, size: int) -> Iterator[tuple[str, str]]:
         """Yield about `size` pairs, spread evenly over all corpora."""
-        step, offset = max(1, self.counts[0] // size), 0
-        for batch in self.pairs():
-            chosen = batch.take(pa.array(range(-offset % step, batch.num_rows, step), pa.int64()))
-            offset += batch.num_rows
+        step, offset = max(1, (self.rows - self.untranslated) // size), 0
+        for batch in self._batches(0, self.rows, ["source", "target"]):
+            pairs = batch.filter(batch["target"].is_valid())
+            chosen = pairs.take(pa.array(range(-offset % step, pairs.num_rows, step), pa.int64()))
+            offset += pairs.num_rows
             yield from zip(chosen["source"].to_pylist(), chosen["target"].to_pylist(), strict=True)
 
-    def _rows(self, wanted: pc.Function) -> Iterator[pa.RecordBatch]:
-        for file in self.files:
-            with pq.ParquetFile(file) as parquet:
-                for batch in parquet.iter_batches(_BATCH_ROWS, columns=PAIR.names):
-                    yield batch.filter(wanted(batch["target"]))
+    @cached_property
+    def _sizes(self) -> list[int]:
+        return [int(pq.read_metadata(file).num_rows) for file in self.files]
+
+    def _batches(self, first: int, last: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        for file, size in zip(self.files, self._sizes, strict=True):
+            if first < size and last > 0:
+                yield from _rows(file, max(first, 0), min(last, size), columns)
+            first, last = first - size, last - size
+
+
+def _rows(file: Path, first: int, last: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield rows of a file, of those row groups alone that have some."""
+    with pq.ParquetFile(file) as parquet:
+        groups: list[int] = []
+        begin = end = 0
+        for number in range(parquet.num_row_groups):
+            size = parquet.metadata.row_group(number).num_rows
+            if first < end + size and last > end:
+                begin = begin if groups else end
+                groups.append(number)
+            end += size
+        for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(columns)):
+            low, high = max(first, begin), min(last, begin + batch.num_rows)
+            if low < high:
+                yield batch.slice(low - begin, high - low)
+            begin += batch.num_rows

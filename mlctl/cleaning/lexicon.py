@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -53,11 +54,21 @@ class Tokens(NamedTuple):
 class Vocabulary:
     """Numbers of the most frequent words of one side."""
 
-    def __init__(self, texts: Iterable[Sequence[str]]) -> None:
+    def __init__(self, words: Iterable[str]) -> None:
+        self._numbers = {word: number for number, word in enumerate(words)}
+
+    @classmethod
+    def of(cls, texts: Iterable[Sequence[str]]) -> Vocabulary:
+        """Return the vocabulary of texts in words."""
         counts = Counter(word for words in texts for word in set(words))
         frequent = [word for word, count in counts.items() if count >= _LEAST_SEEN]
         frequent.sort(key=lambda word: (-counts[word], word))
-        self._numbers = {word: number for number, word in enumerate(frequent[:_NUMBERED])}
+        return cls(frequent[:_NUMBERED])
+
+    @property
+    def words(self) -> list[str]:
+        """Return the words in the order of their numbers."""
+        return list(self._numbers)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -97,17 +108,34 @@ class _Couples:
 class Direction:
     """IBM model 1: how likely each word of one side makes each word of the other."""
 
-    def __init__(self, given: Tokens, made: Tokens, sizes: tuple[int, int]) -> None:
-        self._sizes = sizes
-        self._usual = (np.bincount(made.words, minlength=sizes[1]) + 1.0) / (len(made.words) + sizes[1])
-        self._table = np.tile(self._usual.astype(np.float32), sizes[0])
+    def __init__(self, usual: Floats, table: npt.NDArray[np.float32]) -> None:
+        self._usual = usual  # of each made word
+        self._table = table  # of each given word, for each made word
+
+    @classmethod
+    def learned(cls, given: Tokens, made: Tokens, sizes: tuple[int, int]) -> Direction:
+        """Learn from texts and their translations; `sizes` are those of the vocabularies."""
+        usual = (np.bincount(made.words, minlength=sizes[1]) + 1.0) / (len(made.words) + sizes[1])
+        direction = cls(usual, np.tile(usual.astype(np.float32), sizes[0]))
         pieces = list(_pieces(given, made, sizes[1]))
         for _ in range(_ROUNDS):
-            self._learn(pieces)
+            direction._learn(pieces)
+        return direction
+
+    @classmethod
+    def load(cls, path: Path) -> Direction:
+        """Return what was saved; the table stays on disk, its pages shared by all processes that use it."""
+        return cls(np.load(path / "usual.npy"), np.asarray(np.load(path / "table.npy", mmap_mode="r")))
+
+    def save(self, path: Path) -> None:
+        """Write the model into a new folder."""
+        path.mkdir()
+        np.save(path / "usual.npy", self._usual)
+        np.save(path / "table.npy", self._table)
 
     def scores(self, given: Tokens, made: Tokens) -> Floats:
         """Return for each text the sum over its known words of log p(word | other side) / p(word)."""
-        couples = _Couples.of(given, made, self._sizes[1])
+        couples = _Couples.of(given, made, len(self._usual))
         ratio = np.log((1 - _NULL) * self._mean(couples) / self._usual[couples.made] + _NULL)
         sums: Floats = np.bincount(couples.owner, np.clip(ratio, _FLOOR, _CEILING), minlength=len(made.counts)).astype(np.float64)
         return sums
@@ -118,7 +146,7 @@ class Direction:
             whole = couples.widths * (self._mean(couples) * (1 - _NULL) + self._usual[couples.made] * _NULL)
             share = self._table[couples.cells] * np.repeat(((1 - _NULL) / whole).astype(np.float32), couples.widths)
             np.add.at(counts, couples.cells, share)
-        rows = counts.reshape(self._sizes)
+        rows = counts.reshape(-1, len(self._usual))
         rows += (_DOUBT * self._usual).astype(np.float32)
         rows /= rows.sum(axis=1, keepdims=True)
         self._table = counts

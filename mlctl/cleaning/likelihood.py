@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,16 +26,42 @@ class Likelihood:
     A pair is judged by the model of the half that texts like its source are not in. So a wrong pair is never its own evidence.
     """
 
-    def __init__(self, sources: Sequence[str], targets: Sequence[str]) -> None:
+    def __init__(
+        self, vocabularies: tuple[Vocabulary, Vocabulary], forward: Sequence[Direction], backward: Sequence[Direction]
+    ) -> None:
+        self._vocabularies = vocabularies
+        self._forward = forward
+        self._backward = backward
+
+    @classmethod
+    def learned(cls, sources: Sequence[str], targets: Sequence[str]) -> Likelihood:
+        """Learn from pairs."""
         halves = _halves(sources)
         words = [words_of(text) for text in sources], [words_of(text) for text in targets]
-        self._vocabularies = Vocabulary(words[0]), Vocabulary(words[1])
+        vocabularies = Vocabulary.of(words[0]), Vocabulary.of(words[1])
         ours, theirs = (
-            list(map(vocabulary.tokens, _split(side, halves))) for vocabulary, side in zip(self._vocabularies, words, strict=True)
+            list(map(vocabulary.tokens, _split(side, halves))) for vocabulary, side in zip(vocabularies, words, strict=True)
         )
-        sizes = len(self._vocabularies[0]), len(self._vocabularies[1])
-        self._forward = [Direction(ours[half], theirs[half], sizes) for half in (1, 0)]
-        self._backward = [Direction(theirs[half], ours[half], sizes[::-1]) for half in (1, 0)]
+        sizes = len(vocabularies[0]), len(vocabularies[1])
+        forward = [Direction.learned(ours[half], theirs[half], sizes) for half in (1, 0)]
+        backward = [Direction.learned(theirs[half], ours[half], sizes[::-1]) for half in (1, 0)]
+        return cls(vocabularies, forward, backward)
+
+    @classmethod
+    def load(cls, path: Path) -> Likelihood:
+        """Return what was saved; the tables stay on disk."""
+        ours, theirs = json.loads((path / "words.json").read_text(encoding="utf-8"))
+        forward, backward = ([Direction.load(path / f"{way}-{half}") for half in (0, 1)] for way in ("forward", "backward"))
+        return cls((Vocabulary(ours), Vocabulary(theirs)), forward, backward)
+
+    def save(self, path: Path) -> None:
+        """Write the models into a new folder."""
+        path.mkdir()
+        words = [vocabulary.words for vocabulary in self._vocabularies]
+        (path / "words.json").write_text(json.dumps(words), encoding="utf-8")
+        for half in (0, 1):
+            self._forward[half].save(path / f"forward-{half}")
+            self._backward[half].save(path / f"backward-{half}")
 
     def scores(self, sources: Sequence[str], targets: Sequence[str]) -> Floats:
         """Return for each pair how likely it is: the mean over words of log p(word | other side) / p(word), both directions.

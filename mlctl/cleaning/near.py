@@ -12,12 +12,13 @@ from mlctl.cleaning.duplicates import Mask
 
 Rows = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.uint32]  # rows × BANDS
 
 _SEED = 1
 _PIECE = 5
 _SKETCH = 64  # hashes of which one bit each is kept: two texts agree in the share (1 + similarity) / 2 of them
-_BANDS, _BAND = 8, 5  # texts meet in a table when all hashes of a band are equal: at a similarity of 0.8, 96 of 100 do
-_HASHES = _SKETCH + _BANDS * _BAND
+BANDS, _BAND = 8, 5  # texts meet in a table when all hashes of a band are equal: at a similarity of 0.8, 96 of 100 do
+_HASHES = _SKETCH + BANDS * _BAND
 _SLOTS = 1 << 21  # of one table at most, 8 bytes each
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -32,21 +33,25 @@ class NearDuplicates:
     def __init__(self, similarity: float, rows: int) -> None:
         self._most = int(_SKETCH * (1 - similarity) / 2)
         self._slots = min(_SLOTS, 1 << max(10, int(2 * rows - 1).bit_length()))
-        self._tables = [np.zeros(self._slots, dtype=np.uint64) for _ in range(_BANDS)]
+        self._tables = [np.zeros(self._slots, dtype=np.uint64) for _ in range(BANDS)]
 
-    def add(self, texts: Sequence[str]) -> Mask:
-        """Remember texts; tell for each whether it is close to one that came before, in this call or an earlier one."""
-        near = np.zeros(len(texts), dtype=bool)
-        if not len(texts):
-            return near
-        hashes = np.array(RMinHash.digests_from_token_sets(map(_pieces, texts), _HASHES, _SEED), dtype=np.uint64)
-        sketches = _sketches(hashes[:, :_SKETCH])
+    def add(self, sketches: Numbers, places: Places) -> Mask:
+        """Remember texts (of `sketch`); tell for each whether it is close to one that came before, in this call or an earlier one."""
+        near = np.zeros(len(sketches), dtype=bool)
         for band, table in enumerate(self._tables):
-            first = _SKETCH + band * _BAND
-            slots = _slots(hashes[:, first : first + _BAND], self._slots)
+            slots = (places[:, band] & np.uint32(self._slots - 1)).astype(np.int64)
             near |= np.bitwise_count(_before(table, slots, sketches) ^ sketches) <= self._most
             table[slots] = sketches  # where a slot is named twice, the last one counts
         return near
+
+
+def sketch(texts: Sequence[str]) -> tuple[Numbers, Places]:
+    """Return of each text a sketch of 64 bits, and eight numbers that near texts have in common."""
+    if not len(texts):
+        return np.zeros(0, dtype=np.uint64), np.zeros((0, BANDS), dtype=np.uint32)
+    hashes = np.array(RMinHash.digests_from_token_sets(map(_pieces, texts), _HASHES, _SEED), dtype=np.uint64)
+    bands = [_mixed(hashes[:, first : first + _BAND]) for first in range(_SKETCH, _HASHES, _BAND)]
+    return _sketches(hashes[:, :_SKETCH]), np.stack(bands, axis=1)
 
 
 def _pieces(text: str) -> list[str]:
@@ -58,12 +63,12 @@ def _sketches(hashes: Numbers) -> Numbers:
     return np.packbits(bits, axis=1).view(np.uint64).ravel()
 
 
-def _slots(hashes: Numbers, size: int) -> Rows:
+def _mixed(hashes: Numbers) -> Places:
     mixed = np.zeros(len(hashes), dtype=np.uint64)
     for column in hashes.T:
         mixed = (mixed ^ column) * _MIX
         mixed ^= mixed >> np.uint64(29)
-    return (mixed & np.uint64(size - 1)).astype(np.int64)
+    return mixed.astype(np.uint32)
 
 
 def _before(table: Numbers, slots: Rows, sketches: Numbers) -> Numbers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlctl.cleaning.judge import Verdicts
+from mlctl.cleaning.duplicates import Mask
 from mlctl.schema import FUNNEL, PAIR, REJECTED
 from mlctl.workspace import Workspace, discard
 
@@ -56,16 +57,23 @@ class Outputs:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def write(self, kind: str, batch: pa.RecordBatch, verdicts: Verdicts) -> None:
-        """Write a batch: kept rows in their clean form to the table `kind`, dropped ones as they came, with the rule."""
-        rules = np.array(verdicts.rules, dtype=object)
-        kept = np.flatnonzero(rules == "")
-        if len(kept):
-            self._open(kind, PAIR).write_batch(_with_text(batch.take(pa.array(kept)), verdicts, kept))
-        dropped = np.flatnonzero(rules != "")
-        if len(dropped):
-            columns = [*batch.take(pa.array(dropped)).columns, pa.array(rules[dropped], pa.string())]
-            self._writers["rejected"].write_batch(pa.record_batch(columns, schema=REJECTED))
+    def write(self, rows: pa.Table, judged: pa.Table, compared: Mapping[str, Mask]) -> None:
+        """Write the rows of a part: kept ones in their clean form, dropped ones as they came, with the rule.
+
+        `judged` (JUDGED) has the verdicts on each row by itself, `compared` those that other rows are the reason for.
+        """
+        rules = np.array(judged["rule"].to_pylist(), dtype=object)
+        for rule, dropped in compared.items():
+            rules[dropped] = rule
+        kept, paired = rules == "", np.asarray(judged["paired"])
+        clean = _with_text(rows, judged)
+        self._write("pairs", clean, kept & paired)
+        self._write("untranslated", clean, kept & ~paired)
+        self._write("rejected", rows.append_column(REJECTED.field("rule"), pa.array(rules, pa.string())), ~kept)
+
+    def _write(self, kind: str, rows: pa.Table, wanted: Mask) -> None:
+        if wanted.any():
+            self._open(kind, rows.schema).write_table(rows.filter(pa.array(wanted)))
 
     def _open(self, kind: str, schema: pa.Schema) -> pq.ParquetWriter:
         if kind not in self._writers:
@@ -93,10 +101,10 @@ def write_funnel(funnels: Sequence[Funnel], workspace: Workspace) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=FUNNEL), path, compression="zstd")
 
 
-def _with_text(batch: pa.RecordBatch, verdicts: Verdicts, kept: Any) -> pa.RecordBatch:
-    text = {"source": [verdicts.sources[row] for row in kept], "target": [verdicts.targets[row] for row in kept]}
-    columns = [pa.array(text[name], pa.string()) if name in text else batch[name] for name in PAIR.names]
-    return pa.record_batch(columns, schema=PAIR)
+def _with_text(rows: pa.Table, judged: pa.Table) -> pa.Table:
+    """Return rows with their clean text, which `judged` has where it is another."""
+    text = {name: pc.coalesce(judged[name], rows[name]) for name in ("source", "target")}
+    return pa.table([text.get(name, rows[name]) for name in PAIR.names], schema=PAIR)
 
 
 def _count(path: Path) -> int:

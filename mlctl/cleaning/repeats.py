@@ -8,11 +8,16 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.cleaning.duplicates import Mask, digests_of
+from mlctl.cleaning.duplicates import Digests, Mask, digests_of
 
 _SLOTS = 1 << 22  # of one byte; two tables. Up to some ten million texts hardly ever share both places with others
 _NUMBER = re.compile(r"\d+")
 _MOST = 254
+
+
+def number_blind(texts: Iterable[str]) -> Digests:
+    """Return the digest of each text, the same for texts that differ in numbers only."""
+    return digests_of(_NUMBER.sub("0", text) for text in texts)
 
 
 class Repeats:
@@ -22,9 +27,8 @@ class Repeats:
         self._most = min(most, _MOST)
         self._counts = np.zeros((2, _SLOTS), dtype=np.uint8)
 
-    def add(self, texts: Iterable[str]) -> Mask:
-        """Count texts; tell for each whether it has come more often than allowed, this time included."""
-        digests = digests_of(_NUMBER.sub("0", text) for text in texts)
+    def add(self, digests: Digests) -> Mask:
+        """Count texts by their digests; tell for each whether it has come more often than allowed, this time included."""
         counted = [
             self._count(table, (digests >> np.uint64(shift)) & np.uint64(_SLOTS - 1))
             for table, shift in zip(self._counts, (0, 32), strict=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlctl import config
-from mlctl.cleaning.inputs import Downloaded
-from mlctl.cleaning.judge import Judge, learn, reasons
-from mlctl.cleaning.likelihood import SAMPLE
-from mlctl.cleaning.outputs import Funnel, Outputs, funnel_of, write_funnel
+from mlctl.cleaning import compare, judge, schedule
+from mlctl.cleaning.language import Language
+from mlctl.cleaning.outputs import Funnel, funnel_of, write_funnel
 from mlctl.errors import InputError
 from mlctl.workspace import Progress, Workspace, silent
 
@@ -21,49 +22,35 @@ log = logging.getLogger(__name__)
 def clean(
     settings: config.Clean, languages: config.Languages, downloaded: Path, workspace: Workspace, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Write clean `pairs/<t>.parquet`, `untranslated/<t>.parquet` (if any), `rejected/<t>.parquet` and `funnel.parquet`.
+    """Write clean `pairs/<t>.parquet`, `untranslated/<t>.parquet` (if any), `rejected/<t>.parquet`, `funnel.parquet` and
+    `reasons.json` (each rule in words).
 
-    Each language is a part: what is finished is kept by a second call. Rejected rows keep the text as it came.
+    Languages are worked on in steps and parts, side by side; what is finished is kept by a second call. Neither that nor the
+    number of processes changes a byte. Rejected rows keep the text as it came.
 
     Returns:
         Counts: `rows_in`, `pairs`, `untranslated`, and each with `.<t>` for one language.
 
     Raises:
-        InputError: no text is left in any language; the message says which rule dropped the most.
+        InputError: no text is left in any language (the message says which rule dropped the most), or a process was ended.
     """
     names = reasons(settings, languages.source, languages.targets[0])
-    inputs = [Downloaded(downloaded, target) for target in languages.targets]
-    total, done, funnels = sum(sum(each.counts) for each in inputs), 0, []
-    for each in inputs:
-        progress(done, total, "rows", language=each.language)
-        if not workspace.has(f"pairs/{each.language}.parquet"):
-            for rows in _clean_language(each, settings, languages.source, workspace):
-                done += rows
-                progress(done, total, "rows", language=each.language)
-        else:
-            done += sum(each.counts)
-        funnels.append(funnel_of(workspace, each.language, names))
-        log.info("%s", _summary(funnels[-1]))
-    progress(total, total, "rows")
+    works = [
+        Language(settings=settings, source=languages.source, target=target, downloaded=downloaded, root=workspace.root)
+        for target in languages.targets
+    ]
+    schedule.run(works, settings.workers or os.cpu_count() or 1, progress)
+    funnels = [funnel_of(workspace, language, names) for language in languages.targets]
     _check(funnels, names)
     write_funnel(funnels, workspace)
+    with workspace.part("reasons.json") as path:
+        path.write_text(json.dumps(names, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return _metrics(funnels)
 
 
-def _clean_language(inputs: Downloaded, settings: config.Clean, source: str, workspace: Workspace) -> Iterator[int]:
-    """Write the tables of one language; yield the number of rows of each batch that is done."""
-    learned = learn(settings, source, inputs.language, inputs.sample(SAMPLE))
-    log.info("%s: a translation has %.2f characters for each of the source", inputs.language, learned.lengths.ratio)
-    pairs, untranslated = inputs.counts
-    judge = Judge(settings, source, inputs.language, learned, pairs=pairs, remember_sources=untranslated > 0)
-    with Outputs(workspace, inputs.language) as outputs:
-        for batch in inputs.pairs():
-            verdicts = judge.pairs(batch["source"].to_pylist(), batch["target"].to_pylist())
-            outputs.write("pairs", batch, verdicts)
-            yield batch.num_rows
-        for batch in inputs.untranslated():
-            outputs.write("untranslated", batch, judge.untranslated(batch["source"].to_pylist()))
-            yield batch.num_rows
+def reasons(settings: config.Clean, source: str, target: str) -> dict[str, str]:
+    """Return the rules' names in the order in which they are applied, each with what it drops."""
+    return judge.reasons(settings, source, target) | compare.reasons(settings)
 
 
 def _summary(funnel: Funnel) -> str:
@@ -73,8 +60,9 @@ def _summary(funnel: Funnel) -> str:
 
 
 def _check(funnels: Sequence[Funnel], reasons: Mapping[str, str]) -> None:
-    """Warn of languages that have no text left; without any text at all there is nothing to go on with."""
+    """Say what is left of each language; without any text at all there is nothing to go on with."""
     for funnel in funnels:
+        log.info("%s", _summary(funnel))
         if not funnel.pairs + funnel.untranslated:
             log.warning("%s: no text is left", funnel.language)
     if any(funnel.pairs + funnel.untranslated for funnel in funnels):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
 from mlctl.cleaning import agreement, identity
 from mlctl.cleaning.characters import repaired
+from mlctl.cleaning.identifier import CANDIDATES, identifier
 from mlctl.cleaning.lengths import Lengths, usual_lengths
 from mlctl.cleaning.rules import Candidate, Rule, TooFewLetters, is_spaced
 from mlctl.cleaning.tidy import tidy
@@ -61,9 +63,6 @@ def candidate(source: str, target: str | None, language: str) -> Candidate:
         (identity.Script("en", "ru", 0.2), "ru", ("hello there", "hello there you"), ("Use PDF", "Файл PDF (Graphviz)")),
         (identity.Script("en", "zh", 0.2), "zh", ("привет всем", "你好"), ("OK", "这是一个文件 PDF")),
         (identity.Script("en", "ja", 0.2), "ja", ("hello there", "привет всем"), ("hello there", "こんにちは、ファイル")),
-        (identity.WrongLanguage("en", "de", 30, 30), "de", (LATE, LATE), (LATE, SPAET)),
-        (identity.WrongLanguage("en", "de", 30, 30), "de", (SPAET, SPAET), ("Save", "Save")),
-        (identity.WrongLanguage("en", "hr", 30, 30), "hr", (LATE, SPAET), (LATE, "Одбор ће се поново састати следеће недеље.")),
         (TooFewLetters(2), "zh", ("ab", "1"), ("ab", "开")),
     ],
 )
@@ -92,7 +91,46 @@ def test_text_without_translation_has_nothing_to_agree_with(rule: Rule) -> None:
 def test_unknown_script_and_language_pass() -> None:
     pair = candidate(LATE, SPAET, "tlh")
     assert not identity.Script("en", "art", 1).drops(pair)
-    assert not identity.WrongLanguage("en", "gsw", 1, 0).drops(pair)
+    assert not identity.WrongLanguage("en", "gsw", 1, 0).among([pair]).any()
+
+
+def test_script_of_plain_latin_letters() -> None:
+    assert identity.Script("ru", "en", 0.2).drops(candidate("hello there", "hello there", "en"))
+    assert not identity.Script("ru", "en", 0).drops(candidate("hello there", "hello there", "en"))
+    assert not identity.Script("vi", "en", 1).drops(candidate("xin chao", "hello there", "en"))
+
+
+def test_wrong_language() -> None:
+    rule = identity.WrongLanguage("en", "de", 30, 30)
+    pairs = [(LATE, LATE), (LATE, SPAET), (SPAET, SPAET), ("Save", "Save"), (LATE, None), (SPAET, None)]
+    assert rule.among([candidate(*pair, "de") for pair in pairs]).tolist() == [True, False, True, False, False, True]
+    serbian = "Одбор ће се поново састати следеће недеље."
+    croatian = identity.WrongLanguage("en", "hr", 30, 30)
+    assert croatian.among([candidate(LATE, text, "hr") for text in (SPAET, serbian)]).tolist() == [True, False]
+    assert rule.name
+    assert rule.reason
+
+
+def test_many_texts_are_identified_as_the_library_does_one_by_one() -> None:
+    library = LanguageIdentifier.from_model_file(MODEL_FILE)
+    library.set_languages(CANDIDATES)
+    texts = [
+        LATE,
+        SPAET,
+        LATE.upper(),
+        "Одбор ће се поново састати",
+        "日本語のテキスト",
+        "O'zbekiston poytaxti",
+        "",
+        "12",
+        "é" * 700,
+    ]
+    ours = identifier().surplus(texts * 300, {"de", "sr"})  # more than go together
+    theirs = [
+        library.rank(text)[0][1] - max(score for label, score in library.rank(text) if label in {"de", "sr"}) for text in texts
+    ]
+    assert ours.tolist() == pytest.approx(theirs * 300, abs=0.02)
+    assert [identifier().surplus([text], {"de", "sr"})[0] for text in texts] == ours[: len(texts)].tolist()
 
 
 @pytest.mark.parametrize("text", ["Café, “naïve” — 5 €", "Ça va ? L’été…", "日本語のテキスト", "نص عربي", "plain"])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl.cleaning import clean
+from mlctl.cleaning.inputs import Downloaded
 from mlctl.config import Clean, Languages
 from mlctl.errors import InputError
 from mlctl.schema import FUNNEL, PAIR, REJECTED
@@ -64,7 +67,7 @@ DEMO = [
     ("%d items", "éléments"),
     ("12:30", "12 h 30"),
     ("Save", None),
-    ("Undo", None),
+    ("_Undo ", None),
 ]
 
 
@@ -81,14 +84,15 @@ def test_tables_and_funnel(write: Write, tmp_path: Path) -> None:
         ("OK", "ok", "identical"),
         ("%d items", "éléments", "placeholders"),
         ("12:30", "12 h 30", "too few letters"),
-        ("file menu", "menu fichier", "duplicate"),
         ("Save", None, "translated elsewhere"),
+        ("file menu", "menu fichier", "duplicate"),
         ("undo", None, "duplicate"),
     ]
     assert pq.read_schema(out / "pairs/fr.parquet").equals(PAIR)
     assert pq.read_schema(out / "rejected/fr.parquet").equals(REJECTED)
     assert pq.read_schema(out / "funnel.parquet").equals(FUNNEL)
     funnel = rows(out / "funnel.parquet", "stage", "language", "rule", "rows_in", "rows_out")
+    assert list(json.loads((out / "reasons.json").read_text(encoding="utf-8"))) == [row[2] for row in funnel]
     assert funnel[:4] == [
         ("clean", "fr", "empty", 9, 9),
         ("clean", "fr", "placeholders", 9, 8),
@@ -160,34 +164,113 @@ def test_untranslated_text_alone_is_enough(write: Write, tmp_path: Path) -> None
     assert metrics["untranslated"] == 1
 
 
-# With a third argument the process kills itself while the second part is being written.
+# With a third argument the process kills itself as soon as there is such a file; with a number, when so many rows are judged.
 SCRIPT = """
 import os, signal, sys, threading, time
 from pathlib import Path
-def kill_in_the_middle():
-    while not list(Path(sys.argv[2]).glob("pairs/.part-de*")):
-        time.sleep(0.001)
+root, when = Path(sys.argv[2]), sys.argv[3]
+def die():
     os.kill(os.getpid(), signal.SIGKILL)
-if sys.argv[3:]:
+def kill_in_the_middle():
+    while not list(root.glob(when)):
+        time.sleep(0.001)
+    die()
+if when and not when.isdigit():
     threading.Thread(target=kill_in_the_middle, daemon=True).start()
+def progress(done, total, unit, **figures):
+    if when.isdigit() and done >= int(when):
+        die()
 from mlctl.cleaning import clean
 from mlctl.config import Clean, Languages
 from mlctl.workspace import Workspace
-clean(Clean(), Languages(targets=("fr", "de", "es")), Path(sys.argv[1]), Workspace(Path(sys.argv[2])))
+clean(Clean(workers=int(sys.argv[4])), Languages(targets=("fr", "de")), Path(sys.argv[1]), Workspace(root), progress)
 """
 
 
-def test_sigkill_loses_no_finished_language(write: Write, tmp_path: Path) -> None:
-    for language in ("fr", "de", "es"):
-        write(f"{language}/00-a", [(f"text {n} of %s", f"{language}{n} %s" if n % 9 else None) for n in range(6_000)])
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
-        folder.mkdir()
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in")]
-    subprocess.run([*command, str(whole)], check=True)
-    assert subprocess.run([*command, str(killed), "kill"], check=False).returncode == -signal.SIGKILL
-    assert not (killed / "pairs/de.parquet").exists()
-    kept = (killed / "pairs/fr.parquet").stat().st_ino
-    subprocess.run([*command, str(killed)], check=True)
-    assert content(killed) == content(whole)
-    assert (killed / "pairs/fr.parquet").stat().st_ino == kept
+def script(tmp_path: Path, out: str, when: str = "", workers: int = 2) -> int:
+    (tmp_path / out).mkdir(exist_ok=True)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in"), str(tmp_path / out), when, str(workers)]
+    return subprocess.run(command, check=False).returncode
+
+
+def write_two_languages(write: Write) -> None:
+    """Three parts of one language and one of another: enough for processes of their own, and to learn what translates what."""
+    for language, count in (("fr", 33_000), ("de", 500)):
+        write(f"{language}/00-a", [(f"t{n % 9000} of %s", f"{language}{n} %s" if n % 9 else None) for n in range(count)])
+
+
+def test_workers_and_kills_change_nothing(write: Write, tmp_path: Path) -> None:
+    write_two_languages(write)
+    assert script(tmp_path, "one", workers=1) == 0
+    kept = {}
+    for when in (".scratch/clean-fr/.part-learned", "16000", "rejected/.part-fr*"):
+        assert script(tmp_path, "killed", when) == -signal.SIGKILL
+        judged = list((tmp_path / "killed/.scratch/clean-fr/judged").glob("0*"))
+        assert all(path.stat().st_ino == kept.get(path.name, path.stat().st_ino) for path in judged), "done again"
+        kept = {path.name: path.stat().st_ino for path in judged}
+    assert len(kept) == 3
+    assert not (tmp_path / "killed/pairs/fr.parquet").exists()
+    assert script(tmp_path, "killed") == 0
+    assert content(tmp_path / "killed") == content(tmp_path / "one")
+    assert not list((tmp_path / "killed/.scratch").iterdir())
+
+
+def test_a_finished_language_is_kept(write: Write, tmp_path: Path) -> None:
+    for language in ("fr", "de"):
+        write(f"{language}/00-a", [(f"text {n}", f"{language}{n}") for n in range(50)])
+    metrics, out = run(tmp_path, "fr", "de", max_repeats=0)
+    before, kept = content(out), (out / "pairs/de.parquet").stat().st_ino
+    (out / "pairs/fr.parquet").unlink()
+    assert run(tmp_path, "fr", "de", max_repeats=0) == (metrics, out)
+    assert content(out) == before
+    assert (out / "pairs/de.parquet").stat().st_ino == kept
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_killed_worker_is_an_error_with_a_remedy(write: Write, tmp_path: Path) -> None:
+    write_two_languages(write)
+    killed: list[int] = []
+
+    def progress(done: int, total: int | None, unit: str, **_: float | str) -> None:
+        if done and not killed:
+            killed.extend(workers())
+            for worker in killed:
+                os.kill(worker, signal.SIGKILL)
+
+    settings = Clean(workers=2)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"clean of \w+ \(\w+\): its process was ended by SIGKILL") as raised:
+        clean(settings, Languages(targets=("fr", "de")), tmp_path / "in", Workspace(tmp_path / "out"), progress)
+    assert "clean.workers" in raised.value.remedy
+    assert len(killed) == 2
+    assert not workers()
+
+
+def workers() -> list[int]:
+    tasks = Path("/proc/self/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return [child for child in children if b"mlctl.cleaning.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def test_progress_counts_the_rows_that_are_judged(write: Write, tmp_path: Path) -> None:
+    write("fr/00-a", [(f"text {n}", f"fr{n}") for n in range(20)])
+    write("de/00-a", [(f"text {n}", f"de{n}") for n in range(10)])
+    told: list[tuple[int, int | None, str]] = []
+    (tmp_path / "out").mkdir()
+    languages = Languages(targets=("fr", "de"))
+    clean(Clean(), languages, tmp_path / "in", Workspace(tmp_path / "out"), lambda *told_now, **_: told.append(told_now))
+    assert told == [(0, 30, "rows"), (20, 30, "rows"), (30, 30, "rows"), (30, 30, "rows")]
+
+
+def test_a_range_of_rows_is_read_over_files_and_row_groups(write: Write, tmp_path: Path) -> None:
+    for part, count in enumerate((5, 0, 9)):
+        path = tmp_path / f"in/pairs/fr/{part:02}-a.parquet"
+        write(f"fr/{part:02}-a", [(f"{part}.{n}", None if n % 4 == 3 else f"x{part}.{n}") for n in range(count)])
+        pq.write_table(pq.read_table(path), path, row_group_size=4)
+    inputs = Downloaded(tmp_path / "in", "fr")
+    whole = [f"0.{n}" for n in range(5)] + [f"2.{n}" for n in range(9)]
+    for first, last in itertools.combinations(range(15), 2):
+        assert inputs.read(first, last)["source"].to_pylist() == whole[first:last]
+    assert (inputs.rows, inputs.untranslated, inputs.parts) == (14, 3, [(0, 14)])
+    assert [source for source, _ in inputs.sample(4)] == ["0.0", "0.2", "2.0", "2.2", "2.5", "2.8"]
+    assert Downloaded(tmp_path / "in", "ja").parts == []

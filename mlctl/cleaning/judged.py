@@ -1,0 +1,101 @@
+"""What was found out about each row of a part: its verdict, its clean text, and what tells it from the rows of other parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from mlctl import config
+from mlctl.cleaning.duplicates import Digests, Mask, digests_of
+from mlctl.cleaning.judge import Verdict
+from mlctl.cleaning.near import BANDS, Numbers, Places, sketch
+from mlctl.cleaning.repeats import number_blind
+from mlctl.cleaning.rules import Candidate
+
+#: One row for each row that came in. The numbers of a row that a rule drops are null.
+JUDGED = pa.schema(
+    [
+        pa.field("rule", pa.string(), nullable=False),  # "": kept so far
+        pa.field("paired", pa.bool_(), nullable=False),  # has a translation
+        # The clean text where it is another than what came in; else null.
+        pa.field("source", pa.string()),
+        pa.field("target", pa.string()),
+        # Digests: of what makes a row the same as another (both sides; of a text without translation the text), of its source.
+        pa.field("same", pa.uint64()),
+        pa.field("same_source", pa.uint64()),
+        pa.field("repeated_source", pa.uint64()),  # numbers aside
+        pa.field("repeated_target", pa.uint64()),
+        # Of long pairs: what makes them near others.
+        pa.field("sketch", pa.uint64()),
+        pa.field("places", pa.binary(4 * BANDS)),
+    ]
+)
+
+
+def judged(settings: config.Clean, rows: pa.RecordBatch, verdicts: Sequence[Verdict]) -> pa.RecordBatch:
+    """Return the rows of JUDGED for rows of PAIR and the verdicts on them."""
+    kept = np.array([not verdict.rule for verdict in verdicts], dtype=bool)
+    paired = np.asarray(rows["target"].is_valid())
+    pairs = [verdict.pair for verdict in verdicts if verdict.pair]
+    translated = [pair for pair in pairs if pair.target]
+    columns = {
+        "rule": pa.array([verdict.rule for verdict in verdicts], pa.string()),
+        "paired": pa.array(paired),
+        "source": _changed(rows["source"].to_pylist(), (pair.tidied.source for pair in pairs), kept),
+        "target": _changed(rows["target"].to_pylist(), (pair.tidied.target for pair in pairs), kept),
+        "same": _spread(digests_of(_both(pair) if pair.target else pair.source_key for pair in pairs), kept),
+        "same_source": _spread(digests_of(pair.source_key for pair in pairs), kept),
+        "repeated_source": _spread(number_blind(pair.source_key for pair in translated), kept & paired),
+        "repeated_target": _spread(number_blind(pair.target_key for pair in translated), kept & paired),
+    }
+    columns["sketch"], columns["places"] = _nearness(settings, verdicts)
+    return pa.record_batch(columns, schema=JUDGED)
+
+
+def sketches(table: pa.Table) -> tuple[Numbers, Places]:
+    """Return the sketches and places of those rows that have some."""
+    places = b"".join(table["places"].drop_null().to_pylist())
+    return numbers(table["sketch"].drop_null()), np.frombuffer(places, dtype="<u4").reshape(-1, BANDS)
+
+
+def numbers(column: pa.ChunkedArray) -> Digests:
+    """Return a column of numbers; 0 for null."""
+    return np.asarray(column.fill_null(0).combine_chunks(), dtype=np.uint64)
+
+
+def _nearness(settings: config.Clean, verdicts: Sequence[Verdict]) -> tuple[pa.Array, pa.Array]:
+    if settings.near_duplicates == "off":
+        return pa.nulls(len(verdicts), pa.uint64()), pa.nulls(len(verdicts), JUDGED.field("places").type)
+    side = _SIDES[settings.near_duplicates]
+    texts = [side(verdict.pair) if verdict.pair and verdict.pair.target else "" for verdict in verdicts]
+    long = np.array([len(text) >= settings.near_duplicate_characters for text in texts], dtype=bool)
+    sketched, places = sketch([text for text, judge in zip(texts, long, strict=True) if judge])
+    each = iter(places.astype("<u4"))
+    packed = [next(each).tobytes() if one else None for one in long]
+    return _spread(sketched, long), pa.array(packed, JUDGED.field("places").type)
+
+
+def _spread(values: Digests, where: Mask) -> pa.Array:
+    """Return values at the rows where they belong, and null at all others."""
+    whole = np.zeros(len(where), dtype=np.uint64)
+    whole[where] = values
+    return pa.array(whole, pa.uint64(), mask=~where)
+
+
+def _changed(raw: Sequence[str | None], clean: Iterator[str | None], kept: Mask) -> pa.Array:
+    """Return the clean texts of the rows that are kept, where they are not what came in."""
+    texts = (next(clean) if one else None for one in kept)
+    return pa.array([None if ours == theirs else theirs for ours, theirs in zip(raw, texts, strict=True)], pa.string())
+
+
+def _both(pair: Candidate) -> str:
+    return f"{pair.source_key}\x00{pair.target_key}"
+
+
+_SIDES: dict[str, Callable[[Candidate], str]] = {
+    "pair": _both,
+    "source": lambda pair: pair.source_key,
+    "target": lambda pair: pair.target_key,
+}

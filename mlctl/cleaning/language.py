@@ -1,0 +1,111 @@
+"""One language's work in steps that leave files behind: learn from a sample, judge part by part, compare, write the tables."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from mlctl import config
+from mlctl.cleaning.compare import Comparison
+from mlctl.cleaning.inputs import Downloaded
+from mlctl.cleaning.judge import Judge, Learned, learn
+from mlctl.cleaning.judged import JUDGED, judged
+from mlctl.cleaning.likelihood import SAMPLE
+from mlctl.cleaning.outputs import Outputs
+from mlctl.workspace import Workspace, discard
+
+StepName = Literal["learn", "judge", "finish"]
+
+_BATCH_ROWS = 4096
+
+
+class Language(BaseModel):
+    """One target language, as it is told to a process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: config.Clean
+    source: str
+    target: str
+    downloaded: Path
+    root: Path
+
+    @functools.cached_property
+    def inputs(self) -> Downloaded:
+        """The rows that come in."""
+        return Downloaded(self.downloaded, self.target)
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether the tables are whole."""
+        return Workspace(self.root).has(f"pairs/{self.target}.parquet")
+
+    @property
+    def scratch(self) -> Workspace:
+        """Where finished steps leave what the next ones need."""
+        return Workspace(Workspace(self.root).scratch / f"clean-{self.target}")
+
+    @property
+    def learned(self) -> Path:
+        """The folder of what was learned."""
+        return self.scratch.path("learned")
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of the parts that are not judged yet."""
+        return [number for number in range(len(self.inputs.parts)) if not self.part(number).exists()]
+
+    def part(self, number: int) -> Path:
+        """Return the file of a judged part."""
+        return self.scratch.path(_part(number))
+
+    def learn(self) -> None:
+        """Learn from a sample of the pairs."""
+        learned = learn(self.settings, self.source, self.target, self.inputs.sample(SAMPLE))
+        with self.scratch.part("learned") as path:
+            learned.save(path)
+
+    def judge(self, number: int) -> None:
+        """Judge the rows of a part one by one."""
+        judge = Judge(self.settings, self.source, self.target, Learned.load(self.learned))
+        table = self.inputs.read(*self.inputs.parts[number])
+        with self.scratch.part(_part(number)) as path, pq.ParquetWriter(path, JUDGED, compression="zstd") as writer:
+            for rows in table.to_batches(_BATCH_ROWS):
+                verdicts = judge.judge(rows["source"].to_pylist(), rows["target"].to_pylist())
+                writer.write_batch(judged(self.settings, rows, verdicts))
+
+    def finish(self) -> None:
+        """Compare the rows of all parts, write the tables and drop what the steps left."""
+        files = [self.part(number) for number in range(len(self.inputs.parts))]
+        comparison = Comparison(self.settings, self.inputs, files, self.scratch.path("compared"))
+        with Outputs(Workspace(self.root), self.target) as outputs:
+            for (first, last), file in zip(self.inputs.parts, files, strict=True):
+                outputs.write(self.inputs.read(first, last), pq.read_table(file), comparison.rules(first, last))
+        discard(self.scratch.root)
+
+
+class Step(BaseModel):
+    """One thing to do for a language; `judge` has the number of a part."""
+
+    model_config = ConfigDict(frozen=True)
+
+    language: Language
+    name: StepName
+    part: int = 0
+
+    def do(self) -> None:
+        """Do it."""
+        if self.name == "judge":
+            self.language.judge(self.part)
+        elif self.name == "learn":
+            self.language.learn()
+        else:
+            self.language.finish()
+
+
+def _part(number: int) -> str:
+    return f"judged/{number:06}.parquet"

@@ -1,0 +1,9 @@
+"""Steps in a process of their own: `python -m mlctl.cleaning.worker`."""
+
+from __future__ import annotations
+
+from mlctl.cleaning.language import Step
+from mlctl.processes import serve
+
+if __name__ == "__main__":
+    serve(lambda told: Step.model_validate(told).do())
