@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from flows import recipes
+from flows.cli_corpora import corpora_app
 from mlctl import config
 from mlctl.errors import InputError
 from storage import Store, StoreError
@@ -29,6 +30,7 @@ _HELP = "Pull the languages of a multilingual text encoder closer together: text
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
 store_app = typer.Typer(no_args_is_help=True, help="Look after the results.")
 app.add_typer(store_app, name="store")
+app.add_typer(corpora_app, name="corpora")
 out = Console(highlight=False)
 
 STAGES: tuple[StageName, ...] = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")
