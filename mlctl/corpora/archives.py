@@ -8,52 +8,34 @@ their name says.
 from __future__ import annotations
 
 import contextlib
-import errno
-import gzip
 import io
-import lzma
 import re
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-import pyarrow as pa
-
+from mlctl.corpora.bounds import USUAL, Bounds, Budget
+from mlctl.corpora.compression import DAMAGE, OPENERS
+from mlctl.corpora.disk import NO_ROOM
 from mlctl.errors import InputError
 from mlctl.workspace import flush_to_disk
 
 _CHUNK = 2**20
 _MOST_MEMBERS = 100_000
 _MOST_LISTED = 8
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MAGIC = {"zip": b"PK\x03\x04", "gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
 _EMPTY_ZIP = b"PK\x05\x06"
 _SHORT = {"tgz": "tar.gz", "txz": "tar.xz", "tzst": "tar.zst"}
 _KIND = re.compile(r"\.(zip|tar(?:\.(?:gz|xz|zst))?|tgz|txz|tzst|gz|xz|zst)$", re.IGNORECASE)
 _TEXT = re.compile(r"\.(txt|tsv|csv|tmx|xlf|xliff|po|json|jsonl|xml|html?)$", re.IGNORECASE)
-_DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError,
-    NotImplementedError, pa.ArrowException, struct.error, LookupError, OverflowError,
-)  # fmt: skip
+_DAMAGE = (*DAMAGE, tarfile.TarError, OSError, RuntimeError, ValueError, NotImplementedError, LookupError, OverflowError)
 
 
 class DamagedError(InputError):
     """The file is not what it should be: fetching it again may help."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How much may come out of an archive: bytes in all, and bytes for each byte of it once more than `harmless` came out."""
-
-    unpacked: float = 64.0 * 2**30
-    ratio: float = 200.0
-    harmless: int = 16 * 2**20
 
 
 def kind_of(path: Path, name: str = "") -> str:
@@ -78,14 +60,14 @@ def kind_of(path: Path, name: str = "") -> str:
     return by_name
 
 
-def members(path: Path, name: str = "", bounds: Bounds = Bounds()) -> list[str]:
+def members(path: Path, name: str = "", bounds: Bounds = USUAL) -> list[str]:
     """Return the names of the files in an archive, in its order; none for a file that is no zip or tar. Raises as `unpack`."""
     found: list[str] = []
     _walk(path, name, bounds, lambda member, _: found.append(member))
     return found
 
 
-def read(path: Path, wanted: str, most: int, name: str = "", bounds: Bounds = Bounds()) -> bytes:
+def read(path: Path, wanted: str, most: int, name: str = "", bounds: Bounds = USUAL) -> bytes:
     """Return the first `most` bytes of a member of an archive, or nothing where it is not in it. Raises as `unpack`."""
     found = bytearray()
 
@@ -97,7 +79,7 @@ def read(path: Path, wanted: str, most: int, name: str = "", bounds: Bounds = Bo
     return bytes(found)
 
 
-def unpack(path: Path, wanted: Mapping[str, Path], name: str = "", bounds: Bounds = Bounds()) -> None:
+def unpack(path: Path, wanted: Mapping[str, Path], name: str = "", bounds: Bounds = USUAL) -> None:
     """Write members of an archive to files: {member: file}, in one pass. A member that is compressed itself is written plain.
 
     The member "" is the only one that there is; for a file that is no archive, its own content. A file appears when it is whole.
@@ -112,7 +94,7 @@ def unpack(path: Path, wanted: Mapping[str, Path], name: str = "", bounds: Bound
         for key in (member, ""):
             if key in missing:
                 missing.discard(key)
-                _write(_plain(stream, member), wanted[key], _Budget(path, name, member, bounds))
+                _write(_plain(stream, member), wanted[key], Budget(_what(name, member), path.stat().st_size, bounds))
 
     if "" in wanted:
         _check_single(path, name, kind, bounds)
@@ -157,17 +139,14 @@ def _check_zip_member(name: str, info: zipfile.ZipInfo, bounds: Bounds) -> None:
         raise _refused(name, info.filename, "it is encrypted", "decrypt it, and give the text as kind `files`")
     if (mode := info.external_attr >> 16) and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise _refused(name, info.filename, "it is a link or a device")
-    if info.file_size > bounds.harmless and info.file_size > bounds.ratio * info.compress_size:
-        raise _refused(name, info.filename, f"{info.compress_size} bytes become {info.file_size}: a zip bomb")
-    if info.file_size > bounds.unpacked:
-        raise _too_large(name, info.filename, bounds)
+    Budget(_what(name, info.filename), info.compress_size, bounds).spend(info.file_size)
 
 
 def _walk_tar(path: Path, name: str, kind: str, bounds: Bounds, visit: Callable[[str, IO[bytes]], None]) -> None:
     names = _Names(name)
     with path.open("rb") as raw:
         packed = _opened(raw, kind.partition(".")[2])
-        limited = cast(IO[bytes], _Counted(packed, _Budget(path, name, "", bounds)))
+        limited = cast(IO[bytes], _Counted(packed, Budget(name, path.stat().st_size, bounds)))
         with tarfile.open(fileobj=limited, mode="r|") as archive:
             for info in archive:
                 if info.isdir():
@@ -200,26 +179,10 @@ class _Names:
         return member
 
 
-class _Budget:
-    """Counts what comes out of an archive and stops at the bounds."""
-
-    def __init__(self, path: Path, name: str, member: str, bounds: Bounds) -> None:
-        self._name, self._member, self._bounds = name, member, bounds
-        self._size = path.stat().st_size
-        self._spent = 0
-
-    def spend(self, size: int) -> None:
-        self._spent += size
-        if self._spent > self._bounds.unpacked:
-            raise _too_large(self._name, self._member, self._bounds)
-        if self._spent > self._bounds.harmless and self._spent > self._bounds.ratio * self._size:
-            raise _refused(self._name, self._member, f"{self._size} bytes become more than {self._spent}: a zip bomb")
-
-
 class _Counted(io.RawIOBase):
     """A stream that spends a budget while it is read."""
 
-    def __init__(self, stream: IO[bytes], budget: _Budget) -> None:
+    def __init__(self, stream: IO[bytes], budget: Budget) -> None:
         self._stream, self._budget = stream, budget
 
     def readable(self) -> bool:
@@ -234,20 +197,15 @@ class _Counted(io.RawIOBase):
 def _plain(stream: IO[bytes], member: str) -> IO[bytes]:
     """Return the text of a member that is compressed inside its archive (`x.en.gz` in a tar), or the stream as it is."""
     inner = _kind_of_name(member)
-    return _opened(stream, inner) if inner in ("gz", "xz", "zst") else stream
+    return _opened(stream, inner) if f".{inner}" in OPENERS else stream
 
 
 def _opened(stream: IO[bytes], packing: str) -> IO[bytes]:
-    if packing == "gz":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
-    if packing == "xz":
-        return cast(IO[bytes], lzma.LZMAFile(stream))
-    if packing == "zst":
-        return cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd"))
-    return stream
+    opener = OPENERS.get(f".{packing}")
+    return cast(IO[bytes], opener(stream)) if opener else stream
 
 
-def _write(stream: IO[bytes], path: Path, budget: _Budget) -> None:
+def _write(stream: IO[bytes], path: Path, budget: Budget) -> None:
     temporary = path.with_name(f".part-{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary.open("wb") as out:
@@ -274,18 +232,18 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        if getattr(error, "errno", None) in _NO_ROOM:
+        if getattr(error, "errno", None) in NO_ROOM:
             raise InputError(f"no room left on the disk for what is in {name}", "free some room and run again") from None
         problem = f"{name} is damaged or cut off: {error or type(error).__name__}"
         raise DamagedError(problem, "run again: it is fetched anew") from None
 
 
 def _refused(name: str, member: str, reason: str, remedy: str = "take another corpus, or unpack it by hand") -> InputError:
-    return InputError(f"{name}{f', member {member!r}' if member else ''} is refused: {reason}", remedy)
+    return InputError(f"{_what(name, member)} is refused: {reason}", remedy)
 
 
-def _too_large(name: str, member: str, bounds: Bounds) -> InputError:
-    return _refused(name, member, f"more than {bounds.unpacked:.0f} bytes come out of it", "raise download.max_unpacked_gib")
+def _what(name: str, member: str) -> str:
+    return f"{name}, member {member!r}" if member else name
 
 
 def _lacks(name: str, member: str, listed: list[str]) -> InputError:

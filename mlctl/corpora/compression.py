@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import math
 import stat
 import struct
 import zipfile
@@ -17,10 +18,13 @@ from typing import IO, Any
 
 from backports import zstd
 
+from mlctl.corpora.bounds import Bounds, Budget
 from mlctl.errors import InputError
 
-_SUFFIXES: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".xz": lzma.open, ".zst": zstd.open}
-_DAMAGE = (
+#: What opens a compressed file, or a stream of its bytes, by suffix.
+OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".xz": lzma.open, ".zst": zstd.open}
+#: What reading a damaged file raises.
+DAMAGE = (
     EOFError,
     zlib.error,
     gzip.BadGzipFile,
@@ -31,9 +35,7 @@ _DAMAGE = (
     struct.error,
 )
 _UNUSABLE = (NotImplementedError, RuntimeError, ValueError, OverflowError)  # what zipfile says to headers that lie
-# Text shrinks to a tenth, lists of one word to a hundredth; more than this is made to fill a disk.
-_LARGEST_RATIO = 400
-_NEVER_A_BOMB = 64 * 2**20
+_NO_END = Bounds(unpacked=math.inf)  # a stream fills no disk
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,12 @@ class Place:
     def suffix(self) -> str:
         """The suffix of the text itself: `.po` for `x.po.gz` and for a member `x.po`."""
         path = Path(self.member) if self.member else self.path
-        return (path.with_suffix("") if path.suffix in {*_SUFFIXES, ".zip"} else path).suffix
+        return (path.with_suffix("") if path.suffix in {*OPENERS, ".zip"} else path).suffix
 
     @property
     def compressed(self) -> bool:
         """Tell whether the bytes on disk are not the text's own."""
-        return self.path.suffix in {*_SUFFIXES, ".zip"}
+        return self.path.suffix in {*OPENERS, ".zip"}
 
 
 @contextlib.contextmanager
@@ -79,7 +81,7 @@ def open_bytes(place: Place) -> Iterator[IO[bytes]]:
 def _naming(place: Place) -> Iterator[None]:
     try:
         yield
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"{place} is cut off or damaged: {error}", "copy or fetch the file again") from None
     except OSError as error:
         raise InputError(f"{place} cannot be read: {error.strerror or error}", "check the path and who may read it") from None
@@ -107,7 +109,7 @@ def _opened(place: Place, stack: contextlib.ExitStack) -> IO[bytes]:
         return _open_member(place, stack)
     if place.member:
         raise InputError(f"{path} is no zip and has no member {place.member!r}", "drop `member`, or name a .zip")
-    opener = _SUFFIXES.get(path.suffix)
+    opener = OPENERS.get(path.suffix)
     if opener is None:
         return stack.enter_context(path.open("rb"))
     stream = stack.enter_context(opener(path))
@@ -160,8 +162,7 @@ class _Guarded(io.RawIOBase):
     def __init__(self, stream: IO[bytes], place: Place, packed: int) -> None:
         self._stream = stream
         self._place = place
-        self._limit = max(_NEVER_A_BOMB, packed * _LARGEST_RATIO)
-        self._read = 0
+        self._budget = Budget(str(place), packed, _NO_END)
 
     def readable(self) -> bool:
         return True
@@ -169,10 +170,6 @@ class _Guarded(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         with _refusing(self._place):
             data = self._stream.read(len(buffer))
-        self._read += len(data)
-        if self._read > self._limit:
-            raise InputError(
-                f"{self._place} unpacks to more than {_LARGEST_RATIO} times its size", "if you trust it, unpack it yourself"
-            )
+        self._budget.spend(len(data))
         buffer[: len(data)] = data
         return len(data)

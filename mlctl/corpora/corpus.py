@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+from mlctl.config import Languages
 
 
 class Row(NamedTuple):
@@ -44,5 +46,13 @@ class Corpus(Protocol):
     def sha256(self) -> str:
         """Return the digest of what is read, in hexadecimal."""
 
+    def retrieved(self) -> Mapping[str, str]:
+        """Return when (ISO 8601) what is read was fetched, by address; nothing where it lay on this machine."""
+
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the text of one target language, always in the same order."""
+
+
+def wanted_targets(own: Sequence[str], languages: Languages) -> tuple[str, ...]:
+    """Return the recipe's target languages that a source is wanted for: those that its own `targets` name, all where that is empty."""
+    return tuple(tag for tag in languages.targets if tag in (own or languages.targets))

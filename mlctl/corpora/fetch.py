@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
@@ -12,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from mlctl.addresses import hide, shown
 from mlctl.config import Download
+from mlctl.corpora.disk import NO_ROOM
 from mlctl.errors import InputError
 from mlctl.workspace import flush_to_disk
 
@@ -39,9 +39,6 @@ def named_package(requirement: str) -> Requirement:
     if parsed.url or parsed.marker:
         raise InputError(f"{requirement!r} is more than a package and a version", "write for example Django==5.2.8")
     return parsed
-
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fetch(requirement: str, settings: Download, scratch: Path) -> Path:
@@ -99,7 +96,7 @@ def _explain(requirement: Requirement, settings: Download, output: str) -> Input
 def _explain_surroundings(requirement: Requirement, settings: Download, output: str) -> InputError | None:
     if "No module named pip" in output:
         return InputError("this Python has no pip", "install it: python -m ensurepip")
-    if any(os.strerror(code) in output for code in _NO_ROOM):
+    if any(os.strerror(code) in output for code in NO_ROOM):
         return InputError(f"no room left on the disk while fetching {requirement}", "free some room and run again")
     if re.search(r"connection error:|connection broken by|confirming the ssl certificate", output, re.IGNORECASE):
         problem = f"{requirement.name} could not be fetched: {_index(settings)} cannot be reached"
@@ -120,7 +117,9 @@ def _explain_package(requirement: Requirement, settings: Download, output: str) 
     if versions:
         return InputError(f"there is no package {name!r} on {_index(settings)}", "check the name in download.sources")
     errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
-    return InputError(f"pip could not fetch {requirement}: {(errors or ['it gave no reason'])[0]}", "mend what the message says")
+    return InputError(
+        f"pip could not fetch {requirement}: {hide((errors or ['it gave no reason'])[0])}", "mend what the message says"
+    )
 
 
 def _unusable_files(name: str, output: str) -> list[str]:
@@ -134,5 +133,4 @@ def _unusable_files(name: str, output: str) -> list[str]:
 def _index(settings: Download) -> str:
     if not settings.index_url:
         return "the package index that pip is set up with"
-    address = urlsplit(settings.index_url)
-    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+    return shown(settings.index_url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from mlctl.config import FilesSource, Languages
-from mlctl.corpora.corpus import Row
+from mlctl.corpora.corpus import Row, wanted_targets
+from mlctl.corpora.disk import joint_sha256, sha256_of
 from mlctl.corpora.readers import open_pairs
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 # Formats whose files do not say which language is on the target side.
-_SILENT = ("tsv", "po")
+SILENT = ("tsv", "po")
 
 
 class FilesCorpus:
@@ -38,7 +38,7 @@ class FilesCorpus:
         self.name = source.name
         self.version = source.version
         self.licence = source.licence
-        self.targets = tuple(tag for tag in languages.targets if tag in (source.targets or languages.targets))
+        self.targets = wanted_targets(source.targets, languages)
         self._check_pattern()
         self._files = {target: self._resolve(target) for target in self.targets}
         if not self.targets:
@@ -59,9 +59,11 @@ class FilesCorpus:
 
     def sha256(self) -> str:
         """Return the file's digest; for several files, the digest of their digests, one a line."""
-        if len(self._digests) == 1:
-            return self._digests[0]
-        return hashlib.sha256("".join(f"{digest}\n" for digest in self._digests).encode()).hexdigest()
+        return joint_sha256(self._digests)
+
+    def retrieved(self) -> Mapping[str, str]:
+        """Return nothing: the files were here."""
+        return {}
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in the order of the file."""
@@ -83,16 +85,11 @@ class FilesCorpus:
         member = self._source.member.replace("{target}", target)
         if self._source.format == "moses":  # the reader finds both sides
             return member
-        return member.replace("{language}", self._only_side(target))
-
-    def _only_side(self, target: str) -> str:
-        """Return what {language} stands for where one file is read."""
-        return self._language if self._source.format == "lines" else target
+        return member.replace("{language}", sides(self._source.format, self._language, target)[-1])
 
     def _resolve(self, target: str) -> tuple[Path, ...]:
-        pair = self._source.format == "moses" and not self._one_archive
-        sides = (self._language, target) if pair else (self._only_side(target),)
-        return tuple(_find(self._source.path, {"target": target, "language": side}, self.name) for side in sides)
+        read = sides(self._source.format, self._language, target)[-1 if self._one_archive else 0 :]
+        return tuple(_find(self._source.path, {"target": target, "language": side}, self.name) for side in read)
 
     def _check_pattern(self) -> None:
         path, found = self._source.path, set(_PLACEHOLDER.findall(self._source.path + self._source.member))
@@ -113,13 +110,14 @@ class FilesCorpus:
     def _silent(self) -> bool:
         """Tell whether one file would give the same text for every target language."""
         columns = self._source.columns
-        return self._source.format in _SILENT or (len(columns) == 2 and not _PLACEHOLDER.search(columns[1]))
+        return self._source.format in SILENT or (len(columns) == 2 and not _PLACEHOLDER.search(columns[1]))
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's bytes in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def sides(form: str, language: str, target: str) -> tuple[str, ...]:
+    """Return the languages that {language} stands for in file names: of both sides, or the one where one file is read."""
+    if form == "moses":
+        return language, target
+    return (language if form == "lines" else target,)
 
 
 def _find(pattern: str, tags: Mapping[str, str], corpus: str) -> Path:

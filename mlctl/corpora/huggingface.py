@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlctl.addresses import hide
 from mlctl.config import HuggingfaceSource, Languages
-from mlctl.corpora.corpus import Row
+from mlctl.corpora.corpus import Row, wanted_targets
+from mlctl.corpora.disk import written_at
 from mlctl.corpora.readers.records import Columns
 from mlctl.corpora.readers.wanted import Wanted
 from mlctl.errors import InputError
@@ -50,7 +52,7 @@ class HuggingfaceCorpus:
         self._language = languages.source
         self._cache = scratch / "huggingface"
         self._folder = local_folder(source)
-        self.targets = tuple(tag for tag in languages.targets if tag in (source.targets or languages.targets))
+        self.targets = wanted_targets(source.targets, languages)
         self._check_languages()
         card = _local_card(self._folder) if self._folder else _hub_card(source)
         self.name = source.name or source.dataset.rstrip("/").rpartition("/")[2]
@@ -73,6 +75,10 @@ class HuggingfaceCorpus:
     def sha256(self) -> str:
         """Return the digest of the text that is read: how the hub packs it may change while it stays the same."""
         return self._digest
+
+    def retrieved(self) -> Mapping[str, str]:
+        """Return when text came from the hub; nothing for a folder."""
+        return {} if self._folder else {self.address: written_at(self._cache)}
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in the order of the data set."""
@@ -109,7 +115,7 @@ class HuggingfaceCorpus:
         return self._source.subset.replace("{target}", target).replace("{pair}", pair)
 
     def _unreadable(self, error: Exception) -> InputError:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = _reason(error)
         remedy = "check subset and split of this source; what was fetched is kept, so that a new run goes on from there"
         return InputError(f"{self.name} ({self.address}) cannot be read: {reason}", remedy)
 
@@ -180,10 +186,15 @@ def _hub_card(source: HuggingfaceSource) -> _Card:
             "check the spelling and the revision; a private data set needs `hf auth login`",
         ) from None
     except Exception as error:  # whatever the hub client's transport raises: offline, refused, timed out, broken off
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = _reason(error)
         remedy = "check the network, or name the folder of a downloaded data set"
         raise InputError(f"{name!r} is no folder, and the hub cannot be reached: {reason}", remedy) from None
     return _Card(str(info.sha or revision), _licence_of(info.card_data))
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of a message; addresses in it may be signed."""
+    return hide((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def _licence_of(data: Any) -> str:

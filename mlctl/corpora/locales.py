@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from mlctl.config import Languages
 from mlctl.corpora.catalogues import CatalogueError, Message, parse
 from mlctl.corpora.corpus import Row
+from mlctl.corpora.disk import sha256_of, written_at
 from mlctl.corpora.wheel import Wheel
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
@@ -51,14 +51,14 @@ class LocalesCorpus:
 
     kind = "locales"
 
-    def __init__(self, path: Path, requirement: str, languages: Languages, scratch: Path) -> None:
+    def __init__(self, path: Path, requirement: str, languages: Languages, scratch: Path, licence: str = "") -> None:
         self._requirement = requirement
         self._scratch = scratch
         self._source = languages.source
         self._path = path
         self._broken: set[str] = set()
         with Wheel(path) as wheel:
-            self.name, self.version, self.licence = wheel.name, wheel.version, wheel.licence
+            self.name, self.version, self.licence = wheel.name, wheel.version, licence or wheel.licence
             self._members = _catalogue_members(wheel.members)
         self.targets = tuple(tag for tag in languages.targets if self._has(tag))
         self._check(languages)
@@ -70,12 +70,15 @@ class LocalesCorpus:
 
     @cached_property
     def _digest(self) -> str:
-        with self._path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(self._path)
 
     def sha256(self) -> str:
         """Return the digest of the wheel."""
         return self._digest
+
+    def retrieved(self) -> Mapping[str, str]:
+        """Return when pip laid the wheel down; the time of the wheel itself may be that of its making."""
+        return {self.address: written_at(self._path.parent)}
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield a row for every entry that has a source text; without a translation its target is None."""

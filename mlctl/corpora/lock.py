@@ -1,7 +1,7 @@
 """`corpora.lock`: which bytes each address gave, written by the first run and enforced afterwards.
 
-JSON, sorted, for version control: `files` has sha256, size, the time of retrieval and how often the entry was renewed, by address;
-`versions` has what `latest` meant, by corpus.
+JSON, sorted, for version control: `files` has sha256, size, the time of retrieval and how often the entry was renewed, by address
+(as `mlctl.addresses.shown` shows it, without the values of its query); `versions` has what `latest` meant, by corpus.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from mlctl.addresses import shown
 from mlctl.corpora.transfer import Fetched
 from mlctl.errors import InputError
 from mlctl.workspace import flush_to_disk
@@ -41,11 +42,11 @@ class Lock:
 
     def digest(self, address: str) -> str:
         """Return the digest that the file has for an address; empty: none."""
-        return str(self._files.get(address, {}).get("sha256", ""))
+        return str(self._files.get(shown(address), {}).get("sha256", ""))
 
     def renewed(self, address: str) -> int:
         """Return how often the entry of an address was renewed on request."""
-        return int(self._files.get(address, {}).get("renewed", 0))
+        return int(self._files.get(shown(address), {}).get("renewed", 0))
 
     def version(self, corpus: str) -> str:
         """Return the version that `latest` was when the corpus was fetched first; empty: not known, or being renewed."""
@@ -61,7 +62,7 @@ class Lock:
         with FileLock(guard):  # runs of several recipes may share a lock file
             self._files, self._versions = _load(self.path)
             before = json.dumps([self._files, self._versions], sort_keys=True)
-            for address, file in fetched.items():
+            for address, file in ((shown(address), file) for address, file in fetched.items()):
                 if self.update or address not in self._files:
                     self._files[address] = self._entry(address, file)
             self._versions.update(versions or {})
@@ -92,7 +93,7 @@ def renewed_digests(lock: Lock, addresses: Sequence[str]) -> dict[str, str]:
     Digests count once they were renewed on request; the first ones do not, or the run that writes them would have another key than
     the next. While entries are being renewed their count is part of it, so that each such run asks the addresses again.
     """
-    found = {address: (lock.digest(address), lock.renewed(address)) for address in addresses if lock.digest(address)}
+    found = {shown(address): (lock.digest(address), lock.renewed(address)) for address in addresses if lock.digest(address)}
     if lock.update:
         return {address: f"{digest} renewed {count}" for address, (digest, count) in found.items()}
     return {address: digest for address, (digest, count) in found.items() if count}
@@ -108,10 +109,9 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(values, dict) or values.get("format") != _FORMAT:
         raise InputError(f"the lock file {path} is not of format {_FORMAT}", _ADVICE)
     files, versions = values.get("files"), values.get("versions")
-    sound = isinstance(files, dict) and isinstance(versions, dict) and all(_sound(entry) for entry in files.values())
-    if not sound:
+    if not isinstance(files, dict) or not isinstance(versions, dict) or not all(map(_sound, files.values())):
         raise InputError(f"the lock file {path} is damaged: an entry has no sha256", _ADVICE)
-    return dict(values["files"]), dict(values["versions"])
+    return {shown(address): entry for address, entry in files.items()}, dict(versions)
 
 
 def _sound(entry: object) -> bool:

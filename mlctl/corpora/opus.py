@@ -1,4 +1,4 @@
-"""Source kind `opus`: Moses archives of OPUS, by its published file layout; its API says what `latest` is."""
+"""Source kind `opus`: releases of OPUS, by its published file layout; its API says what `latest` is."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from mlctl.config import Download, FilesSource, Languages, OpusSource
+from mlctl.config import Download, FileFormat, FilesSource, Languages, OpusSource
 from mlctl.corpora import archives
-from mlctl.corpora.files import FilesCorpus
+from mlctl.corpora.bounds import Bounds
+from mlctl.corpora.corpus import wanted_targets
+from mlctl.corpora.files import FilesCorpus, sides
 from mlctl.corpora.licences import UNKNOWN, spdx
 from mlctl.corpora.lock import Lock
 from mlctl.corpora.transfer import Fetched, Wanted
@@ -24,6 +26,12 @@ from mlctl.workspace import discard
 log = logging.getLogger(__name__)
 
 _LATEST = "latest"
+# The end of a file's name, and the format of the text, for each of OPUS's preprocessings.
+_FORMS: dict[str, tuple[str, FileFormat]] = {
+    "moses": (".txt.zip", "moses"),
+    "tmx": (".tmx.gz", "tmx"),
+    "mono": (".txt.gz", "lines"),
+}
 _STATED = re.compile(r"^\W*licen[sc]e\s*:(.+)$", re.IGNORECASE | re.MULTILINE)
 _LONGEST_NOTE = 2**16
 _NOTES = ("LICENSE", "README")
@@ -96,7 +104,8 @@ def _open(
     fetched, folder = obtain(texts, surroundings, source.corpus)
     files = FilesSource(
         name=source.corpus,
-        path=str(folder / f"{slug(source.corpus)}-{{target}}.{{language}}"),
+        path=str(folder / _pattern(source)),
+        format=_FORMS[source.format][1],
         targets=tuple(targets),
         version=version,
         licence=source.licence or _licence(fetched, surroundings.bounds),
@@ -105,13 +114,20 @@ def _open(
 
 
 def _texts(source: OpusSource, version: str, language: str, target: str, settings: Download) -> Iterator[Text]:
-    address, pair = _address(source, version, language, target, settings), _pair(source, language, target)
-    for side in (language, target):
-        yield Text((address,), f"{source.corpus}.{pair}.{_code(source, side)}", f"{slug(source.corpus)}-{target}.{side}")
+    address, name = _address(source, version, language, target, settings), _name(source, language, target)
+    for side in sides(_FORMS[source.format][1], language, target):
+        member = f"{source.corpus}.{name}.{_code(source, side)}" if source.format == "moses" else ""
+        yield Text((address,), member, _pattern(source).replace("{target}", target).replace("{language}", side))
 
 
-def _licence(fetched: dict[str, Fetched], bounds: archives.Bounds) -> str:
-    """Return the licence that the notes in the first archive name: OPUS puts the same into all of one release."""
+def _pattern(source: OpusSource) -> str:
+    """Return how unpacked files are named."""
+    ends = {"moses": "-{target}.{language}", "tmx": "-{target}.tmx", "mono": ".{language}"}
+    return f"{slug(source.corpus)}{ends[source.format]}"
+
+
+def _licence(fetched: dict[str, Fetched], bounds: Bounds) -> str:
+    """Return the licence that the notes in the first Moses archive name: OPUS puts the same into all of one release."""
     address, file = next(iter(fetched.items()))
     for note in _NOTES:
         text = archives.read(file.path, note, _LONGEST_NOTE, file_name(address), bounds).decode("utf-8", errors="replace")
@@ -146,9 +162,11 @@ def _ask(source: OpusSource, language: str, target: str, settings: Download, sur
         "corpus": source.corpus,
         "source": _code(source, language),
         "target": _code(source, target),
-        "preprocessing": "moses",
+        "preprocessing": source.format,
         "version": _LATEST,
     }
+    if source.format == "mono":
+        del query["target"]
     address = f"{settings.opus_api}?{urlencode(query)}"
     path = surroundings.folder / f"opus-{hashlib.sha256(address.encode()).hexdigest()[:12]}.json"
     surroundings.downloader.fetch_all([Wanted((address,), path)], source.corpus)
@@ -169,27 +187,31 @@ def _stated(entry: dict[str, Any]) -> str:
 
 
 def _targets(source: OpusSource, languages: Languages) -> tuple[str, ...]:
-    return tuple(tag for tag in languages.targets if tag in (source.targets or languages.targets))
+    return wanted_targets(source.targets, languages)
 
 
 def _code(source: OpusSource, tag: str) -> str:
     return source.codes.get(tag, tag.replace("-", "_"))
 
 
-def _pair(source: OpusSource, language: str, target: str) -> str:
-    return "-".join(sorted((_code(source, language), _code(source, target))))
+def _name(source: OpusSource, language: str, target: str) -> str:
+    """Return what a file is called: by both languages in alphabetical order, or by the only one."""
+    tags = (language,) if source.format == "mono" else (language, target)
+    return "-".join(sorted(_code(source, tag) for tag in tags))
 
 
 def _address(source: OpusSource, version: str, language: str, target: str, settings: Download) -> str:
-    pair = _pair(source, language, target)
-    return f"{settings.opus_files.rstrip('/')}/OPUS-{source.corpus}/{version}/moses/{pair}.txt.zip"
+    name = f"{_name(source, language, target)}{_FORMS[source.format][0]}"
+    return f"{settings.opus_files.rstrip('/')}/OPUS-{source.corpus}/{version}/{source.format}/{name}"
 
 
 def _lock_name(source: OpusSource, language: str, target: str) -> str:
-    return f"opus {source.corpus} {_pair(source, language, target)}"
+    form = "" if source.format == "moses" else f"{source.format} "
+    return f"opus {source.corpus} {form}{_name(source, language, target)}"
 
 
 def _lacks(source: OpusSource, what: str, language: str, settings: Download) -> InputError:
-    query = urlencode({"corpus": source.corpus, "source": _code(source, language), "preprocessing": "moses"})
-    remedy = f"{settings.opus_api}?{query} lists what there is; mend corpus, codes or targets of this source"
-    return InputError(f"OPUS has no {source.corpus} for {language} and {what}", remedy)
+    query = urlencode({"corpus": source.corpus, "source": _code(source, language), "preprocessing": source.format})
+    remedy = f"{settings.opus_api}?{query} lists what there is; mend corpus, format, codes or targets of this source"
+    form = "" if source.format == "moses" else f" as {source.format}"
+    return InputError(f"OPUS has no {source.corpus}{form} for {language} and {what}", remedy)

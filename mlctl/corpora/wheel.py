@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mlctl.corpora.bounds import check_catalogue
 from mlctl.errors import InputError
 from mlctl.workspace import discard
 
-_LARGEST = 32 * 2**20
 _LONGEST_LICENCE = 64
 
 
@@ -46,10 +46,7 @@ class Wheel:
 
     def read(self, member: str) -> bytes:
         """Return the bytes of one member of at most 32 MiB."""
-        if self._archive.getinfo(member).file_size > _LARGEST:
-            raise InputError(
-                f"{self.path.name}: {member} is larger than {_LARGEST >> 20} MiB", "take this package out of the recipe"
-            )
+        check_catalogue(f"{self.path.name}: {member}", self._archive.getinfo(member).file_size)
         try:
             return self._archive.read(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:

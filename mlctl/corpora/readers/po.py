@@ -6,13 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlctl.corpora.bounds import LARGEST_CATALOGUE, check_catalogue
 from mlctl.corpora.catalogues import CatalogueError, parse
 from mlctl.corpora.compression import Place, open_bytes
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.wanted import Wanted
 from mlctl.errors import InputError
-
-_LARGEST = 32 * 2**20
 
 
 def read(place: Place, wanted: Wanted) -> Iterator[Row]:
@@ -25,9 +24,8 @@ def read(place: Place, wanted: Wanted) -> Iterator[Row]:
     """
     del wanted  # a catalogue has one language, and its header is often wrong about which
     with open_bytes(place) as stream:
-        data = stream.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise InputError(f"{place} is larger than {_LARGEST >> 20} MiB", "split the catalogue")
+        data = stream.read(LARGEST_CATALOGUE + 1)
+    check_catalogue(str(place), len(data))
     suffix = ".mo" if place.suffix == ".mo" else ".po"
     try:
         with tempfile.TemporaryDirectory() as scratch:

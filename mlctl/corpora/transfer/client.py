@@ -15,6 +15,7 @@ import urllib3
 from urllib3 import exceptions as http
 
 from mlctl import __version__
+from mlctl.addresses import shown
 from mlctl.corpora.transfer.limits import Limits
 from mlctl.corpora.transfer.part import Version
 
@@ -110,7 +111,7 @@ def version_of(address: str, response: urllib3.BaseHTTPResponse) -> Version:
     """Return what an answer says about the file: for a range, `length` is that of the whole file."""
     _, total = content_range(response)
     length = total if response.status != 200 else _number(response.headers.get("Content-Length", ""))
-    return Version(address, response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""), length)
+    return Version(shown(address), response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""), length)
 
 
 def content_range(response: urllib3.BaseHTTPResponse) -> tuple[int | None, int | None]:
@@ -124,8 +125,11 @@ def _number(text: str | None) -> int | None:
 
 
 def _next(address: str, target: str, seen: set[str]) -> str:
-    following = urljoin(address, target)
-    scheme = urlsplit(following).scheme
+    try:
+        following = urljoin(address, target)
+        scheme = urlsplit(following).scheme
+    except ValueError:
+        raise RefusedError("it redirects to what is no address") from None
     if scheme not in ("http", "https"):
         raise RefusedError(f"it redirects to {scheme or 'nowhere'}: only http and https are followed")
     if (urlsplit(address).scheme, scheme) == ("https", "http"):
@@ -162,7 +166,9 @@ def _explained() -> Iterator[None]:
     """Tell failures that pass from those that stay."""
     try:
         yield
-    except (http.NewConnectionError, http.SSLError, http.ProxyError, http.LocationValueError) as error:
+    except http.LocationValueError:  # its message shows the address, with what may be secret in it
+        raise RefusedError("no connection: it is no address, or redirects to none") from None
+    except (http.NewConnectionError, http.SSLError, http.ProxyError) as error:
         raise RefusedError(f"no connection: {_plain(error)}") from None
     except http.TimeoutError:
         raise TransientError("it sends nothing") from None

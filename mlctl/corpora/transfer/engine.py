@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import logging
 import random
 import threading
@@ -14,6 +12,8 @@ from pathlib import Path
 
 import urllib3
 
+from mlctl.addresses import shown
+from mlctl.corpora.disk import NO_ROOM, sha256_of
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError, chunks, content_range, version_of
 from mlctl.corpora.transfer.limits import Limits, Pace
 from mlctl.corpora.transfer.part import Part, forget, origin
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF = 60.0
 _TICK = 0.2
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is there, whole: where it came from (empty: not recorded), its digest and its size in bytes."""
+    """A file that is there, whole: where it came from (as `shown` shows it; empty: not recorded), its digest and its size in bytes."""
 
     path: Path
     address: str
@@ -98,7 +97,7 @@ class Downloader:
         try:
             return _finished(job) or self._from_any(job)
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in NO_ROOM:
                 raise
             raise InputError(f"no room left on the disk for {job.wanted.path}", "free some room and run again") from None
 
@@ -107,13 +106,13 @@ class Downloader:
         reasons: list[RefusedError] = []
         with Part(job.wanted.path) as part:
             begun = part.version.address if part.version else ""
-            for address in sorted(job.wanted.addresses, key=lambda address: address != begun):
+            for address in sorted(job.wanted.addresses, key=lambda address: shown(address) != begun):
                 try:
                     self._until_whole(address, part, job)
                     return _accept(address, part, job)
                 except RefusedError as error:
-                    log.warning("%s: %s", address, error)
-                    reasons.append(type(error)(f"{address}: {error}"))
+                    log.warning("%s: %s", shown(address), error)
+                    reasons.append(type(error)(f"{shown(address)}: {error}"))
         raise _not_to_be_had(job.wanted, reasons)
 
     def _until_whole(self, address: str, part: Part, job: _Job) -> None:
@@ -127,7 +126,7 @@ class Downloader:
                 failures = 1 if part.furthest > furthest else failures + 1
                 if failures > self._limits.retries:
                     raise RefusedError(f"{error}; given up after {failures} attempts") from None
-                log.info("%s: %s", address, error)
+                log.info("%s: %s", shown(address), error)
                 self._pause(error, failures)
 
     def _pause(self, error: TransientError, failures: int) -> None:
@@ -144,7 +143,7 @@ class Downloader:
     def _attempt(self, address: str, part: Part, job: _Job) -> None:
         """Ask for what is missing and add it."""
         self._wait(0)
-        if part.whole and part.version and part.version.address == address:
+        if part.whole and part.version and part.version.address == shown(address):
             return
         headers = _range(address, part)
         if not headers:
@@ -178,7 +177,7 @@ class _Job:
 def _range(address: str, part: Part) -> dict[str, str]:
     """Return the headers that ask for the rest of the same version; none where only the whole file will do."""
     version = part.version
-    if version is None or version.address != address or not version.validator or not part.size:
+    if version is None or version.address != shown(address) or not version.validator or not part.size:
         return {}
     return {"Range": f"bytes={part.size}-", "If-Range": version.validator}
 
@@ -188,7 +187,7 @@ def _place(address: str, response: urllib3.BaseHTTPResponse, part: Part) -> bool
     there, version = part.version, version_of(address, response)
     if response.status == 200:  # the first answer, or the file is another one by now, or the server knows no ranges
         if part.size:
-            log.info("%s: starting afresh: it has changed or the server sends whole files only", address)
+            log.info("%s: starting afresh: it has changed or the server sends whole files only", version.address)
         part.begin(version)
         return True
     first, total = content_range(response)
@@ -206,7 +205,7 @@ def _finished(job: _Job) -> Fetched | None:
     wanted = job.wanted
     if not wanted.path.is_file():
         return None
-    digest = _sha256(wanted.path)
+    digest = sha256_of(wanted.path)
     if wanted.sha256 and digest != wanted.sha256:
         forget(wanted.path)
         return None
@@ -216,18 +215,13 @@ def _finished(job: _Job) -> Fetched | None:
 
 def _accept(address: str, part: Part, job: _Job) -> Fetched:
     """Check the digest of a whole file and give it its name."""
-    wanted, digest = job.wanted, _sha256(part.path)
+    wanted, digest = job.wanted, sha256_of(part.path)
     if wanted.sha256 and digest != wanted.sha256:
         part.discard()
         raise _DigestError(f"its sha256 is {digest}, {wanted.pinned_by} says {wanted.sha256}")
     part.finish()
     job.done = job.length = part.size
-    return Fetched(wanted.path, address, digest, part.size)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return Fetched(wanted.path, shown(address), digest, part.size)
 
 
 def _not_to_be_had(wanted: Wanted, reasons: Sequence[RefusedError]) -> InputError:

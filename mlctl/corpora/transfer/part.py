@@ -16,7 +16,7 @@ _SYNC_EVERY = 32 * 2**20
 
 @dataclass(frozen=True)
 class Version:
-    """What a server says about the file that it is sending; `length` is None where it does not say."""
+    """What a server says about the file that it is sending; `length` is None where it does not say. The address is without secrets."""
 
     address: str
     etag: str = ""

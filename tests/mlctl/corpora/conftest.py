@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import polib
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from webserver import Server, serving
 
 MakeWheel = Callable[..., Path]
 
@@ -77,3 +81,11 @@ def make_wheel(links: Path) -> MakeWheel:
         return path
 
     return make
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A web server on loopback that no proxy of this machine stands before."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as server:
+        yield server

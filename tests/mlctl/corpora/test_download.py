@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mlctl.config import Download, FilesSource, Languages, LocalesSource
+from mlctl.config import Download, FilesSource, Languages, Licences, LocalesSource
 from mlctl.corpora import download, local_files
 from mlctl.errors import InputError
 from mlctl.schema import PAIR
@@ -23,8 +24,8 @@ MakeWheel = Callable[..., Path]
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Everything in a result but its scratch folder."""
-    files = [path for path in folder.rglob("*") if path.is_file() and ".scratch" not in path.parts]
+    """Everything in a result but its scratch folder and the file that shows times."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not {".scratch", "retrieved.json"} & {*path.parts}]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -75,6 +76,31 @@ def test_parts_and_provenance(recipe: Callable[[], Download], tmp_path: Path) ->
     assert alpha["sha256"] == hashlib.sha256(wheel).hexdigest()
     assert (beta["address"], beta["kind"], beta["pairs"]) == ("beta.pack==2.1", "locales", {"fr": 1})
     assert (numbers["address"], numbers["licence"]) == ("n.en, n.fr, n.de", "CC0-1.0")
+
+
+def test_when_each_corpus_was_fetched(recipe: Callable[[], Download], tmp_path: Path) -> None:
+    before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    run(recipe(), out := tmp_path / "out")
+    alpha, beta, numbers = json.loads((out / "retrieved.json").read_text())
+    [(address, time)] = alpha["retrieved"].items()
+    assert (alpha["corpus"], alpha["kind"], address, list(beta["retrieved"])) == (
+        "alpha",
+        "locales",
+        "alpha==1.0",
+        ["beta.pack==2.1"],
+    )
+    assert before <= datetime.datetime.fromisoformat(time) <= datetime.datetime.now(datetime.UTC)
+    assert numbers == {"corpus": "My Numbers", "kind": "files", "retrieved": {}}
+
+
+def test_a_licence_that_the_recipe_names_for_packages(recipe: Callable[[], Download], tmp_path: Path) -> None:
+    source = LocalesSource(packages=("alpha",), licence="GPL-3.0-only")
+    run(Download(sources=(source,)), out := tmp_path / "out")
+    assert set(pq.read_table(out / "pairs/fr/00-alpha.parquet")["licence"].to_pylist()) == {"GPL-3.0-only"}
+    refused = Download(sources=(source,))
+    with pytest.raises(InputError, match=r"GPL-3\.0-only"):
+        download(refused, LANGUAGES, Workspace(tmp_path / "none"), licences=Licences(allow=("MIT",)))
+    assert not list((tmp_path / "none").rglob("*.whl"))
 
 
 def test_equal_to_the_byte_wherever_it_runs(recipe: Callable[[], Download], tmp_path: Path) -> None:

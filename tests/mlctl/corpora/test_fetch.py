@@ -60,7 +60,7 @@ def test_unreachable_index(links: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PIP_RETRIES", "0")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(InputError, match=rf"http://127.0.0.1:{port}/simple cannot be reached") as raised:
+    with pytest.raises(InputError, match=rf"http://\S*127.0.0.1:{port}/simple cannot be reached") as raised:
         fetch("demo", Download(index_url=f"http://me:secret@127.0.0.1:{port}/simple"), tmp_path)
     assert "secret" not in str(raised.value)
 

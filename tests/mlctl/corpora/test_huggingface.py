@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from mlctl.corpora.corpus import Row
 from mlctl.corpora.huggingface import HuggingfaceCorpus
 from mlctl.errors import InputError
 from mlctl.workspace import Workspace
+
+sys.path.insert(0, str(Path(__file__).parent))
+from hub import Files, Hub
 
 TRANSLATIONS = [{"en": "yes", "fr": "oui", "de": "ja"}, {"en": "no", "fr": "", "de": None}]
 
@@ -147,3 +153,118 @@ def test_without_the_hub_it_says_so_at_once(environment: dict[str, str]) -> None
         timeout=60,
     )
     assert "'someone/something' is no folder, and the hub cannot be reached" in done.stdout, done.stderr
+
+
+def parquet(values: dict[str, Any]) -> bytes:
+    pq.write_table(pa.table(values), out := io.BytesIO())
+    return out.getvalue()
+
+
+_CONFIGS = "configs:\n" + "".join(f"- config_name: {pair}\n  data_dir: {pair}\n" for pair in ("en-fr", "de-en"))
+HUB: dict[str, Files] = {
+    "us/translated": {
+        "README.md": b"---\nlicense: cc-by-4.0\n---\n",
+        "data/train-00000-of-00002.parquet": parquet({"id": [1], "translation": TRANSLATIONS[:1]}),
+        "data/train-00001-of-00002.parquet": parquet({"id": [2], "translation": TRANSLATIONS[1:]}),
+    },
+    "us/columns": {"data/train-00000-of-00001.parquet": parquet({"sentence": ["yes", "no"], "traduction": ["oui", None]})},
+    "us/news": {"README.md": b"---\nlicense: cc0-1.0\n---\n", "train.jsonl": b'{"text": "first"}\n{"text": "second"}\n'},
+    "us/pairs": {
+        "README.md": f"---\n{_CONFIGS}---\n".encode(),
+        "en-fr/train.parquet": parquet({"translation": [{"en": "yes", "fr": "oui"}]}),
+        "de-en/train.parquet": parquet({"translation": [{"de": "ja", "en": "yes"}]}),
+    },
+    "us/broken": {"bad.jsonl": b'{"en": "yes", "fr": "oui"}\n'},
+    "us/secret": {},
+}
+CASES: dict[str, dict[str, Any]] = {
+    "translated": {"dataset": "us/translated"},
+    "columns": {"dataset": "us/columns", "columns": ["sentence", "traduction"], "licence": "MIT", "targets": ["fr"]},
+    "one column": {"dataset": "us/news", "columns": ["text"]},
+    "subset": {"dataset": "us/pairs", "subset": "{pair}"},
+    "private": {"dataset": "us/secret"},
+    "missing": {"dataset": "us/nothing"},
+    "revision": {"dataset": "us/translated", "revision": "v9"},
+    "split": {"dataset": "us/translated", "split": "test"},
+    "broken": {"dataset": "us/broken"},
+    "gone": {"dataset": "us/columns", "columns": ["sentence"], "name": "gone"},
+}
+_CHILD = """
+import contextlib, json, os, sys, urllib.request
+from pathlib import Path
+from mlctl.config import HuggingfaceSource, Languages
+from mlctl.corpora.huggingface import HuggingfaceCorpus
+from mlctl.errors import InputError
+def read(name, settings):
+    corpus = HuggingfaceCorpus(HuggingfaceSource(**settings), Languages(targets=("fr", "de")), Path(sys.argv[1]) / name)
+    if name == "gone":
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(os.environ["HF_ENDPOINT"] + "/-/go")
+    rows = {target: [tuple(row) for row in corpus.rows(target)] for target in corpus.targets}
+    return [corpus.version, corpus.licence, corpus.address, rows, list(corpus.retrieved())]
+for name, settings in json.loads(sys.argv[2]).items():
+    try:
+        result = read(name, settings)
+    except InputError as error:
+        result = str(error)
+    print(json.dumps([name, result]))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, dict[str, Any]]]:
+    """What reading each of the cases gives: by a process of its own, as the library notes at its import where the hub is."""
+    folder = tmp_path_factory.mktemp("hub")
+    with Hub(HUB, private=("us/secret",)) as hub:
+        hub.broken = "bad.jsonl"
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD, str(folder), json.dumps(CASES)],
+            env=os.environ | {"HF_ENDPOINT": hub.url(""), "HF_HOME": str(folder / "home"), "no_proxy": "127.0.0.1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,  # the library by itself would try again for minutes
+        )
+        assert done.returncode == 0, done.stderr
+        yield hub, dict(map(json.loads, done.stdout.splitlines()))
+
+
+def test_a_data_set_of_the_hub_is_read_at_one_commit(answers: tuple[Hub, dict[str, Any]]) -> None:
+    hub, results = answers
+    version, licence, address, rows, retrieved = results["translated"]
+    assert (version, licence, address) == (hub.commit("us/translated"), "cc-by-4.0", f"us/translated@{version}")
+    assert rows == {
+        "fr": [["yes", "oui", "train#1"], ["no", None, "train#2"]],
+        "de": [["yes", "ja", "train#1"], ["no", None, "train#2"]],
+    }
+    assert retrieved == [address]
+    assert not [path for path in hub.seen if "/resolve/main/" in path]
+
+
+def test_columns_of_the_hub(answers: tuple[Hub, dict[str, Any]]) -> None:
+    _, results = answers
+    assert [results["columns"][1], results["columns"][3]] == [
+        "MIT",
+        {"fr": [["yes", "oui", "train#1"], ["no", None, "train#2"]]},
+    ]
+    assert results["one column"][3] == {tag: [["first", None, "train#1"], ["second", None, "train#2"]] for tag in ("fr", "de")}
+    assert results["one column"][1] == "cc0-1.0"
+    assert [results["subset"][1], results["subset"][3]] == [
+        "unknown", {"fr": [["yes", "oui", "train#1"]], "de": [["yes", "ja", "train#1"]]},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("private", r"neither a folder nor a data set of the hub: 'us/secret' .*\n.*a private data set needs"),
+        ("missing", r"neither a folder nor a data set of the hub: 'us/nothing' .*\n.*check the spelling"),
+        ("revision", r"'us/translated' \(revision 'v9'\)"),
+        ("split", r"translated \(us/translated@\w{40}\) cannot be read: .*test"),
+        ("broken", r"broken \(us/broken@\w{40}\) cannot be read: .*500"),
+        ("gone", r"gone \(us/columns@\w{40}\) cannot be read: "),
+    ],
+)
+def test_what_the_hub_does_not_give_is_told(case: str, message: str, answers: tuple[Hub, dict[str, Any]]) -> None:
+    assert isinstance(answers[1][case], str)
+    assert re.search(message, answers[1][case])

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,16 +19,9 @@ from mlctl.errors import InputError
 from mlctl.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parent))
-from webserver import Server, serving
+from webserver import Server, cut
 
 README = "Corpus Name: Toy\nRelease: v2\nLicense: CC-BY 2.0 FR\nCopyright: all\n"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serving() as server:
-        yield server
 
 
 def publish(server: Server, version: str, a: str, b: str, *notes: tuple[str, str], text: str = "text") -> str:
@@ -43,9 +36,10 @@ def publish(server: Server, version: str, a: str, b: str, *notes: tuple[str, str
     return path
 
 
-def answer(server: Server, source: str, target: str, *versions: str, corpus: str = "Toy") -> str:
+def answer(server: Server, source: str, target: str, *versions: str, form: str = "moses") -> str:
     """Let the API say which release is the newest, and return the path of that question."""
-    path = f"/api/?corpus={corpus}&source={source}&target={target}&preprocessing=moses&version=latest"
+    sides = f"source={source}&target={target}" if target else f"source={source}"
+    path = f"/api/?corpus=Toy&{sides}&preprocessing={form}&version=latest"
     entries = [{"corpus": "Toy", "latest": "True", "version": version, "source": source, "size": 1} for version in versions]
     server.files[path] = json.dumps({"corpora": entries}).encode()
     return path
@@ -162,3 +156,48 @@ def test_names_that_are_none(values: dict[str, str]) -> None:
 )
 def test_licences(text: str, identifier: str) -> None:
     assert licence_in(text) == identifier
+
+
+def memory(*codes: str) -> bytes:
+    """A translation memory as OPUS packs it."""
+    variants = "".join(f'<tuv xml:lang="{code}"><seg>text in {code}</seg></tuv>' for code in codes)
+    head = '<?xml version="1.0" encoding="UTF-8" ?>\n<tmx version="1.4"><header srclang="en" segtype="sentence"/>'
+    return gzip.compress(f"{head}<body><tu>{variants}</tu></body></tmx>".encode())
+
+
+def test_translation_memories(server: Server, tmp_path: Path) -> None:
+    for a, b in (("de", "en"), ("en", "zh_CN")):
+        server.files[f"/files/OPUS-Toy/v1/tmx/{a}-{b}.tmx.gz"] = memory(a, b)
+        answer(server, "en", a if b == "en" else b, "v1", form="tmx")
+    server.plans["/files/OPUS-Toy/v1/tmx/de-en.tmx.gz"] = [cut(50)]
+    wanted: dict[str, Any] = {"format": "tmx", "codes": {"zh": "zh_CN"}}
+    (record,) = run(server, tmp_path / "a", "de", "zh", **wanted)
+    assert texts(tmp_path / "a", "de") == [
+        {"source": "text in en", "target": "text in de", "version": "v1", "licence": "unknown"}
+    ]
+    assert texts(tmp_path / "a", "zh")[0]["target"] == "text in zh_CN"
+    assert record["address"].count(".tmx.gz") == 2
+    assert server.ranges("/files/OPUS-Toy/v1/tmx/de-en.tmx.gz") == ["", "bytes=50-"]
+    locked = json.loads((tmp_path / "corpora.lock").read_text())
+    assert (sorted(locked["versions"]), len(locked["files"])) == (["opus Toy tmx de-en", "opus Toy tmx en-zh_CN"], 2)
+    server.files["/files/OPUS-Toy/v1/tmx/de-en.tmx.gz"] = memory("de", "en", "fr")
+    with pytest.raises(InputError, match=r"corpora\.lock says"):
+        run(server, tmp_path / "b", "de", **wanted)
+
+
+def test_text_in_the_source_language_alone(server: Server, tmp_path: Path) -> None:
+    question = answer(server, "en", "", "v3", form="mono")
+    server.files["/files/OPUS-Toy/v3/mono/en.txt.gz"] = gzip.compress(b"first\nsecond\n")
+    (record,) = run(server, tmp_path / "a", "fr", "sw", format="mono", licence="CC0-1.0")
+    for target in ("fr", "sw"):
+        assert [(row["source"], row["target"], row["version"]) for row in texts(tmp_path / "a", target)] == [
+            ("first", None, "v3"), ("second", None, "v3"),
+        ]  # fmt: skip
+    assert (record["pairs"], record["untranslated"]) == ({"fr": 0, "sw": 0}, {"fr": 2, "sw": 2})
+    assert [seen.path for seen in server.seen] == [question, "/files/OPUS-Toy/v3/mono/en.txt.gz"]
+    run(server, tmp_path / "b", "fr", format="mono")
+    assert len(server.ranges(question)) == 1  # the lock knows
+    answer(server, "en", "", form="mono")
+    (elsewhere := tmp_path / "elsewhere").mkdir()  # with a lock of its own
+    with pytest.raises(InputError, match=r"OPUS has no Toy as mono for en and fr\n.*preprocessing=mono"):
+        run(server, elsewhere / "c", "fr", format="mono")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from mlctl.corpora.transfer.part import Part
 from mlctl.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from webserver import Handler, Server, cut, etag, ignoring_ranges, reset, serving, status, whole, without_length
+from webserver import Handler, Server, cut, etag, ignoring_ranges, reset, status, whole, without_length
 
 DATA = random.Random(0).randbytes(300_000)
 OTHER = random.Random(1).randbytes(300_000)
@@ -32,11 +32,9 @@ QUICK = Limits(stall=10, retries=2, backoff=0.01, longest_pause=5)
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serving() as server:
-        server.files["/x"] = DATA
-        yield server
+def server(server: Server) -> Server:
+    server.files["/x"] = DATA
+    return server
 
 
 def fetch(server: Server, folder: Path, *paths: str, sha256: str = "", limits: Limits = QUICK) -> Fetched:
@@ -124,6 +122,16 @@ def test_a_server_that_never_gets_further_is_given_up(server: Server, tmp_path: 
     with pytest.raises(InputError, match=r"given up after 3 attempts"):
         fetch(server, tmp_path)
     assert len(server.seen) == 3  # one that brought bytes, two that brought none beyond
+
+
+def test_a_server_that_says_less_than_it_has_gives_another_file_than_the_pinned_one(server: Server, tmp_path: Path) -> None:
+    def short(handler: Handler, data: bytes | None) -> None:
+        handler.start(200, 1000, ETag=etag(DATA))
+        handler.wfile.write(DATA)
+        handler.close_connection = True
+
+    server.plans["/x"], server.files["/mirror"] = [short], DATA
+    assert fetch(server, tmp_path, "/x", "/mirror", sha256=DIGEST).path.read_bytes() == DATA
 
 
 def test_length_is_not_known(server: Server, tmp_path: Path) -> None:
@@ -226,6 +234,11 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
     server.plans["/f"] = [status(302, Location="file:///etc/passwd")]
     with pytest.raises(InputError, match="redirects to file"):
         fetch(server, tmp_path / "scheme", "/f")
+    for nowhere in ("http://[broken?token=hunter2", "http://a b/?token=hunter2", "http://127.0.0.1:99999/?token=hunter2"):
+        server.plans["/n"] = [status(302, Location=nowhere)]
+        with pytest.raises(InputError, match=r"no address|no connection") as raised:
+            fetch(server, tmp_path / "nowhere", "/n")
+        assert "hunter2" not in str(raised.value)
     with pytest.raises(RefusedError, match="from https to http"):
         _next("https://a.example/x", "http://a.example/x", set())
 

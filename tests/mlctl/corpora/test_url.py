@@ -10,8 +10,6 @@ import sys
 import tarfile
 import threading
 import time
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +23,11 @@ from mlctl.errors import InputError
 from mlctl.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parent))
-from webserver import Handler, Server, cut, serving, status
+from webserver import Handler, Server, cut, status
+from written import a_zip
 
 EN, FR = b"one\ntwo\n", b"un\ndeux\n"
 FRENCH = Languages(targets=("fr",))
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serving() as server:
-        yield server
-
-
-def a_zip(files: dict[str, bytes]) -> bytes:
-    with zipfile.ZipFile(out := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return out.getvalue()
 
 
 def run(source: UrlSource, folder: Path, languages: Languages = FRENCH, **settings: Any) -> list[dict[str, Any]]:
@@ -206,3 +191,72 @@ def test_an_address_that_is_gone(server: Server, tmp_path: Path) -> None:
     server.plans["/t.tsv"] = [status(410)]
     with pytest.raises(InputError, match=r"t.tsv could not be fetched from http\S+/t.tsv: it answers 410"):
         run(UrlSource(name="t", urls=(server.url("/t.tsv"),), format="tsv"), tmp_path / "a")
+
+
+QUERY = "id=7&token=hunter2&X-Amz-Signature=c0ffee"
+
+
+def test_what_is_secret_in_an_address_is_shown_nowhere(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "mlctl")
+    server.files[f"/t.tsv?{QUERY}"] = data = b"one\tun\n"
+    server.plans[f"/t.tsv?{QUERY}"] = [status(503), cut(3)]
+    source = UrlSource(name="t", urls=(server.url("/gone.tsv?token=swordfish"), server.url(f"/t.tsv?{QUERY}")), format="tsv")
+    (record,) = run(source, tmp_path / "a")
+    assert record["address"] == server.url("/gone.tsv?token=…")
+    server.files[f"/t.tsv?{QUERY}"] = data + b"two\tdeux\n"
+    with pytest.raises(InputError, match=r"t\.tsv\?id=…&token=…&X-Amz-Signature=…#\w{8}: its sha256 is") as raised:
+        run(source, tmp_path / "b")
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    everything = "\n".join([str(raised.value), caplog.text, *(path.name for path in tmp_path.rglob("*"))]).encode()
+    for secret in (b"hunter2", b"c0ffee", b"swordfish"):
+        assert secret not in everything
+        assert not any(secret in file for file in files)
+
+
+def test_a_signature_that_is_renewed_names_the_same_file_and_another_id_another_one(server: Server, tmp_path: Path) -> None:
+    def source(number: int, signature: str) -> UrlSource:
+        address = server.url(f"/get?id={number}&Signature={signature}")
+        server.files[f"/get?id={number}&Signature={signature}"] = f"text {number}\ttexte\n".encode()
+        return UrlSource(name="t", urls=(address,), format="tsv")
+
+    run(source(1, "old"), tmp_path / "a")
+    run(source(2, "old"), tmp_path / "b")
+    run(source(1, "new"), tmp_path / "c")
+    assert [pairs(tmp_path / name)[0][0] for name in "abc"] == ["text 1", "text 2", "text 1"]
+    assert len(json.loads((tmp_path / "corpora.lock").read_text())["files"]) == 2
+    server.files["/get?id=1&Signature=newer"] = b"other\tautre\n"
+    changed = UrlSource(name="t", urls=(server.url("/get?id=1&Signature=newer"),), format="tsv")
+    with pytest.raises(InputError, match=r"corpora\.lock says"):
+        run(changed, tmp_path / "d")
+
+
+def test_a_wrong_address_is_told_without_what_is_secret_in_it() -> None:
+    values = {"kind": "url", "name": "t", "urls": ["htps://a.example/x?token=hunter2"], "format": "tsv"}
+    with pytest.raises(InputError, match=r"token=….* is no http or https address") as raised:
+        parse({"download": {"sources": [values]}})
+    assert "hunter2" not in str(raised.value)
+
+
+def test_text_to_be_translated_into_every_target(server: Server, tmp_path: Path) -> None:
+    server.files |= {"/news.en.gz": gzip.compress(EN), "/news.txt": EN}
+    languages = Languages(targets=("fr", "de"))
+    for folder, address in (("a", "/news.{language}.gz"), ("b", "/news.txt")):
+        (record,) = run(UrlSource(name="news", urls=(server.url(address),), format="lines"), tmp_path / folder, languages)
+        assert record["untranslated"] == {"fr": 2, "de": 2}
+        for target in languages.targets:
+            assert pairs(tmp_path / folder, target) == [("one", None), ("two", None)]
+    assert [seen.path for seen in server.seen] == ["/news.en.gz", "/news.txt"]
+
+
+def test_a_memory_a_target_asks_for_no_file_of_the_source(server: Server, tmp_path: Path) -> None:
+    server.files["/fr.tsv"] = b"one\tun\n"
+    run(UrlSource(name="t", urls=(server.url("/{language}.tsv"),), format="tsv"), tmp_path / "a")
+    assert [seen.path for seen in server.seen] == ["/fr.tsv"]
+
+
+def test_the_time_at_which_a_file_arrived(server: Server, tmp_path: Path) -> None:
+    server.files["/t.tsv"] = b"one\tun\n"
+    run(UrlSource(name="t", urls=(server.url("/t.tsv"),), format="tsv"), tmp_path / "a")
+    (record,) = json.loads((tmp_path / "a" / "retrieved.json").read_text())
+    locked = json.loads((tmp_path / "corpora.lock").read_text())["files"][server.url("/t.tsv")]["retrieved"]
+    assert record["retrieved"][server.url("/t.tsv")][:15] == locked[:15]

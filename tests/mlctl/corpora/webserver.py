@@ -51,24 +51,16 @@ class Handler(BaseHTTPRequestHandler):
 Behaviour = Callable[[Handler, bytes | None], None]
 
 
-class Server(ThreadingHTTPServer):
-    """Files by path, plans by path (a behaviour for each of the next requests) and what was asked."""
+class Loopback(ThreadingHTTPServer):
+    """A server on a free port of this machine, for the length of a `with`."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.plans: dict[str, list[Behaviour]] = {}
-        self.seen: list[Seen] = []
-        self.lock = threading.Lock()
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
-
-    def ranges(self, path: str) -> list[str]:
-        """The Range headers of all requests for a path; "" for none."""
-        return [seen.range for seen in self.seen if seen.path == path]
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -77,6 +69,21 @@ class Server(ThreadingHTTPServer):
     def __exit__(self, *error: object) -> None:
         self.shutdown()
         self.server_close()
+
+
+class Server(Loopback):
+    """Files by path, plans by path (a behaviour for each of the next requests) and what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(Handler)
+        self.files: dict[str, bytes] = {}
+        self.plans: dict[str, list[Behaviour]] = {}
+        self.seen: list[Seen] = []
+        self.lock = threading.Lock()
+
+    def ranges(self, path: str) -> list[str]:
+        """The Range headers of all requests for a path; "" for none."""
+        return [seen.range for seen in self.seen if seen.path == path]
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import json
 import lzma
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polib
@@ -82,11 +82,15 @@ def po(pairs: Pairs) -> bytes:
         return Path(folder, "x.po").read_bytes()
 
 
+def a_zip(files: Mapping[str, bytes]) -> bytes:
+    with zipfile.ZipFile(out := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
 def packed_zip(data: bytes) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("inside.txt", data)
-    return sink.getvalue()
+    return a_zip({"inside.txt": data})
 
 
 WRITERS: dict[str, Callable[[Pairs], bytes]] = {
