@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from prefect import flow
 from prefect.states import Failed
 
+from mlctl import sharding
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import StoreError
@@ -43,10 +44,18 @@ def pipeline(recipe: Recipe, until: StageName = "report") -> Ref:
     """Turn text into a better encoder: every stage up to `until`, each cached in the recipe's store and resumable."""
     try:
         with diary.run("pipeline", recipe):
+            _check(recipe, until)
             last = next(ref for ref in stages(recipe) if ref["stage"] == until)
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))  # a message, no traceback
     return last
+
+
+def _check(recipe: Recipe, until: StageName) -> None:
+    """Look at what a late stage needs from outside before an early one has worked for hours."""
+    names = get_args(StageName)
+    if names.index(until) >= names.index("shard"):
+        sharding.check(recipe.shard)
 
 
 if __name__ == "__main__":

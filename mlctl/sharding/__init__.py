@@ -21,11 +21,11 @@ from mlctl import schema
 from mlctl.config import Languages, Model, Shard
 from mlctl.errors import InputError
 from mlctl.sharding import build, runs, tokenizer
-from mlctl.sharding.evaluation_sets import digests
+from mlctl.sharding.evaluation_sets import check, digests
 from mlctl.sharding.spans import Encoder
 from mlctl.workspace import Progress, Workspace, silent
 
-__all__ = ["digests", "shard"]
+__all__ = ["check", "digests", "shard"]
 
 _log = logging.getLogger(__name__)
 

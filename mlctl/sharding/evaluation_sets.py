@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import gzip
 import hashlib
+import itertools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlctl.errors import InputError
 
 _TEXT = "# text = "
 _CONLLU_COLUMNS = 10
+_CHECKED = 1000
 
 
 def files(settings: EvaluationSet) -> list[Path]:
@@ -44,9 +46,25 @@ def sentences(settings: EvaluationSet) -> Iterator[str]:
     Raises:
         InputError: a file is not there, damaged or not UTF-8, or a line lacks a column; the message names file and line.
     """
-    readers = {"lines": _whole_lines, "tsv": _columns, "conll": _conll}
     for path in files(settings):
-        yield from filter(None, map(str.strip, readers[settings.format](path, settings)))
+        yield from _sentences(path, settings)
+
+
+def check(settings: Shard) -> None:
+    """Look at the beginning of every file of the recipe's evaluation sets: what is wrong should not show after hours of work.
+
+    Raises:
+        InputError: a file is not there, or its first thousand sentences cannot be read; the message names file and line.
+    """
+    for known in settings.decontaminate:
+        for path in files(known):
+            for _ in itertools.islice(_sentences(path, known), _CHECKED):
+                pass
+
+
+def _sentences(path: Path, settings: EvaluationSet) -> Iterator[str]:
+    readers = {"lines": _whole_lines, "tsv": _columns, "conll": _conll}
+    return filter(None, map(str.strip, readers[settings.format](path, settings)))
 
 
 def _whole_lines(path: Path, settings: EvaluationSet) -> Iterator[str]:

@@ -88,6 +88,20 @@ def test_a_model_that_is_not_there(tmp_path: Path, wheels: Path, server: str, ca
     assert "align" in {r.manifest.stage for r in Store(tmp_path / "store").results()}
 
 
+@pytest.mark.parametrize(("name", "said"), [("no-such-*.tsv", "no file"), ("xnli.tsv", "line 2 has 1 column")])
+def test_a_wrong_evaluation_set_costs_no_download(
+    name: str, said: str, tmp_path: Path, wheels: Path, server: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "xnli.tsv").write_text("a\tb\nc\n", encoding="utf-8")
+    known = {"name": "xnli", "path": str(tmp_path / name), "format": "tsv"}
+    path = write(tmp_path, shard={"decontaminate": [known]})
+    message = fails(capfd, "shard", path)
+    assert "evaluation set xnli" in message
+    assert said in message
+    assert not list(Store(tmp_path / "store").results())
+    assert main(["clean", path]) == 0, "clean needs no evaluation set"
+
+
 def test_a_store_that_cannot_be_written(tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x")
     assert "store" in fails(capfd, "run", write(tmp_path), f"store={tmp_path / 'file'}")
