@@ -7,8 +7,6 @@ bear the names of the stages. Settings marked with `aside` cannot change a resul
 from __future__ import annotations
 
 import copy
-import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from mlctl import complaints
 from mlctl.errors import InputError
 from mlctl.settings import ASIDE, Language, Section, aside, key_settings
 from mlctl.source_settings import (
@@ -24,6 +23,7 @@ from mlctl.source_settings import (
     FilesSource,
     HuggingfaceSource,
     LocalesSource,
+    MtdataSource,
     OpusSource,
     Source,
     UrlSource,
@@ -33,7 +33,7 @@ from mlctl.source_settings import (
 # fmt: off
 __all__ = [
     "Align", "Clean", "Column", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource", "HuggingfaceSource",
-    "Language", "Languages", "Licences", "LocalesSource", "Model", "OpusSource", "Recipe", "Report", "ScratchModel",
+    "Language", "Languages", "Licences", "LocalesSource", "Model", "MtdataSource", "OpusSource", "Recipe", "Report", "ScratchModel",
     "Section", "Shard", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
     "override", "parse",
 ]
@@ -159,6 +159,7 @@ class Clean(Section):
     likelihood_pairs: int = Field(
         2000, ge=100, description="Good pairs in a sample of 20,000 from which on translations are judged by their likelihood."
     )
+    workers: int = aside(0, "Processes that clean side by side; 0: one a core.", ge=0)
 
 
 class Translate(Section):
@@ -323,7 +324,7 @@ class Report(Section):
 
     title: str = Field("", description="Heading of the page; empty: the recipe's name.")
     projection: Literal["tsne", "pca"] = Field("tsne", description="How token states are laid out in two dimensions.")
-    rejected_examples: int = Field(5, ge=0, le=100, description="Dropped pairs shown for each cleaning rule.")
+    rejected_examples: int = Field(10, ge=0, le=100, description="Dropped pairs shown for each cleaning rule.")
 
 
 class Recipe(Section):
@@ -354,7 +355,7 @@ def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = complaints.of(error, Recipe)
         raise InputError(f"{where}: " + "\n  ".join(lines), "`mlctl recipe --schema` lists every setting") from None
 
 
@@ -390,23 +391,3 @@ def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, A
         except yaml.YAMLError as error:
             raise InputError(f"override {text!r} is not a YAML value: {error}", "quote the value") from None
     return changed
-
-
-def _explain(problem: Any) -> str:
-    path = ".".join(str(step) for step in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{path}: no such setting{_nearest(problem['loc'])}"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = problem.get("input")
-    shown = re.sub(r"://[^/@\s]*@", "://...@", repr(given))  # an address may hold a password
-    return f"{path}: {message}" + ("" if isinstance(given, (dict, Section)) else f" (given: {shown})")
-
-
-def _nearest(location: Sequence[str | int]) -> str:
-    model: Any = Recipe
-    for step in location[:-1]:
-        field = getattr(model, "model_fields", {}).get(step)
-        model = field.annotation if field else None
-    known = list(getattr(model, "model_fields", ()))
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else (f"; known: {', '.join(known)}" if known else "")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from mlctl.addresses import shown
 from mlctl.settings import ASIDE, Language, Section
 
 
@@ -18,6 +19,7 @@ class LocalesSource(Section):
     packages: tuple[str, ...] = Field(
         min_length=1, description="Packages as pip names them; pin versions (`Django==5.2.8`) to keep a result the same."
     )
+    licence: str = Field("", description="Licence of the text of all these packages (SPDX id); empty: what each package states.")
 
 
 FileFormat = Literal["moses", "tsv", "lines", "jsonl", "parquet", "tmx", "xliff", "po"]
@@ -69,7 +71,7 @@ def _plain_url(address: str) -> str:
     """Let through addresses of the web that show no password: they are written into records."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{address!r} is no http or https address")
+        raise ValueError(f"{shown(address)!r} is no http or https address")
     if "@" in parts.netloc:
         raise ValueError("an address may hold no user name or password: it is written into records")
     return address
@@ -119,7 +121,7 @@ class UrlSource(Section):
 
 
 class OpusSource(Section):
-    """A corpus of OPUS (opus.nlpl.eu): its Moses archives."""
+    """A corpus of OPUS (opus.nlpl.eu): its Moses archives, its translation memories or its text in one language."""
 
     kind: Literal["opus"] = "opus"
     corpus: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", description="Name of the corpus as OPUS writes it: Tatoeba.")
@@ -128,9 +130,14 @@ class OpusSource(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         description="Release, such as v2023-04-12; latest: the newest at the first run, kept by download.lock afterwards.",
     )
+    format: Literal["moses", "tmx", "mono"] = Field(
+        "moses",
+        description="What is read of a release. moses: pairs, a file a side. tmx: pairs in a translation memory, where there is no "
+        "Moses archive. mono: all that it has in the source language, to be translated into each target language.",
+    )
     codes: Codes = Field({}, description="What OPUS calls a language where it is not its tag: {zh: zh_CN}.")
     targets: tuple[Language, ...] = Field((), description="Target languages wanted; empty: those of the recipe that it has.")
-    licence: str = Field("", description="Licence of the text (SPDX id); empty: what the archive names, else unknown.")
+    licence: str = Field("", description="Licence of the text (SPDX id); empty: what a Moses archive names, else unknown.")
 
 
 class HuggingfaceSource(Section):
@@ -152,4 +159,21 @@ class HuggingfaceSource(Section):
     licence: str = Field("", description="Licence of the text (SPDX id); empty: what the data set's card says.")
 
 
-Source = Annotated[LocalesSource | FilesSource | UrlSource | OpusSource | HuggingfaceSource, Field(discriminator="kind")]
+class MtdataSource(Section):
+    """A corpus of the index of mtdata (github.com/thammegowda/mtdata): it knows where the text lies, mlctl fetches and reads it."""
+
+    kind: Literal["mtdata"] = "mtdata"
+    id: str = Field(
+        pattern=r"^[^\s-]+-[^\s-]+-[^\s-]+-[^\s-]+(-[^\s-]+)?$",
+        description="Id in the index, group-name-version-language-language: Statmt-europarl-9-deu-eng. The languages may be in either "
+        "order; with one language it is text without translation.",
+    )
+    targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
+    licence: str = Field(
+        "", description="Licence of the text (SPDX id); empty: what the index or an archive of OPUS names, else unknown."
+    )
+
+
+Source = Annotated[
+    LocalesSource | FilesSource | UrlSource | OpusSource | HuggingfaceSource | MtdataSource, Field(discriminator="kind")
+]

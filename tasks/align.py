@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from mlctl import alignment
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
+from tasks.artifacts import publish_funnel
 from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
@@ -26,4 +28,5 @@ STAGE = Stage("align", 1, ("clean", "translate"), _settings, _work, packages=("s
 @stage_task
 def align(recipe: Recipe, cleaned: Ref, translated: Ref) -> Ref:
     """Align the words of every pair in both directions and symmetrise."""
-    return run_stage(STAGE, recipe, cleaned, translated)
+    publish = functools.partial(publish_funnel, examples=recipe.report.rejected_examples)
+    return run_stage(STAGE, recipe, cleaned, translated, publish=publish)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from mlctl.reporting import tables
+from mlctl.reporting import markdown, samples, tables
 from storage import Result
 
 
-def publish_funnel(result: Result) -> None:
-    """Show the rows in and out of each rule of a stage that drops rows."""
-    rows = tables.funnel_rows([result.folder])
-    create_table_artifact(rows, key=f"{result.manifest.stage}-funnel", description="Rows in and out of each rule")
+def publish_funnel(result: Result, examples: int) -> None:
+    """Show the rows in and out of each rule of a stage that drops rows, and up to so many dropped rows of each rule."""
+    stage, rows = result.manifest.stage, tables.funnel_rows([result.folder])
+    if rows:
+        create_table_artifact(rows, key=f"{stage}-funnel", description="Rows in and out of each rule")
+    if shown := samples.rejected_examples({stage: result.folder}, examples):
+        text = markdown.rejected_text(
+            tables.rule_rows(rows), tables.rule_reasons(result.folder), shown, str(result.folder / "rejected")
+        )
+        create_markdown_artifact(text, key=f"{stage}-rejected", description=f"Up to {examples} dropped pairs of each rule")
 
 
 def publish_benchmark(result: Result) -> None:

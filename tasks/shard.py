@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from mlctl import sharding
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
+from tasks.artifacts import publish_funnel
 from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
@@ -35,4 +37,5 @@ STAGE = Stage("shard", 2, ("align",), _settings, _work, _outside, packages=("tok
 @stage_task
 def shard(recipe: Recipe, aligned: Ref) -> Ref:
     """Write the training rows, with the held-out pairs kept apart."""
-    return run_stage(STAGE, recipe, aligned)
+    publish = functools.partial(publish_funnel, examples=recipe.report.rejected_examples)
+    return run_stage(STAGE, recipe, aligned, publish=publish)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from mlctl import translation
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
+from tasks.artifacts import publish_funnel
 from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
@@ -31,4 +33,5 @@ STAGE = Stage("translate", 1, ("clean",), _settings, _work, _outside, packages=(
 @stage_task
 def translate(recipe: Recipe, cleaned: Ref) -> Ref:
     """Translate what has no translation yet."""
-    return run_stage(STAGE, recipe, cleaned)
+    publish = functools.partial(publish_funnel, examples=recipe.report.rejected_examples)
+    return run_stage(STAGE, recipe, cleaned, publish=publish)

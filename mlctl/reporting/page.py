@@ -14,6 +14,7 @@ import jinja2
 import yaml
 
 import mlctl
+from mlctl import addresses
 from mlctl import languages as codes
 from mlctl.config import Recipe, Report
 from mlctl.reporting import attribution, charts, curves, samples, tables, wording
@@ -138,7 +139,7 @@ def _data(figures: Figures, settings: Report, folders: Mapping[str, Path]) -> di
         "rules": rules,
         "rule_languages": sorted({language for rule in rules for language in rule["languages"]}),
         "rejected": [
-            (rule["stage"], rule["rule"], rule["dropped"], by_rule[rule["stage"], rule["rule"]])
+            (rule, tables.rule_reasons(folders.get(rule["stage"])).get(rule["rule"]), by_rule[rule["stage"], rule["rule"]])
             for rule in rules
             if (rule["stage"], rule["rule"]) in by_rule
         ],
@@ -190,9 +191,13 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Pa
         "gate": attribution.gate_words(recipe.licences.allow),
         "evaluation_sets": attribution.decontamination_rows(sets := attribution.decontamination(folders.get("shard"))),
         "decontamination": attribution.decontamination_words(sets),
-        "recipe_yaml": yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False, width=100),
+        "recipe_yaml": _as_yaml(addresses.for_records(recipe.model_dump(mode="json"))),
         "environment": _environment(stages),
     }
+
+
+def _as_yaml(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(values), allow_unicode=True, sort_keys=False, width=100)
 
 
 def _environment(stages: Iterable[StageRecord]) -> list[tuple[str, str]]:

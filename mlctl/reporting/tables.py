@@ -72,6 +72,13 @@ def rule_rows(rows: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
+def rule_reasons(folder: Path | None) -> dict[str, str]:
+    """Return what each rule of a stage drops, in words, where the stage says it (`reasons.json`)."""
+    path = folder / "reasons.json" if folder else None
+    reasons: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
+    return reasons
+
+
 def total_rows(folders: Mapping[str, Path]) -> list[Row]:
     """Return what lies behind each data stage: `stage, what, rows`, counted from the files themselves."""
     counted = [

@@ -69,7 +69,20 @@ def test_the_page_of_a_run_shows_what_the_stages_say(folder: Path, server: str) 
 def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
     run(folder)
     artifacts = httpx.post(f"{server}/artifacts/latest/filter", json={}).json()
-    assert {"clean-funnel", "benchmark", "report"} <= {artifact["key"] for artifact in artifacts}
+    funnels = {f"{stage}-funnel" for stage in ("clean", "translate", "align", "shard")}
+    assert {*funnels, "clean-rejected", "benchmark", "report"} <= {artifact["key"] for artifact in artifacts}
+
+
+def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) -> None:
+    assert run(folder)["clean"] == "cached"
+    wanted = {"artifacts": {"key": {"any_": ["clean-rejected"]}}, "sort": "CREATED_DESC", "limit": 1}
+    (shown,) = httpx.post(f"{server}/artifacts/filter", json=wanted).json()
+    text = shown["data"]
+    assert "## identical · " in text
+    assert "- en `OK`  \n" in text
+    assert "drawn at random" in text
+    run(folder, "report.rejected_examples=0")
+    assert httpx.post(f"{server}/artifacts/filter", json=wanted).json()[0]["id"] == shown["id"], "none wanted, none shown"
 
 
 def test_a_training_setting_reruns_training_and_what_follows(folder: Path) -> None:

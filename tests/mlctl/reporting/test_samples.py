@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlctl import schema
@@ -29,14 +30,47 @@ def test_a_few_of_each_rule_and_stage(tmp_path: Path) -> None:
     ]
 
 
-def test_the_same_rows_whatever_their_order(tmp_path: Path) -> None:
-    rows = rejected(500, "long")
+def test_the_same_rows_whatever_the_row_groups(tmp_path: Path) -> None:
+    rows = [pair("fr", f"text {number}", None, rule=f"rule {number % 3}") for number in range(5000)]
     put(tmp_path / "a" / "rejected" / "fr.parquet", rows, schema.REJECTED)
-    random.Random(0).shuffle(rows)
-    put(tmp_path / "b" / "rejected" / "fr.parquet", rows, schema.REJECTED)
-    one, two = rejected_examples({"clean": tmp_path / "a"}, 5), rejected_examples({"clean": tmp_path / "b"}, 5)
+    path = tmp_path / "b" / "rejected" / "fr.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema.REJECTED), path, row_group_size=7)
+    one, two = (rejected_examples({"clean": tmp_path / folder}, 10) for folder in ("a", "b"))
     assert one == two
-    assert len({row["source"] for row in one}) == 5
+    assert [row["rule"] for row in one] == [f"rule {number}" for number in range(3) for _ in range(10)]
+    assert len({row["source"] for row in one}) == 30
+
+
+def test_every_dropped_row_has_the_same_chance(tmp_path: Path) -> None:
+    for language, count in (("de", 60_000), ("fr", 180_000)):
+        path = tmp_path / "rejected" / f"{language}.parquet"
+        put(path, [pair(language, "", None, rule="long")], schema.REJECTED)
+        table = pq.read_table(path).take(pa.array([0] * count))
+        numbers = pa.array(map(str, range(count)))
+        pq.write_table(table.set_column(2, schema.REJECTED.field("source"), numbers), path)
+    drawn = rejected_examples({"clean": tmp_path}, 100)
+    french = [int(row["source"]) for row in drawn if row["language"] == "fr"]
+    assert 60 < len(french) < 90, "as many as there are dropped rows of it"
+    assert 70_000 < sum(french) / len(french) < 110_000, "not from the beginning of the file only"
+
+
+def test_memory_does_not_grow_with_what_was_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "rejected" / "fr.parquet"
+    path.parent.mkdir()
+    text = "a sentence of some length " * 20
+    rows = [pair("fr", text, text, rule=f"rule {number % 20}", origin=str(number)) for number in range(2000)]
+    table = pa.Table.from_pylist(rows, schema=schema.REJECTED)
+    with pq.ParquetWriter(path, schema.REJECTED, compression="zstd") as writer:
+        for _ in range(50):
+            writer.write_table(table)
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(counting := pa.proxy_memory_pool(usual))
+    try:
+        assert len(rejected_examples({"clean": tmp_path}, 10)) == 20, "one text a rule"
+    finally:
+        pa.set_memory_pool(usual)
+    assert counting.max_memory() < 20_000_000, "of some 100 MB of text"
 
 
 def test_one_pair_dropped_many_times_is_shown_once(tmp_path: Path) -> None:
