@@ -12,9 +12,9 @@ import numpy as np
 import regex  # type: ignore[import-untyped]
 from ftfy.badness import badness
 
+from mlctl import identification
 from mlctl.cleaning.characters import looks_bad
 from mlctl.cleaning.duplicates import Mask
-from mlctl.cleaning.identifier import CANDIDATES, identifier
 from mlctl.cleaning.rules import Candidate, Side
 
 # Scripts of languages that write in several at once, and of Han in its two forms.
@@ -26,20 +26,6 @@ _MIXED = {
 }
 _FEW_LETTERS = 4
 _ODD = 1  # one odd neighbourhood of characters is a typing error
-_LONGEST_LOOK = 160  # characters that are enough to know a language by
-# What the identifier can hardly tell from each other.
-_ALIKE = (
-    {"bs", "hr", "sr"},
-    {"id", "ms"},
-    {"da", "no", "nn", "nb"},
-    {"zh", "wuu", "yue", "lzh"},
-    {"gl", "pt"},
-    {"cs", "sk"},
-    {"fa", "prs"},
-    {"az", "tr"},
-    {"be", "uk"},
-    {"bg", "mk"},
-)
 
 
 @dataclass(frozen=True)
@@ -104,21 +90,14 @@ class WrongLanguage:
         return wrong
 
     def _wrong(self, sides: Sequence[Side], language: str) -> Mask:
-        own, wrong = _alike(language), np.zeros(len(sides), dtype=bool)
-        if not own.isdisjoint(CANDIDATES):
-            long = [number for number, side in enumerate(sides) if side.letters >= self.letters]
-            wrong[long] = identifier().surplus([sides[number].text[:_LONGEST_LOOK] for number in long], own) > self.margin
+        wrong = np.zeros(len(sides), dtype=bool)
+        long = [number for number, side in enumerate(sides) if side.letters >= self.letters]
+        wrong[long] = identification.surplus([sides[number].text for number in long], language) > self.margin
         return wrong
 
 
 def _undecodable(text: str) -> bool:
     return "\ufffd" in text or (looks_bad(text) and badness(text) > _ODD)
-
-
-@functools.cache
-def _alike(language: str) -> frozenset[str]:
-    base = language.partition("-")[0]
-    return frozenset({base}.union(*(group for group in _ALIKE if base in group)))
 
 
 @functools.cache

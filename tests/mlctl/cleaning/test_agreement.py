@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
 from mlctl.cleaning import agreement, identity
 from mlctl.cleaning.characters import repaired
-from mlctl.cleaning.identifier import CANDIDATES, identifier
 from mlctl.cleaning.lengths import Lengths, usual_lengths
 from mlctl.cleaning.rules import Candidate, Rule, TooFewLetters, is_spaced
 from mlctl.cleaning.tidy import tidy
@@ -109,28 +107,6 @@ def test_wrong_language() -> None:
     assert croatian.among([candidate(LATE, text, "hr") for text in (SPAET, serbian)]).tolist() == [True, False]
     assert rule.name
     assert rule.reason
-
-
-def test_many_texts_are_identified_as_the_library_does_one_by_one() -> None:
-    library = LanguageIdentifier.from_model_file(MODEL_FILE)
-    library.set_languages(CANDIDATES)
-    texts = [
-        LATE,
-        SPAET,
-        LATE.upper(),
-        "Одбор ће се поново састати",
-        "日本語のテキスト",
-        "O'zbekiston poytaxti",
-        "",
-        "12",
-        "é" * 700,
-    ]
-    ours = identifier().surplus(texts * 300, {"de", "sr"})  # more than go together
-    theirs = [
-        library.rank(text)[0][1] - max(score for label, score in library.rank(text) if label in {"de", "sr"}) for text in texts
-    ]
-    assert ours.tolist() == pytest.approx(theirs * 300, abs=0.02)
-    assert [identifier().surplus([text], {"de", "sr"})[0] for text in texts] == ours[: len(texts)].tolist()
 
 
 @pytest.mark.parametrize("text", ["Café, “naïve” — 5 €", "Ça va ? L’été…", "日本語のテキスト", "نص عربي", "plain"])
