@@ -29,10 +29,11 @@ from mlctl.source_settings import (
     UrlSource,
     WebAddress,
 )
+from mlctl.translate_settings import DevSet, Translate
 
 # fmt: off
 __all__ = [
-    "Align", "Clean", "Column", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource", "HuggingfaceSource",
+    "Align", "Clean", "Column", "DevSet", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource", "HuggingfaceSource",
     "Language", "Languages", "Licences", "LocalesSource", "Model", "OpusSource", "Recipe", "Report", "ScratchModel",
     "Section", "Shard", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
     "override", "parse",
@@ -159,30 +160,6 @@ class Clean(Section):
     likelihood_pairs: int = Field(
         2000, ge=100, description="Good pairs in a sample of 20,000 from which on translations are judged by their likelihood."
     )
-
-
-class Translate(Section):
-    """How the missing side of monolingual text is made."""
-
-    backend: Literal["none", "transformers"] = Field(
-        "none", description="none: text without a translation is left out. transformers: a Hugging Face seq2seq model."
-    )
-    model: str = Field(
-        "",
-        description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes.",
-        json_schema_extra={ASIDE: False},  # the digest of the model is in the key, not where it lies
-    )
-    revision: str = Field("main", description="Revision of a model from the hub.")
-    beams: int = Field(1, ge=1, le=16, description="Beam size; 1: greedy.")
-    max_tokens: int = Field(256, ge=8, description="Tokens of one sentence at most; longer ones are rejected by name.")
-    part_rows: int = Field(2000, ge=1, description="Sentences a part: what a crash can lose at most.")
-    batch_tokens: int = aside(4096, "Padded source tokens translated at once.", ge=16)
-
-    @model_validator(mode="after")
-    def _has_model(self) -> Translate:
-        if self.backend != "none" and not self.model:
-            raise ValueError(f"backend {self.backend!r} needs translate.model: a folder or a hub name")
-        return self
 
 
 Symmetrisation = Literal["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"]

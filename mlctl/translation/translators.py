@@ -26,10 +26,19 @@ class Translator(Protocol):
     """Translates from one language into another, always alike."""
 
     def identity(self) -> dict[str, str]:
-        """Return what made the translations, for the record: name, digest of its content, settings that change them."""
+        """Return what made the translations, for keys and records: name, digest of its content, settings that change them."""
+
+    def serves(self, source: str, target: str) -> bool:
+        """Tell whether it translates from `source` to `target` (BCP 47)."""
+
+    def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
+        """Tell for each text whether it is short enough to be translated whole."""
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
         """Translate texts from `source` to `target` (BCP 47), one answer a text, in their order."""
+
+    def close(self) -> None:
+        """End what was started: processes, models on a device."""
 
 
 def model_name(settings: Translate, source: str, target: str) -> str:
