@@ -17,6 +17,7 @@ from tasks.align import align
 from tasks.clean import clean
 from tasks.download import download
 from tasks.evaluate import evaluate
+from tasks.licences import check_engines
 from tasks.report import report
 from tasks.shard import shard
 from tasks.stage import Ref
@@ -43,6 +44,8 @@ def pipeline(recipe: Recipe, until: StageName = "report") -> Ref:
     """Turn text into a better encoder: every stage up to `until`, each cached in the recipe's store and resumable."""
     try:
         with diary.run("pipeline", recipe):
+            if until not in ("download", "clean"):  # hours later would be a pity
+                check_engines(recipe)
             last = next(ref for ref in stages(recipe) if ref["stage"] == until)
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))  # a message, no traceback

@@ -208,6 +208,12 @@ class Shard(Section):
     decontaminate: tuple[EvaluationSet, ...] = Field(
         (), description="Evaluation sets whose text is kept out of training; empty: only the held-out pairs are."
     )
+    max_synthetic: float | None = Field(
+        None,
+        ge=0,
+        description="Training rows with a machine-made side for each human one of a language at most, drawn by hash: 1 for as many "
+        "of either; null: all.",
+    )
     stop_words: int = Field(100, ge=0, description="Most frequent words of each language that are not content words.")
     min_word_letters: int = Field(2, ge=1, description="Letters that a content word has at least (1 where words are not spaced).")
 

@@ -28,7 +28,7 @@ def rejected_examples(folders: Mapping[str, Path], count: int) -> list[Row]:
     for number, stage in enumerate(REJECTING):
         for row in _rows(_rejected_files(folders.get(stage)), ["rule", "target_language", "source", "target", "corpus"]):
             best = chosen.setdefault((number, row["rule"]), [])
-            best.append((_digest(row["target_language"], row["source"], row["target"] or ""), row))
+            best.append((_digest(row["target_language"], row["source"] or "", row["target"] or ""), row))
             if len(best) > 64 + 2 * count:
                 chosen[number, row["rule"]] = _smallest(best, count)
     return [
