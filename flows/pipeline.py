@@ -18,6 +18,7 @@ from tasks.align import align
 from tasks.clean import clean
 from tasks.download import download
 from tasks.evaluate import evaluate
+from tasks.licences import check_engines
 from tasks.report import report
 from tasks.shard import shard
 from tasks.stage import Ref
@@ -54,6 +55,8 @@ def pipeline(recipe: Recipe, until: StageName = "report") -> Ref:
 def _check(recipe: Recipe, until: StageName) -> None:
     """Look at what a late stage needs from outside before an early one has worked for hours."""
     names = get_args(StageName)
+    if names.index(until) >= names.index("translate"):
+        check_engines(recipe)
     if names.index(until) >= names.index("shard"):
         sharding.check(recipe.shard)
 

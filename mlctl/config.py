@@ -29,11 +29,13 @@ from mlctl.source_settings import (
     UrlSource,
     WebAddress,
 )
+from mlctl.translate_settings import DevSet, Translate
 
 # fmt: off
 __all__ = [
-    "Align", "Clean", "Column", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource", "HuggingfaceSource",
-    "Language", "Languages", "Licences", "LocalesSource", "Model", "MtdataSource", "OpusSource", "Recipe", "Report", "ScratchModel",
+    "Align", "Clean", "Column", "DevSet", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource",
+    "HuggingfaceSource", "Language", "Languages", "Licences", "LocalesSource", "Model", "MtdataSource", "OpusSource", "Recipe",
+    "Report", "ScratchModel",
     "Section", "Shard", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
     "override", "parse",
 ]
@@ -162,30 +164,6 @@ class Clean(Section):
     workers: int = aside(0, "Processes that clean side by side; 0: one a core.", ge=0)
 
 
-class Translate(Section):
-    """How the missing side of monolingual text is made."""
-
-    backend: Literal["none", "transformers"] = Field(
-        "none", description="none: text without a translation is left out. transformers: a Hugging Face seq2seq model."
-    )
-    model: str = Field(
-        "",
-        description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes.",
-        json_schema_extra={ASIDE: False},  # the digest of the model is in the key, not where it lies
-    )
-    revision: str = Field("main", description="Revision of a model from the hub.")
-    beams: int = Field(1, ge=1, le=16, description="Beam size; 1: greedy.")
-    max_tokens: int = Field(256, ge=8, description="Tokens of one sentence at most; longer ones are rejected by name.")
-    part_rows: int = Field(2000, ge=1, description="Sentences a part: what a crash can lose at most.")
-    batch_tokens: int = aside(4096, "Padded source tokens translated at once.", ge=16)
-
-    @model_validator(mode="after")
-    def _has_model(self) -> Translate:
-        if self.backend != "none" and not self.model:
-            raise ValueError(f"backend {self.backend!r} needs translate.model: a folder or a hub name")
-        return self
-
-
 Symmetrisation = Literal["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"]
 
 
@@ -231,6 +209,12 @@ class Shard(Section):
     heldout_min_words: int = Field(4, ge=1, description="Words that a held-out sentence has at least, on the source side.")
     decontaminate: tuple[EvaluationSet, ...] = Field(
         (), description="Evaluation sets whose text is kept out of training; empty: only the held-out pairs are."
+    )
+    max_synthetic: float | None = Field(
+        None,
+        ge=0,
+        description="Training rows with a machine-made side for each human one of a language at most, drawn by hash: 1 for as many "
+        "of either; null: all.",
     )
     stop_words: int = Field(100, ge=0, description="Most frequent words of each language that are not content words.")
     min_word_letters: int = Field(2, ge=1, description="Letters that a content word has at least (1 where words are not spaced).")

@@ -16,12 +16,13 @@ COUPLE = pa.struct(
     ]
 )
 
-#: A sentence pair with where it came from. `target` is null for text that has no translation yet.
+#: A sentence pair with where it came from. Text that has no translation yet has one side only: `target` is null where it waits
+#: to be translated forward, `source` where it waits to be translated back.
 PAIR = pa.schema(
     [
         pa.field("source_language", pa.string(), nullable=False),
         pa.field("target_language", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
+        pa.field("source", pa.string()),
         pa.field("target", pa.string()),
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("version", pa.string(), nullable=False),
@@ -35,6 +36,20 @@ PAIR = pa.schema(
 
 #: What cleaning drops: the pair as it came, and the name of the rule that dropped it.
 REJECTED = PAIR.append(pa.field("rule", pa.string(), nullable=False))
+
+#: What was measured of a translation engine: `metric` is chrf, bleu, round_trip_chrf, copies, empty or wrong_language (shares in
+#: [0, 1], chrF and BLEU in [0, 100]) over `items` sentences of `set` (the dev set's name, or "round trip").
+QUALITY = pa.schema(
+    [
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("direction", pa.string(), nullable=False),
+        pa.field("engine", pa.string(), nullable=False),
+        pa.field("set", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("items", pa.int64(), nullable=False),
+    ]
+)
 
 #: A pair with its words (character ranges of each side's text) and the links between them (word indices).
 ALIGNED = (

@@ -22,7 +22,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
     return alignment.align(recipe.align, recipe.languages, recipe.seed, pairs, workspace, progress)
 
 
-STAGE = Stage("align", 1, ("clean", "translate"), _settings, _work, packages=("sil-thot", "sacremoses", "icu4py"))
+STAGE = Stage("align", 2, ("clean", "translate"), _settings, _work, packages=("sil-thot", "sacremoses", "icu4py"))
 
 
 @stage_task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from mlctl.reporting import markdown, samples, tables
+from mlctl.reporting import markdown, samples, tables, translation
 from storage import Result
 
 
@@ -37,3 +37,10 @@ def publish_report(result: Result) -> None:
 
 def _rounded(value: object) -> object:
     return round(value, 3) if isinstance(value, float) else value
+
+
+def publish_translation(result: Result) -> None:
+    """Show which engine made the missing sides, how good it was found, and how much it made."""
+    rows = [{name: _rounded(value) for name, value in row.items()} for row in translation.translation_rows(result.folder)]
+    if rows:
+        create_table_artifact(rows, key="translation", description="Machine translation by language and direction")

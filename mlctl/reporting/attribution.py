@@ -36,13 +36,19 @@ def attribution_rows(folders: Mapping[str, Path]) -> list[Row]:
     ]
 
 
-def attribution_text(rows: Iterable[Row]) -> str:
-    """Return the notice that goes with a model, as Markdown: every corpus that it was trained on, the largest first."""
+def attribution_text(rows: Iterable[Row], engines: Iterable[Row] = ()) -> str:
+    """Return the notice that goes with a model, as Markdown: every corpus that it was trained on, the largest first.
+
+    `engines` (`translation.engine_rows`) adds what translated a part of that text.
+    """
     used = sorted((row for row in rows if row["training_rows"]), key=lambda row: (-row["training_rows"], row["corpus"]))
     if not used:
         return ""
     lines = ["## Attribution", "", "This model was trained on text from:", ""]
-    return "\n".join([*lines, *(f"- {_notice(row)}" for row in used)]) + "\n"
+    lines += [f"- {_notice(row)}" for row in used]
+    if translated := [_engine_notice(row) for row in engines if row["training_rows"]]:
+        lines += ["", "A part of it was translated by machine:", "", *translated]
+    return "\n".join(lines) + "\n"
 
 
 def gate_words(allow: Sequence[str]) -> str:
@@ -86,6 +92,11 @@ def _notice(row: Row) -> str:
     version = f" {row['version']}" if row["version"] else ""
     stated = "" if row["stated_licence"] == row["licence"] else f", stated as “{row['stated_licence']}”"
     return f"{row['corpus']}{version} ({row['licence']}{stated}): {row['address']}; {number(row['training_rows'])} sentence pairs"
+
+
+def _engine_notice(row: Row) -> str:
+    licence = f" ({row['licence']})" if row["licence"] else ""
+    return f"- {row['direction']} by {row['engine']}{licence}: {number(row['training_rows'])} sentence pairs"
 
 
 def _training_rows(shard: Path | None) -> Counter[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mlctl.config import Report
-from mlctl.reporting import tables
+from mlctl.reporting import tables, translation
 from mlctl.reporting.attribution import decontamination
 from mlctl.reporting.curves import final_losses
 from mlctl.reporting.projection import neighbours_agree, project
@@ -22,7 +22,7 @@ SIFTING = ("clean", "translate", "align", "shard")
 
 
 def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
-    """Return the content of `figures.json`: benchmark, means, funnel, totals, evaluation sets, final losses, the map of tokens."""
+    """Return the content of `figures.json`: benchmark, means, funnel, totals, translation, evaluation sets, losses, the map of tokens."""
     benchmark = tables.benchmark_rows(folders["evaluate"])
     return {
         "benchmark": benchmark,
@@ -30,6 +30,7 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
         "totals": tables.total_rows(folders),
         "funnel": tables.funnel_rows(folders[stage] for stage in SIFTING if stage in folders),
         "decontamination": decontamination(folders.get("shard")),
+        "translation": translation.translation_rows(folders.get("translate")),
         "final_losses": final_losses(folders["train"]),
         "map": token_map(settings, seed, folders["evaluate"]),
     }

@@ -60,6 +60,9 @@ def _rule(rule: Row, rows: Sequence[Row]) -> str:
 
 def _pair(row: Row) -> str:
     """Return an item of a list, with hard breaks between its lines."""
-    target = "*no translation*" if row["target"] is None else literal(shortened(row["target"]))
-    source = f"{row['source_language']} {literal(shortened(row['source']))}"
-    return f"- {source}  \n  {row['language']} {target}  \n  from {literal(shortened(row['corpus']))}"
+    source, target = (_side(row[name]) for name in ("source", "target"))
+    return f"- {row['source_language']} {source}  \n  {row['language']} {target}  \n  from {literal(shortened(row['corpus']))}"
+
+
+def _side(text: str | None) -> str:
+    return "*no translation*" if text is None else literal(shortened(text))

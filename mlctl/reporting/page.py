@@ -17,7 +17,7 @@ import mlctl
 from mlctl import addresses
 from mlctl import languages as codes
 from mlctl.config import Recipe, Report
-from mlctl.reporting import attribution, charts, curves, samples, tables, wording
+from mlctl.reporting import attribution, charts, curves, samples, tables, translation, wording
 from mlctl.reporting.drawing import draw
 from mlctl.reporting.figures import Figures
 from mlctl.reporting.intervals import wilson
@@ -28,6 +28,7 @@ _SECTIONS = {
     "languages": "By language",
     "training": "Training",
     "data": "Data",
+    "translation": "Translation",
     "alignment": "Aligned words",
     "map": "Map",
     "sources": "Licences",
@@ -187,7 +188,8 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Pa
     return {
         "stages": stages,
         "corpora": (corpora := attribution.attribution_rows(folders)),
-        "attribution": attribution.attribution_text(corpora),
+        "attribution": attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate)),
+        "signatures": translation.signatures(folders.get("translate")),
         "gate": attribution.gate_words(recipe.licences.allow),
         "evaluation_sets": attribution.decontamination_rows(sets := attribution.decontamination(folders.get("shard"))),
         "decontamination": attribution.decontamination_words(sets),

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl import schema
@@ -51,7 +50,7 @@ def shard(
     files = {language: aligned / "pairs" / f"{language}.parquet" for language in languages.targets}
     corpus = build.Corpus.of(settings, files, seed)
     encoder = _encoder(settings, model, corpus, workspace)
-    opened = corpus.write_runs(encoder, workspace, progress)
+    opened = build.capped(corpus.write_runs(encoder, workspace, progress), settings.max_synthetic)
     table = [row for language in files for row in corpus.funnel(language, opened)]
     _check_rows(table, opened, settings)
     _write_shards(opened, settings.rows_per_shard, workspace)
@@ -75,18 +74,19 @@ def _encoder(settings: Shard, model: Model, corpus: build.Corpus, workspace: Wor
 
 
 def _check_rows(table: list[dict[str, str | int]], opened: Sequence[runs.Run], settings: Shard) -> None:
-    if any(run.table.num_rows for run in opened):
+    if any(run.rows for run in opened):
         return
     lines = [f"{row['language']}, {row['rule']}: {row['rows_in']} → {row['rows_out']}" for row in table]
     raise InputError(
         "shard: no training row is left (" + "; ".join(lines) + ")",
-        f"add text, or lower shard.stop_words ({settings.stop_words}) or shard.min_word_letters ({settings.min_word_letters})",
+        f"add text, or lower shard.stop_words ({settings.stop_words}) or shard.min_word_letters ({settings.min_word_letters})"
+        + ("" if settings.max_synthetic is None else f"; shard.max_synthetic is {settings.max_synthetic:g}"),
     )
 
 
 def _write_shards(opened: Sequence[runs.Run], rows_per_shard: int, workspace: Workspace) -> None:
     shards = runs.number_of_shards(opened, rows_per_shard)
-    _log.info("%d training rows in %d shards", sum(run.table.num_rows for run in opened), shards)
+    _log.info("%d training rows in %d shards", sum(run.rows for run in opened), shards)
     for number in range(shards):
         name = f"train/{number:05d}.parquet"
         if not workspace.has(name):
@@ -103,8 +103,8 @@ def _decontaminated(found: dict[str, Any]) -> dict[str, int | None]:
 def _metrics(
     opened: Sequence[runs.Run], settings: Shard, targets: Sequence[str], encoder: Encoder, workspace: Workspace
 ) -> dict[str, str | int | float | None]:
-    rows = {language: sum(run.table.num_rows for run in opened if run.language == language) for language in targets}
-    couples = sum(pc.sum(pc.list_value_length(run.table["couples"])).as_py() or 0 for run in opened)
+    rows = {language: sum(run.rows for run in opened if run.language == language) for language in targets}
+    couples = sum(run.couples for run in opened)
     return {
         "rows": sum(rows.values()),
         "shards": runs.number_of_shards(opened, settings.rows_per_shard),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import pyarrow as pa
 
 from mlctl.config import Shard
 from mlctl.sharding import evaluation_sets, heldout, rows, runs, words
+from mlctl.sharding.cap import Cap
 from mlctl.sharding.decontamination import Flags, Screen
 from mlctl.sharding.spans import Encoder
 from mlctl.workspace import Progress, Workspace
 
 _HELD, _HELD_TEXT, _HELD_PASSAGE, _NO_COUPLE = "held out", "held-out text", "held-out passage", "no word couple"
+_CAP = "synthetic cap"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Corpus:
         for one in self.screen.sets:
             dropped[one.name] = counts[_count_of(one.name, "dropped")]
         dropped[_NO_COUPLE] = counts[_NO_COUPLE]
+        if any(run.cap for run in opened):
+            dropped[_CAP] = sum(run.table.num_rows - run.rows for run in opened if run.language == language)
         table: list[dict[str, str | int]] = []
         left = counts["pairs"]
         for rule, number in dropped.items():
@@ -123,6 +127,17 @@ class Corpus:
             for named, one in zip(settings.decontaminate, self.screen.sets[1:], strict=True)
         ]
         return {"checked": bool(sets), "sets": sets}
+
+
+def capped(opened: list[runs.Run], max_synthetic: float | None) -> list[runs.Run]:
+    """Return the runs with each language's cap on synthetic rows; without one, as they are."""
+    if max_synthetic is None:
+        return opened
+    tables = {
+        language: [run.table for run in opened if run.language == language] for language in {run.language for run in opened}
+    }
+    caps = {language: Cap.of(several, max_synthetic) for language, several in tables.items()}
+    return [replace(run, cap=caps[run.language]) for run in opened]
 
 
 def _counts(language: str, opened: list[runs.Run]) -> Counter[str]:

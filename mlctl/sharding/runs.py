@@ -9,13 +9,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl import schema
+from mlctl.sharding.cap import Cap
 from mlctl.sharding.rows import KEYED
 from mlctl.workspace import flush_to_disk
 
@@ -27,11 +30,15 @@ _COUNTS = b"counts"
 
 @dataclass(frozen=True)
 class Run:
-    """A file of rows sorted by key, mapped into memory, with what became of the pairs it was made from."""
+    """A file of rows sorted by key, mapped into memory, with what became of the pairs it was made from.
+
+    `cap`, if there is one, says which of its synthetic rows are trained on.
+    """
 
     language: str
     table: pa.Table
     counts: Counter[str]
+    cap: Cap | None = None
 
     @classmethod
     def open(cls, path: Path, language: str) -> Run:
@@ -44,7 +51,21 @@ class Run:
         keys = self.table["key"].to_numpy()
         first = np.searchsorted(keys, np.uint64(low), side="left")
         last = np.searchsorted(keys, np.uint64(high - 1), side="right")
-        return self.table.slice(first, last - first)
+        return self._capped(self.table.slice(first, last - first))
+
+    @cached_property
+    def rows(self) -> int:
+        """Number of rows that are trained on."""
+        return int(self._capped(self.table.select(["key", "synthetic"])).num_rows)
+
+    @cached_property
+    def couples(self) -> int:
+        """Number of word couples of those rows."""
+        table = self._capped(self.table.select(["key", "synthetic", "couples"]))
+        return int(pc.sum(pc.list_value_length(table["couples"])).as_py() or 0)
+
+    def _capped(self, table: pa.Table) -> pa.Table:
+        return table.filter(pa.array(self.cap.keeps(table))) if self.cap else table
 
 
 def write(path: Path, batches: Iterable[pa.RecordBatch], counts: Counter[str]) -> None:
@@ -60,8 +81,7 @@ def write(path: Path, batches: Iterable[pa.RecordBatch], counts: Counter[str]) -
 
 def number_of_shards(runs: Sequence[Run], rows_per_shard: int) -> int:
     """Return how many shards the rows of all runs fill."""
-    rows: int = sum(run.table.num_rows for run in runs)
-    return -(-rows // rows_per_shard)
+    return -(-sum(run.rows for run in runs) // rows_per_shard)
 
 
 def write_shard(path: Path, runs: Sequence[Run], number: int, shards: int) -> None:

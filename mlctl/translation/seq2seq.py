@@ -1,89 +1,101 @@
-"""Any Hugging Face sequence-to-sequence translation model: Marian, NLLB, M2M100, mBART."""
+"""Any Hugging Face sequence-to-sequence translation model: the reference that faster engines are checked against."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM
 from transformers.utils import logging as transformers_logging
 
 from mlctl.config import Translate
-from mlctl.errors import InputError
-from mlctl.languages import canonical, is_language
 from mlctl.translation import models
-from mlctl.translation.translators import EMPTY, TOO_LONG, UNFINISHED, Translation
+from mlctl.translation.tokenisation import Tokenisation, unreadable
+from mlctl.translation.translators import TOO_LONG, UNFINISHED, Translation, model_name
+
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Seq2SeqTranslator:
-    """Greedy or beam search in float32, on the GPU where there is one."""
+    """Greedy or beam search, on the GPU where there is one."""
 
-    def __init__(self, settings: Translate, name: str) -> None:
+    def __init__(self, settings: Translate, source: str, target: str) -> None:
+        """Load the model for a pair of languages.
+
+        Raises:
+            InputError: the model is not there, cannot be fetched or read.
+        """
+        name = model_name(settings, source, target)
         folder = models.folder_of(settings, name)
+        self._settings = settings
+        self._tokenisation = Tokenisation(folder, name, source, target)
+        self._identity = models.identity(settings, folder)
         transformers_logging.disable_progress_bar()
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+            dtype = _TYPES[self._identity["precision"]]
+            self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
         except Exception as error:  # whatever the readers of all models raise
-            raise InputError(
-                f"translate.model: {folder} is no sequence-to-sequence model that can be read ({error})",
-                "name a translation model such as Marian, NLLB or M2M100, with its tokenizer",
-            ) from None
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+            raise unreadable(folder, error) from None
+        self._device = _device(settings)
         self._model.to(self._device).eval()
-        self._model.generation_config.max_length = None  # max_new_tokens says it
-        self._settings, self._name, self._digest = settings, name, models.digest(folder)
-        self._most_tokens = min(settings.max_tokens, getattr(self._model.config, "max_position_embeddings", settings.max_tokens))
+        _let_end_freely(self._model.generation_config)
+        self._most_tokens = models.most_tokens(settings, folder, self._tokenisation.longest)
+        self._lock = threading.Lock()
 
     def identity(self) -> dict[str, str]:
-        """Return the model's name and digest, and the size of the beam."""
-        return {"backend": "transformers", "model": self._name, "digest": self._digest, "beams": str(self._settings.beams)}
+        """Return the model's kind and digest, the arithmetic and the size of the beam."""
+        return self._identity
+
+    def serves(self, source: str, target: str) -> bool:
+        """Tell whether the model speaks both languages."""
+        return self._tokenisation.serves(source, target)
+
+    def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
+        """Tell for each text whether the model takes all its tokens."""
+        return [len(ids) <= self._most_tokens for ids in self._tokenisation.encode(texts, source, target)]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
         """Translate texts, longest first in batches of like length; the answers come in the order of the texts."""
-        prefix, first_token = self._speak(source, target)
-        ids = self._tokenizer([prefix + text for text in texts], padding=False, truncation=False)["input_ids"]
+        ids = self._tokenisation.encode(texts, source, target)
+        first = self._tokenisation.first(target)
         lengths = [len(row_ids) for row_ids in ids]
-        found = {row: Translation("", TOO_LONG) for row, length in enumerate(lengths) if length > self._most_tokens}
-        rows = sorted((row for row in range(len(texts)) if row not in found), key=lambda row: -lengths[row])
-        for batch in batches_by_tokens(rows, lengths, self._settings.batch_tokens):
-            found.update(zip(batch, self._generate([ids[row] for row in batch], first_token), strict=True))
-        return [found[row] for row in range(len(texts))]
+        made = [Translation("", TOO_LONG)] * len(texts)
+        rows = sorted((row for row in range(len(texts)) if lengths[row] <= self._most_tokens), key=lambda row: -lengths[row])
+        with self._lock:  # one batch at a time has all cores
+            for batch in batches_by_tokens(rows, lengths, self._settings.batch_tokens):
+                for row, answer in zip(batch, self._generate([ids[row] for row in batch], first), strict=True):
+                    made[row] = self._read(answer)
+        return made
 
-    def _generate(self, ids: list[list[int]], first_token: int | None) -> Iterator[Translation]:
-        padded = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self._device)
-        forced = {} if first_token is None else {"forced_bos_token_id": first_token}
+    def close(self) -> None:
+        """Give the model's memory back."""
+        self._model = None
+        if self._device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def _generate(self, ids: list[list[int]], first: int | None) -> list[list[int]]:
+        """Return the tokens of each answer without the one that starts it."""
+        width = len(ids[0])
+        padded = torch.tensor([row + [self._tokenisation.pad] * (width - len(row)) for row in ids], device=self._device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids], device=self._device)
         with torch.inference_mode():
             made = self._model.generate(
-                input_ids=padded["input_ids"],
-                attention_mask=padded["attention_mask"],
+                input_ids=padded,
+                attention_mask=mask,
                 num_beams=self._settings.beams,
                 do_sample=False,
                 max_new_tokens=self._most_tokens,
-                **forced,
+                forced_bos_token_id=first,
             )
-        texts = self._tokenizer.batch_decode(made, skip_special_tokens=True)
-        # Some models begin with the token that ends a sentence, so the first place does not count.
-        finished = (made[:, 1:] == self._tokenizer.eos_token_id).any(dim=1).tolist()
-        return (_judge(text.strip(), done) for text, done in zip(texts, finished, strict=True))
+        answers: list[list[int]] = made[:, 1:].tolist()  # some models begin with the token that ends a sentence
+        return answers
 
-    def _speak(self, source: str, target: str) -> tuple[str, int | None]:
-        """Set the languages; return what goes before each text and the first token of the answer, as the model wants it."""
-        if hasattr(self._tokenizer, "src_lang"):
-            codes = getattr(self._tokenizer, "lang_code_to_id", None) or self._tokenizer.get_added_vocab()
-            self._tokenizer.src_lang = self._code(source, codes)
-            return "", int(codes[self._code(target, codes)])
-        wanted = getattr(self._tokenizer, "supported_language_codes", None)
-        return (f"{self._code(target, wanted)} ", None) if wanted else ("", None)
-
-    def _code(self, language: str, codes: Iterable[str]) -> str:
-        """Return how the model writes a language: fr, fra_Latn, fr_XX, >>fra<<."""
-        for code in sorted(codes):
-            plain = code.strip("<>_")
-            if is_language(plain) and canonical(plain) == language:
-                return code
-        raise InputError(f"translate.model: {self._name} does not speak {language}", "name a model for this pair of languages")
+    def _read(self, ids: list[int]) -> Translation:
+        if self._tokenisation.end not in ids:
+            return Translation("", UNFINISHED)
+        return Translation(self._tokenisation.decode(ids))
 
 
 def batches_by_tokens(rows: Iterable[int], lengths: Sequence[int], most: int) -> Iterator[list[int]]:
@@ -98,7 +110,14 @@ def batches_by_tokens(rows: Iterable[int], lengths: Sequence[int], most: int) ->
         yield batch
 
 
-def _judge(text: str, finished: bool) -> Translation:
-    if not finished:
-        return Translation("", UNFINISHED)
-    return Translation(text) if text else Translation("", EMPTY)
+def _device(settings: Translate) -> str:
+    _, numbers = models.devices(settings)
+    if numbers and (torch.cuda.is_available() or settings.device != "auto"):
+        return f"cuda:{numbers[0]}"
+    return "cpu"
+
+
+def _let_end_freely(generation: Any) -> None:
+    """Take out of a model's defaults what would end an answer that is not finished."""
+    generation.max_length = None  # max_new_tokens says it
+    generation.forced_eos_token_id = None  # many models end every answer at the limit as if it were whole

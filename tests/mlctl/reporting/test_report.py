@@ -20,7 +20,19 @@ from mlctl.workspace import Workspace
 
 from .conftest import HOSTILE, LANGUAGES, STAGES, records, write_results
 
-SECTIONS = ["benchmark", "languages", "training", "data", "alignment", "map", "sources", "stages", "recipe", "reproduce"]
+SECTIONS = [
+    "benchmark",
+    "languages",
+    "training",
+    "data",
+    "translation",
+    "alignment",
+    "map",
+    "sources",
+    "stages",
+    "recipe",
+    "reproduce",
+]
 
 
 class Page(HTMLParser):
@@ -142,7 +154,7 @@ def test_the_map_can_be_singled_out(page: Page) -> None:
 
 def test_figures_for_machines(made: Path) -> None:
     figures = json.loads((made / "figures.json").read_text(encoding="utf-8"))
-    assert set(figures) == {"benchmark", "means", "totals", "funnel", "decontamination", "final_losses", "map"}
+    assert set(figures) == {"benchmark", "means", "totals", "funnel", "decontamination", "translation", "final_losses", "map"}
     assert figures["benchmark"][0]["difference"] == pytest.approx(0.45)
     assert figures["final_losses"]["steps"] == 400
     assert (

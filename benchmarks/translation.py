@@ -1,0 +1,436 @@
+"""Translation side by side: our stage with ctranslate2 (int8, fp32), ctranslate2 called bare, and transformers.generate.
+
+    python benchmarks/translation.py [--quick] [--model FOLDER --text FILE] [--device cpu|cuda]
+
+All translate the same sentences with the same model. Without --model it is one made here: a Marian of the usual geometry (512 × 6+6,
+65 k tokens; with --device cuda that of a 600M model) whose weights are set so that it translates word by word. It does all the work of
+a trained one, ends its sentences where it should, and what is right is known, so that chrF shows what int8 costs. The last line is
+JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+import random
+import shutil
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from sacrebleu.metrics.chrf import CHRF
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, MarianConfig, MarianMTModel, MarianTokenizer
+
+from mlctl import schema
+from mlctl.config import Languages, Translate
+from mlctl.translation import conversion, translate
+from mlctl.workspace import Workspace
+
+TARGET = "tlh"  # words made up here are in no language that could be told by its letters
+NAIVE_BATCH = 32
+MEAN_WORDS, SPREAD, MOST_WORDS = 22, 0.55, 100  # of a log-normal distribution: as sentences of news are
+MOST_TOKENS = 128
+CONTENT = 30.0  # length of a word's vector as the first layer sees it; a position's is sqrt(width / 2)
+SHARP, LOUD = (
+    5.0,
+    8.0,
+)  # how sharply the decoder looks at one place (sharper, shares become denormal and slow), and how much louder what it sees is than what it said
+
+
+@dataclass(frozen=True)
+class Geometry:
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+    words: int  # of each language
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model, sentences, and what is right."""
+
+    folder: Path
+    texts: list[str]
+    right: list[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was said, in how many tokens and seconds."""
+
+    said: list[str]
+    tokens: int
+    seconds: float
+
+    @property
+    def speed(self) -> float:
+        return self.tokens / self.seconds
+
+
+USUAL = Geometry(512, 6, 8, 2048, 32_500)
+LARGE = Geometry(1024, 12, 16, 4096, 128_000)
+SMALL = Geometry(128, 1, 4, 256, 500)
+
+
+# --- the model ---------------------------------------------------------------------------------------------------------------
+
+
+def made_up_words(number: int, seed: int) -> list[str]:
+    """Return different words of two to four syllables."""
+    draw, found = random.Random(seed), dict[str, None]()
+    while len(found) < number:
+        found["".join(draw.choice("bdfgklmnprstvz") + draw.choice("aeiou") for _ in range(draw.randint(2, 4)))] = None
+    return list(found)
+
+
+def build(folder: Path, geometry: Geometry) -> tuple[list[str], list[str]]:
+    """Save a Marian that translates word by word; return the words of both languages."""
+    both = made_up_words(2 * geometry.words, seed=0)
+    source, target = both[: geometry.words], both[geometry.words :]
+    folder.mkdir(parents=True)
+    vocabulary = {name: number for number, name in enumerate(["</s>", "<unk>", *(f"▁{word}" for word in both), "<pad>"])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    for side in ("source", "target"):
+        (folder / f"{side}.spm").write_bytes(pieces(list(vocabulary)[2:-1]))
+    MarianTokenizer(*(str(folder / name) for name in ("source.spm", "target.spm", "vocab.json"))).save_pretrained(folder)
+    model = marian(len(vocabulary), geometry)
+    with torch.no_grad():
+        set_embeddings(model, geometry)
+        silence(model)
+        set_attention(model, geometry)
+    model.save_pretrained(folder)
+    return source, target
+
+
+def pieces(names: Sequence[str]) -> bytes:
+    """Return a sentencepiece model of whole words: a protocol buffer of (piece, score, type), and a normaliser that does nothing."""
+    unknown, control, normal = 2, 3, 1
+    listed = [("<unk>", 0.0, unknown), ("<s>", 0.0, control), ("</s>", 0.0, control), *((name, -1.0, normal) for name in names)]
+    return b"".join(
+        field(1, field(1, name.encode()) + b"\x15" + struct.pack("<f", score) + bytes([0x18, kind]))
+        for name, score, kind in listed
+    ) + field(3, field(1, b"identity"))
+
+
+def field(number: int, content: bytes) -> bytes:
+    length, size = bytearray(), len(content)
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    return bytes([number << 3 | 2, *length, size]) + content
+
+
+def marian(vocabulary: int, geometry: Geometry) -> MarianMTModel:
+    torch.manual_seed(0)
+    pad = vocabulary - 1
+    config = MarianConfig(
+        vocab_size=vocabulary,
+        d_model=geometry.width,
+        encoder_layers=geometry.layers,
+        decoder_layers=geometry.layers,
+        encoder_attention_heads=geometry.heads,
+        decoder_attention_heads=geometry.heads,
+        encoder_ffn_dim=geometry.hidden,
+        decoder_ffn_dim=geometry.hidden,
+        max_position_embeddings=512,
+        activation_function="swish",
+        scale_embedding=True,
+        pad_token_id=pad,
+        eos_token_id=0,
+        decoder_start_token_id=pad,
+        forced_eos_token_id=None,
+    )
+    model = MarianMTModel(config).eval()
+    model.generation_config.bad_words_ids = [[pad]]
+    return model
+
+
+def halves(width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the dimensions that tell places apart (fast sines and cosines), and those that are left for words."""
+    pairs = width // 2
+    fast = torch.arange(pairs * 3 // 8)
+    slow = torch.arange(pairs - 1, pairs * 3 // 8 - 1, -1)  # the first two are zero in all places of a sentence
+    return torch.cat([fast, fast + pairs]), torch.cat([slow, slow + pairs])
+
+
+def turned(rows: torch.Tensor) -> torch.Tensor:
+    """Map a word's vector to its translation's: neighbouring dimensions swap, but the first two, which mark the end, stay."""
+    made = rows.clone()
+    made[..., 2::2], made[..., 3::2] = rows[..., 3::2], -rows[..., 2::2]
+    return made
+
+
+def set_embeddings(model: MarianMTModel, geometry: Geometry) -> None:
+    """Give each word a random vector and its translation the turned one; the end of a sentence has a dimension of its own."""
+    _, slow = halves(geometry.width)
+    words = torch.randn(geometry.words, len(slow))
+    words[:, :2] = 0
+    words = without(words, places(model)[:, slow])
+    words /= words.norm(dim=1, keepdim=True)
+    table = torch.zeros(model.config.vocab_size, len(slow))
+    table[0, 0] = 1
+    table[2:-1] = torch.cat([words, turned(words)])
+    shared = model.model.shared.weight
+    shared.zero_()
+    shared[:, slow] = table * CONTENT / math.sqrt(geometry.width)
+
+
+def places(model: MarianMTModel) -> torch.Tensor:
+    """Return the vectors of the places in a sentence: (places, width)."""
+    return model.model.encoder.embed_positions.weight[: MOST_TOKENS + 1].detach()
+
+
+def without(words: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Take out of words, and of their translations, what places have in common: no word shall stand out by its length."""
+    common = torch.linalg.svd(known, full_matrices=False).Vh[:4]
+    taken = torch.cat([common, torch.ones(1, known.shape[1])])
+    taken[:, :2] = 0
+    basis = torch.linalg.qr(torch.cat([taken, turned(taken)]).T).Q
+    return words - words @ basis @ basis.T
+
+
+def silence(model: MarianMTModel) -> None:
+    """Let no layer add anything: all is computed and then multiplied by zero."""
+    for name, weight in model.named_parameters():
+        if "out_proj" in name or "fc2" in name:
+            weight.zero_()
+
+
+def set_attention(model: MarianMTModel, geometry: Geometry) -> None:
+    """Let the last layer of the decoder look at the word in its own place, and say its translation."""
+    fast, slow = halves(geometry.width)
+    size = geometry.width // geometry.heads
+    sharpest = torch.arange(min(size, len(fast)) // 2)
+    dimensions = torch.cat([fast[sharpest], fast[sharpest + len(fast) // 2]])
+    look = model.model.decoder.layers[-1].encoder_attn
+    for projection in (look.q_proj, look.k_proj, look.v_proj):
+        projection.weight.zero_()
+        projection.bias.zero_()
+    for head in range(geometry.heads):
+        rows = head * size + torch.arange(len(dimensions))
+        look.q_proj.weight[rows, dimensions] = SHARP
+        look.k_proj.weight[rows, dimensions] = SHARP
+        for projection in (look.q_proj, look.k_proj):  # what is zero shows the mean that the norm before has taken away
+            projection.weight[rows, slow[1]] = -SHARP
+    seen = torch.arange(len(slow))
+    look.v_proj.weight[seen, slow] = 1.0
+    look.out_proj.weight[slow[:, None], seen[None, :]] = LOUD * turned(torch.eye(len(slow))).T
+
+
+def sentences(source: Sequence[str], target: Sequence[str], number: int) -> tuple[list[str], list[str]]:
+    """Return sentences and their translations; lengths as in news, words by a power law."""
+    draw = random.Random(1)
+    pairs = []
+    for _ in range(number):
+        length = min(MOST_WORDS, max(1, round(draw.lognormvariate(math.log(MEAN_WORDS) - SPREAD**2 / 2, SPREAD))))
+        words = [min(len(source) - 1, int(draw.paretovariate(0.6)) - 1) for _ in range(length)]
+        pairs.append((" ".join(source[word] for word in words), " ".join(target[word] for word in words)))
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+# --- who translates ----------------------------------------------------------------------------------------------------------
+
+
+def timed(task: Task, work: Callable[[], list[str]]) -> Outcome:
+    start = time.perf_counter()
+    said = work()
+    seconds = time.perf_counter() - start
+    tokenizer = AutoTokenizer.from_pretrained(task.folder)
+    return Outcome(said, sum(len(ids) for ids in tokenizer(text_target=said)["input_ids"]), seconds)
+
+
+def naive(task: Task, device: str) -> Outcome:
+    """Call generate as most people do: in the order of the file, padded, on all cores."""
+    tokenizer = AutoTokenizer.from_pretrained(task.folder)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    model = AutoModelForSeq2SeqLM.from_pretrained(task.folder, dtype=dtype).to(device).eval()
+
+    def work() -> list[str]:
+        said = []
+        for start in range(0, len(task.texts), NAIVE_BATCH):
+            batch = tokenizer(task.texts[start : start + NAIVE_BATCH], padding=True, return_tensors="pt").to(device)
+            with torch.inference_mode():
+                made = model.generate(**batch, num_beams=1, do_sample=False, max_new_tokens=MOST_TOKENS)
+            said += tokenizer.batch_decode(made, skip_special_tokens=True)
+        return said
+
+    return timed(task, work)
+
+
+def bare(task: Task, settings: Translate, cache: Path, precision: str) -> Outcome:
+    """Call ctranslate2 as its documentation advises: one batch of all, sorted and cut by itself."""
+    place = conversion.converted(task.folder, precision, cache)
+    on_gpu = settings.device != "cpu"
+    threads = {} if on_gpu else {"inter_threads": len(os.sched_getaffinity(0)), "intra_threads": 1}
+
+    def work() -> list[str]:
+        tokenizer = AutoTokenizer.from_pretrained(task.folder)
+        engine = ctranslate2.Translator(
+            str(place), device="cuda" if on_gpu else "cpu", compute_type=conversion.COMPUTE_TYPES[precision], **threads
+        )
+        tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(task.texts)["input_ids"]]
+        made = engine.translate_batch(
+            tokens,
+            max_batch_size=settings.batch_tokens,
+            batch_type="tokens",
+            beam_size=1,
+            max_input_length=0,
+            max_decoding_length=MOST_TOKENS,
+        )
+        return [tokenizer.decode(tokenizer.convert_tokens_to_ids(one.hypotheses[0]), skip_special_tokens=True) for one in made]
+
+    return timed(task, work)
+
+
+def stage(task: Task, settings: Translate, cache: Path, precision: str, scratch: Path) -> Outcome:
+    """Run our stage, with a memory that is empty at first; reading and writing count."""
+    conversion.converted(task.folder, precision, cache)  # once a model: not what a run takes
+    (scratch / "cleaned" / "untranslated").mkdir(parents=True)
+    rows = [row(text, number) for number, text in enumerate(task.texts)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema.PAIR), scratch / "cleaned" / "untranslated" / f"{TARGET}.parquet")
+    workspace = Workspace(scratch / "work")
+    changed = settings.model_copy(update={"precision": precision})
+
+    def work() -> list[str]:
+        translate(
+            changed, Languages(targets=(TARGET,)), scratch / "cleaned", workspace, memory=scratch / "memory.sqlite", cache=cache
+        )
+        files = sorted(workspace.path(f"pairs/{TARGET}").glob("*.parquet"))
+        by_place = {origin: target for file in files for origin, target in zip(*columns(file), strict=True)}
+        return [by_place.get(str(number), "") for number in range(len(task.texts))]
+
+    try:
+        return timed(task, work)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def columns(file: Path) -> Iterator[list[Any]]:
+    table = pq.read_table(file, columns=["origin", "target"])
+    return (table[name].to_pylist() for name in ("origin", "target"))
+
+
+def row(text: str, number: int) -> dict[str, Any]:
+    fixed = {"source_language": "en", "target_language": TARGET, "corpus": "made", "version": "1", "licence": "CC0-1.0"}
+    return {**fixed, "source": text, "target": None, "origin": str(number), "synthetic": ""}
+
+
+# --- side by side ------------------------------------------------------------------------------------------------------------
+
+
+def chrf(outcome: Outcome, task: Task) -> float:
+    return float(CHRF().corpus_score(outcome.said, [task.right]).score)
+
+
+def fastest(tries: int, works: dict[str, Callable[[], Outcome]]) -> dict[str, Outcome]:
+    """Return the fastest try of each; they take turns, so that a busy machine is busy for all."""
+    found: dict[str, list[Outcome]] = {name: [] for name in works}
+    for _ in range(tries):
+        for name, work in works.items():
+            found[name].append(work())
+            print(f"  {name}: {found[name][-1].speed:,.0f} tokens/s", flush=True)
+    return {name: min(outcomes, key=lambda one: one.seconds) for name, outcomes in found.items()}
+
+
+def settings_for(task: Task, device: str) -> Translate:
+    return Translate(backend="ctranslate2", model=str(task.folder), device=device, max_tokens=MOST_TOKENS, max_faulty=1.0)
+
+
+def compare(task: Task, settings: Translate, scratch: Path, precisions: Sequence[str]) -> dict[str, Outcome]:
+    """Let our stage and the naive peer translate the same sentences."""
+    works = {"transformers": lambda: naive(task, settings.device)}
+    for precision in precisions:
+        works[f"stage {precision}"] = partial(stage, task, settings, scratch / "converted", precision, scratch / "stage")
+    return shown(task, fastest(1, works))
+
+
+def overhead(task: Task, settings: Translate, scratch: Path, precision: str, tries: int) -> dict[str, Outcome]:
+    """Let our stage and bare ctranslate2 translate the same sentences."""
+    works = {
+        "stage": partial(stage, task, settings, scratch / "converted", precision, scratch / "stage"),
+        "bare": partial(bare, task, settings, scratch / "converted", precision),
+    }
+    found = shown(task, fastest(tries, works))
+    same = sum(one == other for one, other in zip(found["stage"].said, found["bare"].said, strict=True))
+    print(f"{same} of {len(task.texts)} sentences are equal to the letter (the batches are not)\n")
+    return found
+
+
+def shown(task: Task, found: dict[str, Outcome]) -> dict[str, Outcome]:
+    print(f"\n{len(task.texts)} sentences\n{'':16}{'tokens/s':>10}{'seconds':>10}{'chrF':>8}")
+    for name, outcome in found.items():
+        print(f"{name:16}{outcome.speed:>10,.0f}{outcome.seconds:>10.1f}{chrf(outcome, task):>8.2f}")
+    return found
+
+
+def measured(task: Task, scratch: Path, device: str, quick: bool) -> dict[str, float | None]:
+    """Measure all and return the figures."""
+    settings = settings_for(task, device)
+    precisions = ("bf16",) if device == "cuda" else ("int8", "fp32")
+    ours = f"stage {precisions[0]}"
+    few = Task(task.folder, task.texts[: len(task.texts) // 10], task.right[: len(task.texts) // 10])
+    slow = compare(few, settings, scratch, precisions)
+    fast = overhead(task, settings, scratch, precisions[0], 2 if quick else 5)
+    ratio = round(slow[ours].speed / slow["transformers"].speed, 2)
+    return {
+        "int8_over_transformers": None if device == "cuda" else ratio,
+        "overhead_over_bare": round(fast["stage"].seconds / fast["bare"].seconds, 3),
+        "chrf_difference": round(chrf(slow[ours], few) - chrf(slow["transformers"], few), 3),
+        "cuda_tokens_per_second": round(fast["stage"].speed) if device == "cuda" else None,
+    }
+
+
+def task_of(arguments: argparse.Namespace, scratch: Path, number: int) -> Task:
+    if arguments.model:
+        texts = arguments.text.read_text(encoding="utf-8").splitlines()[:number]
+        right = Path(arguments.right).read_text(encoding="utf-8").splitlines()[:number] if arguments.right else texts
+        return Task(arguments.model, texts, right)
+    geometry = SMALL if arguments.small else LARGE if arguments.device == "cuda" else USUAL
+    words = build(scratch / "model", geometry)
+    return Task(scratch / "model", *sentences(*words, number))
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer sentences and tries")
+    parser.add_argument("--small", action="store_true", help="a tiny geometry, to see that the script works")
+    parser.add_argument("--model", type=Path, help="folder of a Hugging Face translation model for one pair")
+    parser.add_argument("--text", type=Path, help="its sentences, one a line")
+    parser.add_argument("--right", type=Path, help="their translations by people, for chrF")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--sentences",
+        type=int,
+        default=0,
+        help="how many for the fast ones, a tenth for transformers; 0: 2000 when quick, else 8000",
+    )
+    arguments = parser.parse_args()
+    if arguments.model and not arguments.text:
+        parser.error("--model needs --text")
+    return arguments
+
+
+def main() -> None:
+    arguments = parsed()
+    logging.basicConfig(level=logging.WARNING)
+    number = arguments.sentences or (2000 if arguments.quick else 8000)
+    with tempfile.TemporaryDirectory() as folder:
+        task = task_of(arguments, Path(folder), number)
+        print(json.dumps(measured(task, Path(folder), arguments.device, arguments.quick)))
+
+
+if __name__ == "__main__":
+    main()
