@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import pickle
 import signal
@@ -200,33 +199,58 @@ def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path: Path, caplo
     assert found(path) == {KEYS[0]: "a"}
 
 
-def write_some(path: Path, first: int, last: int) -> None:
+WRITERS = """
+import multiprocessing, sys
+from pathlib import Path
+from mlctl.translation.memory import Memory
+
+path = Path(sys.argv[1])
+keys = [number.to_bytes(32, "big") for number in range(12000)]
+
+
+def write(first):
     memory = Memory(path)
-    for start in range(first, last, 100):
-        memory.keep({KEYS[number]: f"text {number}" for number in range(start, start + 100)})
+    for start in range(first, first + 2000, 100):
+        memory.keep({keys[number]: f"text {number}" for number in range(start, start + 100)})
     memory.close()
+
+
+ours = Memory(path)
+ours.keep({keys[11000]: "ours"})  # open when the others are forked
+context = multiprocessing.get_context("fork")
+processes = [context.Process(target=write, args=(1000 * n,)) for n in range(4)]  # ranges overlap
+processes.append(context.Process(target=ours.keep, args=({keys[11001]: "forked"},)))
+for process in processes:
+    process.start()
+for process in processes:
+    process.join(60)
+assert [process.exitcode for process in processes] == [0] * 5
+assert len(ours.look_up(keys)) == 5002
+"""
 
 
 def test_processes_write_at_once_and_see_one_another(tmp_path: Path) -> None:
     path = tmp_path / "t.sqlite"
-    context = multiprocessing.get_context("fork")
-    ours = Memory(path)
-    ours.keep({KEYS[11000]: "ours"})  # open when the others are forked
-    writers = [context.Process(target=write_some, args=(path, 1000 * n, 1000 * n + 2000)) for n in range(4)]  # ranges overlap
-    forked = context.Process(target=ours.keep, args=({KEYS[11001]: "forked"},))
-    for process in (*writers, forked):
-        process.start()
-    for process in (*writers, forked):
-        process.join(60)
-        assert process.exitcode == 0
+    # In a process of its own: this one may have threads, and must not be forked.
+    done = subprocess.run([sys.executable, "-c", WRITERS, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     expected = {KEYS[number]: f"text {number}" for number in range(5000)} | {KEYS[11000]: "ours", KEYS[11001]: "forked"}
-    assert ours.look_up(KEYS) == found(path) == expected
+    assert Memory(path).look_up(KEYS) == found(path) == expected
 
 
 def _numbers(connection: sqlite3.Connection) -> list[int]:
     return [int.from_bytes(key, "big") for (key,) in connection.execute("SELECT key FROM translations")]
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from mlctl.translation.memory import Memory
+
+memory = Memory(Path(sys.argv[1]))
+for start in range(9000, 12000, 100):
+    memory.keep({number.to_bytes(32, "big"): f"text {number}" for number in range(start, start + 100)})
+"""
 KILLED = """
 import sys
 from pathlib import Path
@@ -242,17 +266,15 @@ def test_a_writer_that_is_killed_leaves_a_sound_file_and_the_others_go_on(tmp_pa
     path = tmp_path / "t.sqlite"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     victim = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True, env=environment)
-    other = multiprocessing.get_context("spawn").Process(target=write_some, args=(path, 9000, 12000))
-    other.start()
+    other = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], env=environment)
     assert victim.stdout is not None
     begin = time.monotonic()
-    while other.is_alive() and time.monotonic() - begin < 30 and int(victim.stdout.readline()) < 20:
+    while other.poll() is None and time.monotonic() - begin < 30 and int(victim.stdout.readline()) < 20:
         pass
     victim.send_signal(signal.SIGKILL)
     last = max(map(int, [*victim.stdout.read().split()[:-1], "0"]))
     victim.wait()
-    other.join(60)
-    assert other.exitcode == 0
+    assert other.wait(60) == 0
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         victims = Counter(number // 50 for number in _numbers(connection) if number < 9000)
@@ -264,19 +286,30 @@ def test_a_writer_that_is_killed_leaves_a_sound_file_and_the_others_go_on(tmp_pa
     assert not (tmp_path / "t.sqlite.damaged").exists()
 
 
-def use_in_a_child(memory: Memory, inherited: object) -> None:
-    memory.keep({KEYS[1]: "b"})
+FORKED = """
+import multiprocessing, sys
+from pathlib import Path
+from mlctl.translation.memory import Memory
+
+
+def use(memory, inherited):
+    memory.keep({b"1" * 32: "b"})
     sys.exit(memory._connection is inherited)
 
 
+memory = Memory(Path(sys.argv[1]))
+memory.keep({b"0" * 32: "a"})
+child = multiprocessing.get_context("fork").Process(target=use, args=(memory, memory._connection))
+child.start()
+child.join(60)
+assert child.exitcode == 0
+assert memory.look_up([b"0" * 32, b"1" * 32]) == {b"0" * 32: "a", b"1" * 32: "b"}
+"""
+
+
 def test_a_forked_process_opens_the_file_anew(tmp_path: Path) -> None:
-    memory = Memory(tmp_path / "t.sqlite")
-    memory.keep({KEYS[0]: "a"})
-    child = multiprocessing.get_context("fork").Process(target=use_in_a_child, args=(memory, memory._connection))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0
-    assert memory.look_up(KEYS[:2]) == {KEYS[0]: "a", KEYS[1]: "b"}
+    done = subprocess.run([sys.executable, "-c", FORKED, str(tmp_path / "t.sqlite")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_memory_can_be_handed_to_another_process(tmp_path: Path) -> None:
