@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import logging
 import gzip
 import json
+import logging
 import lzma
 from collections.abc import Callable, Sequence
 from pathlib import Path
