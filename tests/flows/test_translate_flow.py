@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from flows.cli import main
 from storage import Store
 
 SCRIPT = Path(__file__).with_name("kill_at.py")
@@ -44,12 +45,17 @@ def recipe(tmp_path: Path, wheels: Path, model: Path) -> Path:
     texts = [f"{text}." for text in tiny_models().sentences(GAPS, seed=5, most=8) if len(text.split()) > 3]
     (tmp_path / "gaps.en").write_text("\n".join(texts) + "\n", encoding="utf-8")
     values = tiny.recipe(tmp_path / "store")
-    values["download"]["sources"].append(
-        {"kind": "files", "format": "text", "path": str(tmp_path / "gaps.en"), "target": "fr", "licence": "CC0-1.0"}
-    )
-    values["translate"] = {
-        "backend": "ctranslate2", "model": str(model), "device": "cpu", "part_rows": 6, "workers": 2, "max_faulty": 1.0
-    }  # fmt: skip
+    gaps = {
+        "kind": "files",
+        "name": "gaps",
+        "format": "lines",
+        "path": str(tmp_path / "gaps.en"),
+        "targets": ["fr"],
+        "licence": "CC0-1.0",
+    }
+    values["download"]["sources"].append(gaps)
+    engine = {"backend": "ctranslate2", "model": str(model), "device": "cpu", "part_rows": 6, "workers": 2, "max_faulty": 1.0}
+    values["translate"] = engine
     path = tmp_path / "gaps.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
@@ -59,6 +65,26 @@ def run(*arguments: str) -> int:
     return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=300, check=False).returncode
 
 
+def translated(store: Path) -> tuple[str, list[dict[str, Any]]]:
+    """Return the content of the stage's result and its pairs."""
+    (result,) = Store(store).results("translate")
+    files = sorted(result.folder.glob("pairs/fr/*.parquet"))
+    return result.manifest.content, [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
 def test_gaps_are_filled_and_a_kill_loses_nothing(recipe: Path, server: str, tmp_path: Path) -> None:
-    until = "--until=align"
-    assert run(str(SCRIPT), "translate", "6", str(recipe), until) == -signal.SIGKILL
+    assert run(str(SCRIPT), "translate", "12", str(recipe)) == -signal.SIGKILL
+    (draft,) = [folder for folder in Store(tmp_path / "store").drafts() if folder.parent.name == "translate"]
+    kept = {file.name: file.stat().st_ino for file in draft.glob("pairs/fr/[0-9]*.parquet")}
+    assert kept
+    assert main(["align", str(recipe)]) == 0
+    content, rows = translated(tmp_path / "store")
+    folder = Store(tmp_path / "store").results("translate")[0].folder
+    assert {name: (folder / "pairs/fr" / name).stat().st_ino for name in kept} == kept
+    assert main(["align", str(recipe), f"store={tmp_path / 'calm'}", "translate.remember=false"]) == 0
+    assert translated(tmp_path / "calm") == (content, rows)
+    assert len(rows) > 10
+    assert {row["synthetic"] for row in rows} == {"target"}
+    (aligned,) = Store(tmp_path / "store").results("align")
+    found = pq.read_table(aligned.folder / "pairs" / "fr.parquet")["synthetic"].to_pylist()
+    assert found.count("target") > 10

@@ -251,11 +251,15 @@ def test_killed_in_the_middle_and_resumed_the_bytes_are_equal(
 
 def test_a_model_for_one_pair_is_not_asked_the_way_back(word_map: Path, conversions: Path, tmp_path: Path) -> None:
     work = place(tmp_path / "work")
-    translate(settings(word_map), Languages(), cleaned(tmp_path / "clean", [row(text) for text in TEXTS]), work, cache=conversions)
+    translate(
+        settings(word_map), Languages(), cleaned(tmp_path / "clean", [row(text) for text in TEXTS]), work, cache=conversions
+    )
     assert "round_trip_chrf" not in {found["metric"] for found in rows_of(work.root) if "metric" in found}
 
 
 def test_a_model_of_its_own_is_asked_the_way_back(pair_models: str, conversions: Path, tmp_path: Path) -> None:
     work = place(tmp_path / "work")
-    translate(settings(pair_models), Languages(), cleaned(tmp_path / "clean", [row(text) for text in TEXTS]), work, cache=conversions)
+    translate(
+        settings(pair_models), Languages(), cleaned(tmp_path / "clean", [row(text) for text in TEXTS]), work, cache=conversions
+    )
     assert "round_trip_chrf" in {found["metric"] for found in rows_of(work.root) if "metric" in found}
