@@ -1,0 +1,90 @@
+"""The whole flow where one language has gaps: a real engine fills them, killed in the middle and resumed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from flows.cli import main
+from storage import Store
+
+SCRIPT = Path(__file__).with_name("kill_at.py")
+GAPS = 24
+
+
+def tiny_models() -> Any:
+    file = Path(__file__).parents[1] / "mlctl" / "translation" / "tiny_models.py"
+    spec = importlib.util.spec_from_file_location("tiny_models", file)
+    assert spec
+    assert spec.loader
+    module = sys.modules.setdefault("tiny_models", importlib.util.module_from_spec(spec))
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tiny_models().train_marian(tmp_path_factory.mktemp("models") / "en-fr")
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, wheels: Path, model: Path) -> Path:
+    """A recipe whose French has texts without translation beside the catalogue's pairs."""
+    import tiny
+
+    texts = [f"{text}." for text in tiny_models().sentences(GAPS, seed=5, most=8) if len(text.split()) > 3]
+    (tmp_path / "gaps.en").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    values = tiny.recipe(tmp_path / "store")
+    gaps = {
+        "kind": "files",
+        "name": "gaps",
+        "format": "lines",
+        "path": str(tmp_path / "gaps.en"),
+        "targets": ["fr"],
+        "licence": "CC0-1.0",
+    }
+    values["download"]["sources"].append(gaps)
+    engine = {"backend": "ctranslate2", "model": str(model), "device": "cpu", "part_rows": 6, "workers": 2, "max_faulty": 1.0}
+    values["translate"] = engine
+    path = tmp_path / "gaps.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def run(*arguments: str) -> int:
+    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=300, check=False).returncode
+
+
+def translated(store: Path) -> tuple[str, list[dict[str, Any]]]:
+    """Return the content of the stage's result and its pairs."""
+    (result,) = Store(store).results("translate")
+    files = sorted(result.folder.glob("pairs/fr/*.parquet"))
+    return result.manifest.content, [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def test_gaps_are_filled_and_a_kill_loses_nothing(recipe: Path, server: str, tmp_path: Path) -> None:
+    assert run(str(SCRIPT), "translate", "12", str(recipe)) == -signal.SIGKILL
+    (draft,) = [folder for folder in Store(tmp_path / "store").drafts() if folder.parent.name == "translate"]
+    kept = {file.name: file.stat().st_ino for file in draft.glob("pairs/fr/[0-9]*.parquet")}
+    assert kept
+    assert main(["align", str(recipe)]) == 0
+    content, rows = translated(tmp_path / "store")
+    folder = Store(tmp_path / "store").results("translate")[0].folder
+    assert {name: (folder / "pairs/fr" / name).stat().st_ino for name in kept} == kept
+    assert main(["align", str(recipe), f"store={tmp_path / 'calm'}", "translate.remember=false"]) == 0
+    assert translated(tmp_path / "calm") == (content, rows)
+    assert len(rows) > 10
+    assert {row["synthetic"] for row in rows} == {"target"}
+    (aligned,) = Store(tmp_path / "store").results("align")
+    found = pq.read_table(aligned.folder / "pairs" / "fr.parquet")["synthetic"].to_pylist()
+    assert found.count("target") > 10
