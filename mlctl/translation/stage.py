@@ -79,10 +79,9 @@ def translate(
     waiting = _waiting(languages, cleaned)
     if settings.backend == "none" or not waiting:
         return _leave_out(waiting, workspace)
-    cache = cache or workspace.scratch / "models"
     counted: dict[str, tuple[int, Counter[str]]] = {}
     measured: list[dict[str, Any]] = []
-    with contextlib.closing(Engines(settings, memory, cache)) as engines:
+    with contextlib.closing(Engines(settings, memory, cache or workspace.scratch / "models")) as engines:
         done = 0
         for language in waiting:
             parts = LanguageParts(language.name, language.file, settings.part_rows, workspace)
@@ -91,8 +90,7 @@ def translate(
                 progress(done, sum(other.total for other in waiting), "segments", language=language.name)
             counted[language.name] = parts.counts()
     _write_records(measured, workspace)
-    dropped = {name: lost for name, (_, lost) in counted.items()}
-    _write_funnel(waiting, dropped, (*RULES, *sorted({rule for lost in dropped.values() for rule in lost} - {*RULES})), workspace)
+    _write_funnel(waiting, {name: lost for name, (_, lost) in counted.items()}, RULES, workspace)
     return {
         f"{name}.{what}": number
         for name, (made, lost) in counted.items()
@@ -180,9 +178,10 @@ def _write_funnel(
     waiting: Sequence[_Language], dropped: Mapping[str, Counter[str]], rules: Sequence[str], workspace: Workspace
 ) -> None:
     rows = []
+    engines_own = sorted({rule for lost in dropped.values() for rule in lost} - {*rules})
     for language in waiting:
         left = language.total
-        for rule in rules:
+        for rule in (*rules, *engines_own):
             out = left - dropped[language.name][rule]
             rows.append({"stage": "translate", "language": language.name, "rule": rule, "rows_in": left, "rows_out": out})
             left = out
