@@ -25,6 +25,7 @@ from mlctl.source_settings import (
     LocalesSource,
     MtdataSource,
     OpusSource,
+    Side,
     Source,
     UrlSource,
     WebAddress,
@@ -36,7 +37,7 @@ __all__ = [
     "Align", "Clean", "Column", "DevSet", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource",
     "HuggingfaceSource", "Language", "Languages", "Licences", "LocalesSource", "Model", "MtdataSource", "OpusSource", "Recipe",
     "Report", "ScratchModel",
-    "Section", "Shard", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
+    "Section", "Shard", "Side", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
     "override", "parse",
 ]
 # fmt: on

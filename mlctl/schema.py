@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import FileMetaData
 
 # Subword or character ranges are half-open: [start, end). Word indices and ranges count from 0.
 SPAN = pa.struct([pa.field("start", pa.int32(), nullable=False), pa.field("end", pa.int32(), nullable=False)])
@@ -33,6 +38,14 @@ PAIR = pa.schema(
         pa.field("synthetic", pa.string(), nullable=False),
     ]
 )
+
+
+def alone(metadata: FileMetaData) -> int:
+    """Return how many rows of a file of the schema PAIR have one side only, from its footer."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [PAIR.get_field_index(name) for name in ("source", "target")]
+    return sum(group.column(column).statistics.null_count for group in groups if group.num_rows for column in columns)
+
 
 #: What cleaning drops: the pair as it came, and the name of the rule that dropped it.
 REJECTED = PAIR.append(pa.field("rule", pa.string(), nullable=False))

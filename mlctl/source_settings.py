@@ -25,6 +25,8 @@ class LocalesSource(Section):
 FileFormat = Literal["moses", "tsv", "lines", "jsonl", "parquet", "tmx", "xliff", "po"]
 # YAML reads a column's number as a number.
 Column = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
+Side = Literal["source", "target"]
+_BACK = "side 'target' is for text that stands alone"
 _WITH_COLUMNS = ("tsv", "jsonl", "parquet")
 
 
@@ -51,6 +53,11 @@ class FilesSource(Section):
         "from 1 (tsv). One name: a column of translations by language, or text without translation. Empty: `translation`, else "
         "columns named by language codes (tsv: the first two).",
     )
+    side: Side = Field(
+        "source",
+        description="Language of text that stands alone (`lines`, one column). source: it is translated into each target language. "
+        "target: people wrote it in the target language, and it is translated back.",
+    )
     member: str = Field(
         "", description="File to read in a .zip that holds several; {language} and {target} stand for codes as in `path`."
     )
@@ -64,6 +71,8 @@ class FilesSource(Section):
             raise ValueError(f"format {self.format!r} has no columns: `columns` goes with {', '.join(_WITH_COLUMNS)}")
         if self.format == "tsv" and not all(column.isdecimal() and int(column) for column in self.columns):
             raise ValueError(f"columns of a tsv are numbers from 1, given {list(self.columns)}")
+        if self.side == "target" and self.format != "lines" and len(self.columns) != 1:
+            raise ValueError(f"{_BACK}: set `format: lines`, or name one column in `columns`")
         return self
 
 
@@ -96,6 +105,7 @@ class UrlSource(Section):
     )
     format: FileFormat = Field("moses", description="Format of the text, as for kind `files`.")
     columns: tuple[Column, ...] = Field((), max_length=2, description="Columns of source and target, as for kind `files`.")
+    side: Side = Field("source", description="Language of text that stands alone, as for kind `files`.")
     codes: Codes = Field({}, description="What addresses and members call a language where it is not its tag: {zh: zh_CN}.")
     sha256: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="Digest that the file must have; empty: what download.lock says."
@@ -114,7 +124,7 @@ class UrlSource(Section):
         if self.sha256 and "{" in "".join(self.urls):
             raise ValueError("sha256 is of one file, and urls with {language} or {target} name several: leave it empty")
         try:
-            FilesSource(name=self.name, path="-", format=self.format, columns=self.columns)
+            FilesSource(name=self.name, path="-", format=self.format, columns=self.columns, side=self.side)
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         return self
@@ -133,11 +143,18 @@ class OpusSource(Section):
     format: Literal["moses", "tmx", "mono"] = Field(
         "moses",
         description="What is read of a release. moses: pairs, a file a side. tmx: pairs in a translation memory, where there is no "
-        "Moses archive. mono: all that it has in the source language, to be translated into each target language.",
+        "Moses archive. mono: all that it has in one language, to be translated.",
     )
+    side: Side = Field("source", description="Language of `mono` text, as for kind `files`: the source language or the targets.")
     codes: Codes = Field({}, description="What OPUS calls a language where it is not its tag: {zh: zh_CN}.")
     targets: tuple[Language, ...] = Field((), description="Target languages wanted; empty: those of the recipe that it has.")
     licence: str = Field("", description="Licence of the text (SPDX id); empty: what a Moses archive names, else unknown.")
+
+    @model_validator(mode="after")
+    def _opus_settings_fit(self) -> OpusSource:
+        if self.side == "target" and self.format != "mono":
+            raise ValueError(f"{_BACK}: set `format: mono`")
+        return self
 
 
 class HuggingfaceSource(Section):
@@ -155,8 +172,15 @@ class HuggingfaceSource(Section):
         "main", min_length=1, description="Commit, branch or tag on the hub; a commit keeps the result the same."
     )
     columns: tuple[Column, ...] = Field((), max_length=2, description="Columns of source and target, as for kind `files`.")
+    side: Side = Field("source", description="Language of text that stands alone, as for kind `files`.")
     targets: tuple[Language, ...] = Field((), description="Target languages that this corpus has; empty: all of the recipe.")
     licence: str = Field("", description="Licence of the text (SPDX id); empty: what the data set's card says.")
+
+    @model_validator(mode="after")
+    def _hub_settings_fit(self) -> HuggingfaceSource:
+        if self.side == "target" and len(self.columns) != 1:
+            raise ValueError(f"{_BACK}: name its column in `columns`")
+        return self
 
 
 class MtdataSource(Section):

@@ -45,7 +45,8 @@ class Comparison:
         self._mark_duplicates(scratch / "same")
         self._mark_pairs(settings)
         if inputs.untranslated:
-            self._mark_translated_elsewhere(scratch)
+            self._mark_translated_elsewhere(scratch, "same_source")
+            self._mark_translated_elsewhere(scratch, "same_target")
 
     def rules(self, first: int, last: int) -> dict[str, Mask]:
         """Tell for each rule which of rows `first` to `last` (not counted) it drops. A row has one rule at most."""
@@ -72,13 +73,13 @@ class Comparison:
                 often = np.logical_or(*(repeats.add(side) for repeats, side in zip((ours, theirs), sides, strict=True)))
                 self._mark(BOILERPLATE, first, left[often])
 
-    def _mark_translated_elsewhere(self, scratch: Path) -> None:
+    def _mark_translated_elsewhere(self, scratch: Path, side: str) -> None:
         paired, alone = Buckets(scratch / "paired", self._inputs.rows), Buckets(scratch / "alone", self._inputs.rows)
-        for first, table in self._read("paired", "same_source"):
-            left = self._left(first, table["same_source"])
+        for first, table in self._read("paired", side):
+            left = self._left(first, table[side])
             for buckets, wanted in ((paired, True), (alone, False)):
                 rows = np.flatnonzero(left & (np.asarray(table["paired"]) == wanted))
-                buckets.add(numbers(table["same_source"])[rows], (rows + first).astype(np.uint64))
+                buckets.add(numbers(table[side])[rows], (rows + first).astype(np.uint64))
         for ours, theirs in zip(alone, paired, strict=True):
             self._marks[TRANSLATED_ELSEWHERE].add(ours.rows[np.isin(ours.digests, theirs.digests)])
 

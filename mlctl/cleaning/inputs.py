@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlctl.schema import PAIR
+from mlctl.schema import PAIR, alone
 
 #: Rows that are judged at a time, by one process; what a crash loses. A multiple of 8.
 PART_ROWS = 16_384
@@ -36,13 +37,8 @@ class Downloaded:
 
     @cached_property
     def untranslated(self) -> int:
-        """Rows without a translation, from the files' footers."""
-        column, count = PAIR.get_field_index("target"), 0
-        for file in self.files:
-            metadata = pq.read_metadata(file)
-            groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-            count += sum(group.column(column).statistics.null_count for group in groups if group.num_rows)
-        return count
+        """Rows that have one side only."""
+        return sum(alone(pq.read_metadata(file)) for file in self.files)
 
     @property
     def parts(self) -> list[tuple[int, int]]:
@@ -57,7 +53,7 @@ class Downloaded:
         """Yield about `size` pairs, spread evenly over all corpora."""
         step, offset = max(1, (self.rows - self.untranslated) // size), 0
         for batch in self._batches(0, self.rows, ["source", "target"]):
-            pairs = batch.filter(batch["target"].is_valid())
+            pairs = batch.filter(pc.and_(batch["source"].is_valid(), batch["target"].is_valid()))
             chosen = pairs.take(pa.array(range(-offset % step, pairs.num_rows, step), pa.int64()))
             offset += pairs.num_rows
             yield from zip(chosen["source"].to_pylist(), chosen["target"].to_pylist(), strict=True)

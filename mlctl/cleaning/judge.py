@@ -55,6 +55,22 @@ class Learned:
         return cls(lengths, Likelihood.load(path / "likelihood") if (path / "likelihood").exists() else None)
 
 
+class Judges:
+    """The judge of the pairs and of source text, and the one of text that stands alone in the target language."""
+
+    def __init__(self, settings: config.Clean, source: str, target: str, learned: Learned) -> None:
+        self._forward = Judge(settings, source, target, learned)
+        self._back = Judge(settings, target, source, Learned(Lengths()))
+
+    def judge(self, sources: Sequence[str | None], targets: Sequence[str | None]) -> list[Verdict]:
+        """Return what becomes of each row. One side may be None: the candidate's source is then the text that is there."""
+        back = [row for row, source in enumerate(sources) if source is None]
+        forward = [(source, target) for source, target in zip(sources, targets, strict=True) if source is not None]
+        verdicts = iter(self._forward.judge([source for source, _ in forward], [target for _, target in forward]))
+        alone = iter(self._back.judge([targets[row] or "" for row in back], [None] * len(back)) if back else ())
+        return [next(alone if source is None else verdicts) for source in sources]
+
+
 class Judge:
     """The rules of one language pair that look at one row at a time, whatever the others are."""
 

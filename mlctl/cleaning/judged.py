@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +19,14 @@ from mlctl.cleaning.rules import Candidate
 JUDGED = pa.schema(
     [
         pa.field("rule", pa.string(), nullable=False),  # "": kept so far
-        pa.field("paired", pa.bool_(), nullable=False),  # has a translation
+        pa.field("paired", pa.bool_(), nullable=False),  # has both sides
         # The clean text where it is another than what came in; else null.
         pa.field("source", pa.string()),
         pa.field("target", pa.string()),
-        # Digests: of what makes a row the same as another (both sides; of a text without translation the text), of its source.
+        # Digests: of what makes a row the same as another (both sides, or the one that is there), and of each side.
         pa.field("same", pa.uint64()),
         pa.field("same_source", pa.uint64()),
+        pa.field("same_target", pa.uint64()),
         pa.field("repeated_source", pa.uint64()),  # numbers aside
         pa.field("repeated_target", pa.uint64()),
         # Of long pairs: what makes them near others.
@@ -34,21 +36,47 @@ JUDGED = pa.schema(
 )
 
 
+class _Sides(NamedTuple):
+    """The clean text of a row's sides, and what makes them the same as others; None where a side is missing."""
+
+    source: str | None
+    target: str | None
+    source_key: str | None
+    target_key: str | None
+
+    @classmethod
+    def of(cls, pair: Candidate, forward: bool) -> _Sides:
+        """Return the sides of a candidate; not `forward`: its text is of the target language."""
+        text, other = pair.tidied.source, pair.tidied.target
+        if not forward:
+            return cls(None, text, None, pair.source_key)
+        return cls(text, other, pair.source_key, None if other is None else pair.target_key)
+
+    @property
+    def key(self) -> str:
+        """What makes a row the same as another: both sides, or the one that is there."""
+        return f"{self.source_key or ''}\x00{self.target_key or ''}"
+
+
 def judged(settings: config.Clean, rows: pa.RecordBatch, verdicts: Sequence[Verdict]) -> pa.RecordBatch:
     """Return the rows of JUDGED for rows of PAIR and the verdicts on them."""
     kept = np.array([not verdict.rule for verdict in verdicts], dtype=bool)
-    paired = np.asarray(rows["target"].is_valid())
-    pairs = [verdict.pair for verdict in verdicts if verdict.pair]
-    translated = [pair for pair in pairs if pair.target]
+    has_source, has_target = (np.array(rows[name].is_valid(), dtype=bool) for name in ("source", "target"))
+    paired = has_source & has_target
+    given = zip(verdicts, has_source.tolist(), strict=True)
+    sides = [_Sides.of(verdict.pair, forward) for verdict, forward in given if verdict.pair]
+    keys = [(side.source_key, side.target_key) for side in sides]
+    pairs = [(source, target) for source, target in keys if source is not None and target is not None]
     columns = {
         "rule": pa.array([verdict.rule for verdict in verdicts], pa.string()),
         "paired": pa.array(paired),
-        "source": _changed(rows["source"].to_pylist(), (pair.tidied.source for pair in pairs), kept),
-        "target": _changed(rows["target"].to_pylist(), (pair.tidied.target for pair in pairs), kept),
-        "same": _spread(digests_of(_both(pair) if pair.target else pair.source_key for pair in pairs), kept),
-        "same_source": _spread(digests_of(pair.source_key for pair in pairs), kept),
-        "repeated_source": _spread(number_blind(pair.source_key for pair in translated), kept & paired),
-        "repeated_target": _spread(number_blind(pair.target_key for pair in translated), kept & paired),
+        "source": _changed(rows["source"].to_pylist(), (side.source for side in sides), kept),
+        "target": _changed(rows["target"].to_pylist(), (side.target for side in sides), kept),
+        "same": _spread(digests_of(side.key for side in sides), kept),
+        "same_source": _spread(digests_of(source for source, _ in keys if source is not None), kept & has_source),
+        "same_target": _spread(digests_of(target for _, target in keys if target is not None), kept & has_target),
+        "repeated_source": _spread(number_blind(source for source, _ in pairs), kept & paired),
+        "repeated_target": _spread(number_blind(target for _, target in pairs), kept & paired),
     }
     columns["sketch"], columns["places"] = _nearness(settings, verdicts)
     return pa.record_batch(columns, schema=JUDGED)

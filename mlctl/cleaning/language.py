@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from mlctl import config
 from mlctl.cleaning.compare import Comparison
 from mlctl.cleaning.inputs import Downloaded
-from mlctl.cleaning.judge import Judge, Learned, learn
+from mlctl.cleaning.judge import Judges, Learned, learn
 from mlctl.cleaning.judged import JUDGED, judged
 from mlctl.cleaning.likelihood import SAMPLE
 from mlctl.cleaning.outputs import Outputs
@@ -71,11 +71,11 @@ class Language(BaseModel):
 
     def judge(self, number: int) -> None:
         """Judge the rows of a part one by one."""
-        judge = Judge(self.settings, self.source, self.target, Learned.load(self.learned))
+        judges = Judges(self.settings, self.source, self.target, Learned.load(self.learned))
         table = self.inputs.read(*self.inputs.parts[number])
         with self.scratch.part(_part(number)) as path, pq.ParquetWriter(path, JUDGED, compression="zstd") as writer:
             for rows in table.to_batches(_BATCH_ROWS):
-                verdicts = judge.judge(rows["source"].to_pylist(), rows["target"].to_pylist())
+                verdicts = judges.judge(rows["source"].to_pylist(), rows["target"].to_pylist())
                 writer.write_batch(judged(self.settings, rows, verdicts))
 
     def finish(self) -> None:

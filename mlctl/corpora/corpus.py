@@ -9,9 +9,9 @@ from mlctl.config import Languages
 
 
 class Row(NamedTuple):
-    """A text, its translation (None: not translated yet) and where in the corpus it stands."""
+    """A text, its translation and where in the corpus it stands. None is a side that is to be made by translation; one side is there."""
 
-    source: str
+    source: str | None
     target: str | None
     origin: str
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from mlctl.config import FilesSource, Languages
+from mlctl.config import FilesSource, Languages, Side
 from mlctl.corpora.corpus import Row, wanted_targets
 from mlctl.corpora.disk import joint_sha256, sha256_of
 from mlctl.corpora.readers import open_pairs
@@ -75,6 +75,7 @@ class FilesCorpus:
             target,
             columns=self._source.columns,
             member=self._member(target),
+            side=self._source.side,
         )
 
     @property
@@ -85,11 +86,14 @@ class FilesCorpus:
         member = self._source.member.replace("{target}", target)
         if self._source.format == "moses":  # the reader finds both sides
             return member
-        return member.replace("{language}", sides(self._source.format, self._language, target)[-1])
+        return member.replace("{language}", self._sides(target)[-1])
 
     def _resolve(self, target: str) -> tuple[Path, ...]:
-        read = sides(self._source.format, self._language, target)[-1 if self._one_archive else 0 :]
+        read = self._sides(target)[-1 if self._one_archive else 0 :]
         return tuple(_find(self._source.path, {"target": target, "language": side}, self.name) for side in read)
+
+    def _sides(self, target: str) -> tuple[str, ...]:
+        return sides(self._source.format, self._language, target, self._source.side)
 
     def _check_pattern(self) -> None:
         path, found = self._source.path, set(_PLACEHOLDER.findall(self._source.path + self._source.member))
@@ -110,14 +114,16 @@ class FilesCorpus:
     def _silent(self) -> bool:
         """Tell whether one file would give the same text for every target language."""
         columns = self._source.columns
+        if self._source.side == "target":
+            return not any(map(_PLACEHOLDER.search, columns))
         return self._source.format in SILENT or (len(columns) == 2 and not _PLACEHOLDER.search(columns[1]))
 
 
-def sides(form: str, language: str, target: str) -> tuple[str, ...]:
+def sides(form: str, language: str, target: str, side: Side) -> tuple[str, ...]:
     """Return the languages that {language} stands for in file names: of both sides, or the one where one file is read."""
     if form == "moses":
         return language, target
-    return (language if form == "lines" else target,)
+    return (language if form == "lines" and side == "source" else target,)
 
 
 def _find(pattern: str, tags: Mapping[str, str], corpus: str) -> Path:

@@ -82,7 +82,7 @@ class HuggingfaceCorpus:
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in the order of the data set."""
-        columns = Columns(Wanted(self._language, target, self._source.columns))
+        columns = Columns(Wanted(self._language, target, self._source.columns, self._source.side))
         dataset = self._load(target)
         needed = columns.needed(dataset.column_names)
         batches = (dataset.select_columns(needed) if needed else dataset).iter(batch_size=_BATCH_ROWS if needed else 1)
@@ -120,9 +120,10 @@ class HuggingfaceCorpus:
         return InputError(f"{self.name} ({self.address}) cannot be read: {reason}", remedy)
 
     def _check_languages(self) -> None:
-        """Refuse two named columns for several languages, unless something in the source names the language."""
+        """Refuse named columns for several languages, unless something in the source names the language."""
         source = self._source
-        if len(self.targets) > 1 and len(source.columns) == 2 and "{" not in "".join((*source.columns, source.subset)):
+        by_name = len(source.columns) == 2 or source.side == "target"
+        if len(self.targets) > 1 and by_name and "{" not in "".join((*source.columns, source.subset)):
             problem = f"{source.dataset}: columns {list(source.columns)} are the same for {', '.join(self.targets)}"
             raise InputError(problem, "write {target} in columns or subset, or set the source's targets")
 

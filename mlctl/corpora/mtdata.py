@@ -100,7 +100,7 @@ def _why_misfit(entry: Entry) -> str:
 
 
 def _checked(source: MtdataSource, languages: Languages) -> Entry:
-    """Return the entry of a source if it can be read and has a language pair of the recipe (or text to translate)."""
+    """Return the entry of a source if it can be read and has a language pair of the recipe, or text to translate."""
     entry = find(source.id)
     if why := why_unread(entry):
         name = entry.urls[0].removeprefix(_HUB)
@@ -110,18 +110,18 @@ def _checked(source: MtdataSource, languages: Languages) -> Entry:
         wanted = ", ".join(source.targets or languages.targets)
         problem = f"{entry.id} is text in {' and '.join(entry.languages)}, wanted is {languages.source} with {wanted}"
         remedy = "mend the id or the languages of the recipe" + (
-            "" if len(entry.languages) == 2 else f": text without translation has to be in {languages.source}"
+            "" if len(entry.languages) == 2 else ": text without translation has to be in one of them"
         )
         raise InputError(problem, remedy)
     return entry
 
 
 def _targets(source: MtdataSource, entry: Entry, languages: Languages) -> tuple[str, ...]:
-    """Return the target languages that an entry has text for: all where it is text to translate."""
+    """Return the target languages that an entry has text for: all where it is text of the source language."""
     wanted = wanted_targets(source.targets, languages)
     if entry.languages == (languages.source,):
         return wanted
-    return tuple(tag for tag in wanted if sorted(entry.languages) == sorted((languages.source, tag)))
+    return tuple(tag for tag in wanted if sorted(entry.languages) in (sorted((languages.source, tag)), [tag]))
 
 
 def _fetch(entry: Entry, surroundings: Web) -> dict[str, Fetched]:
@@ -197,6 +197,7 @@ def _files(entry: Entry, target: str, texts: Sequence[Path], licence: str, langu
             path=str(path),
             format=form,
             columns=_columns(entry, languages.source) if form == "tsv" else (),
+            side="target" if entry.languages == (target,) else "source",
             targets=(target,),
             version=entry.version,
             licence=licence,

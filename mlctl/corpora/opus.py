@@ -107,6 +107,7 @@ def _open(
         path=str(folder / _pattern(source)),
         format=_FORMS[source.format][1],
         targets=tuple(targets),
+        side=source.side,
         version=version,
         licence=source.licence or _licence(fetched, surroundings.bounds),
     )
@@ -115,7 +116,7 @@ def _open(
 
 def _texts(source: OpusSource, version: str, language: str, target: str, settings: Download) -> Iterator[Text]:
     address, name = _address(source, version, language, target, settings), _name(source, language, target)
-    for side in sides(_FORMS[source.format][1], language, target):
+    for side in sides(_FORMS[source.format][1], language, target, source.side):
         member = f"{source.corpus}.{name}.{_code(source, side)}" if source.format == "moses" else ""
         yield Text((address,), member, _pattern(source).replace("{target}", target).replace("{language}", side))
 
@@ -158,15 +159,13 @@ def _version(source: OpusSource, language: str, target: str, settings: Download,
 
 def _ask(source: OpusSource, language: str, target: str, settings: Download, surroundings: Web) -> str:
     """Ask the API for the newest release that has a pair."""
+    asked = dict(zip(("source", "target"), _read(source, language, target), strict=False))
     query = {
         "corpus": source.corpus,
-        "source": _code(source, language),
-        "target": _code(source, target),
+        **{name: _code(source, tag) for name, tag in asked.items()},
         "preprocessing": source.format,
         "version": _LATEST,
     }
-    if source.format == "mono":
-        del query["target"]
     address = f"{settings.opus_api}?{urlencode(query)}"
     path = surroundings.folder / f"opus-{hashlib.sha256(address.encode()).hexdigest()[:12]}.json"
     surroundings.downloader.fetch_all([Wanted((address,), path)], source.corpus)
@@ -196,8 +195,13 @@ def _code(source: OpusSource, tag: str) -> str:
 
 def _name(source: OpusSource, language: str, target: str) -> str:
     """Return what a file is called: by both languages in alphabetical order, or by the only one."""
-    tags = (language,) if source.format == "mono" else (language, target)
-    return "-".join(sorted(_code(source, tag) for tag in tags))
+    return "-".join(sorted(_code(source, tag) for tag in _read(source, language, target)))
+
+
+def _read(source: OpusSource, language: str, target: str) -> tuple[str, ...]:
+    """Return the languages that are read: both, or the one of text without translation."""
+    alone = {"source": language, "target": target}[source.side]
+    return (alone,) if source.format == "mono" else (language, target)
 
 
 def _address(source: OpusSource, version: str, language: str, target: str, settings: Download) -> str:

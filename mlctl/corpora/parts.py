@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlctl import schema
 from mlctl.corpora.corpus import Corpus, Row
 from mlctl.corpora.licences import spdx
 from mlctl.schema import PAIR
@@ -25,12 +26,10 @@ def write(path: Path, corpus: Corpus, source: str, target: str) -> None:
 
 
 def count(path: Path) -> tuple[int, int]:
-    """Return how many rows of a part have a translation and how many have none, without reading the text."""
+    """Return how many rows of a part have both sides and how many have one, without reading the text."""
     metadata = pq.read_metadata(path)
-    column = PAIR.get_field_index("target")
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    untranslated = sum(group.column(column).statistics.null_count for group in groups)
-    return metadata.num_rows - untranslated, untranslated
+    alone = schema.alone(metadata)
+    return metadata.num_rows - alone, alone
 
 
 def _record_batch(rows: Sequence[Row], corpus: Corpus, source: str, target: str) -> pa.RecordBatch:

@@ -99,6 +99,7 @@ def open_url(source: UrlSource, languages: Languages, surroundings: Web) -> WebC
         path=str(folder / pattern),
         format=source.format,
         columns=source.columns,
+        side=source.side,
         targets=source.targets,
         version=source.version,
         licence=source.licence,
@@ -180,7 +181,7 @@ def slug(name: str) -> str:
 
 def _texts(source: UrlSource, language: str, target: str, pattern: str) -> Iterator[Text]:
     codes = {tag: source.codes.get(tag, tag) for tag in (language, target)}
-    for side in sides(source.format, language, target):
+    for side in sides(source.format, language, target, source.side):
         addresses = tuple(_fill(url, codes[side], codes[target]) for url in source.urls)
         yield Text(addresses, _fill(source.member, codes[side], codes[target]), _fill(pattern, side, target))
 

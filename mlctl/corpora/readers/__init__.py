@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
-from mlctl.config import FileFormat
+from mlctl.config import FileFormat, Side
 from mlctl.corpora.compression import Place
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import jsonl, moses, parquet, po, text, tmx, tsv, xliff
@@ -38,6 +38,7 @@ def open_pairs(
     *,
     columns: Sequence[str] = (),
     member: str = "",
+    side: Side = "source",
 ) -> Iterator[Row]:
     """Yield the rows of one language pair of a file, in the order of the file.
 
@@ -48,13 +49,14 @@ def open_pairs(
         target: Canonical tag of the language on the target side.
         columns: Names (JSONL, Parquet) or numbers from 1 (TSV) of the two columns; see the readers.
         member: Which file of a zip is read; `{language}` in it stands for a side's code.
+        side: What a text is that stands alone (lines, one column): in the source language, or in the target language.
 
     Raises:
         InputError: while reading: the file is missing, damaged, not of this format, or lacks the languages.
     """
     if format not in FORMATS:
         raise InputError(f"there is no format {format!r}", f"use one of {', '.join(FORMATS)}")
-    wanted = Wanted(source, target, tuple(columns))
+    wanted = Wanted(source, target, tuple(columns), side)
     if format == "moses":
         return moses.read(_sides(path, member, wanted), wanted)
     if isinstance(path, tuple):

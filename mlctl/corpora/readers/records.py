@@ -23,19 +23,21 @@ class Columns:
         self._wanted = wanted
         self._names = tuple(
             name.replace("{target}", wanted.target).replace("{language}", tag)
-            for name, tag in zip(wanted.columns, (wanted.source, wanted.target), strict=False)
+            for name, tag in zip(wanted.columns, _tags(wanted), strict=False)
         )
 
     def row(self, record: Mapping[str, Any], where: str, origin: str) -> Row | None:
-        """Return the row of a record; None where it has no text in the source language.
+        """Return the row of a record; None where it has no text in the source language, or in the column of texts alone.
 
         Raises:
             InputError: a column is missing or holds no text; the message begins with `where`.
         """
-        source, target = (self._named if self._names else self._found)(record, where)
-        if source is None:
+        sides = (self._named if self._names else self._found)(record, where)
+        if sides[0] is None:
             return None
-        return Row(_text(source, where), None if target is None else _text(target, where) or None, origin)
+        if len(sides) == 1:
+            return self._wanted.alone(_text(sides[0], where), origin)
+        return Row(_text(sides[0], where), None if sides[1] is None else _text(sides[1], where) or None, origin)
 
     def needed(self, columns: Iterable[str]) -> list[str]:
         """Return which of a file's columns are read at all."""
@@ -45,22 +47,22 @@ class Columns:
         codes = (self._wanted.source, self._wanted.target)
         return [TRANSLATION] if TRANSLATION in there else [name for name in there if language_of(name) in codes]
 
-    def _named(self, record: Mapping[str, Any], where: str) -> tuple[Any, Any]:
+    def _named(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
+        """Return both sides, or the text alone where one column is named that has no texts by language."""
         missing = [name for name in self._names if name not in record]
         if missing:
             raise _lacks(record, where, f"no column {missing[0]!r}")
         values = [record[name] for name in self._names]
-        if len(values) == 2:
-            return values[0], values[1]
-        return self._by_language(values[0], where) if isinstance(values[0], Mapping) else (values[0], None)
+        by_language = len(values) == 1 and isinstance(values[0], Mapping)
+        return self._by_language(values[0], where) if by_language else tuple(values)
 
-    def _found(self, record: Mapping[str, Any], where: str) -> tuple[Any, Any]:
+    def _found(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
         texts = record.get(TRANSLATION, record)
         if not isinstance(texts, Mapping):
             raise InputError(f"{where}: {TRANSLATION!r} holds no texts by language", "name the columns with `columns`")
         return self._by_language(texts, where)
 
-    def _by_language(self, texts: Mapping[str, Any], where: str) -> tuple[Any, Any]:
+    def _by_language(self, texts: Mapping[str, Any], where: str) -> tuple[Any, ...]:
         found = {}
         for tag in (self._wanted.source, self._wanted.target):
             keys = [key for key in texts if language_of(key) == tag]
@@ -68,6 +70,12 @@ class Columns:
                 raise _lacks(texts, where, f"nothing in {tag!r}")
             found[tag] = texts[tag if tag in keys else keys[0]]
         return found[self._wanted.source], found[self._wanted.target]
+
+
+def _tags(wanted: Wanted) -> tuple[str, ...]:
+    """Return the language that {language} stands for in each column's name."""
+    alone = len(wanted.columns) == 1 and wanted.side == "target"
+    return (wanted.target,) if alone else (wanted.source, wanted.target)
 
 
 def _lacks(record: Mapping[str, Any], where: str, what: str) -> InputError:

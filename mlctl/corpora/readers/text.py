@@ -12,6 +12,5 @@ from mlctl.corpora.readers.wanted import Wanted
 
 def read(place: Place, wanted: Wanted) -> Iterator[Row]:
     """Yield every line as a text without translation."""
-    del wanted  # the file does not say which language it is in
     for number, line in read_lines(place):
-        yield Row(line, None, f"{place.name}:{number}")
+        yield wanted.alone(line, f"{place.name}:{number}")

@@ -24,8 +24,8 @@ def read(place: Place, wanted: Wanted) -> Iterator[Row]:
         columns = columns or len(fields)
         if len(fields) < max(numbers) or len(fields) != columns:
             raise _misshapen(place, number, len(fields), columns, max(numbers))
-        target = fields[numbers[1] - 1] if len(numbers) == 2 else None
-        yield Row(fields[numbers[0] - 1], target or None, f"{place.name}:{number}")
+        text, origin = fields[numbers[0] - 1], f"{place.name}:{number}"
+        yield Row(text, fields[numbers[1] - 1] or None, origin) if len(numbers) == 2 else wanted.alone(text, origin)
 
 
 def _misshapen(place: Place, number: int, found: int, first: int, needed: int) -> InputError:

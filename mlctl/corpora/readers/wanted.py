@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mlctl.config import Side
 from mlctl.corpora.compression import Place
 from mlctl.corpora.corpus import Row
 from mlctl.errors import InputError
@@ -14,11 +15,16 @@ from mlctl.languages import canonical
 
 @dataclass(frozen=True)
 class Wanted:
-    """A language pair (canonical tags), and the columns it stands in where the format has columns."""
+    """A language pair (canonical tags), the columns it stands in where the format has columns, and the side that a text alone is."""
 
     source: str
     target: str
     columns: tuple[str, ...] = ()
+    side: Side = "source"
+
+    def alone(self, text: str, origin: str) -> Row:
+        """Return the row of a text without translation."""
+        return Row(text, None, origin) if self.side == "source" else Row(None, text, origin)
 
 
 @lru_cache(maxsize=4096)  # bounded: the codes are whatever a file says
