@@ -15,7 +15,7 @@ from pathlib import Path
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation.processes import FAILED, Group, ending, is_there, last_lines, one_line, shown, side_by_side, words
-from mlctl.translation.translators import EMPTY, TOO_LONG, Translation
+from mlctl.translation.translators import EMPTY, TOO_LONG, Translation, command_for
 
 _log = logging.getLogger(__name__)
 # Lines that one process gets: many enough to pay for its start. The number of workers must not change what stands together, for
@@ -35,7 +35,7 @@ class CommandTranslator:
         Raises:
             InputError: the program is not there.
         """
-        self._arguments = [_placed(argument, source, target) for argument in settings.command]
+        self._arguments = command_for(settings, source, target)
         self._program = _found(self._arguments[0])
         self._settings, self._languages = settings, (source, target)
         self._to_start, self._a_line = to_start, a_line
@@ -178,10 +178,6 @@ class _FailedError(Exception):
 
 def _translations(lines: Sequence[str]) -> list[Translation]:
     return [Translation(line) if line else Translation("", EMPTY) for line in lines]
-
-
-def _placed(argument: str, source: str, target: str) -> str:
-    return argument.replace("{source}", source).replace("{target}", target)
 
 
 def _found(program: str) -> str:

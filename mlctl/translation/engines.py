@@ -12,7 +12,7 @@ from mlctl.translation import dev, models, translators
 from mlctl.translation.memory import Memory, Remembering
 from mlctl.translation.routes import Leg, Routed
 from mlctl.translation.splitting import Splitting
-from mlctl.translation.translators import Translator, model_name
+from mlctl.translation.translators import Translator, command_for, model_name
 
 NEURAL = ("ctranslate2", "transformers")
 _log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Engines:
         for key, translator in self._hops.items():
             if key[0] == name and translator.serves(source, target):
                 return translator
+        self._refuse_a_command_for_two(source, target)
         engine = translators.load(self._settings, source, target, self._cache)
         if not engine.serves(source, target):
             engine.close()
@@ -84,6 +85,14 @@ class Engines:
         remembering = Remembering(engine, self._memory) if self._memory else engine
         self._hops[(name, source, target)] = hop = Splitting(remembering, self._settings.long_text)
         return hop
+
+    def _refuse_a_command_for_two(self, source: str, target: str) -> None:
+        """Refuse a command that would give the same answers for two target languages."""
+        command = command_for(self._settings, source, target)
+        for _, from_, to in self._hops:
+            if command and to != target and command_for(self._settings, from_, to) == command:
+                problem = f"translate.command is the same from {from_} to {to} and from {source} to {target}"
+                raise InputError(problem, "write {source} and {target} where the languages' codes go")
 
 
 def fingerprint(settings: Translate, languages: Languages) -> dict[str, str]:

@@ -50,7 +50,12 @@ class Translator(Protocol):
 
 def model_name(settings: Translate, source: str, target: str) -> str:
     """Return the model for a pair of languages."""
-    return settings.model.replace("{source}", source).replace("{target}", target)
+    return _placed(settings.model, source, target)
+
+
+def command_for(settings: Translate, source: str, target: str) -> tuple[str, ...]:
+    """Return the program and its arguments for a pair of languages."""
+    return tuple(_placed(argument, source, target) for argument in settings.command)
 
 
 def load(settings: Translate, source: str, target: str, cache: Path | None = None) -> Translator:
@@ -80,3 +85,7 @@ def load(settings: Translate, source: str, target: str, cache: Path | None = Non
     from mlctl.translation.command import CommandTranslator
 
     return CommandTranslator(settings, source, target)
+
+
+def _placed(text: str, source: str, target: str) -> str:
+    return text.replace("{source}", source).replace("{target}", target)

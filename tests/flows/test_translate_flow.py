@@ -88,3 +88,35 @@ def test_gaps_are_filled_and_a_kill_loses_nothing(recipe: Path, server: str, tmp
     (aligned,) = Store(tmp_path / "store").results("align")
     found = pq.read_table(aligned.folder / "pairs" / "fr.parquet")["synthetic"].to_pylist()
     assert found.count("target") > 10
+
+
+REVERSED = """
+import sys
+for line in sys.stdin:
+    print(*sys.argv[1:], " ".join(f"{word}ly" for word in line.split()), flush=True)
+"""
+
+
+def test_text_of_the_target_language_is_translated_back(wheels: Path, server: str, tmp_path: Path) -> None:
+    """From the recipe to the training rows: the human side is the target, and the machine's side is marked."""
+    import tiny
+
+    human = [f"Le jardin numéro {word} est ouvert aux visiteurs." for word in ("un", "deux", "trois", "quatre", "cinq")]
+    (tmp_path / "news.fr").write_text("\n".join(human) + "\n", encoding="utf-8")
+    (tmp_path / "engine.py").write_text(REVERSED, encoding="utf-8")
+    values = tiny.recipe(tmp_path / "store")
+    news = {"kind": "files", "name": "news", "format": "lines", "side": "target", "path": str(tmp_path / "news.{language}")}
+    values["download"]["sources"].append(news | {"targets": ["fr"], "licence": "CC0-1.0"})
+    command = [sys.executable, str(tmp_path / "engine.py"), "{source}", "{target}"]
+    values["translate"] = {"backend": "command", "command": command, "licence": "MIT", "max_faulty": 1.0}
+    (recipe := tmp_path / "back.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    assert main(["shard", str(recipe)]) == 0
+    _, rows = translated(tmp_path / "store")
+    back = [row for row in rows if row["corpus"] == "news"]
+    assert [row["target"] for row in back] == human
+    assert {row["synthetic"] for row in back} == {"source"}
+    assert all(row["source"].startswith("fr en Lely jardinly numéroly") for row in back)
+    assert {row["synthetic"] for row in rows if row not in back} == {"target"}  # the catalogue's gaps
+    (sharded,) = Store(tmp_path / "store").results("shard")
+    trained = [row for file in sharded.folder.glob("train/*.parquet") for row in pq.read_table(file).to_pylist()]
+    assert sorted(row["target"] for row in trained if row["synthetic"] == "source") == sorted(human)

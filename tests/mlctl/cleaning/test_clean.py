@@ -21,7 +21,7 @@ from mlctl.errors import InputError
 from mlctl.schema import FUNNEL, PAIR, REJECTED
 from mlctl.workspace import Workspace
 
-Rows = Sequence[tuple[str, str | None]]
+Rows = Sequence[tuple[str | None, str | None]]
 Write = Callable[[str, Rows], None]
 
 
@@ -104,6 +104,29 @@ def test_tables_and_funnel(write: Write, tmp_path: Path) -> None:
     assert metrics == {
         "rows_in": 9, "rows_in.fr": 9, "pairs": 2, "pairs.fr": 2, "untranslated": 1, "untranslated.fr": 1,
     }  # fmt: skip
+
+
+def test_text_of_the_target_language_alone(write: Write, tmp_path: Path) -> None:
+    """It is judged as what it is, compared with its own kind, and goes where there is a pair with it."""
+    foreign = "The minister said that the government would announce its decision about the proposal before the end of the week."
+    own = "Le ministre a déclaré que le gouvernement annoncerait sa décision sur la proposition avant la fin de la semaine."
+    alone = [(None, "_Enregistrer"), (None, foreign), (None, own), ("Menu", None), (None, "Menu"), (None, "menu"), (None, "12")]
+    write("fr/00-a", [*alone, (own, None), (None, "Привет всем"), ("", None), (None, "")])
+    write("fr/01-b", [("Save", "Enregistrer")])
+    metrics, out = run(tmp_path)
+    assert rows(out / "untranslated/fr.parquet", "source", "target") == [(None, own), ("Menu", None), (None, "Menu")]
+    assert rows(out / "pairs/fr.parquet", "source", "target") == [("Save", "Enregistrer")]
+    assert rows(out / "rejected/fr.parquet", "source", "target", "rule") == [
+        (None, "_Enregistrer", "translated elsewhere"),
+        (None, foreign, "language"),
+        (None, "menu", "duplicate"),
+        (None, "12", "too few letters"),
+        (own, None, "language"),
+        (None, "Привет всем", "script"),
+        ("", None, "empty"),
+        (None, "", "empty"),
+    ]
+    assert (metrics["rows_in"], metrics["pairs"], metrics["untranslated"]) == (12, 1, 3)
 
 
 def test_no_untranslated_file_without_untranslated_text(write: Write, tmp_path: Path) -> None:

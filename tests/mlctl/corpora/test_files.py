@@ -174,6 +174,17 @@ def test_text_to_be_translated_is_the_source_language_for_each_target() -> None:
     assert [list(demo.rows(tag)) for tag in ("fr", "de")] == [[Row("yes", None, "mono.eng:1")]] * 2
 
 
+def test_text_that_people_wrote_in_the_target_languages() -> None:
+    write("mono.fra", "oui\n")
+    write("mono.de", "ja\n")
+    write("x.jsonl", '{"Text (fr)": "non", "Text (de)": "nein"}\n')
+    demo = described(path="mono.{language}", format="lines", side="target")
+    assert [list(demo.rows(tag)) for tag in ("fr", "de")] == [[Row(None, "oui", "mono.fra:1")], [Row(None, "ja", "mono.de:1")]]
+    for name in ("Text ({language})", "Text ({target})"):
+        column = described(path="x.jsonl", format="jsonl", columns=[name], side="target")
+        assert [row[:2] for tag in ("fr", "de") for row in column.rows(tag)] == [(None, "non"), (None, "nein")]
+
+
 def described(**settings: object) -> FilesCorpus:
     return FilesCorpus(FilesSource.model_validate({"name": "demo", **settings}), Languages(targets=("fr", "de")))
 
@@ -200,6 +211,9 @@ def test_columns_and_members_of_the_recipe() -> None:
         ({"format": "lines", "columns": ["a"]}, "format 'lines' has no columns"),
         ({"format": "tsv", "columns": ["a", "b"]}, "numbers from 1"),
         ({"format": "tsv", "columns": [0, 1]}, "numbers from 1"),
+        ({"format": "tsv", "side": "target"}, r"text that stands alone: set `format: lines`"),
+        ({"format": "lines", "side": "target"}, "one file for fr, de"),
+        ({"format": "jsonl", "columns": ["a"], "side": "target"}, "one file for fr, de"),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict[str, object], message: str) -> None:

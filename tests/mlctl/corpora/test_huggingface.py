@@ -60,6 +60,20 @@ def test_two_columns_of_json_lines(tmp_path: Path) -> None:
     assert corpus(root, tmp_path, columns=("sentence", "traduction")).licence == "unknown"
 
 
+def test_a_column_of_text_in_either_language(tmp_path: Path) -> None:
+    root = tmp_path / "news"
+    root.mkdir()
+    pq.write_table(pa.table({"text": ["oui", None, "non"]}), root / "train.parquet")
+    sides = [
+        [row[:2] for row in corpus(root, tmp_path, columns=("text",), side=side).rows("fr")] for side in ("source", "target")
+    ]
+    assert sides == [[("oui", None), ("non", None)], [(None, "oui"), (None, "non")]]
+    with pytest.raises(InputError, match="are the same for fr, de"):
+        corpus(root, tmp_path, "fr", "de", columns=("text",), side="target")
+    with pytest.raises(ValueError, match="name its column"):
+        HuggingfaceSource(dataset=str(root), side="target")
+
+
 def test_a_subset_for_each_pair(tmp_path: Path) -> None:
     for pair, word in (("en-fr", "oui"), ("de-en", "ja")):
         (tmp_path / "set" / pair).mkdir(parents=True)

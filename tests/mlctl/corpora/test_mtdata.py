@@ -138,8 +138,10 @@ def test_text_without_translation(server: Server, tmp_path: Path) -> None:
         assert pairs(folder) == pairs(folder, "de") == [("one", None), ("two", None)]
     with pytest.raises(InputError, match="no source has text for en-de"):
         run(tmp_path / "c", table, languages, targets=("fr",))
-    with pytest.raises(InputError, match=r"Toy-l-1-eng is text in en, wanted is fr with en\n.*has to be in fr"):
-        run(tmp_path / "d", table, FRENCH)
+    run(tmp_path / "d", table, FRENCH)  # people wrote it in the target language: to be translated back
+    assert pairs(tmp_path / "d", "en") == [(None, "one"), (None, "two")]
+    with pytest.raises(InputError, match=r"Toy-l-1-eng is text in en, wanted is fr with de\n.*has to be in one of them"):
+        run(tmp_path / "e", table, Languages(source="fr", targets=("de",)))
 
 
 def test_an_unknown_id_and_other_languages(server: Server, tmp_path: Path) -> None:

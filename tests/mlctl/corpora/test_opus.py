@@ -201,3 +201,17 @@ def test_text_in_the_source_language_alone(server: Server, tmp_path: Path) -> No
     (elsewhere := tmp_path / "elsewhere").mkdir()  # with a lock of its own
     with pytest.raises(InputError, match=r"OPUS has no Toy as mono for en and fr\n.*preprocessing=mono"):
         run(server, elsewhere / "c", "fr", format="mono")
+
+
+def test_text_in_the_target_languages_alone(server: Server, tmp_path: Path) -> None:
+    answer(server, "fr", "", "v3", form="mono")
+    answer(server, "sw", "", "v2", form="mono")
+    server.files["/files/OPUS-Toy/v3/mono/fr.txt.gz"] = gzip.compress(b"premier\n")
+    server.files["/files/OPUS-Toy/v2/mono/sw.txt.gz"] = gzip.compress(b"kwanza\n")
+    run(server, tmp_path / "a", "fr", "sw", format="mono", side="target")
+    found = {target: texts(tmp_path / "a", target)[0] for target in ("fr", "sw")}
+    assert {target: (row["source"], row["target"], row["version"]) for target, row in found.items()} == {
+        "fr": (None, "premier", "v3"), "sw": (None, "kwanza", "v2"),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="set `format: mono`"):
+        OpusSource(corpus="Toy", side="target")

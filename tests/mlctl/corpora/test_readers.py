@@ -30,7 +30,7 @@ def put(folder: Path, name: str, data: str | bytes) -> Path:
     return path
 
 
-def texts(path: Path | tuple[Path, Path], kind: str, **options: object) -> list[tuple[str, str | None]]:
+def texts(path: Path | tuple[Path, Path], kind: str, **options: object) -> list[tuple[str | None, str | None]]:
     return [(row.source, row.target) for row in open_pairs(path, kind, "en", "fr", **options)]  # type: ignore[arg-type]
 
 
@@ -51,6 +51,19 @@ def test_every_format_in_every_packing(tmp_path: Path, kind: str, packing: str) 
 
 def test_every_format_is_tested() -> None:
     assert set(FORMATS) == {*WRITERS, "moses"}
+
+
+def test_a_text_alone_is_of_either_side(tmp_path: Path) -> None:
+    alone = {"lines": b"a\n\n", "tsv": b"a\tx\n\tx\n", "jsonl": b'{"1": "a"}\n{"1": ""}\n'}
+    pq.write_table(pa.table({"1": ["a", ""]}), tmp_path / "x.parquet")
+    for kind, data in alone.items():
+        put(tmp_path, f"x.{kind}", data)
+    for kind in (*alone, "parquet"):
+        path, columns = tmp_path / f"x.{kind}", () if kind == "lines" else ("1",)
+        assert texts(path, kind, columns=columns) == [("a", None), ("", None)]
+        assert texts(path, kind, columns=columns, side="target") == [(None, "a"), (None, "")]
+    path = put(tmp_path, "y.jsonl", '{"t": {"en": "a", "fr": ""}}\n')  # a side by its name is that side
+    assert texts(path, "jsonl", columns=("t",), side="target") == [("a", None)]
 
 
 @pytest.mark.parametrize("packing", PACKERS)

@@ -37,7 +37,7 @@ def run(source: UrlSource, folder: Path, languages: Languages = FRENCH, **settin
     return list(json.loads((folder / "provenance.json").read_text()))
 
 
-def pairs(folder: Path, target: str = "fr") -> list[tuple[str, str | None]]:
+def pairs(folder: Path, target: str = "fr") -> list[tuple[str | None, str | None]]:
     table = pq.read_table(next((folder / "pairs" / target).glob("*.parquet")))
     return list(zip(table["source"].to_pylist(), table["target"].to_pylist(), strict=True))
 
@@ -64,6 +64,18 @@ def test_a_file_a_side_and_a_table_a_target(server: Server, tmp_path: Path) -> N
     table = UrlSource(name="t", urls=(server.url("/{target}.tsv.zst"),), format="tsv", codes={"zh": "zh_CN"})
     run(table, tmp_path / "b", Languages(targets=("fr", "zh")))
     assert (pairs(tmp_path / "b"), pairs(tmp_path / "b", "zh")) == ([("one", "un")], [("one", "一")])
+
+
+def test_text_alone_is_fetched_in_the_language_of_its_side(server: Server, tmp_path: Path) -> None:
+    server.files |= {"/n.en": EN, "/n.fr": FR}
+    alone = {"name": "n", "urls": (server.url("/n.{language}"),), "format": "lines"}
+    run(UrlSource.model_validate(alone), tmp_path / "a")
+    assert pairs(tmp_path / "a") == [("one", None), ("two", None)]
+    (record,) = run(UrlSource.model_validate({**alone, "side": "target"}), tmp_path / "b")
+    assert pairs(tmp_path / "b") == [(None, "un"), (None, "deux")]
+    assert (record["pairs"], record["untranslated"]) == ({"fr": 0}, {"fr": 2})
+    with pytest.raises(ValueError, match="text that stands alone"):
+        UrlSource.model_validate({**alone, "format": "moses", "side": "target"})
 
 
 def test_a_member_of_a_tar_in_another_format(server: Server, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation.command import CommandTranslator
+from mlctl.translation.engines import Engines
 from mlctl.translation.processes import FAILED
 from mlctl.translation.translators import EMPTY, TOO_LONG, Translation
 
@@ -52,6 +54,22 @@ def test_programs_that_flush_and_programs_that_wait(code: str, tmp_path: Path) -
     made = made_by(program(tmp_path, code), texts, workers=2)
     assert made == [Translation(text.upper()) for text in texts]
     assert made_by(program(tmp_path, code), texts, workers=1) == made
+
+
+def test_a_program_for_one_way_is_asked_no_other(tmp_path: Path) -> None:
+    """It would take what it gets for text in its own language, and its answer for one in the other."""
+    alike, told = ((*program(tmp_path, UPPER), *more) for more in ((), ("{target}",)))
+    for command, asked in ((alike, False), (told, True)):
+        settings = Translate.model_validate({"backend": "command", "command": command})
+        with contextlib.closing(Engines(settings)) as engines:
+            engines.route("en", "es")
+            assert (engines.back("es", "en") is not None) == asked
+            if asked:
+                engines.route("en", "ca")
+            else:
+                engines.route("fr", "es")  # a program that takes any language
+                with pytest.raises(InputError, match=r"the same from en to es and from en to ca\n.*write {source} and {target}"):
+                    engines.route("en", "ca")
 
 
 def test_odd_text_stays_a_line(tmp_path: Path) -> None:
