@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from mlctl import complaints
+from mlctl.align_settings import Align, Symmetrisation
 from mlctl.errors import InputError
 from mlctl.settings import ASIDE, Language, Section, aside, key_settings
 from mlctl.source_settings import (
@@ -165,22 +166,6 @@ class Clean(Section):
     workers: int = aside(0, "Processes that clean side by side; 0: one a core.", ge=0)
 
 
-Symmetrisation = Literal["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"]
-
-
-class Align(Section):
-    """How words are aligned."""
-
-    engine: Literal["eflomal", "fast_align"] = Field(
-        "eflomal", description="eflomal: fewer errors. fast_align: the older model, for comparison."
-    )
-    symmetrisation: Symmetrisation = Field("grow-diag-final-and", description="How the two directions are joined.")
-    max_words: int = Field(
-        200, ge=1, le=1000, description="Words of one side at most; longer pairs are set aside with this reason."
-    )
-    workers: int = aside(0, "Processes that align languages side by side; 0: one a core.", ge=0)
-
-
 class EvaluationSet(Section):
     """Sentences that the model will be judged on, so that training must not see them."""
 
@@ -219,6 +204,16 @@ class Shard(Section):
     )
     stop_words: int = Field(100, ge=0, description="Most frequent words of each language that are not content words.")
     min_word_letters: int = Field(2, ge=1, description="Letters that a content word has at least (1 where words are not spaced).")
+    blocks: bool = Field(
+        True,
+        description="Couples of several neighbouring words that are linked to each other alone count too, not one-to-one links alone.",
+    )
+    min_confidence: float = Field(0.0, ge=0, le=1, description="Confidence of its links that a couple has at least.")
+    max_couples_of_a_word: int | None = Field(
+        10_000,
+        ge=1,
+        description="Couples of one source word at most, drawn by hash: frequent words must not dominate; null: all.",
+    )
 
     @model_validator(mode="after")
     def _sets_have_names_of_their_own(self) -> Shard:

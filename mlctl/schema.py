@@ -64,11 +64,12 @@ QUALITY = pa.schema(
     ]
 )
 
-#: A pair with its words (character ranges of each side's text) and the links between them (word indices).
+#: A pair with its words (character ranges of each side's text), the links between them (word indices), and how sure each is.
 ALIGNED = (
     PAIR.append(pa.field("source_words", pa.list_(SPAN), nullable=False))
     .append(pa.field("target_words", pa.list_(SPAN), nullable=False))
     .append(pa.field("links", pa.list_(LINK), nullable=False))
+    .append(pa.field("confidences", pa.list_(pa.float32()), nullable=False))
 )
 
 #: A training row: token ids with special tokens, and for every couple of aligned content words its subword ranges on both
