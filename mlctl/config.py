@@ -15,7 +15,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from mlctl import complaints
-from mlctl.align_settings import Align, Symmetrisation
+from mlctl.align_settings import Align
 from mlctl.errors import InputError
 from mlctl.settings import ASIDE, Language, Section, aside, key_settings
 from mlctl.source_settings import (
