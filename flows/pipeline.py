@@ -13,7 +13,7 @@ from mlctl import sharding
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import StoreError
-from tasks import diary
+from tasks import diary, reuse
 from tasks.align import align
 from tasks.clean import clean
 from tasks.download import download
@@ -57,6 +57,8 @@ def _check(recipe: Recipe, until: StageName) -> None:
     names = get_args(StageName)
     if names.index(until) >= names.index("translate"):
         check_engines(recipe)
+    if names.index(until) >= names.index("align"):
+        reuse.check(recipe)
     if names.index(until) >= names.index("shard"):
         sharding.check(recipe.shard)
 

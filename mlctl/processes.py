@@ -22,6 +22,10 @@ from mlctl.errors import InputError
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
+class EndedError(InputError):
+    """A signal ended a child in the middle of a job."""
+
+
 class Child:
     """A process that waits for jobs. It ends with this process, however that ends."""
 
@@ -39,7 +43,8 @@ class Child:
         """Have a job (JSON) done. `what` names it in errors; `remedy` is for a process that a signal ended.
 
         Raises:
-            InputError: the job failed for a reason that people can mend, or a signal ended the process.
+            InputError: the job failed for a reason that people can mend.
+            EndedError: a signal ended the process.
             OSError: a file could not be read or written.
             RuntimeError: anything else, with what the process wrote to standard error.
         """
@@ -75,7 +80,7 @@ class Child:
     def _crash(self, what: str, remedy: str) -> Exception:
         status = self._process.wait()
         if status < 0:
-            return InputError(f"{what}: its process was ended by {signal.Signals(-status).name}", remedy)
+            return EndedError(f"{what}: its process was ended by {signal.Signals(-status).name}", remedy)
         self._errors.seek(0)
         return RuntimeError(f"{what} failed:\n{self._errors.read().decode(errors='replace').strip()}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from mlctl.reporting import markdown, samples, tables, translation
+from mlctl.reporting import alignment, markdown, samples, tables, translation
 from storage import Result
 
 
@@ -44,3 +44,10 @@ def publish_translation(result: Result) -> None:
     rows = [{name: _rounded(value) for name, value in row.items()} for row in translation.translation_rows(result.folder)]
     if rows:
         create_table_artifact(rows, key="translation", description="Machine translation by language and direction")
+
+
+def publish_alignment(result: Result) -> None:
+    """Show how many words of each language are linked, and how surely."""
+    summary = alignment.summary_rows(result.folder)
+    if summary:
+        create_table_artifact(summary, key="alignment", description="Word alignment by language")

@@ -31,7 +31,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
     return sharding.shard(recipe.shard, recipe.model, recipe.languages, recipe.seed, folders["align"], workspace, progress)
 
 
-STAGE = Stage("shard", 2, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))
+STAGE = Stage("shard", 3, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))
 
 
 @stage_task

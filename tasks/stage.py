@@ -70,6 +70,9 @@ class Stage:
             "outside": self.outside(recipe),
         }
 
+    def settle(self, recipe: Recipe, inputs: Mapping[str, Result]) -> None:
+        """Write down, before a result is made or found, what `parts` would choose anew another time: nothing, for most."""
+
 
 def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress = silent) -> tuple[Ref, bool]:
     """Return the reference of the stage's result, made now unless the store has it, and whether it was there.
@@ -79,6 +82,7 @@ def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress
     """
     store = Store(recipe.store)
     inputs = {ref["stage"]: _open(ref) for ref in refs}
+    stage.settle(recipe, inputs)
     parts = stage.parts(recipe, inputs)
     key = key_of(parts)
     with diary.stage(stage.name, key) as record, store.building(stage.name, key, lambda: _say_waiting(stage, key)) as found:

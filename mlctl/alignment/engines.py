@@ -1,80 +1,91 @@
-"""Statistical word aligners, trained on the very pairs they align."""
+"""Which aligner a recipe means: the one place that makes them. Their libraries are imported when an engine needs them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+from mlctl.align_settings import Align, Symmetrisation
+from mlctl.alignment.aligner import Aligner
+from mlctl.errors import InputError
 
-from mlctl.config import Symmetrisation
-
-# How thot's matrices name the ways of joining two directions.
-_JOINS: dict[Symmetrisation, str] = {
-    "intersection": "intersect",
-    "union": "union",
-    "grow-diag": "grow_diag",
-    "grow-diag-final": "grow_diag_final",
-    "grow-diag-final-and": "grow_diag_final_and",
-}
-# The model with three samplers errs a little less and takes three times as long.
-_EFLOMAL_SAMPLERS = 1
-_FAST_ALIGN_ITERATIONS = 4
+#: Engines that can start from what an earlier run has learned.
+WITH_PRIORS = frozenset({"eflomal", "combined"})
+#: Engines that ask an encoder.
+WITH_ENCODER = frozenset({"embedding", "combined"})
 
 
-class Engine(Protocol):
-    """Takes all pairs of two languages, learns from them, and gives each pair's links."""
+def new(
+    settings: Align,
+    source: str,
+    target: str,
+    seed: int,
+    priors: Path | None = None,
+    encoder: Path | None = None,
+    threads: int = 1,
+) -> Aligner:
+    """Return an aligner to be trained.
 
-    def add(self, source: Sequence[str], target: Sequence[str]) -> None:
-        """Take the words of one more pair: 1 to 1000 a side (thot leaves sentences over 1024 words unaligned without a word)."""
+    Args:
+        settings: the engine and what it needs.
+        source: language tag of the source side.
+        target: language tag of the target side.
+        seed: of what is drawn.
+        priors: folder with the saved model to start from, for the engines in `WITH_PRIORS`.
+        encoder: a Hugging Face folder, for the engines in `WITH_ENCODER`.
+        threads: that train; their number changes no byte.
 
-    def fit(self) -> None:
-        """Learn from all pairs taken."""
-
-    def links(self, row: int) -> npt.NDArray[np.int64]:
-        """Return the links of the pair taken as number `row` (from 0): word indices (L, 2), source and target, sorted."""
-
-
-class ThotEngine:
-    """A model of the thot library in both directions, joined by a symmetrisation heuristic.
-
-    The links are those of the training itself (for Eflomal: of its last samples), which err less than aligning the same pairs
-    anew with the finished model and cost nothing. FastAlign is the same from run to run only with OMP_NUM_THREADS=1.
+    Raises:
+        InputError: an engine that asks an encoder is given none, or a folder holds something else.
     """
+    if settings.engine == "fast_align":
+        from mlctl.alignment.thot import FastAligner
 
-    def __init__(self, kind: Literal["eflomal", "fast_align"], symmetrisation: Symmetrisation, seed: int) -> None:
-        self._join = _JOINS[symmetrisation]
-        self._forward = _model(kind, seed)
-        self._backward = _model(kind, seed)
+        return FastAligner(settings.symmetrisation)
+    if settings.engine == "embedding":
+        from mlctl.alignment.embedding import EmbeddingAligner
 
-    def add(self, source: Sequence[str], target: Sequence[str]) -> None:
-        """Take the words of one more pair."""
-        self._forward.add_sentence_pair(source, target)
-        self._backward.add_sentence_pair(target, source)
+        return EmbeddingAligner(settings, _named(encoder, settings, source, target))
+    from mlctl.alignment.gibbs import GibbsAligner
 
-    def fit(self) -> None:
-        """Train both directions."""
-        for model in (self._forward, self._backward):
-            model.start_training()
-            for _ in range(getattr(model, "scheduled_iterations", _FAST_ALIGN_ITERATIONS)):
-                model.train()
-            model.end_training()
-
-    def links(self, row: int) -> npt.NDArray[np.int64]:
-        """Return the joined links of pair `row`, word indices (L, 2)."""
-        _, matrix = self._forward.get_training_alignment(row)
-        _, backward = self._backward.get_training_alignment(row)
-        backward.transpose()
-        getattr(matrix, self._join)(backward)
-        return np.argwhere(matrix.to_numpy())
+    statistical = GibbsAligner(_symmetrisation(settings), seed, priors, threads)
+    return _with_encoder(statistical, settings, source, target, encoder)
 
 
-def _model(kind: Literal["eflomal", "fast_align"], seed: int) -> Any:
-    from thot.alignment import EflomalAlignmentModel, FastAlignModel
+def load(settings: Align, source: str, target: str, seed: int, folder: Path, encoder: Path | None = None) -> Aligner:
+    """Return the aligner that was trained by these settings and saved in `folder`. It aligns on one thread.
 
-    model: Any = FastAlignModel() if kind == "fast_align" else EflomalAlignmentModel()
-    model.emit_training_alignments = True
-    if kind == "eflomal":
-        model.seed, model.deterministic, model.num_samplers = seed, True, _EFLOMAL_SAMPLERS
-    return model
+    Raises:
+        InputError: the folder holds no model of this engine, or an engine that asks an encoder is given none.
+    """
+    if settings.engine == "fast_align":
+        from mlctl.alignment.thot import FastAligner
+
+        return FastAligner.load(folder, settings.symmetrisation)
+    if settings.engine == "embedding":
+        from mlctl.alignment.embedding import EmbeddingAligner
+
+        return EmbeddingAligner.load(settings, _named(encoder, settings, source, target), folder)
+    from mlctl.alignment.gibbs import GibbsAligner
+
+    statistical = GibbsAligner.load(folder, _symmetrisation(settings), seed, 1)
+    return _with_encoder(statistical, settings, source, target, encoder)
+
+
+def _symmetrisation(settings: Align) -> Symmetrisation:
+    """Return how directions are joined: for a combination, all that either says is weighed."""
+    return "union" if settings.engine == "combined" else settings.symmetrisation
+
+
+def _with_encoder(statistical: Aligner, settings: Align, source: str, target: str, encoder: Path | None) -> Aligner:
+    if settings.engine != "combined":
+        return statistical
+    from mlctl.alignment.combined import CombinedAligner
+    from mlctl.alignment.embedding import EmbeddingAligner
+
+    return CombinedAligner(statistical, EmbeddingAligner(settings, _named(encoder, settings, source, target)))
+
+
+def _named(encoder: Path | None, settings: Align, source: str, target: str) -> Path:
+    if encoder is None:
+        raise InputError(f"{source}-{target}: align.engine={settings.engine} needs an encoder", "set align.encoder or model.name")
+    return encoder

@@ -1,115 +1,204 @@
-"""Word alignment of one target language: what one process does."""
+"""One language's work in steps that leave files behind: split into words, learn, link part by part, write the tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
-from mlctl import schema
-from mlctl.alignment import tables
-from mlctl.alignment.engines import Engine, ThotEngine
-from mlctl.alignment.words import Span, Splitter, normalised
-from mlctl.config import Align
-from mlctl.workspace import Workspace, discard
+from mlctl.align_settings import Align
+from mlctl.alignment import engines, splitting, tables
+from mlctl.alignment.aligner import Aligner, Links, Pair
+from mlctl.alignment.figures import figures_of
+from mlctl.alignment.outcome import write_outcome
+from mlctl.workspace import Workspace
 
-#: The rules that set a pair aside, in the order in which they are asked.
-RULES = ("no words", "too many words")
+StepName = Literal["split", "learn", "link", "finish"]
+
+#: A range of the rows of a part that has words: first, last (not counted).
+Piece = tuple[int, int]
 
 
-class Job(BaseModel):
-    """One target language's work, as it is told to a process."""
+class Language(BaseModel):
+    """One target language, as it is told to a process."""
 
+    model_config = ConfigDict(frozen=True)
+
+    settings: Align
     source: str
     target: str
     seed: int
     files: tuple[Path, ...]
     root: Path
-    settings: Align
+    priors: Path | None = None
+    encoder: Path | None = None
+    threads: int = 1
+
+    @functools.cached_property
+    def parts(self) -> list[Piece]:
+        """The ranges of rows that are worked on at a time."""
+        rows = sum(map(tables.rows_of, self.files))
+        return [(first, min(first + self.settings.part_rows, rows)) for first in range(0, rows, self.settings.part_rows)]
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where the tables go."""
+        return Workspace(self.root)
+
+    @property
+    def scratch(self) -> Workspace:
+        """Where finished steps leave what the next ones need."""
+        return Workspace(self.workspace.scratch / f"align-{self.target}")
+
+    @property
+    def model(self) -> str:
+        """The name of the part with what was learned."""
+        return f"models/{self.target}"
+
+    @property
+    def outcome(self) -> Path:
+        """The file that is written last: there, the language is finished."""
+        return self.workspace.scratch / f"align-{self.target}.json"
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether the tables are whole."""
+        return self.outcome.exists() and self.workspace.has(f"pairs/{self.target}.parquet")
+
+    def missing(self, step: StepName) -> list[int]:
+        """Return the numbers of the parts for which a step is not done; [0] for what is done once."""
+        if step == "learn":
+            return [] if self.workspace.has(self.model) else [0]
+        if step == "finish":
+            return [] if self.finished else [0]
+        done = self.words if step == "split" else self.pieces_file
+        return [number for number in range(len(self.parts)) if not done(number).exists()]
+
+    def words(self, number: int) -> Path:
+        """Return the folder of a part that is split into words."""
+        return self.scratch.path(f"split/{number:06}")
+
+    def words_file(self, number: int) -> Path:
+        """Return the file with the words of a part."""
+        return self.words(number) / splitting.WORDS
+
+    def pieces_file(self, number: int) -> Path:
+        """Return the file that says in which pieces a part was aligned, and which rows could not be: there, the part is done."""
+        return self.scratch.path(f"linked/{number:06}/pieces.json")
+
+    def piece(self, number: int, piece: Piece) -> str:
+        """Return the name in the scratch folder of a piece of a part that is aligned."""
+        return f"linked/{number:06}/{piece[0]:06}-{piece[1]:06}"
+
+    def pieces(self, number: int) -> tuple[list[Piece], list[int]]:
+        """Return the pieces in which a part was aligned, and the rows that could not be."""
+        told = json.loads(self.pieces_file(number).read_text(encoding="utf-8"))
+        return [(first, last) for first, last in told["pieces"]], told["failed"]
+
+    def put_pieces(self, number: int, pieces: list[Piece], failed: list[int]) -> None:
+        """Write down that a part is done."""
+        with self.scratch.part(f"linked/{number:06}/pieces.json") as path:
+            path.write_text(json.dumps({"pieces": pieces, "failed": failed}), encoding="utf-8")
+
+    def size(self, number: int) -> int:
+        """Return the rows with words of a part."""
+        return tables.rows_of(self.words_file(number))
+
+    @functools.cached_property
+    def sizes(self) -> list[int]:
+        """The rows with words of each part, once all are split."""
+        file = self.scratch.path("sizes.json")
+        if not file.exists():  # written once: parts would read each other's footers again and again
+            with self.scratch.part(file.name) as path:
+                path.write_text(json.dumps([self.size(number) for number in range(len(self.parts))]), encoding="utf-8")
+        found: list[int] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+
+    def sample(self, number: int) -> Any:
+        """Return which rows of a part are learned from: at most `train_pairs` of all, spread evenly (N,)."""
+        total, first = sum(self.sizes), sum(self.sizes[:number])
+        most = min(self.settings.train_pairs, total)
+        rows = np.arange(first, first + self.sizes[number], dtype=np.int64)
+        return np.flatnonzero((rows + 1) * most // max(total, 1) > rows * most // max(total, 1))
+
+    def split(self, number: int) -> None:
+        """Split the pairs of a part into words."""
+        with self.scratch.part(f"split/{number:06}") as folder:
+            folder.mkdir()
+            rows = tables.row_range(self.files, *self.parts[number])
+            splitting.split(rows, self.source, self.target, self.settings.max_words, folder)
+
+    def learn(self) -> None:
+        """Train a model on a sample of all parts."""
+        with self.workspace.part(self.model) as folder:
+            folder.mkdir()
+            if sum(self.sizes):
+                aligner = engines.new(self.settings, self.source, self.target, self.seed, self.priors, self.encoder, self.threads)
+                aligner.train(self._training())
+                aligner.save(folder)
+
+    def _training(self) -> Iterator[Pair]:
+        for number in range(len(self.parts)):
+            chosen, start = self.sample(number), 0
+            for batch in tables.batches(self.words_file(number)):
+                here = chosen[(chosen >= start) & (chosen < start + batch.num_rows)] - start
+                yield from tables.to_pairs(batch.take(pa.array(here)))
+                start += batch.num_rows
+
+    def link(self, number: int, piece: Piece) -> None:
+        """Align rows of a part with the model, in one call."""
+        first, last = piece
+        rows = tables.one_batch(pq.read_table(self.words_file(number))).slice(first, last - first)
+        pairs = tables.to_pairs(rows)
+        found = tables.aligned(rows, _links(self, pairs))
+        with self.scratch.part(self.piece(number, piece)) as folder:
+            folder.mkdir()
+            pq.write_table(
+                pa.Table.from_batches([found]), folder / tables.ALIGNED, compression="zstd", row_group_size=tables.ROWS
+            )
+            (folder / tables.FIGURES).write_text(json.dumps(figures_of(found)), encoding="utf-8")
+
+    def finish(self) -> None:
+        """Write the tables of all parts."""
+        write_outcome(self)
 
 
-def pairs_part(language: str) -> str:
-    """Return the name of the part with a language's aligned pairs. It is written last: there, the language is finished."""
-    return f"pairs/{language}.parquet"
+class Step(BaseModel):
+    """One thing to do for a language; `split` and `link` have the number of a part, `link` a piece of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    language: Language
+    name: StepName
+    part: int = 0
+    piece: Piece = (0, 0)
+
+    def do(self) -> None:
+        """Do it."""
+        if self.name == "split":
+            self.language.split(self.part)
+        elif self.name == "learn":
+            self.language.learn()
+        elif self.name == "link":
+            self.language.link(self.part, self.piece)
+        else:
+            self.language.finish()
 
 
-def rejected_part(language: str) -> str:
-    """Return the name of the part with the pairs of a language that were set aside."""
-    return f"rejected/{language}.parquet"
+def _links(language: Language, pairs: list[Pair]) -> list[Links]:
+    return _loaded(language.model_dump_json()).align(pairs) if pairs else []
 
 
-def align_language(job: Job) -> None:
-    """Split the pairs of one language into words, learn from them all, and write each with its links."""
-    workspace = Workspace(job.root)
-    engine = ThotEngine(job.settings.engine, job.settings.symmetrisation, job.seed)
-    split = workspace.scratch / f"words-{job.target}.parquet"
-    with workspace.part(rejected_part(job.target)) as rejected:
-        _split(job, engine, split, rejected)
-    if pq.read_metadata(split).num_rows:
-        engine.fit()
-    with workspace.part(pairs_part(job.target)) as aligned:
-        _write_links(engine, split, aligned)
-    discard(split)
-
-
-def _split(job: Job, engine: Engine, split: Path, rejected: Path) -> None:
-    splitters = Splitter(job.source), Splitter(job.target)
-    with (
-        pq.ParquetWriter(split, tables.WORDS, compression="zstd") as words,
-        pq.ParquetWriter(rejected, schema.REJECTED, compression="zstd") as aside,
-    ):
-        for batch in _pairs(job.files):
-            sides = [_spans(splitter, batch[name]) for splitter, name in zip(splitters, ("source", "target"), strict=True)]
-            rules = [_rule(len(source), len(target), job.settings.max_words) for source, target in zip(*sides, strict=True)]
-            kept = np.flatnonzero([rule is None for rule in rules])
-            _feed(engine, batch.take(pa.array(kept)), [[side[row] for row in kept] for side in sides], words)
-            _set_aside(batch, rules, aside)
-
-
-def _pairs(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-    for file in files:
-        for batch in tables.batches(file, schema.PAIR.names):
-            yield batch.select(schema.PAIR.names)
-
-
-def _spans(splitter: Splitter, texts: pa.StringArray) -> list[list[Span]]:
-    return [splitter.spans(text or "") for text in texts.to_pylist()]
-
-
-def _rule(source: int, target: int, most: int) -> str | None:
-    if not (source and target):
-        return RULES[0]
-    return RULES[1] if max(source, target) > most else None
-
-
-def _feed(engine: Engine, batch: pa.RecordBatch, sides: list[list[list[Span]]], writer: pq.ParquetWriter) -> None:
-    texts = batch["source"].to_pylist(), batch["target"].to_pylist()
-    for source, target, source_spans, target_spans in zip(*texts, *sides, strict=True):
-        engine.add(_words(source, source_spans), _words(target, target_spans))
-    spans = [tables.pair_lists(side, schema.SPAN) for side in sides]
-    writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *spans], schema=tables.WORDS))
-
-
-def _words(text: str, spans: list[Span]) -> list[str]:
-    return [normalised(text[start:end]) for start, end in spans]
-
-
-def _set_aside(batch: pa.RecordBatch, rules: list[str | None], writer: pq.ParquetWriter) -> None:
-    rows = np.flatnonzero([rule is not None for rule in rules])
-    if len(rows):
-        named = pa.array([rules[row] for row in rows])
-        writer.write_batch(pa.RecordBatch.from_arrays([*batch.take(pa.array(rows)).columns, named], schema=schema.REJECTED))
-
-
-def _write_links(engine: Engine, split: Path, aligned: Path) -> None:
-    row = 0
-    with pq.ParquetWriter(aligned, schema.ALIGNED, compression="zstd") as writer:
-        for batch in tables.batches(split):
-            links = [engine.links(row + place) for place in range(batch.num_rows)]
-            columns = [*batch.columns, tables.pair_lists(links, schema.LINK)]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema.ALIGNED))
-            row += batch.num_rows
+@functools.lru_cache(1)
+def _loaded(told: str) -> Aligner:
+    """Return the trained aligner of a language; a process keeps the last one."""
+    language = Language.model_validate_json(told)
+    folder = language.workspace.path(language.model)
+    return engines.load(language.settings, language.source, language.target, language.seed, folder, language.encoder)

@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl import schema
+from mlctl.alignment.aligner import Links, Pair, Sentence
 
 ROWS = 8192  # of a batch: what is held in memory at a time
 
+#: The files of a piece that is aligned.
+ALIGNED, FIGURES = "aligned.parquet", "figures.json"
+
 #: Pairs with the words of both sides, not linked yet.
-WORDS = pa.schema(list(schema.ALIGNED)[:-1])
+WORDS = pa.schema([field for field in schema.ALIGNED if field.name not in {"links", "confidences"}])
 
 
 def pair_files(folders: Sequence[Path], language: str) -> list[Path]:
@@ -29,51 +32,82 @@ def pair_files(folders: Sequence[Path], language: str) -> list[Path]:
     return found
 
 
+def rows_of(file: Path) -> int:
+    """Return how many rows a Parquet file has, from its footer."""
+    return int(pq.read_metadata(file).num_rows)
+
+
 def batches(file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a Parquet file in record batches of a bounded size."""
     with pq.ParquetFile(file) as parquet:
         yield from parquet.iter_batches(batch_size=ROWS, columns=columns)
 
 
+def row_range(files: Sequence[Path], first: int, last: int) -> Iterator[pa.RecordBatch]:
+    """Yield the pairs `first` to `last` (not counted) of all files in a row, from the row groups alone that have some."""
+    start = 0
+    for file in files:
+        with pq.ParquetFile(file) as parquet:
+            for group in range(parquet.num_row_groups):
+                size = parquet.metadata.row_group(group).num_rows
+                if start < last and first < start + size:
+                    yield from _of_group(parquet, group, first - start, last - start)
+                start += size
+
+
+def _of_group(parquet: pq.ParquetFile, group: int, first: int, last: int) -> Iterator[pa.RecordBatch]:
+    for batch in parquet.iter_batches(batch_size=ROWS, row_groups=[group], columns=schema.PAIR.names):
+        low, high = max(first, 0), min(last, batch.num_rows)
+        if low < high:
+            yield batch.slice(low, high - low).select(schema.PAIR.names)
+        first, last = first - batch.num_rows, last - batch.num_rows
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """Return a table as one record batch."""
+    found = table.combine_chunks().to_batches()
+    return found[0] if found else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def to_pairs(rows: pa.RecordBatch) -> list[Pair]:
+    """Return rows of `WORDS` as an aligner takes them."""
+    return list(zip(_sentences(rows, "source"), _sentences(rows, "target"), strict=True))
+
+
+def _sentences(rows: pa.RecordBatch, side: str) -> list[Sentence]:
+    spans = rows[f"{side}_words"]
+    starts, ends = (spans.flatten().field(name).to_numpy().tolist() for name in ("start", "end"))
+    flat = list(zip(starts, ends, strict=True))
+    offsets = spans.offsets.to_numpy()
+    places = (offsets - offsets[0]).tolist()
+    return [Sentence(text, flat[places[row] : places[row + 1]]) for row, text in enumerate(rows[side].to_pylist())]
+
+
 def pair_lists(rows: Sequence[npt.ArrayLike], kind: pa.StructType) -> pa.ListArray:
     """Return one list of (a, b) structs a row, from arrays (n, 2): word ranges or links."""
     arrays = [np.asarray(row, dtype=np.int32).reshape(-1, 2) for row in rows]
     flat = np.concatenate([np.empty((0, 2), np.int32), *arrays])
-    ends = np.cumsum([0, *map(len, arrays)], dtype=np.int32)
     columns = [pa.array(np.ascontiguousarray(flat[:, side])) for side in (0, 1)]
     structs = pa.StructArray.from_arrays(columns, fields=list(kind))
-    return pa.ListArray.from_arrays(pa.array(ends), structs, type=pa.list_(kind))
+    return pa.ListArray.from_arrays(_offsets(arrays), structs, type=pa.list_(kind))
 
 
-def language_summary(file: Path) -> dict[str, float]:
-    """Return of one language's aligned pairs: pairs, links, links a pair, share of the words of each side that have a link."""
-    pairs, links, words, linked = 0, 0, np.zeros(2, np.int64), np.zeros(2, np.int64)
-    for batch in batches(file, ["source_words", "target_words", "links"]):
-        pairs += batch.num_rows
-        links += len(batch["links"].flatten())
-        for side, name in enumerate(("source", "target")):
-            words[side] += len(batch[f"{name}_words"].flatten())
-            linked[side] += _linked_words(batch["links"], name)
-    shares = linked / np.maximum(words, 1)
-    return {
-        "pairs": pairs,
-        "links": links,
-        "links_per_pair": round(links / max(pairs, 1), 4),
-        "source_linked": round(float(shares[0]), 4),
-        "target_linked": round(float(shares[1]), 4),
-    }
+def aligned(words: pa.RecordBatch, links: Sequence[Links]) -> pa.RecordBatch:
+    """Return rows of `WORDS` with their links, as rows of `schema.ALIGNED`."""
+    sure = [found.confidence for found in links]
+    values = pa.array(np.concatenate([np.empty(0, np.float32), *sure]), pa.float32())
+    lists = [
+        pair_lists([found.words for found in links], schema.LINK),
+        pa.ListArray.from_arrays(_offsets(sure), values, type=schema.ALIGNED.field("confidences").type),
+    ]
+    return pa.RecordBatch.from_arrays([*words.columns, *lists], schema=schema.ALIGNED)
 
 
-def _linked_words(links: pa.ListArray, side: str) -> int:
-    rows = pc.list_parent_indices(links).to_numpy().astype(np.int64)
-    words = pc.struct_field(links.flatten(), side).to_numpy()
-    return len(np.unique(rows << 32 | words))
+def _offsets(arrays: Sequence[npt.NDArray[np.generic]]) -> pa.Array:
+    return pa.array(np.cumsum([0, *map(len, arrays)], dtype=np.int32))
 
 
-def rejections(file: Path) -> dict[str, int]:
-    """Return how many pairs each rule has set aside."""
-    counts: dict[str, int] = {}
-    for batch in batches(file, ["rule"]):
-        for entry in batch["rule"].value_counts().to_pylist():
-            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
-    return counts
+def rejected(rows: pa.RecordBatch, rule: str | Sequence[str]) -> pa.RecordBatch:
+    """Return pairs as rows of `schema.REJECTED`: with the rule that set them all aside, or with one for each."""
+    rules = pa.array([rule] * rows.num_rows if isinstance(rule, str) else rule, pa.string())
+    return pa.RecordBatch.from_arrays([*(rows[name] for name in schema.PAIR.names), rules], schema=schema.REJECTED)

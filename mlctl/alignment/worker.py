@@ -1,9 +1,9 @@
-"""One language in a process of its own: `python -m mlctl.alignment.worker`."""
+"""Steps in a process of their own: `python -m mlctl.alignment.worker`."""
 
 from __future__ import annotations
 
-from mlctl.alignment.language import Job, align_language
+from mlctl.alignment.language import Step
 from mlctl.processes import serve
 
 if __name__ == "__main__":
-    serve(lambda told: align_language(Job.model_validate(told)))
+    serve(lambda told: Step.model_validate(told).do())

@@ -24,11 +24,11 @@ class Word:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Words of both sides, links as (x in the upper line, x in the lower line, words), and the width of the picture."""
+    """Words of both sides, links as (x in the upper line, x in the lower line, words, confidence), and the picture's width."""
 
     source: Sequence[Word]
     target: Sequence[Word]
-    links: Sequence[tuple[float, float, str]]
+    links: Sequence[tuple[float, float, str, float]]
     width: int
 
 
@@ -36,12 +36,15 @@ def draw(row: Mapping[str, Any]) -> Drawing:
     """Lay out one row of `schema.ALIGNED`; a side written from right to left runs from right to left."""
     source, source_width = _line(_cut(row["source"], row["source_words"]), {link["source"] for link in row["links"]})
     target, target_width = _line(_cut(row["target"], row["target_words"]), {link["target"] for link in row["links"]})
-    links = [_link(source[link["source"]], target[link["target"]]) for link in row["links"]]
+    links = [
+        _link(source[link["source"]], target[link["target"]], sure)
+        for link, sure in zip(row["links"], row["confidences"], strict=True)
+    ]
     return Drawing(source, target, links, round(max(source_width, target_width)))
 
 
-def _link(left: Word, right: Word) -> tuple[float, float, str]:
-    return left.x, right.x, f"{left.text} – {right.text}"
+def _link(left: Word, right: Word, sure: float) -> tuple[float, float, str, float]:
+    return left.x, right.x, f"{left.text} – {right.text}", round(sure, 2)
 
 
 def _cut(text: str, spans: Sequence[Mapping[str, int]]) -> list[str]:

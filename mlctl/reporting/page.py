@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import mlctl
 from mlctl import addresses
 from mlctl import languages as codes
 from mlctl.config import Recipe, Report
-from mlctl.reporting import attribution, charts, curves, samples, tables, translation, wording
+from mlctl.reporting import alignment, attribution, charts, curves, samples, tables, translation, wording
 from mlctl.reporting.drawing import draw
 from mlctl.reporting.figures import Figures
 from mlctl.reporting.intervals import wilson
@@ -36,6 +35,7 @@ _SECTIONS = {
     "recipe": "Recipe",
     "reproduce": "Do it again",
 }
+_LEXICON = 12  # entries of each language
 _CURVES = {
     "loss": ("Total loss", "what training minimises"),
     "contrastive": ("Contrastive loss", "telling translations apart"),
@@ -148,13 +148,17 @@ def _data(figures: Figures, settings: Report, folders: Mapping[str, Path]) -> di
 
 
 def _alignment(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, Any]:
-    rows = samples.aligned_examples(folders.get("align"), recipe.languages.targets)
-    summary = _json(folders.get("align"), "summary.json")
-    columns = {name: None for row in summary.values() for name, value in row.items() if not isinstance(value, (dict, list))}
+    folder, targets = folders.get("align"), recipe.languages.targets
+    summary = alignment.summary_rows(folder)
     return {
-        "aligned": [{**row, "language": row["target_language"], "drawing": draw(row)} for row in rows],
+        "aligned": [
+            {**row, "language": row["target_language"], "drawing": draw(row)} for row in samples.aligned_examples(folder, targets)
+        ],
         "alignment_summary": summary,
-        "alignment_columns": list(columns),
+        "alignment_columns": [name for name in summary[0] if name != "language"] if summary else [],
+        "fertility": alignment.fertility_rows(folder),
+        "fertility_columns": alignment.LINKS,
+        "lexicon": alignment.lexicon_rows(folder, targets, _LEXICON),
     }
 
 
@@ -213,11 +217,6 @@ def _environment(stages: Iterable[StageRecord]) -> list[tuple[str, str]]:
 
 def _percentage(part: int, whole: int) -> float:
     return min(100.0, round(100 * part / whole, 2)) if whole else 0.0
-
-
-def _json(folder: Path | None, name: str) -> dict[str, Any]:
-    path = folder / name if folder else None
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path and path.exists() else {}
 
 
 def _own(name: str) -> str:

@@ -42,7 +42,7 @@ def shard(
 
     Returns:
         rows, shards, couples, couples_per_row, vocabulary, decontaminated (None: no evaluation set was named), and for every
-        language its rows and held-out rows.
+        language its rows, held-out rows, couples per row and the share of its other pairs that had no couple (None: it has none).
 
     Raises:
         InputError: no training row is left, or the encoder's tokenizer or an evaluation set cannot be used.
@@ -50,7 +50,7 @@ def shard(
     files = {language: aligned / "pairs" / f"{language}.parquet" for language in languages.targets}
     corpus = build.Corpus.of(settings, files, seed)
     encoder = _encoder(settings, model, corpus, workspace)
-    opened = build.capped(corpus.write_runs(encoder, workspace, progress), settings.max_synthetic)
+    opened = build.chosen(corpus.write_runs(encoder, workspace, progress), settings)
     table = [row for language in files for row in corpus.funnel(language, opened)]
     _check_rows(table, opened, settings)
     _write_shards(opened, settings.rows_per_shard, workspace)
@@ -63,7 +63,11 @@ def shard(
     decontamination = corpus.decontamination(settings, opened)
     with workspace.part("decontamination.json") as path:
         path.write_text(json.dumps(decontamination, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return {**_metrics(opened, settings, languages.targets, encoder, workspace), **_decontaminated(decontamination)}
+    return {
+        **_metrics(opened, settings, languages.targets, encoder, workspace),
+        **{name: value for language in files for name, value in _couple_figures(language, opened, table).items()},
+        **_decontaminated(decontamination),
+    }
 
 
 def _encoder(settings: Shard, model: Model, corpus: build.Corpus, workspace: Workspace) -> Encoder:
@@ -74,19 +78,20 @@ def _encoder(settings: Shard, model: Model, corpus: build.Corpus, workspace: Wor
 
 
 def _check_rows(table: list[dict[str, str | int]], opened: Sequence[runs.Run], settings: Shard) -> None:
-    if any(run.rows for run in opened):
+    if any(run.kept.rows for run in opened):
         return
     lines = [f"{row['language']}, {row['rule']}: {row['rows_in']} → {row['rows_out']}" for row in table]
     raise InputError(
         "shard: no training row is left (" + "; ".join(lines) + ")",
-        f"add text, or lower shard.stop_words ({settings.stop_words}) or shard.min_word_letters ({settings.min_word_letters})"
+        f"add text, or lower shard.stop_words ({settings.stop_words}), shard.min_word_letters ({settings.min_word_letters}) "
+        f"or shard.min_confidence ({settings.min_confidence:g})"
         + ("" if settings.max_synthetic is None else f"; shard.max_synthetic is {settings.max_synthetic:g}"),
     )
 
 
 def _write_shards(opened: Sequence[runs.Run], rows_per_shard: int, workspace: Workspace) -> None:
     shards = runs.number_of_shards(opened, rows_per_shard)
-    _log.info("%d training rows in %d shards", sum(run.rows for run in opened), shards)
+    _log.info("%d training rows in %d shards", sum(run.kept.rows for run in opened), shards)
     for number in range(shards):
         name = f"train/{number:05d}.parquet"
         if not workspace.has(name):
@@ -100,11 +105,23 @@ def _decontaminated(found: dict[str, Any]) -> dict[str, int | None]:
     return {"decontaminated": dropped if found["checked"] else None}
 
 
+def _couple_figures(language: str, opened: Sequence[runs.Run], table: Sequence[dict[str, str | int]]) -> dict[str, float | None]:
+    """Return a language's couples per training row, and the share of pairs that would be trained on, had they a couple."""
+    kept = [run.kept for run in opened if run.language == language]
+    couples, rows = (sum(counts) for counts in ([each.couples for each in kept], [each.rows for each in kept]))
+    judged = next(row for row in table if (row["language"], row["rule"]) == (language, build.NO_COUPLE))
+    pairs, left = int(judged["rows_in"]), int(judged["rows_out"])
+    return {
+        f"{language}.couples_per_row": round(couples / rows, 4) if rows else None,
+        f"{language}.without_couple": round((pairs - left) / pairs, 4) if pairs else None,
+    }
+
+
 def _metrics(
     opened: Sequence[runs.Run], settings: Shard, targets: Sequence[str], encoder: Encoder, workspace: Workspace
 ) -> dict[str, str | int | float | None]:
-    rows = {language: sum(run.rows for run in opened if run.language == language) for language in targets}
-    couples = sum(run.couples for run in opened)
+    rows = {language: sum(run.kept.rows for run in opened if run.language == language) for language in targets}
+    couples = sum(run.kept.couples for run in opened)
     return {
         "rows": sum(rows.values()),
         "shards": runs.number_of_shards(opened, settings.rows_per_shard),

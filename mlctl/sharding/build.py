@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from mlctl.config import Shard
 from mlctl.sharding import evaluation_sets, heldout, rows, runs, words
 from mlctl.sharding.cap import Cap
 from mlctl.sharding.decontamination import Flags, Screen
+from mlctl.sharding.limit import Limit
 from mlctl.sharding.spans import Encoder
 from mlctl.workspace import Progress, Workspace
 
-_HELD, _HELD_TEXT, _HELD_PASSAGE, _NO_COUPLE = "held out", "held-out text", "held-out passage", "no word couple"
-_CAP = "synthetic cap"
+_HELD, _HELD_TEXT, _HELD_PASSAGE = "held out", "held-out text", "held-out passage"
+#: The rule that drops pairs without a couple.
+NO_COUPLE = "no word couple"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Corpus:
             batch = pairs.slice(first, words.ROWS)
             free = self._free(batch, counts)
             made = rows.make(batch.filter(pa.array(free)), self.plan.content[language], encoder, self.seed)
-            counts[_NO_COUPLE] += int(np.count_nonzero(free)) - made.num_rows
+            counts[NO_COUPLE] += int(np.count_nonzero(free)) - made.num_rows
             yield made
 
     def _free(self, batch: pa.RecordBatch, counts: Counter[str]) -> Flags:
@@ -96,9 +99,9 @@ class Corpus:
         dropped = {_HELD: chosen, _HELD_TEXT: counts[_HELD_TEXT] - chosen}
         for one in self.screen.sets:
             dropped[one.name] = counts[_count_of(one.name, "dropped")]
-        dropped[_NO_COUPLE] = counts[_NO_COUPLE]
-        if any(run.cap for run in opened):
-            dropped[_CAP] = sum(run.table.num_rows - run.rows for run in opened if run.language == language)
+        dropped[NO_COUPLE] = counts[NO_COUPLE]
+        for rule in dict.fromkeys(filter_.rule for run in opened for filter_ in run.filters):
+            dropped[rule] = sum(run.kept.dropped[rule] for run in opened if run.language == language)
         table: list[dict[str, str | int]] = []
         left = counts["pairs"]
         for rule, number in dropped.items():
@@ -129,15 +132,36 @@ class Corpus:
         return {"checked": bool(sets), "sets": sets}
 
 
-def capped(opened: list[runs.Run], max_synthetic: float | None) -> list[runs.Run]:
-    """Return the runs with each language's cap on synthetic rows; without one, as they are."""
+def chosen(opened: list[runs.Run], settings: Shard) -> list[runs.Run]:
+    """Return the runs with what the recipe says about their languages: the cap on synthetic rows, the limit of each word."""
+    opened = _capped(opened, settings.max_synthetic)
+    if settings.max_couples_of_a_word is None:
+        return opened
+    limited = [run.filtered(limit) for run, limit in zip(opened, _limits(opened, settings.max_couples_of_a_word), strict=True)]
+    lost = any(run.kept.rows < before.kept.rows for run, before in zip(limited, opened, strict=True))
+    return _capped(limited, settings.max_synthetic) if lost else limited  # again: the limit may have taken more human rows
+
+
+def _limits(opened: list[runs.Run], most: int) -> list[Limit]:
+    found: dict[str, Limit] = {}
+    for language in dict.fromkeys(run.language for run in opened):
+        found[language] = Limit.of(functools.partial(_tables, opened, language), most)
+    return [found[run.language] for run in opened]
+
+
+def _capped(opened: list[runs.Run], max_synthetic: float | None) -> list[runs.Run]:
     if max_synthetic is None:
         return opened
-    tables = {
-        language: [run.table for run in opened if run.language == language] for language in {run.language for run in opened}
+    languages = dict.fromkeys(run.language for run in opened)
+    caps = {
+        language: Cap.of([table.select(["key", "synthetic"]) for table in _tables(opened, language)], max_synthetic)
+        for language in languages
     }
-    caps = {language: Cap.of(several, max_synthetic) for language, several in tables.items()}
-    return [replace(run, cap=caps[run.language]) for run in opened]
+    return [run.filtered(caps[run.language]) for run in opened]
+
+
+def _tables(opened: list[runs.Run], language: str) -> Iterator[pa.Table]:
+    return (run.columns() for run in opened if run.language == language)
 
 
 def _counts(language: str, opened: list[runs.Run]) -> Counter[str]:

@@ -23,6 +23,7 @@ class Cap:
     """The synthetic rows of one language that are trained on: those whose draw is below `below`, or all."""
 
     below: int
+    rule = "synthetic cap"
 
     @classmethod
     def of(cls, tables: Sequence[pa.Table], most: float) -> Cap:
@@ -37,6 +38,10 @@ class Cap:
         # Rows of one text have one draw, so that the first one too many takes its equals along.
         return cls(1 << 64 if len(draws) <= room else int(np.partition(draws, room)[room]))
 
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return the rows that are trained on."""
+        return table.filter(pa.array(self.keeps(table)))
+
     def keeps(self, table: pa.Table) -> npt.NDArray[np.bool_]:
         """Tell for each row whether it is trained on."""
         kept = np.ones(table.num_rows, bool) if self.below >= 1 << 64 else _draws(table) < np.uint64(self.below)
@@ -50,7 +55,11 @@ def _synthetic(table: pa.Table) -> pa.ChunkedArray:
 
 def _draws(table: pa.Table) -> Draws:
     """Return a number for each row that looks random and is the same wherever the row lies."""
-    mixed: Draws = table["key"].to_numpy().copy()
+    return mixed(table["key"].to_numpy())
+
+
+def mixed(keys: Draws) -> Draws:
+    """Return numbers that look random for other numbers, the same everywhere."""
     for shift, factor in _STEPS:
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> _LAST_SHIFT)
+        keys = (keys ^ (keys >> np.uint64(shift))) * np.uint64(factor)
+    return keys ^ (keys >> _LAST_SHIFT)

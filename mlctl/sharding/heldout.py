@@ -95,7 +95,13 @@ def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, Cont
             words.count_words(target[language], Side.of(batch, "target"))
     stops = words.most_frequent(source, settings.stop_words)
     return {
-        language: ContentWords(stops, words.most_frequent(counts, settings.stop_words), settings.min_word_letters)
+        language: ContentWords(
+            stops,
+            words.most_frequent(counts, settings.stop_words),
+            settings.min_word_letters,
+            settings.blocks,
+            settings.min_confidence,
+        )
         for language, counts in target.items()
     }
 

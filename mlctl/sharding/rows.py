@@ -13,20 +13,26 @@ from mlctl.sharding.words import ContentWords, Couples, Side
 
 Integers = npt.NDArray[np.int64]
 
-#: A training row and its place in the order of the corpus, which is random and the same everywhere.
-KEYED = schema.SHARD.append(pa.field("key", pa.uint64(), nullable=False))
+#: A training row, its place in the order of the corpus, which is random and the same everywhere, and for each couple the
+#: hash of its source word.
+KEYED = schema.SHARD.append(pa.field("key", pa.uint64(), nullable=False)).append(
+    pa.field("couple_words", pa.list_(pa.uint64()), nullable=False)
+)
 
 
 def make(batch: pa.RecordBatch, content: ContentWords, encoder: Encoder, seed: int) -> pa.RecordBatch:
     """Turn aligned pairs into rows (KEYED, unsorted); pairs without a couple of words that both have exact ranges drop out."""
     subwords = {name: encoder.encode(batch[name].to_pylist()) for name in ("source", "target")}
-    couples, bounds = _couple_ranges(batch, content.couples(batch), subwords)
+    found = content.couples(batch)
+    couples, exact = _couple_ranges(batch, found, subwords)
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(found.rows[exact], minlength=batch.num_rows))])
     same = [texts.identities(batch[name].to_pylist()) for name in ("source", "target")]
     columns = {
         **{name: batch[name] for name in KEYED.names if name in batch.schema.names},
         "source_ids": _id_lists(subwords["source"]),
         "target_ids": _id_lists(subwords["target"]),
         "couples": _couple_lists(couples, bounds),
+        "couple_words": pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), pa.array(found.words[exact])),
         "source_identity": pa.array(same[0]),
         "target_identity": pa.array(same[1]),
         "key": pa.array(_keys(batch, seed)),
@@ -35,16 +41,18 @@ def make(batch: pa.RecordBatch, content: ContentWords, encoder: Encoder, seed: i
     return rows.filter(pa.array(np.diff(bounds) > 0))
 
 
-def _couple_ranges(batch: pa.RecordBatch, couples: Couples, subwords: dict[str, Subwords]) -> tuple[Integers, Integers]:
-    """Return subword ranges (N, 4) of the couples that have them, and where each row's begin (rows + 1)."""
-    sides = [
-        subwords[name].spans(couples.rows, Side.of(batch, name).ranges[words])
-        for name, words in (("source", couples.source), ("target", couples.target))
-    ]
+def _couple_ranges(
+    batch: pa.RecordBatch, couples: Couples, subwords: dict[str, Subwords]
+) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """Return subword ranges (N, 4) of the couples that have them, and which of all couples they are."""
+    sides = []
+    for name, blocks in (("source", couples.source), ("target", couples.target)):
+        places = Side.of(batch, name).ranges
+        characters = np.stack([places[blocks[:, 0], 0], places[blocks[:, 1] - 1, 1]], axis=1)
+        sides.append(subwords[name].spans(couples.rows, characters))
     ranges = np.concatenate(sides, axis=1)
-    exact = (ranges >= 0).all(axis=1)
-    counts = np.bincount(couples.rows[exact], minlength=batch.num_rows)
-    return ranges[exact], np.concatenate([[0], np.cumsum(counts)])
+    exact: npt.NDArray[np.bool_] = np.all(ranges >= 0, axis=1)
+    return ranges[exact], exact
 
 
 def _id_lists(subwords: Subwords) -> pa.ListArray:

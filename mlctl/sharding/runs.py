@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.sharding.cap import Cap
 from mlctl.sharding.rows import KEYED
 from mlctl.workspace import flush_to_disk
 
@@ -28,17 +28,40 @@ PAIRS = 1 << 16
 _COUNTS = b"counts"
 
 
+# What filters look at.
+_LOOKED_AT = ("key", "synthetic", "couples", "couple_words")
+
+
+class Filter(Protocol):
+    """Leaves some rows out, or some couples of rows: which ones depends on the row alone. `rule` is its name in the funnel."""
+
+    @property
+    def rule(self) -> str:
+        """Return its name."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return what is trained on of some rows."""
+
+
+class Kept(NamedTuple):
+    """How many rows and couples are trained on, and how many rows each filter took."""
+
+    rows: int
+    couples: int
+    dropped: Counter[str]
+
+
 @dataclass(frozen=True)
 class Run:
     """A file of rows sorted by key, mapped into memory, with what became of the pairs it was made from.
 
-    `cap`, if there is one, says which of its synthetic rows are trained on.
+    `filters` say, one after another, what of it is trained on.
     """
 
     language: str
     table: pa.Table
     counts: Counter[str]
-    cap: Cap | None = None
+    filters: tuple[Filter, ...] = ()
 
     @classmethod
     def open(cls, path: Path, language: str) -> Run:
@@ -46,26 +69,34 @@ class Run:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         return cls(language, table, Counter(json.loads(table.schema.metadata[_COUNTS])))
 
+    def filtered(self, filter_: Filter) -> Run:
+        """Return the run with one more filter."""
+        return replace(self, filters=(*self.filters, filter_))
+
     def between(self, low: int, high: int) -> pa.Table:
         """Return the rows with low ≤ key < high."""
         keys = self.table["key"].to_numpy()
         first = np.searchsorted(keys, np.uint64(low), side="left")
         last = np.searchsorted(keys, np.uint64(high - 1), side="right")
-        return self._capped(self.table.slice(first, last - first))
+        return self._chosen(self.table.slice(first, last - first))[0]
+
+    def columns(self) -> pa.Table:
+        """Return the columns that filters look at of the rows that are trained on."""
+        return self._chosen(self.table.select(_LOOKED_AT))[0]
 
     @cached_property
-    def rows(self) -> int:
-        """Number of rows that are trained on."""
-        return int(self._capped(self.table.select(["key", "synthetic"])).num_rows)
+    def kept(self) -> Kept:
+        """What of the rows is trained on."""
+        table, dropped = self._chosen(self.table.select(_LOOKED_AT))
+        return Kept(table.num_rows, int(pc.sum(pc.list_value_length(table["couples"])).as_py() or 0), dropped)
 
-    @cached_property
-    def couples(self) -> int:
-        """Number of word couples of those rows."""
-        table = self._capped(self.table.select(["key", "synthetic", "couples"]))
-        return int(pc.sum(pc.list_value_length(table["couples"])).as_py() or 0)
-
-    def _capped(self, table: pa.Table) -> pa.Table:
-        return table.filter(pa.array(self.cap.keeps(table))) if self.cap else table
+    def _chosen(self, table: pa.Table) -> tuple[pa.Table, Counter[str]]:
+        dropped = Counter[str]()
+        for filter_ in self.filters:
+            before = table.num_rows
+            table = filter_(table)
+            dropped[filter_.rule] += before - table.num_rows
+        return table, dropped
 
 
 def write(path: Path, batches: Iterable[pa.RecordBatch], counts: Counter[str]) -> None:
@@ -81,7 +112,7 @@ def write(path: Path, batches: Iterable[pa.RecordBatch], counts: Counter[str]) -
 
 def number_of_shards(runs: Sequence[Run], rows_per_shard: int) -> int:
     """Return how many shards the rows of all runs fill."""
-    return -(-sum(run.rows for run in runs) // rows_per_shard)
+    return -(-sum(run.kept.rows for run in runs) // rows_per_shard)
 
 
 def write_shard(path: Path, runs: Sequence[Run], number: int, shards: int) -> None:
@@ -92,7 +123,7 @@ def write_shard(path: Path, runs: Sequence[Run], number: int, shards: int) -> No
 
 def write_table(path: Path, rows: pa.Table) -> None:
     """Write rows (KEYED) as Parquet (SHARD) in the order of their keys."""
-    pq.write_table(_sorted(rows).drop_columns("key").cast(schema.SHARD), path, compression="zstd")
+    pq.write_table(_sorted(rows).drop_columns(["key", "couple_words"]).cast(schema.SHARD), path, compression="zstd")
 
 
 def _sorted(table: pa.Table) -> pa.Table:

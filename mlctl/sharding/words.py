@@ -15,7 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlctl.scripts import has_unspaced
+from mlctl.sharding import texts
+from mlctl.sharding.blocks import Blocks, blocks
 
+LONGEST = 4  # words of one side of a block: longer ones are mostly what an aligner could not tell apart
 ROWS = 4096  # of a batch: what is held in memory at a time
 
 Integers = npt.NDArray[np.int64]
@@ -51,34 +54,58 @@ class Side:
 
 @dataclass(frozen=True)
 class Couples:
-    """Couples of words: the row of each (N,), and the number of its word on each side, counted through the batch (N,)."""
+    """Couples of words or of blocks of words, sentence by sentence.
+
+    Attributes:
+        rows: the row of each (N,).
+        source, target: its words [first, end) on each side, counted through the batch (N, 2).
+        words: a hash of its source words, case-folded (N,).
+    """
 
     rows: Integers
     source: Integers
     target: Integers
+    words: npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class ContentWords:
-    """What makes a word of one pair of languages worth learning from.
+    """What makes words of one pair of languages worth learning from.
 
     Attributes:
         source_stops, target_stops: frequent words, case-folded, that are not content words.
         min_letters: letters that a content word has at least; 1 in scripts without spaces.
+        blocks: whether several neighbouring words that are linked to each other alone are a couple too.
+        min_confidence: mean confidence of its links that a couple has at least.
     """
 
     source_stops: frozenset[str]
     target_stops: frozenset[str]
     min_letters: int
+    blocks: bool
+    min_confidence: float
 
     def couples(self, batch: pa.RecordBatch) -> Couples:
-        """Return the couples of content words that are linked to each other alone and stand once in their sentences."""
+        """Return the couples of content words that are linked to each other alone and stand once in their sentences.
+
+        A block begins and ends with such a word on both sides. What stands inside may be anything (`pomme de terre`), but a
+        function word at an end (`la maison`) would make the couple learn that it belongs to the other word.
+        """
         source, target = Side.of(batch, "source"), Side.of(batch, "target")
-        rows, links = _one_to_one(batch["links"])
-        usable = self._usable(source.words(), self.source_stops), self._usable(target.words(), self.target_stops)
-        first = source.bounds[rows] + links[:, 0], target.bounds[rows] + links[:, 1]
-        good = usable[0][first[0]] & usable[1][first[1]]
-        return Couples(rows[good], first[0][good], first[1][good])
+        found = _blocks(batch)
+        good = found.confidence >= np.float32(self.min_confidence)
+        words, places = source.words(), []
+        for side, named, ranges, stops in (
+            (source, words, found.source, self.source_stops),
+            (target, target.words(), found.target, self.target_stops),
+        ):
+            usable, there = self._usable(named, stops), side.bounds[found.rows, None] + ranges
+            good &= ranges[:, 1] - ranges[:, 0] <= (LONGEST if self.blocks else 1)
+            good &= usable[there[:, 0]] & usable[there[:, 1] - 1]
+            places.append(there)
+        rows, named = found.rows[good], found.source[good].tolist()
+        hashes = [_hash(" ".join(words[row][first:end])) for row, (first, end) in zip(rows.tolist(), named, strict=True)]
+        return Couples(rows, places[0][good], places[1][good], np.array(hashes, np.uint64))
 
     def _usable(self, words: list[list[str]], stops: frozenset[str]) -> npt.NDArray[np.bool_]:
         return np.array(
@@ -111,13 +138,15 @@ def _long_enough(word: str, min_letters: int) -> bool:
     return _letters(word) >= (1 if has_unspaced(word) else min_letters)
 
 
-def _one_to_one(links: pa.ListArray) -> tuple[Integers, Integers]:
-    """Return rows (N,) and word indices (N, 2) of the links whose words have no other link."""
-    pairs, bounds = _pairs(links, ("source", "target"))
+@functools.lru_cache(maxsize=1 << 17)
+def _hash(word: str) -> int:
+    return int(texts.draws([word], 0, "word")[0])
+
+
+def _blocks(batch: pa.RecordBatch) -> Blocks:
+    links, bounds = _pairs(batch["links"], ("source", "target"))
     rows = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-    alone = [occurs_once(rows << 32 | pairs[:, side]) for side in (0, 1)]
-    kept = alone[0] & alone[1]
-    return rows[kept], pairs[kept]
+    return blocks(rows, links, batch["confidences"].flatten().to_numpy())
 
 
 def occurs_once(values: Integers) -> npt.NDArray[np.bool_]:

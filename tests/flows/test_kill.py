@@ -17,6 +17,8 @@ KILLS = [
     ("clean", "part"),
     ("clean", "late"),
     ("translate", "part"),
+    ("align", "1"),
+    ("align", "3"),
     ("align", "part"),
     ("shard", "part"),
     ("train", "7"),

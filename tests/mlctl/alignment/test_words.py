@@ -101,8 +101,61 @@ def test_words_of_known_sentences(language: str, text: str, expected: str) -> No
     assert words(language, text) == expected.split(" ")
 
 
-def test_words_are_counted_without_case_and_digits() -> None:
-    assert [normalised(word) for word in ("Straße", "1999", "٣", "İx")] == ["strasse", "0000", "0", "i̇x"]
+#: What the tokenizer's rules look at: apostrophes, commas and dots beside each other, at the ends, before small letters and digits.
+_RULED = st.lists(
+    st.sampled_from(
+        "a B Mr No art 5 1,5 , . .. ... ' '' ` \" - é 's n't ! € i.e U.S ü \u0663 \u0406 ’ ( ) | str bzw aujourd'hui l'été 3' 'n DOTMULTI".split()
+        + [" "] * 12
+        + ["  ", "\u2028", "\x00", "\x0b", "\u200b", "\u0301", "\u00ad", "我", "กข", "\x7f"]
+    ),
+    max_size=14,
+).map("".join)
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "it", "de", "zh", "ru", "fi", "ar"])
+@given(text=st.one_of(_RULED, _TEXT))
+@settings(max_examples=120, deadline=None)
+@example(text="'Tis 'No. 5' of Mr. Smith's, e.g. the 5. 1999. etc. l'an 'n' ,5 5, 'a' 'b'. ")
+@example(text=",5 a. b. C. 5. ...")
+@example(text="' '5 a' 'b'.'")
+@example(text="a ' '5 ' '5 b'' ''5")
+def test_pieces_are_split_as_the_tokenizer_splits_the_whole(language: str, text: str) -> None:
+    splitter = SPLITTERS.setdefault(language, Splitter(language))
+    by_pieces = splitter.spans(text)
+    whole = Splitter(language)
+    whole._by_pieces = lambda *_: None  # type: ignore[method-assign] # as where pieces cannot be told apart
+    assert by_pieces == whole.spans(text)
+
+
+def test_one_way_of_writing_is_counted_as_any_other() -> None:
+    same = {
+        "strasse": "Straße STRASSE stras\u00adse",
+        "0000": "1999 ٢٠٢٦ １９９９",
+        "don't": "don’t DON'T don＇t",
+        '"': "“ ” „ «",
+        "-": "– — − ‑",
+        "café": "cafe\u0301 CAFÉ ｃａｆé",
+        "...": "… ...",
+        "کتاب": "کِتاب کتـاب",
+        "שלום": "שָׁלוֹם שלום",
+        "میخواهم": "می\u200cخواهم",
+        "i̇x": "İx",
+    }
+    for word, forms in same.items():
+        assert {normalised(form) for form in forms.split(" ")} == {word}
+    for word, other in (("má", "ma"), ("été", "étè"), ("बच्चे", "बच्चा"), ("が", "か"), ("12", "123")):
+        assert normalised(word) != normalised(other)
+
+
+@given(st.one_of(_TEXT, st.text(min_size=1, max_size=3)), st.sampled_from(("en", "ar", "ja")))
+@settings(max_examples=300, deadline=None)
+@example("\u00a8 \u2017 \u0345 \u0640 \u200d\u0301 \ufdfa \u1e9e\u0130", "en")
+def test_what_is_counted_is_never_empty_has_no_white_space_and_stays_as_it_is(text: str, language: str) -> None:
+    for start, end in SPLITTERS[language].spans(text):
+        word = normalised(text[start:end])
+        assert word
+        assert word.split() == [word]
+        assert normalised(word) == word
 
 
 def test_very_long_lines_come_back() -> None:

@@ -19,6 +19,7 @@ from mlctl.reporting import StageRecord
 HOSTILE = '</script><script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
 STAGES = ("download", "clean", "translate", "align", "shard", "train", "evaluate")
 LANGUAGES = ("fr", "ar")
+_LEXICON = ("source", "target", "count", "forward", "backward")
 
 
 def put(path: Path, rows: Sequence[dict[str, Any]], fields: pa.Schema) -> None:
@@ -72,7 +73,12 @@ def aligned(language: str, source: str, target: str, links: Sequence[tuple[int, 
         for word in text.split(" "):
             spans[name].append({"start": start, "end": start + len(word)})
             start += len(word) + 1
-    return {**pair(language, source, target), **spans, "links": [{"source": a, "target": b} for a, b in links]}
+    return {
+        **pair(language, source, target),
+        **spans,
+        "links": [{"source": a, "target": b} for a, b in links],
+        "confidences": [0.75] * len(links),
+    }
 
 
 def funnel(stage: str, language: str, *steps: tuple[str, int, int]) -> list[dict[str, Any]]:
@@ -96,6 +102,13 @@ def write_results(root: Path) -> dict[str, Path]:
             )
         ]
         put(root / "align" / "pairs" / f"{language}.parquet", lines, schema.ALIGNED)
+        entries = [
+            *(("bread", "pain", 5, 1.0, 0.5), (f"b{HOSTILE}", "b", 4, 1.0, 0.5)),
+            *((".", "!", 9, 1.0, 1.0), ("la", "the", 7, 0.5, 0.5)),
+        ]
+        lexicon = {name: list(column) for name, column in zip(_LEXICON, zip(*entries, strict=True), strict=True)}
+        (root / "align" / "models" / language).mkdir(parents=True)
+        pq.write_table(pa.table(lexicon), root / "align" / "models" / language / "lexicon.parquet")
     put(
         root / "clean" / "funnel.parquet",
         [r for t in LANGUAGES for r in funnel("clean", t, ("empty", 17, 8), ("long", 8, 8))],
@@ -106,7 +119,7 @@ def write_results(root: Path) -> dict[str, Path]:
         [r for t in LANGUAGES for r in funnel("shard", t, ("held-out text", 8, 6))],
         schema.FUNNEL,
     )
-    figures = {"pairs": 8, "links_per_pair": 2.5}
+    figures = {"pairs": 8, "links_per_pair": 2.5, "source_words": [0.25, 0.5, 0.125, 0.125], "target_words": [0.1, 0.9, 0.0, 0.0]}
     (root / "align" / "summary.json").write_text(json.dumps(dict.fromkeys(LANGUAGES, figures)))
     corpus = {
         "corpus": f"corpus {HOSTILE}",

@@ -11,7 +11,7 @@ def test_words_stand_in_reading_order_with_lines_between() -> None:
     drawing = draw(aligned("fr", "the white house", "la maison blanche", [(0, 0), (1, 2), (2, 1)]))
     assert [word.text for word in drawing.source] == ["the", "white", "house"]
     assert [word.x for word in drawing.source] == sorted(word.x for word in drawing.source)
-    assert drawing.links[1] == (drawing.source[1].x, drawing.target[2].x, "white – blanche")
+    assert drawing.links[1] == (drawing.source[1].x, drawing.target[2].x, "white – blanche", 0.75)
     assert all(0 < word.x < drawing.width for word in (*drawing.source, *drawing.target))
 
 

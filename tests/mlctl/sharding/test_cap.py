@@ -39,6 +39,7 @@ def pair(number: int, language: str, synthetic: str) -> dict[str, Any]:
         "source_words": spans,
         "target_words": spans,
         "links": [{"source": place, "target": place} for place in range(4)],
+        "confidences": [1.0] * 4,
     }
 
 

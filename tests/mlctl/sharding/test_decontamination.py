@@ -155,7 +155,7 @@ def aligned(folder: Path) -> tuple[Path, list[list[str]]]:
         ]
         row = dict.fromkeys(schema.ALIGNED.names, "") | {"source": " ".join(words), "target": " ".join(target)}
         row |= {"source_language": "en", "target_language": "fr", "source_words": spans[0], "target_words": spans[1]}
-        rows.append(row | {"links": [{"source": at, "target": at} for at in range(10)]})
+        rows.append(row | {"links": [{"source": at, "target": at} for at in range(10)], "confidences": [1.0] * 10})
     assert len(ends) == 11
     (folder / "pairs").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.ALIGNED), folder / "pairs" / "fr.parquet")

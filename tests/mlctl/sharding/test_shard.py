@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import random
 import subprocess
 import sys
 import unicodedata
@@ -11,84 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_pairs import LANGUAGES, MODEL, SETTINGS, contents, made, row, rows_of, workspace, write
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from mlctl import schema
-from mlctl.config import Languages, Model, ScratchModel, Shard
+from mlctl.config import Languages, Model
 from mlctl.errors import InputError
 from mlctl.sharding import shard
-from mlctl.sharding.words import ContentWords
-from mlctl.workspace import Workspace
-
-LANGUAGES = Languages(targets=("fr", "de"))
-MODEL = Model(scratch=ScratchModel(vocabulary=400))
-SETTINGS = Shard(max_length=24, rows_per_shard=50, heldout_pairs=20, heldout_min_words=3, stop_words=2)
-VOCABULARY = ["".join(letters) for letters in itertools.product("bdfgk", "aeiou", "lmnrst", "ao")]
-
-
-def spans(text: str) -> list[dict[str, int]]:
-    ends = list(itertools.accumulate(text.split(" "), lambda end, word: end + 1 + len(word), initial=-1))
-    return [{"start": start + 1, "end": end} for start, end in itertools.pairwise(ends)]
-
-
-def row(source: str, target: str, language: str = "fr", **changes: Any) -> dict[str, Any]:
-    """An aligned pair of words apart by a space; word i is linked to word i."""
-    number = min(len(source.split(" ")), len(target.split(" ")))
-    return {
-        "source_language": "en",
-        "target_language": language,
-        "source": source,
-        "target": target,
-        "corpus": "made",
-        "version": "1",
-        "licence": "CC0-1.0",
-        "origin": "x:1",
-        "synthetic": "",
-        "source_words": spans(source),
-        "target_words": spans(target),
-        "links": [{"source": word, "target": word} for word in range(number)],
-        **changes,
-    }
-
-
-def made(language: str, rows: int) -> list[dict[str, Any]]:
-    """Sentences of random words, those of all languages alike; some come again with other case, punctuation or on the other side."""
-    draw = random.Random(1)
-    found = []
-    for number in range(rows):
-        words = draw.sample(VOCABULARY, draw.randint(2, 8))
-        target = [f"{word}{language}" for word in words]
-        found.append(row(" ".join(["the", *words]), " ".join(["le", *target]), language))
-        if number % 10 == (0 if language == "fr" else 5):
-            found.append(row(" ".join(["The", *words, "!"]), " ".join(["le", *target, "ok"]), language))
-        if number % 10 == 2:
-            found.append(row(" ".join(["again", *words]), " ".join(["THE", *words, "."]), language))
-    return found
-
-
-def write(folder: Path, rows: dict[str, list[dict[str, Any]]]) -> Path:
-    (folder / "pairs").mkdir(parents=True)
-    for language, pairs in rows.items():
-        pq.write_table(pa.Table.from_pylist(pairs, schema=schema.ALIGNED), folder / "pairs" / f"{language}.parquet")
-    return folder
-
-
-def workspace(path: Path) -> Workspace:
-    path.mkdir(parents=True, exist_ok=True)
-    return Workspace(path)
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    files = [file for file in root.rglob("*") if file.is_file() and ".scratch" not in file.parts]
-    return {str(file.relative_to(root)): file.read_bytes() for file in files}
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return [found for file in sorted(folder.glob("*.parquet")) for found in pq.read_table(file).to_pylist()]
 
 
 def letters(text: str) -> str:
@@ -170,7 +100,13 @@ def test_the_funnel_adds_up(sharded: tuple[dict[str, Any], Path]) -> None:
     assert table.schema == schema.FUNNEL
     for language, pairs in (("fr", 360), ("de", 180)):
         rows = [found for found in table.to_pylist() if found["language"] == language]
-        assert [found["rule"] for found in rows] == ["held out", "held-out text", "held-out passage", "no word couple"]
+        assert [found["rule"] for found in rows] == [
+            "held out",
+            "held-out text",
+            "held-out passage",
+            "no word couple",
+            "couples of a word",
+        ]
         assert rows[0]["rows_in"] == pairs
         assert rows[0]["rows_in"] - rows[0]["rows_out"] == metrics[f"{language}.heldout"]
         assert rows[1]["rows_out"] < rows[1]["rows_in"] == rows[0]["rows_out"]
@@ -207,6 +143,8 @@ import sys
 from pathlib import Path
 from mlctl.config import Languages, Model, ScratchModel, Shard
 from mlctl.sharding import shard
+from mlctl.sharding.blocks import blocks
+from mlctl.sharding.limit import Limit
 from mlctl.workspace import Workspace
 settings = Shard(max_length=24, rows_per_shard=50, heldout_pairs=20, heldout_min_words=3, stop_words=2)
 model = Model(scratch=ScratchModel(vocabulary=400))
@@ -246,37 +184,6 @@ def test_runs_of_any_size_give_the_same_shards(
     monkeypatch.setattr("mlctl.sharding.words.ROWS", 11)
     shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, workspace(tmp_path))
     assert contents(tmp_path) == contents(sharded[1])
-
-
-def couples(pair: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
-    settings = {"source_stops": frozenset({"the"}), "target_stops": frozenset({"le"}), "min_letters": 2, **changes}
-    batch = pa.Table.from_pylist([row("x y", "u v"), pair], schema=schema.ALIGNED).to_batches()[0]
-    found = ContentWords(**settings).couples(batch)
-    words = pair["source"].split(" "), pair["target"].split(" ")
-    kept = found.rows == 1
-    return [(words[0][s - 2], words[1][t - 2]) for s, t in zip(found.source[kept], found.target[kept], strict=True)]
-
-
-def links(*pairs: tuple[int, int]) -> list[dict[str, int]]:
-    return [{"source": source, "target": target} for source, target in pairs]
-
-
-@pytest.mark.parametrize(
-    ("pair", "expected"),
-    [
-        (row("the cat sat", "le chat assis"), [("cat", "chat"), ("sat", "assis")]),
-        (row("cat cat dog", "chat minou chien"), [("dog", "chien")]),  # cat: which one is meant?
-        (row("Cat cat dog", "chat minou chien"), [("dog", "chien")]),
-        (row("cat dog pig", "bête bête porc"), [("pig", "porc")]),
-        (row("cat dog pig", "chat chien porc", links=links((0, 0), (0, 1), (1, 1), (2, 2))), [("pig", "porc")]),
-        (row("a 12 cat ?", "u 12 chat ?"), [("cat", "chat")]),
-        (row("cat dog", "chat chien", links=[]), []),
-        (row("cat 猫 ไป", "猫 c ไ"), [("cat", "猫"), ("ไป", "ไ")]),
-        (row("THE cat", "LE chat"), [("cat", "chat")]),
-    ],
-)
-def test_couples_of_content_words(pair: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    assert couples(pair) == expected
 
 
 def test_a_pair_without_couples_or_a_synthetic_one_is_not_held_out(tmp_path: Path) -> None:

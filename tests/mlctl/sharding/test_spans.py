@@ -119,6 +119,24 @@ def test_a_span_covers_exactly_the_words_subwords(kind: Callable[[str], Tokenize
     assert found >= 0.6 * len(words)
 
 
+@pytest.mark.parametrize("language", SENTENCES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_block_of_words_has_the_range_from_its_first_to_its_last(kind: Callable[[str], Tokenizer], language: str) -> None:
+    tokenizer = kind(language)
+    text, words = TEXTS[language], places(SENTENCES[language])
+    encoder = Encoder(tokenizer, 128)
+    ids, single = spans_of(encoder, text, words)
+    for length in (2, 3):
+        blocks = [(first[0], last[1]) for first, last in zip(words, words[length - 1 :], strict=False)]
+        _, spans = spans_of(encoder, text, blocks)
+        for number, ((start, end), (first, last)) in enumerate(zip(blocks, spans, strict=True)):
+            inner = single[number : number + length]
+            if all(one[0] >= 0 for one in inner):
+                assert (first, last) == (inner[0][0], inner[-1][1])
+            if first >= 0:
+                assert plain(tokenizer.decode(ids[first:last])) == plain(text[start:end])
+
+
 def ids_of(pieces: Iterable[str], tokenizer: Tokenizer) -> list[int]:
     return [tokenizer.token_to_id(piece) for piece in pieces]
 

@@ -1,0 +1,307 @@
+"""Word alignment against hand-made links, and speed and memory, side by side with fast_align and eflomal.
+
+    python benchmarks/alignment.py --data DIR [--quick] [--encoder FOLDER] [--fast-align PATH] [--eflomal PYTHON]
+
+DIR has `alignment-gold` and `parallel` (newstest, Bible, TICO-19, multi30k). FOLDER is an encoder for the engines `embedding` and
+`combined`; PATH is the program fast_align, with atools beside it; PYTHON is an interpreter that can import eflomal, with
+eflomal-align beside it. What is not there is left out. First the published error rates of published alignments are computed again: the
+script stops where they differ. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import itertools
+import json
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import aligners
+from aligners import Cost, Job
+from gold import READERS, Gold, Score, Words, check_scorer, score
+
+Figures = dict[str, dict[str, float | None]]
+
+# What each corpus is called, and the languages that it has beside English.
+CORPORA = {
+    "newstest": "fr de es ru tr zh fi cs hi".split(),
+    "multi30k": "fr de cs".split(),
+    "tico19": "es fr hi ru zh".split(),
+    "bible": "fr de es ru zh fi cs".split(),
+}
+QUICK_PAIRS = ("en-fr", "ja-en", "en-hi", "xl-wa en-ru")
+QUICK_TEXT = 2_000  # pairs of training text beside the hand-made ones
+SIZES = {True: (5_000, 15_000), False: (50_000, 200_000, 1_000_000)}
+SPEED_LANGUAGES = "fr de cs es ru fi tr".split()
+OURS = {"quality": "eflomal", "speed": "fast_align", "embedding": "embedding", "combined": "combined"}
+NEEDS_ENCODER = {"embedding", "combined"}
+MOST_WORDS = 200  # as the stage has it
+RARE = 3  # occurrences
+
+
+@dataclass(frozen=True)
+class Options:
+    data: Path
+    quick: bool
+    encoder: Path | None
+    fast_align: Path | None
+    eflomal: Path | None
+
+    def engines(self) -> dict[str, str]:
+        return {name: engine for name, engine in OURS.items() if self.encoder or name not in NEEDS_ENCODER}
+
+
+class Timed(NamedTuple):
+    """What aligning `pairs` pairs with both directions joined took."""
+
+    pairs: int
+    cost: Cost
+
+    @property
+    def per_cpu_second(self) -> float:
+        return self.pairs / self.cost.cpu
+
+
+def corpus_lines(data: Path, corpus: str, language: str) -> list[tuple[str, str]]:
+    folder = data / "parallel" / corpus
+    stem = "train" if corpus == "multi30k" else f"{corpus}.en-{language}"
+    sides = []
+    for side in ("en", language):
+        with gzip.open(folder / f"{stem}.{side}.gz", "rt", encoding="utf-8", newline="\n") as file:
+            sides.append(file.read().removesuffix("\n").split("\n"))
+    return list(zip(*sides, strict=True))
+
+
+def text_of(data: Path, language: str, most: int | None = None) -> Iterator[tuple[Words, Words]]:
+    """Yield the words of English and a language: news first."""
+    named = [corpus for corpus, languages in CORPORA.items() if language in languages]
+    every = itertools.chain.from_iterable(corpus_lines(data, corpus, language) for corpus in named)
+    found = ((aligners.split(source, "en"), aligners.split(target, language)) for source, target in every)
+    fit = (pair for pair in found if all(0 < len(side) <= MOST_WORDS for side in pair))
+    return itertools.islice(fit, most)
+
+
+def quality(options: Options, folder: Path) -> Figures:
+    """Score all engines on all pairs that have hand-made links."""
+    figures: Figures = {}
+    print("\nerror rate, precision, recall (%); together: trained with the sentences it is scored on; frozen: without")
+    print(f"    {'pair':12} {'engine':14} {'text':>8}   {'together':>17}   {'frozen':>17}")
+    for name in QUICK_PAIRS if options.quick else READERS:
+        gold = READERS[name](options.data / "alignment-gold")
+        if gold.dropped:
+            print(f"    {name}: links outside of their sentences dropped: {', '.join(gold.dropped)}")
+        figures[name] = judge(options, gold, folder)
+    return figures
+
+
+def judge(options: Options, gold: Gold, folder: Path) -> dict[str, float | None]:
+    text, extra = gold_text(options, gold, folder)
+    found: dict[str, Score | None] = {}
+    for name, engine in options.engines().items():
+        job = Job(
+            engine, gold.languages, str(text), extra + len(gold.pairs), extra, extra + len(gold.pairs), str(folder / "links")
+        )
+        found[name] = tried(name, job, gold, options)
+        frozen = None
+        if extra and name not in {"embedding"}:
+            frozen = tried(name, Job(**{**vars(job), "train": extra}), gold, options)
+        if name == "quality":
+            found["frozen"] = frozen
+        show(gold.name, name, extra, found[name], frozen)
+    for name, one in programs(options, text, gold, folder).items():
+        show(gold.name, name, extra, one, None)
+        found[name] = one
+    named = (*OURS, "frozen", "fast_align", "eflomal")
+    return {name: round(one.aer, 2) if (one := found.get(name)) else None for name in named}
+
+
+def gold_text(options: Options, gold: Gold, folder: Path) -> tuple[Path, int]:
+    """Write training text and after it the hand-aligned sentences; return the file and how many pairs come before."""
+    other = next((language for language in gold.languages if language != "en"), "")
+    extra = list(text_of(options.data, other, QUICK_TEXT if options.quick else None))
+    if gold.languages[1] == "en":
+        extra = [(target, source) for source, target in extra]
+    return aligners.write_text(folder / "text", [*extra, *gold.pairs]), len(extra)
+
+
+def tried(name: str, job: Job, gold: Gold, options: Options) -> Score | None:
+    """Score one of our engines; None, and why, where it cannot be run."""
+    job = Job(**{**vars(job), "encoder": str(options.encoder) if name in NEEDS_ENCODER else ""})
+    try:
+        aligners.ours(job)
+    except RuntimeError as error:
+        print(f"    {gold.name:12} {name}: {error}")
+        return None
+    return score(aligners.last_links(Path(job.out), len(gold.pairs)), gold)
+
+
+def programs(options: Options, text: Path, gold: Gold, folder: Path) -> dict[str, Score]:
+    """Score the programs of others on the same words."""
+    theirs, out = aligners.write_for_programs(folder / "programs", text), folder / "peer"
+    found = {}
+    if options.fast_align:
+        aligners.fast_align(options.fast_align, theirs, out)
+        found["fast_align"] = score(aligners.last_links(out, len(gold.pairs)), gold)
+    if options.eflomal:
+        aligners.eflomal(options.eflomal, options.fast_align, theirs, out)
+        found["eflomal"] = score(aligners.last_links(out, len(gold.pairs)), gold)
+    return found
+
+
+def show(pair: str, name: str, extra: int, joint: Score | None, frozen: Score | None) -> None:
+    print(f"    {pair:12} {TITLES.get(name, name):14} {extra:8,}   {joint or ''!s:>17}   {frozen or ''!s:>17}", flush=True)
+
+
+TITLES = {"quality": "mlctl eflomal", "speed": "mlctl fast_al.", "embedding": "mlctl embed.", "combined": "mlctl combined"}
+
+
+def averages(figures: Figures) -> None:
+    """Print each engine's mean over the pairs that both it and the quality engine have."""
+    for name in (*OURS, "frozen", "fast_align", "eflomal"):
+        both = [(one["quality"], one[name]) for one in figures.values() if one["quality"] is not None and one[name] is not None]
+        if both and name != "quality":
+            mean = sum(pair[0] for pair in both) / len(both), sum(pair[1] for pair in both) / len(both)  # type: ignore[misc]
+            wins = sum(mine <= other for mine, other in both)  # type: ignore[operator]
+            print(
+                f"    quality {mean[0]:.1f} against {TITLES.get(name, name)}{' (quality, frozen)' if name == 'frozen' else ''} {mean[1]:.1f} "
+                f"({mean[0] / mean[1] - 1:+.0%}), at or below it on {wins} of {len(both)} pairs"
+            )
+
+
+# Speed.
+
+
+def speed_text(options: Options, size: int, file: Path) -> Path:
+    """Write as many pairs: real text of several languages, and from its end on copies in which the rare words are others."""
+    real = list(
+        itertools.islice(itertools.chain.from_iterable(text_of(options.data, language) for language in SPEED_LANGUAGES), size)
+    )
+    counts = tuple(Counter(itertools.chain.from_iterable(pair[side] for pair in real)) for side in (0, 1))
+    more = (
+        tuple(other_words(words, known, copy) for words, known in zip(pair, counts, strict=True))
+        for copy in itertools.count(1)
+        for pair in real
+    )
+    return aligners.write_text(file, itertools.islice(itertools.chain(real, more), size))  # type: ignore[arg-type]
+
+
+def other_words(words: Words, counts: Counter[str], copy: int) -> Words:
+    return [f"{word}~{copy}" if counts[word] < RARE and word.isalpha() else word for word in words]
+
+
+def speed(options: Options, folder: Path) -> dict[str, float | None]:
+    """Time engines and programs on texts of growing size, one process and two."""
+    print("\npairs a CPU second (both directions, joined), seconds with one process and two, peak MB")
+    print(f"    {'pairs':>9} {'engine':14} {'CPU: pairs/s':>12} {'1: s':>8} {'2: s':>8} {'peak MB':>8} {'aligning, peak MB':>18}")
+    figures: dict[str, float | None] = dict.fromkeys(("speed_over_fast_align", "wall_over_fast_align", "peak_mb"))
+    for size in SIZES[options.quick]:
+        text = speed_text(options, size, folder / "speed")
+        mine = {name: time_ours(name, text, size, folder) for name in ("quality", "speed")}
+        theirs = time_programs(options, text, size, folder)
+        quality, peer = mine["quality"], theirs.get("fast_align")
+        figures = {
+            "speed_over_fast_align": round(quality[0].per_cpu_second / peer[0].per_cpu_second, 3) if quality and peer else None,
+            "wall_over_fast_align": round(peer[1].wall / quality[1].wall, 3) if quality and peer else None,
+            "peak_mb": round(quality[0].cost.peak_mb) if quality else None,
+        }
+    if options.encoder:
+        time_encoder(options, folder / "speed", min(SIZES[options.quick][0], 5_000), folder)
+    return figures
+
+
+def time_ours(name: str, text: Path, size: int, folder: Path) -> tuple[Timed, Cost] | None:
+    job = Job(OURS[name], ("en", "fr"), str(text), size, 0, size, str(folder / "links"))
+    try:
+        one, _ = aligners.ours(job)
+        two, _ = aligners.ours(Job(**{**vars(job), "processes": 2}))
+        few = aligned_only(job, folder)
+    except RuntimeError as error:
+        print(f"    {size:9,} {name}: {error}")
+        return None
+    show_times(size, TITLES[name], one, two, few)
+    return Timed(size, one), two
+
+
+def aligned_only(job: Job, folder: Path) -> Cost:
+    """Align with a model of 2,000 pairs: what aligning alone needs."""
+    model = folder / f"model-{job.engine}"
+    if not model.exists():
+        model.mkdir()
+        ours = aligners.aligner(job)
+        ours.train(aligners.pairs_of(job, 0, 2_000))
+        ours.save(model)
+    return aligners.ours(Job(**{**vars(job), "model": str(model)}))[0]
+
+
+def time_programs(options: Options, text: Path, size: int, folder: Path) -> dict[str, tuple[Timed, Cost]]:
+    theirs, out, found = aligners.write_for_programs(folder / "programs", text), folder / "peer", {}
+    if options.fast_align:
+        one, two = (aligners.fast_align(options.fast_align, theirs, out, processes) for processes in (1, 2))
+        found["fast_align"] = Timed(size, one), two
+        show_times(size, "fast_align", one, two, None)
+    if options.eflomal:
+        one = aligners.eflomal(options.eflomal, options.fast_align, theirs, out)
+        show_times(size, "eflomal", one, None, None)
+    return found
+
+
+def show_times(size: int, name: str, one: Cost, two: Cost | None, few: Cost | None) -> None:
+    print(
+        f"    {size:9,} {name:14} {size / one.cpu:12,.0f} {one.wall:8.1f} {f'{two.wall:.1f}' if two else '':>8} "
+        f"{one.peak_mb:8,.0f} {f'{few.peak_mb:,.0f}' if few else '':>18}",
+        flush=True,
+    )
+
+
+def time_encoder(options: Options, text: Path, size: int, folder: Path) -> None:
+    job = Job("embedding", ("en", "fr"), str(text), 1, 0, size, str(folder / "links"), str(options.encoder))
+    try:
+        show_times(size, TITLES["embedding"], aligners.ours(job)[0], None, None)
+    except RuntimeError as error:
+        print(f"    {size:9,} embedding: {error}")
+
+
+def arguments() -> Options:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with alignment-gold and parallel")
+    parser.add_argument("--quick", action="store_true", help="some pairs and small texts")
+    parser.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder")
+    parser.add_argument("--fast-align", type=Path, metavar="PATH", help="the program fast_align")
+    parser.add_argument("--eflomal", type=Path, metavar="PYTHON", help="an interpreter that can import eflomal")
+    given = parser.parse_args()
+    return Options(given.data, given.quick, given.encoder, there(given.fast_align, "fast_align"), importing(given.eflomal))
+
+
+def there(program: Path | None, name: str) -> Path | None:
+    if program and program.is_file() and program.with_name("atools").is_file():
+        return program.resolve()
+    print(f"{name} is not there, or atools not beside it: its figures are left out (see --fast-align)")
+    return None
+
+
+def importing(python: Path | None) -> Path | None:
+    known = python and subprocess.run([str(python), "-c", "import eflomal"], capture_output=True, check=False).returncode == 0
+    if not known:
+        print("the eflomal package cannot be imported: its figures are left out (see --eflomal)")
+    return python.absolute() if python and known else None
+
+
+def main() -> None:
+    options = arguments()
+    print("\npublished alignments, scored here: error rate, precision, recall (%)")
+    check_scorer(options.data / "alignment-gold")
+    with tempfile.TemporaryDirectory() as folder:
+        aer = quality(options, Path(folder))
+        averages(aer)
+        timed = speed(options, Path(folder))
+    print(json.dumps({"aer": aer, **timed}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The default aligner: our own sampler of the model that eflomal made known (`mlctl.alignment.sampling` has its formulas)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mlctl.align_settings import Symmetrisation
+from mlctl.alignment import model as models
+from mlctl.alignment.aligner import Links, Pair
+from mlctl.alignment.chains import Chain, Plan, Start, blank, informed, learned, marginals
+from mlctl.alignment.decoding import linked
+from mlctl.alignment.model import Model, Side
+from mlctl.alignment.sampling import Text
+from mlctl.alignment.symmetry import HEURISTICS
+from mlctl.alignment.vocabulary import Encoded, encoded, known
+
+T = TypeVar("T")
+
+_BLOCK = 8192  # pairs aligned together: marginals take 4 bytes for each pair of words in a sentence pair
+_STREAMS = 1 << 10  # chains of a seed at most
+_ALIGNING = 1 << 8  # number of the first chain that aligns
+_BEFORE, _KEPT = 2, 4  # sweeps of a chain that aligns
+_PRIOR = 1.0  # weight of an earlier model's counts
+
+
+def plan(pairs: int) -> Plan:
+    """Return how long to sample: fewer pairs take more sweeps, and the mean of more chains, to find what little there is."""
+    if pairs < 3_000:
+        return Plan((10, 10, 40), 16, 8)
+    if pairs < 15_000:
+        return Plan((4, 6, 20), 8, 4)
+    return Plan((2, 4, 14), 5, 4) if pairs < 45_000 else Plan((1, 2, 5), 3, 3)
+
+
+class _Direction(NamedTuple):
+    """The pairs read in one direction."""
+
+    text: Text
+    source: pa.StringArray
+    target: pa.StringArray
+
+
+class GibbsAligner:
+    """Samples the links of both directions and joins them.
+
+    What is drawn depends on the seed and the pairs alone: any number of threads makes the same bytes. A direction is done by one
+    thread for each chain (`plan`): two threads are of use for many pairs, more for few.
+    """
+
+    def __init__(self, symmetrisation: Symmetrisation, seed: int, priors: Path | None = None, threads: int = 1) -> None:
+        """Take the folder of an earlier model (`save`) whose counts are added to those of the pairs, or None.
+
+        Raises:
+            InputError: there is no model that can be read in the folder.
+        """
+        self._heuristic = HEURISTICS.index(symmetrisation)
+        self._seed, self._threads = seed, threads
+        self._priors = models.read(priors) if priors else None
+        self._model: Model | None = None
+
+    @classmethod
+    def load(cls, folder: Path, symmetrisation: Symmetrisation, seed: int, threads: int = 1) -> GibbsAligner:
+        """Return an aligner that has learned what `save` wrote into the folder.
+
+        Raises:
+            InputError: there is no model that can be read in the folder.
+        """
+        aligner = cls(symmetrisation, seed, None, threads)
+        aligner._model = models.read(folder)
+        return aligner
+
+    def train(self, pairs: Iterable[Pair]) -> None:
+        """Learn from pairs, which are read once, in order. Memory: some 10 bytes a word of both sides."""
+        found = encoded(pairs)
+        how = plan(len(found.text.source_offsets) - 1)
+
+        def run(number: int, chain: int) -> Side:
+            direction = _directions(found)[number]
+            start = self._start(self._priors, direction, number, chain, _PRIOR)
+            return learned(self._chain(direction, start, len(direction.target), number, chain), how)
+
+        forward, backward = self._both(run, how.chains)
+        self._model = Model(found.source, found.target, tuple(forward), tuple(backward))
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned into an empty folder; see `model.write`."""
+        models.write(self._learned(), folder)
+
+    def align(self, pairs: Sequence[Pair]) -> list[Links]:
+        """Return the links of each pair.
+
+        The pairs are sampled anew, on top of what was learned, so that words which were not met in training are learned from
+        the pairs themselves. Confidence is the geometric mean of both directions' marginals, and half of either at least.
+        """
+        return [links for first in range(0, len(pairs), _BLOCK) for links in self._block(pairs[first : first + _BLOCK])]
+
+    def _block(self, pairs: Sequence[Pair]) -> list[Links]:
+        found, model = encoded(pairs), self._learned()
+        sizes = np.diff(found.text.source_offsets) * np.diff(found.text.target_offsets)
+        places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+
+        def run(number: int, chain: int) -> npt.NDArray[np.float32]:
+            direction = _directions(found)[number]
+            start = self._start(model, direction, number, chain, 1.0)
+            types = _types(model.source if number else model.target, direction.target)
+            return marginals(self._chain(direction, start, types, number, _ALIGNING + chain), _BEFORE, _KEPT, places)
+
+        forward, backward = (_mean(side) for side in self._both(run, len(model.forward)))
+        return _links(found.text, forward, backward, places, self._heuristic)
+
+    def _both(self, run: Callable[[int, int], T], chains: int) -> tuple[list[T], list[T]]:
+        """Return what `run(direction, chain)` gives for all chains of both directions."""
+        with ThreadPoolExecutor(self._threads) as pool:
+            jobs = [[pool.submit(run, number, chain) for chain in range(chains)] for number in range(2)]
+            forward, backward = ([job.result() for job in side] for side in jobs)
+        return forward, backward
+
+    def _chain(self, direction: _Direction, start: Start, types: int, number: int, chain: int) -> Chain:
+        return Chain(direction.text, start, types, (self._seed * _STREAMS + chain) * 2 + number)
+
+    def _start(self, model: Model | None, direction: _Direction, number: int, chain: int, weight: float) -> Start:
+        sizes = len(direction.source), len(direction.target)
+        if model is None:
+            return blank(*sizes)
+        sides = model.backward if number else model.forward
+        words = (model.target, model.source) if number else (model.source, model.target)
+        return informed(
+            sides[chain % len(sides)], known(words[0], direction.source), known(words[1], direction.target), sizes, weight
+        )
+
+    def _learned(self) -> Model:
+        if self._model is None:
+            raise RuntimeError("the aligner has not learned anything yet")
+        return self._model
+
+
+def _directions(found: Encoded) -> tuple[_Direction, _Direction]:
+    return (
+        _Direction(found.text, found.source, found.target),
+        _Direction(found.text.turned(), found.target, found.source),
+    )
+
+
+def _types(learned_words: pa.StringArray, words: pa.StringArray) -> int:
+    """Return the number of words that are learned or among `words`."""
+    return len(learned_words) + int((known(words, learned_words) < 0).sum())
+
+
+def _mean(arrays: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    total = arrays[0]
+    for array in arrays[1:]:
+        total += array
+    total /= np.float32(len(arrays))
+    return total
+
+
+def _links(
+    text: Text, forward: npt.NDArray[np.float32], backward: npt.NDArray[np.float32], places: npt.NDArray[np.int64], heuristic: int
+) -> list[Links]:
+    words = np.empty((len(text.source) + len(text.target), 2), np.int32)
+    sure = np.empty(len(words), np.float32)
+    sizes = np.zeros(len(text.source_offsets) - 1, np.int64)
+    linked(forward, backward, places, text, heuristic, words, sure, sizes)
+    starts = text.source_offsets[:-1] + text.target_offsets[:-1]
+    ranges = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
+    return [Links(words[first:last].copy(), sure[first:last].copy()) for first, last in ranges]

@@ -1,0 +1,22 @@
+"""The device that a setting names."""
+
+from __future__ import annotations
+
+import torch
+
+from mlctl.errors import InputError
+
+
+def device_of(name: str, setting: str) -> torch.device:
+    """Return the device `name` (auto: a GPU where there is one), which the recipe gives as `setting`.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{setting}: {name!r} cannot be used here ({reason})", f"set {setting}=auto or cpu") from None

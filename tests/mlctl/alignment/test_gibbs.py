@@ -1,0 +1,228 @@
+"""The default aligner end to end: it learns a toy language, keeps what it learned, and is the same however it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mlctl.alignment import gibbs
+from mlctl.alignment.aligner import Links, Pair, Sentence
+from mlctl.alignment.chains import Plan
+from mlctl.alignment.gibbs import GibbsAligner
+from mlctl.alignment.model import LEXICON
+from mlctl.errors import InputError
+
+
+def sentence(words: list[str]) -> Sentence:
+    ends = np.cumsum([len(word) + 1 for word in words]).tolist()
+    return Sentence(" ".join(words), [(end - 1 - len(word), end - 1) for word, end in zip(words, ends, strict=True)])
+
+
+def toy(pairs: int, seed: int = 1, words: int = 60, mark: str = "") -> tuple[list[Pair], list[set[tuple[int, int]]]]:
+    """A language with a word of its own for each word, in an order in which neighbours may change places."""
+    draw = random.Random(seed)
+    names = [f"{mark}{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(words)]
+    made, gold = [], []
+    for _ in range(pairs):
+        source = [
+            names[number] for number in dict.fromkeys(int(draw.paretovariate(0.6)) % words for _ in range(draw.randint(4, 14)))
+        ]
+        order = sorted(range(len(source)), key=lambda place: place + draw.uniform(0, 1.6))
+        made.append((sentence(source), sentence([translated(source[place]) for place in order])))
+        gold.append({(place, new) for new, place in enumerate(order)})
+    return made, gold
+
+
+def translated(word: str) -> str:
+    return f"v{word}"
+
+
+def errors(links: list[Links], gold: list[set[tuple[int, int]]]) -> float:
+    """Return the alignment error rate, all gold links being sure."""
+    found = [{(i, j) for i, j in each.words.tolist()} for each in links]
+    shared = sum(len(one & other) for one, other in zip(found, gold, strict=True))
+    return 1 - 2 * shared / sum(len(one) + len(other) for one, other in zip(found, gold, strict=True))
+
+
+def trained(pairs: list[Pair], **options: object) -> GibbsAligner:
+    aligner = GibbsAligner("grow-diag-final-and", 3, **options)  # type: ignore[arg-type]
+    aligner.train(iter(pairs))
+    return aligner
+
+
+def digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        found.update(file.name.encode() + file.read_bytes())
+    return found.hexdigest()
+
+
+def same(one: list[Links], other: list[Links]) -> bool:
+    return all(
+        np.array_equal(a.words, b.words) and np.array_equal(a.confidence, b.confidence) for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_a_toy_language_is_learned() -> None:
+    pairs, gold = toy(250)
+    links = trained(pairs).align(pairs)
+    assert errors(links, gold) < 0.04
+    for (source, target), each in zip(pairs, links, strict=True):
+        assert each.words.dtype == np.int32
+        assert each.confidence.dtype == np.float32
+        assert each.words.tolist() == [list(link) for link in sorted({(i, j) for i, j in each.words.tolist()})]
+        assert (each.words >= 0).all()
+        assert (each.words < (len(source.spans), len(target.spans))).all()
+        assert ((each.confidence > 0) & (each.confidence <= 1)).all()
+
+
+def test_new_sentences_are_aligned_by_a_loaded_model_and_new_words_among_themselves(tmp_path: Path) -> None:
+    aligner = trained(toy(250)[0])
+    aligner.save(tmp_path)
+    loaded = GibbsAligner.load(tmp_path, "grow-diag-final-and", 3)
+    pairs, gold = toy(60, seed=2)
+    assert same(aligner.align(pairs), loaded.align(pairs))
+    assert errors(loaded.align(pairs), gold) < 0.05
+    unknown, gold = toy(100, seed=4, words=20, mark="x")
+    assert errors(loaded.align(unknown), gold) < 0.1
+
+
+def test_threads_and_processes_change_no_byte(tmp_path: Path) -> None:
+    pairs, _ = toy(120)
+    folders = [tmp_path / name for name in ("one", "three", "process")]
+    for folder in folders:
+        folder.mkdir()
+    one, three = trained(pairs), trained(pairs, threads=3)
+    one.save(folders[0])
+    three.save(folders[1])
+    assert same(one.align(pairs), three.align(pairs))
+    code = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_gibbs as t; t.trained(t.toy(120)[0], threads=2).save(pathlib.Path(sys.argv[2]))"
+    environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(folders[2])], check=True, env=environment)
+    assert digest(folders[0]) == digest(folders[1]) == digest(folders[2])
+
+
+def test_another_seed_draws_otherwise() -> None:
+    pairs, _ = toy(60)
+    other = GibbsAligner("grow-diag-final-and", 4)
+    other.train(pairs)
+    assert not same(trained(pairs).align(pairs), other.align(pairs))
+
+
+def test_priors_help_where_there_is_little_text(tmp_path: Path) -> None:
+    trained(toy(300, words=200)[0]).save(tmp_path)
+    pairs, gold = toy(8, seed=5, words=200)
+    alone, helped = trained(pairs), trained(pairs, priors=tmp_path)
+    assert errors(helped.align(pairs), gold) < errors(alone.align(pairs), gold) / 2
+
+
+def test_the_heuristic_is_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    right, _ = toy(40)
+    wrong = [(source, target) for (source, _), (_, target) in itertools.pairwise(right)]
+    trained(wrong).save(tmp_path)
+    names = ("intersection", "grow-diag", "grow-diag-final-and", "union")
+    links = [GibbsAligner.load(tmp_path, name, 3).align(wrong) for name in names]  # type: ignore[arg-type]
+    sizes = [sum(len(each.words) for each in found) for found in links]
+    assert sizes == sorted(set(sizes))
+
+
+def test_the_lexicon_has_the_translations(tmp_path: Path) -> None:
+    trained(toy(250)[0]).save(tmp_path)
+    table = pq.read_table(tmp_path / "lexicon.parquet")
+    assert table.schema.equals(LEXICON)
+    rows = {(row["source"], row["target"]): row for row in table.to_pylist()}
+    assert min(rows["ab", "vab"]["forward"], rows["ab", "vab"]["backward"]) > 0.9
+    for name, side in (("forward", "source"), ("backward", "target")):
+        sums = table.group_by(side).aggregate([(name, "sum")])[f"{name}_sum"].to_numpy()
+        assert 0.5 < sums.max() <= 1.001
+
+
+def test_hostile_words_are_words_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gibbs, "plan", lambda _: Plan((1, 1, 2), 1, 2))  # a thousand words a side take long
+    hostile = ["", "\0", "|||", "\u2028", "\ud800", "a\udfffb", "\ufeff", "💥" * 50, "0-1", "-"]
+    text = "".join(hostile)
+    ends = np.cumsum([len(word) for word in hostile]).tolist()
+    odd = Sentence(text, [(end - len(word), end) for word, end in zip(hostile, ends, strict=True)])
+    pairs = [(odd, odd), (sentence(["a"]), odd), (odd, sentence(["b"] * 1000)), (sentence(["a"] * 1000), sentence(["b"] * 1000))]
+    aligner = trained(pairs * 2)
+    aligner.save(tmp_path)
+    links = GibbsAligner.load(tmp_path, "union", 3).align(pairs)
+    assert len(links) == len(pairs)
+    assert links[0].words.max() < len(hostile)
+
+
+def test_nothing_to_learn_and_nothing_to_align(tmp_path: Path) -> None:
+    aligner = trained([])
+    assert aligner.align([]) == []
+    pairs, _ = toy(5)
+    assert len(aligner.align(pairs)) == 5
+    aligner.save(tmp_path)
+    assert same(GibbsAligner.load(tmp_path, "grow-diag-final-and", 3).align(pairs), aligner.align(pairs))
+
+
+def test_a_long_list_is_aligned_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs, gold = toy(120)
+    aligner = trained(pairs)
+    monkeypatch.setattr(gibbs, "_BLOCK", 50)
+    links = aligner.align(pairs)
+    assert len(links) == 120
+    assert same(links[50:100], aligner.align(pairs[50:100]))
+    assert errors(links, gold) < 0.05
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "other"])
+def test_a_damaged_model_is_named(tmp_path: Path, damage: str) -> None:
+    trained(toy(10)[0]).save(tmp_path)
+    file = tmp_path / "forward-0.npz"
+    if damage == "missing":
+        for each in tmp_path.glob("forward-*"):
+            each.unlink()
+    elif damage == "cut":
+        file.write_bytes(file.read_bytes()[:-200])
+    else:
+        (tmp_path / "source.parquet").write_bytes(b"text")
+    with pytest.raises(InputError, match=str(tmp_path)):
+        GibbsAligner.load(tmp_path, "union", 1)
+
+
+_MEASURE = """
+import random, resource, sys
+sys.path.insert(0, sys.argv[1])
+import test_gibbs as t
+from mlctl.alignment.chains import Chain, blank
+from mlctl.alignment.vocabulary import encoded
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def run(number):
+    draw = random.Random(1)
+    words = [f"w{k}" for k in range(20000)]
+    def side():
+        return t.sentence([words[int(draw.paretovariate(0.5)) % 20000] for _ in range(25)])
+    found = encoded((side(), side()) for _ in range(number))
+    chains = []
+    for text, v, w in ((found.text, found.source, found.target), (found.text.turned(), found.target, found.source)):
+        chains.append(Chain(text, blank(len(v), len(w)), len(w), 1))
+        for stage in (0, 2):
+            chains[-1].sweep(stage)
+run(3000)
+before = peak()
+run(23000)
+print((peak() - before) / 20000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory in kilobytes")
+def test_memory_for_each_pair_of_sentences_is_bounded() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _MEASURE, str(Path(__file__).parent)]
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    assert float(done.stdout) < 1500  # of random words, none of which is a translation: real text takes less

@@ -1,0 +1,200 @@
+"""The sampler's mathematics: tables against dictionaries, a visit against the formulas written out, jumps that sum to one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from mlctl.alignment import chains, sampling
+from mlctl.alignment import counts as tables
+from mlctl.alignment.counts import FERTILITIES, Rows
+from mlctl.alignment.sampling import FARTHEST, Text
+
+Sentences = list[tuple[list[int], list[int]]]
+
+
+def text_of(sentences: Sentences) -> Text:
+    sides = zip(*sentences, strict=True)
+    flat = [(np.concatenate(side).astype(np.int32), np.cumsum([0, *map(len, side)])) for side in sides]
+    return Text(*flat[0], *flat[1])
+
+
+def some_sentences(number: int, seed: int = 1, words: int = 9) -> Sentences:
+    random = np.random.default_rng(seed)
+    return [tuple(random.integers(0, words, random.integers(1, 8)).tolist() for _ in range(2)) for _ in range(number)]  # type: ignore[misc]
+
+
+def as_dict(counts: tables.Counts) -> dict[tuple[int, int], float]:
+    found = {}
+    for e in range(len(counts.start)):
+        for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
+            if counts.keys[slot] >= 0 and abs(counts.counts[slot]) > 1e-4:
+                found[e, int(counts.keys[slot])] = float(counts.counts[slot])
+    return found
+
+
+def test_tables_count_as_a_dictionary_does_also_when_words_come_and_go() -> None:
+    random = np.random.default_rng(3)
+    counts, plain = tables.empty(5, 400, 1 << 15), Counter[tuple[int, int]]()
+    for _ in range(6000):
+        pair = int(random.integers(5)), int(random.integers(400) ** 2 // 400)
+        if plain[pair] and random.random() < 0.6:
+            counts.counts[tables.slot_of(counts, *pair)] -= 1
+            plain[pair] -= 1
+        else:
+            tables.add(counts, *pair, 1.0)
+            plain[pair] += 1
+    assert as_dict(counts) == {pair: n for pair, n in plain.items() if n}
+
+
+def test_rows_at_rest_are_what_was_collected_and_load_again_by_other_numbers() -> None:
+    counts = tables.collecting(tables.empty(3, 50))
+    for e, f in ((0, 7), (0, 3), (2, 9), (0, 7)):
+        tables.add(counts, e, f, 1.0)
+    tables.collect(counts, 0.5)
+    tables.collect(counts, 0.5)
+    rows = tables.rest(counts)
+    assert (rows.offsets.tolist(), rows.keys.tolist(), rows.counts.tolist()) == ([0, 2, 2, 3], [3, 7, 9], [1.0, 2.0, 1.0])
+    again = tables.empty(2, 4)
+    targets = np.full(50, -1, np.int32)
+    targets[7], targets[9] = 1, 0
+    assert tables.load(again, rows, np.array([1, -1, 0], np.int32), targets, 3.0) == 3
+    assert as_dict(again) == {(1, 1): 6.0, (0, 0): 3.0}
+
+
+def test_a_start_grows_its_arena_as_needed() -> None:
+    size = 30_000
+    rows = Rows(np.array([0, size]), np.arange(size, dtype=np.int32), np.ones(size, np.float32))
+    fertile = np.zeros((1, FERTILITIES), np.float32)
+    side = chains.Side(rows, np.full(1, size, np.float64), np.zeros(size, np.float32), fertile, np.zeros(2 * FARTHEST + 1))
+    start = chains.informed(side, np.zeros(1, np.int32), np.arange(size, dtype=np.int32), (1, size), 1.0)
+    assert len(as_dict(start.counts)) == size
+
+
+@pytest.mark.parametrize("sweeps", [1, 4])
+def test_counts_after_sweeps_are_those_of_the_links(sweeps: int) -> None:
+    sentences = some_sentences(300, words=60)
+    text = text_of(sentences)
+    chain = chains.Chain(text, chains.blank(60, 60), 60, seed=4)
+    for number in range(sweeps):
+        chain.sweep(min(number, 2))
+    links: Counter[tuple[int, int]] = Counter()
+    fertile, nulls, jumps = np.zeros((60, FERTILITIES)), np.zeros(60), np.zeros(2 * FARTHEST + 1)
+    for s, (source, target) in enumerate(sentences):
+        own = chain._links[text.target_offsets[s] : text.target_offsets[s + 1]]
+        previous = -1
+        for f, i in zip(target, own.tolist(), strict=True):
+            if i < 0:
+                nulls[f] += 1
+                continue
+            links[source[i], f] += 1
+            jumps[i - previous + FARTHEST] += 1
+            previous = i
+        for i, e in enumerate(source):
+            fertile[e, min(int((own == i).sum()), FERTILITIES - 1)] += 1
+    assert as_dict(chain.counts) == links
+    np.testing.assert_allclose(chain.counts.totals, [sum(n for (e, _), n in links.items() if e == word) for word in range(60)])
+    np.testing.assert_array_equal(chain.counts.fertile, fertile)
+    np.testing.assert_array_equal(chain.counts.nulls, nulls)
+    np.testing.assert_array_equal(chain.jumps, jumps)
+
+
+def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read beside the module's
+    sentences: Sentences, links: list[list[int]], s: int, new: list[int], stage: int, jumps: np.ndarray, words: int
+) -> np.ndarray:
+    """P(a_j = i) of sentence s as the module's formulas say, in Python's floats; the links before j are the `new` ones."""
+    null, belief, alpha = chains._NULL, chains._BELIEF, sampling.ALPHA
+    lexical: defaultdict[tuple[int, int], float] = defaultdict(float)
+    totals, nulls, fertile = np.zeros(words), np.zeros(words), np.zeros((words, FERTILITIES))
+    usual = np.full(FERTILITIES, 0.5)
+    for k, (source, target) in enumerate(sentences):
+        for i, e in enumerate(source):
+            number = min(links[k].count(i), FERTILITIES - 1)
+            usual[number] += 1
+            fertile[e, number] += k != s
+        for f, i in zip(target, links[k], strict=True):
+            if k != s and i >= 0:
+                lexical[source[i], f] += 1
+                totals[source[i]] += 1
+            elif k != s:
+                nulls[f] += 1
+    usual /= usual.sum()
+    source, target = sentences[s]
+    share = (jumps + 0.5) / (jumps + 0.5).sum()
+
+    def jump(width: int) -> float:
+        return float(share[width + FARTHEST])
+
+    def reach(a: int) -> float:
+        return sum(jump(i - a) for i in range(len(source)))
+
+    found = np.zeros((len(target), len(source)))
+    for j, f in enumerate(target):
+        others = [*new[:j], -1, *links[s][j + 1 :]]
+        before = next((i for i in reversed(others[:j]) if i >= 0), -1)
+        after = next((i for i in others[j + 1 :] if i >= 0), None)
+        weights = []
+        for i, e in enumerate(source):
+            weight = (1 - null) * (lexical[e, f] + alpha) / (totals[e] + alpha * words)
+            if stage == 0:
+                distance = int(abs((i + 0.5) / len(source) - (j + 0.5) / len(target)) * sampling.BINS)
+                weight *= np.exp(-sampling.DIAGONAL * distance / sampling.BINS)
+            else:
+                weight *= jump(i - before) / reach(before) * (1 if after is None else jump(after - i) / reach(i))
+            if stage == 2:
+                k = min(others.count(i), FERTILITIES - 2)
+                weight *= (fertile[e, k + 1] + belief * usual[k + 1]) / (fertile[e, k] + belief * usual[k])
+            weights.append(weight)
+        nothing = null * (nulls[f] + alpha) / (nulls.sum() + alpha * words)
+        if stage and after is not None:
+            nothing *= jump(after - before) / reach(before)
+        found[j] = np.array(weights) / (sum(weights) + nothing)
+    return found
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_a_visit_draws_from_the_formulas(stage: int) -> None:
+    sentences: Sentences = [([0, 1, 2, 3, 4, 5, 6, 2], [3, 1, 4, 1, 5, 2, 6]), *some_sentences(40)]  # the first is looked at
+    text = text_of(sentences)
+    chain = chains.Chain(text, chains.blank(9, 9), 9, seed=8)
+    for earlier in (0, 1, 2):
+        chain.sweep(earlier)
+    bounds = list(zip(text.target_offsets[:-1].tolist(), text.target_offsets[1:].tolist(), strict=True))
+    old = [chain._links[a:b].tolist() for a, b in bounds]
+    jumps = chain.jumps.copy()
+    places = np.concatenate([[0], np.cumsum(np.diff(text.source_offsets) * np.diff(text.target_offsets))])
+    found = np.zeros(places[-1], np.float32)
+    chain.sweep(stage, found, places)
+    new = chain._links[slice(*bounds[0])].tolist()
+    got = found[: places[1]].reshape(len(sentences[0][1]), len(sentences[0][0]))
+    np.testing.assert_allclose(got, plain_marginals(sentences, old, 0, new, stage, jumps, 9), rtol=2e-4, atol=1e-6)
+    assert found.min() >= 0
+    for s in range(len(sentences)):
+        rows = found[places[s] : places[s + 1]].reshape(len(sentences[s][1]), -1)
+        assert rows.sum(1).max() <= 1 + 1e-5
+
+
+def test_jumps_from_any_place_sum_to_one_and_wide_ones_are_clipped() -> None:
+    jumps = np.random.default_rng(2).random(2 * FARTHEST + 1) * 10
+    length = 250
+    shapes = chains.shapes(jumps, np.ones(FERTILITIES), length, 9)
+    text = text_of([([0] * length, [0])])
+    room = sampling.desk(text, 0, 1, 9)
+    sampling.prepare(tables.empty(9, 9), shapes, text.source, np.full(1, -1, np.int16), 1, room)
+    middle = len(shapes.jumps) // 2
+    for place in (-1, 0, 100, length - 1):
+        row = shapes.jumps[middle - place : middle - place + length]
+        assert row.sum() * room.inverse[place + 1] == pytest.approx(1, abs=1e-4)
+    assert shapes.jumps[middle + FARTHEST] == shapes.jumps[middle + length]
+    np.testing.assert_array_equal(shapes.jumps, shapes.back[::-1])
+
+
+def test_sums_and_draws_cover_all_words() -> None:
+    weights = np.arange(1, 8, dtype=np.float32)
+    for columns in range(1, 8):
+        assert sampling._sum(weights, columns) == weights[:columns].sum()
+        marks = np.arange(weights[:columns].sum()) + 0.5
+        drawn = [sampling._pick(weights, columns, np.float32(mark)) for mark in marks]
+        assert np.bincount(drawn).tolist() == weights[:columns].tolist()
