@@ -165,16 +165,13 @@ def test_figures_for_machines(made: Path) -> None:
     )
 
 
-def test_the_models_card_tells_results_sources_and_recipe(made: Path, page: Page, recipe: Recipe) -> None:
+def test_the_models_card_tells_results_sources_and_recipe(made: Path, recipe: Recipe) -> None:
     card = ModelCard.load(made / "README.md")
     assert card.data.language == ["en", *recipe.languages.targets]
     assert card.data.library_name == "transformers"
     assert yaml.safe_load(re.findall(r"```yaml\n(.*?)```", card.text, re.DOTALL)[0])["name"] == recipe.name
     figures = json.loads((made / "figures.json").read_text(encoding="utf-8"))
     assert len(re.findall(r"^\| (?:sentence|word) retrieval \|", card.text, re.MULTILINE)) == len(figures["benchmark"])
-    notice = card.text[card.text.index("## Attribution") : card.text.index("## Data")]
-    assert notice.strip() in page.text
-    assert re.search(r"^- \S.* sentence pairs$", notice, re.MULTILINE)
     assert "Not checked: the recipe names no evaluation set" in card.text
 
 
