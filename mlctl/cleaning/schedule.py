@@ -142,6 +142,9 @@ def _side_by_side(agenda: Agenda, tally: _Tally, workers: int) -> None:
             while idle and (step := agenda.next()):
                 child = idle.pop()
                 running[pool.submit(_ask, child, step)] = child, step
+            if all(step.name == "finish" for _, step in running.values()):  # nothing else is to come
+                while idle:
+                    idle.pop().close()
             if not running:
                 return
             for future in concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED).done:
