@@ -33,7 +33,7 @@ from word_model import LARGE, MOST_TOKENS, SMALL, USUAL, build, sentences
 
 from mlctl import schema
 from mlctl.config import Languages, Translate
-from mlctl.translation import conversion, translate
+from mlctl.translation import conversion, models, translate
 from mlctl.workspace import Workspace
 
 TARGET = "tlh"  # words made up here are in no language that could be told by its letters
@@ -105,7 +105,7 @@ def bare(task: Task, settings: Translate, cache: Path, precision: str) -> Outcom
         tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(task.texts)["input_ids"]]
         made = engine.translate_batch(
             tokens,
-            max_batch_size=settings.batch_tokens,
+            max_batch_size=models.batch_tokens(settings, "cuda" if on_gpu else "cpu"),
             batch_type="tokens",
             beam_size=1,
             max_input_length=0,

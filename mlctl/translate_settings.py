@@ -71,7 +71,7 @@ class Translate(Section):
         0.5, gt=0, le=1, description="Share of outputs that are empty, copies or in another language; above, the language stops."
     )
     part_rows: int = Field(2000, ge=1, description="Sentences a part: what a crash can lose at most.")
-    batch_tokens: int = aside(4096, "Padded source tokens translated at once.", ge=16)
+    batch_tokens: int = aside(0, "Padded source tokens translated at once; 0: 1,024 a core, 16,384 a GPU.", ge=0)
     workers: int = aside(0, "Translations side by side: engine processes or, on GPUs, models; 0: one a core or GPU.", ge=0)
     device: str = aside("auto", "auto, cpu, cuda or cuda:N.", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     remember: bool = aside(True, "Keep every translated sentence beside the store, and look there before translating.")

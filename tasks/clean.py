@@ -21,7 +21,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
     return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress)
 
 
-STAGE = Stage("clean", 3, ("download",), _settings, _work, packages=("ftfy", "py3langid", "pyarrow", "regex", "rensa"))
+STAGE = Stage("clean", 4, ("download",), _settings, _work, packages=("ftfy", "py3langid", "pyarrow", "regex", "rensa"))
 
 
 @stage_task

@@ -42,7 +42,7 @@ def _record(result: Result) -> StageRecord:
     )
 
 
-STAGE = Stage("report", 3, NEEDS, _settings, _work, volatile=("report.html",), packages=("altair", "scikit-learn"))
+STAGE = Stage("report", 4, NEEDS, _settings, _work, volatile=("report.html", "README.md"), packages=("altair", "scikit-learn"))
 
 
 @stage_task

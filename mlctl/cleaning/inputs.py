@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 from mlctl.schema import PAIR, alone
 
 #: Rows that are judged at a time, by one process; what a crash loses. A multiple of 8.
-PART_ROWS = 16_384
+PART_ROWS = 8192
+# The sample is taken in slices, side by side, each large enough to tell what is usual.
+_SLICES, _SLICE_ROWS = 4, 4096
 _BATCH_ROWS = 8192
 
 
@@ -45,18 +47,24 @@ class Downloaded:
         """The ranges of rows that are worked on at a time: first, last (not counted)."""
         return [(first, min(first + PART_ROWS, self.rows)) for first in range(0, self.rows, PART_ROWS)]
 
+    @property
+    def slices(self) -> list[tuple[int, int]]:
+        """The ranges of rows that are sampled at a time: first, last (not counted)."""
+        rows = max(_SLICE_ROWS, -(-self.rows // _SLICES))
+        return [(first, min(first + rows, self.rows)) for first in range(0, self.rows, rows)]
+
     def read(self, first: int, last: int) -> pa.Table:
         """Return rows `first` to `last` (not counted)."""
         return pa.Table.from_batches(self._batches(first, last, PAIR.names), PAIR).combine_chunks()
 
-    def sample(self, size: int) -> Iterator[tuple[str, str]]:
-        """Yield about `size` pairs, spread evenly over all corpora."""
-        step, offset = max(1, (self.rows - self.untranslated) // size), 0
-        for batch in self._batches(0, self.rows, ["source", "target"]):
-            pairs = batch.filter(pc.and_(batch["source"].is_valid(), batch["target"].is_valid()))
-            chosen = pairs.take(pa.array(range(-offset % step, pairs.num_rows, step), pa.int64()))
-            offset += pairs.num_rows
-            yield from zip(chosen["source"].to_pylist(), chosen["target"].to_pylist(), strict=True)
+    def sample(self, size: int, first: int, last: int) -> Iterator[tuple[str, str]]:
+        """Yield those of about `size` pairs, spread evenly over all corpora, that are in rows `first` to `last` (not counted)."""
+        step, place = max(1, (self.rows - self.untranslated) // size), first
+        for batch in self._batches(first, last, ["source", "target"]):
+            chosen = batch.take(pa.array(range(-place % step, batch.num_rows, step), pa.int64()))
+            place += batch.num_rows
+            pairs = chosen.filter(pc.and_(chosen["source"].is_valid(), chosen["target"].is_valid()))
+            yield from zip(pairs["source"].to_pylist(), pairs["target"].to_pylist(), strict=True)
 
     @cached_property
     def _sizes(self) -> list[int]:

@@ -14,8 +14,8 @@ import numpy as np
 from mlctl import config
 from mlctl.cleaning import agreement, identity, rules
 from mlctl.cleaning.duplicates import Mask
-from mlctl.cleaning.lengths import Lengths, usual_lengths
-from mlctl.cleaning.likelihood import Likelihood
+from mlctl.cleaning.lengths import Lengths, evidence_of, usual_lengths
+from mlctl.cleaning.likelihood import Likelihood, Words
 from mlctl.cleaning.rules import Candidate, Rule
 from mlctl.cleaning.tidy import tidy
 
@@ -53,6 +53,23 @@ class Learned:
         """Return what was saved."""
         lengths = Lengths(*json.loads((path / "lengths.json").read_text(encoding="utf-8")))
         return cls(lengths, Likelihood.load(path / "likelihood") if (path / "likelihood").exists() else None)
+
+
+class Evidence(NamedTuple):
+    """What one slice of a sample teaches."""
+
+    lengths: list[tuple[int, int]]
+    words: Words
+
+    def save(self, path: Path) -> None:
+        """Write it into a file."""
+        path.write_text(json.dumps([self.lengths, self.words]), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Evidence:
+        """Return what was saved."""
+        lengths, words = json.loads(path.read_text(encoding="utf-8"))
+        return cls([(source, target) for source, target in lengths], Words(*words))
 
 
 class Judges:
@@ -106,17 +123,23 @@ class Judge:
         return unlikely
 
 
-def learn(settings: config.Clean, source: str, target: str, sample: Iterable[tuple[str, str]]) -> Learned:
-    """Learn from a sample of pairs: the usual lengths from all, which words translate which from those that no rule drops."""
+def look(settings: config.Clean, source: str, target: str, sample: Iterable[tuple[str, str]]) -> Evidence:
+    """Return what a slice of a sample of pairs teaches: the lengths of all, the words of those that no rule drops."""
     tidied = [tidy(*pair) for pair in sample if len(pair[0]) + len(pair[1]) <= _LONGEST_SAMPLE]
-    lengths = usual_lengths(tidied)
-    if len(tidied) < settings.likelihood_pairs:
-        return Learned(lengths)
-    order, spaced = _in_order(settings, source, target, lengths), (rules.is_spaced(source), rules.is_spaced(target))
+    lengths = evidence_of(tidied)
+    order, spaced = (
+        _in_order(settings, source, target, usual_lengths(lengths)),
+        (rules.is_spaced(source), rules.is_spaced(target)),
+    )
     good = [pair for pair in tidied if not first_rule(order, Candidate(pair, *spaced))]
-    if len(good) < settings.likelihood_pairs:
-        return Learned(lengths)
-    return Learned(lengths, Likelihood.learned([pair.source for pair in good], [pair.target or "" for pair in good]))
+    return Evidence(lengths, Words.of([pair.source for pair in good], [pair.target or "" for pair in good]))
+
+
+def learn(settings: config.Clean, slices: Sequence[Evidence]) -> Learned:
+    """Learn from all slices: the usual lengths, and from enough pairs which words translate which."""
+    lengths = usual_lengths([pair for one in slices for pair in one.lengths])
+    words = Words.joined([one.words for one in slices])
+    return Learned(lengths, Likelihood.learned(words) if len(words.halves) >= settings.likelihood_pairs else None)
 
 
 def reasons(settings: config.Clean, source: str, target: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One language's work in steps that leave files behind: learn from a sample, judge part by part, compare, write the tables."""
+"""One language's work in steps that leave files behind: learn from slices of a sample, judge part by part, compare, write the tables."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from mlctl import config
 from mlctl.cleaning.compare import Comparison
 from mlctl.cleaning.inputs import Downloaded
-from mlctl.cleaning.judge import Judges, Learned, learn
+from mlctl.cleaning.judge import Evidence, Judges, Learned, learn, look
 from mlctl.cleaning.judged import JUDGED, judged
 from mlctl.cleaning.likelihood import SAMPLE
 from mlctl.cleaning.outputs import Outputs
 from mlctl.workspace import Workspace, discard
 
-StepName = Literal["learn", "judge", "finish"]
+StepName = Literal["look", "learn", "judge", "finish"]
 
 _BATCH_ROWS = 4096
 
@@ -55,6 +55,11 @@ class Language(BaseModel):
         return self.scratch.path("learned")
 
     @property
+    def unseen(self) -> list[int]:
+        """The numbers of the slices of the sample that nobody has looked at yet."""
+        return [number for number in range(len(self.inputs.slices)) if not self.scratch.has(_slice(number))]
+
+    @property
     def missing(self) -> list[int]:
         """The numbers of the parts that are not judged yet."""
         return [number for number in range(len(self.inputs.parts)) if not self.part(number).exists()]
@@ -63,11 +68,17 @@ class Language(BaseModel):
         """Return the file of a judged part."""
         return self.scratch.path(_part(number))
 
+    def look(self, number: int) -> None:
+        """Look at a slice of the sample of pairs."""
+        pairs = self.inputs.sample(SAMPLE, *self.inputs.slices[number])
+        with self.scratch.part(_slice(number)) as path:
+            look(self.settings, self.source, self.target, pairs).save(path)
+
     def learn(self) -> None:
-        """Learn from a sample of the pairs."""
-        learned = learn(self.settings, self.source, self.target, self.inputs.sample(SAMPLE))
+        """Learn from the slices of the sample."""
+        slices = [Evidence.load(self.scratch.path(_slice(number))) for number in range(len(self.inputs.slices))]
         with self.scratch.part("learned") as path:
-            learned.save(path)
+            learn(self.settings, slices).save(path)
 
     def judge(self, number: int) -> None:
         """Judge the rows of a part one by one."""
@@ -89,7 +100,7 @@ class Language(BaseModel):
 
 
 class Step(BaseModel):
-    """One thing to do for a language; `judge` has the number of a part."""
+    """One thing to do for a language; `look` has the number of a slice, `judge` that of a part."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -101,10 +112,16 @@ class Step(BaseModel):
         """Do it."""
         if self.name == "judge":
             self.language.judge(self.part)
+        elif self.name == "look":
+            self.language.look(self.part)
         elif self.name == "learn":
             self.language.learn()
         else:
             self.language.finish()
+
+
+def _slice(number: int) -> str:
+    return f"slices/{number}.json"
 
 
 def _part(number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mlctl.cleaning.tidy import Tidied
@@ -28,12 +28,13 @@ class Lengths(NamedTuple):
         return (math.log(max(target, 1) / max(source, 1)) - math.log(self.ratio)) / self.spread
 
 
-def usual_lengths(pairs: Iterable[Tidied]) -> Lengths:
-    """Learn from tidied pairs: the ratio is 1 where fewer than 10 are evidence, the spread 0.25 where fewer than 500 long ones are.
+def evidence_of(pairs: Iterable[Tidied]) -> list[tuple[int, int]]:
+    """Return the lengths of tidied pairs; those with an empty side, different placeholders or equal sides are no evidence."""
+    return [(len(pair.source), len(pair.target)) for pair in pairs if pair.target and _is_evidence(pair)]
 
-    Pairs with an empty side, different placeholders or equal sides are no evidence.
-    """
-    evidence = [(len(pair.source), len(pair.target)) for pair in pairs if pair.target and _is_evidence(pair)]
+
+def usual_lengths(evidence: Sequence[tuple[int, int]]) -> Lengths:
+    """Learn from lengths: the ratio is 1 where there are fewer than 10, the spread 0.25 where there are fewer than 500 long ones."""
     if len(evidence) < _ENOUGH:
         return Lengths()
     ratio = statistics.median(target / source for source, target in evidence)

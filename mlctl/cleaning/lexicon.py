@@ -117,9 +117,9 @@ class Direction:
         """Learn from texts and their translations; `sizes` are those of the vocabularies."""
         usual = (np.bincount(made.words, minlength=sizes[1]) + 1.0) / (len(made.words) + sizes[1])
         direction = cls(usual, np.tile(usual.astype(np.float32), sizes[0]))
-        pieces = list(_pieces(given, made, sizes[1]))
+        pieces, spare = list(_pieces(given, made, sizes[1])), np.empty_like(direction._table)
         for _ in range(_ROUNDS):
-            direction._learn(pieces)
+            spare = direction._learn(pieces, spare)
         return direction
 
     @classmethod
@@ -140,8 +140,9 @@ class Direction:
         sums: Floats = np.bincount(couples.owner, np.clip(ratio, _FLOOR, _CEILING), minlength=len(made.counts)).astype(np.float64)
         return sums
 
-    def _learn(self, pieces: Sequence[_Couples]) -> None:
-        counts = np.zeros_like(self._table)
+    def _learn(self, pieces: Sequence[_Couples], counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Learn once from all pieces, into the table `counts`; return the table that this was done with, for the next time."""
+        counts.fill(0)
         for couples in pieces:
             whole = couples.widths * (self._mean(couples) * (1 - _NULL) + self._usual[couples.made] * _NULL)
             share = self._table[couples.cells] * np.repeat(((1 - _NULL) / whole).astype(np.float32), couples.widths)
@@ -149,7 +150,8 @@ class Direction:
         rows = counts.reshape(-1, len(self._usual))
         rows += (_DOUBT * self._usual).astype(np.float32)
         rows /= rows.sum(axis=1, keepdims=True)
-        self._table = counts
+        before, self._table = self._table, counts
+        return before
 
     def _mean(self, couples: _Couples) -> Floats:
         if not len(couples.cells):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,26 @@ SAMPLE = 20_000
 _DOUBT = 3.0
 _FEW = 4
 _NAME = 3.0  # what a rare word is worth that stands on both sides
+
+
+class Words(NamedTuple):
+    """Pairs as the model sees them: the words of both sides, and the half of the sample that each pair is in."""
+
+    sources: list[list[str]]
+    targets: list[list[str]]
+    halves: list[int]
+
+    @classmethod
+    def of(cls, sources: Sequence[str], targets: Sequence[str]) -> Words:
+        """Split pairs into words."""
+        return cls([words_of(text) for text in sources], [words_of(text) for text in targets], _halves(sources).tolist())
+
+    @classmethod
+    def joined(cls, several: Sequence[Words]) -> Words:
+        """Return all pairs of several."""
+        sources = list(itertools.chain.from_iterable(words.sources for words in several))
+        targets = list(itertools.chain.from_iterable(words.targets for words in several))
+        return cls(sources, targets, list(itertools.chain.from_iterable(words.halves for words in several)))
 
 
 class Likelihood:
@@ -34,13 +56,12 @@ class Likelihood:
         self._backward = backward
 
     @classmethod
-    def learned(cls, sources: Sequence[str], targets: Sequence[str]) -> Likelihood:
+    def learned(cls, words: Words) -> Likelihood:
         """Learn from pairs."""
-        halves = _halves(sources)
-        words = [words_of(text) for text in sources], [words_of(text) for text in targets]
-        vocabularies = Vocabulary.of(words[0]), Vocabulary.of(words[1])
+        sides = words.sources, words.targets
+        vocabularies = Vocabulary.of(sides[0]), Vocabulary.of(sides[1])
         ours, theirs = (
-            list(map(vocabulary.tokens, _split(side, halves))) for vocabulary, side in zip(vocabularies, words, strict=True)
+            list(map(vocabulary.tokens, _split(side, words.halves))) for vocabulary, side in zip(vocabularies, sides, strict=True)
         )
         sizes = len(vocabularies[0]), len(vocabularies[1])
         forward = [Direction.learned(ours[half], theirs[half], sizes) for half in (1, 0)]
@@ -94,5 +115,5 @@ def _halves(sources: Sequence[str]) -> npt.NDArray[np.uint64]:
     return digests_of(sources) & np.uint64(1)
 
 
-def _split(texts: Sequence[list[str]], halves: npt.NDArray[np.uint64]) -> tuple[list[list[str]], list[list[str]]]:
+def _split(texts: Sequence[list[str]], halves: Sequence[int]) -> tuple[list[list[str]], list[list[str]]]:
     return tuple([text for text, own in zip(texts, halves, strict=True) if own == half] for half in (0, 1))  # type: ignore[return-value]

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from mlctl.cleaning.inputs import PART_ROWS
 from mlctl.cleaning.judge import Learned
 from mlctl.cleaning.language import Language, Step, StepName
 from mlctl.processes import Child
@@ -16,8 +15,8 @@ from mlctl.workspace import Progress
 
 log = logging.getLogger(__name__)
 
-# A process takes a second or two to start: fewer rows are done here sooner.
-_FEW_ROWS = 2 * PART_ROWS
+# A process takes a second to start: fewer rows are done here sooner.
+_FEW_ROWS = 4096
 _REMEDY = "if memory ran out, set clean.workers lower; what is finished is kept by another run"
 
 
@@ -27,12 +26,13 @@ class Agenda:
     def __init__(self, languages: Sequence[Language]) -> None:
         self._languages = languages
         self._ready: list[tuple[int, int, StepName]] = []  # a heap: the language's number, the part's, what to do
+        self._looking = [0] * len(languages)  # slices of the sample that are still to be looked at
         self._judging = [0] * len(languages)  # parts that are still to be judged
         for number, language in enumerate(languages):
             if language.learned.exists() and not language.finished:
                 self._judge(number)
             elif not language.finished:
-                self._add(number, "learn")
+                self._look(number)
 
     def next(self) -> Step | None:
         """Take a step off; None while there is none that can be done."""
@@ -44,12 +44,24 @@ class Agenda:
     def done(self, step: Step) -> None:
         """Put down the steps that this one was missing for."""
         number = self._languages.index(step.language)
-        if step.name == "learn":
+        if step.name == "look":
+            self._looking[number] -= 1
+            if not self._looking[number]:
+                self._add(number, "learn")
+        elif step.name == "learn":
             self._judge(number)
         elif step.name == "judge":
             self._judging[number] -= 1
             if not self._judging[number]:
                 self._add(number, "finish")
+
+    def _look(self, number: int) -> None:
+        unseen = self._languages[number].unseen
+        self._looking[number] = len(unseen)
+        for part in unseen:
+            self._add(number, "look", part)
+        if not unseen:
+            self._add(number, "learn")
 
     def _judge(self, number: int) -> None:
         missing = self._languages[number].missing
@@ -72,7 +84,7 @@ def run(languages: Sequence[Language], workers: int, progress: Progress) -> None
     tally = _Tally(languages, progress)
     workers = min(workers, tally.steps)
     agenda = Agenda(languages)
-    if workers < 2 or tally.missing <= _FEW_ROWS:
+    if workers < 2 or tally.rows <= _FEW_ROWS:
         _here(agenda, tally)
     else:
         _side_by_side(agenda, tally, workers)
@@ -86,8 +98,9 @@ class _Tally:
         self._progress = progress
         self._total = sum(language.inputs.rows for language in languages)
         sizes = [_size(language, part) for language in languages if not language.finished for part in language.missing]
-        self.steps, self.missing = len(sizes), sum(sizes)
-        self._done = self._total - self.missing
+        slices = sum(len(language.unseen) for language in languages if not language.learned.exists())
+        self.steps, self.rows = max(len(sizes), slices), sum(sizes)
+        self._done = self._total - self.rows
         progress(self._done, self._total, "rows")
 
     def add(self, step: Step) -> None:
@@ -129,6 +142,9 @@ def _side_by_side(agenda: Agenda, tally: _Tally, workers: int) -> None:
             while idle and (step := agenda.next()):
                 child = idle.pop()
                 running[pool.submit(_ask, child, step)] = child, step
+            if all(step.name == "finish" for _, step in running.values()):  # nothing else is to come
+                while idle:
+                    idle.pop().close()
             if not running:
                 return
             for future in concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED).done:

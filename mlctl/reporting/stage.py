@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlctl.config import Recipe, Report
 from mlctl.errors import InputError
+from mlctl.reporting.card import make_card
 from mlctl.reporting.figures import Figures, make_figures
 from mlctl.reporting.page import render
 from mlctl.reporting.records import StageRecord
@@ -16,6 +17,7 @@ from mlctl.workspace import Progress, Workspace, silent
 
 _FIGURES = "figures.json"
 _PAGE = "report.html"
+_CARD = "README.md"
 _NEEDED = ("train", "evaluate")
 _log = logging.getLogger(__name__)
 
@@ -30,8 +32,9 @@ def report(
 ) -> dict[str, float | int | None]:
     """Write the page of a run.
 
-    Writes `report.html`, which opens without a network, and `figures.json` with what it shows as numbers. Only the latter is
-    the same for equal results: the page also tells times and what was cached.
+    Writes `report.html`, which opens without a network, `README.md`, the card that goes with the model, and `figures.json` with
+    what both show as numbers. Only the last is the same for equal results: the page also tells times and what was cached, page and
+    card what lay where.
 
     Args:
         settings: what the page shows.
@@ -39,7 +42,7 @@ def report(
         stages: how each stage before this one came to its result, in order.
         folders: stage → folder of its result; train and evaluate are needed, what others lack is left out.
         workspace: where the result is made.
-        progress: told after the figures and after the page.
+        progress: told after each file.
 
     Returns:
         Final losses, tokens in the map and the mean accuracies.
@@ -54,12 +57,15 @@ def report(
         with workspace.part(_FIGURES) as path:
             found = make_figures(settings, recipe.seed, folders)
             path.write_text(json.dumps(found, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
-    progress(1, 2, "files", file=_FIGURES)
+    progress(1, 3, "files", file=_FIGURES)
     figures: Figures = json.loads(workspace.path(_FIGURES).read_text(encoding="utf-8"))
     if not workspace.has(_PAGE):
         with workspace.part(_PAGE) as path:
             path.write_text(render(settings, figures, recipe, stages, folders), encoding="utf-8")
-    progress(2, 2, "files", file=_PAGE)
+    progress(2, 3, "files", file=_PAGE)
+    with workspace.part(_CARD) as path:
+        path.write_text(make_card(figures, recipe, folders), encoding="utf-8")
+    progress(3, 3, "files", file=_CARD)
     _log.info("the report lies at %s", workspace.path(_PAGE))
     return _metrics(figures)
 

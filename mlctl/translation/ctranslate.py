@@ -56,7 +56,7 @@ class Ctranslate2Translator:
         found = self._engine.translate_batch(
             [self._tokenisation.tokens(ids[row]) for row in rows],
             target_prefix=prefix,
-            max_batch_size=self._settings.batch_tokens,
+            max_batch_size=self._batch_tokens,
             batch_type="tokens",
             beam_size=self._settings.beams,
             max_input_length=0,  # nothing is cut: what is too long is not here
@@ -85,6 +85,7 @@ class Ctranslate2Translator:
 
     def _open(self, folder: Path) -> Any:
         device, numbers = models.devices(self._settings)
+        self._batch_tokens = models.batch_tokens(self._settings, device)
         workers = self._settings.workers
         if device == "cuda":
             side_by_side: dict[str, Any] = {"inter_threads": max(1, -(-workers // len(numbers))), "device_index": numbers}

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlctl.config import Languages, Translate
 from mlctl.errors import InputError
 from mlctl.translation import dev, models, translators
+from mlctl.translation.licences import engine_name
 from mlctl.translation.memory import Memory, Remembering
 from mlctl.translation.routes import Leg, Routed
 from mlctl.translation.splitting import Splitting
@@ -81,7 +82,7 @@ class Engines:
                 f"translate: {self._settings.backend} does not translate from {source} to {target}",
                 "name another model or backend, set translate.pivot, or take the language out of languages.targets",
             )
-        _log.info("translating from %s to %s with %s", source, target, engine.identity())
+        _log.info("translating from %s to %s by %s", source, target, engine_name(engine.identity()))
         remembering = Remembering(engine, self._memory) if self._memory else engine
         self._hops[(name, source, target)] = hop = Splitting(remembering, self._settings.long_text)
         return hop

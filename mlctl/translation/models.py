@@ -15,6 +15,7 @@ from mlctl.modeling import sources
 
 _CONVERTED = "model.bin"  # what CTranslate2 calls its weights
 _FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "pytorch_model*.bin", _CONVERTED)
+_ON_A_CPU, _ON_A_GPU = 1024, 16_384  # padded tokens of a batch
 _AUTO = {("ctranslate2", "cpu"): "int8", ("ctranslate2", "cuda"): "bf16"}
 
 
@@ -84,6 +85,11 @@ def most_tokens(settings: Translate, folder: Path, tokenizer_says: int) -> int:
     """Return how many tokens a text may have: what the recipe says, or less where the model has fewer positions."""
     positions = config(folder).get("max_position_embeddings", settings.max_tokens)
     return min(settings.max_tokens, int(positions), tokenizer_says)
+
+
+def batch_tokens(settings: Translate, device: str) -> int:
+    """Return the padded source tokens of a batch on a device ("cpu", "cuda"): small ones keep all cores busy to the end."""
+    return settings.batch_tokens or (_ON_A_CPU if device == "cpu" else _ON_A_GPU)
 
 
 def devices(settings: Translate) -> tuple[str, list[int]]:

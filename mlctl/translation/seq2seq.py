@@ -39,6 +39,7 @@ class Seq2SeqTranslator:
         except Exception as error:  # whatever the readers of all models raise
             raise unreadable(folder, error) from None
         self._device = _device(settings)
+        self._batch_tokens = models.batch_tokens(settings, self._device)
         self._model.to(self._device).eval()
         _let_end_freely(self._model.generation_config)
         self._most_tokens = models.most_tokens(settings, folder, self._tokenisation.longest)
@@ -64,7 +65,7 @@ class Seq2SeqTranslator:
         made = [Translation("", TOO_LONG)] * len(texts)
         rows = sorted((row for row in range(len(texts)) if lengths[row] <= self._most_tokens), key=lambda row: -lengths[row])
         with self._lock:  # one batch at a time has all cores
-            for batch in batches_by_tokens(rows, lengths, self._settings.batch_tokens):
+            for batch in batches_by_tokens(rows, lengths, self._batch_tokens):
                 for row, answer in zip(batch, self._generate([ids[row] for row in batch], first), strict=True):
                     made[row] = self._read(answer)
         return made

@@ -6,7 +6,7 @@ import pytest
 
 from mlctl.cleaning import agreement, identity
 from mlctl.cleaning.characters import repaired
-from mlctl.cleaning.lengths import Lengths, usual_lengths
+from mlctl.cleaning.lengths import Lengths, evidence_of, usual_lengths
 from mlctl.cleaning.rules import Candidate, Rule, TooFewLetters, is_spaced
 from mlctl.cleaning.tidy import tidy
 
@@ -121,10 +121,10 @@ def test_wrong_decoding_is_undone(text: str) -> None:
 
 def test_usual_lengths_are_learned_and_fall_back() -> None:
     pairs = [tidy(*pair) for pair in [("four", "ab"), ("fours", "a"), ("%s", "x"), ("", "y"), ("same", "same")] * 20]
-    assert usual_lengths(pairs).ratio == pytest.approx(0.35)
-    assert usual_lengths(pairs[:9]) == Lengths()
+    assert usual_lengths(evidence_of(pairs)).ratio == pytest.approx(0.35)
+    assert usual_lengths(evidence_of(pairs)[:9]) == Lengths()
     wild = [tidy("a" * 100, "b" * (100 + n % 21)) for n in range(600)] + [tidy("a" * 100, "b" * 999)] * 100
-    learned = usual_lengths(wild)
+    learned = usual_lengths(evidence_of(wild))
     assert 1.05 < learned.ratio < 1.2
     assert learned.spread == 0.1  # wild pairs do not widen it
     assert learned.surplus(100, 300) > 9 > -9 > learned.surplus(100, 30)

@@ -217,7 +217,7 @@ def script(tmp_path: Path, out: str, when: str = "", workers: int = 2) -> int:
 
 
 def write_two_languages(write: Write) -> None:
-    """Three parts of one language and one of another: enough for processes of their own, and to learn what translates what."""
+    """Five parts of one language and one of another: enough for processes of their own, and to learn what translates what."""
     for language, count in (("fr", 33_000), ("de", 500)):
         write(f"{language}/00-a", [(f"t{n % 9000} of %s", f"{language}{n} %s" if n % 9 else None) for n in range(count)])
 
@@ -226,12 +226,12 @@ def test_workers_and_kills_change_nothing(write: Write, tmp_path: Path) -> None:
     write_two_languages(write)
     assert script(tmp_path, "one", workers=1) == 0
     kept = {}
-    for when in (".scratch/clean-fr/.part-learned", "16000", "rejected/.part-fr*"):
+    for when in (".scratch/clean-fr/slices/.part-3*", ".scratch/clean-fr/.part-learned", "16000", "rejected/.part-fr*"):
         assert script(tmp_path, "killed", when) == -signal.SIGKILL
         judged = list((tmp_path / "killed/.scratch/clean-fr/judged").glob("0*"))
         assert all(path.stat().st_ino == kept.get(path.name, path.stat().st_ino) for path in judged), "done again"
         kept = {path.name: path.stat().st_ino for path in judged}
-    assert len(kept) == 3
+    assert len(kept) == 5
     assert not (tmp_path / "killed/pairs/fr.parquet").exists()
     assert script(tmp_path, "killed") == 0
     assert content(tmp_path / "killed") == content(tmp_path / "one")
@@ -295,5 +295,9 @@ def test_a_range_of_rows_is_read_over_files_and_row_groups(write: Write, tmp_pat
     for first, last in itertools.combinations(range(15), 2):
         assert inputs.read(first, last)["source"].to_pylist() == whole[first:last]
     assert (inputs.rows, inputs.untranslated, inputs.parts) == (14, 3, [(0, 14)])
-    assert [source for source, _ in inputs.sample(4)] == ["0.0", "0.2", "2.0", "2.2", "2.5", "2.8"]
+    sample = [source for source, _ in inputs.sample(4, 0, 14)]
+    assert sample == ["0.0", "0.2", "0.4", "2.1", "2.5"]  # every other one; 2.3 and 2.7 have no translation
+    for cut in range(15):
+        assert [source for ends in ((0, cut), (cut, 14)) for source, _ in inputs.sample(4, *ends)] == sample
+    assert inputs.slices == [(0, 14)]
     assert Downloaded(tmp_path / "in", "ja").parts == []

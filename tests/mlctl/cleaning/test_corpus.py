@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from mlctl.cleaning import clean, duplicates, inputs
 from mlctl.cleaning.compare import BOILERPLATE, DUPLICATE, NEAR_DUPLICATE, TRANSLATED_ELSEWHERE
-from mlctl.cleaning.judge import UNLIKELY, Judge, Learned, learn
+from mlctl.cleaning.judge import UNLIKELY, Judge, Learned, learn, look
 from mlctl.cleaning.lengths import Lengths
-from mlctl.cleaning.likelihood import Likelihood
+from mlctl.cleaning.likelihood import Likelihood, Words
 from mlctl.cleaning.near import NearDuplicates, sketch
 from mlctl.cleaning.repeats import Repeats, number_blind
 from mlctl.cleaning.stage import reasons
@@ -45,6 +45,11 @@ def texts(count: int, seed: int = 0) -> list[list[int]]:
 def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
     """Two languages that say the same word for word."""
     return [(" ".join(word(n, "s") for n in t), " ".join(word(n + 1700, "x") for n in t)) for t in texts(count, seed)]
+
+
+def learned_from(settings: Clean, pairs: Sequence[tuple[str, str]]) -> Learned:
+    """Learn from pairs in two slices."""
+    return learn(settings, [look(settings, "en", "fr", pairs[part::2]) for part in (0, 1)])
 
 
 def long_texts(count: int) -> list[str]:
@@ -82,15 +87,15 @@ def test_likelihood_tells_shifted_pairs_though_it_learned_from_them() -> None:
     good = pairs(3000)
     sources, targets = map(list, zip(*good, strict=True))
     targets[:300] = [*targets[1:300], targets[0]]
-    scores = Likelihood.learned(sources, targets).scores(sources, targets)
+    scores = Likelihood.learned(Words.of(sources, targets)).scores(sources, targets)
     assert (scores[:300] < -0.3).mean() > 0.6
     assert (scores[300:] < -0.3).mean() < 0.005
-    assert np.array_equal(scores, Likelihood.learned(sources, targets).scores(sources, targets))
+    assert np.array_equal(scores, Likelihood.learned(Words.of(sources, targets)).scores(sources, targets))
 
 
 def test_likelihood_says_nothing_of_what_it_does_not_know() -> None:
     sources, targets = map(list, zip(*pairs(500), strict=True))
-    model = Likelihood.learned(sources, targets)
+    model = Likelihood.learned(Words.of(sources, targets))
     assert model.scores(["", "unseen words only here"], ["", "rien que des mots neufs"]).tolist() == [0.0, 0.0]
     wrong = model.scores([sources[0], sources[0] + " 1987 Zanzibar"], [targets[1], targets[1] + " 1987 Zanzibar"])
     assert wrong[0] < wrong[1]  # names and numbers in common speak for a pair
@@ -99,12 +104,12 @@ def test_likelihood_says_nothing_of_what_it_does_not_know() -> None:
 def test_too_few_pairs_teach_no_likelihood() -> None:
     # The made-up languages are like no real one: their language is not asked.
     settings = Clean(likelihood_pairs=400, language_letters=10_000)
-    assert learn(settings, "en", "fr", pairs(399)).likelihood is None
-    assert learn(settings, "en", "fr", pairs(500)).likelihood is not None
+    assert learned_from(settings, pairs(399)).likelihood is None
+    assert learned_from(settings, pairs(500)).likelihood is not None
 
 
 def test_what_was_learned_is_the_same_from_disk(tmp_path: Path) -> None:
-    learned = learn(Clean(likelihood_pairs=400, language_letters=10_000), "en", "fr", pairs(600))
+    learned = learned_from(Clean(likelihood_pairs=400, language_letters=10_000), pairs(600))
     learned.save(tmp_path / "with")
     again = Learned.load(tmp_path / "with")
     assert again.lengths == learned.lengths
@@ -166,7 +171,7 @@ def test_boilerplate_goes_after_some_times(tmp_path: Path) -> None:
 def test_unlikely_pairs_go() -> None:
     good = pairs(2500)
     settings = Clean(language_letters=10_000)
-    learned = learn(settings, "en", "fr", good)
+    learned = learned_from(settings, good)
     sources, targets = map(list, zip(*pairs(200, seed=1), strict=True))
 
     def unlikely(targets: list[str | None], settings: Clean = settings) -> int:

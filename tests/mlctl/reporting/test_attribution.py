@@ -11,6 +11,7 @@ import pytest
 
 from mlctl.config import Licences, Recipe, Report
 from mlctl.reporting import attribution
+from mlctl.reporting.card import make_card
 from mlctl.reporting.figures import make_figures
 from mlctl.reporting.page import render
 
@@ -47,7 +48,7 @@ def page(folders: dict[str, Path], recipe: Recipe) -> str:
     return render(Report(), make_figures(Report(), 0, folders), recipe, records(), folders)
 
 
-def test_the_notice_names_what_was_trained_on(told: dict[str, Path]) -> None:
+def test_the_notice_names_what_was_trained_on(told: dict[str, Path], recipe: Recipe) -> None:
     rows = attribution.attribution_rows(told)
     assert [(row["corpus"], row["training_rows"], row["clear"]) for row in rows] == [
         ("small", 1, True),
@@ -59,6 +60,9 @@ def test_the_notice_names_what_was_trained_on(told: dict[str, Path]) -> None:
         "- small (MIT, stated as “MIT License”): small==1; 1 sentence pairs",
     ]
     assert attribution.attribution_text([]) == ""
+    card = make_card(make_figures(Report(), 0, told), recipe, told)
+    assert attribution.attribution_text(rows) in card
+    assert " 5 pairs were dropped" in card
 
 
 def test_evaluation_sets_are_counted_over_languages(told: dict[str, Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from huggingface_hub import ModelCard
 
 from mlctl.config import Recipe, Report
 from mlctl.errors import InputError
@@ -160,6 +163,16 @@ def test_figures_for_machines(made: Path) -> None:
     assert (
         len(figures["map"]["tokens"]) == len(figures["map"]["base"]["points"]) == len(figures["map"]["trained"]["points"]) == 36
     )
+
+
+def test_the_models_card_tells_results_sources_and_recipe(made: Path, recipe: Recipe) -> None:
+    card = ModelCard.load(made / "README.md")
+    assert card.data.language == ["en", *recipe.languages.targets]
+    assert card.data.library_name == "transformers"
+    assert yaml.safe_load(re.findall(r"```yaml\n(.*?)```", card.text, re.DOTALL)[0])["name"] == recipe.name
+    figures = json.loads((made / "figures.json").read_text(encoding="utf-8"))
+    assert len(re.findall(r"^\| (?:sentence|word) retrieval \|", card.text, re.MULTILINE)) == len(figures["benchmark"])
+    assert "Not checked: the recipe names no evaluation set" in card.text
 
 
 def test_equal_results_give_equal_figures(made: Path, folders: dict[str, Path], recipe: Recipe, tmp_path: Path) -> None:

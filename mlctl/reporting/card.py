@@ -1,0 +1,76 @@
+"""The model's card: what the Hugging Face hub shows of a model, from the same records as the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlctl import addresses
+from mlctl import languages as codes
+from mlctl.config import Recipe
+from mlctl.reporting import attribution, translation, wording
+from mlctl.reporting.figures import Figures
+
+_METHOD = (
+    "It was trained by multi-level contrastive learning, which pulls translations of sentences and of words together: *Multi-Level "
+    "Contrastive Learning for Cross-Lingual Alignment*, ICASSP 2022, arXiv 2202.13083."
+)
+
+
+def make_card(figures: Figures, recipe: Recipe, folders: Mapping[str, Path]) -> str:
+    """Return the card as Markdown with the hub's YAML header: method, results, data with licences, recipe.
+
+    Args:
+        figures: content of `figures.json`.
+        recipe: the recipe of the run.
+        folders: stage → folder of its result.
+    """
+    corpora = attribution.attribution_rows(folders)
+    notice = attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate))
+    gates = f"{attribution.gate_words(recipe.licences.allow)} {attribution.decontamination_words(figures['decontamination'])}"
+    named = [codes.name(tag) for tag in recipe.languages.targets]
+    sections = [
+        _header(recipe),
+        f"# {recipe.report.title or recipe.name}",
+        f"A text encoder for {codes.name(recipe.languages.source)}, {', '.join(named)}. {_METHOD} {wording.base_is(recipe.model)}",
+        "## Results\n\n" + "\n".join(_results(figures["benchmark"])),
+        notice.strip() or "## Attribution\n\nNothing is known of the text that this model was trained on.",
+        f"## Data\n\n{gates}",
+        f"## Recipe\n\n```yaml\n{_as_yaml(addresses.for_records(recipe.model_dump(mode='json')))}```",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _header(recipe: Recipe) -> str:
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(
+        language=[recipe.languages.source, *recipe.languages.targets],
+        base_model=recipe.model.name if "/" in recipe.model.name and not Path(recipe.model.name).exists() else None,
+        library_name="transformers",
+        pipeline_tag="feature-extraction",
+        tags=["multilingual", "cross-lingual-alignment", "ml-ctl"],
+    )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def _results(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table: a row for each task and language."""
+    if not rows:
+        yield "Nothing was judged."
+        return
+    yield "| task | language | base | trained | gain, 95% interval | items |"
+    yield "|---|---|--:|--:|--:|--:|"
+    for row in rows:
+        base, trained = wording.percent(row["base"]), wording.percent(row["trained"])
+        gain = f"{wording.points(row['trained'] - row['base'])} ({wording.points(row['low'])} … {wording.points(row['high'])})"
+        yield f"| {wording.spoken(row['task'])} | {row['language']} | {base} | {trained} | {gain} | {row['items']} |"
+    yield ""
+    yield "Accuracy on held-out pairs; the interval is of the gain over the choice of pairs, not over training seeds."
+
+
+def _as_yaml(values: Mapping[str, object]) -> str:
+    return str(yaml.safe_dump(dict(values), allow_unicode=True, sort_keys=False, width=100))
