@@ -45,14 +45,14 @@ class Align(Section):
         json_schema_extra={ASIDE: False},  # the digest of its weights is in the key
     )
     layer: int = Field(
-        -1, ge=-1, description="Layer whose token states are compared; 0: the embeddings; -1: at two thirds of the depth."
+        -1, ge=-1, description="Layer whose token states are compared; 0: the embeddings; -1: at three fifths of the depth."
     )
     extraction: Extraction = Field(
-        "itermax",
+        "softmax",
         description="How links are read from similarities. argmax: best in both directions. itermax: again for what is left. "
         "softmax: above `threshold` in both.",
     )
-    threshold: float = Field(0.001, gt=0, lt=1, description="Least share of softmax for a link, in both directions.")
+    threshold: float = Field(0.3, gt=0, lt=1, description="Least share of softmax for a link, in both directions.")
     min_linked: float = Field(
         0.1, ge=0, le=1, description="Share of the words of both sides that are linked, at least; below, the language stops."
     )
