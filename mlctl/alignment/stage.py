@@ -61,18 +61,16 @@ def align(
             "look at the funnel of clean: which rule dropped them, or no source",
         )
     workers = _workers(settings)
+    common: dict[str, Any] = {
+        "settings": settings,
+        "source": languages.source,
+        "seed": seed,
+        "root": workspace.root,
+        "encoder": encoder,
+    }
+    threads = max(1, workers // len(languages.targets))
     works = [
-        Language(
-            settings=settings,
-            source=languages.source,
-            target=target,
-            seed=seed,
-            files=tuple(files[target]),
-            root=workspace.root,
-            priors=(priors or {}).get(target),
-            encoder=encoder,
-            threads=max(1, workers // len(languages.targets)),
-        )
+        Language(**common, target=target, files=tuple(files[target]), priors=(priors or {}).get(target), threads=threads)
         for target in languages.targets
     ]
     schedule.run(works, workers, progress)
