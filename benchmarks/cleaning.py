@@ -35,7 +35,7 @@ from mlctl.workspace import Workspace
 KINDS = ("shifted", "wrong language", "copy", "truncation", "mojibake", "ratio", "near duplicate")
 SHARE = 0.03  # of the clean lines, for each kind
 SETS = (("newstest", "de", "cs"), ("newstest", "ru", "cs"), ("newstest", "zh", "de"), ("tico19", "sw", "es"))
-MOST_LINES = {True: 6_000, False: 40_000}
+MOST_LINES = {True: 20_000, False: 40_000}
 SCRIPTS = {"de": "Latin", "ru": "Cyrillic", "zh": "Han", "sw": "Latin"}
 SHIFTED_RUN = 10
 
@@ -305,7 +305,7 @@ def peer_python(given: str) -> str | None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with parallel/newstest and parallel/tico19")
-    parser.add_argument("--quick", action="store_true", help="some thousand lines of each set")
+    parser.add_argument("--quick", action="store_true", help="at most 20,000 lines of each set")
     parser.add_argument("--opusfilter", default="", metavar="PYTHON", help="an interpreter that can import opusfilter")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

@@ -15,8 +15,8 @@ from mlctl.workspace import Progress
 
 log = logging.getLogger(__name__)
 
-# A process takes a second to start: fewer rows are done here sooner.
-_FEW_ROWS = 4096
+# Processes take a second or two to start: fewer rows are done here sooner.
+_FEW_ROWS = 10_000
 _REMEDY = "if memory ran out, set clean.workers lower; what is finished is kept by another run"
 
 
