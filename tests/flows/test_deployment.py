@@ -29,6 +29,10 @@ def test_a_process_worker_runs_the_deployment(tmp_path: Path, wheels: Path, serv
         recipe = json.dumps({**tiny.recipe(tmp_path / "store"), "name": "deployed"})
         done = prefect("deployment", "run", "pipeline/demo", "--watch", "--param", f"recipe={recipe}", "--param", "until=shard")
         process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:  # Prefect's worker does not always end when it is asked to
+            process.kill()
     assert done.returncode == 0, done.stdout + done.stderr + (tmp_path / "worker.log").read_text()
     stages = {r.manifest.stage for r in Store(tmp_path / "store").results()}
     assert stages == {"download", "clean", "translate", "align", "shard"}
