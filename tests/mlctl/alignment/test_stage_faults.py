@@ -3,6 +3,7 @@ finished when everything dies is kept."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -116,7 +117,8 @@ def children(process: int) -> list[int]:
     """Return the worker processes of a process."""
     found = []
     for task in Path(f"/proc/{process}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread may end meanwhile
+            found += [int(child) for child in (task / "children").read_text().split()]
     return [child for child in found if b"mlctl.alignment.worker" in command(child)]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -270,9 +271,12 @@ def test_a_killed_worker_is_an_error_with_a_remedy(write: Write, tmp_path: Path)
 
 
 def workers() -> list[int]:
-    tasks = Path("/proc/self/task").iterdir()
-    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return [child for child in children if b"mlctl.cleaning.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread or a child may end meanwhile
+            children = map(int, (task / "children").read_text().split())
+            found += [child for child in children if b"mlctl.cleaning.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return found
 
 
 def test_progress_counts_the_rows_that_are_judged(write: Write, tmp_path: Path) -> None:
