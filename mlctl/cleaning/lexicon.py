@@ -7,7 +7,7 @@ tables are dense, so that their size is fixed, whatever the size of the corpus.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from mlctl.scripts import UNSPACED
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Table = npt.NDArray[np.float32]
 
 _NUMBERED = 3072  # words of each side that have a number; a table takes so many squared times 4 bytes
 _LETTERS = 5
@@ -58,10 +59,10 @@ class Vocabulary:
         self._numbers = {word: number for number, word in enumerate(words)}
 
     @classmethod
-    def of(cls, texts: Iterable[Sequence[str]]) -> Vocabulary:
-        """Return the vocabulary of texts in words."""
+    def of(cls, texts: Iterable[Sequence[str]], known: Set[str] = frozenset()) -> Vocabulary:
+        """Return the vocabulary of texts in words: those that are frequent, and those `known` from elsewhere however rare they are."""
         counts = Counter(word for words in texts for word in set(words))
-        frequent = [word for word, count in counts.items() if count >= _LEAST_SEEN]
+        frequent = [word for word, count in counts.items() if count >= _LEAST_SEEN or word in known]
         frequent.sort(key=lambda word: (-counts[word], word))
         return cls(frequent[:_NUMBERED])
 
@@ -108,18 +109,27 @@ class _Couples:
 class Direction:
     """IBM model 1: how likely each word of one side makes each word of the other."""
 
-    def __init__(self, usual: Floats, table: npt.NDArray[np.float32]) -> None:
+    def __init__(self, usual: Floats, table: Table) -> None:
         self._usual = usual  # of each made word
         self._table = table  # of each given word, for each made word
 
     @classmethod
-    def learned(cls, given: Tokens, made: Tokens, sizes: tuple[int, int]) -> Direction:
-        """Learn from texts and their translations; `sizes` are those of the vocabularies."""
+    def learned(cls, given: Tokens, made: Tokens, sizes: tuple[int, int], earlier: Table | None = None) -> Direction:
+        """Learn from texts and their translations.
+
+        Args:
+            given: words that make others.
+            made: words that are made.
+            sizes: of the vocabularies.
+            earlier: (given, made) couples that count as if they had been seen, not from the texts: a Dirichlet prior.
+        """
         usual = (np.bincount(made.words, minlength=sizes[1]) + 1.0) / (len(made.words) + sizes[1])
         direction = cls(usual, np.tile(usual.astype(np.float32), sizes[0]))
+        if earlier is not None:
+            direction._table = direction._shares(earlier.flatten())
         pieces, spare = list(_pieces(given, made, sizes[1])), np.empty_like(direction._table)
         for _ in range(_ROUNDS):
-            spare = direction._learn(pieces, spare)
+            spare = direction._learn(pieces, spare, earlier)
         return direction
 
     @classmethod
@@ -140,18 +150,24 @@ class Direction:
         sums: Floats = np.bincount(couples.owner, np.clip(ratio, _FLOOR, _CEILING), minlength=len(made.counts)).astype(np.float64)
         return sums
 
-    def _learn(self, pieces: Sequence[_Couples], counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _learn(self, pieces: Sequence[_Couples], counts: Table, earlier: Table | None) -> Table:
         """Learn once from all pieces, into the table `counts`; return the table that this was done with, for the next time."""
         counts.fill(0)
+        if earlier is not None:
+            counts += earlier.ravel()
         for couples in pieces:
             whole = couples.widths * (self._mean(couples) * (1 - _NULL) + self._usual[couples.made] * _NULL)
             share = self._table[couples.cells] * np.repeat(((1 - _NULL) / whole).astype(np.float32), couples.widths)
             np.add.at(counts, couples.cells, share)
+        before, self._table = self._table, self._shares(counts)
+        return before
+
+    def _shares(self, counts: Table) -> Table:
+        """Turn the counts of each given word's couples into shares, in their place."""
         rows = counts.reshape(-1, len(self._usual))
         rows += (_DOUBT * self._usual).astype(np.float32)
         rows /= rows.sum(axis=1, keepdims=True)
-        before, self._table = self._table, counts
-        return before
+        return counts
 
     def _mean(self, couples: _Couples) -> Floats:
         if not len(couples.cells):

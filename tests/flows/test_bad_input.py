@@ -54,6 +54,12 @@ def test_a_package_that_does_not_exist(tmp_path: Path, wheels: Path, server: str
     assert "no-such-package-here" in fails(capfd, "run", path)
 
 
+def test_a_folder_without_a_lexicon(tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str]) -> None:
+    message = fails(capfd, "run", write(tmp_path), f"clean.lexicon={tmp_path}")
+    assert "clean.lexicon" in message
+    assert not Store(tmp_path / "store").results()
+
+
 def test_no_sources(tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert "sources" in fails(capfd, "run", write(tmp_path, download={"sources": []}))
 

@@ -18,8 +18,8 @@ from mlctl.alignment import gibbs
 from mlctl.alignment.aligner import Links, Pair, Sentence
 from mlctl.alignment.chains import Plan
 from mlctl.alignment.gibbs import GibbsAligner
-from mlctl.alignment.model import LEXICON
 from mlctl.errors import InputError
+from mlctl.schema import LEXICON
 
 
 def sentence(words: list[str]) -> Sentence:
