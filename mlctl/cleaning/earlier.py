@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlctl.cleaning.lexicon import Ints, Table, Vocabulary, words_of
+from mlctl.cleaning.lexicon import Ints, Prior, Table, Vocabulary, candidates, words_of
 from mlctl.errors import InputError
 
-_ROWS = 1 << 16  # of the lexicon, read at a time
+_ROWS = 1 << 17  # of the lexicon, read at a time
 _MOST_PARTS = 4  # words of ours in one of the lexicon's, which has whole words where words are not spaced
 _REMEMBERED = 1 << 16
 
-_MOST_LINKS = 10.0  # of a word: chosen on news against the health texts, with lexicons of news and of the Bible
+_MOST_LINKS = np.float32(10)  # of a word: chosen on news against the health texts, with lexicons of news and of the Bible
 
 Texts = tuple[Sequence[Sequence[str]], Sequence[Sequence[str]]]
 Parts = Callable[[str], list[int]]
@@ -42,56 +41,66 @@ class Earlier:
         pairs: how many pairs like those at hand teach as much.
     """
 
-    def __init__(self, texts: Texts, links: Links, total: float) -> None:
-        """Take links between the sorted words of texts, and how many the whole lexicon has."""
+    def __init__(self, words: tuple[list[str], list[str]], links: Links, pairs: float) -> None:
+        self._words = words
         self._links = links
-        self._words = _different(texts[0]), _different(texts[1])
-        self.known = _some(self._words[0], links.sources), _some(self._words[1], links.targets)
-        running = list(itertools.chain.from_iterable(texts[0]))
-        share = sum(word in self.known[0] for word in running) / max(1, len(running))
-        self.pairs = share * total * len(texts[0]) / max(1, len(running))
+        self.known = _some(words[0], links.sources), _some(words[1], links.targets)
+        self.pairs = pairs
 
     @classmethod
     def read(cls, file: Path, texts: Texts) -> Earlier:
-        """Read a lexicon (schema LEXICON) batch by batch, keeping what has a word of `texts`, in words, on both sides.
+        """Read a lexicon (schema LEXICON) batch by batch, keeping what can be in the vocabularies of `texts`, in words.
 
         Raises:
             InputError: the file is no lexicon.
         """
-        ours, theirs = _parts(texts[0]), _parts(texts[1])
-        found, total = [_NOTHING], 0.0
+        words = candidates(texts[0]), candidates(texts[1])
+        ours, theirs = _parts(words[0]), _parts(words[1])
+        links, total = _NOTHING, 0.0
         try:
             for batch in pq.ParquetFile(file, read_dictionary=["source", "target"]).iter_batches(_ROWS, columns=_COLUMNS):
-                found += _links(batch, ours, theirs)
+                links = _merged([links, *_links(batch, ours, theirs)], len(words[1]))
                 total += float(np.asarray(batch["count"]).sum(dtype=np.float64))
         except (OSError, KeyError, ValueError) as error:  # Arrow's own errors are among these
             raise InputError(f"{file}: no lexicon that can be read ({error})", "name another align result, or none") from error
-        return cls(texts, Links(*map(np.concatenate, zip(*found, strict=True))), total)
+        return cls(words, links, total / _mean_length(texts[0]) * _share(texts[0], _some(words[0], links.sources)))
 
-    def counts(self, vocabularies: tuple[Vocabulary, Vocabulary]) -> tuple[Table, Table]:
-        """Return how often each numbered word was linked to each of the other side, (V, W) forward and (W, V) backward.
+    def priors(self, vocabularies: tuple[Vocabulary, Vocabulary]) -> tuple[Prior, Prior]:
+        """Return how often each numbered word was linked to each of the other side, for both directions.
 
-        A word's links are scaled down to some, so that the text at hand has a say.
+        A word's links count as some at most, so that the text at hand has a say.
         """
         ours, theirs = (_numbers(words, own) for words, own in zip(self._words, vocabularies, strict=True))
         table = np.zeros((len(vocabularies[0]), len(vocabularies[1])), dtype=np.float32)
         sources, targets = ours[self._links.sources], theirs[self._links.targets]
         there = (sources >= 0) & (targets >= 0)
-        np.add.at(table, (sources[there], targets[there]), self._links.counts[there])
-        return _bounded(table), _bounded(table.T)
+        table[sources[there], targets[there]] = self._links.counts[there]
+        return Prior(table, _weights(table)), Prior(table.T, _weights(table.T))
 
 
 _COLUMNS = ["source", "target", "count"]
 _NOTHING = Links(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-def _bounded(table: Table) -> Table:
-    most = np.maximum(table.sum(axis=1, keepdims=True) / np.float32(_MOST_LINKS), np.float32(1))
-    return np.ascontiguousarray(table / most)
+def _merged(several: Sequence[Links], width: int) -> Links:
+    """Return links with one entry for each pair of words, of which there are `width` on the target side."""
+    sources, targets, counts = map(np.concatenate, zip(*several, strict=True))
+    pairs, places = np.unique(sources * width + targets, return_inverse=True)
+    return Links(pairs // max(1, width), pairs % max(1, width), np.bincount(places, counts, len(pairs)).astype(np.float32))
 
 
-def _different(texts: Iterable[Sequence[str]]) -> list[str]:
-    return sorted(set(itertools.chain.from_iterable(texts)))
+def _mean_length(texts: Sequence[Sequence[str]]) -> float:
+    return max(1, sum(map(len, texts))) / max(1, len(texts))
+
+
+def _share(texts: Sequence[Sequence[str]], known: frozenset[str]) -> float:
+    """Return the share of running words that are known."""
+    return sum(word in known for text in texts for word in text) / max(1, sum(map(len, texts)))
+
+
+def _weights(table: Table) -> Table:
+    weights: Table = _MOST_LINKS / np.maximum(table.sum(axis=1, keepdims=True), _MOST_LINKS)
+    return weights
 
 
 def _some(words: Sequence[str], numbers: Ints) -> frozenset[str]:
@@ -103,9 +112,9 @@ def _numbers(words: Sequence[str], vocabulary: Vocabulary) -> Ints:
     return np.array([numbers.get(word, -1) for word in words], dtype=np.int64)
 
 
-def _parts(texts: Iterable[Sequence[str]]) -> Parts:
-    """Return what tells the places, in the sorted words of texts, of the words that a word of the lexicon is made of; -1: in none."""
-    numbers = {word: number for number, word in enumerate(_different(texts))}
+def _parts(words: Sequence[str]) -> Parts:
+    """Return what tells the numbers of the words that a word of the lexicon is made of; -1: it has none."""
+    numbers = {word: number for number, word in enumerate(words)}
 
     @functools.lru_cache(_REMEMBERED)
     def parts(word: str) -> list[int]:

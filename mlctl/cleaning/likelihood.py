@@ -70,7 +70,7 @@ class Likelihood:
             list(map(vocabulary.tokens, _split(side, words.halves))) for vocabulary, side in zip(vocabularies, sides, strict=True)
         )
         sizes = len(vocabularies[0]), len(vocabularies[1])
-        there, back = earlier.counts(vocabularies) if earlier else (None, None)
+        there, back = earlier.priors(vocabularies) if earlier else (None, None)
         forward = [Direction.learned(ours[half], theirs[half], sizes, there) for half in (1, 0)]
         backward = [Direction.learned(theirs[half], ours[half], sizes[::-1], back) for half in (1, 0)]
         return cls(vocabularies, forward, backward)

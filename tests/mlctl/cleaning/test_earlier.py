@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from mlctl.cleaning import clean, earlier
 from mlctl.cleaning.earlier import Earlier
 from mlctl.cleaning.judge import UNLIKELY
-from mlctl.cleaning.lexicon import Direction, Tokens, Vocabulary, words_of
+from mlctl.cleaning.lexicon import Direction, Prior, Tokens, Vocabulary, words_of
 from mlctl.config import Clean, Languages
 from mlctl.errors import InputError
 from mlctl.schema import LEXICON, PAIR
@@ -162,9 +162,9 @@ def test_links_are_those_of_the_words_that_are_counted(
     for (one, other), count in wanted.items():
         table[vocabularies[0].words.index(one), vocabularies[1].words.index(other)] = count
     assert found.known == ({one for one, _ in wanted}, {other for _, other in wanted})
-    for counts, whole in zip(found.counts(vocabularies), (table, table.T), strict=True):
+    for prior, whole in zip(found.priors(vocabularies), (table, table.T), strict=True):
         bounded = whole * np.minimum(1, 10 / np.maximum(whole.sum(1, keepdims=True), 1e-9))
-        np.testing.assert_allclose(counts, bounded, rtol=1e-5)
+        np.testing.assert_allclose(prior.counts * prior.weights, bounded, rtol=1e-5)
 
 
 def test_a_lexicon_is_worth_the_pairs_that_teach_as_much_of_these_words(tmp_path: Path) -> None:
@@ -197,5 +197,5 @@ def test_the_prior_counts_as_couples_that_were_seen() -> None:
     table = posterior([(a.tolist(), b.tolist()) for a, b in texts], prior.astype(np.float64), usual)
     ratio = np.log(0.9 * table / usual + 0.1)
     single = Tokens(np.arange(5).repeat(6), np.arange(31)), Tokens(np.tile(np.arange(6), 5), np.arange(31))
-    scores = Direction.learned(makers, made, (5, 6), prior).scores(*single)
+    scores = Direction.learned(makers, made, (5, 6), Prior(prior / 2, np.full((5, 1), 2, dtype=np.float32))).scores(*single)
     np.testing.assert_allclose(scores, np.clip(ratio, -2.5, 4).ravel(), rtol=1e-4, atol=1e-5)
