@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -33,6 +33,19 @@ def _canonical(code: object) -> object:
 
 
 Language = Annotated[str, BeforeValidator(_canonical)]
+
+
+def _devices(given: object) -> object:
+    """Take a lone name for a list of one, and give a plain answer where pydantic would explain each of the forms."""
+    named = (given,) if isinstance(given, str) and given != "auto" else given
+    if isinstance(named, (tuple, list)) and named and all(isinstance(name, str) and name != "auto" for name in named):
+        return tuple(named)
+    if named == "auto" or (isinstance(named, int) and not isinstance(named, bool) and named >= 1):
+        return named
+    raise ValueError("give auto, a number of at least 1, or names such as cpu or [cuda:0, cuda:1]")
+
+
+Devices = Annotated[Literal["auto"] | int | tuple[str, ...], BeforeValidator(_devices)]
 
 
 def key_settings(section: Section) -> dict[str, Any]:

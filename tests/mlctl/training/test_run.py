@@ -23,7 +23,7 @@ from mlctl.schema import STEPS
 from mlctl.training import train
 from mlctl.workspace import Workspace
 
-QUICK: dict[str, Any] = {"steps": 12, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "device": "cpu", "couples": 2}
+QUICK: dict[str, Any] = {"steps": 12, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "couples": 2}
 
 
 def settings(**changes: Any) -> Train:
@@ -245,5 +245,5 @@ def test_batch_larger_than_the_corpus(shards: Path, toy_model: Model, tmp_path: 
 
 @pytest.mark.parametrize("device", ["cuda:99", "toaster"])
 def test_device_that_is_not_there(shards: Path, toy_model: Model, tmp_path: Path, device: str) -> None:
-    with pytest.raises(InputError, match=rf"train\.device: '{device}' cannot be used here"):
-        train(settings(device=device), toy_model, 0, shards, Workspace(tmp_path))
+    with pytest.raises(InputError, match=rf"train\.devices: '{device}' cannot be used here"):
+        train(settings(devices=device), toy_model, 0, shards, Workspace(tmp_path))
