@@ -38,7 +38,7 @@ Language = Annotated[str, BeforeValidator(_canonical)]
 def _devices(given: object) -> object:
     """Take a lone name for a list of one, and give a plain answer where pydantic would explain each of the forms."""
     named = (given,) if isinstance(given, str) and given != "auto" else given
-    if isinstance(named, (tuple, list)) and named and all(isinstance(name, str) and name != "auto" for name in named):
+    if isinstance(named, (tuple, list)) and named and all(isinstance(name, str) and name not in ("", "auto") for name in named):
         return tuple(named)
     if named == "auto" or (isinstance(named, int) and not isinstance(named, bool) and named >= 1):
         return named

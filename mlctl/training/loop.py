@@ -108,8 +108,9 @@ def _memory_for(settings: Train) -> Iterator[None]:
     """Turn full memory inside the block, of a GPU or the main one, into an InputError that says what takes less."""
     try:
         yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and not any(sign in str(error) for sign in _NO_MEMORY):
+    except (RuntimeError, MemoryError) as error:
+        full = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in _NO_MEMORY)
+        if not full:
             raise
         cheapest = "lower train.chunk_rows" if settings.cache_gradients else "set train.cache_gradients=true"
         raise InputError(

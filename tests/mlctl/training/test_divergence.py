@@ -57,6 +57,12 @@ def test_going_on_from_a_checkpoint_it_stops_at_the_same_step(seed: int, first: 
         assert stops_at(losses, first=first) == stopped
 
 
+def test_a_small_rise_of_a_quiet_loss_stops_nothing() -> None:
+    losses = np.random.default_rng(0).normal(-9.0, 0.05, 1000)
+    losses[300:] += 0.8
+    assert stops_at(losses) is None
+
+
 @pytest.mark.parametrize(("share", "stops"), [(0.2, True), (0.9, False), (1000, False)])
 def test_how_much_may_be_given_back_is_a_setting(share: float, stops: bool) -> None:
     losses = falling(1200, 0, 0.1)
