@@ -108,6 +108,7 @@ def test_seed_and_settings_decide_about_the_bytes(shards: Path, toy_model: Model
         {"mlm_weight": 0},
         {"precision": "bf16", "warmup_steps": 3, "decay": "linear"},
         {"batch_size": 64, "chunk_rows": 1, "steps": 2},
+        {"cache_gradients": True, "precision": "bf16", "contrast_on_masked": True},
     ],
 )
 def test_every_setting_trains(shards: Path, toy_model: Model, tmp_path: Path, changes: dict[str, Any]) -> None:
