@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -36,16 +36,16 @@ Language = Annotated[str, BeforeValidator(_canonical)]
 
 
 def _devices(given: object) -> object:
-    """Take a lone name for a list of one, and give a plain answer where pydantic would explain each of the forms."""
-    named = (given,) if isinstance(given, str) and given != "auto" else given
-    if isinstance(named, (tuple, list)) and named and all(isinstance(name, str) and name not in ("", "auto") for name in named):
-        return tuple(named)
-    if named == "auto" or (isinstance(named, int) and not isinstance(named, bool) and named >= 1):
-        return named
+    """Give a plain answer where pydantic would explain each of the forms."""
+    names = list(given) if isinstance(given, (tuple, list)) else [given] if isinstance(given, str) else []
+    if names and all(isinstance(name, str) and name for name in names) and (given == "auto" or "auto" not in names):
+        return given
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
+        return given
     raise ValueError("give auto, a number of at least 1, or names such as cpu or [cuda:0, cuda:1]")
 
 
-Devices = Annotated[Literal["auto"] | int | tuple[str, ...], BeforeValidator(_devices)]
+Devices = Annotated[str | int | tuple[str, ...], BeforeValidator(_devices)]
 
 
 def key_settings(section: Section) -> dict[str, Any]:

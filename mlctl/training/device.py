@@ -29,11 +29,12 @@ def devices_of(setting: str | int | tuple[str, ...]) -> list[torch.device]:
         if 0 < gpus < setting:
             raise InputError(f"train.devices is {setting}, but there are {gpus} GPUs", f"set train.devices to at most {gpus}")
         return [torch.device("cuda", number) if gpus else torch.device("cpu") for number in range(setting)]
-    devices = [device_of(name, "train.devices") for name in setting]
+    names = [setting] if isinstance(setting, str) else setting
+    devices = [device_of(name, "train.devices") for name in names]
     if len({device.type for device in devices}) > 1:
-        raise InputError(f"train.devices names devices of several kinds: {', '.join(setting)}", "name GPUs alone, or CPUs")
+        raise InputError(f"train.devices names devices of several kinds: {', '.join(names)}", "name GPUs alone, or CPUs")
     if devices[0].type == "cuda" and len(set(devices)) < len(devices):
-        raise InputError(f"train.devices names a GPU twice: {', '.join(setting)}", "name each once")
+        raise InputError(f"train.devices names a GPU twice: {', '.join(names)}", "name each once")
     return devices
 
 

@@ -206,6 +206,13 @@ def test_a_number_of_processes_on_the_cpu() -> None:
     assert [str(device) for device in devices_of("auto")] == ["cpu"]
 
 
+@pytest.mark.parametrize("given", ["auto", "cpu", 2, ("cpu", "cpu")])
+def test_devices_of_every_form_fit_the_schema_that_forms_are_made_of(given: Any) -> None:
+    assert Train(devices=given).devices == given
+    forms = Train.model_json_schema()["properties"]["devices"]["anyOf"]
+    assert {form["type"] for form in forms} == {"string", "integer", "array"}
+
+
 @pytest.mark.parametrize("given", [0, -1, True, [], ["auto"], [1], 1.5, ""])
 def test_devices_of_the_wrong_form(given: Any) -> None:
     with pytest.raises(ValueError, match=r"give auto, a number of at least 1, or names such as cpu"):
