@@ -125,9 +125,7 @@ def side_of(text: Text, words: int) -> chains.Side:
 
 
 def test_a_sentence_of_frequent_words_alone_finds_room() -> None:
-    size = (
-        40_000  # each source word is linked to very many target words: all tables together are far larger than a step of growth
-    )
+    size = 49_140  # of each source word: its table of 65,536 slots is about to move, and all of them together take millions
     rows = Rows(np.arange(31) * size, np.tile(np.arange(size, dtype=np.int32), 30), np.ones(30 * size, np.float32))
     fertile, nulls = np.zeros((30, FERTILITIES), np.float32), np.zeros(size, np.float32)
     side = chains.Side(rows, np.full(30, size, np.float64), nulls, fertile, np.zeros(2 * FARTHEST + 1))
