@@ -284,6 +284,11 @@ class Train(Section):
     threads: int = aside(0, "CPU threads; 0: all cores.", ge=0)
     checkpoint_seconds: float = aside(30.0, "Seconds between checkpoints: what a crash can lose at most.", gt=0)
     keep_checkpoints: int = aside(2, "Newest checkpoints kept while training.", ge=1)
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = aside(
+        ("tensorboard",), "Who shows the curves of training; each but TensorBoard needs the extra of its name."
+    )
+    track_every: int = aside(10, "Steps from one point of those curves to the next.", ge=1)
+    track_project: str = aside("mlctl", "Project (MLflow: experiment) under which a training is listed.", min_length=1)
 
 
 class Evaluate(Section):

@@ -22,6 +22,7 @@ from mlctl.training.objective import Losses
 from mlctl.training.optimiser import learning_rate
 from mlctl.training.speed import Speed
 from mlctl.training.state import TrainingState
+from mlctl.training.trackers import Trackers
 from mlctl.workspace import Progress
 
 
@@ -33,6 +34,7 @@ def train_steps(
     checkpoints: CheckpointFolder,
     speed: Speed,
     progress: Progress,
+    trackers: Trackers,
 ) -> None:
     """Take the steps that are left, and leave a checkpoint of the last one.
 
@@ -44,6 +46,7 @@ def train_steps(
         checkpoints: where they go.
         speed: told about each step.
         progress: told about each step.
+        trackers: told about each step.
 
     Raises:
         InputError: the loss or the gradient is no finite number; the weights are left as they were before that step.
@@ -55,6 +58,7 @@ def train_steps(
         _take_step(state, batch, settings, checkpoints)
         speed.count(state.step, batch.pairs, batch.tokens)
         progress(state.step, settings.steps, "steps", loss=float(state.history[state.step - 1, 0]), pairs_per_s=speed.pairs_per_s)
+        trackers.step(state.step, state.history[state.step - 1].tolist(), speed)
         if time.monotonic() >= due:
             checkpoints.save(state.step, state.tensors())
             saved, due = state.step, time.monotonic() + settings.checkpoint_seconds

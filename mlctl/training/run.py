@@ -8,6 +8,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from mlctl.training.objective import Objective
 from mlctl.training.sampler import Sampler
 from mlctl.training.speed import Speed
 from mlctl.training.state import FIGURES, TrainingState
+from mlctl.training.trackers import Trackers, tracking
 from mlctl.workspace import Progress, Workspace
 
 _log = logging.getLogger(__name__)
@@ -68,7 +70,8 @@ def run(settings: Train, model: Model, seed: int, sharded: Path, workspace: Work
         checkpoints = CheckpointFolder(workspace.scratch / "checkpoints", _subject(job, corpus), settings.keep_checkpoints)
         state = _start(job, device, checkpoints)
         _log.info("training on %s with %d rows, from step %d of %d", device, corpus.size, state.step, settings.steps)
-        train_steps(state, batch_of, settings, seed, checkpoints, Speed(job.speed_file), progress)
+        with _tracking(job, state) as trackers:
+            train_steps(state, batch_of, settings, seed, checkpoints, Speed(job.speed_file), progress, trackers)
         _write_results(job, state)
     return _metrics(job, state, corpus, device)
 
@@ -98,6 +101,13 @@ def _start(job: Job, device: torch.device, checkpoints: CheckpointFolder) -> Tra
         state.restore(checkpoint.step, checkpoint.tensors)
         _log.info("going on from step %d", checkpoint.step)
     return state
+
+
+def _tracking(job: Job, state: TrainingState) -> AbstractContextManager[Trackers]:
+    """Return who follows the training; steps that were done before this start are told where they are not on record."""
+    config = {"train": key_settings(job.settings), "model": {**key_settings(job.model), "name": job.model.name}, "seed": job.seed}
+    past = state.history[: state.step].tolist()
+    return tracking(job.settings, config, job.workspace.root, job.workspace.scratch, FIGURES, past)
 
 
 def _network(job: Job) -> Any:
