@@ -12,7 +12,7 @@ from mlctl.training.trackers.interface import Figures, Run, Tracker
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 60.0  # seconds that the end of training waits for a tracker to send what is left
+_PATIENCE = 30.0  # seconds that the end of training waits for a tracker to send what is left
 
 
 class Guarded:
