@@ -64,7 +64,7 @@ def _fill(part: Path, run: Run, sources: Mapping[str, tuple[Path, str]], report:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
         if file_digest(copy) != digest:
-            raise StoreError(f"{source} is damaged\n  → `mlctl store verify` shows what else is; run again: it is made anew")
+            raise StoreError(f"{source} is damaged\n  → remove that result's folder and run the pipeline again: it is made anew")
     keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
     record = {"run": run.id, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
     (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

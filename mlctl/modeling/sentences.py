@@ -2,8 +2,8 @@
 
 Stock modules in a row do it, so nobody has to trust code from the folder: Transformer hands out every layer, WeightedLayerPooling
 averages them with weights that are zero but for the first and the last, Pooling averages over the attended tokens. The vectors are
-half of what `pooling.mean_tokens` gives, which no cosine sees. The modules' and settings' names are those of sentence-transformers 3,
-which later releases know as well.
+half of what `pooling.mean_tokens` gives, which no cosine sees. Names of modules and settings are the older ones, which releases 5 and 6 of
+sentence-transformers both know.
 """
 
 from __future__ import annotations

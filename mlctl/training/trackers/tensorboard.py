@@ -1,5 +1,7 @@
 """TensorBoard's event file, written by ourselves: a hundred lines, where its own package brings a web server.
 
+Other writers start a new file at each start, and cannot tell which steps a crash left in the old one.
+
 The file is a row of records (TFRecord): length as u64, its masked CRC-32C as u32, that many bytes, their masked CRC-32C. The bytes are
 a protocol buffer `Event`: 1 wall_time (double), 2 step (int64), 3 file_version (string), 5 summary with 1 value: 1 tag (string),
 2 simple_value (float). A training that goes on appends to the file, behind the last record that is whole.

@@ -1,4 +1,7 @@
-"""Weights & Biases: online, or offline where its own environment (WANDB_MODE=offline) says so."""
+"""Weights & Biases: online, or offline where its own environment (WANDB_MODE=offline) says so.
+
+Offline, what its process had not written when a training was killed is lost: the curve has a gap of some steps there.
+"""
 
 from __future__ import annotations
 
