@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from mlctl import complaints
 from mlctl.align_settings import Align
 from mlctl.errors import InputError
-from mlctl.settings import ASIDE, Language, Section, aside, key_settings
+from mlctl.settings import ASIDE, Devices, Language, Section, aside, key_settings
 from mlctl.source_settings import (
     Column,
     FileFormat,
@@ -280,10 +280,24 @@ class Train(Section):
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the encoder; similarities are always fp32.")
     chunk_rows: int = Field(32, ge=1, description="Sentences encoded at once, sorted by length inside the batch.")
-    device: str = aside("auto", "auto, cpu, cuda or cuda:N.")
-    threads: int = aside(0, "CPU threads; 0: all cores.", ge=0)
+    devices: Devices = aside(
+        "auto",
+        "What to train on, a process each: auto (every GPU, or the CPU where there is none), a number of GPUs (or of processes "
+        "on the CPU where there is none), or names such as cpu or [cuda:0, cuda:2].",
+    )
+    threads: int = aside(0, "CPU threads of a process; 0: all cores, shared out among the processes.", ge=0)
+    cache_gradients: bool = aside(
+        False,
+        "Encode every sentence twice, chunk_rows at a time, so that memory does not grow with batch_size (GradCache); equal up "
+        "to rounding.",
+    )
+    max_loss_rise: float = aside(
+        0.5, "Training stops as diverged when it gives back this share of all that the loss had fallen; 1000: never.", gt=0
+    )
     checkpoint_seconds: float = aside(30.0, "Seconds between checkpoints: what a crash can lose at most.", gt=0)
-    keep_checkpoints: int = aside(2, "Newest checkpoints kept while training.", ge=1)
+    keep_checkpoints: int = aside(
+        2, "Newest checkpoints kept while training; the one with the lowest loss is kept besides.", ge=1
+    )
     trackers: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = aside(
         ("tensorboard",), "Who shows the curves of training; each but TensorBoard needs the extra of its name."
     )

@@ -51,10 +51,9 @@ class Child:
         answer = self._ask(json.dumps(job).encode() + b"\n")
         if answer is None:
             raise self._crash(what, remedy)
-        if "problem" in answer:
-            raise InputError(f"{what}: {answer['problem']}", answer["remedy"])
-        if "errno" in answer:
-            raise OSError(answer["errno"], f"{what}: {answer['text']}", answer["file"])
+        error = failure(answer, what)
+        if error:
+            raise error
 
     def kill(self) -> None:
         """End the process at once."""
@@ -78,11 +77,24 @@ class Child:
         return answer
 
     def _crash(self, what: str, remedy: str) -> Exception:
-        status = self._process.wait()
-        if status < 0:
-            return EndedError(f"{what}: its process was ended by {signal.Signals(-status).name}", remedy)
-        self._errors.seek(0)
-        return RuntimeError(f"{what} failed:\n{self._errors.read().decode(errors='replace').strip()}")
+        return ended(self._process.wait(), self._errors, what, remedy)
+
+
+def ended(status: int, errors: IO[bytes], what: str, remedy: str) -> Exception:
+    """Return the error of a process that ended by itself: which signal it was, or what it wrote to standard error."""
+    if status < 0:
+        return EndedError(f"{what}: its process was ended by {signal.Signals(-status).name}", remedy)
+    errors.seek(0)
+    return RuntimeError(f"{what} failed:\n{errors.read().decode(errors='replace').strip()}")
+
+
+def failure(answer: dict[str, Any], what: str) -> Exception | None:
+    """Return the error that an answer of `done` tells of, if it does."""
+    if "problem" in answer:
+        return InputError(f"{what}: {answer['problem']}" if what else answer["problem"], answer["remedy"])
+    if "errno" in answer:
+        return OSError(answer["errno"], f"{what}: {answer['text']}", answer["file"])
+    return None
 
 
 def environment() -> dict[str, str]:
@@ -94,15 +106,16 @@ def environment() -> dict[str, str]:
 
 def serve(do: Callable[[Any], None]) -> None:
     """In a child: do each job on standard input, and answer each by a line that says what went wrong, if anything did."""
-    _die_with(int(sys.argv[1]))
+    die_with(int(sys.argv[1]))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what libraries print is no answer
         for line in sys.stdin:
-            answers.write(json.dumps(_done(do, json.loads(line))) + "\n")
+            answers.write(json.dumps(done(do, json.loads(line))) + "\n")
             answers.flush()
 
 
-def _done(do: Callable[[Any], None], job: Any) -> dict[str, Any]:
+def done(do: Callable[[Any], None], job: Any) -> dict[str, Any]:
+    """Do a job; return what went wrong, as JSON, where it is something that people can mend."""
     try:
         do(job)
     except InputError as error:
@@ -112,7 +125,7 @@ def _done(do: Callable[[Any], None], job: Any) -> dict[str, Any]:
     return {}
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Have the kernel (Linux) kill this process when its parent dies, so that a killed run leaves nothing behind."""
     if not sys.platform.startswith("linux"):
         return

@@ -35,6 +35,19 @@ def _canonical(code: object) -> object:
 Language = Annotated[str, BeforeValidator(_canonical)]
 
 
+def _devices(given: object) -> object:
+    """Give a plain answer where pydantic would explain each of the forms."""
+    names = list(given) if isinstance(given, (tuple, list)) else [given] if isinstance(given, str) else []
+    if names and all(isinstance(name, str) and name for name in names) and (given == "auto" or "auto" not in names):
+        return given
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
+        return given
+    raise ValueError("give auto, a number of at least 1, or names such as cpu or [cuda:0, cuda:1]")
+
+
+Devices = Annotated[str | int | tuple[str, ...], BeforeValidator(_devices)]
+
+
 def key_settings(section: Section) -> dict[str, Any]:
     """Return the settings of a section that can change a result, as JSON values: what goes into its key."""
     return {

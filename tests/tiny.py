@@ -97,7 +97,7 @@ def recipe(store: Path) -> dict[str, Any]:
             "learning_rate": 1e-3,
             "threads": 1,
             "checkpoint_seconds": 0.001,
-            "device": "cpu",
+            "devices": "cpu",
         },
         "evaluate": {"map_meanings": 3, "device": "cpu"},
         "report": {"projection": "pca"},

@@ -22,14 +22,16 @@ def train(
 
     Writes `model/` (Hugging Face folder with tokenizer), `base/` (the untrained model, where the recipe names none),
     `steps.parquet` (schema STEPS), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ from run to
-    run. Goes on from the newest checkpoint in the workspace's scratch folder, where there is one.
+    run. Goes on from the newest checkpoint in the workspace's scratch folder, where there is one. With several devices a process
+    is started for each.
 
     Returns:
-        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device.
+        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes.
 
     Raises:
-        InputError: too few rows for a batch, a model or tokenizer that does not fit, a loss that is no number, a full disk, a
-            tracker that is not installed.
+        InputError: too few rows for a batch, a model or tokenizer that does not fit, a device that is not there, a loss that is
+            no number or has risen for good, full memory, a full disk, a process that a signal ended, a tracker that is not
+            installed.
     """
     check(settings)
     # How long an idle OpenMP thread burns its core before it sleeps, read when torch is first loaded. By default it does so

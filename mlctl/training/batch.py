@@ -19,6 +19,7 @@ from mlctl.training.data import Rows
 from mlctl.training.draws import Purpose, keys
 from mlctl.training.masking import MaskingRule, mask_tokens
 from mlctl.training.ragged import Ragged
+from mlctl.training.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ class Chunk:
 class Batch:
     """What one step learns from.
 
+    All 2B sequences, sources in the order of the rows and then targets, are put in an order: shortest first. So are their words.
+
     Attributes:
-        chunks: all 2B sequences, shortest first.
-        sequence_places: (2B,) where in the chunks each sequence is: sources in the order of the rows, then targets.
-        span_places: (2N,) where in the chunks' spans each word is: source words, then target words.
+        chunks: the sequences, in that order, that this process encodes: all, or its share where several take the step together.
+        mine: (s,) places in the order of the sequences in the chunks, and (w,) of the words in the chunks.
+        sequence_places: (2B,) where in the order each sequence is: sources in the order of the rows, then targets.
+        span_places: (2N,) where in the order each word is: source words, then target words.
         couple_rows: (N,) which pair each couple is of.
         couple_spans: (N, 2) spans of the source words, and (N, 2) of the target words.
         identities: (B,) of the source side and (B,) of the target side.
@@ -58,6 +62,7 @@ class Batch:
     """
 
     chunks: tuple[Chunk, ...]
+    mine: tuple[Tensor, Tensor]
     sequence_places: Tensor
     span_places: Tensor
     couple_rows: Tensor
@@ -79,11 +84,13 @@ class Collator:
         seed: seed of the draws.
         pad_id: id of the padding token.
         rule: how tokens are masked; None: not at all.
+        team: with whom the sequences are shared out, one by one from the shortest on, so that all have about as much to do.
     """
 
-    def __init__(self, settings: Train, seed: int, pad_id: int, rule: MaskingRule | None) -> None:
+    def __init__(self, settings: Train, seed: int, pad_id: int, rule: MaskingRule | None, team: Team = ALONE) -> None:
         self._couples = 0 if settings.wiring == "sentence" else settings.couples
         self._chunk_rows, self._seed, self._pad_id, self._rule = settings.chunk_rows, seed, pad_id, rule
+        self._team = team
 
     def collate(self, rows: Rows, epoch: int) -> Batch:
         """Return the batch of these rows when they are visited in this epoch."""
@@ -91,8 +98,12 @@ class Collator:
         order = np.argsort(sequences.lengths, kind="stable")
         couple_rows, couple_spans = self._draw_couples(rows, epoch)
         spans, span_places = _sorted_spans(couple_rows, couple_spans, _inverse(order))
+        mine = np.arange(self._team.rank, len(order), self._team.size)
+        my_words = np.flatnonzero(spans[:, 0] % self._team.size == self._team.rank)
+        my_spans = spans[my_words] // np.array([self._team.size, 1, 1])
         return Batch(
-            chunks=self._chunks(sequences.take(order), self._mask_keys(rows, epoch)[order], spans),
+            chunks=self._chunks(sequences.take(order[mine]), self._mask_keys(rows, epoch)[order[mine]], my_spans),
+            mine=(torch.from_numpy(mine), torch.from_numpy(my_words)),
             sequence_places=torch.from_numpy(_inverse(order)),
             span_places=torch.from_numpy(span_places),
             couple_rows=torch.from_numpy(couple_rows),

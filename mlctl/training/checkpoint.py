@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,15 +41,15 @@ class CheckpointFolder:
     Args:
         folder: where they lie.
         subject: digest of settings, data and model; a checkpoint of another subject is not gone on from.
-        keep: how many of the newest are kept.
+        keep: how many of the newest are kept; the one with the lowest loss is kept besides.
     """
 
     def __init__(self, folder: Path, subject: str, keep: int) -> None:
         self.folder, self._subject, self._keep = folder, subject, keep
         folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Write a checkpoint, then remove the oldest ones that are too many.
+    def save(self, step: int, tensors: Mapping[str, Tensor], loss: float) -> None:
+        """Write a checkpoint, then remove the oldest ones that are too many, but not the one with the lowest `loss`.
 
         Raises:
             InputError: the disk has no room; the checkpoints that were there stay.
@@ -57,12 +58,18 @@ class CheckpointFolder:
         unfinished = final.with_name(_UNFINISHED + final.name)
         discard(unfinished)
         with room_for(final), _discarding(unfinished):
-            self._write(unfinished, step, tensors)
+            self._write(unfinished, step, tensors, loss)
             discard(final)
             unfinished.rename(final)
             flush_to_disk(self.folder)
+        best = self.best_name()
         for old in self._all()[self._keep :]:
-            discard(old)
+            if old.name != best:
+                discard(old)
+
+    def at(self, step: int) -> Checkpoint:
+        """Return the checkpoint of a step that `newest` found whole."""
+        return self._read(self._path(step))
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is whole; damaged ones are removed, and the log says so."""
@@ -78,6 +85,10 @@ class CheckpointFolder:
         """Return the name of the newest checkpoint, or "none"."""
         return next((path.name for path in self._all()), "none")
 
+    def best_name(self) -> str:
+        """Return the name of the checkpoint with the lowest loss, the newest of several, or "none"."""
+        return min(self._all(), key=_loss, default=Path("none")).name
+
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:07d}"
 
@@ -85,10 +96,10 @@ class CheckpointFolder:
         """Return the checkpoints, newest first."""
         return sorted(self.folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
 
-    def _write(self, folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
+    def _write(self, folder: Path, step: int, tensors: Mapping[str, Tensor], loss: float) -> None:
         folder.mkdir()
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / _TENSORS)
-        state = {"step": step, "subject": self._subject, "sha256": file_digest(folder / _TENSORS)}
+        state = {"step": step, "loss": loss, "subject": self._subject, "sha256": file_digest(folder / _TENSORS)}
         (folder / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         flush_to_disk(folder)
 
@@ -99,6 +110,14 @@ class CheckpointFolder:
         if file_digest(path / _TENSORS) != state["sha256"]:
             raise ValueError("its digest does not fit")
         return Checkpoint(int(state["step"]), load_file(path / _TENSORS), state["subject"])
+
+
+def _loss(checkpoint: Path) -> float:
+    """Return the loss that a checkpoint was saved with; a damaged one is no good."""
+    try:
+        return float(json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))["loss"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return math.inf
 
 
 @contextlib.contextmanager

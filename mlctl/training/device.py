@@ -7,37 +7,61 @@ import os
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from mlctl.errors import InputError
+from mlctl.modeling.devices import device_of
 
 
-def device_of(name: str) -> torch.device:
-    """Return the device that a setting names; `auto`: a GPU where there is one.
+def devices_of(setting: str | int | tuple[str, ...]) -> list[torch.device]:
+    """Return the devices that `train.devices` names, one a process.
+
+    Args:
+        setting: auto: every GPU, or the CPU where there is none. N: N of them. Names: these.
 
     Raises:
-        InputError: there is no such device.
+        InputError: there are not so many, or one cannot be used, is named twice, or is of another kind than the others.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"train.device: {name!r} cannot be used here ({reason})", "set train.device=auto or cpu") from None
-    return device
+    gpus = torch.cuda.device_count()
+    if setting == "auto":
+        setting = max(gpus, 1)
+    if isinstance(setting, int):
+        if 0 < gpus < setting:
+            raise InputError(f"train.devices is {setting}, but there are {gpus} GPUs", f"set train.devices to at most {gpus}")
+        return [torch.device("cuda", number) if gpus else torch.device("cpu") for number in range(setting)]
+    names = [setting] if isinstance(setting, str) else setting
+    devices = [device_of(name, "train.devices") for name in names]
+    if len({device.type for device in devices}) > 1:
+        raise InputError(f"train.devices names devices of several kinds: {', '.join(names)}", "name GPUs alone, or CPUs")
+    if devices[0].type == "cuda" and len(set(devices)) < len(devices):
+        raise InputError(f"train.devices names a GPU twice: {', '.join(names)}", "name each once")
+    return devices
+
+
+def random_state(device: torch.device) -> Tensor:
+    """Return the state of the generator that dropout on a device draws from."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def set_random_state(device: torch.device, state: Tensor) -> None:
+    """Have dropout on a device go on from a state of `random_state`."""
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
 
 
 @contextlib.contextmanager
-def repeatable(device: torch.device, threads: int) -> Iterator[None]:
+def repeatable(device: torch.device, threads: int, processes: int = 1) -> Iterator[None]:
     """Compute inside the block so that equal input gives equal bytes on a CPU with as many threads; undone after it.
 
     Args:
         device: what is computed on.
         threads: CPU threads; 0: all cores.
+        processes: how many share the cores.
     """
     threads_before, modes_before = torch.get_num_threads(), _modes()
-    torch.set_num_threads(threads or _cores())
+    torch.set_num_threads(threads or max(_cores() // processes, 1))
     _set_modes(device.type == "cpu", True, False)  # by default deterministic mode fills fresh memory: no use, takes time
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

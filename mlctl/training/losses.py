@@ -12,10 +12,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from mlctl.modeling.pooling import full_precision
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]
+
+_AT_ONCE = (
+    4096  # samples whose similarities with all others are in memory together; of more, they are computed again on the way back
+)
 
 
 def cz_nce(x: Tensor, y: Tensor, temperature: float, same: Tensor | None = None) -> Tensor:
@@ -82,15 +87,24 @@ def _overlap(one: Tensor, other: Tensor) -> Tensor:
 
 def _mean_loss(rows: RowLoss, x: Tensor, y: Tensor, temperature: float, same: Tensor | None) -> Tensor:
     """Average a row loss over the samples of both sides; 0 where there is no sample."""
+
+    def total(here: Tensor, positive: Tensor, excluded: Tensor, both: Tensor) -> Tensor:
+        negatives = (here @ both.T / temperature).masked_fill(excluded.repeat(1, 2), float("-inf"))
+        return rows(positive, negatives).sum()
+
     with torch.autocast(x.device.type, enabled=False):  # bf16 similarities are off by 0.03 after division by τ
         x, y = functional.normalize(full_precision(x), dim=1), functional.normalize(full_precision(y), dim=1)
         both = torch.cat([x, y])
         positive = (x * y).sum(dim=1).repeat(2) / temperature
-        negatives = (both @ both.T / temperature).masked_fill(_excluded(same, x), float("-inf"))
-        return rows(positive, negatives).sum() / max(len(both), 1)
+        excluded = _excluded(same, x).repeat(2, 1)
+        if len(both) <= _AT_ONCE:
+            return total(both, positive, excluded, both) / max(len(both), 1)
+        parts = zip(*(torch.split(whole, _AT_ONCE) for whole in (both, positive, excluded)), strict=True)
+        totals = [checkpoint(total, *part, both, use_reentrant=False, preserve_rng_state=False) for part in parts]
+        return torch.stack(totals).sum() / len(both)
 
 
 def _excluded(same: Tensor | None, x: Tensor) -> Tensor:
-    """Return which of the (2N, 2N) similarities are no negatives: a sample with itself, its positive, and its likes."""
+    """Return which samples are no negatives of each other on either side, (N, N): itself (or its positive), and its likes."""
     itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
-    return (itself if same is None else itself | same).repeat(2, 2)
+    return itself if same is None else itself | same

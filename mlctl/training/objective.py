@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from mlctl.modeling.encoders import longest_input, seeded
 from mlctl.modeling.masked_lm import MaskedLmHead
 from mlctl.modeling.pooling import full_precision, layer_states, mean_spans, mean_tokens
 from mlctl.training.batch import Batch, Chunk
+from mlctl.training.team import ALONE, Team
 from mlctl.training.wirings import WIRINGS, Pooled
 
 
@@ -24,6 +25,17 @@ class Losses(NamedTuple):
     total: Tensor
     contrastive: Tensor
     mlm: Tensor | None
+
+
+class Encoded(NamedTuple):
+    """Of a chunk: `sentences` (b, H), `words` (n, H), and states of the masked tokens `predicted` (m, H).
+
+    `predicted` is empty unless the contrast sees masked tokens.
+    """
+
+    sentences: Tensor
+    words: Tensor
+    predicted: Tensor
 
 
 class Objective(nn.Module):
@@ -47,53 +59,70 @@ class Objective(nn.Module):
         self._head = MaskedLmHead(model) if settings.mlm_weight else None
         self._longest = longest_input(model)
 
-    def forward(self, batch: Batch) -> Losses:
-        """Return the losses of a batch.
+    def forward(self, batch: Batch, team: Team = ALONE) -> Losses:
+        """Return the losses of a batch, the same on every process; their gradients are those of this one's sentences.
 
         Raises:
             InputError: a sequence is longer than the encoder's positions.
         """
-        self._check_length(batch)
-        pooled, predicted = self._contrast_pass(batch)
-        contrastive: Tensor = self.wiring(pooled, batch)
-        if self._head is None:
+        self.check_length(batch)
+        encoded = [self.encode(chunk) for chunk in batch.chunks]
+        contrastive = self.contrast(encoded, batch, team)
+        if not self.predicts:
             return Losses(contrastive, contrastive, None)
-        mlm = self._masked_lm_loss(self._head, predicted or self._masked_pass(batch), batch)
-        return Losses(contrastive + self._settings.mlm_weight * mlm, contrastive, mlm)
-
-    def _contrast_pass(self, batch: Batch) -> tuple[Pooled, list[Tensor]]:
-        """Encode what the contrast sees; where that is masked, return the states (m, H) of the masked tokens too."""
-        sentences, words, predicted = [], [], []
-        for chunk in batch.chunks:
-            with self._autocast(chunk):
-                ids = chunk.masked_ids if self._settings.contrast_on_masked else chunk.ids
-                states = layer_states(self.model.base_model, ids, chunk.there)
-            sentences.append(mean_tokens(states.pooled, chunk.there))
-            words.append(mean_spans(states.pooled, *chunk.spans.unbind(1)))
-            if self._settings.contrast_on_masked:
-                predicted.append(_at(states.last, chunk.predicted))
-        return _restored(sentences, words, batch), predicted
-
-    def _masked_pass(self, batch: Batch) -> list[Tensor]:
-        """Encode the masked sequences and return the states (m, H) of the masked tokens, chunk by chunk."""
-        predicted = []
-        for chunk in batch.chunks:
-            with self._autocast(chunk):
-                output = self.model.base_model(input_ids=chunk.masked_ids, attention_mask=chunk.there)
-            predicted.append(_at(output.last_hidden_state, chunk.predicted))
-        return predicted
-
-    def _masked_lm_loss(self, head: MaskedLmHead, predicted: Sequence[Tensor], batch: Batch) -> Tensor:
-        """Return the mean over all masked tokens of both sides; 0 where there is none."""
+        predicted = [one.predicted for one in encoded] if self.in_one_pass else [self.predict(chunk) for chunk in batch.chunks]
         labels = torch.cat([chunk.labels for chunk in batch.chunks])
-        with self._autocast(batch.chunks[0]):
-            logits = head(torch.cat(list(predicted)))
-        return functional.cross_entropy(full_precision(logits), labels, reduction="sum") / max(len(labels), 1)
+        mlm = team.summed(self.masked_lm(torch.cat(predicted), labels) / team.count(len(labels), labels))
+        return Losses(contrastive + self.mlm_weight * mlm, contrastive, mlm)
 
-    def _autocast(self, chunk: Chunk) -> torch.autocast:
-        return torch.autocast(chunk.ids.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16")
+    @property
+    def predicts(self) -> bool:
+        """Tell whether there is a masked-LM loss."""
+        return self._head is not None
 
-    def _check_length(self, batch: Batch) -> None:
+    @property
+    def in_one_pass(self) -> bool:
+        """Tell whether `encode` gives all that the masked-LM loss needs, so that `predict` has nothing to do."""
+        return self._settings.contrast_on_masked
+
+    @property
+    def mlm_weight(self) -> float:
+        """α."""
+        return self._settings.mlm_weight
+
+    def encode(self, chunk: Chunk) -> Encoded:
+        """Encode what the contrast sees of a chunk."""
+        with self._autocast(chunk):
+            ids = chunk.masked_ids if self.in_one_pass else chunk.ids
+            states = layer_states(self.model.base_model, ids, chunk.there)
+        return Encoded(
+            mean_tokens(states.pooled, chunk.there),
+            mean_spans(states.pooled, *chunk.spans.unbind(1)),
+            _at(states.last, chunk.predicted if self.in_one_pass else chunk.predicted[:0]),
+        )
+
+    def predict(self, chunk: Chunk) -> Tensor:
+        """Encode the masked sequences of a chunk and return the states (m, H) of the masked tokens."""
+        with self._autocast(chunk):
+            output = self.model.base_model(input_ids=chunk.masked_ids, attention_mask=chunk.there)
+        return _at(output.last_hidden_state, chunk.predicted)
+
+    def contrast(self, encoded: Sequence[Encoded], batch: Batch, team: Team) -> Tensor:
+        """Return the contrastive loss over all processes' chunks, of which `encoded` are this one's."""
+        sentences = team.gathered(torch.cat([one.sentences for one in encoded]), batch.mine[0], 2 * batch.pairs)
+        words = team.gathered(torch.cat([one.words for one in encoded]), batch.mine[1], len(batch.span_places))
+        loss: Tensor = self.wiring(_restored(sentences, words, batch), batch)
+        return loss
+
+    def masked_lm(self, predicted: Tensor, labels: Tensor) -> Tensor:
+        """Return the masked-LM loss, summed over tokens: states (m, H), what stood there (m,)."""
+        head = cast(MaskedLmHead, self._head)
+        with torch.autocast(predicted.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16"):
+            logits = head(predicted)
+        return functional.cross_entropy(full_precision(logits), labels, reduction="sum")
+
+    def check_length(self, batch: Batch) -> None:
+        """Refuse a batch whose longest sequence is longer than the encoder's positions."""
         longest = batch.chunks[-1].ids.shape[1]
         if longest > self._longest:
             raise InputError(
@@ -101,15 +130,16 @@ class Objective(nn.Module):
                 f"set shard.max_length to at most {self._longest}",
             )
 
+    def _autocast(self, chunk: Chunk) -> torch.autocast:
+        return torch.autocast(chunk.ids.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16")
+
 
 def _at(states: Tensor, places: Tensor) -> Tensor:
     return states.flatten(0, 1).index_select(0, places)
 
 
-def _restored(sentences: list[Tensor], words: list[Tensor], batch: Batch) -> Pooled:
-    """Put the chunks' vectors back in the order of the batch and part the sides."""
-    both = torch.cat(sentences).index_select(0, batch.sequence_places)
-    both_words = torch.cat(words).index_select(0, batch.span_places)
-    source, target = both.chunk(2)
-    half = len(batch.couple_rows)
+def _restored(sentences: Tensor, words: Tensor, batch: Batch) -> Pooled:
+    """Put the vectors back in the order of the batch and part the sides."""
+    source, target = sentences.index_select(0, batch.sequence_places).chunk(2)
+    both_words, half = words.index_select(0, batch.span_places), len(batch.couple_rows)
     return Pooled((source, target), (both_words[:half], both_words[half:]))

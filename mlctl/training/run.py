@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,16 @@ from mlctl.schema import STEPS
 from mlctl.training.batch import Batch, Collator
 from mlctl.training.checkpoint import CheckpointFolder, room_for
 from mlctl.training.data import Corpus
-from mlctl.training.device import device_of, repeatable
+from mlctl.training.device import devices_of, repeatable
+from mlctl.training.launch import launch
 from mlctl.training.loop import train_steps
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
 from mlctl.training.sampler import Sampler
 from mlctl.training.speed import Speed
 from mlctl.training.state import FIGURES, TrainingState
-from mlctl.training.trackers import Trackers, tracking
+from mlctl.training.team import ALONE, Team
+from mlctl.training.trackers import NOBODY, Trackers, tracking
 from mlctl.workspace import Progress, Workspace
 
 _log = logging.getLogger(__name__)
@@ -60,28 +62,59 @@ class Job:
         """Where speed is noted while training."""
         return self.workspace.scratch / "speed.jsonl"
 
+    def plain(self) -> dict[str, Any]:
+        """Return the job as JSON, for another process."""
+        sections = {"settings": self.settings.model_dump(mode="json"), "model": self.model.model_dump(mode="json")}
+        return {**sections, "seed": self.seed, "sharded": str(self.sharded), "workspace": str(self.workspace.root)}
+
+    @classmethod
+    def of_plain(cls, job: dict[str, Any]) -> Job:
+        """Read what `plain` returned."""
+        settings, model = Train.model_validate(job["settings"]), Model.model_validate(job["model"])
+        return cls(settings, model, job["seed"], Path(job["sharded"]), Workspace(Path(job["workspace"])))
+
 
 def run(settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress) -> Metrics:
     """Do what `mlctl.training.train` says."""
-    job = Job(settings, model, seed, sharded, workspace)
-    corpus, device = Corpus(sharded), device_of(settings.device)
-    batch_of = _batches(job, corpus, device)
-    with repeatable(device, settings.threads):
-        checkpoints = CheckpointFolder(workspace.scratch / "checkpoints", _subject(job, corpus), settings.keep_checkpoints)
-        state = _start(job, device, checkpoints)
-        _log.info("training on %s with %d rows, from step %d of %d", device, corpus.size, state.step, settings.steps)
-        with _tracking(job, state) as trackers:
-            train_steps(state, batch_of, settings, seed, checkpoints, Speed(job.speed_file), progress, trackers)
-        _write_results(job, state)
-    return _metrics(job, state, corpus, device)
+    job, devices = Job(settings, model, seed, sharded, workspace), devices_of(settings.devices)
+    if len(devices) == 1:
+        return work(job, devices[0], ALONE, progress)
+    if len(devices) > settings.batch_size:
+        raise InputError(
+            f"train.devices asks for {len(devices)} processes, but a batch has {settings.batch_size} pairs",
+            "lower train.devices or raise train.batch_size",
+        )
+    return launch(job.plain(), devices, progress)
 
 
-def _batches(job: Job, corpus: Corpus, device: torch.device) -> Callable[[int], Batch]:
+def work(job: Job, device: torch.device, team: Team, progress: Progress) -> Metrics:
+    """Do a process's share of the training; the leading one writes the results and returns what there is to say of them."""
+    settings, corpus = job.settings, Corpus(job.sharded)
+    batch_of = _batches(job, corpus, device, team)
+    with repeatable(device, settings.threads, team.size):
+        checkpoints = CheckpointFolder(job.workspace.scratch / "checkpoints", _subject(job, corpus), settings.keep_checkpoints)
+        state = _start(job, device, team, checkpoints)
+        _log.info(
+            "training on %d × %s with %d rows, from step %d of %d",
+            team.size,
+            device.type,
+            corpus.size,
+            state.step,
+            settings.steps,
+        )
+        with _tracking(job, state) if team.leads else nullcontext(NOBODY) as trackers:
+            train_steps(state, batch_of, settings, job.seed, team, checkpoints, Speed(job.speed_file), progress, trackers)
+        if team.leads:
+            _write_results(job, state)
+    return _metrics(job, state, corpus, device, team)
+
+
+def _batches(job: Job, corpus: Corpus, device: torch.device, team: Team) -> Callable[[int], Batch]:
     """Return the function from a step to its batch."""
     tokenizer, settings = load_tokenizer(job.tokenizer), job.settings
     masks = settings.mlm_weight > 0 or settings.contrast_on_masked
     rule = MaskingRule.of(tokenizer, settings.mlm_probability) if masks else None
-    collator = Collator(settings, job.seed, tokenizer.pad_token_id, rule)
+    collator = Collator(settings, job.seed, tokenizer.pad_token_id, rule, team)
     sampler = Sampler(corpus.shard_rows, settings.batch_size, job.seed)
 
     def batch_of(step: int) -> Batch:
@@ -90,14 +123,16 @@ def _batches(job: Job, corpus: Corpus, device: torch.device) -> Callable[[int], 
     return batch_of
 
 
-def _start(job: Job, device: torch.device, checkpoints: CheckpointFolder) -> TrainingState:
+def _start(job: Job, device: torch.device, team: Team, checkpoints: CheckpointFolder) -> TrainingState:
     """Return the state to go on from: the newest checkpoint's, or that of the untrained model, which is written where new."""
     network = _network(job)
-    if not job.model.name:
+    if team.leads and not job.model.name:
         _write_model(job, "base", network)
     state = TrainingState(Objective(network, job.settings, job.seed).to(device), job.settings)
-    checkpoint = checkpoints.newest()
-    if checkpoint is not None:
+    checkpoint = checkpoints.newest() if team.leads else None
+    step = team.agreed(checkpoint.step if checkpoint else 0)
+    if step:
+        checkpoint = checkpoint or checkpoints.at(step)
         state.restore(checkpoint.step, checkpoint.tensors)
         _log.info("going on from step %d", checkpoint.step)
     return state
@@ -161,7 +196,7 @@ def _steps_table(state: TrainingState) -> pa.Table:
     return pa.table([pa.array(range(1, state.step + 1)), *columns], names=["step", *FIGURES]).cast(STEPS)
 
 
-def _metrics(job: Job, state: TrainingState, corpus: Corpus, device: torch.device) -> Metrics:
+def _metrics(job: Job, state: TrainingState, corpus: Corpus, device: torch.device, team: Team) -> Metrics:
     last = math.ceil(state.step / 10)
     return {
         "steps": state.step,
@@ -170,4 +205,5 @@ def _metrics(job: Job, state: TrainingState, corpus: Corpus, device: torch.devic
         "parameters": sum(weight.numel() for weight in state.objective.model.parameters()),
         "rows": corpus.size,
         "device": device.type,
+        "processes": team.size,
     }

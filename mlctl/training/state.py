@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlctl.config import Train
+from mlctl.training.divergence import BLOCK
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
 
@@ -33,6 +36,17 @@ class TrainingState:
         self.optimiser = Optimiser(objective.parameters(), settings)
         self.history = torch.full((settings.steps, len(FIGURES)), torch.nan, dtype=torch.float64)
         self.step = 0
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """The total loss of every step so far, (steps,)."""
+        losses: NDArray[np.float64] = self.history[: self.step, 0].numpy()
+        return losses
+
+    @property
+    def recent_loss(self) -> float:
+        """The mean loss of the last hundred steps: what says which checkpoint is best. It is no measure of quality."""
+        return float(self.losses[-BLOCK:].mean())
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state as tensors by name."""

@@ -87,10 +87,15 @@ def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) 
     assert httpx.post(f"{server}/artifacts/filter", json=wanted).json()[0]["id"] == shown["id"], "none wanted, none shown"
 
 
-def test_a_training_setting_reruns_training_and_what_follows(folder: Path) -> None:
+def test_a_training_setting_reruns_training_and_what_follows(folder: Path, server: str) -> None:
     run(folder)
-    changed = run(folder, "train.steps=5")
+    changed = run(folder, "train.steps=5", "train.devices=[cpu, cpu]")
     assert [stage for stage in STAGES if changed[stage] == "computed"] == ["train", "evaluate", "report"]
+    assert set(run(folder, "train.steps=5", "train.devices=cpu").values()) == {"cached"}
+    said = httpx.post(f"{server}/logs/filter", json={"limit": 200, "sort": "TIMESTAMP_DESC"}).json()
+    assert any(log["task_run_id"] and "training on 2 × cpu" in log["message"] for log in said), (
+        "of a process that training started"
+    )
 
 
 def test_a_setting_that_changes_no_result_reruns_nothing(folder: Path) -> None:

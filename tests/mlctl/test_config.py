@@ -68,7 +68,7 @@ def test_a_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @given(st.integers(1, 64), st.integers(0, 8), st.floats(1, 1000))
 def test_settings_that_change_no_result_stay_out_of_the_key(keep: int, threads: int, seconds: float) -> None:
-    changed = config.Train(keep_checkpoints=keep, threads=threads, checkpoint_seconds=seconds, device="cpu")
+    changed = config.Train(keep_checkpoints=keep, threads=threads, checkpoint_seconds=seconds, devices=("cpu",))
     assert config.key_settings(changed) == config.key_settings(config.Train())
 
 

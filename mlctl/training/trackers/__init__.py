@@ -16,7 +16,7 @@ from mlctl.errors import InputError
 from mlctl.training.trackers.guard import Guarded, InBackground
 from mlctl.training.trackers.interface import Figures, Run, Tracker
 
-__all__ = ["Figures", "Rates", "Run", "Tracker", "Trackers", "check", "name_of", "tracking"]
+__all__ = ["NOBODY", "Figures", "Rates", "Run", "Tracker", "Trackers", "check", "name_of", "tracking"]
 
 
 class Rates(Protocol):
@@ -76,6 +76,10 @@ class Trackers:
 
     def _finite(self, row: Sequence[float]) -> Figures:
         return {name: float(figure) for name, figure in zip(self._names, row, strict=True) if math.isfinite(figure)}
+
+
+#: For a process that leads no training.
+NOBODY = Trackers([], 1, [])
 
 
 @contextlib.contextmanager

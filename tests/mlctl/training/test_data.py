@@ -1,3 +1,5 @@
+import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +38,28 @@ def test_all_rows_of_an_epoch_can_be_read(make_shards: Callable[..., Path], tmp_
     sampler = Sampler(corpus.shard_rows, 5, 0)
     numbers = np.concatenate([corpus.rows(sampler.batch(step)).numbers for step in range(sampler.batches)])
     assert len(np.unique(numbers)) == 15
+
+
+def peak_of_an_epoch(folder: Path) -> int:
+    """Bytes of numpy and Arrow at most while all rows are read."""
+    corpus, most = Corpus(folder), 0
+    sampler = Sampler(corpus.shard_rows, 50, 0)
+    tracemalloc.start()
+    for step in range(sampler.batches):
+        corpus.rows(sampler.batch(step))
+        most = max(most, tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes())
+    tracemalloc.stop()
+    return most
+
+
+def test_memory_does_not_grow_with_the_number_of_shards(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    few, many = make_shards(tmp_path / "few", [400] * 4), tmp_path / "many"
+    (many / "train").mkdir(parents=True)
+    for number in range(60):
+        os.link(few / "train" / f"{number % 4:05d}.parquet", many / "train" / f"{number:05d}.parquet")
+    peak_of_an_epoch(few)  # what is loaded or made once
+    before = pa.total_allocated_bytes()
+    assert peak_of_an_epoch(many) - before < 1.2 * (peak_of_an_epoch(few) - before)
 
 
 def test_no_shards(tmp_path: Path) -> None:

@@ -161,3 +161,16 @@ def test_same_word_of_a_sentence_that_occurs_twice() -> None:
 
 def test_same_span_of_different_sentences_is_a_negative() -> None:
     assert off_diagonal(alike((ids(1, 2), ids(5, 6)), (spans((1, 2), (1, 2)), spans((1, 2), (1, 2))))) == []
+
+
+@BOTH
+@pytest.mark.parametrize("rows", [5, 11])
+def test_many_samples_are_taken_in_parts(loss: Loss, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = (side.requires_grad_() for side in pair(rows))
+    same = torch.rand(rows, rows, generator=torch.Generator().manual_seed(1)) < 0.3
+    at_once = loss(x, y, 0.07, same | same.T)
+    wanted = torch.autograd.grad(at_once, (x, y))
+    monkeypatch.setattr("mlctl.training.losses._AT_ONCE", 4)
+    in_parts = loss(x, y, 0.07, same | same.T)
+    torch.testing.assert_close(in_parts, at_once, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(in_parts, (x, y)), wanted, rtol=1e-10, atol=1e-12)

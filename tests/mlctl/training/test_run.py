@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from mlctl.schema import STEPS
 from mlctl.training import train
 from mlctl.workspace import Workspace
 
-QUICK: dict[str, Any] = {"steps": 12, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "device": "cpu", "couples": 2}
+QUICK: dict[str, Any] = {"steps": 12, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "couples": 2}
 
 
 def settings(**changes: Any) -> Train:
@@ -111,6 +112,7 @@ def test_seed_and_settings_decide_about_the_bytes(shards: Path, toy_model: Model
         {"mlm_weight": 0},
         {"precision": "bf16", "warmup_steps": 3, "decay": "linear"},
         {"batch_size": 64, "chunk_rows": 1, "steps": 2},
+        {"cache_gradients": True, "precision": "bf16", "contrast_on_masked": True},
     ],
 )
 def test_every_setting_trains(shards: Path, toy_model: Model, tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -223,6 +225,60 @@ def test_diverging_stops_with_a_diagnosis(shards: Path, toy_model: Model, tmp_pa
     assert not (tmp_path / "model").exists()
 
 
+def test_a_loss_that_rises_for_good_stops_and_names_the_best_checkpoint(shards: Path, toy_model: Model, tmp_path: Path) -> None:
+    too_fast = settings(steps=600, learning_rate=0.1, warmup_steps=600, checkpoint_seconds=0.02)
+    with pytest.raises(InputError, match=r"at step 200: the median loss of the last 100 steps is .* up to step 100") as caught:
+        train(too_fast, toy_model, 0, shards, Workspace(tmp_path))
+    assert "raise train.max_loss_rise" in caught.value.remedy
+    named = re.search(r"last good checkpoint: (step-\d+) in", caught.value.problem)
+    assert named is not None
+    folders = sorted(path.name for path in (tmp_path / ".scratch" / "checkpoints").iterdir())
+    assert named[1] == folders[0], "the best is older than the newest two, which are no good"
+    assert len(folders) == 3
+    assert int(named[1][5:]) < 160
+    told: list[int] = []
+    with pytest.raises(InputError, match="at step 200"):
+        train(too_fast, toy_model, 0, shards, Workspace(tmp_path), lambda done, *_, **__: told.append(done))
+    assert len(told) < 40, "it did not go on from the newest"
+    more = settings(**{**too_fast.model_dump(), "max_loss_rise": 1000, "steps": 600})
+    with pytest.raises(Interrupted):
+        train(more, toy_model, 0, shards, Workspace(tmp_path), interrupt_at(210))
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_full_memory_says_what_takes_less(shards: Path, toy_model: Model, tmp_path: Path, cached: bool) -> None:
+    def fill(*_: Any, **__: Any) -> None:
+        torch.empty(2**58)
+
+    with pytest.raises(InputError, match="the device's memory is full") as caught:
+        train(settings(cache_gradients=cached), toy_model, 0, shards, Workspace(tmp_path), fill)
+    assert caught.value.remedy.startswith("lower train.chunk_rows" if cached else "set train.cache_gradients=true")
+
+
+class Interrupted(BaseException):
+    pass
+
+
+def interrupt_at(step: int) -> Callable[..., None]:
+    def progress(done: int, *_: Any, **__: Any) -> None:
+        if done == step:
+            raise Interrupted
+
+    return progress
+
+
+def test_chunk_by_chunk_it_trains_alike_and_goes_on_to_the_same_bytes(shards: Path, toy_model: Model, tmp_path: Path) -> None:
+    cached = settings(cache_gradients=True, chunk_rows=3, checkpoint_seconds=0.001)
+    with pytest.raises(Interrupted):
+        train(cached, toy_model, 0, shards, Workspace(tmp_path / "cut"), interrupt_at(7))
+    for name in ("cut", "straight"):
+        train(cached, toy_model, 0, shards, Workspace(tmp_path / name))
+    assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
+    train(settings(chunk_rows=3), toy_model, 0, shards, Workspace(tmp_path / "whole"))
+    one, other = (np.array(pq.read_table(tmp_path / name / "steps.parquet")["loss"]) for name in ("cut", "whole"))
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
 def test_row_too_long_for_the_encoder(shards: Path, toy_model: Model, make_shards: Callable[..., Path], tmp_path: Path) -> None:
     short = make_shards(tmp_path / "shards", [16])
     config = short / "tokenizer" / "tokenizer_config.json"
@@ -249,5 +305,5 @@ def test_batch_larger_than_the_corpus(shards: Path, toy_model: Model, tmp_path: 
 
 @pytest.mark.parametrize("device", ["cuda:99", "toaster"])
 def test_device_that_is_not_there(shards: Path, toy_model: Model, tmp_path: Path, device: str) -> None:
-    with pytest.raises(InputError, match=rf"train\.device: '{device}' cannot be used here"):
-        train(settings(device=device), toy_model, 0, shards, Workspace(tmp_path))
+    with pytest.raises(InputError, match=rf"train\.devices: '{device}' cannot be used here"):
+        train(settings(devices=device), toy_model, 0, shards, Workspace(tmp_path))

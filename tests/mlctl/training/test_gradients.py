@@ -1,0 +1,192 @@
+"""One step's loss and gradients are the same in one go, chunk by chunk, and shared out over processes.
+
+Run as a program it takes the steps in one, two and three processes, and writes what came out.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, distributed
+from transformers import BertConfig, BertForMaskedLM
+
+from mlctl.config import Train
+from mlctl.training.batch import Batch, Collator
+from mlctl.training.data import Rows
+from mlctl.training.gradients import add_gradients
+from mlctl.training.masking import MaskingRule
+from mlctl.training.objective import Objective
+from mlctl.training.ragged import Ragged
+from mlctl.training.team import ALONE, Team
+
+TYPES, PAD = 60, 1
+RULE = MaskingRule(0.3, 4, np.arange(TYPES) < 5)
+CASES: list[dict[str, Any]] = [
+    {"wiring": wiring, "mlm_weight": mlm, "contrast_on_masked": masked, "couples": 2, "chunk_rows": 3, "word_weight": 0.3}
+    for wiring, mlm, masked in itertools.product(("joint", "sentence", "separate"), (0.0, 0.4), (False, True))
+]
+
+
+def ragged(rows: list[Any], empty: tuple[int, ...] = (0,)) -> Ragged:
+    lengths = np.array([len(row) for row in rows])
+    values = np.concatenate([np.asarray(row, dtype=np.int64).reshape(-1, *empty[1:]) for row in rows])
+    return Ragged(values, np.cumsum(lengths) - lengths, lengths)
+
+
+def rows_of(count: int) -> Rows:
+    """Random pairs, some without couples; the last three repeat the first three's source side, words included."""
+    rng = np.random.default_rng(0)
+    sides = [[[2, *rng.integers(5, TYPES, rng.integers(7, 14)), 3] for _ in range(count)] for _ in range(2)]
+    couples = [[(a, a + 2, b, b + 1) for a, b in rng.integers(1, 6, (row % 4, 2))] for row in range(count)]
+    identities = np.arange(count), np.arange(count) + 1000
+    for row in range(3):
+        sides[0][row - 3], couples[row - 3], identities[0][row - 3] = sides[0][row], couples[row], row
+    return Rows(np.arange(count) + 1000, (ragged(sides[0]), ragged(sides[1])), ragged(couples, (0, 4)), identities)
+
+
+def objective_of(settings: Train, dropout: float) -> Objective:
+    torch.manual_seed(0)
+    geometry = {"vocab_size": TYPES, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
+    drop = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    model = BertForMaskedLM(BertConfig(**geometry, **drop, pad_token_id=PAD, initializer_range=0.2))
+    return Objective(model, settings, seed=1).to(torch.float64).train()
+
+
+def step(case: dict[str, Any], team: Team, cached: bool, dropout: float = 0.0, rows: int = 7) -> dict[str, Tensor]:
+    """Return the losses and the gradient of every parameter."""
+    settings = Train.model_validate(case)
+    objective, batch = objective_of(settings, dropout), Collator(settings, 5, PAD, RULE, team).collate(rows_of(rows), 2)
+    torch.manual_seed(9)
+    losses = add_gradients(objective, batch, team, cached)
+    figures = {name: value.detach().clone() for name, value in losses._asdict().items() if value is not None}
+    return figures | {name: weight.grad for name, weight in objective.named_parameters() if weight.grad is not None}
+
+
+def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], rtol=1e-10, atol=1e-11, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def label(case: dict[str, Any]) -> str:
+    return f"{case['wiring']}-{case['mlm_weight']}-{case['contrast_on_masked']}"
+
+
+def take_steps(team: Team, folder: Path) -> None:
+    """Take every step as one process of a team."""
+    torch.set_num_threads(1)
+    if team.size > 1:
+        meeting = f"file://{folder}/meeting-{team.size}"
+        distributed.init_process_group("gloo", init_method=meeting, rank=team.rank, world_size=team.size)
+    for case, cached in itertools.product(CASES, (False, True)):
+        save_file(step(case, team, cached), folder / f"{label(case)}-{cached}-{team.size}-{team.rank}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("steps")
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
+    subprocess.run([sys.executable, __file__, folder], env=environment, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES, ids=label)
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("cached", [False, True])
+def test_shared_out_it_is_the_same_step(steps: Path, case: dict[str, Any], size: int, cached: bool) -> None:
+    whole = load_file(steps / f"{label(case)}-False-1-0.safetensors")
+    assert ("mlm" in whole) == (case["mlm_weight"] > 0)
+    for rank in range(size):
+        assert_equal(load_file(steps / f"{label(case)}-{cached}-{size}-{rank}.safetensors"), whole)
+    first, last = (steps / f"{label(case)}-{cached}-{size}-{rank}.safetensors" for rank in (0, size - 1))
+    parameters = {name for name in whole if "." in name}
+    assert all(torch.equal(load_file(first)[name], load_file(last)[name]) for name in parameters), "the weights would drift apart"
+
+
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_chunk_by_chunk_it_is_the_same_step_with_the_same_dropout(case: dict[str, Any]) -> None:
+    whole = step(case, ALONE, cached=False, dropout=0.3)
+    assert_equal(step(case, ALONE, cached=True, dropout=0.3), whole)
+    without = step(case, ALONE, cached=False)
+    assert whole["contrastive"] != without["contrastive"]
+
+
+class Kept:
+    """Counts the bytes that graphs keep for their way back."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def pack(self, tensor: Tensor) -> Any:
+        box, size = _Box(tensor.detach()), tensor.numel() * tensor.element_size()
+        self.now += size
+        self.most = max(self.most, self.now)
+        weakref.finalize(box, self._drop, size)
+        return box
+
+    def _drop(self, size: int) -> None:
+        self.now -= size
+
+
+class _Box:
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor  # detached: a graph that is dropped would else hold itself through it
+
+
+def kept(case: dict[str, Any], rows: int, cached: bool) -> int:
+    bytes_kept = Kept()
+    with torch.autograd.graph.saved_tensors_hooks(bytes_kept.pack, lambda box: box.tensor):
+        step(case, ALONE, cached, rows=rows)
+    assert bytes_kept.now == 0
+    return bytes_kept.most
+
+
+@pytest.mark.parametrize("case", [CASES[3], CASES[6]], ids=label)
+def test_chunk_by_chunk_memory_does_not_grow_with_the_batch(case: dict[str, Any]) -> None:
+    small, large = (kept(case, rows, cached=True) for rows in (10, 40))
+    assert large < 1.3 * small
+    assert kept(case, 40, cached=False) > 3 * kept(case, 10, cached=False)
+    more = kept({**case, "chunk_rows": 12}, 40, cached=True)
+    assert more > 2.5 * large, "it does grow with the chunk"
+
+
+def shares(batches: list[Batch]) -> Iterator[tuple[Batch, list[list[int]]]]:
+    for batch in batches:
+        yield batch, [row[there].tolist() for chunk in batch.chunks for row, there in zip(chunk.ids, chunk.there, strict=True)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_every_sequence_is_somebodys_and_shares_are_about_equal(size: int) -> None:
+    settings, rows = Train.model_validate(CASES[0]), rows_of(9)
+    batches = [Collator(settings, 5, PAD, RULE, Team(rank, size)).collate(rows, 2) for rank in range(size)]
+    in_order: dict[int, list[int]] = {}
+    for batch, sequences in shares(batches):
+        in_order |= dict(zip(batch.mine[0].tolist(), sequences, strict=True))
+        assert torch.equal(batch.sequence_places, batches[0].sequence_places)
+        assert torch.equal(batch.couple_spans[1], batches[0].couple_spans[1])
+    sides = [side.values[a : a + n].tolist() for side in rows.tokens for a, n in zip(side.starts, side.lengths, strict=True)]
+    assert [in_order[place] for place in batches[0].sequence_places.tolist()] == sides
+    words = torch.cat([batch.mine[1] for batch in batches])
+    assert sorted(words.tolist()) == list(range(2 * len(batches[0].couple_rows)))
+    tokens = [sum(map(len, sequences)) for _, sequences in shares(batches)]
+    assert max(tokens) - min(tokens) <= 15, "more than one sentence's"
+
+
+if __name__ == "__main__":
+    children = []
+    for processes in (1, 2, 3):  # forked: torch is loaded once
+        for number in range(processes):
+            children.append(os.fork())
+            if not children[-1]:
+                take_steps(Team(number, processes), Path(sys.argv[1]))
+                os._exit(0)
+    sys.exit(max(os.waitpid(child, 0)[1] for child in children))
