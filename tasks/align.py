@@ -54,7 +54,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 
 
 STAGE = AlignStage(
-    "align", 3, ("clean", "translate"), _settings, _work, packages=("icu4py", "numba", "sacremoses", "sil-thot", "torch")
+    "align", 4, ("clean", "translate"), _settings, _work, packages=("icu4py", "numba", "sacremoses", "sil-thot", "torch")
 )
 
 
