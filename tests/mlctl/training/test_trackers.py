@@ -28,7 +28,7 @@ from mlctl.training.trackers.guard import Guarded, InBackground
 from mlctl.training.trackers.tensorboard import FILE, TensorBoard, masked_crc, records
 from mlctl.workspace import Workspace
 
-QUICK: dict[str, Any] = {"batch_size": 8, "learning_rate": 1e-3, "threads": 1, "device": "cpu", "track_every": 1}
+QUICK: dict[str, Any] = {"batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "track_every": 1}
 Curve = dict[str, dict[int, float]]
 
 
