@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 from prefect import flow
 from prefect.states import Failed
 
-from mlctl import sharding
+from mlctl import sharding, training
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import StoreError
@@ -63,6 +63,8 @@ def _check(recipe: Recipe, until: StageName) -> None:
         priors.check(recipe)
     if names.index(until) >= names.index("shard"):
         sharding.check(recipe.shard)
+    if names.index(until) >= names.index("train"):
+        training.check(recipe.train)
 
 
 if __name__ == "__main__":

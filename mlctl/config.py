@@ -307,6 +307,11 @@ class Train(Section):
     keep_checkpoints: int = aside(
         2, "Newest checkpoints kept while training; the one with the lowest loss is kept besides.", ge=1
     )
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = aside(
+        ("tensorboard",), "Who shows the curves of training; each but TensorBoard needs the extra of its name."
+    )
+    track_every: int = aside(10, "Steps from one point of those curves to the next.", ge=1)
+    track_project: str = aside("mlctl", "Project (MLflow: experiment) under which a training is listed.", min_length=1)
 
 
 class Evaluate(Section):

@@ -26,8 +26,26 @@ T = TypeVar("T")
 _BLOCK = 8192  # pairs aligned together: marginals take 4 bytes for each pair of words in a sentence pair
 _STREAMS = 1 << 10  # chains of a seed at most
 _ALIGNING = 1 << 8  # number of the first chain that aligns
-_BEFORE, _KEPT = 2, 4  # sweeps of a chain that aligns
+_NEW = 0.01  # share of a block's words that the model does not know: from here on it is learned from
 _PRIOR = 1.0  # weight of an earlier model's counts
+
+
+class Reading(NamedTuple):
+    """Sweeps of a chain that aligns: `before`, and `kept`, which the result is the mean of."""
+
+    before: int
+    kept: int
+
+
+def reading(pairs: int, new: float) -> Reading:
+    """Return how long to sample to align pairs of which a share `new` of the words is not known to the model.
+
+    Where all is known, few sweeps find what many do. New words are learned from the pairs themselves, which takes a while: the
+    fewer the pairs, the longer.
+    """
+    if new < _NEW:
+        return Reading(2, 4)
+    return Reading(24, 8) if pairs < 3_000 else Reading(8, 8)
 
 
 def plan(pairs: int) -> Plan:
@@ -106,11 +124,13 @@ class GibbsAligner:
         sizes = np.diff(found.text.source_offsets) * np.diff(found.text.target_offsets)
         places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
-        def run(number: int, chains: range) -> npt.NDArray[np.float32]:
+        how = reading(len(pairs), _new(model, found))
+
+        def run(number: int, chains: range) -> list[npt.NDArray[np.float32]]:
             direction = _directions(found)[number]
             start = self._start(model, direction, number, chains, 1.0)
             types = _types(model.source if number else model.target, direction.target)
-            return marginals(self._chains(direction, start, types, number, chains, _ALIGNING), _BEFORE, _KEPT, places)
+            return list(marginals(self._chains(direction, start, types, number, chains, _ALIGNING), *how, places))
 
         forward, backward = (_mean(side) for side in self._both(run, len(model.forward)))
         return _links(found.text, forward, backward, places, self._heuristic)
@@ -153,6 +173,13 @@ def _directions(found: Encoded) -> tuple[_Direction, _Direction]:
 def _types(learned_words: pa.StringArray, words: pa.StringArray) -> int:
     """Return the number of words that are learned or among `words`."""
     return len(learned_words) + int((known(words, learned_words) < 0).sum())
+
+
+def _new(model: Model, found: Encoded) -> float:
+    """Return the share of the words of both sides that the model does not know, of all their tokens."""
+    sides = (model.source, found.source, found.text.source), (model.target, found.target, found.text.target)
+    unknown = sum(int((known(words, learned_words)[text] < 0).sum()) for learned_words, words, text in sides)
+    return unknown / max(1, len(found.text.source) + len(found.text.target))
 
 
 def _mean(arrays: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

@@ -145,9 +145,7 @@ def look_up(counts: Counts, shapes: Shapes, source: npt.NDArray[np.int32], targe
 
 
 @kernel
-def _look_up_row(
-    counts: Counts, source: int, target: npt.NDArray[np.int32], column: int, alpha: np.float32, room: Desk
-) -> None:
+def _look_up_row(counts: Counts, source: int, target: npt.NDArray[np.int32], column: int, alpha: np.float32, room: Desk) -> None:
     """A row shorter than the sentence is read through and its words are looked for in the sentence; a longer one is asked for each."""
     where, same = room.where, room.same
     for chain in range(len(room.share)):
@@ -157,7 +155,7 @@ def _look_up_row(
     if size <= 2 * len(target):
         for slot in range(counts.start[source], counts.start[source] + size):
             key = counts.keys[slot]
-            place = where[key] if key >= 0 else NOTHING
+            place = int(where[key]) if key >= 0 else -1
             while place >= 0:
                 _copy(counts, slot, place, column, alpha, room)
                 place = same[place]
