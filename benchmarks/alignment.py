@@ -36,7 +36,7 @@ CORPORA = {
     "bible": "fr de es ru zh fi cs".split(),
 }
 QUICK_PAIRS = ("en-fr", "ja-en", "en-hi")
-QUICK_TEXT = 1_000  # pairs of training text beside the hand-made ones
+TEXT = {True: 1_000, False: 50_000}  # pairs of training text beside the hand-made ones, at most
 SIZES = {True: (5_000,), False: (50_000, 200_000, 1_000_000)}
 LARGE = 500_000  # from here on with two processes only, and ours and fast_align only: the others take hours
 ALIGNED_ONLY = 200_000  # pairs up to which aligning with a ready model is looked at
@@ -51,6 +51,7 @@ RARE = 3  # occurrences
 class Options:
     data: Path
     quick: bool
+    pairs: list[str]
     encoder: Path | None
     fast_align: Path | None
     eflomal: Path | None
@@ -94,7 +95,7 @@ def quality(options: Options, folder: Path) -> Figures:
     figures: Figures = {}
     print("\nerror rate, precision, recall (%); together: trained with the sentences it is scored on; frozen: without")
     print(f"    {'pair':12} {'engine':14} {'text':>8}   {'together':>17}   {'frozen':>17}")
-    for name in QUICK_PAIRS if options.quick else READERS:
+    for name in options.pairs or (QUICK_PAIRS if options.quick else READERS):
         gold = READERS[name](options.data / "alignment-gold")
         if gold.dropped:
             print(f"    {name}: links outside of their sentences dropped: {', '.join(gold.dropped)}")
@@ -124,7 +125,7 @@ def judge(options: Options, gold: Gold, folder: Path) -> dict[str, float | None]
 def gold_text(options: Options, gold: Gold, folder: Path) -> tuple[Path, int]:
     """Write training text and after it the hand-aligned sentences; return the file and how many pairs come before."""
     other = next((language for language in gold.languages if language != "en"), "")
-    extra = list(text_of(options.data, other, QUICK_TEXT if options.quick else None))
+    extra = list(text_of(options.data, other, TEXT[options.quick]))
     if gold.languages[1] == "en":
         extra = [(target, source) for source, target in extra]
     return aligners.write_text(folder / "text", [*extra, *gold.pairs]), len(extra)
@@ -276,11 +277,14 @@ def arguments() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with alignment-gold and parallel")
     parser.add_argument("--quick", action="store_true", help="some pairs and small texts")
+    parser.add_argument("--pairs", nargs="*", choices=READERS, default=[], help="pairs with hand-made links; [] is all")
     parser.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder")
     parser.add_argument("--fast-align", type=Path, metavar="PATH", help="the program fast_align")
     parser.add_argument("--eflomal", type=Path, metavar="PYTHON", help="an interpreter that can import eflomal")
     given = parser.parse_args()
-    return Options(given.data, given.quick, given.encoder, there(given.fast_align, "fast_align"), importing(given.eflomal))
+    return Options(
+        given.data, given.quick, given.pairs, given.encoder, there(given.fast_align, "fast_align"), importing(given.eflomal)
+    )
 
 
 def there(program: Path | None, name: str) -> Path | None:

@@ -30,11 +30,13 @@ class Plan(NamedTuple):
         sweeps: over all sentences, in each of the three stages of `sampling.sweep`.
         kept: how many of the last of them the result is the mean of.
         chains: how often, from other random numbers.
+        sharp: in how many of the first sweeps each word takes the likelier of two draws. It gets there sooner.
     """
 
     sweeps: tuple[int, int, int]
     kept: int
     chains: int
+    sharp: int = 0
 
     @property
     def stages(self) -> list[int]:
@@ -92,7 +94,13 @@ class Chains:
         self._text, self._types, self._seeds, self._sweeps = text, types, np.array(seeds, np.int64), 0
         self._links = np.full((len(seeds), len(text.target)), -1, np.int16)
 
-    def sweep(self, stage: int, marginals: npt.NDArray[np.float32] = NONE, places: npt.NDArray[np.int64] | None = None) -> None:
+    def sweep(
+        self,
+        stage: int,
+        marginals: npt.NDArray[np.float32] = NONE,
+        places: npt.NDArray[np.int64] | None = None,
+        sharp: bool = False,
+    ) -> None:
         """Visit all sentences once; see `sampling.sweep`."""
         shapes, first = self._shapes(), 0
         places = np.zeros(0, np.int64) if places is None else places
@@ -110,6 +118,7 @@ class Chains:
                 self._sweeps,
                 marginals,
                 places,
+                sharp,
             )
             if first < sentences:
                 free = len(self.counts.keys) - int(self.counts.ends[0])
@@ -144,8 +153,8 @@ def shapes(jumps: npt.NDArray[np.float64], fertile: npt.NDArray[np.float64], lon
 def learned(chains: Chains, plan: Plan) -> list[Side]:
     """Run chains and return the mean of the last sweeps of each."""
     stages = plan.stages
-    for stage in stages[: -plan.kept]:
-        chains.sweep(stage)
+    for number, stage in enumerate(stages[: -plan.kept]):
+        chains.sweep(stage, sharp=number < plan.sharp)
     chains.counts = tables.collecting(chains.counts)
     share = 1 / plan.kept
     totals, jumps = np.zeros_like(chains.counts.totals), np.zeros_like(chains.jumps)

@@ -51,10 +51,10 @@ def reading(pairs: int, new: float) -> Reading:
 def plan(pairs: int) -> Plan:
     """Return how long to sample: fewer pairs take more sweeps, and the mean of more chains, to find what little there is."""
     if pairs < 3_000:
-        return Plan((10, 10, 40), 16, 8)
+        return Plan((10, 10, 40), 16, 8, sharp=24)
     if pairs < 15_000:
-        return Plan((4, 6, 20), 8, 4)
-    return Plan((2, 4, 14), 5, 4) if pairs < 45_000 else Plan((1, 2, 5), 3, 3)
+        return Plan((4, 6, 20), 8, 4, sharp=12)
+    return Plan((2, 4, 14), 5, 4, sharp=8) if pairs < 45_000 else Plan((1, 2, 5), 3, 4, sharp=4)
 
 
 class _Direction(NamedTuple):

@@ -261,6 +261,22 @@ def _pick(weights: npt.NDArray[np.float32], columns: int, left: np.float32) -> i
 
 
 @kernel
+def _next(state: np.uint64) -> np.uint64:
+    """Return the random number after this one (xorshift)."""
+    state ^= state >> np.uint64(12)
+    state ^= state << np.uint64(25)
+    state ^= state >> np.uint64(27)
+    return state
+
+
+@kernel
+def _drawn(weights: npt.NDArray[np.float32], columns: int, some: np.float32, nothing: np.float32, state: np.uint64) -> int:
+    """Draw a source word by weight (their sum is `some`), or -1, which has the weight `nothing`."""
+    left = np.float32((state >> np.uint64(40)) / 16777216.0) * (some + nothing)
+    return _pick(weights, columns, left) if left < some else -1
+
+
+@kernel
 def visit(
     counts: Counts,
     shapes: Shapes,
@@ -271,10 +287,11 @@ def visit(
     state: np.uint64,
     room: Desk,
     marginals: npt.NDArray[np.float32],
+    sharp: bool,
 ) -> np.uint64:
-    """Draw all links of a sentence in a chain in turn and return the state of the random numbers (xorshift).
+    """Draw all links of a sentence in a chain in turn and return the state of the random numbers.
 
-    `marginals` (J, I), unless it is empty, gets P(a_j = i) added.
+    `marginals` (J, I), unless it is empty, gets P(a_j = i) added. `sharp`: each word takes the likelier of two draws.
     """
     columns, rows = len(source), len(links)
     weights, grow, inverse, taken = room.weights, room.grow, room.inverse, room.taken
@@ -291,11 +308,13 @@ def visit(
             share = np.float32(1) / (some + nothing)
             for i in range(columns):
                 marginals[j, i] += weights[i] * share
-        state ^= state >> np.uint64(12)
-        state ^= state << np.uint64(25)
-        state ^= state >> np.uint64(27)
-        left = np.float32((state >> np.uint64(40)) / 16777216.0) * (some + nothing)
-        new = _pick(weights, columns, left) if left < some else -1
+        state = _next(state)
+        new = _drawn(weights, columns, some, nothing, state)
+        if sharp:
+            state = _next(state)
+            other = _drawn(weights, columns, some, nothing, state)
+            if (weights[other] if other >= 0 else nothing) > (weights[new] if new >= 0 else nothing):
+                new = other
         links[j] = new
         if new >= 0:
             taken[new] += 1
@@ -347,12 +366,13 @@ def sweep(
     number: int,
     marginals: npt.NDArray[np.float32],
     places: npt.NDArray[np.int64],
+    sharp: bool,
 ) -> int:
     """Visit the sentences from `first` on, each with the counts that the ones before it left.
 
     `stage` is 0: words and the diagonal, 1: words and jumps, 2: fertilities too. `fresh`: the sentences have no links yet.
     `links` is (C, target words), `seeds` (C,). `marginals`, unless it is empty, gets P(a_j = i) of each chain added: (C, places), of
-    sentence s from `places[s]` on, (J, I).
+    sentence s from `places[s]` on, (J, I). `sharp`: see `visit`.
     Returns the number of sentences done; fewer than there are when the arena is full.
     """
     sentences = len(text.source_offsets) - 1
@@ -376,7 +396,7 @@ def sweep(
             if len(marginals):
                 found = marginals[chain, places[s] : places[s] + size].reshape((len(target), len(source)))
             prepare(counts, shapes, chain, source, own[chain], stage, room)
-            visit(counts, shapes, chain, source, own[chain], stage, seeded(seeds[chain], number, s), room, found)
+            visit(counts, shapes, chain, source, own[chain], stage, seeded(seeds[chain], number, s), room, found, sharp)
             count(counts, chain, source, target, own[chain], 1, room)
     return sentences
 

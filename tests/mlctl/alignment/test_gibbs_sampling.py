@@ -212,6 +212,26 @@ def test_a_visit_draws_from_the_formulas(stage: int) -> None:
         assert rows.sum(1).max() <= 1 + 1e-5
 
 
+def test_sharp_sweeps_take_the_likelier_of_two_draws() -> None:
+    many = 4000  # chains: each draws once, from the same weights
+    rows = Rows(np.array([0, 1, 2]), np.zeros(2, np.int32), np.array([1.0, 3.0], np.float32))
+    fertile, nulls = np.zeros((2, FERTILITIES), np.float32), np.array([4, 4], np.float32)
+    side = chains.Side(rows, np.full(2, 5.0), nulls, fertile, np.zeros(2 * FARTHEST + 1))
+    numbers = np.arange(2, dtype=np.int32)
+    text, places = text_of([([0, 1], [0])]), np.array([0, 2])
+    for sharp in (False, True):
+        every = chains.Chains(text, chains.informed([side] * many, numbers, numbers, (2, 2), 1.0), 2, seeds=range(many))
+        weights = np.zeros((many, 2), np.float32)
+        every.sweep(0, weights, places, sharp)
+        shares = np.array([*weights[0], 1 - weights[0].sum()])
+        lighter = np.array([shares[shares < share].sum() for share in shares])
+        expected = shares * (shares + 2 * lighter) if sharp else shares
+        drawn = np.array([(every._links[:, 0] == place).mean() for place in (0, 1, -1)])
+        assert shares.min() > 0.02
+        np.testing.assert_allclose(drawn, expected, atol=0.03)
+    assert abs(expected - shares).max() > 0.06
+
+
 def test_jumps_from_any_place_sum_to_one_and_wide_ones_are_clipped() -> None:
     jumps = np.random.default_rng(2).random(2 * FARTHEST + 1) * 10
     length = 250
