@@ -46,7 +46,7 @@ class Benchmark(Section):
 class Tatoeba(Benchmark):
     """Sentence retrieval in 36 languages (XTREME)."""
 
-    name: Literal["tatoeba"]
+    name: Literal["tatoeba"] = Field(description="Which benchmark this is.")
     direction: Literal["to-english", "from-english", "both"] = Field(
         "to-english", description="Which side asks: XTREME's paper looks for the English translation of each sentence."
     )
@@ -55,7 +55,7 @@ class Tatoeba(Benchmark):
 class Bucc(Benchmark):
     """Bitext mining (BUCC 2018)."""
 
-    name: Literal["bucc"]
+    name: Literal["bucc"] = Field(description="Which benchmark this is.")
     score: Literal["margin", "cosine"] = Field(
         "margin", description="margin: cosine over the mean cosine of both sides' nearest neighbours. cosine: as it is."
     )
@@ -65,14 +65,14 @@ class Bucc(Benchmark):
 class Ntrex(Benchmark):
     """Sentence retrieval in news (NTREX-128)."""
 
-    name: Literal["ntrex"]
+    name: Literal["ntrex"] = Field(description="Which benchmark this is.")
     pivot: Language = Field("en", description="Language that every other one is paired with.")
 
 
 class WordAlignment(Benchmark):
     """Word alignments that people made against those that the encoder's states give."""
 
-    name: Literal["word-alignment"]
+    name: Literal["word-alignment"] = Field(description="Which benchmark this is.")
     layer: int = Field(
         -1, ge=-1, description="Layer whose token states are compared; 0: the embeddings; -1: at three fifths of the depth."
     )

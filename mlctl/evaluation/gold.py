@@ -63,13 +63,13 @@ class GoldFiles(NamedTuple):
     read: Callable[[tuple[Path, ...], int], Gold]
 
     def gold(self, base: int | None = None) -> Gold:
-        """Read it; `base` None: as it was published.
+        """Read it, links outside of their sentences dropped; `base` None: as it was published.
 
         Raises:
             InputError: the files are not of this form, or so many links lie outside of their sentences that the base is wrong.
         """
         chosen = self.base if base is None else base
-        gold = self.read(self.files, chosen)
+        gold = checked(self.read(self.files, chosen))
         links = sum(map(len, gold.possible)) + len(gold.dropped)
         if len(gold.dropped) > _MOST_DROPPED * links:
             raise InputError(
@@ -109,7 +109,7 @@ def checked(gold: Gold) -> Gold:
 
 
 def made(sides: Sequence[Sequence[str]], links: Sequence[str], base: int, place: Path) -> Gold:
-    """Put together sentences of words with a space between and lines of links.
+    """Put together sentences of words with a space between and lines of links, wherever those point.
 
     Raises:
         InputError: there are not as many lines of each.
@@ -120,7 +120,7 @@ def made(sides: Sequence[Sequence[str]], links: Sequence[str], base: int, place:
         )
     pairs = [(source.split(), target.split()) for source, target in zip(*sides, strict=True)]
     read = [pharaoh(line, base) for line in links]
-    return checked(Gold("", ("", ""), pairs, [sure for sure, _ in read], [possible for _, possible in read]))
+    return Gold("", ("", ""), pairs, [sure for sure, _ in read], [possible for _, possible in read])
 
 
 def _inside(link: Link, source: Words, target: Words) -> bool:
@@ -169,7 +169,7 @@ def _wpt(files: tuple[Path, ...], base: int) -> Gold:
             possible[number].add(link)
             links[number] |= set() if kind[:1] == ["P"] else {link}
     pairs = [(texts[0][number], texts[1][number]) for number in numbers]
-    return checked(Gold("", ("", ""), pairs, list(links.values()), list(possible.values())))
+    return Gold("", ("", ""), pairs, list(links.values()), list(possible.values()))
 
 
 class _Form(NamedTuple):
