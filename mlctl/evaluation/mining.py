@@ -85,8 +85,7 @@ def _nearest(source: Tensor, target: Tensor, neighbours: int) -> tuple[_Near, _N
     """Return the neighbours of each sentence in the other text, from blocks of one N × M product."""
     forth, back = min(neighbours, len(target)), min(neighbours, len(source))
     forward: list[_Near] = []
-    backward = _Near(target.new_full((0, len(target)), -torch.inf), torch.empty((0, len(target)), dtype=torch.long))
-    backward = _Near(backward.cosines, backward.rows.to(target.device))
+    backward = _Near(target.new_empty((0, len(target))), torch.empty((0, len(target)), dtype=torch.long, device=target.device))
     for first in range(0, len(source), _ROWS):
         near = source[first : first + _ROWS] @ target.T
         forward.append(_Near(*near.topk(forth, dim=1)))
