@@ -17,17 +17,20 @@ from mlctl.modeling.pooling import first_and_last, mean_spans, mean_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+#: Arithmetic of an encoder by the recipe's word for it; its states are pooled and compared in fp32.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
 #: A word: row of the sentence, first subword, end (half-open, special tokens counted).
 Span = tuple[int, int, int]
 
 
-def open_encoder(folder: Path, device: str) -> PreTrainedModel:
-    """Load an encoder in evaluation mode onto a device ("auto": a GPU if there is one).
+def open_encoder(folder: Path, device: str, precision: str = "fp32") -> PreTrainedModel:
+    """Load an encoder in evaluation mode onto a device ("auto": a GPU if there is one), in fp32 or bf16.
 
     Raises:
         InputError: no such device, or no encoder there.
     """
-    encoder: PreTrainedModel = load_encoder(folder).to(device_of(device, "evaluate.device")).eval()
+    encoder: PreTrainedModel = load_encoder(folder).to(device_of(device, "evaluate.device"), DTYPES[precision]).eval()
     return encoder
 
 

@@ -185,8 +185,7 @@ def _heldout(run: _Run, subject: Subject, pairs: Heldout) -> list[Judged]:
 
     def make() -> list[Outcome]:
         encoder = subject.encoder_for(pairs.largest_id())
-        with subject.arithmetic():
-            return judge(encoder, pairs, run.couples(pairs), run.source, run.settings.batch_rows, tasks)
+        return judge(encoder, pairs, run.couples(pairs), run.source, run.settings.batch_rows, tasks)
 
     found = subject.parts.outcomes(identity, make)
     missing = set(tasks) - {outcome.task for outcome in found}

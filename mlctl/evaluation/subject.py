@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,19 +65,18 @@ class Subject:
         from mlctl.evaluation import encoding
 
         if self._loaded is None:
-            self._loaded = encoding.open_encoder(self.folder, self.settings.device)
+            self._loaded = encoding.open_encoder(self.folder, self.settings.device, self.settings.precision)
         encoding.check_vocabulary(self._loaded, self.folder, largest_id)
         return self._loaded
 
     def word_encoder(self, layer: int) -> WordEncoder:
         """Return what gives the states of words at a layer; it is an encoder of its own, cut off above that layer."""
-        import torch
-
+        from mlctl.evaluation.encoding import DTYPES
         from mlctl.modeling.devices import device_of
         from mlctl.modeling.words import WordEncoder
 
-        dtype = torch.bfloat16 if self.settings.precision == "bf16" else torch.float32
-        return WordEncoder(self.folder, layer, device_of(self.settings.device, "evaluate.device"), dtype)
+        device = device_of(self.settings.device, "evaluate.device")
+        return WordEncoder(self.folder, layer, device, DTYPES[self.settings.precision])
 
     def release(self) -> None:
         """Forget the encoder and what was remembered of texts."""
@@ -140,21 +138,11 @@ class Subject:
             self._known.update(zip(new, self._embed(new, [self.pooling])[0], strict=True))
         return torch.stack([self._known[text] for text in texts])
 
-    @contextlib.contextmanager
-    def arithmetic(self) -> Iterator[None]:
-        """Let the encoder compute in the recipe's precision inside the block."""
-        import torch
-
-        with torch.autocast(self.encoder.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            yield
-
     def _embed(self, texts: Sequence[str], wanted: Sequence[Pool]) -> list[Tensor]:
         from mlctl.evaluation.texts import embed
 
-        with self.arithmetic():
-            return embed(
-                self.encoder, self.tokenizer, [self.settings.prefix + text for text in texts], wanted, self.settings.batch_rows
-            )
+        prefixed = [self.settings.prefix + text for text in texts]
+        return embed(self.encoder, self.tokenizer, prefixed, wanted, self.settings.batch_rows)
 
     def _search(self) -> list[Outcome]:
         """Ask for the translation of every dev sentence, both ways, with every pooling."""
