@@ -41,9 +41,10 @@ class Parts:
         with self._lock(name):
             found = self._read(name)
             if found is None:
-                found = list(make())
+                made = make()
                 with self._place.part(name) as path:
-                    write(found, path)
+                    write(made, path)
+                found = read(self._place.path(name))  # the same to the last bit and order, made now or before
         return found
 
     def folder(self, identity: Mapping[str, Any], make: Callable[[Path], None]) -> Path:

@@ -16,6 +16,8 @@ from mlctl.modeling.pooling import full_precision, mean_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_LONGEST = 8 / 7  # times as long as the shortest of a batch may the longest be
+
 #: "first+last", "last", "cls" or the number of a layer, as in the recipe but for "search".
 Pool = str | int
 
@@ -77,8 +79,15 @@ def _check(encoder: PreTrainedModel, wanted: Sequence[Pool]) -> None:
 
 
 def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
-    return (order[first : first + most] for first in range(0, len(order), most))
+    """Yield rows of like length: of no batch is more than an eighth padding (one token is always allowed)."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
+        if batch and (len(batch) == most or lengths[row] > max(lengths[batch[0]] + 1, lengths[batch[0]] * _LONGEST)):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 @torch.inference_mode()
