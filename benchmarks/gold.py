@@ -1,36 +1,15 @@
-"""Hand-made word alignments in the notations they are published in, and the score of an aligner against them."""
+"""Hand-made word alignments that the benchmarks are judged by, in per cent, and a check of the scorer on published outputs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-Link = tuple[int, int]  # source and target word, from 0
-Words = list[str]
-# i-j: sure; ipj and i?j: possible
-_LINK = re.compile(r"(\d+)([-p?])(\d+)")
-_SNUM = re.compile(r"<s snum=(\d+)>(.*?)</s>")
+from mlctl.evaluation.gold import Gold, GoldFiles, Link, Words, checked, counts, find, made, pharaoh
+from mlctl.textfiles import lines
 
-
-@dataclass
-class Gold:
-    """Sentence pairs with the links that people made. Sure links are possible too; `dropped` point outside of their sentences."""
-
-    name: str
-    languages: tuple[str, str]
-    pairs: list[tuple[Words, Words]]
-    sure: list[set[Link]]
-    possible: list[set[Link]]
-    dropped: list[str] = field(default_factory=list)
-
-    def reversed(self, name: str) -> Gold:
-        """Return the same with the sides changed."""
-        sure, possible = ([{(j, i) for i, j in links} for links in several] for several in (self.sure, self.possible))
-        pairs = [(target, source) for source, target in self.pairs]
-        return Gold(name, (self.languages[1], self.languages[0]), pairs, sure, possible, self.dropped)
+__all__ = ["READERS", "Gold", "Score", "Words", "check_scorer", "grow_diag_final_and", "score"]
 
 
 class Score(NamedTuple):
@@ -46,27 +25,9 @@ class Score(NamedTuple):
 
 def score(found: Iterable[Iterable[Link]], gold: Gold) -> Score:
     """Score links: recall counts sure links, precision those that are possible."""
-    links = sure = in_sure = in_possible = 0
-    for each, needed, allowed in zip(found, gold.sure, gold.possible, strict=True):
-        one = set(each)
-        links += len(one)
-        sure += len(needed)
-        in_sure += len(one & needed)
-        in_possible += len(one & allowed)
+    links, sure, in_sure, in_possible = (sum(column) for column in zip(*counts(found, gold), strict=True))
     error = 1 - (in_sure + in_possible) / (links + sure)
     return Score(100 * error, 100 * in_possible / max(links, 1), 100 * in_sure / sure)
-
-
-def lines(file: Path) -> list[str]:
-    """Return the lines of a text, whatever ends them, without a byte-order mark; U+2028 ends none."""
-    text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    return text.removesuffix("\n").split("\n")
-
-
-def pharaoh(line: str, base: int = 0) -> tuple[set[Link], set[Link]]:
-    """Read the sure and the possible links of a line; words count from `base`."""
-    read = [((int(i) - base, int(j) - base), kind) for i, kind, j in _LINK.findall(line)]
-    return {link for link, kind in read if kind == "-"}, {link for link, _ in read}
 
 
 def links_of(file: Path, swapped: bool = False) -> list[set[Link]]:
@@ -97,82 +58,47 @@ def linked(link: Link, links: set[Link]) -> tuple[bool, bool]:
     return any(i == link[0] for i, _ in links), any(j == link[1] for _, j in links)
 
 
-def checked(gold: Gold) -> Gold:
-    """Drop links that point outside of their sentences, and name them."""
-    for number, (source, target) in enumerate(gold.pairs):
-        for links in (gold.sure[number], gold.possible[number]):
-            for link in sorted(links):
-                if not (0 <= link[0] < len(source) and 0 <= link[1] < len(target)):
-                    links.discard(link)
-                    gold.dropped += [name] if (name := f"{number + 1}: {link[0]}-{link[1]}") not in gold.dropped else []
-    return gold
-
-
-def made(
-    name: str, languages: tuple[str, str], sides: Sequence[Sequence[str]], links: Sequence[str], base: int, drop: bool = True
-) -> Gold:
-    """Put together sentences of words with a space between and lines of links; `drop` those that point outside."""
-    pairs = [(source.split(), target.split()) for source, target in zip(*sides, strict=True)]
-    read = [pharaoh(line, base) for line in links]
-    assert len(read) == len(pairs), f"{name}: {len(pairs)} pairs, {len(read)} lines of links"
-    gold = Gold(name, languages, pairs, [sure for sure, _ in read], [possible for _, possible in read])
-    return checked(gold) if drop else gold
+def files_of(root: Path, name: str) -> GoldFiles:
+    """Return the set whose file of links is `name`."""
+    return next(
+        found for found in find({path.relative_to(root).as_posix(): path for path in root.rglob("*")}) if found.name == name
+    )
 
 
 def awesome(root: Path, stem: str, drop: bool = True) -> Gold:
-    """Read `source ||| target` and links that count words from 1."""
-    folder = root / "awesome-align-examples"
-    split = [line.split("|||") for line in lines(folder / f"{stem}.src-tgt")]
-    sides = [pair[0] for pair in split], [pair[1] for pair in split]
-    return made(f"{stem[:2]}-{stem[2:]}", (stem[:2], stem[2:]), sides, lines(folder / f"{stem}.gold"), 1, drop)
+    """Read a set of awesome-align's examples; `drop` links that point outside of their sentences."""
+    found = files_of(root, f"awesome-align-examples/{stem}.gold")
+    gold = found.read(found.files, found.base)
+    return named(f"{stem[:2]}-{stem[2:]}", (stem[:2], stem[2:]), checked(gold) if drop else gold)
 
 
 def talp(root: Path, folder: str, source: str, target: str) -> Gold:
     """Read a file of words for each side, and links that count them from 0."""
-    stem = root / folder / f"{folder.partition('-')[0]}.{source}-{target}"
-    sides = lines(Path(f"{stem}.{source}")), lines(Path(f"{stem}.{target}"))
-    return made(f"{source}-{target}", (source, target), sides, lines(Path(f"{stem}.talp")), 0)
+    stem = folder.partition("-")[0]
+    return named(f"{source}-{target}", (source, target), files_of(root, f"{folder}/{stem}.{source}-{target}.talp").gold())
 
 
 def bicici(root: Path) -> Gold:
     """Read German-English Europarl as English-German."""
-    folder = root / "bicici-de-en"
-    sides = lines(folder / "test.de"), lines(folder / "test.en")
-    return made("de-en", ("de", "en"), sides, lines(folder / "de-en.wa"), 0).reversed("en-de")
+    return named("de-en", ("de", "en"), files_of(root, "bicici-de-en/de-en.wa").gold()).reversed("en-de")
 
 
 def wpt05(root: Path) -> Gold:
-    """Read the form of the WPT tasks: numbered sentences, a link a line, words from 1."""
-    folder = root / "wpt05-en-hi"
-    texts = [
-        {number: text.split() for number, text in _SNUM.findall("\n".join(lines(folder / name)))}
-        for name in ("test.eng", "test.hin")
-    ]
-    numbers = [number for number in texts[0] if number in texts[1]]
-    links: dict[str, set[Link]] = {number: set() for number in numbers}
-    for line in lines(folder / "test.eng.hin.wa"):
-        number, i, j = line.split()[:3]
-        links[number].add((int(i) - 1, int(j) - 1))
-    pairs = [(texts[0][number], texts[1][number]) for number in numbers]
-    gold = checked(Gold("en-hi", ("en", "hi"), pairs, list(links.values()), [set(each) for each in links.values()]))
-    kept = [row for row, (source, target) in enumerate(gold.pairs) if source and target]
-    return Gold(
-        "en-hi",
-        ("en", "hi"),
-        *([several[row] for row in kept] for several in (gold.pairs, gold.sure, gold.possible)),
-        gold.dropped,
-    )
+    """Read English-Hindi."""
+    return named("en-hi", ("en", "hi"), files_of(root, "wpt05-en-hi/test.eng.hin.wa").gold())
 
 
 def xl_wa(root: Path, language: str) -> Gold:
     """Read the sentences that people aligned, dev and test: source TAB target TAB links."""
-    rows = [line.split("\t") for part in ("dev", "test") for line in lines(_part(root / "xl-wa" / language, part))]
+    files = [root / "xl-wa" / language / f"{part}.tsv" for part in ("dev", "test")]
+    rows = [line.split("\t") for file in files for line in lines(file)]
     sides = [row[0] for row in rows], [row[1] for row in rows]
-    return made(f"xl-wa en-{language}", ("en", language), sides, [row[2] for row in rows], 0)
+    return named(f"xl-wa en-{language}", ("en", language), checked(made(sides, [row[2] for row in rows], 0, files[1])))
 
 
-def _part(folder: Path, part: str) -> Path:
-    return next(file for file in sorted(folder.iterdir()) if part in file.name)
+def named(name: str, languages: tuple[str, str], gold: Gold) -> Gold:
+    """Return the same with another name."""
+    return Gold(name, languages, gold.pairs, gold.sure, gold.possible, gold.dropped)
 
 
 XL_WA = ("da", "es", "et", "hu", "pt", "ru", "sl")

@@ -246,7 +246,7 @@ def _benchmark_table(rows: list[dict[str, Any]]) -> Table:
     table = Table(
         Column("task", no_wrap=True),
         "to",
-        title="Accuracy in % on held-out pairs, base encoder against trained encoder",
+        title="Scores in %, base encoder against trained encoder",
         box=SIMPLE,
     )
     for name in ("base", "trained", "gain", "95% interval", "items"):

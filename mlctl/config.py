@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from mlctl import complaints
 from mlctl.align_settings import Align
 from mlctl.errors import InputError
+from mlctl.evaluate_settings import Evaluate
 from mlctl.settings import ASIDE, Devices, Language, Section, aside, key_settings
 from mlctl.source_settings import (
     Column,
@@ -312,19 +313,6 @@ class Train(Section):
     )
     track_every: int = aside(10, "Steps from one point of those curves to the next.", ge=1)
     track_project: str = aside("mlctl", "Project (MLflow: experiment) under which a training is listed.", min_length=1)
-
-
-class Evaluate(Section):
-    """How the base model and the trained one are compared."""
-
-    tasks: tuple[Literal["sentence-retrieval", "word-retrieval"], ...] = Field(
-        ("sentence-retrieval", "word-retrieval"),
-        min_length=1,
-        description="Benchmarks, each on the held-out pairs of every language.",
-    )
-    map_meanings: int = Field(8, ge=0, le=20, description="Sentences whose tokens are drawn in the map of the embedding space.")
-    batch_rows: int = aside(128, "Sentences encoded at once.", ge=1)
-    device: str = aside("auto", "auto, cpu, cuda or cuda:N.")
 
 
 class Report(Section):

@@ -126,7 +126,8 @@ STEPS = pa.schema(
     ]
 )
 
-#: One figure of one benchmark: `model` is "base" or "trained", `direction` e.g. "en→fr", `value` in [0, 1], `items` judged.
+#: One figure of one benchmark: `model` is "base" or "trained", `direction` e.g. "en→fr" (asked → answered, or learned → judged),
+#: `value` in [0, 1], `items` judged, `seed` of the fine-tuning (null: nothing was drawn).
 SCORES = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),
@@ -136,6 +137,64 @@ SCORES = pa.schema(
         pa.field("metric", pa.string(), nullable=False),
         pa.field("value", pa.float64(), nullable=False),
         pa.field("items", pa.int64(), nullable=False),
+        pa.field("seed", pa.int64()),
+    ]
+)
+
+#: What a model did with each item of a task (a sentence, a pair, a word): the task's headline figure is the sum of `part` over the
+#: sum of `whole`. Right or wrong is 1 or 0 of 1; F1 is twice the hits of what was found plus what is there.
+ITEMS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("direction", pa.string(), nullable=False),
+        pa.field("seed", pa.int64()),
+        pa.field("item", pa.string(), nullable=False),
+        pa.field("part", pa.float32(), nullable=False),
+        pa.field("whole", pa.float32(), nullable=False),
+    ]
+)
+
+_COMPARED = [
+    # Means over seeds, and their standard deviations (null: one seed).
+    pa.field("base", pa.float64(), nullable=False),
+    pa.field("trained", pa.float64(), nullable=False),
+    pa.field("base_deviation", pa.float64()),
+    pa.field("trained_deviation", pa.float64()),
+    pa.field("difference", pa.float64(), nullable=False),
+    # 95% interval of the difference by paired bootstrap over items and seeds.
+    pa.field("low", pa.float64(), nullable=False),
+    pa.field("high", pa.float64(), nullable=False),
+    # Two-sided, by approximate randomisation over items.
+    pa.field("p", pa.float64(), nullable=False),
+]
+
+#: Headline figure of both models in one task and language, and how sure their difference is. `zero_shot` is false for English.
+#: `corrected` is p after Holm over the languages of the task; `significant` where it is below 0.05 and the interval holds no 0.
+DIFFERENCES = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("zero_shot", pa.bool_(), nullable=False),
+        pa.field("items", pa.int64(), nullable=False),
+        pa.field("seeds", pa.int64(), nullable=False),
+        *_COMPARED,
+        pa.field("corrected", pa.float64(), nullable=False),
+        pa.field("significant", pa.bool_(), nullable=False),
+    ]
+)
+
+#: The same for the mean over the `languages` of a task, English left out.
+AVERAGES = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("languages", pa.int64(), nullable=False),
+        pa.field("seeds", pa.int64(), nullable=False),
+        *_COMPARED,
+        pa.field("significant", pa.bool_(), nullable=False),
     ]
 )
 

@@ -22,9 +22,9 @@ def publish_funnel(result: Result, examples: int) -> None:
 
 def publish_benchmark(result: Result) -> None:
     """Show base and trained model side by side."""
-    shown = ("task", "language", "base", "trained", "difference", "items")
+    shown = ("task", "language", "metric", "base", "trained", "difference", "low", "high", "significant", "items")
     rows = [{name: _rounded(row[name]) for name in shown} for row in tables.benchmark_rows(result.folder)]
-    create_table_artifact(rows, key="benchmark", description="Accuracy on held-out pairs: base model and trained model")
+    create_table_artifact(rows, key="benchmark", description="Scores of the base model and the trained one")
 
 
 def publish_report(result: Result) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mlctl import evaluation
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
+from storage import Store
+from storage.locks import held
+from storage.store import make_folder
 from tasks.artifacts import publish_benchmark
 from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
+
+#: Folder of the store with scores that outlive the run: of a new language alone is computed what another run did not.
+MEMORY = "evaluate-parts"
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
@@ -18,18 +25,25 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    return {"weights": sources.identity(recipe.model, "weights")}
+    return {"weights": sources.identity(recipe.model, "weights"), **evaluation.digests(recipe.evaluate)}
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
     settings, shards, trained = recipe.evaluate, folders["shard"], folders["train"]
-    return evaluation.evaluate(settings, recipe.model, recipe.languages, recipe.seed, shards, trained, workspace, progress)
+    root = Store(recipe.store).root / MEMORY
+
+    def lock(name: str) -> AbstractContextManager[None]:
+        make_folder(root / ".locks")
+        return held(root / ".locks" / f"{name}.lock")
+
+    parts = evaluation.Parts(root, lock)
+    return evaluation.evaluate(settings, recipe.model, recipe.languages, recipe.seed, shards, trained, workspace, progress, parts)
 
 
-STAGE = Stage("evaluate", 1, ("shard", "train"), _settings, _work, _outside, packages=("torch", "transformers"))
+STAGE = Stage("evaluate", 2, ("shard", "train"), _settings, _work, _outside, packages=("torch", "transformers"))
 
 
 @stage_task
 def evaluate(recipe: Recipe, sharded: Ref, trained: Ref) -> Ref:
-    """Measure both models on the held-out pairs of every language."""
+    """Measure both models on the held-out pairs of every language and on the recipe's benchmarks."""
     return run_stage(STAGE, recipe, sharded, trained, publish=publish_benchmark)

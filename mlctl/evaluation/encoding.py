@@ -10,30 +10,42 @@ from typing import TYPE_CHECKING
 import torch
 
 from mlctl.errors import InputError
+from mlctl.modeling.devices import device_of
 from mlctl.modeling.encoders import load_encoder
 from mlctl.modeling.pooling import first_and_last, mean_spans, mean_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+#: Arithmetic of an encoder by the recipe's word for it; its states are pooled and compared in fp32.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
 #: A word: row of the sentence, first subword, end (half-open, special tokens counted).
 Span = tuple[int, int, int]
 
 
-def open_encoder(folder: Path, device: str, largest_id: int) -> PreTrainedModel:
-    """Load an encoder in evaluation mode onto a device ("auto": a GPU if there is one).
+def open_encoder(folder: Path, device: str, precision: str = "fp32") -> PreTrainedModel:
+    """Load an encoder in evaluation mode onto a device ("auto": a GPU if there is one), in fp32 or bf16.
 
     Raises:
-        InputError: no such device, or the encoder has no embedding for `largest_id`.
+        InputError: no such device, or no encoder there.
     """
-    encoder = load_encoder(folder).to(_device(device)).eval()
+    encoder: PreTrainedModel = load_encoder(folder).to(device_of(device, "evaluate.device"), DTYPES[precision]).eval()
+    return encoder
+
+
+def check_vocabulary(encoder: PreTrainedModel, folder: Path, largest_id: int) -> None:
+    """Make sure that an encoder has an embedding for every token.
+
+    Raises:
+        InputError: it has none for `largest_id`.
+    """
     known = encoder.get_input_embeddings().num_embeddings
     if largest_id >= known:
         raise InputError(
             f"{folder}: the encoder has {known} token embeddings, but the held-out sentences use id {largest_id}",
             "shards and encoder come from different tokenizers: run the stages from `shard` on again",
         )
-    return encoder
 
 
 def encode(
@@ -86,13 +98,3 @@ def _states(encoder: PreTrainedModel, sentences: Sequence[Sequence[int]]) -> tup
 def _words(states: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:
     rows, starts, ends = (torch.tensor(column, device=states.device) for column in zip(*spans, strict=True))
     return mean_spans(states, rows, starts, ends)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        problem = f"evaluate.device: {name!r} cannot be used here ({str(error).splitlines()[0]})"
-        raise InputError(problem, "set evaluate.device to auto or cpu") from None

@@ -1,12 +1,11 @@
-"""The harness: both models, every language, the same held-out pairs, the same code."""
+"""The harness: both models, every task, language and seed, the same code; each score is a part of its own."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +15,23 @@ import pyarrow.parquet as pq
 from mlctl import schema
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.errors import InputError
+from mlctl.evaluation import reading
+from mlctl.evaluation.comparison import Judged, difference_rows, item_columns, score_rows
 from mlctl.evaluation.heldout import Couple, Heldout, one_to_one, read_heldout
+from mlctl.evaluation.outcomes import Outcome
+from mlctl.evaluation.parts import Parts
+from mlctl.evaluation.subject import Subject
+from mlctl.evaluation.task import Task
+from mlctl.evaluation.tasks import open_task
 from mlctl.modeling.sources import resolve
 from mlctl.workspace import Progress, Workspace, silent
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 MODELS = ("base", "trained")
 
-_SCORES = "scores.parquet"
+_REVISION = 1  # of the held-out tasks, see Card.revision
 _TOKENS = "tokens.parquet"
 _log = logging.getLogger(__name__)
 
@@ -39,138 +45,237 @@ def evaluate(
     trained: Path,
     workspace: Workspace,
     progress: Progress = silent,
+    parts: Parts | None = None,
 ) -> dict[str, float | int]:
-    """Judge the base and the trained encoder on the held-out pairs.
+    """Judge the base and the trained encoder on the held-out pairs and on the recipe's benchmarks.
 
-    Writes `scores.parquet` (`schema.SCORES`) and `tokens.parquet` (`schema.TOKEN_STATES`). A model's scores in one language
-    are kept as soon as they are known, so that a killed run goes on with the next language.
+    Writes `scores.parquet`, `items.parquet`, `differences.parquet`, `averages.parquet`, `tokens.parquet` (schemas of these names) and
+    `protocol.json`: the benchmarks' cards, settings and languages, each model's pooling, and the tasks' notes.
 
     Args:
         settings: benchmarks, size of the map, how to compute.
         model: the encoder that training started from, used where `trained/base` is not there.
         languages: source and target languages.
-        seed: draws words and sentences where there are more than needed.
+        seed: draws words and sentences where there are more than needed, and the draws of the tests.
         sharded: result of the shard stage (`tokenizer/`, `heldout/<t>.parquet`).
         trained: result of the train stage (`model/`, `base/` of a model from scratch).
         workspace: where the result is made.
-        progress: told after each language of each model.
+        progress: told after each score.
+        parts: where scores outlive the run; None: in the workspace, until the result is made.
 
     Returns:
-        Mean accuracy of each benchmark and model over languages and directions, in [0, 1], and the languages judged.
+        Mean headline figure of each task and model over languages (English left out) and seeds, in [0, 1], and the languages of the
+        held-out pairs.
 
     Raises:
-        InputError: no held-out pairs, no trained model, or a device that is not there.
+        InputError: no held-out pairs, no trained model, no data of a benchmark, or a device that is not there.
     """
-    run = _open(settings, languages, seed, sharded, trained, model)
     kept = Workspace(workspace.scratch)
-    scores = []
-    for done, name in enumerate(MODELS):
-        for number, pairs in enumerate(run.heldout, start=1 + done * len(run.heldout)):
-            scores += _scores(run, name, pairs, kept)
-            progress(number, len(MODELS) * len(run.heldout), "languages", model=name, language=pairs.language)
-        _keep_tokens(run, name, kept)
-    _write_scores(scores, workspace)
-    _write_tokens(kept, workspace)
-    return {"languages": len(run.heldout), **_means(scores)}
+    run = _open(settings, languages, seed, sharded, trained, model, parts or Parts(kept.path("parts")))
+    judged = [one for name in MODELS for one in _judge(run, name, kept, progress)]
+    differences, averages = difference_rows(judged, settings.resamples, seed)
+    _put(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(judged), schema.SCORES))
+    _put(workspace, "items.parquet", _items(judged))
+    _put(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
+    _put(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
+    _put(workspace, _TOKENS, pa.concat_tables(pq.read_table(kept.path(_tokens_of(name))) for name in MODELS))
+    _write_protocol(run, judged, workspace)
+    return {"languages": len(run.heldout), **_means(averages)}
+
+
+def digests(settings: Evaluate) -> dict[str, str]:
+    """Return the digests of the data of all benchmarks, by `<benchmark>.<language>`.
+
+    Raises:
+        InputError: data of a benchmark are not there.
+    """
+    tasks = [open_task(entry) for entry in settings.benchmarks]
+    return {f"{task.card.task}.{language}": task.data(language) for task in tasks for language in task.languages}
 
 
 @dataclass
 class _Run:
-    """What the judging of every language shares."""
+    """What the judging of every task shares."""
 
     settings: Evaluate
     source: str
     seed: int
     heldout: Sequence[Heldout]
+    digests: dict[str, str]
+    tasks: Sequence[tuple[Task, Sequence[str]]]
     tokenizer: PreTrainedTokenizerBase
-    folders: dict[str, Path]
-    loaded: tuple[str, PreTrainedModel] | None = None
-
-    def encoder(self, name: str) -> PreTrainedModel:
-        """Return the encoder "base" or "trained"; only one of them is in memory."""
-        from mlctl.evaluation.encoding import open_encoder
-
-        if self.loaded is None or self.loaded[0] != name:
-            self.loaded = None
-            largest = max(pairs.largest_id() for pairs in self.heldout)
-            self.loaded = name, open_encoder(self.folders[name], self.settings.device, largest)
-        return self.loaded[1]
+    subjects: dict[str, Subject]
+    done: int = 0
 
     def couples(self, pairs: Heldout) -> list[Couple]:
         """Return the couples of the word benchmark."""
         return one_to_one(pairs, self._word, self.seed)
 
+    @property
+    def total(self) -> int:
+        """How many scores there are to make."""
+        published = sum(len(languages) * len(self.seeds(task)) for task, languages in self.tasks)
+        return len(MODELS) * (len(self.heldout) + published)
+
+    def seeds(self, task: Task) -> Sequence[int | None]:
+        """Return the seeds that a task is judged with."""
+        return self.settings.seeds if task.card.fine_tuned else (None,)
+
     def _word(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids))).strip().casefold()
 
 
-def _open(settings: Evaluate, languages: Languages, seed: int, sharded: Path, trained: Path, model: Model) -> _Run:
+def _open(settings: Evaluate, languages: Languages, seed: int, sharded: Path, trained: Path, model: Model, parts: Parts) -> _Run:
     heldout = read_heldout(sharded, languages.targets)
     if not (trained / "model").is_dir():
         raise InputError(f"no trained model at {trained / 'model'}", "run the train stage")
-    base = trained / "base"
+    base, words = trained / "base", sharded / "tokenizer"
     folders = {"base": base if base.is_dir() else resolve(model), "trained": trained / "model"}
     from mlctl.modeling.encoders import load_tokenizer
 
-    return _Run(settings, languages.source, seed, heldout, load_tokenizer(sharded / "tokenizer"), folders)
+    tokenizer = load_tokenizer(words)
+    dev = _dev(settings, heldout)
+    tasks = [
+        (task, reading.readable(task, entry.languages, tokenizer))
+        for entry in settings.benchmarks
+        for task in (open_task(entry),)
+    ]
+    subjects = {name: Subject(name, folder, words, settings, parts, dev) for name, folder in folders.items()}
+    digests = {pairs.language: reading.digest(pairs) for pairs in heldout}
+    return _Run(settings, languages.source, seed, heldout, digests, tasks, tokenizer, subjects)
 
 
-def _scores(run: _Run, name: str, pairs: Heldout, kept: Workspace) -> list[dict[str, Any]]:
-    """Judge one model in one language, or take what an earlier, killed run found."""
-    part = f"scores/{name}-{pairs.language}.json"
-    if not kept.has(part):
-        from mlctl.evaluation.benchmarks import judge
-
-        found = judge(run.encoder(name), pairs, run.couples(pairs), run.source, run.settings.batch_rows, run.settings.tasks)
-        missing = set(run.settings.tasks) - {row["task"] for row in found}
-        if missing:
-            _log.warning("%s: no %s, too few aligned words among the held-out pairs", pairs.language, ", ".join(sorted(missing)))
-        with kept.part(part) as path:
-            path.write_text(json.dumps([{"model": name, **row} for row in found]), encoding="utf-8")
-    rows: list[dict[str, Any]] = json.loads(kept.path(part).read_text(encoding="utf-8"))
-    _log.info("%s, %s: %s", name, pairs.language, _in_words(rows))
-    return rows
+def _dev(settings: Evaluate, heldout: Sequence[Heldout]) -> Heldout:
+    wanted = settings.pooling_dev or heldout[0].language
+    found = next((pairs for pairs in heldout if pairs.language == wanted), None)
+    if found is None:
+        have = ", ".join(pairs.language for pairs in heldout)
+        raise InputError(f"evaluate.pooling_dev: no held-out pairs of {wanted}", f"name one of {have}")
+    return found
 
 
-def _in_words(rows: Sequence[dict[str, Any]]) -> str:
-    return ", ".join(f"{row['task']} {row['direction']} {100 * row['value']:.1f}%" for row in rows)
+def _judge(run: _Run, name: str, kept: Workspace, progress: Progress) -> Iterator[Judged]:
+    """Judge one model in everything, or take what was found before; only one model is in memory."""
+    subject = run.subjects[name]
+    for pairs in run.heldout:
+        yield from _heldout(run, subject, pairs)
+        _said(run, progress, name, pairs.language)
+    _keep_tokens(run, subject, kept)
+    for task, languages in run.tasks:
+        for seed in run.seeds(task):
+            for language in languages:
+                yield _published(subject, task, language, seed)
+                _said(run, progress, name, language)
+    subject.release()
 
 
-def _write_scores(scores: Sequence[dict[str, Any]], workspace: Workspace) -> None:
-    if not workspace.has(_SCORES):
-        with workspace.part(_SCORES) as path:
-            _write(sorted(scores, key=itemgetter("task", "language", "direction", "model")), schema.SCORES, path)
+def _heldout(run: _Run, subject: Subject, pairs: Heldout) -> list[Judged]:
+    from mlctl.evaluation.benchmarks import judge
+
+    tasks = run.settings.tasks
+    data = {"digest": run.digests[pairs.language], "language": pairs.language, "source": run.source}
+    identity = {
+        "task": "held-out",
+        "revision": _REVISION,
+        "model": subject.identity,
+        "data": data,
+        "tasks": tasks,
+        "seed": run.seed,
+    }
+
+    def make() -> list[Outcome]:
+        encoder = subject.encoder_for(pairs.largest_id())
+        return judge(encoder, pairs, run.couples(pairs), run.source, run.settings.batch_rows, tasks)
+
+    found = subject.parts.outcomes(identity, make)
+    missing = set(tasks) - {outcome.task for outcome in found}
+    if missing:
+        _log.warning("%s: no %s, too few aligned words among the held-out pairs", pairs.language, ", ".join(sorted(missing)))
+    judged = [
+        Judged(subject.name, task, pairs.language, None, "accuracy", [o for o in found if o.task == task])
+        for task in tasks
+        if task not in missing
+    ]
+    _log.info("%s, %s: %s", subject.name, pairs.language, _in_words(judged))
+    return judged
 
 
-def _keep_tokens(run: _Run, name: str, kept: Workspace) -> None:
+def _published(subject: Subject, task: Task, language: str, seed: int | None) -> Judged:
+    card = task.card
+    identity = {
+        "task": card.task,
+        "revision": card.revision,
+        "model": subject.identity,
+        "vectors": {**subject.asked, "pooling": subject.pooling},
+        "settings": task.settings,
+        "data": task.data(language),
+        "language": language,
+        "seed": seed,
+    }
+    found = subject.parts.outcomes(identity, lambda: task.judge(subject, language, seed))
+    judged = Judged(subject.name, card.task, language, seed, card.metric, found)
+    _log.info("%s, %s%s: %s", subject.name, language, "" if seed is None else f", seed {seed}", _in_words([judged]))
+    return judged
+
+
+def _said(run: _Run, progress: Progress, name: str, language: str) -> None:
+    run.done += 1
+    progress(run.done, run.total, "scores", model=name, language=language)
+
+
+def _in_words(judged: Sequence[Judged]) -> str:
+    return ", ".join(f"{one.task} {o.direction} {100 * o.figures[one.metric]:.1f}%" for one in judged for o in one.outcomes)
+
+
+def _items(judged: Sequence[Judged]) -> pa.Table:
+    tables = [pa.table(item_columns(one, outcome), schema.ITEMS) for one in judged for outcome in one.outcomes]
+    return pa.concat_tables(tables)
+
+
+def _keep_tokens(run: _Run, subject: Subject, kept: Workspace) -> None:
     """Write one model's token states where a killed run finds them."""
     from mlctl.evaluation.tokenmap import choose_sentences, token_rows
 
-    if kept.has(_tokens_of(name)):
+    if kept.has(_tokens_of(subject.name)):
         return
     sentences = choose_sentences(run.heldout, run.source, run.settings.map_meanings, run.seed)
-    found = token_rows(run.encoder(name), sentences, run.tokenizer) if sentences else ()
-    with kept.part(_tokens_of(name)) as path:
-        _write([{"model": name, **row} for row in found], schema.TOKEN_STATES, path)
-
-
-def _write_tokens(kept: Workspace, workspace: Workspace) -> None:
-    if not workspace.has(_TOKENS):
-        tables = [pq.read_table(kept.path(_tokens_of(name)), schema=schema.TOKEN_STATES) for name in MODELS]
-        with workspace.part(_TOKENS) as path:
-            pq.write_table(pa.concat_tables(tables).combine_chunks(), path, compression="zstd")
+    largest = max(pairs.largest_id() for pairs in run.heldout)
+    found = token_rows(subject.encoder_for(largest), sentences, run.tokenizer) if sentences else ()
+    _put(
+        kept,
+        _tokens_of(subject.name),
+        pa.Table.from_pylist([{"model": subject.name, **row} for row in found], schema.TOKEN_STATES),
+    )
 
 
 def _tokens_of(name: str) -> str:
     return f"tokens-{name}.parquet"
 
 
-def _write(rows: Sequence[dict[str, Any]], fields: pa.Schema, path: Path) -> None:
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=fields), path, compression="zstd")
+def _put(workspace: Workspace, name: str, table: pa.Table) -> None:
+    if not workspace.has(name):
+        with workspace.part(name) as path:
+            pq.write_table(table.combine_chunks(), path, compression="zstd")
 
 
-def _means(scores: Sequence[dict[str, Any]]) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for row in scores:
-        values.setdefault(f"{row['task'].replace('-', '_')}_{row['model']}", []).append(row["value"])
-    return {name: sum(found) / len(found) for name, found in sorted(values.items())}
+def _write_protocol(run: _Run, judged: Sequence[Judged], workspace: Workspace) -> None:
+    """Say how was judged: what no table says."""
+    if workspace.has("protocol.json"):
+        return
+    benchmarks = [
+        {"card": task.card.as_json(), "settings": task.settings, "languages": list(languages)} for task, languages in run.tasks
+    ]
+    notes = [
+        {"model": one.model, "task": one.task, "language": one.language, "direction": o.direction, **o.notes}
+        for one in judged
+        for o in one.outcomes
+        if o.notes
+    ]
+    models = {name: subject.described(bool(run.tasks)) for name, subject in run.subjects.items()}
+    said: dict[str, Any] = {"benchmarks": benchmarks, "models": models, "resamples": run.settings.resamples, "notes": notes}
+    with workspace.part("protocol.json") as path:
+        path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _means(averages: Sequence[dict[str, Any]]) -> dict[str, float]:
+    return {f"{row['task'].replace('-', '_')}_{name}": row[name] for row in averages for name in MODELS}

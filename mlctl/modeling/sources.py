@@ -56,6 +56,11 @@ def identity(model: Model, what: Literal["tokenizer", "weights"]) -> str:
         return SCRATCH
     folder = resolve(model)
     files = matching(folder, _TOKENIZER_FILES) if what == "tokenizer" else [folder / "config.json", *_weight_files(folder)]
+    return digest_of(files)
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return the sha256 over the sorted (name, sha256) of files: the same wherever they lie."""
     whole = hashlib.sha256()
     for file in sorted(files):
         whole.update(f"{file.name}\0{file_digest(file)}\n".encode())

@@ -42,13 +42,14 @@ class WordEncoder:
     Args:
         folder: a Hugging Face folder of an encoder with a fast tokenizer.
         layer: the layer whose states are taken; 0: the embeddings; -1: see `usual_layer`.
-        device: where it runs, fp32 on a CPU and bf16 on a GPU.
+        device: where it runs.
+        dtype: arithmetic; None: fp32 on a CPU and bf16 on a GPU.
 
     Raises:
         InputError: the folder holds no such encoder, or it has fewer layers.
     """
 
-    def __init__(self, folder: Path, layer: int, device: torch.device) -> None:
+    def __init__(self, folder: Path, layer: int, device: torch.device, dtype: torch.dtype | None = None) -> None:
         model = load_encoder(folder)
         tokenizer = load_tokenizer(folder)
         if not tokenizer.is_fast:
@@ -63,7 +64,7 @@ class WordEncoder:
         self._padding = int(tokenizer.pad_token_id)
         self._tokenizer = _plain(tokenizer.backend_tokenizer, self._limit)
         _shorten(model, self.layer)
-        self._model = model.to(device, torch.bfloat16 if device.type == "cuda" else torch.float32).eval()
+        self._model = model.to(device, dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)).eval()
 
     def tokens(self, texts: Sequence[str], words: Sequence[Sequence[Span]]) -> list[Tokens]:
         """Tokenise texts, each with its words in order; a text over the encoder's limit is cut."""

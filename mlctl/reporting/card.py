@@ -95,7 +95,7 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         gain = f"{wording.points(row['trained'] - row['base'])} ({wording.points(row['low'])} … {wording.points(row['high'])})"
         yield f"| {wording.spoken(row['task'])} | {row['language']} | {base} | {trained} | {gain} | {row['items']} |"
     yield ""
-    yield "Accuracy on held-out pairs; the interval is of the gain over the choice of pairs, not over training seeds."
+    yield "Shares of a hundred; the interval is of the gain over the choice of items and fine-tuning seeds, not over seeds of this training."
 
 
 def _as_yaml(values: Mapping[str, object]) -> str:

@@ -15,17 +15,3 @@ def wilson(share: float, items: int) -> tuple[float, float]:
     centre = (share + spread / 2) / (1 + spread)
     half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / items + spread / items / 4)
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
-
-
-def difference(base: float, trained: float, items: int) -> tuple[float, float]:
-    """Return Newcombe's 95% interval of `trained - base` (Newcombe 1998, method 10), both judged on `items` items.
-
-    It takes the answers of the two models as independent. They are not, as both answer the same questions, and where one
-    model finds what the other finds too the true interval is narrower than this.
-    """
-    (base_low, base_high), (low, high) = wilson(base, items), wilson(trained, items)
-    found = trained - base
-    return (
-        found - math.hypot(trained - low, base_high - base),
-        found + math.hypot(high - trained, base - base_low),
-    )

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlctl.errors import InputError
-from mlctl.reporting.intervals import difference
 
 Row = dict[str, Any]
 
@@ -27,26 +26,30 @@ _PLACES = (
 )
 
 
-def benchmark_rows(scores: Path) -> list[Row]:
-    """Return the benchmark table of an evaluate result (a folder with `scores.parquet`).
+def benchmark_rows(evaluated: Path) -> list[Row]:
+    """Return the benchmark table of an evaluate result (a folder with `scores.parquet` and `differences.parquet`).
 
-    One row for each task and language with `task, language, base, trained, difference` (shares in [0, 1], mean over the
-    directions), `low, high` (95% interval of the difference), `items` (pairs judged) and `directions`
-    ({"en→fr": [base, trained]}).
+    One row for each task and language: the columns of `schema.DIFFERENCES` (figures are shares in [0, 1], means over directions and
+    seeds) and `directions` ({"en→fr": [base, trained]}).
 
     Raises:
         InputError: the folder holds no scores.
     """
-    found: dict[tuple[str, str], dict[str, dict[str, Row]]] = {}
-    for row in _read(scores / "scores.parquet").to_pylist():
-        found.setdefault((row["task"], row["language"]), {}).setdefault(row["direction"], {})[row["model"]] = row
-    return [_benchmark_row(task, language, found[task, language]) for task, language in sorted(found)]
+    found: dict[tuple[str, str, str], dict[str, dict[str, list[float]]]] = {}
+    for row in _read(evaluated / "scores.parquet").to_pylist():
+        models = found.setdefault((row["task"], row["language"], row["metric"]), {}).setdefault(row["direction"], {})
+        models.setdefault(row["model"], []).append(row["value"])
+    rows = _read(evaluated / "differences.parquet").to_pylist()
+    return [{**row, "directions": _directions(found[row["task"], row["language"], row["metric"]])} for row in rows]
 
 
 def mean_rows(rows: Iterable[Row]) -> list[Row]:
-    """Return the mean over languages of each task of `benchmark_rows`: `task, base, trained, difference, languages, items`."""
+    """Return the mean over languages of each task of `benchmark_rows`: `task, base, trained, difference, languages, items`.
+
+    English, which benchmarks are learned from, is left out.
+    """
     tasks: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in (row for row in rows if row["zero_shot"]):
         tasks.setdefault(row["task"], []).append(row)
     return [_mean_row(task, several) for task, several in sorted(tasks.items())]
 
@@ -105,22 +108,11 @@ def _read(path: Path) -> Any:
     return pq.read_table(path)
 
 
-def _benchmark_row(task: str, language: str, directions: Mapping[str, Mapping[str, Row]]) -> Row:
-    both = {name: [models["base"], models["trained"]] for name, models in sorted(directions.items())}
-    base, trained = (sum(pair[side]["value"] for pair in both.values()) / len(both) for side in (0, 1))
-    # Both directions ask about the same pairs: they do not count twice.
-    items = min(pair[0]["items"] for pair in both.values())
-    low, high = difference(base, trained, items)
+def _directions(scores: Mapping[str, Mapping[str, list[float]]]) -> dict[str, list[float]]:
+    """Return the mean over seeds of both models by direction."""
     return {
-        "task": task,
-        "language": language,
-        "base": base,
-        "trained": trained,
-        "difference": trained - base,
-        "low": low,
-        "high": high,
-        "items": items,
-        "directions": {name: [row["value"] for row in pair] for name, pair in both.items()},
+        direction: [sum(models[name]) / len(models[name]) for name in ("base", "trained")]
+        for direction, models in sorted(scores.items())
     }
 
 

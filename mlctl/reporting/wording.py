@@ -22,8 +22,8 @@ def finding(rows: Sequence[Row], means: Sequence[Row]) -> dict[str, str]:
     """
     if not means:
         return {"sentence": "Nothing was judged.", "detail": ""}
-    main = means[0]
-    what = "sentence" if main["task"] == "sentence-retrieval" else "word"
+    main = next((mean for mean in means if mean["task"] == "sentence-retrieval"), None)
+    main, what = (main, "sentence") if main else (next(mean for mean in means if mean["task"] == "word-retrieval"), "word")
     sentence = (
         f"After training, the nearest {what} in the other language is the right translation in {percent(main['trained'])} of the "
         f"held-out cases; before, it was in {percent(main['base'])}."
@@ -107,8 +107,8 @@ def _of(rows: Sequence[Row], task: str) -> list[Row]:
 
 
 def _certainty(task: str, rows: Sequence[Row]) -> str:
-    better = [row for row in rows if row["low"] > 0]
-    worse = [codes.name(row["language"]) for row in rows if row["high"] < 0]
+    better = [row for row in rows if row["significant"] and row["difference"] > 0]
+    worse = [codes.name(row["language"]) for row in rows if row["significant"] and row["difference"] < 0]
     if len(rows) == 1:
         said = "better beyond chance" if better else "worse beyond chance" if worse else "the difference may be chance"
         return f"{task}: {said}."

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import hashlib
 import itertools
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlctl.config import EvaluationSet, Shard
 from mlctl.errors import InputError
+from mlctl.textfiles import numbered_lines
 
 _TEXT = "# text = "
 _CONLLU_COLUMNS = 10
@@ -69,11 +68,11 @@ def _sentences(path: Path, settings: EvaluationSet) -> Iterator[str]:
 
 def _whole_lines(path: Path, settings: EvaluationSet) -> Iterator[str]:
     del settings
-    return (line for _, line in _lines(path))
+    return (line for _, line in numbered_lines(path))
 
 
 def _columns(path: Path, settings: EvaluationSet) -> Iterator[str]:
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         if not line.strip():
             continue
         fields = line.split("\t")
@@ -89,7 +88,7 @@ def _conll(path: Path, settings: EvaluationSet) -> Iterator[str]:
     """Yield the sentences of token lines: what `# text =` says (CoNLL-U), else the tokens (first column) apart by spaces."""
     del settings
     text, tokens = "", list[str]()
-    for _, line in _lines(path):
+    for _, line in numbered_lines(path):
         if not line.strip():
             yield text or " ".join(tokens)
             text, tokens = "", []
@@ -99,18 +98,3 @@ def _conll(path: Path, settings: EvaluationSet) -> Iterator[str]:
             fields = line.split("\t")
             tokens.append(fields[1] if len(fields) == _CONLLU_COLUMNS else fields[0])
     yield text or " ".join(tokens)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number from 1, text) of the lines; they end at LF or CR LF and nowhere else."""
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            for number, raw in enumerate(stream, 1):
-                line = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-                yield number, line.removeprefix("\ufeff") if number == 1 else line
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: {error.reason}", "convert the file, for example with `iconv -t utf-8`") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is cut off or damaged: {error}", "copy or fetch the file again") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}", "check the path and who may read it") from None

@@ -14,7 +14,7 @@ from mlctl.alignment import combined
 from mlctl.alignment.aligner import Links, Pair
 from mlctl.alignment.combined import CombinedAligner, Grid
 from mlctl.alignment.embedding import EmbeddingAligner
-from mlctl.alignment.extraction import argmax, shares
+from mlctl.modeling.extraction import argmax, shares
 
 Sides = tuple[list[int], list[int]]
 

@@ -12,8 +12,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from mlctl.align_settings import Align
 from mlctl.alignment.aligner import Sentence
-from mlctl.alignment.embedding import IDENTITY, EmbeddingAligner, batches, centred
+from mlctl.alignment.embedding import IDENTITY, EmbeddingAligner
 from mlctl.errors import InputError
+from mlctl.modeling.likeness import batches, centred
 from mlctl.modeling.words import WordEncoder, usual_layer
 
 CPU = torch.device("cpu")

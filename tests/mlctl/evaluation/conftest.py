@@ -13,6 +13,10 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
 from mlctl import schema
+from mlctl.config import Evaluate
+from mlctl.evaluation.heldout import Heldout, Side
+from mlctl.evaluation.parts import Parts
+from mlctl.evaluation.subject import Subject
 
 VOCABULARY = [
     "[PAD]",
@@ -104,3 +108,41 @@ def copied_rows() -> Callable[[str], list[dict[str, Any]]]:
         return [row(language, number, words, words) for number, words in enumerate(sentences)]
 
     return make
+
+
+def words(*numbers: int) -> str:
+    """A sentence of numbered words."""
+    return " ".join(VOCABULARY[FIRST + number % 64] for number in numbers) + " ."
+
+
+def sentences(count: int, shift: int = 0) -> list[str]:
+    """Different sentences of three to seven words."""
+    return [words(*((7 * n + 3 * place + n // 64 + shift) for place in range(3 + n % 5))) for n in range(count)]
+
+
+def save_tokenizer(folder: Path) -> None:
+    BertTokenizer(vocab={word: number for number, word in enumerate(VOCABULARY)}).save_pretrained(folder)
+
+
+@pytest.fixture
+def subject(tmp_path: Path) -> Callable[[Evaluate], Subject]:
+    """Make a model under judgement: random weights, and for `pooling: search` thirty dev pairs whose sides are equal."""
+    folder = tmp_path / "encoder"
+    save_encoder(folder, seed=1)
+    save_tokenizer(folder)
+    texts = sentences(30)
+    side = Side([[CLS, SEP]] * 30, range(30), texts)
+
+    def make(settings: Evaluate) -> Subject:
+        return Subject("base", folder, folder, settings, Parts(tmp_path / "parts"), Heldout("fr", side, side, ()))
+
+    return make
+
+
+def entry(name: str, folder: Path, **more: Any) -> dict[str, Any]:
+    """An entry of evaluate.benchmarks."""
+    return {"name": name, "source": {"kind": "folder", "path": str(folder)}, **more}
+
+
+def settings(*entries: dict[str, Any], **more: Any) -> Evaluate:
+    return Evaluate(benchmarks=list(entries), device="cpu", **more)

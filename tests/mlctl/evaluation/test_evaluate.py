@@ -33,7 +33,7 @@ def sharded(write_sharded: Write, copied_rows: Rows) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+    return {path.name: path.read_bytes() for path in folder.glob("*.*") if path.is_file()}
 
 
 def test_scores_of_both_models(sharded: Path, trained: Path, tmp_path: Path) -> None:
@@ -75,7 +75,8 @@ def test_equal_runs_write_equal_bytes(sharded: Path, trained: Path, tmp_path: Pa
     run(sharded, trained, tmp_path / "one")
     run(sharded, trained, tmp_path / "two")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    assert set(contents(tmp_path / "one")) == {"scores.parquet", "tokens.parquet"}
+    tables = ("averages", "differences", "items", "scores", "tokens")
+    assert set(contents(tmp_path / "one")) == {"protocol.json", *(f"{name}.parquet" for name in tables)}
 
 
 def test_batches_change_no_score(sharded: Path, trained: Path, tmp_path: Path) -> None:

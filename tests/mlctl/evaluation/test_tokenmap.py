@@ -55,7 +55,7 @@ def test_no_meanings_no_sentences() -> None:
 def test_tokens_without_letters_are_left_out(write_sharded: Write, copied_rows: Rows, trained: Path) -> None:
     sharded = write_sharded({"fr": copied_rows("fr")})
     sentences = choose_sentences(read_heldout(sharded, ["fr"]), "en", 2, seed=0)
-    encoder, tokenizer = open_encoder(trained / "model", "cpu", 69), AutoTokenizer.from_pretrained(sharded / "tokenizer")
+    encoder, tokenizer = open_encoder(trained / "model", "cpu"), AutoTokenizer.from_pretrained(sharded / "tokenizer")
     rows = list(token_rows(encoder, sentences, tokenizer))
     assert {row["token"][0] for row in rows} == {"w"}
     assert len(rows) == sum(len(sentence.ids) - 3 for sentence in sentences)
@@ -68,7 +68,7 @@ def test_long_maps_are_thinned_evenly(
     sharded = write_sharded({"fr": copied_rows("fr")})
     sentences = choose_sentences(read_heldout(sharded, ["fr"]), "en", 4, seed=0)
     monkeypatch.setattr("mlctl.evaluation.tokenmap.MOST_TOKENS", 17)
-    encoder, tokenizer = open_encoder(trained / "model", "cpu", 69), AutoTokenizer.from_pretrained(sharded / "tokenizer")
+    encoder, tokenizer = open_encoder(trained / "model", "cpu"), AutoTokenizer.from_pretrained(sharded / "tokenizer")
     rows = list(token_rows(encoder, sentences, tokenizer))
     assert len(rows) == 16
     assert {(row["language"], row["meaning"]) for row in rows} == {(s.language, s.meaning) for s in sentences}

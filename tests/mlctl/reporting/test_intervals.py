@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlctl.reporting.intervals import difference, wilson
+from mlctl.reporting.intervals import wilson
 
 
 def test_wilson_agrees_with_newcombes_table() -> None:
@@ -17,23 +17,17 @@ def test_wilson_agrees_with_newcombes_table() -> None:
     assert wilson(1 / 29, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
-def test_difference_of_nothing_and_all() -> None:
-    # Newcombe (1998), Statistics in Medicine 17, 873-890, table II, method 10: 10/10 against 0/10.
-    assert difference(0.0, 1.0, 10) == pytest.approx((0.6075, 1.0), abs=5e-5)
-
-
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(50, 500))
 def test_intervals_hold_their_figure_and_mirror(base: int, trained: int, items: int) -> None:
-    a, b = base / items, trained / items
-    low, high = difference(a, b, items)
-    assert -1 <= low <= b - a <= high <= 1
-    assert difference(b, a, items) == pytest.approx((-high, -low))
-    assert wilson(a, items)[0] <= a <= wilson(a, items)[1]
+    for share in (base / items, trained / items):
+        low, high = wilson(share, items)
+        assert 0 <= low <= share <= high <= 1
+        assert wilson(1 - share, items) == pytest.approx((1 - high, 1 - low))
 
 
 def test_more_items_say_more() -> None:
-    few, many = difference(0.1, 0.2, 50), difference(0.1, 0.2, 5000)
-    assert few[0] < 0 < many[0]
+    few, many = wilson(0.1, 50), wilson(0.1, 5000)
+    assert few[0] < many[0] < 0.1 < many[1] < few[1]
 
 
 def test_no_items_say_nothing() -> None:

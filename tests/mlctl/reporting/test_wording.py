@@ -11,7 +11,8 @@ from mlctl.reporting import wording
 
 
 def row(language: str, low: float, high: float) -> dict[str, Any]:
-    return {"task": "sentence-retrieval", "language": language, "low": low, "high": high}
+    sure = {"difference": (low + high) / 2, "significant": not low <= 0 <= high}
+    return {"task": "sentence-retrieval", "language": language, "low": low, "high": high, **sure}
 
 
 MEAN = [{"task": "sentence-retrieval", "base": 0.031, "trained": 0.782, "languages": 2}]

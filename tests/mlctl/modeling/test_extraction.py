@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 
 from mlctl.align_settings import Extraction
-from mlctl.alignment import extraction
+from mlctl.modeling import extraction
 
 Table = list[list[float]]
 METHODS: tuple[Extraction, ...] = ("argmax", "itermax", "softmax")

@@ -1,0 +1,43 @@
+"""What the harness needs of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from mlctl.evaluation.cards import Card
+from mlctl.evaluation.outcomes import Outcome
+from mlctl.evaluation.subject import Subject
+
+#: Texts that tell whether a tokenizer can read a language.
+SAMPLE = 100
+
+
+class Task(Protocol):
+    """A benchmark with its data. Making one looks at what lies there; nothing is encoded."""
+
+    @property
+    def card(self) -> Card:
+        """What it is."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Languages that can be judged: those that the recipe names, else those of the protocol that are there."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of the recipe's entry can change a score, as JSON values; languages and place left out."""
+
+    def data(self, language: str) -> str:
+        """Return the digest of the data of a language."""
+
+    def sample(self, language: str) -> Sequence[str]:
+        """Return some texts of a language: where the tokenizer can read none of them, it is not judged unless it is named."""
+
+    def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
+        """Judge a model in a language; `seed` is of the fine-tuning, None where the card says that there is none."""
+
+
+def complaint(name: str) -> str:
+    """Return what to do about files of a benchmark that are not as they should be."""
+    return f"give evaluate.benchmarks the folder of {name} as it was published: docs/evaluate.md lists the forms"

@@ -1,0 +1,35 @@
+"""The published benchmarks, one module each with a card and a class that follows `task.Task`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlctl.evaluate_settings import AnyBenchmark, Bucc, Ntrex, Tatoeba, WordAlignment
+from mlctl.evaluation.cards import Card
+from mlctl.evaluation.task import Task
+
+
+def open_task(entry: AnyBenchmark) -> Task:
+    """Return the benchmark that an entry of the recipe names.
+
+    Raises:
+        InputError: its data are not there, or not as they should be.
+    """
+    from mlctl.evaluation.tasks import bucc, ntrex, tatoeba, wordalignment
+
+    match entry:
+        case Tatoeba():
+            return tatoeba.TatoebaTask(entry)
+        case Bucc():
+            return bucc.BuccTask(entry)
+        case Ntrex():
+            return ntrex.NtrexTask(entry)
+        case WordAlignment():
+            return wordalignment.WordAlignmentTask(entry)
+
+
+def cards() -> Sequence[Card]:
+    """Return the cards of all published benchmarks."""
+    from mlctl.evaluation.tasks import bucc, ntrex, tatoeba, wordalignment
+
+    return [tatoeba.CARD, bucc.CARD, ntrex.CARD, wordalignment.CARD]

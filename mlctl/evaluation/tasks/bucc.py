@@ -1,0 +1,192 @@
+"""BUCC 2018: find the translations among two texts that are not parallel."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mlctl import languages as codes
+from mlctl.errors import InputError
+from mlctl.evaluate_settings import BenchmarkFolder, Bucc
+from mlctl.evaluation import places
+from mlctl.evaluation.cards import Card
+from mlctl.evaluation.outcomes import Outcome, share
+from mlctl.evaluation.task import SAMPLE, complaint
+from mlctl.textfiles import numbered_lines
+
+if TYPE_CHECKING:
+    from mlctl.evaluation.subject import Subject
+
+CARD = Card(
+    task="bucc",
+    title="BUCC 2018",
+    citation="Zweigenbaum, Sharoff and Rapp 2018; Hu et al. 2020 (XTREME, arXiv 2003.11080)",
+    licence="unstated (Wikipedia and News Commentary sentences)",
+    languages=("de", "fr", "ru", "zh"),
+    metric="f1",
+    revision=1,
+    protocol="All pairs are scored (margin over 4 neighbours, or cosine); a sentence is in one pair at most; the threshold with the best F1 "
+    "on dev is applied to test. Where there is no test set, the sentences of the foreign text are split in two by a digest of their "
+    "ids: the threshold is tuned on the one half and applied to the other. MTEB's BUCC matches gold pairs only and compares with nothing "
+    "here.",
+)
+
+_FILE = re.compile(r"(.*/)?(\w+)-en\.(dev|training|test)\.gold")
+_DEV = ("dev", "training")
+
+
+class Texts(NamedTuple):
+    """Two texts, sentences by id, and the gold pairs of ids."""
+
+    source: dict[str, str]
+    target: dict[str, str]
+    gold: set[tuple[str, str]]
+
+
+class Mined(NamedTuple):
+    """Pairs of ids that were found, from the best down, with their scores."""
+
+    pairs: Sequence[tuple[str, str]]
+    scores: Sequence[float]
+
+
+class BuccTask:
+    """The benchmark with its data; see `task.Task`.
+
+    Raises:
+        InputError: there is none of it at the entry's source, or not the languages that the entry names.
+    """
+
+    card = CARD
+
+    def __init__(self, entry: Bucc) -> None:
+        if not isinstance(entry.source, BenchmarkFolder):
+            raise InputError(
+                "evaluate.benchmarks, bucc: data sets of the hub hold the gold pairs alone, and nothing is mined among them",
+                "give a folder with xx-en.dev.xx, xx-en.dev.en, xx-en.dev.gold and the same of test",
+            )
+        self._entry, self._folder = entry, entry.source.path
+        self._files = places.files_of(entry.source)
+        self._sets = self._found()
+        missing = [language for language in entry.languages if language not in self._sets]
+        if missing or not self._sets:
+            what = f"no {', '.join(missing)}" if missing else "no xx-en.dev.gold"
+            raise InputError(f"evaluate.benchmarks, bucc: {what} in {self._folder}", complaint("BUCC"))
+
+    @property
+    def languages(self) -> list[str]:
+        """See `Task`."""
+        return list(self._entry.languages) or sorted(self._sets)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See `Task`."""
+        return {"score": self._entry.score, "neighbours": self._entry.neighbours}
+
+    def data(self, language: str) -> str:
+        """See `Task`."""
+        return places.digest_of(file for files in self._sets[language].values() for file in files)
+
+    def sample(self, language: str) -> list[str]:
+        """See `Task`."""
+        return list(_read(self._sets[language]["dev"]).source.values())[:SAMPLE]
+
+    def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
+        """See `Task`."""
+        del seed
+        sets = {name: _read(files) for name, files in self._sets[language].items()}
+        mined = {name: self._mine(subject, texts) for name, texts in sets.items()}
+        if "test" in sets:
+            dev, test = (_cut(mined[name], sets[name].gold, sets[name].source) for name in ("dev", "test"))
+        else:
+            dev, test = (_cut(mined["dev"], sets["dev"].gold, half) for half in halves(sets["dev"].source))
+        return [_outcome(dev, test, f"{language}→en", "test" if "test" in sets else "half of dev")]
+
+    def _mine(self, subject: Subject, texts: Texts) -> Mined:
+        from mlctl.evaluation.mining import mine
+
+        source, target = (subject.vectors(list(side.values())) for side in (texts.source, texts.target))
+        found = mine(source, target, self._entry.score, self._entry.neighbours)
+        names = list(texts.source), list(texts.target)
+        pairs = [(names[0][i], names[1][j]) for i, j in zip(found.source.tolist(), found.target.tolist(), strict=True)]
+        return Mined(pairs, found.score.tolist())
+
+    def _found(self) -> dict[str, dict[str, list[Path]]]:
+        """Return the files (foreign, English, gold) of each language's sets, dev and test."""
+        sets: dict[str, dict[str, list[Path]]] = {}
+        for name in self._files:
+            match = _FILE.fullmatch(name)
+            names = [name.removesuffix("gold") + end for end in (match[2], "en", "gold")] if match else []
+            if match and codes.is_language(match[2]) and all(one in self._files for one in names):
+                which = "dev" if match[3] in _DEV else "test"
+                sets.setdefault(codes.canonical(match[2]), {})[which] = [self._files[one] for one in names]
+        return {language: dict(sorted(found.items())) for language, found in sets.items() if "dev" in found}
+
+
+def halves(source: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Split ids into the half to tune on and the half to judge, by the first bit of a digest of the id."""
+    first = [name for name in source if hashlib.sha256(name.encode()).digest()[0] < 128]
+    return first, [name for name in source if name not in set(first)]
+
+
+class _Judged(NamedTuple):
+    mined: Mined
+    gold: set[tuple[str, str]]
+
+
+def _cut(mined: Mined, gold: set[tuple[str, str]], sources: Sequence[str] | Mapping[str, str]) -> _Judged:
+    """Keep what concerns some of the foreign text's sentences."""
+    kept = set(sources)
+    rows = [row for row, (source, _) in enumerate(mined.pairs) if source in kept]
+    some = Mined([mined.pairs[row] for row in rows], [mined.scores[row] for row in rows])
+    return _Judged(some, {pair for pair in gold if pair[0] in kept})
+
+
+def _outcome(dev: _Judged, test: _Judged, direction: str, judged_on: str) -> Outcome:
+    """Tune on dev, judge test: F1 as 2 hits / (pairs found + gold pairs), by sentence of the foreign text."""
+    from mlctl.evaluation.mining import threshold
+
+    least = threshold(dev.mined.scores, [pair in dev.gold for pair in dev.mined.pairs], len(dev.gold))
+    found = {pair for pair, score in zip(test.mined.pairs, test.mined.scores, strict=True) if score >= least}
+    items = sorted({source for source, _ in found | test.gold})
+    places_of = {name: place for place, name in enumerate(items)}
+    part, whole = (np.zeros(len(items), np.float32) for _ in range(2))
+    for pairs, to, weight in ((found & test.gold, part, 2), (found, whole, 1), (test.gold, whole, 1)):
+        for source, _ in pairs:
+            to[places_of[source]] += weight
+    hits = len(found & test.gold)
+    figures = {"f1": share(part, whole), "precision": hits / max(1, len(found)), "recall": hits / max(1, len(test.gold))}
+    notes = {"threshold": least if np.isfinite(least) else None, "judged": judged_on, "gold": len(test.gold), "found": len(found)}
+    return Outcome(CARD.task, direction, figures, items, part, whole, notes)
+
+
+def _read(files: Sequence[Path]) -> Texts:
+    """Read `id TAB sentence` twice, and `id TAB id`; gold of a sentence that is not there is an error."""
+    source, target, gold = (_columns(file) for file in files)
+    texts = Texts(_sentences(source, files[0]), _sentences(target, files[1]), set(gold))
+    for pair in sorted(texts.gold):
+        if pair[0] not in texts.source or pair[1] not in texts.target:
+            raise InputError(f"{files[2]}: {pair[0]} {pair[1]} is no pair of sentences of the texts", complaint("BUCC"))
+    return texts
+
+
+def _columns(file: Path) -> list[tuple[str, str]]:
+    rows = []
+    for number, line in numbered_lines(file):
+        name, tab, rest = line.partition("\t")
+        if not tab:
+            raise InputError(f"{file}, line {number} has no TAB", complaint("BUCC"))
+        rows.append((name, rest.strip()))
+    return rows
+
+
+def _sentences(rows: Sequence[tuple[str, str]], file: Path) -> dict[str, str]:
+    found = dict(rows)
+    if len(found) != len(rows) or not found:
+        raise InputError(f"{file}: {len(rows)} lines, {len(found)} ids", complaint("BUCC"))
+    return found

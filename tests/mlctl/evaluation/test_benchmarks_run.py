@@ -1,0 +1,177 @@
+"""Published benchmarks in the stage: tables, reuse across runs, SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from mlctl import schema
+from mlctl.config import Evaluate, Languages, Model, parse
+from mlctl.evaluation import Parts, digests, evaluate
+from mlctl.workspace import Workspace
+from tasks.evaluate import MEMORY, STAGE
+
+from .conftest import entry, save_tokenizer, settings
+from .test_published import bucc, ntrex, tatoeba
+
+Rows = Callable[[str], list[dict[str, Any]]]
+Write = Callable[[dict[str, list[dict[str, Any]]]], Path]
+FRENCH = Languages(source="en", targets=("fr",))
+
+
+@pytest.fixture
+def sharded(write_sharded: Write, copied_rows: Rows, trained: Path) -> Path:
+    for name in ("base", "model"):
+        save_tokenizer(trained / name)
+    return write_sharded({"fr": copied_rows("fr")})
+
+
+def run(sharded: Path, trained: Path, place: Path, given: Evaluate, **more: Any) -> dict[str, float | int]:
+    more = {"parts": Parts(place / "parts"), **more}
+    return evaluate(given, Model(), FRENCH, 0, sharded, trained, Workspace(place / "out"), **more)
+
+
+def table(place: Path, name: str) -> list[dict[str, Any]]:
+    return list(pq.read_table(place / "out" / f"{name}.parquet").to_pylist())
+
+
+def contents(place: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (place / "out").glob("*.*") if path.is_file()}
+
+
+def test_tables_of_a_run(sharded: Path, trained: Path, tmp_path: Path) -> None:
+    entries = entry("tatoeba", tatoeba(tmp_path / "t")), entry("ntrex", ntrex(tmp_path / "n"), languages=["sw"])
+    metrics = run(sharded, trained, tmp_path, settings(*entries, pooling="search", resamples=200))
+    for name, fields in (
+        ("scores", schema.SCORES),
+        ("items", schema.ITEMS),
+        ("differences", schema.DIFFERENCES),
+        ("averages", schema.AVERAGES),
+    ):
+        assert pq.read_schema(tmp_path / "out" / f"{name}.parquet") == fields
+    differences = {(row["task"], row["language"]): row for row in table(tmp_path, "differences")}
+    assert {language for task, language in differences if task == "tatoeba"} == {"de", "zh"}
+    for row in differences.values():
+        values = {m: _value(tmp_path, row, m) for m in ("base", "trained")}
+        assert (row["base"], row["trained"]) == pytest.approx((values["base"], values["trained"]))
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["p"] <= row["corrected"]
+    assert differences["ntrex", "sw"]["significant"]
+    assert differences["ntrex", "sw"]["items"] == 20, "both directions ask about the same sentences"
+    mean = next(row for row in table(tmp_path, "averages") if row["task"] == "tatoeba")
+    assert mean["languages"] == 2
+    assert mean["trained"] == pytest.approx(
+        (differences["tatoeba", "de"]["trained"] + differences["tatoeba", "zh"]["trained"]) / 2
+    )
+    assert metrics["tatoeba_trained"] == mean["trained"]
+    said = json.loads((tmp_path / "out" / "protocol.json").read_text())
+    assert [one["card"]["task"] for one in said["benchmarks"]] == ["tatoeba", "ntrex"]
+    assert said["models"]["base"]["tried"]["language"] == "fr"
+
+
+def _value(place: Path, row: dict[str, Any], model: str) -> float:
+    """Compute a figure again from its items."""
+    items = [
+        item
+        for item in table(place, "items")
+        if (item["model"], item["task"], item["language"]) == (model, row["task"], row["language"])
+    ]
+    return sum(item["part"] for item in items) / sum(item["whole"] for item in items)
+
+
+def test_a_new_language_computes_that_language_alone(sharded: Path, trained: Path, tmp_path: Path) -> None:
+    folder, parts = tatoeba(tmp_path / "t"), Parts(tmp_path / "parts")
+    run(sharded, trained, tmp_path / "one", settings(entry("tatoeba", folder, languages=["de"]), resamples=100), parts=parts)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").iterdir()}
+    run(
+        sharded, trained, tmp_path / "two", settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100), parts=parts
+    )
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").iterdir()}
+    assert {path: time for path, time in after.items() if path in before} == before
+    assert len(after) - len(before) == 2, "one score of either model"
+    run(sharded, trained, tmp_path / "new", settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100))
+    assert contents(tmp_path / "two") == contents(tmp_path / "new")
+
+
+@pytest.mark.parametrize("change", ["weights", "data", "settings", "pooling"])
+def test_what_changes_a_score_makes_it_anew(sharded: Path, trained: Path, tmp_path: Path, change: str) -> None:
+    folder, parts = tatoeba(tmp_path / "t", ("deu",)), Parts(tmp_path / "parts")
+    given = entry("tatoeba", folder)
+    run(sharded, trained, tmp_path / "one", settings(given, resamples=100), parts=parts)
+    names = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")}
+    if change == "weights":
+        (trained / "base" / "config.json").write_text((trained / "base" / "config.json").read_text() + "\n")
+    if change == "data":
+        (folder / "tatoeba.deu-eng.deu").write_text((folder / "tatoeba.deu-eng.deu").read_text().replace("waa", "wab"))
+    given = {**given, "direction": "both"} if change == "settings" else given
+    pooling = "last" if change == "pooling" else "first+last"
+    run(sharded, trained, tmp_path / "two", settings(given, resamples=100, pooling=pooling), parts=parts)
+    made = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")} - names
+    assert len(made) == (1 if change == "weights" else 2)
+
+
+def test_killed_anywhere_and_resumed_the_results_are_equal(sharded: Path, trained: Path, tmp_path: Path) -> None:
+    given = settings(
+        entry("tatoeba", tatoeba(tmp_path / "t")), entry("bucc", bucc(tmp_path / "b")), resamples=100, pooling="search"
+    )
+    arguments = [sys.executable, str(Path(__file__).with_name("kill_at.py"))]
+    for scores in (1, 3, 6):
+        done = subprocess.run(
+            [*arguments, str(scores), str(sharded), str(trained), str(tmp_path / "killed"), given.model_dump_json()], check=False
+        )
+        assert done.returncode == -signal.SIGKILL
+        assert not contents(tmp_path / "killed")
+    reported: list[tuple[int, int | None]] = []
+
+    def note(done: int, total: int | None, unit: str, **figures: float | str) -> None:
+        reported.append((done, total))
+
+    run(sharded, trained, tmp_path / "killed", given, progress=note)
+    assert reported[-1] == (8, 8)
+    run(sharded, trained, tmp_path / "calm", given)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "calm")
+
+
+def test_languages_that_the_tokenizer_cannot_read_are_left_out(
+    sharded: Path, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tatoeba(tmp_path / "t")
+    (folder / "tatoeba.cmn-eng.cmn").write_text("从前 有 人\n" * 40)
+    run(sharded, trained, tmp_path, settings(entry("tatoeba", folder), resamples=100))
+    assert {row["language"] for row in table(tmp_path, "differences") if row["task"] == "tatoeba"} == {"de"}
+    assert "Tatoeba: not judged, the tokenizer cannot read them: zh" in caplog.text
+
+
+def test_half_precision_is_near(sharded: Path, trained: Path, tmp_path: Path) -> None:
+    folder = tatoeba(tmp_path / "t", ("deu",))
+    for precision in ("fp32", "bf16"):
+        run(sharded, trained, tmp_path / precision, settings(entry("tatoeba", folder), resamples=100, precision=precision))
+    one, other = (
+        next(row for row in table(tmp_path / precision, "averages") if row["task"] == "tatoeba") for precision in ("fp32", "bf16")
+    )
+    assert one["trained"] == pytest.approx(other["trained"], abs=0.1)
+
+
+def test_the_task_keeps_scores_in_the_store(sharded: Path, trained: Path, tmp_path: Path) -> None:
+    benchmarks = [entry("tatoeba", tatoeba(tmp_path / "t", ("deu",)))]
+    values = {
+        "store": str(tmp_path / "store"),
+        "languages": {"targets": ["fr"]},
+        "evaluate": {"device": "cpu", "benchmarks": benchmarks},
+    }
+    recipe = parse(values)
+    folders = {"shard": sharded, "train": trained}
+    STAGE.work(recipe, folders, Workspace(tmp_path / "one"), lambda *_, **__: None)
+    kept = sorted((tmp_path / "store" / MEMORY).glob("*.parquet"))
+    assert len(kept) == 4
+    STAGE.work(recipe, folders, Workspace(tmp_path / "two"), lambda *_, **__: None)
+    assert sorted((tmp_path / "store" / MEMORY).glob("*.parquet")) == kept
+    assert STAGE.outside(recipe)["tatoeba.de"] == digests(recipe.evaluate)["tatoeba.de"]
