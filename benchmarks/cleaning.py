@@ -3,7 +3,8 @@
     python benchmarks/cleaning.py --data DATA [--quick] [--opusfilter PYTHON]
 
 DATA has `parallel/newstest` and `parallel/tico19` (line-parallel `NAME.en-XX.{en,XX}.gz`). PYTHON is an interpreter that can import
-opusfilter (`python -m venv V && V/bin/pip install opusfilter`); this one is taken if it can. The last line is JSON.
+opusfilter (`python -m venv V && V/bin/pip install opusfilter`); this one is taken if it can. Then small batches of new text, with and
+without the lexicon of an earlier alignment. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -12,32 +13,37 @@ import argparse
 import gzip
 import json
 import random
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from noise import KINDS, Row, dirty
 
+from mlctl.alignment import align
 from mlctl.cleaning import clean
+from mlctl.cleaning.judge import UNLIKELY
 from mlctl.cleaning.tidy import tidy
-from mlctl.config import Clean, Languages
+from mlctl.config import Align, Clean, Languages
 from mlctl.schema import PAIR
 from mlctl.workspace import Workspace
 
-KINDS = ("shifted", "wrong language", "copy", "truncation", "mojibake", "ratio", "near duplicate")
-SHARE = 0.03  # of the clean lines, for each kind
 SETS = (("newstest", "de", "cs"), ("newstest", "ru", "cs"), ("newstest", "zh", "de"), ("tico19", "sw", "es"))
 MOST_LINES = {True: 20_000, False: 40_000}
 SCRIPTS = {"de": "Latin", "ru": "Cyrillic", "zh": "Han", "sw": "Latin"}
-SHIFTED_RUN = 10
+NEWS = {
+    True: ("zh",),
+    False: ("ru", "zh", "es", "hi"),
+}  # and health text; in French some 270 lines of that are shifted as it comes
+NEWS_LINES = {True: 6_000, False: 40_000}
+BATCHES = (300, 1000)
 
 # Run by OpusFilter's Python: what is kept by its filters with their default parameters, as its own generator configures them.
 PEER = """
@@ -57,13 +63,6 @@ print(json.dumps({"kept": [row for row, _ in left], "seconds": time.perf_counter
 """
 
 
-class Row(NamedTuple):
-    source: str
-    target: str
-    kind: str = ""  # of noise; "": clean
-    meant: str = ""  # the target before mojibake: cleaning may repair it instead of dropping the row
-
-
 @dataclass
 class Outcome:
     """What a cleaner did: its verdict on each row (True: dropped, or repaired) and how long it took."""
@@ -79,106 +78,25 @@ def lines(data: Path, corpus: str, language: str, side: str) -> list[str]:
         return file.read().removesuffix("\n").split("\n")
 
 
-def dirty(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: random.Random) -> list[Row]:
-    """Return clean pairs with noise of each kind in `SHARE` of them; near duplicates are added."""
-    rows = [Row(*pair) for pair in pairs]
-    count = max(20, int(SHARE * len(pairs)))
-    used = shift(rows, count, rng)
-    free = [row for row in range(len(rows)) if row not in used]
-    rng.shuffle(free)
-    for kind, spoil in SPOILERS.items():
-        done = 0
-        while done < count and free:
-            row = free.pop()
-            if spoiled := spoil(pairs[row], others, rng):
-                rows[row] = Row(*spoiled, kind, pairs[row][1] if kind == "mojibake" else "")
-                done += 1
-    near = [Row(*near_copy(pairs[row], rng), KINDS[6]) for row in free if long_enough(pairs[row])][:count]
-    return rows + near  # each after its original, which stands at a place that is not touched
-
-
-def shift(rows: list[Row], count: int, rng: random.Random) -> set[int]:
-    """Move the targets of some runs of lines by one line, as an aligner does that lost a line."""
-    used: set[int] = set()
-    for start in rng.sample(range(0, len(rows) - SHIFTED_RUN, SHIFTED_RUN), max(1, count // SHIFTED_RUN)):
-        run = range(start, start + SHIFTED_RUN)
-        targets = [rows[row].target for row in run]
-        for place, row in enumerate(run):
-            rows[row] = Row(rows[row].source, targets[(place + 1) % SHIFTED_RUN], "shifted")
-        used.update(run)
-    return used
-
-
-Spoiled = tuple[str, str] | None
-
-
-def wrong_language(pair: tuple[str, str], others: Sequence[str], rng: random.Random) -> Spoiled:
-    return pair[0], rng.choice(others)
-
-
-def copy(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """Half are exact, half with a word lost or another case."""
-    words = pair[0].split()
-    if len(words) < 4:
-        return None
-    if rng.random() < 0.5:
-        return pair[0], pair[0]
-    words.pop(rng.randrange(len(words)))
-    return pair[0], " ".join(words)
-
-
-def truncation(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """One side ends after 20 to 60 per cent of its characters."""
-    side = rng.randrange(2)
-    text = pair[side]
-    if len(text) < 40:
-        return None
-    cut = text[: int(len(text) * rng.uniform(0.2, 0.6))].rstrip()
-    return (cut, pair[1]) if side == 0 else (pair[0], cut)
-
-
-def mojibake(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """UTF-8 read as a one-byte encoding, or the reverse with losses."""
-    source, target = pair
-    wrong: list[Callable[[str], str]] = [
-        lambda text: text.encode().decode("latin-1"),
-        lambda text: text.encode().decode("cp1252", "replace"),
-        lambda text: re.sub("[^\x00-\x7f]", "\ufffd", text),
-    ]
-    spoiled = rng.choice(wrong)(target)
-    return None if spoiled == target else (source, spoiled)
-
-
-def ratio(pair: tuple[str, str], _: Sequence[str], __: random.Random) -> Spoiled:
-    """One side keeps its first words only, as a sentence of its own."""
-    source, target = pair
-    if len(source) < 80:
-        return None
-    short = target[: max(2, len(target) // 6)].rstrip(" .,") + target[-1]
-    return source, short
-
-
-SPOILERS: dict[str, Callable[[tuple[str, str], Sequence[str], random.Random], Spoiled]] = {
-    "wrong language": wrong_language,
-    "copy": copy,
-    "truncation": truncation,
-    "mojibake": mojibake,
-    "ratio": ratio,
-}
-
-
-def long_enough(pair: tuple[str, str]) -> bool:
-    return len(pair[0]) + len(pair[1]) >= 200
-
-
-def near_copy(pair: tuple[str, str], rng: random.Random) -> tuple[str, str]:
-    """The same pair again with a word of the source lost, and punctuation of the target changed."""
-    words = pair[0].split()
-    words.pop(rng.randrange(len(words)))
-    return " ".join(words), pair[1].rstrip(".。।") + " …"
-
-
 def ours(rows: Sequence[Row], language: str) -> Outcome:
+    staged = stage(rows, language, {})
+    by_rule(rows, staged.dropped)
+    return staged.outcome(rows)
+
+
+class Staged(NamedTuple):
+    """What the stage did: the texts that it kept, the rules that dropped the others, by row, and how long it took."""
+
+    kept: dict[int, str]
+    dropped: dict[int, str]
+    seconds: float
+
+    def outcome(self, rows: Sequence[Row]) -> Outcome:
+        handled = [n not in self.kept or repaired(row, self.kept[n]) for n, row in enumerate(rows)]
+        return Outcome(handled, self.seconds)
+
+
+def stage(rows: Sequence[Row], language: str, lexicons: dict[str, Path]) -> Staged:
     """Run the stage itself, from Parquet to Parquet."""
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder, "in/pairs", language, "00-noisy.parquet")
@@ -196,13 +114,12 @@ def ours(rows: Sequence[Row], language: str) -> Outcome:
         out = Path(folder, "out")
         out.mkdir()
         start = time.perf_counter()
-        clean(Clean(), Languages(targets=(language,)), Path(folder, "in"), Workspace(out))
+        clean(Clean(), Languages(targets=(language,)), Path(folder, "in"), Workspace(out), lexicons=lexicons)
         seconds = time.perf_counter() - start
         kept = pq.read_table(out / f"pairs/{language}.parquet", columns=["origin", "target"]).to_pylist()
         dropped = pq.read_table(out / f"rejected/{language}.parquet", columns=["origin", "rule"]).to_pylist()
-    by_rule(rows, {int(row["origin"]): row["rule"] for row in dropped})
-    texts = {int(row["origin"]): row["target"] for row in kept}
-    return Outcome([n not in texts or repaired(row, texts[n]) for n, row in enumerate(rows)], seconds)
+    texts, rules = ({int(row["origin"]): row[name] for row in table} for name, table in (("target", kept), ("rule", dropped)))
+    return Staged(texts, rules, seconds)
 
 
 def repaired(row: Row, text: str) -> bool:
@@ -302,6 +219,46 @@ def peer_python(given: str) -> str | None:
     return None
 
 
+def learned(data: Path, language: str, lines_: int, folder: Path) -> Path:
+    """Align news, as an earlier run would have, and return the lexicon that comes out."""
+    pairs = list(zip(*(lines(data, "newstest", language, side) for side in ("en", language)), strict=True))[:lines_]
+    rows = [dict.fromkeys(PAIR.names, "") | {"source": source, "target": target} for source, target in pairs]
+    (folder / "in/pairs").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=PAIR), folder / f"in/pairs/{language}.parquet")
+    (folder / "out").mkdir()
+    align(Align(), Languages(targets=(language,)), 0, [folder / "in"], Workspace(folder / "out"))
+    return folder / f"out/models/{language}/lexicon.parquet"
+
+
+def small_batches(options: argparse.Namespace) -> None:
+    """Print how well small batches of new text are judged by themselves, and with the lexicon of earlier text of another kind."""
+    print("\nsmall batches of health text, each cleaned by itself; lexicon: learned from news")
+    print(
+        f"    {'':6}{'pairs':>6}   {'shifted, by likelihood: F1 without':>34}{'with lexicon':>14}   {'all: F1 without':>15}{'with lexicon':>14}"
+    )
+    for language in NEWS[options.quick]:
+        pairs = list(zip(*(lines(options.data, "tico19", language, side) for side in ("en", language)), strict=True))
+        rows = dirty(pairs, lines(options.data, "tico19", "sw", "sw"), random.Random(options.seed))[: len(pairs)]
+        with tempfile.TemporaryDirectory() as folder:
+            file = learned(options.data, language, NEWS_LINES[options.quick], Path(folder))
+            for size in BATCHES:
+                batches = [rows[first : first + size] for first in range(0, len(rows) - size + 1, size)]
+                (few, alone), (many, joined) = (judged(batches, language, known) for known in ({}, {language: file}))
+                print(f"    {language:6}{size:6}   {few.f1:34.3f}{many.f1:14.3f}   {alone.f1:15.3f}{joined.f1:14.3f}")
+
+
+def judged(batches: Sequence[Sequence[Row]], language: str, lexicons: dict[str, Path]) -> tuple[Counts, Counts]:
+    """Return what the likelihood rule did to shifted and clean rows of all batches, and what all rules did to all."""
+    sums, unlikely = dict[str, Counts](), Counts()
+    for rows in batches:
+        staged = stage(rows, language, lexicons)
+        sums = added(sums, count(rows, staged.outcome(rows)))
+        kinds = Counter(rows[row].kind for row, rule in staged.dropped.items() if rule == UNLIKELY)
+        missed = sum(row.kind == "shifted" for row in rows) - kinds["shifted"]
+        unlikely = unlikely.plus(Counts(kinds["shifted"], missed, kinds[""]))
+    return unlikely, total(sums)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with parallel/newstest and parallel/tico19")
@@ -333,6 +290,7 @@ def main() -> None:
         speeds = f"mlctl {len(rows) / mine.seconds:,.0f}" + (f", OpusFilter {len(rows) / peer.seconds:,.0f}" if peer else "")
         print(f"    sentence pairs a second: {speeds}")
     show("  all sets", sums[0], sums[1] or None)
+    small_batches(options)
     print(json.dumps(figures(sums, seconds)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -107,6 +108,20 @@ def runs(store: StoreFolder = _DEFAULT_STORE) -> None:
             run.id, str(run.recipe.get("name", "")), run.status, f"{seconds:.0f}", ", ".join(made), ", ".join(cached), error
         )
     out.print(table)
+
+
+@app.command()
+def export(
+    folder: Annotated[str, typer.Argument(help="Folder to write: a new one, or that of an earlier export.")],
+    run: Annotated[str, typer.Option("--run", help="A run of `mlctl runs`, or how it begins; the newest if left out.")] = "",
+    store: StoreFolder = _DEFAULT_STORE,
+) -> None:
+    """Put a run's model, its card, attribution and figures into one folder, ready to publish."""
+    from tasks.export import export as make_export
+
+    made = make_export(Store(store), Path(folder), run)
+    out.print(f"run:    {made.id} ({made.recipe.get('name', '')})")
+    out.print(f"folder: {Path(folder).expanduser().absolute()}", soft_wrap=True)
 
 
 @app.command()

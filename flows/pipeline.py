@@ -9,11 +9,11 @@ from typing import Literal, cast, get_args
 from prefect import flow
 from prefect.states import Failed
 
-from mlctl import sharding
+from mlctl import sharding, training
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import StoreError
-from tasks import diary, reuse
+from tasks import diary, lexicons, priors
 from tasks.align import align
 from tasks.clean import clean
 from tasks.download import download
@@ -55,12 +55,16 @@ def pipeline(recipe: Recipe, until: StageName = "report") -> Ref:
 def _check(recipe: Recipe, until: StageName) -> None:
     """Look at what a late stage needs from outside before an early one has worked for hours."""
     names = get_args(StageName)
+    if names.index(until) >= names.index("clean"):
+        lexicons.check(recipe)
     if names.index(until) >= names.index("translate"):
         check_engines(recipe)
     if names.index(until) >= names.index("align"):
-        reuse.check(recipe)
+        priors.check(recipe)
     if names.index(until) >= names.index("shard"):
         sharding.check(recipe.shard)
+    if names.index(until) >= names.index("train"):
+        training.check(recipe.train)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,16 @@ class Clean(Section):
         "-3: any passes.",
     )
     likelihood_pairs: int = Field(
-        2000, ge=100, description="Good pairs in a sample of 20,000 from which on translations are judged by their likelihood."
+        2000,
+        ge=100,
+        description="Good pairs in a sample of 20,000 from which on translations are judged by their likelihood; the words that a "
+        "lexicon knows count as the pairs that it takes to learn them.",
+    )
+    lexicon: str = Field(
+        "last",
+        description="What the lexical model knows before it looks at the pairs. last: which words were translations in the last run on "
+        "other text of the same languages, if there is one. none: nothing. Else the folder of an align result.",
+        json_schema_extra={ASIDE: False},  # the digest of what is reused is in the key
     )
     workers: int = aside(0, "Processes that clean side by side; 0: one a core.", ge=0)
 
@@ -298,6 +307,11 @@ class Train(Section):
     keep_checkpoints: int = aside(
         2, "Newest checkpoints kept while training; the one with the lowest loss is kept besides.", ge=1
     )
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = aside(
+        ("tensorboard",), "Who shows the curves of training; each but TensorBoard needs the extra of its name."
+    )
+    track_every: int = aside(10, "Steps from one point of those curves to the next.", ge=1)
+    track_project: str = aside("mlctl", "Project (MLflow: experiment) under which a training is listed.", min_length=1)
 
 
 class Evaluate(Section):

@@ -50,6 +50,17 @@ def alone(metadata: FileMetaData) -> int:
 #: What cleaning drops: the pair as it came, and the name of the rule that dropped it.
 REJECTED = PAIR.append(pa.field("rule", pa.string(), nullable=False))
 
+#: Word translations: p(target|source), p(source|target), and how many links, the mean of both directions.
+LEXICON = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("forward", pa.float32(), nullable=False),
+        pa.field("backward", pa.float32(), nullable=False),
+        pa.field("count", pa.float32(), nullable=False),
+    ]
+)
+
 #: What was measured of a translation engine: `metric` is chrf, bleu, round_trip_chrf, copies, empty or wrong_language (shares in
 #: [0, 1], chrF and BLEU in [0, 100]) over `items` sentences of `set` (the dev set's name, or "round trip").
 QUALITY = pa.schema(

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mlctl import alignment
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
-from storage import Result, Store
-from tasks import reuse
+from storage import Result
+from tasks import priors
 from tasks.artifacts import publish_alignment, publish_funnel
 from tasks.engine import run_stage, stage_task
-from tasks.stage import Folders, Metrics, Ref, Stage
-
-logger = logging.getLogger("mlctl.stages")
-
-
-@dataclass(frozen=True)
-class AlignStage(Stage):
-    """The stage whose key also has what is reused of earlier results."""
-
-    def parts(self, recipe: Recipe, inputs: Mapping[str, Result]) -> dict[str, Any]:
-        """Return everything the result depends on."""
-        base = super().parts(recipe, inputs)
-        return reuse.with_choice(base, reuse.chosen(recipe, base))
-
-    def settle(self, recipe: Recipe, inputs: Mapping[str, Result]) -> None:
-        """Choose what is reused, once for all runs of the same recipe on the same text."""
-        reuse.remember(recipe, super().parts(recipe, inputs))
-
-    def choice(self, recipe: Recipe, folders: Folders) -> reuse.Choice:
-        """Return what the run that reads `folders` reuses."""
-        store = Store(recipe.store)
-        return reuse.chosen(recipe, super().parts(recipe, {name: store.open(folders[name]) for name in self.needs}))
+from tasks.reuse import ReusingStage
+from tasks.stage import Folders, Metrics, Ref
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
@@ -43,18 +20,22 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
-    choice = STAGE.choice(recipe, folders)
-    for name, reused in choice.items():
-        logger.info("align: starts with %s: %s", name, reused["place"])
-    found = {target: reuse.folder_of(recipe, choice, f"priors.{target}") for target in recipe.languages.targets}
-    priors = {target: folder for target, folder in found.items() if folder}
-    encoder = reuse.folder_of(recipe, choice, "encoder")
+    reused = STAGE.reused(recipe, folders)
+    models = {target: reused[name] for target in recipe.languages.targets if (name := f"priors.{target}") in reused}
     pairs = [folders["clean"], folders["translate"]]
-    return alignment.align(recipe.align, recipe.languages, recipe.seed, pairs, workspace, progress, priors, encoder)
+    return alignment.align(recipe.align, recipe.languages, recipe.seed, pairs, workspace, progress, models, reused.get("encoder"))
 
 
-STAGE = AlignStage(
-    "align", 3, ("clean", "translate"), _settings, _work, packages=("icu4py", "numba", "sacremoses", "sil-thot", "torch")
+STAGE = ReusingStage(
+    "align",
+    4,
+    ("clean", "translate"),
+    _settings,
+    _work,
+    packages=("icu4py", "numba", "sacremoses", "sil-thot", "torch"),
+    memory="align-priors",
+    asked=priors.asked,
+    choose=priors.choose,
 )
 
 

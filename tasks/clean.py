@@ -8,9 +8,11 @@ from typing import Any
 from mlctl import cleaning
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
+from tasks import lexicons
 from tasks.artifacts import publish_funnel
 from tasks.engine import run_stage, stage_task
-from tasks.stage import Folders, Metrics, Ref, Stage
+from tasks.reuse import ReusingStage
+from tasks.stage import Folders, Metrics, Ref
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
@@ -18,10 +20,22 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
-    return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress)
+    reused = STAGE.reused(recipe, folders)
+    known = {target: reused[name] for target in recipe.languages.targets if (name := f"lexicon.{target}") in reused}
+    return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress, known)
 
 
-STAGE = Stage("clean", 4, ("download",), _settings, _work, packages=("ftfy", "py3langid", "pyarrow", "regex", "rensa"))
+STAGE = ReusingStage(
+    "clean",
+    4,
+    ("download",),
+    _settings,
+    _work,
+    packages=("ftfy", "py3langid", "pyarrow", "regex", "rensa"),
+    memory="clean-lexicons",
+    asked=lexicons.asked,
+    choose=lexicons.choose,
+)
 
 
 @stage_task

@@ -42,7 +42,8 @@ def _record(result: Result) -> StageRecord:
     )
 
 
-STAGE = Stage("report", 4, NEEDS, _settings, _work, volatile=("report.html", "README.md"), packages=("altair", "scikit-learn"))
+_VOLATILE = ("report.html", "README.md", "ATTRIBUTION.md")
+STAGE = Stage("report", 5, NEEDS, _settings, _work, volatile=_VOLATILE, packages=("altair", "scikit-learn"))
 
 
 @stage_task

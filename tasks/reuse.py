@@ -1,167 +1,136 @@
-"""What word alignment reuses of earlier results: a choice is made once, and remembered, so that the same recipe finds its result."""
+"""Stages that start from earlier results: what is taken is chosen once, and remembered, so that the same recipe finds its result."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlctl.alignment import WITH_ENCODER, WITH_PRIORS
-from mlctl.config import Model, Recipe
+from mlctl.config import Recipe
 from mlctl.errors import InputError
-from mlctl.modeling import sources
 from storage import Manifest, Result, Store, content_digest, key_of, tree_digest
 from storage.locks import held
 from storage.manifest import write_json
 from storage.store import make_folder
+from tasks.stage import Folders, Stage
 
-#: What is reused, by name (`priors.<t>`, `encoder`): the digest of its content, and its folder, inside the store or absolute.
+logger = logging.getLogger("mlctl.stages")
+
+#: What is reused, by name (`priors.<t>`, `encoder`, `lexicon.<t>`): the digest of its content, and its place, inside the store or absolute.
 Choice = dict[str, dict[str, str]]
 
-_LAST = "last"
-_FOLDER = "align-priors"
+LAST, NONE = "last", "none"
 
 
-def chosen(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
-    """Return what was chosen for a run before, or what would be chosen now.
+@dataclass(frozen=True, kw_only=True)
+class ReusingStage(Stage):
+    """A stage whose key also has what is reused of earlier results.
 
-    Args:
-        recipe: of the run.
-        base: what its key is made of, but for what is reused.
-
-    Raises:
-        InputError: what the recipe names is not there.
+    `asked` returns the settings that say what is wanted, `choose` what there is now for a recipe and what else its key is made of.
+    Choices are remembered in the folder `memory` of the store.
     """
-    remembered = _remembered(recipe, base)
-    return _choose(recipe, base) if remembered is None else remembered
 
+    memory: str
+    asked: Callable[[Recipe], dict[str, str]]
+    choose: Callable[[Recipe, Mapping[str, Any]], Choice]
 
-def remember(recipe: Recipe, base: Mapping[str, Any]) -> None:
-    """Make the choice of a run, unless it was made before, and write it down."""
-    if not _asks_for_last(recipe):
-        return
-    file = _file(recipe, base)
-    make_folder(file.parent)
-    with held(file.with_suffix(".lock")):
-        if _remembered(recipe, base) is None:
-            write_json(file, _choose(recipe, base))
+    def parts(self, recipe: Recipe, inputs: Mapping[str, Result]) -> dict[str, Any]:
+        """Return everything the result depends on."""
+        base = super().parts(recipe, inputs)
+        return with_choice(base, self.chosen(recipe, base))
+
+    def settle(self, recipe: Recipe, inputs: Mapping[str, Result]) -> None:
+        """Choose what is reused, once for all runs of the same recipe on the same text."""
+        if LAST in self.asked(recipe).values():
+            self.remember(recipe, super().parts(recipe, inputs))
+
+    def reused(self, recipe: Recipe, folders: Folders) -> dict[str, Path]:
+        """Return by name where that lies which a run that reads `folders` reuses, and say so in the log."""
+        store = Store(recipe.store)
+        choice = self.chosen(recipe, super().parts(recipe, {name: store.open(folders[name]) for name in self.needs}))
+        for name, taken in choice.items():
+            logger.info("%s: starts with %s: %s", self.name, name, taken["place"])
+        return {name: store.root / taken["place"] for name, taken in choice.items()}
+
+    def chosen(self, recipe: Recipe, base: Mapping[str, Any]) -> Choice:
+        """Return what was chosen for a run before, or what would be chosen now.
+
+        Args:
+            recipe: of the run.
+            base: what its key is made of, but for what is reused.
+
+        Raises:
+            InputError: what the recipe names is not there.
+        """
+        remembered = self._remembered(recipe, base)
+        return self.choose(recipe, base) if remembered is None else remembered
+
+    def remember(self, recipe: Recipe, base: Mapping[str, Any]) -> None:
+        """Make the choice of a run, unless it was made before, and write it down."""
+        file = self._file(recipe, base)
+        make_folder(file.parent)
+        with held(file.with_suffix(".lock")):
+            if self._remembered(recipe, base) is None:
+                write_json(file, self.choose(recipe, base))
+
+    def _remembered(self, recipe: Recipe, base: Mapping[str, Any]) -> Choice | None:
+        """Return the choice made before; None without one, or when all that came of it and what it names have gone."""
+        try:
+            choice: Choice = json.loads(self._file(recipe, base).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        store = Store(recipe.store)
+        there = all((store.root / taken["place"]).exists() for taken in choice.values())
+        return choice if there or store.find(self.name, key_of(with_choice(base, choice))) else None
+
+    def _file(self, recipe: Recipe, base: Mapping[str, Any]) -> Path:
+        return Store(recipe.store).root / self.memory / f"{key_of({'base': dict(base), **self.asked(recipe)})}.json"
 
 
 def with_choice(base: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
     """Return what a key is made of: `base` and the digests of what is reused."""
-    return {**base, "outside": base["outside"] | {name: reused["digest"] for name, reused in choice.items()}}
+    return {**base, "outside": base["outside"] | {name: taken["digest"] for name, taken in choice.items()}}
 
 
-def folder_of(recipe: Recipe, choice: Choice, name: str) -> Path | None:
-    """Return where something reused lies; None where nothing is."""
-    return Store(recipe.store).root / choice[name]["place"] if name in choice else None
+def newest(recipe: Recipe, what: str, path: str, results: Iterable[Result]) -> Choice:
+    """Return for each target language what the first of the results has at `path` (with `{}` for the language)."""
+    store, choice = Store(recipe.store), Choice()
+    for result in results:
+        places = {f"{what}.{target}": path.format(target) for target in recipe.languages.targets}
+        missing = {name: place for name, place in places.items() if name not in choice}
+        if missing and store.find(result.manifest.stage, result.manifest.key):
+            choice |= {name: taken for name, place in missing.items() if (taken := taken_from(store, result, place))}
+    return choice
 
 
-def check(recipe: Recipe) -> None:
-    """Look, before anything runs, whether what the recipe names can be there.
+def given(recipe: Recipe, what: str, setting: str, folder: str, path: str) -> Choice:
+    """Return for each target language what a folder that the recipe names has at `path` (with `{}` for the language).
 
     Raises:
-        InputError: the engine needs an encoder and the recipe has none, or the folder of priors holds none.
+        InputError: it has nothing for any language.
     """
-    if recipe.align.engine in WITH_ENCODER and recipe.align.encoder != _LAST:
-        sources.resolve(_model(recipe))
-    if recipe.align.engine in WITH_PRIORS and recipe.align.priors not in {_LAST, "none"}:
-        _given_priors(recipe)
-
-
-def _remembered(recipe: Recipe, base: Mapping[str, Any]) -> Choice | None:
-    """Return the choice made before; None without one, or when all that came of it and what it names have gone."""
-    try:
-        choice: Choice = json.loads(_file(recipe, base).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    store = Store(recipe.store)
-    there = all((store.root / reused["place"]).is_dir() for reused in choice.values())
-    return choice if there or store.find("align", key_of(with_choice(base, choice))) else None
-
-
-def _file(recipe: Recipe, base: Mapping[str, Any]) -> Path:
-    asked = {"base": dict(base), "priors": recipe.align.priors, "encoder": recipe.align.encoder}
-    return Store(recipe.store).root / _FOLDER / f"{key_of(asked)}.json"
-
-
-def _asks_for_last(recipe: Recipe) -> bool:
-    align = recipe.align
-    return _LAST in {align.priors if align.engine in WITH_PRIORS else "", align.encoder if align.engine in WITH_ENCODER else ""}
-
-
-def _choose(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
-    choice: Choice = {}
-    if recipe.align.engine in WITH_PRIORS and recipe.align.priors != "none":
-        choice |= _last_priors(recipe, base) if recipe.align.priors == _LAST else _given_priors(recipe)
-    if recipe.align.engine in WITH_ENCODER:
-        choice |= _encoder(recipe)
-    return choice
-
-
-def _last_priors(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
-    """Find for each target language the newest model that the same engine learned from other text."""
-    store = Store(recipe.store)
-    choice: Choice = {}
-    for result in store.results("align"):
-        if not _fits(result.manifest.parts, base) or not store.find("align", result.manifest.key):
-            continue
-        for target in recipe.languages.targets:
-            digest = _digest(result.manifest, f"models/{target}/")
-            if digest:
-                choice.setdefault(f"priors.{target}", _reused(store, result, f"models/{target}", digest))
-    return choice
-
-
-def _fits(parts: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-    """Tell whether a result was made by the same code and engine, from the same source language and other text."""
-    same = all(parts["settings"][a][b] == base["settings"][a][b] for a, b in (("align", "engine"), ("languages", "source")))
-    return parts["version"] == base["version"] and same and parts["inputs"] != base["inputs"]
-
-
-def _digest(manifest: Manifest, prefix: str) -> str:
-    """Return the digest of a folder of a result, from its manifest; nothing where there is no such folder."""
-    files = {file.name.removeprefix(prefix): file.sha256 for file in manifest.files if file.name.startswith(prefix)}
-    return content_digest(files) if files else ""
-
-
-def _reused(store: Store, result: Result, folder: str, digest: str) -> dict[str, str]:
-    return {"digest": digest, "place": (result.folder / folder).relative_to(store.root).as_posix()}
-
-
-def _given_priors(recipe: Recipe) -> Choice:
-    root = Path(recipe.align.priors).expanduser().absolute()
-    folders = {target: root / "models" / target for target in recipe.languages.targets}
-    found = {target: folder for target, folder in folders.items() if folder.is_dir()}
+    root = Path(folder).expanduser().absolute()
+    places = {target: root / path.format(target) for target in recipe.languages.targets}
+    found = {target: place for target, place in places.items() if place.exists()}
     if not found:
         raise InputError(
-            f"align.priors: {recipe.align.priors} has no models/<language> for {', '.join(recipe.languages.targets)}",
+            f"{setting}: {folder} has no {path.format('<language>')} for {', '.join(recipe.languages.targets)}",
             "name the folder of an align result in a store (`mlctl store ls`), or last, or none",
         )
-    return {f"priors.{target}": {"digest": tree_digest(folder), "place": str(folder)} for target, folder in found.items()}
+    return {f"{what}.{target}": {"digest": tree_digest(place), "place": str(place)} for target, place in found.items()}
 
 
-def _encoder(recipe: Recipe) -> Choice:
-    if recipe.align.encoder == _LAST:
-        store = Store(recipe.store)
-        for result in store.results("train"):
-            digest = _digest(result.manifest, "model/")
-            if digest and store.find("train", result.manifest.key):
-                return {"encoder": _reused(store, result, "model", digest)}
-    model = _model(recipe)
-    digests = {what: sources.identity(model, what) for what in ("tokenizer", "weights")}
-    return {"encoder": {"digest": content_digest(digests), "place": str(sources.resolve(model).absolute())}}
+def taken_from(store: Store, result: Result, path: str) -> dict[str, str]:
+    """Return the entry of a choice for a file or folder of a result; nothing where the result has none."""
+    digest = _digest(result.manifest, path)
+    return {"digest": digest, "place": (result.folder / path).relative_to(store.root).as_posix()} if digest else {}
 
 
-def _model(recipe: Recipe) -> Model:
-    """Return the encoder that is named, or the recipe's own."""
-    if recipe.align.encoder not in {"", _LAST}:
-        return Model(name=recipe.align.encoder)
-    if not recipe.model.name:
-        last = "; nothing has been trained in this store yet" if recipe.align.encoder else ""
-        raise InputError(
-            f"align.engine={recipe.align.engine} needs an encoder, and the recipe's model is made from scratch{last}",
-            "set align.encoder (or model.name) to a folder or hub name, or take align.engine=eflomal",
-        )
-    return recipe.model
+def _digest(manifest: Manifest, path: str) -> str:
+    """Return the digest of a file or folder of a result, from its manifest: the one that `tree_digest` gives."""
+    files = {file.name.removeprefix(f"{path}/"): file.sha256 for file in manifest.files if file.name.startswith(f"{path}/")}
+    alone = next((file.sha256 for file in manifest.files if file.name == path), "")
+    return content_digest(files) if files else alone

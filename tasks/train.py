@@ -27,12 +27,12 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 
 STAGE = Stage(
     "train",
-    1,
+    2,
     ("shard",),
     _settings,
     _work,
     _outside,
-    volatile=("speed.jsonl",),
+    volatile=("speed.jsonl", "tensorboard/*"),
     packages=("torch", "transformers", "safetensors"),
 )
 

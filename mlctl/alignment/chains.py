@@ -1,7 +1,8 @@
-"""A chain of samples of one direction: it starts from nothing or from what an earlier model knows, and sweeps over the sentences."""
+"""Chains of samples of one direction: they start from nothing or from what an earlier model knows, and sweep over the sentences."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,12 +10,12 @@ import numpy.typing as npt
 
 from mlctl.alignment import counts as tables
 from mlctl.alignment import sampling
-from mlctl.alignment.counts import Counts
+from mlctl.alignment.counts import Counts, Rows
 from mlctl.alignment.model import Side
 from mlctl.alignment.sampling import Shapes, Text
 
 #: No marginals are asked for.
-NONE = np.zeros(0, np.float32)
+NONE = np.zeros((0, 0), np.float32)
 
 _NULL = 0.2  # ν
 _BELIEF = 5.0  # β
@@ -42,46 +43,54 @@ class Plan(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What a chain knows before its first sweep: counts of links, and jumps by width."""
+    """What C chains know before their first sweep: counts of links, and jumps by width (C, 2 FARTHEST + 1)."""
 
     counts: Counts
     jumps: npt.NDArray[np.float64]
 
 
-def blank(sources: int, targets: int) -> Start:
-    """Return the start of a chain that knows nothing."""
-    return Start(tables.empty(sources, targets), np.zeros(2 * sampling.FARTHEST + 1))
+def blank(chains: int, sources: int, targets: int) -> Start:
+    """Return the start of chains that know nothing."""
+    return Start(tables.empty(chains, sources, targets), np.zeros((chains, 2 * sampling.FARTHEST + 1)))
 
 
 def informed(
-    side: Side, sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], sizes: tuple[int, int], weight: float
+    sides: Sequence[Side], sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], sizes: tuple[int, int], weight: float
 ) -> Start:
-    """Return a start with `weight` times the counts of an earlier model's direction.
+    """Return a start of a chain each, with `weight` times the counts of an earlier model's direction.
 
-    `sources[e]` and `targets[f]` are the earlier model's words in the numbering of this chain, -1: not among its `sizes` words.
+    `sources[e]` and `targets[f]` are the earlier model's words in the numbering of these chains, -1: not among their `sizes` words.
     """
-    counts, left, done = tables.empty(*sizes), sources.copy(), 0
-    while (done := tables.load(counts, side.rows, left, targets, weight)) < len(left):
+    counts, here, there = tables.empty(len(sides), *sizes), sources >= 0, targets >= 0
+    for chain, side in enumerate(sides):
+        counts = _loaded(counts, chain, side.rows, sources, targets, weight)
+        counts.totals[chain, sources[here]] = weight * side.totals[here]
+        counts.fertile[chain, sources[here]] = weight * side.fertile[here]
+        counts.nulls[chain, targets[there]] = weight * side.nulls[there]
+        counts.null_total[chain] = weight * side.nulls.sum(dtype=np.float64)
+    return Start(counts, weight * np.array([side.jumps for side in sides]))
+
+
+def _loaded(
+    counts: Counts, chain: int, rows: Rows, sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], weight: float
+) -> Counts:
+    left, done = sources.copy(), 0
+    while (done := tables.load(counts, chain, rows, left, targets, weight)) < len(left):
         left[:done] = -1
-        row = int(side.rows.offsets[done + 1] - side.rows.offsets[done])
+        row = int(rows.offsets[done + 1] - rows.offsets[done])
         counts = tables.roomier(counts, len(counts.keys) // 2 + 16 * row + _MORE)
-    here, there = sources >= 0, targets >= 0
-    counts.totals[sources[here]] = weight * side.totals[here]
-    counts.fertile[sources[here]] = weight * side.fertile[here]
-    counts.nulls[targets[there]] = weight * side.nulls[there]
-    counts.null_total[0] = weight * side.nulls.sum(dtype=np.float64)
-    return Start(counts, weight * side.jumps)
+    return counts
 
 
-class Chain:
-    """Samples the links of all sentences of a text, again and again."""
+class Chains:
+    """Samples the links of all sentences of a text, again and again, in chains that know nothing of each other."""
 
-    def __init__(self, text: Text, start: Start, types: int, seed: int) -> None:
-        """Take the number of target words that there can be (`types`) and a seed that no other chain has."""
+    def __init__(self, text: Text, start: Start, types: int, seeds: Sequence[int]) -> None:
+        """Take the number of target words that there can be (`types`) and for each chain a seed that no other has."""
         self.counts, self._known = start
         self.jumps = self._known  # with those of the links
-        self._text, self._types, self._seed, self._sweeps = text, types, seed, 0
-        self._links = np.full(len(text.target), -1, np.int16)
+        self._text, self._types, self._seeds, self._sweeps = text, types, np.array(seeds, np.int64), 0
+        self._links = np.full((len(seeds), len(text.target)), -1, np.int16)
 
     def sweep(self, stage: int, marginals: npt.NDArray[np.float32] = NONE, places: npt.NDArray[np.int64] | None = None) -> None:
         """Visit all sentences once; see `sampling.sweep`."""
@@ -97,32 +106,33 @@ class Chain:
                 stage,
                 first,
                 self._sweeps == 0,
-                self._seed,
+                self._seeds,
                 self._sweeps,
                 marginals,
                 places,
             )
             if first < sentences:
-                self.counts = tables.roomier(self.counts, len(self.counts.keys) // 3 + _MORE)
+                free = len(self.counts.keys) - int(self.counts.ends[0])
+                self.counts = tables.roomier(self.counts, free + len(self.counts.keys) // 3 + _MORE)
         self._sweeps += 1
-        self.jumps = self._known + sampling.widths(self._text, self._links)
+        self.jumps = self._known + np.array([sampling.widths(self._text, links) for links in self._links])
 
     def _shapes(self) -> Shapes:
         longest = int(np.diff(self._text.source_offsets).max(initial=1))
-        return shapes(self.jumps, self.counts.fertile.sum(0, dtype=np.float64), longest, self._types)
+        return shapes(self.jumps, self.counts.fertile.sum(1, dtype=np.float64), longest, self._types)
 
 
 def shapes(jumps: npt.NDArray[np.float64], fertile: npt.NDArray[np.float64], longest: int, types: int) -> Shapes:
-    """Return what does not depend on words, of counted jumps (2 FARTHEST + 1,) and numbers of links (FERTILITIES,)."""
-    share = (jumps + _UNSEEN) / (jumps + _UNSEEN).sum()
+    """Return what does not depend on words, of counted jumps (C, 2 FARTHEST + 1) and numbers of links (C, FERTILITIES)."""
+    share = (jumps + _UNSEEN) / (jumps + _UNSEEN).sum(1, keepdims=True)
     width = np.clip(np.arange(-longest - 1, longest + 2), -sampling.FARTHEST, sampling.FARTHEST)
-    table = share[width + sampling.FARTHEST]
+    table = share[:, width + sampling.FARTHEST]
     usual = fertile + _UNSEEN
     return Shapes(
         jumps=table.astype(np.float32),
-        back=table[::-1].astype(np.float32),
-        reach=np.concatenate([[0.0], np.cumsum(table)]),
-        usual=usual / usual.sum(),
+        back=np.ascontiguousarray(table[:, ::-1], np.float32),
+        reach=np.pad(np.cumsum(table, axis=1), ((0, 0), (1, 0))),
+        usual=usual / usual.sum(1, keepdims=True),
         diagonal=np.exp(-sampling.DIAGONAL * np.arange(sampling.BINS + 1) / sampling.BINS).astype(np.float32),
         types=types,
         null=_NULL,
@@ -131,31 +141,32 @@ def shapes(jumps: npt.NDArray[np.float64], fertile: npt.NDArray[np.float64], lon
     )
 
 
-def learned(chain: Chain, plan: Plan) -> Side:
-    """Run a chain and return the mean of its last sweeps."""
+def learned(chains: Chains, plan: Plan) -> list[Side]:
+    """Run chains and return the mean of the last sweeps of each."""
     stages = plan.stages
     for stage in stages[: -plan.kept]:
-        chain.sweep(stage)
-    chain.counts = tables.collecting(chain.counts)
+        chains.sweep(stage)
+    chains.counts = tables.collecting(chains.counts)
     share = 1 / plan.kept
-    totals, jumps = np.zeros_like(chain.counts.totals), np.zeros_like(chain.jumps)
-    nulls, fertile = np.zeros_like(chain.counts.nulls), np.zeros_like(chain.counts.fertile)
+    totals, jumps = np.zeros_like(chains.counts.totals), np.zeros_like(chains.jumps)
+    nulls, fertile = np.zeros_like(chains.counts.nulls), np.zeros_like(chains.counts.fertile)
     for stage in stages[-plan.kept :]:
-        chain.sweep(stage)
-        tables.collect(chain.counts, share)
-        totals += share * chain.counts.totals
-        nulls += share * chain.counts.nulls
-        fertile += share * chain.counts.fertile
-        jumps += share * chain.jumps
-    return Side(tables.rest(chain.counts), totals, nulls, fertile, jumps)
+        chains.sweep(stage)
+        tables.collect(chains.counts, share)
+        totals += share * chains.counts.totals
+        nulls += share * chains.counts.nulls
+        fertile += share * chains.counts.fertile
+        jumps += share * chains.jumps
+    means = zip(totals, nulls, fertile, jumps, strict=True)
+    return [Side(tables.rest(chains.counts, number), *mean) for number, mean in enumerate(means)]
 
 
-def marginals(chain: Chain, before: int, kept: int, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return P(a_j = i) as the mean over `kept` sweeps after `before`, of sentence s from `places[s]` on, (J, I)."""
-    found = np.zeros(int(places[-1]), np.float32)
+def marginals(chains: Chains, before: int, kept: int, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return P(a_j = i) of each chain as the mean over `kept` sweeps after `before`: (C, places), of sentence s from `places[s]` on, (J, I)."""
+    found = np.zeros((len(chains.jumps), int(places[-1])), np.float32)
     for _ in range(before):
-        chain.sweep(2)
+        chains.sweep(2)
     for _ in range(kept):
-        chain.sweep(2, found, places)
+        chains.sweep(2, found, places)
     found /= np.float32(kept)
     return found

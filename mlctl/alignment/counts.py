@@ -1,7 +1,8 @@
-"""How often each source word is linked to each target word: a small hash table a source word, all in one block of memory.
+"""How often each source word is linked to each target word, in several chains: a small hash table a source word, in one block of memory.
 
 Most source words are linked to a few target words and some to very many, so each word has slots of its own (a power of two, three
-quarters full at most), taken from an arena and given back when the word needs more of them.
+quarters full at most), taken from an arena and given back when the word needs more of them. The chains' counts of a pair of words lie
+side by side, because to find them takes longer than to read them.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ import numpy.typing as npt
 from mlctl.alignment.kernels import kernel
 
 _SIZES = 40  # powers of two, more than memory has
-_GONE = np.float32(1e-6)  # counts below are rounding's
+_GONE = np.float32(1e-6)  # what is left below it is rounding's
 
 
 class Counts(NamedTuple):
-    """Counts of links of one direction, V source words and W target words.
+    """Counts of links of one direction in C chains, V source words and W target words.
 
     Attributes:
         start: first slot of each source word (V,).
         mask: its number of slots less one, -1: none (V,).
         used: how many of them hold a target word (V,).
         keys: target word of each slot, below 0: none (slots,).
-        counts: its links (slots,).
-        sums: counts added up over several sweeps (slots,), or empty while nothing is added up.
+        counts: its links (slots, C).
+        sums: counts added up over several sweeps (slots, C), or empty while nothing is added up.
         ends: end of what is taken of the arena, then the first free run of slots of each size (41,).
-        totals: links of each source word (V,).
-        nulls: times that each target word was linked to nothing (W,).
-        null_total: their sum (1,).
-        fertile: times that each source word had each number of links (V, FERTILITIES).
+        totals: links of each source word (C, V).
+        nulls: times that each target word was linked to nothing (C, W).
+        null_total: their sum (C,).
+        fertile: times that each source word had each number of links (C, V, FERTILITIES).
     """
 
     start: npt.NDArray[np.int64]
@@ -59,7 +60,7 @@ class Rows(NamedTuple):
 FERTILITIES = 8
 
 
-def empty(sources: int, targets: int, slots: int = 1 << 12) -> Counts:
+def empty(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Counts:
     """Return counts of nothing, with room for `slots` slots."""
     ends = np.full(_SIZES + 1, -1, np.int64)
     ends[0] = 0
@@ -68,30 +69,31 @@ def empty(sources: int, targets: int, slots: int = 1 << 12) -> Counts:
         mask=np.full(sources, -1, np.int32),
         used=np.zeros(sources, np.int32),
         keys=np.full(slots, -1, np.int32),
-        counts=np.zeros(slots, np.float32),
-        sums=np.zeros(0, np.float32),
+        counts=np.zeros((slots, chains), np.float32),
+        sums=np.zeros((0, chains), np.float32),
         ends=ends,
-        totals=np.zeros(sources, np.float64),
-        nulls=np.zeros(targets, np.float32),
-        null_total=np.zeros(1, np.float64),
-        fertile=np.zeros((sources, FERTILITIES), np.float32),
+        totals=np.zeros((chains, sources), np.float64),
+        nulls=np.zeros((chains, targets), np.float32),
+        null_total=np.zeros(chains, np.float64),
+        fertile=np.zeros((chains, sources, FERTILITIES), np.float32),
     )
 
 
 def roomier(counts: Counts, slots: int) -> Counts:
     """Return the same counts with room for `slots` slots more than are taken."""
     size = int(counts.ends[0]) + slots
-    keys, values = np.full(size, -1, np.int32), np.zeros(size, np.float32)
+    chains = counts.counts.shape[1]
+    keys, values = np.full(size, -1, np.int32), np.zeros((size, chains), np.float32)
     taken = min(size, len(counts.keys))
     keys[:taken], values[:taken] = counts.keys[:taken], counts.counts[:taken]
-    sums = np.zeros(size if len(counts.sums) else 0, np.float32)
+    sums = np.zeros((size if len(counts.sums) else 0, chains), np.float32)
     sums[: min(len(sums), taken)] = counts.sums[: min(len(sums), taken)]
     return counts._replace(keys=keys, counts=values, sums=sums)
 
 
 def collecting(counts: Counts) -> Counts:
     """Return the same counts, ready to be added up over sweeps."""
-    return counts._replace(sums=np.zeros(len(counts.keys), np.float32))
+    return counts._replace(sums=np.zeros_like(counts.counts))
 
 
 @kernel
@@ -138,14 +140,24 @@ def _take(rows: Counts, power: int) -> int:
 
 
 @kernel
+def _lives(rows: Counts, slot: int) -> bool:
+    """Tell whether a slot has a pair of words with a count in any chain."""
+    if rows.keys[slot] < 0:
+        return False
+    for chain in range(rows.counts.shape[1]):
+        if rows.counts[slot, chain] > 0 or (len(rows.sums) > 0 and rows.sums[slot, chain] > 0):
+            return True
+    return False
+
+
+@kernel
 def _move(rows: Counts, source: int) -> None:
     """Give a word more slots, or as many when enough of its own are out of use."""
     collects = len(rows.sums) > 0
     old, size = rows.start[source], rows.mask[source] + 1
     live = 0
     for slot in range(old, old + size):
-        if rows.keys[slot] >= 0 and (rows.counts[slot] > _GONE or (collects and rows.sums[slot] > _GONE)):
-            live += 1
+        live += _lives(rows, slot)
     power = 1
     while (1 << power) < 2 * (live + 1):
         power += 1
@@ -153,9 +165,8 @@ def _move(rows: Counts, source: int) -> None:
     rows.mask[source] = (1 << power) - 1
     rows.used[source] = 0
     for slot in range(old, old + size):
-        key = rows.keys[slot]
-        if key >= 0 and (rows.counts[slot] > _GONE or (collects and rows.sums[slot] > _GONE)):
-            new = _put(rows, source, key)
+        if _lives(rows, slot):
+            new = _put(rows, source, rows.keys[slot])
             rows.counts[new] = rows.counts[slot]
             if collects:
                 rows.sums[new] = rows.sums[slot]
@@ -172,19 +183,33 @@ def _move(rows: Counts, source: int) -> None:
 
 
 @kernel
-def add(rows: Counts, source: int, target: int, weight: float) -> None:
-    """Count a link `weight` times more. The arena must have room (`room`)."""
+def add(rows: Counts, chain: int, source: int, target: int, weight: float) -> None:
+    """Count a link `weight` times more in a chain. The arena must have room."""
     slot = slot_of(rows, source, target)
     if slot < 0:
         if 4 * (rows.used[source] + 1) > 3 * (rows.mask[source] + 1):
             _move(rows, source)
         slot = _put(rows, source, target)
-    rows.counts[slot] += weight
+    rows.counts[slot, chain] += weight
 
 
 @kernel
-def load(counts: Counts, rows: Rows, sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], weight: float) -> int:
-    """Add the rows of another numbering of words, `sources[e]` and `targets[f]` being their words here (-1: not here).
+def take_away(rows: Counts, chain: int, source: int, target: int) -> None:
+    """Count a link that is counted once less in a chain.
+
+    What rounding leaves is made nothing: so no chain's counts depend on when another one's make a table move.
+    """
+    slot = slot_of(rows, source, target)
+    rows.counts[slot, chain] -= 1
+    if rows.counts[slot, chain] <= _GONE:
+        rows.counts[slot, chain] = 0
+
+
+@kernel
+def load(
+    counts: Counts, chain: int, rows: Rows, sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], weight: float
+) -> int:
+    """Add to a chain the rows of another numbering of words, `sources[e]` and `targets[f]` being their words here (-1: not here).
 
     Returns the number of source words done; fewer than there are when the arena is full (make it `roomier`, call again with the
     rest: `sources` of what is done set to -1).
@@ -198,7 +223,7 @@ def load(counts: Counts, rows: Rows, sources: npt.NDArray[np.int32], targets: np
             return e
         for place in range(first, last):
             if targets[rows.keys[place]] >= 0:
-                add(counts, here, targets[rows.keys[place]], weight * rows.counts[place])
+                add(counts, chain, here, targets[rows.keys[place]], weight * rows.counts[place])
     return len(sources)
 
 
@@ -207,32 +232,33 @@ def collect(counts: Counts, share: float) -> None:
     """Add `share` of each count to the sums."""
     for slot in range(counts.ends[0]):
         if counts.keys[slot] >= 0:
-            counts.sums[slot] += share * max(counts.counts[slot], np.float32(0))
+            for chain in range(counts.counts.shape[1]):
+                counts.sums[slot, chain] += share * counts.counts[slot, chain]
 
 
 @kernel
-def _sizes(counts: Counts) -> npt.NDArray[np.int64]:
+def _sizes(counts: Counts, chain: int) -> npt.NDArray[np.int64]:
     offsets = np.zeros(len(counts.start) + 1, np.int64)
     for e in range(len(counts.start)):
         live = 0
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
-            if counts.keys[slot] >= 0 and counts.sums[slot] > _GONE:
+            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _GONE:
                 live += 1
         offsets[e + 1] = offsets[e] + live
     return offsets
 
 
 @kernel
-def rest(counts: Counts) -> Rows:
-    """Return the sums of `collect` as rows, each sorted by target word."""
-    offsets = _sizes(counts)
+def rest(counts: Counts, chain: int) -> Rows:
+    """Return the sums of `collect` of a chain as rows, each sorted by target word."""
+    offsets = _sizes(counts, chain)
     keys, values = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32)
     for e in range(len(counts.start)):
         place = offsets[e]
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
-            if counts.keys[slot] >= 0 and counts.sums[slot] > _GONE:
+            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _GONE:
                 keys[place] = counts.keys[slot]
-                values[place] = counts.sums[slot]
+                values[place] = counts.sums[slot, chain]
                 place += 1
         order = np.argsort(keys[offsets[e] : place])
         keys[offsets[e] : place] = keys[offsets[e] : place][order]

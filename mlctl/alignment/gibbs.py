@@ -14,7 +14,7 @@ import pyarrow as pa
 from mlctl.align_settings import Symmetrisation
 from mlctl.alignment import model as models
 from mlctl.alignment.aligner import Links, Pair
-from mlctl.alignment.chains import Chain, Plan, Start, blank, informed, learned, marginals
+from mlctl.alignment.chains import Chains, Plan, Start, blank, informed, learned, marginals
 from mlctl.alignment.decoding import linked
 from mlctl.alignment.model import Model, Side
 from mlctl.alignment.sampling import Text
@@ -26,8 +26,26 @@ T = TypeVar("T")
 _BLOCK = 8192  # pairs aligned together: marginals take 4 bytes for each pair of words in a sentence pair
 _STREAMS = 1 << 10  # chains of a seed at most
 _ALIGNING = 1 << 8  # number of the first chain that aligns
-_BEFORE, _KEPT = 2, 4  # sweeps of a chain that aligns
+_NEW = 0.01  # share of a block's words that the model does not know: from here on it is learned from
 _PRIOR = 1.0  # weight of an earlier model's counts
+
+
+class Reading(NamedTuple):
+    """Sweeps of a chain that aligns: `before`, and `kept`, which the result is the mean of."""
+
+    before: int
+    kept: int
+
+
+def reading(pairs: int, new: float) -> Reading:
+    """Return how long to sample to align pairs of which a share `new` of the words is not known to the model.
+
+    Where all is known, few sweeps find what many do. New words are learned from the pairs themselves, which takes a while: the
+    fewer the pairs, the longer.
+    """
+    if new < _NEW:
+        return Reading(2, 4)
+    return Reading(24, 8) if pairs < 3_000 else Reading(8, 8)
 
 
 def plan(pairs: int) -> Plan:
@@ -50,8 +68,8 @@ class _Direction(NamedTuple):
 class GibbsAligner:
     """Samples the links of both directions and joins them.
 
-    What is drawn depends on the seed and the pairs alone: any number of threads makes the same bytes. A direction is done by one
-    thread for each chain (`plan`): two threads are of use for many pairs, more for few.
+    What is drawn depends on the seed and the pairs alone: any number of threads makes the same bytes. Two threads take a direction
+    each; with more, they share the chains of a direction (`plan`), each of which is faster beside others than alone.
     """
 
     def __init__(self, symmetrisation: Symmetrisation, seed: int, priors: Path | None = None, threads: int = 1) -> None:
@@ -81,10 +99,10 @@ class GibbsAligner:
         found = encoded(pairs)
         how = plan(len(found.text.source_offsets) - 1)
 
-        def run(number: int, chain: int) -> Side:
+        def run(number: int, chains: range) -> list[Side]:
             direction = _directions(found)[number]
-            start = self._start(self._priors, direction, number, chain, _PRIOR)
-            return learned(self._chain(direction, start, len(direction.target), number, chain), how)
+            start = self._start(self._priors, direction, number, chains, _PRIOR)
+            return learned(self._chains(direction, start, len(direction.target), number, chains), how)
 
         forward, backward = self._both(run, how.chains)
         self._model = Model(found.source, found.target, tuple(forward), tuple(backward))
@@ -106,34 +124,38 @@ class GibbsAligner:
         sizes = np.diff(found.text.source_offsets) * np.diff(found.text.target_offsets)
         places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
-        def run(number: int, chain: int) -> npt.NDArray[np.float32]:
+        how = reading(len(pairs), _new(model, found))
+
+        def run(number: int, chains: range) -> list[npt.NDArray[np.float32]]:
             direction = _directions(found)[number]
-            start = self._start(model, direction, number, chain, 1.0)
+            start = self._start(model, direction, number, chains, 1.0)
             types = _types(model.source if number else model.target, direction.target)
-            return marginals(self._chain(direction, start, types, number, _ALIGNING + chain), _BEFORE, _KEPT, places)
+            return list(marginals(self._chains(direction, start, types, number, chains, _ALIGNING), *how, places))
 
         forward, backward = (_mean(side) for side in self._both(run, len(model.forward)))
         return _links(found.text, forward, backward, places, self._heuristic)
 
-    def _both(self, run: Callable[[int, int], T], chains: int) -> tuple[list[T], list[T]]:
-        """Return what `run(direction, chain)` gives for all chains of both directions."""
+    def _both(self, run: Callable[[int, range], Sequence[T]], chains: int) -> tuple[list[T], list[T]]:
+        """Return what `run(direction, chains)` gives for each chain of both directions."""
         with ThreadPoolExecutor(self._threads) as pool:
-            jobs = [[pool.submit(run, number, chain) for chain in range(chains)] for number in range(2)]
-            forward, backward = ([job.result() for job in side] for side in jobs)
+            step = -(-chains // max(1, self._threads // 2))
+            groups = [range(first, min(first + step, chains)) for first in range(0, chains, step)]
+            jobs = [[pool.submit(run, number, group) for group in groups] for number in range(2)]
+            forward, backward = ([each for job in side for each in job.result()] for side in jobs)
         return forward, backward
 
-    def _chain(self, direction: _Direction, start: Start, types: int, number: int, chain: int) -> Chain:
-        return Chain(direction.text, start, types, (self._seed * _STREAMS + chain) * 2 + number)
+    def _chains(self, direction: _Direction, start: Start, types: int, number: int, chains: range, first: int = 0) -> Chains:
+        seeds = [(self._seed * _STREAMS + first + chain) * 2 + number for chain in chains]
+        return Chains(direction.text, start, types, seeds)
 
-    def _start(self, model: Model | None, direction: _Direction, number: int, chain: int, weight: float) -> Start:
+    def _start(self, model: Model | None, direction: _Direction, number: int, chains: range, weight: float) -> Start:
         sizes = len(direction.source), len(direction.target)
         if model is None:
-            return blank(*sizes)
+            return blank(len(chains), *sizes)
         sides = model.backward if number else model.forward
         words = (model.target, model.source) if number else (model.source, model.target)
-        return informed(
-            sides[chain % len(sides)], known(words[0], direction.source), known(words[1], direction.target), sizes, weight
-        )
+        known_words = known(words[0], direction.source), known(words[1], direction.target)
+        return informed([sides[chain % len(sides)] for chain in chains], *known_words, sizes, weight)
 
     def _learned(self) -> Model:
         if self._model is None:
@@ -151,6 +173,13 @@ def _directions(found: Encoded) -> tuple[_Direction, _Direction]:
 def _types(learned_words: pa.StringArray, words: pa.StringArray) -> int:
     """Return the number of words that are learned or among `words`."""
     return len(learned_words) + int((known(words, learned_words) < 0).sum())
+
+
+def _new(model: Model, found: Encoded) -> float:
+    """Return the share of the words of both sides that the model does not know, of all their tokens."""
+    sides = (model.source, found.source, found.text.source), (model.target, found.target, found.text.target)
+    unknown = sum(int((known(words, learned_words)[text] < 0).sum()) for learned_words, words, text in sides)
+    return unknown / max(1, len(found.text.source) + len(found.text.target))
 
 
 def _mean(arrays: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

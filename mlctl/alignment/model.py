@@ -14,17 +14,8 @@ import pyarrow.parquet as pq
 from mlctl.alignment.counts import Rows
 from mlctl.alignment.sampling import ALPHA
 from mlctl.errors import InputError
+from mlctl.schema import LEXICON
 
-#: Word translations: p(target|source), p(source|target), and how many links, the mean of both directions.
-LEXICON = pa.schema(
-    [
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("target", pa.string(), nullable=False),
-        pa.field("forward", pa.float32(), nullable=False),
-        pa.field("backward", pa.float32(), nullable=False),
-        pa.field("count", pa.float32(), nullable=False),
-    ]
-)
 _LEAST = 0.1  # links of a pair of words, to be a translation
 _WORDS = ("source.parquet", "target.parquet")
 _SIDES = ("forward", "backward")

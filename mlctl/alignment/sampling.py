@@ -12,6 +12,8 @@ link to nothing has P ∝ ν (c_0(f_j) + α) / (c_0 + α W) · J(a_n - a_p) / Z(
 J/Z, exp(-λ |i/I - j/J|), the diagonal of Dyer, Chahuneau and Smith (NAACL 2013), and no fertility.
 
 A sentence's own counts are taken away before its visit and added after it: within a visit its words do not see one another's.
+
+Several chains, C, are sampled side by side. None knows of another; they share the search for the counts of each pair of words.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.counts import FERTILITIES, Counts, add, slot_of
+from mlctl.alignment.counts import FERTILITIES, Counts, add, slot_of, take_away
 from mlctl.alignment.kernels import kernel
 
 ALPHA = 0.001  # α
@@ -47,13 +49,13 @@ class Text(NamedTuple):
 
 
 class Shapes(NamedTuple):
-    """What does not depend on the words.
+    """What does not depend on the words, in C chains.
 
     Attributes:
-        jumps: J of each width from -most to most (2 most + 1,).
+        jumps: J of each width from -most to most (C, 2 most + 1).
         back: the same, the other way round.
-        reach: sums of J up to each width (2 most + 2,).
-        usual: P(k), of each number of links (FERTILITIES,).
+        reach: sums of J up to each width (C, 2 most + 2).
+        usual: P(k), of each number of links (C, FERTILITIES).
         diagonal: factor of each distance from the diagonal (BINS + 1,).
         types: W.
         null: ν.
@@ -75,8 +77,9 @@ class Shapes(NamedTuple):
 class Desk(NamedTuple):
     """Room to work on one sentence of I source and J target words at a time."""
 
-    lexical: npt.NDArray[np.float32]  # (J, I)
-    nulls: npt.NDArray[np.float32]  # (J,)
+    lexical: npt.NDArray[np.float32]  # (C, J, I)
+    nulls: npt.NDArray[np.float32]  # (C, J)
+    share: npt.NDArray[np.float32]  # (C,) 1 / (c(e_i) + α W) of one source word
     grow: npt.NDArray[np.float32]  # (I,) fertility, times 1 / Z(i) where jumps count
     inverse: npt.NDArray[np.float32]  # (I + 1,) 1 / Z(i - 1)
     after: npt.NDArray[np.int16]  # (J,)
@@ -87,15 +90,17 @@ class Desk(NamedTuple):
 
 
 @kernel
-def desk(text: Text, lo: int, hi: int, targets: int) -> Desk:
-    """Return room for the longest of the sentences [lo, hi)."""
+def desk(text: Text, lo: int, hi: int, counts: Counts) -> Desk:
+    """Return room for the longest of the sentences [lo, hi) in as many chains as `counts` has."""
     longest, longest_target = 1, 1
     for s in range(lo, hi):
         longest = max(longest, text.source_offsets[s + 1] - text.source_offsets[s])
         longest_target = max(longest_target, text.target_offsets[s + 1] - text.target_offsets[s])
+    chains, targets = counts.nulls.shape
     return Desk(
-        np.empty((longest_target, longest), np.float32),
-        np.empty(longest_target, np.float32),
+        np.empty((chains, longest_target, longest), np.float32),
+        np.empty((chains, longest_target), np.float32),
+        np.empty(chains, np.float32),
         np.empty(longest, np.float32),
         np.empty(longest + 1, np.float32),
         np.empty(longest_target, np.int16),
@@ -124,57 +129,72 @@ def look_up(counts: Counts, shapes: Shapes, source: npt.NDArray[np.int32], targe
     """Fill the desk's lexical probabilities of a sentence, and those of nothing times ν / (1 - ν)."""
     where, same = room.where, room.same
     smooth = shapes.alpha * shapes.types
-    null_scale = shapes.null / (1 - shapes.null) / (counts.null_total[0] + smooth)
     for j in range(len(target)):
         same[j] = where[target[j]]
         where[target[j]] = j
-        room.nulls[j] = (max(counts.nulls[target[j]], np.float32(0)) + shapes.alpha) * null_scale
+    for chain in range(len(room.share)):
+        scale = shapes.null / (1 - shapes.null) / (counts.null_total[chain] + smooth)
+        for j in range(len(target)):
+            room.nulls[chain, j] = (max(counts.nulls[chain, target[j]], np.float32(0)) + shapes.alpha) * scale
     for i in range(len(source)):
-        inverse = np.float32(1.0 / (max(counts.totals[source[i]], 0.0) + smooth))
-        _look_up_row(counts, source[i], target, i, inverse, np.float32(shapes.alpha) * inverse, room)
+        for chain in range(len(room.share)):
+            room.share[chain] = np.float32(1.0 / (max(counts.totals[chain, source[i]], 0.0) + smooth))
+        _look_up_row(counts, source[i], target, i, np.float32(shapes.alpha), room)
     for j in range(len(target)):
         where[target[j]] = -1
 
 
 @kernel
-def _look_up_row(
-    counts: Counts, source: int, target: npt.NDArray[np.int32], column: int, inverse: np.float32, floor: np.float32, room: Desk
-) -> None:
+def _look_up_row(counts: Counts, source: int, target: npt.NDArray[np.int32], column: int, alpha: np.float32, room: Desk) -> None:
     """A row shorter than the sentence is read through and its words are looked for in the sentence; a longer one is asked for each."""
-    lexical, where, same = room.lexical, room.where, room.same
-    for j in range(len(target)):
-        lexical[j, column] = floor
+    where, same = room.where, room.same
+    for chain in range(len(room.share)):
+        for j in range(len(target)):
+            room.lexical[chain, j, column] = alpha * room.share[chain]
     size = counts.mask[source] + 1
     if size <= 2 * len(target):
         for slot in range(counts.start[source], counts.start[source] + size):
             key = counts.keys[slot]
-            place = where[key] if key >= 0 else NOTHING
+            place = int(where[key]) if key >= 0 else -1
             while place >= 0:
-                lexical[place, column] = max(counts.counts[slot], np.float32(0)) * inverse + floor
+                _copy(counts, slot, place, column, alpha, room)
                 place = same[place]
         return
     for j in range(len(target)):
         slot = slot_of(counts, source, target[j])
         if slot >= 0:
-            lexical[j, column] = max(counts.counts[slot], np.float32(0)) * inverse + floor
+            _copy(counts, slot, j, column, alpha, room)
 
 
 @kernel
-def fertility(counts: Counts, shapes: Shapes, source: int, taken: int) -> float:
+def _copy(counts: Counts, slot: int, row: int, column: int, alpha: np.float32, room: Desk) -> None:
+    for chain in range(len(room.share)):
+        room.lexical[chain, row, column] = counts.counts[slot, chain] * room.share[chain] + alpha * room.share[chain]
+
+
+@kernel
+def fertility(counts: Counts, shapes: Shapes, chain: int, source: int, taken: int) -> float:
     """Return φ(source, taken + 1) / φ(source, taken)."""
     k = min(taken, FERTILITIES - 2)
-    up = max(counts.fertile[source, k + 1], np.float32(0)) + shapes.belief * shapes.usual[k + 1]
-    ratio: float = up / (max(counts.fertile[source, k], np.float32(0)) + shapes.belief * shapes.usual[k])
+    fertile, usual = counts.fertile[chain, source], shapes.usual[chain]
+    up = max(fertile[k + 1], np.float32(0)) + shapes.belief * usual[k + 1]
+    ratio: float = up / (max(fertile[k], np.float32(0)) + shapes.belief * usual[k])
     return ratio
 
 
 @kernel
 def prepare(
-    counts: Counts, shapes: Shapes, source: npt.NDArray[np.int32], links: npt.NDArray[np.int16], stage: int, room: Desk
+    counts: Counts,
+    shapes: Shapes,
+    chain: int,
+    source: npt.NDArray[np.int32],
+    links: npt.NDArray[np.int16],
+    stage: int,
+    room: Desk,
 ) -> None:
-    """Fill the desk's other parts, given the sentence's links (J,), -1: nothing."""
-    columns = len(source)
-    middle = len(shapes.jumps) // 2
+    """Fill the desk's other parts, given the sentence's links in a chain (J,), -1: nothing."""
+    columns, reach = len(source), shapes.reach[chain]
+    middle = shapes.jumps.shape[1] // 2
     room.taken[:columns] = 0
     for j in range(len(links)):
         if links[j] >= 0:
@@ -186,33 +206,33 @@ def prepare(
             last = links[j]
     if stage > 0:
         for i in range(columns + 1):
-            room.inverse[i] = 1.0 / (shapes.reach[middle + columns - i + 1] - shapes.reach[middle - i + 1])
+            room.inverse[i] = 1.0 / (reach[middle + columns - i + 1] - reach[middle - i + 1])
     for i in range(columns):
-        grow = fertility(counts, shapes, source[i], room.taken[i]) if stage > 1 else 1.0
+        grow = fertility(counts, shapes, chain, source[i], room.taken[i]) if stage > 1 else 1.0
         room.grow[i] = grow * room.inverse[i + 1] if stage > 0 else grow
 
 
 @kernel
-def _weigh(shapes: Shapes, stage: int, j: int, rows: int, columns: int, previous: int, room: Desk) -> float:
+def _weigh(shapes: Shapes, chain: int, stage: int, j: int, rows: int, columns: int, previous: int, room: Desk) -> float:
     """Fill the desk's weights of the source words for target word j and return that of nothing. Both lack the factor 1 / Z(a_p)."""
-    nothing: float = room.nulls[j]
-    weights, lexical, grow, inverse, after = room.weights, room.lexical[j], room.grow, room.inverse, room.after[j]
+    nothing: float = room.nulls[chain, j]
+    weights, lexical, grow, inverse, after = room.weights, room.lexical[chain, j], room.grow, room.inverse, room.after[j]
     if stage == 0:
         place, step = (j + 0.5) / rows, 1.0 / columns
         for i in range(columns):
             weights[i] = lexical[i] * shapes.diagonal[int(abs((i + 0.5) * step - place) * BINS)]
         return nothing
-    middle = len(shapes.jumps) // 2
-    jumps = shapes.jumps[middle - previous : middle - previous + columns]
+    middle = shapes.jumps.shape[1] // 2
+    jumps = shapes.jumps[chain, middle - previous : middle - previous + columns]
     if after < 0:
         for i in range(columns):
             weights[i] = lexical[i] * jumps[i] * (grow[i] / inverse[i + 1])
         nothing /= inverse[previous + 1]
         return nothing
-    back = shapes.back[middle - after : middle - after + columns]
+    back = shapes.back[chain, middle - after : middle - after + columns]
     for i in range(columns):
         weights[i] = lexical[i] * jumps[i] * (back[i] * grow[i])
-    nothing *= shapes.jumps[middle + after - previous]
+    nothing *= shapes.jumps[chain, middle + after - previous]
     return nothing
 
 
@@ -244,6 +264,7 @@ def _pick(weights: npt.NDArray[np.float32], columns: int, left: np.float32) -> i
 def visit(
     counts: Counts,
     shapes: Shapes,
+    chain: int,
     source: npt.NDArray[np.int32],
     links: npt.NDArray[np.int16],
     stage: int,
@@ -251,7 +272,7 @@ def visit(
     room: Desk,
     marginals: npt.NDArray[np.float32],
 ) -> np.uint64:
-    """Draw all links of a sentence in turn and return the state of the random numbers (xorshift).
+    """Draw all links of a sentence in a chain in turn and return the state of the random numbers (xorshift).
 
     `marginals` (J, I), unless it is empty, gets P(a_j = i) added.
     """
@@ -263,8 +284,8 @@ def visit(
         if old >= 0:
             taken[old] -= 1
             if stage > 1:
-                grow[old] = fertility(counts, shapes, source[old], taken[old]) * inverse[old + 1]
-        nothing = np.float32(_weigh(shapes, stage, j, rows, columns, previous, room))
+                grow[old] = fertility(counts, shapes, chain, source[old], taken[old]) * inverse[old + 1]
+        nothing = np.float32(_weigh(shapes, chain, stage, j, rows, columns, previous, room))
         some = _sum(weights, columns)
         if len(marginals):
             share = np.float32(1) / (some + nothing)
@@ -280,36 +301,37 @@ def visit(
             taken[new] += 1
             previous = new
             if stage > 1:
-                grow[new] = fertility(counts, shapes, source[new], taken[new]) * inverse[new + 1]
+                grow[new] = fertility(counts, shapes, chain, source[new], taken[new]) * inverse[new + 1]
     return state
 
 
 @kernel
 def count(
     counts: Counts,
+    chain: int,
     source: npt.NDArray[np.int32],
     target: npt.NDArray[np.int32],
     links: npt.NDArray[np.int16],
-    weight: float,
+    weight: int,
     room: Desk,
 ) -> None:
-    """Count the links of a sentence `weight` times (the arena has room), or take them away (-1)."""
+    """Count the links of a sentence in a chain (`weight` 1, the arena has room), or take them away (-1)."""
     taken = room.taken
     taken[: len(source)] = 0
     for j in range(len(links)):
         i = links[j]
         if i < 0:
-            counts.nulls[target[j]] += weight
-            counts.null_total[0] += weight
+            counts.nulls[chain, target[j]] += weight
+            counts.null_total[chain] += weight
             continue
         taken[i] += 1
-        counts.totals[source[i]] += weight
+        counts.totals[chain, source[i]] += weight
         if weight > 0:
-            add(counts, source[i], target[j], weight)
+            add(counts, chain, source[i], target[j], 1.0)
         else:
-            counts.counts[slot_of(counts, source[i], target[j])] += weight
+            take_away(counts, chain, source[i], target[j])
     for i in range(len(source)):
-        counts.fertile[source[i], min(taken[i], FERTILITIES - 1)] += weight
+        counts.fertile[chain, source[i], min(taken[i], FERTILITIES - 1)] += weight
 
 
 @kernel
@@ -321,7 +343,7 @@ def sweep(
     stage: int,
     first: int,
     fresh: bool,
-    seed: int,
+    seeds: npt.NDArray[np.int64],
     number: int,
     marginals: npt.NDArray[np.float32],
     places: npt.NDArray[np.int64],
@@ -329,35 +351,46 @@ def sweep(
     """Visit the sentences from `first` on, each with the counts that the ones before it left.
 
     `stage` is 0: words and the diagonal, 1: words and jumps, 2: fertilities too. `fresh`: the sentences have no links yet.
-    `marginals`, unless it is empty, gets P(a_j = i) added, of sentence s from `places[s]` on, (J, I).
+    `links` is (C, target words), `seeds` (C,). `marginals`, unless it is empty, gets P(a_j = i) of each chain added: (C, places), of
+    sentence s from `places[s]` on, (J, I).
     Returns the number of sentences done; fewer than there are when the arena is full.
     """
     sentences = len(text.source_offsets) - 1
-    room = desk(text, first, sentences, len(counts.nulls))
+    room = desk(text, first, sentences, counts)
     none = np.empty((0, 0), np.float32)
     for s in range(first, sentences):
         source = text.source[text.source_offsets[s] : text.source_offsets[s + 1]]
         target = text.target[text.target_offsets[s] : text.target_offsets[s + 1]]
-        own = links[text.target_offsets[s] : text.target_offsets[s + 1]]
-        need = 64
-        for i in range(len(source)):
-            need += 2 * counts.mask[source[i]] + 16
-        if counts.ends[0] + need + 8 * len(target) > len(counts.keys):
+        own = links[:, text.target_offsets[s] : text.target_offsets[s + 1]]
+        if not _has_room(counts, source, len(target)):
             return s
-        if fresh:
-            own[:] = NOTHING
-        else:
-            count(counts, source, target, own, -1.0, room)
+        for chain in range(len(seeds)):
+            if fresh:
+                own[chain] = NOTHING
+            else:
+                count(counts, chain, source, target, own[chain], -1, room)
         look_up(counts, shapes, source, target, room)
-        prepare(counts, shapes, source, own, stage, room)
-        if len(marginals):
-            size = len(target) * len(source)
-            found = marginals[places[s] : places[s] + size].reshape((len(target), len(source)))
-            visit(counts, shapes, source, own, stage, seeded(seed, number, s), room, found)
-        else:
-            visit(counts, shapes, source, own, stage, seeded(seed, number, s), room, none)
-        count(counts, source, target, own, 1.0, room)
+        size = len(target) * len(source)
+        for chain in range(len(seeds)):
+            found = none
+            if len(marginals):
+                found = marginals[chain, places[s] : places[s] + size].reshape((len(target), len(source)))
+            prepare(counts, shapes, chain, source, own[chain], stage, room)
+            visit(counts, shapes, chain, source, own[chain], stage, seeded(seeds[chain], number, s), room, found)
+            count(counts, chain, source, target, own[chain], 1, room)
     return sentences
+
+
+@kernel
+def _has_room(counts: Counts, source: npt.NDArray[np.int32], targets: int) -> bool:
+    """Tell whether the arena has room for the links of a sentence of that many target words, whatever they are."""
+    links = targets * len(counts.null_total)
+    free = len(counts.keys) - counts.ends[0] - 8 * links - 64
+    for i in range(len(source)):
+        if 4 * (counts.used[source[i]] + links) > 3 * (counts.mask[source[i]] + 1) and source[i] not in source[:i]:
+            free -= 2 * counts.mask[source[i]] + 16
+    enough: bool = free >= 0
+    return enough
 
 
 @kernel

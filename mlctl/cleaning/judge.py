@@ -135,11 +135,17 @@ def look(settings: config.Clean, source: str, target: str, sample: Iterable[tupl
     return Evidence(lengths, Words.of([pair.source for pair in good], [pair.target or "" for pair in good]))
 
 
-def learn(settings: config.Clean, slices: Sequence[Evidence]) -> Learned:
-    """Learn from all slices: the usual lengths, and from enough pairs which words translate which."""
+def learn(settings: config.Clean, slices: Sequence[Evidence], lexicon: Path | None = None) -> Learned:
+    """Learn from all slices: the usual lengths, and which words translate which if they, and a lexicon, say enough of it.
+
+    Raises:
+        InputError: the lexicon cannot be read.
+    """
     lengths = usual_lengths([pair for one in slices for pair in one.lengths])
     words = Words.joined([one.words for one in slices])
-    return Learned(lengths, Likelihood.learned(words) if len(words.halves) >= settings.likelihood_pairs else None)
+    earlier = words.known(lexicon) if lexicon else None
+    pairs = len(words.halves) + (earlier.pairs if earlier else 0)
+    return Learned(lengths, Likelihood.learned(words, earlier) if pairs >= settings.likelihood_pairs else None)
 
 
 def reasons(settings: config.Clean, source: str, target: str) -> dict[str, str]:

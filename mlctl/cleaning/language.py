@@ -33,6 +33,7 @@ class Language(BaseModel):
     target: str
     downloaded: Path
     root: Path
+    lexicon: Path | None = None
 
     @functools.cached_property
     def inputs(self) -> Downloaded:
@@ -75,10 +76,10 @@ class Language(BaseModel):
             look(self.settings, self.source, self.target, pairs).save(path)
 
     def learn(self) -> None:
-        """Learn from the slices of the sample."""
+        """Learn from the slices of the sample, and from the lexicon."""
         slices = [Evidence.load(self.scratch.path(_slice(number))) for number in range(len(self.inputs.slices))]
         with self.scratch.part("learned") as path:
-            learn(self.settings, slices).save(path)
+            learn(self.settings, slices, self.lexicon).save(path)
 
     def judge(self, number: int) -> None:
         """Judge the rows of a part one by one."""

@@ -7,7 +7,7 @@ tables are dense, so that their size is fixed, whatever the size of the corpus.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from mlctl.scripts import UNSPACED
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Table = npt.NDArray[np.float32]
 
 _NUMBERED = 3072  # words of each side that have a number; a table takes so many squared times 4 bytes
 _LETTERS = 5
@@ -58,12 +59,10 @@ class Vocabulary:
         self._numbers = {word: number for number, word in enumerate(words)}
 
     @classmethod
-    def of(cls, texts: Iterable[Sequence[str]]) -> Vocabulary:
-        """Return the vocabulary of texts in words."""
-        counts = Counter(word for words in texts for word in set(words))
-        frequent = [word for word, count in counts.items() if count >= _LEAST_SEEN]
-        frequent.sort(key=lambda word: (-counts[word], word))
-        return cls(frequent[:_NUMBERED])
+    def of(cls, texts: Iterable[Sequence[str]], known: Set[str] = frozenset()) -> Vocabulary:
+        """Return the vocabulary of texts in words: those that are frequent, and those `known` from elsewhere however rare they are."""
+        frequent, rare = _by_frequency(texts)
+        return cls([*frequent, *(word for word in rare if word in known)][:_NUMBERED])
 
     @property
     def words(self) -> list[str]:
@@ -105,21 +104,35 @@ class _Couples:
         return cls(given.words[place] * size + np.repeat(words, widths), first, widths, words, owner)
 
 
+class Prior(NamedTuple):
+    """Couples that count as if they had been seen, though they are not from the texts at hand: of a Dirichlet distribution.
+
+    Attributes:
+        counts: of each given word, with each made word (V, W).
+        weights: what one such couple of each given word counts (V, 1).
+    """
+
+    counts: Table
+    weights: Table
+
+
 class Direction:
     """IBM model 1: how likely each word of one side makes each word of the other."""
 
-    def __init__(self, usual: Floats, table: npt.NDArray[np.float32]) -> None:
+    def __init__(self, usual: Floats, table: Table) -> None:
         self._usual = usual  # of each made word
         self._table = table  # of each given word, for each made word
 
     @classmethod
-    def learned(cls, given: Tokens, made: Tokens, sizes: tuple[int, int]) -> Direction:
-        """Learn from texts and their translations; `sizes` are those of the vocabularies."""
+    def learned(cls, given: Tokens, made: Tokens, sizes: tuple[int, int], prior: Prior | None = None) -> Direction:
+        """Learn from texts and their translations, and from what was known before; `sizes` are those of the vocabularies."""
         usual = (np.bincount(made.words, minlength=sizes[1]) + 1.0) / (len(made.words) + sizes[1])
         direction = cls(usual, np.tile(usual.astype(np.float32), sizes[0]))
+        if prior:
+            direction._learn((), direction._table, prior)
         pieces, spare = list(_pieces(given, made, sizes[1])), np.empty_like(direction._table)
         for _ in range(_ROUNDS):
-            spare = direction._learn(pieces, spare)
+            spare = direction._learn(pieces, spare, prior)
         return direction
 
     @classmethod
@@ -140,14 +153,17 @@ class Direction:
         sums: Floats = np.bincount(couples.owner, np.clip(ratio, _FLOOR, _CEILING), minlength=len(made.counts)).astype(np.float64)
         return sums
 
-    def _learn(self, pieces: Sequence[_Couples], counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _learn(self, pieces: Sequence[_Couples], counts: Table, prior: Prior | None) -> Table:
         """Learn once from all pieces, into the table `counts`; return the table that this was done with, for the next time."""
-        counts.fill(0)
+        rows = counts.reshape(-1, len(self._usual))
+        if prior:
+            np.multiply(prior.counts, prior.weights, out=rows)
+        else:
+            rows.fill(0)
         for couples in pieces:
             whole = couples.widths * (self._mean(couples) * (1 - _NULL) + self._usual[couples.made] * _NULL)
             share = self._table[couples.cells] * np.repeat(((1 - _NULL) / whole).astype(np.float32), couples.widths)
             np.add.at(counts, couples.cells, share)
-        rows = counts.reshape(-1, len(self._usual))
         rows += (_DOUBT * self._usual).astype(np.float32)
         rows /= rows.sum(axis=1, keepdims=True)
         before, self._table = self._table, counts
@@ -162,6 +178,20 @@ class Direction:
 def words_of(text: str) -> list[str]:
     """Return the words and numbers of a text as the model counts them: case-folded beginnings; letters where words are not spaced."""
     return [word[:_LETTERS] for word in _WORD.findall(comparable(text))[:_MOST_WORDS]]
+
+
+def candidates(texts: Iterable[Sequence[str]]) -> list[str]:
+    """Return, sorted, the words of texts that can be in their vocabulary, depending on what is known from elsewhere."""
+    frequent, rare = _by_frequency(texts)
+    return sorted(frequent[:_NUMBERED] if len(frequent) >= _NUMBERED else frequent + rare)
+
+
+def _by_frequency(texts: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Return the words that are in enough texts to have a number, and all others, most frequent first."""
+    counts = Counter(word for words in texts for word in set(words))
+    ordered = sorted(counts, key=lambda word: (-counts[word], word))
+    enough = sum(count >= _LEAST_SEEN for count in counts.values())
+    return ordered[:enough], ordered[enough:]
 
 
 def _pieces(given: Tokens, made: Tokens, size: int) -> Iterator[_Couples]:

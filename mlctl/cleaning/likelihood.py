@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.cleaning.duplicates import digests_of
+from mlctl.cleaning.earlier import Earlier
 from mlctl.cleaning.lexicon import Direction, Floats, Tokens, Vocabulary, words_of
 
 #: Pairs to learn from: more makes a better model and a longer start.
@@ -41,6 +42,10 @@ class Words(NamedTuple):
         targets = list(itertools.chain.from_iterable(words.targets for words in several))
         return cls(sources, targets, list(itertools.chain.from_iterable(words.halves for words in several)))
 
+    def known(self, lexicon: Path) -> Earlier:
+        """Return what a lexicon (schema LEXICON) knows of these words."""
+        return Earlier.read(lexicon, (self.sources, self.targets))
+
 
 class Likelihood:
     """Two lexical models, each learned from half of the sample.
@@ -56,16 +61,18 @@ class Likelihood:
         self._backward = backward
 
     @classmethod
-    def learned(cls, words: Words) -> Likelihood:
-        """Learn from pairs."""
+    def learned(cls, words: Words, earlier: Earlier | None = None) -> Likelihood:
+        """Learn from pairs, and from what an earlier alignment knows."""
         sides = words.sources, words.targets
-        vocabularies = Vocabulary.of(sides[0]), Vocabulary.of(sides[1])
+        known = earlier.known if earlier else (frozenset[str](), frozenset[str]())
+        vocabularies = Vocabulary.of(sides[0], known[0]), Vocabulary.of(sides[1], known[1])
         ours, theirs = (
             list(map(vocabulary.tokens, _split(side, words.halves))) for vocabulary, side in zip(vocabularies, sides, strict=True)
         )
         sizes = len(vocabularies[0]), len(vocabularies[1])
-        forward = [Direction.learned(ours[half], theirs[half], sizes) for half in (1, 0)]
-        backward = [Direction.learned(theirs[half], ours[half], sizes[::-1]) for half in (1, 0)]
+        there, back = earlier.priors(vocabularies) if earlier else (None, None)
+        forward = [Direction.learned(ours[half], theirs[half], sizes, there) for half in (1, 0)]
+        backward = [Direction.learned(theirs[half], ours[half], sizes[::-1], back) for half in (1, 0)]
         return cls(vocabularies, forward, backward)
 
     @classmethod

@@ -20,7 +20,12 @@ log = logging.getLogger(__name__)
 
 
 def clean(
-    settings: config.Clean, languages: config.Languages, downloaded: Path, workspace: Workspace, progress: Progress = silent
+    settings: config.Clean,
+    languages: config.Languages,
+    downloaded: Path,
+    workspace: Workspace,
+    progress: Progress = silent,
+    lexicons: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
     """Write clean `pairs/<t>.parquet`, `untranslated/<t>.parquet` (if any), `rejected/<t>.parquet`, `funnel.parquet` and
     `reasons.json` (each rule in words).
@@ -28,17 +33,24 @@ def clean(
     Languages are worked on in steps and parts, side by side; what is finished is kept by a second call. Neither that nor the
     number of processes changes a byte. Rejected rows keep the text as it came.
 
+    Args:
+        settings: the rules' thresholds.
+        languages: the source language and the targets.
+        downloaded: folder with `pairs/<t>/*.parquet` (PAIR).
+        workspace: where the result is made.
+        progress: told the rows that are judged.
+        lexicons: by target language, word translations (schema LEXICON) learned from other text.
+
     Returns:
         Counts: `rows_in`, `pairs`, `untranslated`, and each with `.<t>` for one language.
 
     Raises:
-        InputError: no text is left in any language (the message says which rule dropped the most), or a process was ended.
+        InputError: no text is left in any language (the message says which rule dropped the most), a lexicon cannot be read, or a
+            process was ended.
     """
     names = reasons(settings, languages.source, languages.targets[0])
-    works = [
-        Language(settings=settings, source=languages.source, target=target, downloaded=downloaded, root=workspace.root)
-        for target in languages.targets
-    ]
+    common: dict[str, Any] = {"settings": settings, "source": languages.source, "downloaded": downloaded, "root": workspace.root}
+    works = [Language(**common, target=target, lexicon=(lexicons or {}).get(target)) for target in languages.targets]
     schedule.run(works, settings.workers or os.cpu_count() or 1, progress)
     funnels = [funnel_of(workspace, language, names) for language in languages.targets]
     _check(funnels, names)

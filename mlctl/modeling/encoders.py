@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 
 from mlctl.config import ScratchModel
 from mlctl.errors import InputError
+from mlctl.modeling.sentences import write_modules
 from mlctl.modeling.sources import tokenizer_files
 
 _log = logging.getLogger(__name__)
@@ -94,7 +96,7 @@ def longest_input(model: Any) -> int:
 
 
 def save_model(model: Any, tokenizer: Path, folder: Path) -> None:
-    """Write a Hugging Face folder: weights (safetensors), configuration, and the files of the tokenizer's folder.
+    """Write a Hugging Face folder: weights (safetensors), configuration, the tokenizer's files, modules for sentence-transformers.
 
     The bytes depend on the weights and the library's version alone.
     """
@@ -103,6 +105,8 @@ def save_model(model: Any, tokenizer: Path, folder: Path) -> None:
         model.save_pretrained(folder)
     for file in tokenizer_files(tokenizer):
         shutil.copyfile(file, folder / file.name)
+    room = min(longest_input(model), _tokenizer_limit(tokenizer))
+    write_modules(folder, model.config.hidden_size, model.config.num_hidden_layers, room)
 
 
 @contextlib.contextmanager
@@ -138,6 +142,13 @@ def _check_complete(model: Any, missing: list[str], optional: str, folder: Path)
         raise InputError(f"{folder} lacks weights of its encoder: {', '.join(lacking[:3])}", "fetch or save the model again")
     if missing and not optional:
         _log.warning("%s has no masked-LM head: it starts from random weights", folder)
+
+
+def _tokenizer_limit(folder: Path) -> int:
+    """Return how many tokens the tokenizer says that its encoder reads; a huge number where it says nothing."""
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return int(settings.get("model_max_length") or 10**9)
 
 
 def _positions(tokenizer_limit: float) -> int:

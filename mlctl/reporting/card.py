@@ -20,26 +20,52 @@ _METHOD = (
 )
 
 
-def make_card(figures: Figures, recipe: Recipe, folders: Mapping[str, Path]) -> str:
-    """Return the card as Markdown with the hub's YAML header: method, results, data with licences, recipe.
+_USE = """## Use
+
+A sentence's vector is the mean over its tokens of the states after the first and the last layer; compare vectors by cosine.
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/or/name/of/this/folder")
+vectors = model.encode(["A sentence.", "Une phrase."])
+print(model.similarity(vectors, vectors))
+```
+
+The folder is an ordinary one of transformers, too: `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer` load it."""
+
+
+def make_notice(recipe: Recipe, folders: Mapping[str, Path]) -> str:
+    """Return whose text the model was trained on, as Markdown that goes with the model.
 
     Args:
-        figures: content of `figures.json`.
         recipe: the recipe of the run.
         folders: stage → folder of its result.
     """
     corpora = attribution.attribution_rows(folders)
     notice = attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate))
+    return notice or "## Attribution\n\nNothing is known of the text that this model was trained on.\n"
+
+
+def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
+    """Return the card as Markdown with the hub's YAML header: method, use, results, data with licences, recipe.
+
+    Args:
+        figures: content of `figures.json`.
+        recipe: the recipe of the run.
+        notice: what `make_notice` returned.
+    """
     gates = f"{attribution.gate_words(recipe.licences.allow)} {attribution.decontamination_words(figures['decontamination'])}"
     named = [codes.name(tag) for tag in recipe.languages.targets]
     sections = [
         _header(recipe),
         f"# {recipe.report.title or recipe.name}",
         f"A text encoder for {codes.name(recipe.languages.source)}, {', '.join(named)}. {_METHOD} {wording.base_is(recipe.model)}",
+        _USE,
         "## Results\n\n" + "\n".join(_results(figures["benchmark"])),
-        notice.strip() or "## Attribution\n\nNothing is known of the text that this model was trained on.",
+        notice.strip(),
         f"## Data\n\n{gates}",
-        f"## Recipe\n\n```yaml\n{_as_yaml(addresses.for_records(recipe.model_dump(mode='json')))}```",
+        f"## Recipe\n\n```yaml\n{_as_yaml(addresses.for_records(recipe.model_dump(mode='json', exclude={'store'})))}```",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -50,9 +76,9 @@ def _header(recipe: Recipe) -> str:
     data = ModelCardData(
         language=[recipe.languages.source, *recipe.languages.targets],
         base_model=recipe.model.name if "/" in recipe.model.name and not Path(recipe.model.name).exists() else None,
-        library_name="transformers",
-        pipeline_tag="feature-extraction",
-        tags=["multilingual", "cross-lingual-alignment", "ml-ctl"],
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=["feature-extraction", "multilingual", "cross-lingual-alignment", "ml-ctl"],
     )
     return f"---\n{data.to_yaml()}\n---"
 

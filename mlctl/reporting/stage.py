@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlctl.config import Recipe, Report
 from mlctl.errors import InputError
-from mlctl.reporting.card import make_card
+from mlctl.reporting.card import make_card, make_notice
 from mlctl.reporting.figures import Figures, make_figures
 from mlctl.reporting.page import render
 from mlctl.reporting.records import StageRecord
@@ -18,6 +18,7 @@ from mlctl.workspace import Progress, Workspace, silent
 _FIGURES = "figures.json"
 _PAGE = "report.html"
 _CARD = "README.md"
+_ATTRIBUTION = "ATTRIBUTION.md"
 _NEEDED = ("train", "evaluate")
 _log = logging.getLogger(__name__)
 
@@ -32,9 +33,9 @@ def report(
 ) -> dict[str, float | int | None]:
     """Write the page of a run.
 
-    Writes `report.html`, which opens without a network, `README.md`, the card that goes with the model, and `figures.json` with
-    what both show as numbers. Only the last is the same for equal results: the page also tells times and what was cached, page and
-    card what lay where.
+    Writes `report.html`, which opens without a network, `README.md`, the card that goes with the model, `ATTRIBUTION.md` with whose
+    text that learned from, and `figures.json` with what they show as numbers. Only the last is the same for equal results: the page
+    also tells times and what was cached, all three what lay where.
 
     Args:
         settings: what the page shows.
@@ -63,8 +64,11 @@ def report(
         with workspace.part(_PAGE) as path:
             path.write_text(render(settings, figures, recipe, stages, folders), encoding="utf-8")
     progress(2, 3, "files", file=_PAGE)
+    notice = make_notice(recipe, folders)
+    with workspace.part(_ATTRIBUTION) as path:
+        path.write_text(notice, encoding="utf-8")
     with workspace.part(_CARD) as path:
-        path.write_text(make_card(figures, recipe, folders), encoding="utf-8")
+        path.write_text(make_card(figures, recipe, notice), encoding="utf-8")
     progress(3, 3, "files", file=_CARD)
     _log.info("the report lies at %s", workspace.path(_PAGE))
     return _metrics(figures)

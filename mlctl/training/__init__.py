@@ -9,7 +9,10 @@ import os
 from pathlib import Path
 
 from mlctl.config import Model, Train
+from mlctl.training.trackers import check
 from mlctl.workspace import Progress, Workspace, silent
+
+__all__ = ["check", "train"]
 
 
 def train(
@@ -18,16 +21,19 @@ def train(
     """Train the recipe's encoder on the shards in `sharded` and write it to the workspace.
 
     Writes `model/` (Hugging Face folder with tokenizer), `base/` (the untrained model, where the recipe names none),
-    `steps.parquet` (schema STEPS) and `speed.jsonl` (pairs and tokens a second; differs from run to run). Goes on from the
-    newest checkpoint in the workspace's scratch folder, where there is one. With several devices a process is started for each.
+    `steps.parquet` (schema STEPS), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ from run to
+    run. Goes on from the newest checkpoint in the workspace's scratch folder, where there is one. With several devices a process
+    is started for each.
 
     Returns:
         steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes.
 
     Raises:
         InputError: too few rows for a batch, a model or tokenizer that does not fit, a device that is not there, a loss that is
-            no number or has risen for good, full memory, a full disk, a process that a signal ended.
+            no number or has risen for good, full memory, a full disk, a process that a signal ended, a tracker that is not
+            installed.
     """
+    check(settings)
     # How long an idle OpenMP thread burns its core before it sleeps, read when torch is first loaded. By default it does so
     # for milliseconds, which slows training down several times when other programs run on the same cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")

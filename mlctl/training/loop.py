@@ -24,6 +24,7 @@ from mlctl.training.optimiser import learning_rate
 from mlctl.training.speed import Speed
 from mlctl.training.state import TrainingState
 from mlctl.training.team import Team
+from mlctl.training.trackers import Trackers
 from mlctl.workspace import Progress
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory")  # what torch says of a full main memory
@@ -38,6 +39,7 @@ def train_steps(
     checkpoints: CheckpointFolder,
     speed: Speed,
     progress: Progress,
+    trackers: Trackers,
 ) -> None:
     """Take the steps that are left, and leave a checkpoint of the last one.
 
@@ -50,6 +52,7 @@ def train_steps(
         checkpoints: where they go.
         speed: told about each step.
         progress: told about each step.
+        trackers: told about each step.
 
     Raises:
         InputError: the loss or the gradient is no finite number (the weights are left as they were before that step), the loss
@@ -65,6 +68,7 @@ def train_steps(
             if team.leads:
                 speed.count(state.step, batch.pairs, batch.tokens)
                 progress(state.step, settings.steps, "steps", loss=float(state.losses[-1]), pairs_per_s=speed.pairs_per_s)
+                trackers.step(state.step, state.history[state.step - 1].tolist(), speed)
             _stop_if_risen(divergence, state, checkpoints)
             if team.leads and time.monotonic() >= due:
                 checkpoints.save(state.step, state.tensors(), state.recent_loss)

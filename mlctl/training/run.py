@@ -8,6 +8,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from mlctl.training.sampler import Sampler
 from mlctl.training.speed import Speed
 from mlctl.training.state import FIGURES, TrainingState
 from mlctl.training.team import ALONE, Team
+from mlctl.training.trackers import NOBODY, Trackers, tracking
 from mlctl.workspace import Progress, Workspace
 
 _log = logging.getLogger(__name__)
@@ -100,7 +102,8 @@ def work(job: Job, device: torch.device, team: Team, progress: Progress) -> Metr
             state.step,
             settings.steps,
         )
-        train_steps(state, batch_of, settings, job.seed, team, checkpoints, Speed(job.speed_file), progress)
+        with _tracking(job, state) if team.leads else nullcontext(NOBODY) as trackers:
+            train_steps(state, batch_of, settings, job.seed, team, checkpoints, Speed(job.speed_file), progress, trackers)
         if team.leads:
             _write_results(job, state)
     return _metrics(job, state, corpus, device, team)
@@ -133,6 +136,13 @@ def _start(job: Job, device: torch.device, team: Team, checkpoints: CheckpointFo
         state.restore(checkpoint.step, checkpoint.tensors)
         _log.info("going on from step %d", checkpoint.step)
     return state
+
+
+def _tracking(job: Job, state: TrainingState) -> AbstractContextManager[Trackers]:
+    """Return who follows the training; steps that were done before this start are told where they are not on record."""
+    config = {"train": key_settings(job.settings), "model": {**key_settings(job.model), "name": job.model.name}, "seed": job.seed}
+    past = state.history[: state.step].tolist()
+    return tracking(job.settings, config, job.workspace.root, job.workspace.scratch, FIGURES, past)
 
 
 def _network(job: Job) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import resource
 import signal
@@ -54,6 +55,12 @@ def test_a_package_that_does_not_exist(tmp_path: Path, wheels: Path, server: str
     assert "no-such-package-here" in fails(capfd, "run", path)
 
 
+def test_a_folder_without_a_lexicon(tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str]) -> None:
+    message = fails(capfd, "run", write(tmp_path), f"clean.lexicon={tmp_path}")
+    assert "clean.lexicon" in message
+    assert not Store(tmp_path / "store").results()
+
+
 def test_no_sources(tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert "sources" in fails(capfd, "run", write(tmp_path, download={"sources": []}))
 
@@ -86,6 +93,14 @@ def test_a_model_that_is_not_there(tmp_path: Path, wheels: Path, server: str, ca
     message = fails(capfd, "run", write(tmp_path), f"model.name={tmp_path / 'no-model'}")
     assert "no-model" in message
     assert "align" in {r.manifest.stage for r in Store(tmp_path / "store").results()}
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("wandb")), reason="wandb is installed")
+def test_a_tracker_that_is_not_installed_costs_no_download(
+    tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert "pip install 'mlctl[wandb]'" in fails(capfd, "run", write(tmp_path), "train.trackers=[tensorboard,wandb]")
+    assert not (tmp_path / "store" / "download").exists()
 
 
 @pytest.mark.parametrize(("name", "said"), [("no-such-*.tsv", "no file"), ("xnli.tsv", "line 2 has 1 column")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from sentence_transformers import SentenceTransformer
 
 from flows import recipes
 from flows.cli import main
@@ -144,6 +146,71 @@ def test_store_commands(folder: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert "cached" in capfd.readouterr().out
     assert main(["store", "gc", store, "--keep-runs=1"]) == 0
     assert set(run(folder).values()) == {"cached"}
+
+
+def test_export_makes_a_folder_to_publish(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(folder)
+    made = tmp_path / "new" / "model"
+    export = ["export", str(made), f"--store={folder / 'store'}"]
+    assert main(export) == 0
+    newest = Diary(Store(folder / "store")).runs()[0]
+    train = Store(folder / "store").find("train", next(stage.key for stage in newest.stages if stage.stage == "train"))
+    assert train
+    kept = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+    of_model = {file.name.removeprefix("model/") for file in train.manifest.files if file.name.startswith("model/")}
+    assert kept == of_model | {"README.md", "ATTRIBUTION.md", "figures.json", "mlctl.json"}
+    assert json.loads((made / "mlctl.json").read_text())["run"] == newest.id
+    assert "tinylocales" in (made / "ATTRIBUTION.md").read_text(encoding="utf-8")
+    assert str(tmp_path) not in (made / "README.md").read_text(encoding="utf-8")
+    assert (made / "config.json").stat().st_nlink == 1, "who edits the folder must not edit the store"
+    vectors = SentenceTransformer(str(made), device="cpu", local_files_only=True).encode(["A green boat.", "Le bateau vert."])
+    assert vectors.shape == (2, 32)
+    assert main([*export, f"--run={newest.id[:20]}"]) == 0, "an export as it was written may be replaced"
+    (made / "README.md").write_text("my own words")
+    capfd.readouterr()
+    assert main(export) == 1
+    assert "README.md is new or changed" in capfd.readouterr().err
+    assert (made / "README.md").read_text() == "my own words"
+
+
+def test_export_refuses_and_leaves_nothing_behind(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def fails(*arguments: str) -> str:
+        capfd.readouterr()
+        assert main(["export", *arguments]) == 1
+        return capfd.readouterr().err
+
+    run(folder)
+    store = f"--store={folder / 'store'}"
+    full, file = tmp_path / "full", tmp_path / "file"
+    full.mkdir()
+    (full / "thesis.tex").write_text("years of work")
+    file.write_text("x")
+    assert "it has no mlctl.json" in fails(str(full), store)
+    assert "it is a file" in fails(str(file), store)
+    assert "cannot write" in fails(str(file / "below"), store)
+    assert "fits no run" in fails(str(tmp_path / "a"), store, "--run=nosuch")
+    assert "fits several runs" in fails(str(tmp_path / "a"), store, "--run=2")
+    assert "no run in" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
+    main(["clean", str(folder / "tiny.yaml")])
+    last = Diary(Store(folder / "store")).runs()[0].id
+    assert f"run {last} did not come to a report" in fails(str(tmp_path / "a"), store, f"--run={last}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+
+
+def test_export_notices_a_damaged_model(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(folder)
+    key = next(s.key for s in Diary(Store(folder / "store")).runs()[0].stages if s.stage == "train")
+    victim = Store(folder / "store").folder("train", key) / "model" / "model.safetensors"
+    content, status = victim.read_bytes(), victim.stat()
+    victim.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))  # so that only the digest can tell
+    try:
+        assert main(["export", str(tmp_path / "a"), f"--store={folder / 'store'}"]) == 1
+    finally:
+        victim.write_bytes(content)
+        os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert "model.safetensors is damaged" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stage_command_stops_after_its_stage(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from mlctl.errors import InputError
 from storage import Result, Store
 from storage.gc import collect
 from tasks import align, clean, diary, download, plan, reuse, translate
+from tasks.priors import check
 from tasks.stage import Ref, make, result_of
 
 
@@ -91,14 +92,14 @@ def test_other_engines_and_older_code_are_not_reused(tmp_path: Path) -> None:
     first, _ = run(recipe(tmp_path, "one"))
     asked = recipe(tmp_path, "one")
     base = first.manifest.parts | {"inputs": {"clean": "other"}}
-    assert set(reuse.chosen(asked, base)) == {"priors.fr"}
-    assert reuse.chosen(asked, base | {"version": 1}) == {}
-    assert reuse.chosen(asked, first.manifest.parts) == {}  # the same text
+    assert set(align.STAGE.chosen(asked, base)) == {"priors.fr"}
+    assert align.STAGE.chosen(asked, base | {"version": 1}) == {}
+    assert align.STAGE.chosen(asked, first.manifest.parts) == {}  # the same text
     settings = base["settings"]
-    assert reuse.chosen(asked, base | {"settings": settings | {"align": settings["align"] | {"engine": "combined"}}}) == {}
-    assert reuse.chosen(asked, base | {"settings": settings | {"languages": {"source": "de"}}}) == {}
-    assert reuse.chosen(recipe(tmp_path, "one", priors="none"), base) == {}
-    assert reuse.chosen(recipe(tmp_path, "one", engine="fast_align"), base) == {}  # it cannot start from anything
+    assert align.STAGE.chosen(asked, base | {"settings": settings | {"align": settings["align"] | {"engine": "combined"}}}) == {}
+    assert align.STAGE.chosen(asked, base | {"settings": settings | {"languages": {"source": "de"}}}) == {}
+    assert align.STAGE.chosen(recipe(tmp_path, "one", priors="none"), base) == {}
+    assert align.STAGE.chosen(recipe(tmp_path, "one", engine="fast_align"), base) == {}  # it cannot start from anything
 
 
 def test_a_folder_of_priors_is_in_the_key_by_its_content(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_folder_of_priors_is_in_the_key_by_its_content(tmp_path: Path) -> None
     assert there
     assert from_store.manifest.key == from_copy.manifest.key
     with pytest.raises(InputError, match=r"align\.priors: .*no models/<language> for fr"):
-        reuse.check(recipe(tmp_path, "two", priors=str(tmp_path)))
+        check(recipe(tmp_path, "two", priors=str(tmp_path)))
 
 
 def save_encoder(folder: Path, seed: int) -> None:
@@ -135,16 +136,16 @@ def test_the_encoder_of_the_last_run_is_chosen_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     asked = recipe(tmp_path, "one", engine="embedding", encoder="last")
     with pytest.raises(InputError, match="nothing has been trained in this store yet"):
-        reuse.chosen(asked, BASE)
+        align.STAGE.chosen(asked, BASE)
     first = trained(store, "a")
-    reuse.remember(asked, BASE)
-    chosen = reuse.chosen(asked, BASE)
-    assert reuse.folder_of(asked, chosen, "encoder") == first.folder / "model"
+    align.STAGE.remember(asked, BASE)
+    chosen = align.STAGE.chosen(asked, BASE)
+    assert store.root / chosen["encoder"]["place"] == first.folder / "model"
     _make_older(first)
     second = trained(store, "b")
-    assert reuse.chosen(asked, BASE) == chosen, "remembered"
-    other = reuse.chosen(asked, BASE | {"inputs": {"clean": "y"}})
-    assert reuse.folder_of(asked, other, "encoder") == second.folder / "model"
+    assert align.STAGE.chosen(asked, BASE) == chosen, "remembered"
+    other = align.STAGE.chosen(asked, BASE | {"inputs": {"clean": "y"}})
+    assert store.root / other["encoder"]["place"] == second.folder / "model"
     assert reuse.with_choice(BASE, other) != reuse.with_choice(BASE, chosen)
 
 
@@ -157,16 +158,16 @@ def test_a_named_encoder_is_in_the_key_by_its_content(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("copy", 1), ("b", 2)):
         save_encoder(tmp_path / name, seed)
     digests = [
-        reuse.chosen(recipe(tmp_path, "one", engine="embedding", encoder=str(tmp_path / name)), BASE)["encoder"]["digest"]
+        align.STAGE.chosen(recipe(tmp_path, "one", engine="embedding", encoder=str(tmp_path / name)), BASE)["encoder"]["digest"]
         for name in ("a", "copy", "b")
     ]
     assert digests[0] == digests[1] != digests[2]
     own = recipe(tmp_path, "one", engine="embedding")
     own = own.model_copy(update={"model": own.model.model_copy(update={"name": str(tmp_path / "b")})})
-    assert reuse.chosen(own, BASE)["encoder"]["digest"] == digests[2]
+    assert align.STAGE.chosen(own, BASE)["encoder"]["digest"] == digests[2]
 
 
 def test_a_model_made_from_scratch_cannot_align(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the recipe's model is made from scratch") as raised:
-        reuse.check(recipe(tmp_path, "one", engine="combined"))
+        check(recipe(tmp_path, "one", engine="combined"))
     assert "align.encoder" in raised.value.remedy

@@ -18,8 +18,8 @@ from mlctl.alignment import gibbs
 from mlctl.alignment.aligner import Links, Pair, Sentence
 from mlctl.alignment.chains import Plan
 from mlctl.alignment.gibbs import GibbsAligner
-from mlctl.alignment.model import LEXICON
 from mlctl.errors import InputError
+from mlctl.schema import LEXICON
 
 
 def sentence(words: list[str]) -> Sentence:
@@ -92,8 +92,13 @@ def test_new_sentences_are_aligned_by_a_loaded_model_and_new_words_among_themsel
     pairs, gold = toy(60, seed=2)
     assert same(aligner.align(pairs), loaded.align(pairs))
     assert errors(loaded.align(pairs), gold) < 0.05
-    unknown, gold = toy(100, seed=4, words=20, mark="x")
+    unknown, gold = toy(40, seed=4, words=20, mark="x")
     assert errors(loaded.align(unknown), gold) < 0.1
+
+
+def test_what_is_new_to_a_model_is_read_longer_the_fewer_the_pairs() -> None:
+    sweeps = [sum(gibbs.reading(pairs, new)) for pairs, new in ((100_000, 0.0), (100, 0.0), (5_000, 0.05), (500, 0.05))]
+    assert sweeps[0] == sweeps[1] < sweeps[2] < sweeps[3]
 
 
 def test_threads_and_processes_change_no_byte(tmp_path: Path) -> None:
@@ -198,7 +203,7 @@ _MEASURE = """
 import random, resource, sys
 sys.path.insert(0, sys.argv[1])
 import test_gibbs as t
-from mlctl.alignment.chains import Chain, blank
+from mlctl.alignment.chains import Chains, blank
 from mlctl.alignment.vocabulary import encoded
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -210,7 +215,7 @@ def run(number):
     found = encoded((side(), side()) for _ in range(number))
     chains = []
     for text, v, w in ((found.text, found.source, found.target), (found.text.turned(), found.target, found.source)):
-        chains.append(Chain(text, blank(len(v), len(w)), len(w), 1))
+        chains.append(Chains(text, blank(1, len(v), len(w)), len(w), [1]))
         for stage in (0, 2):
             chains[-1].sweep(stage)
 run(3000)

@@ -26,41 +26,45 @@ def some_sentences(number: int, seed: int = 1, words: int = 9) -> Sentences:
     return [tuple(random.integers(0, words, random.integers(1, 8)).tolist() for _ in range(2)) for _ in range(number)]  # type: ignore[misc]
 
 
-def as_dict(counts: tables.Counts) -> dict[tuple[int, int], float]:
+def as_dict(counts: tables.Counts, chain: int = 0) -> dict[tuple[int, int], float]:
     found = {}
     for e in range(len(counts.start)):
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
-            if counts.keys[slot] >= 0 and abs(counts.counts[slot]) > 1e-4:
-                found[e, int(counts.keys[slot])] = float(counts.counts[slot])
+            if counts.keys[slot] >= 0 and abs(counts.counts[slot, chain]) > 1e-4:
+                found[e, int(counts.keys[slot])] = float(counts.counts[slot, chain])
     return found
 
 
 def test_tables_count_as_a_dictionary_does_also_when_words_come_and_go() -> None:
     random = np.random.default_rng(3)
-    counts, plain = tables.empty(5, 400, 1 << 15), Counter[tuple[int, int]]()
-    for _ in range(6000):
-        pair = int(random.integers(5)), int(random.integers(400) ** 2 // 400)
-        if plain[pair] and random.random() < 0.6:
-            counts.counts[tables.slot_of(counts, *pair)] -= 1
-            plain[pair] -= 1
+    counts, plain = tables.empty(2, 5, 400, 1 << 15), Counter[tuple[int, int, int]]()
+    for _ in range(9000):
+        place = int(random.integers(2)), int(random.integers(5)), int(random.integers(400) ** 2 // 400)
+        if plain[place] and random.random() < 0.6:
+            tables.take_away(counts, *place)
+            plain[place] -= 1
         else:
-            tables.add(counts, *pair, 1.0)
-            plain[pair] += 1
-    assert as_dict(counts) == {pair: n for pair, n in plain.items() if n}
+            tables.add(counts, *place, 1.0)
+            plain[place] += 1
+    for chain in range(2):
+        assert as_dict(counts, chain) == {
+            pair: n for (c, *pair), n in plain.items() if n and c == chain for pair in [tuple(pair)]
+        }
 
 
 def test_rows_at_rest_are_what_was_collected_and_load_again_by_other_numbers() -> None:
-    counts = tables.collecting(tables.empty(3, 50))
+    counts = tables.collecting(tables.empty(2, 3, 50))
     for e, f in ((0, 7), (0, 3), (2, 9), (0, 7)):
-        tables.add(counts, e, f, 1.0)
+        tables.add(counts, 1, e, f, 1.0)
     tables.collect(counts, 0.5)
     tables.collect(counts, 0.5)
-    rows = tables.rest(counts)
+    rows = tables.rest(counts, 1)
     assert (rows.offsets.tolist(), rows.keys.tolist(), rows.counts.tolist()) == ([0, 2, 2, 3], [3, 7, 9], [1.0, 2.0, 1.0])
-    again = tables.empty(2, 4)
+    assert not len(tables.rest(counts, 0).keys)
+    again = tables.empty(1, 2, 4)
     targets = np.full(50, -1, np.int32)
     targets[7], targets[9] = 1, 0
-    assert tables.load(again, rows, np.array([1, -1, 0], np.int32), targets, 3.0) == 3
+    assert tables.load(again, 0, rows, np.array([1, -1, 0], np.int32), targets, 3.0) == 3
     assert as_dict(again) == {(1, 1): 6.0, (0, 0): 3.0}
 
 
@@ -69,7 +73,7 @@ def test_a_start_grows_its_arena_as_needed() -> None:
     rows = Rows(np.array([0, size]), np.arange(size, dtype=np.int32), np.ones(size, np.float32))
     fertile = np.zeros((1, FERTILITIES), np.float32)
     side = chains.Side(rows, np.full(1, size, np.float64), np.zeros(size, np.float32), fertile, np.zeros(2 * FARTHEST + 1))
-    start = chains.informed(side, np.zeros(1, np.int32), np.arange(size, dtype=np.int32), (1, size), 1.0)
+    start = chains.informed([side], np.zeros(1, np.int32), np.arange(size, dtype=np.int32), (1, size), 1.0)
     assert len(as_dict(start.counts)) == size
 
 
@@ -77,13 +81,13 @@ def test_a_start_grows_its_arena_as_needed() -> None:
 def test_counts_after_sweeps_are_those_of_the_links(sweeps: int) -> None:
     sentences = some_sentences(300, words=60)
     text = text_of(sentences)
-    chain = chains.Chain(text, chains.blank(60, 60), 60, seed=4)
+    chain = chains.Chains(text, chains.blank(2, 60, 60), 60, seeds=[9, 4])
     for number in range(sweeps):
         chain.sweep(min(number, 2))
     links: Counter[tuple[int, int]] = Counter()
     fertile, nulls, jumps = np.zeros((60, FERTILITIES)), np.zeros(60), np.zeros(2 * FARTHEST + 1)
     for s, (source, target) in enumerate(sentences):
-        own = chain._links[text.target_offsets[s] : text.target_offsets[s + 1]]
+        own = chain._links[1, text.target_offsets[s] : text.target_offsets[s + 1]]
         previous = -1
         for f, i in zip(target, own.tolist(), strict=True):
             if i < 0:
@@ -94,11 +98,43 @@ def test_counts_after_sweeps_are_those_of_the_links(sweeps: int) -> None:
             previous = i
         for i, e in enumerate(source):
             fertile[e, min(int((own == i).sum()), FERTILITIES - 1)] += 1
-    assert as_dict(chain.counts) == links
-    np.testing.assert_allclose(chain.counts.totals, [sum(n for (e, _), n in links.items() if e == word) for word in range(60)])
-    np.testing.assert_array_equal(chain.counts.fertile, fertile)
-    np.testing.assert_array_equal(chain.counts.nulls, nulls)
-    np.testing.assert_array_equal(chain.jumps, jumps)
+    assert as_dict(chain.counts, 1) == links
+    np.testing.assert_allclose(chain.counts.totals[1], [sum(n for (e, _), n in links.items() if e == word) for word in range(60)])
+    np.testing.assert_array_equal(chain.counts.fertile[1], fertile)
+    np.testing.assert_array_equal(chain.counts.nulls[1], nulls)
+    np.testing.assert_array_equal(chain.jumps[1], jumps)
+
+
+def test_a_chain_is_the_same_alone_and_beside_others() -> None:
+    text = text_of(some_sentences(200, words=30))
+    start = chains.informed([side_of(text, 30)], np.arange(30, dtype=np.int32), np.arange(30, dtype=np.int32), (30, 30), 0.3)
+    alone = chains.Chains(text, start, 30, seeds=[4])
+    three = chains.informed([side_of(text, 30)] * 3, np.arange(30, dtype=np.int32), np.arange(30, dtype=np.int32), (30, 30), 0.3)
+    beside = chains.Chains(text, three, 30, seeds=[1, 4, 2])
+    for stage in (0, 1, 2, 2, 2, 2):
+        alone.sweep(stage)
+        beside.sweep(stage)
+    np.testing.assert_array_equal(alone._links[0], beside._links[1])
+    assert as_dict(alone.counts) == as_dict(beside.counts, 1)
+    assert not np.array_equal(beside._links[0], beside._links[1])
+
+
+def side_of(text: Text, words: int) -> chains.Side:
+    (side,) = chains.learned(chains.Chains(text, chains.blank(1, words, words), words, seeds=[6]), chains.Plan((1, 1, 3), 3, 1))
+    return side
+
+
+def test_a_sentence_of_frequent_words_alone_finds_room() -> None:
+    size = 49_140  # of each source word: its table of 65,536 slots is about to move, and all of them together take millions
+    rows = Rows(np.arange(31) * size, np.tile(np.arange(size, dtype=np.int32), 30), np.ones(30 * size, np.float32))
+    fertile, nulls = np.zeros((30, FERTILITIES), np.float32), np.zeros(size, np.float32)
+    side = chains.Side(rows, np.full(30, size, np.float64), nulls, fertile, np.zeros(2 * FARTHEST + 1))
+    numbers = np.arange(30, dtype=np.int32), np.arange(size, dtype=np.int32)
+    start = chains.informed([side], *numbers, (30, size), 1.0)
+    full = start._replace(counts=tables.roomier(start.counts, 0))
+    every = chains.Chains(text_of([(list(range(30)) * 20, [1] * 30)]), full, size, [1])
+    every.sweep(2)
+    assert len(every.counts.keys) < 30 * (1 << 18)
 
 
 def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read beside the module's
@@ -158,16 +194,16 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
 def test_a_visit_draws_from_the_formulas(stage: int) -> None:
     sentences: Sentences = [([0, 1, 2, 3, 4, 5, 6, 2], [3, 1, 4, 1, 5, 2, 6]), *some_sentences(40)]  # the first is looked at
     text = text_of(sentences)
-    chain = chains.Chain(text, chains.blank(9, 9), 9, seed=8)
+    chain = chains.Chains(text, chains.blank(2, 9, 9), 9, seeds=[7, 8])
     for earlier in (0, 1, 2):
         chain.sweep(earlier)
     bounds = list(zip(text.target_offsets[:-1].tolist(), text.target_offsets[1:].tolist(), strict=True))
-    old = [chain._links[a:b].tolist() for a, b in bounds]
-    jumps = chain.jumps.copy()
+    old = [chain._links[1, a:b].tolist() for a, b in bounds]
+    jumps = chain.jumps[1].copy()
     places = np.concatenate([[0], np.cumsum(np.diff(text.source_offsets) * np.diff(text.target_offsets))])
-    found = np.zeros(places[-1], np.float32)
-    chain.sweep(stage, found, places)
-    new = chain._links[slice(*bounds[0])].tolist()
+    both = np.zeros((2, places[-1]), np.float32)
+    chain.sweep(stage, both, places)
+    found, new = both[1], chain._links[1, slice(*bounds[0])].tolist()
     got = found[: places[1]].reshape(len(sentences[0][1]), len(sentences[0][0]))
     np.testing.assert_allclose(got, plain_marginals(sentences, old, 0, new, stage, jumps, 9), rtol=2e-4, atol=1e-6)
     assert found.min() >= 0
@@ -179,16 +215,18 @@ def test_a_visit_draws_from_the_formulas(stage: int) -> None:
 def test_jumps_from_any_place_sum_to_one_and_wide_ones_are_clipped() -> None:
     jumps = np.random.default_rng(2).random(2 * FARTHEST + 1) * 10
     length = 250
-    shapes = chains.shapes(jumps, np.ones(FERTILITIES), length, 9)
+    shapes = chains.shapes(jumps[None], np.ones((1, FERTILITIES)), length, 9)
     text = text_of([([0] * length, [0])])
-    room = sampling.desk(text, 0, 1, 9)
-    sampling.prepare(tables.empty(9, 9), shapes, text.source, np.full(1, -1, np.int16), 1, room)
-    middle = len(shapes.jumps) // 2
+    nothing = tables.empty(1, 9, 9)
+    room = sampling.desk(text, 0, 1, nothing)
+    sampling.prepare(nothing, shapes, 0, text.source, np.full(1, -1, np.int16), 1, room)
+    (table,), (back,) = shapes.jumps, shapes.back
+    middle = len(table) // 2
     for place in (-1, 0, 100, length - 1):
-        row = shapes.jumps[middle - place : middle - place + length]
+        row = table[middle - place : middle - place + length]
         assert row.sum() * room.inverse[place + 1] == pytest.approx(1, abs=1e-4)
-    assert shapes.jumps[middle + FARTHEST] == shapes.jumps[middle + length]
-    np.testing.assert_array_equal(shapes.jumps, shapes.back[::-1])
+    assert table[middle + FARTHEST] == table[middle + length]
+    np.testing.assert_array_equal(table, back[::-1])
 
 
 def test_sums_and_draws_cover_all_words() -> None:

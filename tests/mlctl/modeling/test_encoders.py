@@ -60,9 +60,9 @@ def test_saved_folder_loads_as_encoder_and_as_masked_lm(tokenizer_folder: Path, 
 
 def test_saved_bytes_depend_on_the_weights_alone(tokenizer_folder: Path, saved: Path, tmp_path: Path) -> None:
     save_model(load_masked_lm(saved, seed=0), tokenizer_folder, tmp_path / "elsewhere")
-    for file in saved.iterdir():
+    for file in (path for path in saved.rglob("*") if path.is_file()):
         content = file.read_bytes()
-        assert content == (tmp_path / "elsewhere" / file.name).read_bytes(), file.name
+        assert content == (tmp_path / "elsewhere" / file.relative_to(saved)).read_bytes(), file.name
         assert str(tmp_path).encode() not in content
 
 

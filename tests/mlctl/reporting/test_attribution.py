@@ -11,7 +11,7 @@ import pytest
 
 from mlctl.config import Licences, Recipe, Report
 from mlctl.reporting import attribution
-from mlctl.reporting.card import make_card
+from mlctl.reporting.card import make_card, make_notice
 from mlctl.reporting.figures import make_figures
 from mlctl.reporting.page import render
 
@@ -60,7 +60,7 @@ def test_the_notice_names_what_was_trained_on(told: dict[str, Path], recipe: Rec
         "- small (MIT, stated as “MIT License”): small==1; 1 sentence pairs",
     ]
     assert attribution.attribution_text([]) == ""
-    card = make_card(make_figures(Report(), 0, told), recipe, told)
+    card = make_card(make_figures(Report(), 0, told), recipe, make_notice(recipe, told))
     assert attribution.attribution_text(rows) in card
     assert " 5 pairs were dropped" in card
 

@@ -168,8 +168,11 @@ def test_figures_for_machines(made: Path) -> None:
 def test_the_models_card_tells_results_sources_and_recipe(made: Path, recipe: Recipe) -> None:
     card = ModelCard.load(made / "README.md")
     assert card.data.language == ["en", *recipe.languages.targets]
-    assert card.data.library_name == "transformers"
-    assert yaml.safe_load(re.findall(r"```yaml\n(.*?)```", card.text, re.DOTALL)[0])["name"] == recipe.name
+    assert card.data.library_name == "sentence-transformers"
+    shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", card.text, re.DOTALL)[0])
+    assert shown["name"] == recipe.name
+    assert "store" not in shown, "where results lie is nobody's business"
+    assert (made / "ATTRIBUTION.md").read_text(encoding="utf-8").strip() in card.text
     figures = json.loads((made / "figures.json").read_text(encoding="utf-8"))
     assert len(re.findall(r"^\| (?:sentence|word) retrieval \|", card.text, re.MULTILINE)) == len(figures["benchmark"])
     assert "Not checked: the recipe names no evaluation set" in card.text

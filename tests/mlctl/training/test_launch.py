@@ -53,7 +53,11 @@ def run(shards: Path, folder: Path, told: Callable[..., None] = lambda *_, **__:
 
 def digests(folder: Path) -> dict[str, str]:
     files = [file for file in folder.rglob("*") if file.is_file() and ".scratch" not in file.parts]
-    return {str(file.relative_to(folder)): file_digest(file) for file in files if file.name != "speed.jsonl"}
+    return {
+        str(file.relative_to(folder)): file_digest(file)
+        for file in files
+        if file.name != "speed.jsonl" and file.parent.name != "tensorboard"
+    }
 
 
 def losses(folder: Path) -> Any:

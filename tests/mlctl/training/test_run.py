@@ -37,9 +37,13 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the digest of each file of the result but the volatile one."""
+    """Return the digest of each file of the result but the volatile ones."""
     files = [file for file in folder.rglob("*") if file.is_file() and ".scratch" not in file.parts]
-    return {str(file.relative_to(folder)): file_digest(file) for file in files if file.name != "speed.jsonl"}
+    return {
+        str(file.relative_to(folder)): file_digest(file)
+        for file in files
+        if file.name != "speed.jsonl" and "tfevents" not in file.name
+    }
 
 
 def test_result(shards: Path, toy_model: Model, tmp_path: Path) -> None:

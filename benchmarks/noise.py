@@ -1,0 +1,118 @@
+"""Seven kinds of dirt for clean parallel lines: what `cleaning.py` looks for afterwards."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+KINDS = ("shifted", "wrong language", "copy", "truncation", "mojibake", "ratio", "near duplicate")
+SHARE = 0.03  # of the clean lines, for each kind
+SHIFTED_RUN = 10
+
+
+class Row(NamedTuple):
+    source: str
+    target: str
+    kind: str = ""  # of noise; "": clean
+    meant: str = ""  # the target before mojibake: cleaning may repair it instead of dropping the row
+
+
+def dirty(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: random.Random) -> list[Row]:
+    """Return clean pairs with noise of each kind in `SHARE` of them; near duplicates are added."""
+    rows = [Row(*pair) for pair in pairs]
+    count = max(20, int(SHARE * len(pairs)))
+    used = shift(rows, count, rng)
+    free = [row for row in range(len(rows)) if row not in used]
+    rng.shuffle(free)
+    for kind, spoil in SPOILERS.items():
+        done = 0
+        while done < count and free:
+            row = free.pop()
+            if spoiled := spoil(pairs[row], others, rng):
+                rows[row] = Row(*spoiled, kind, pairs[row][1] if kind == "mojibake" else "")
+                done += 1
+    near = [Row(*near_copy(pairs[row], rng), KINDS[6]) for row in free if long_enough(pairs[row])][:count]
+    return rows + near  # each after its original, which stands at a place that is not touched
+
+
+def shift(rows: list[Row], count: int, rng: random.Random) -> set[int]:
+    """Move the targets of some runs of lines by one line, as an aligner does that lost a line."""
+    used: set[int] = set()
+    for start in rng.sample(range(0, len(rows) - SHIFTED_RUN, SHIFTED_RUN), max(1, count // SHIFTED_RUN)):
+        run = range(start, start + SHIFTED_RUN)
+        targets = [rows[row].target for row in run]
+        for place, row in enumerate(run):
+            rows[row] = Row(rows[row].source, targets[(place + 1) % SHIFTED_RUN], "shifted")
+        used.update(run)
+    return used
+
+
+Spoiled = tuple[str, str] | None
+
+
+def wrong_language(pair: tuple[str, str], others: Sequence[str], rng: random.Random) -> Spoiled:
+    return pair[0], rng.choice(others)
+
+
+def copy(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
+    """Half are exact, half with a word lost or another case."""
+    words = pair[0].split()
+    if len(words) < 4:
+        return None
+    if rng.random() < 0.5:
+        return pair[0], pair[0]
+    words.pop(rng.randrange(len(words)))
+    return pair[0], " ".join(words)
+
+
+def truncation(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
+    """One side ends after 20 to 60 per cent of its characters."""
+    side = rng.randrange(2)
+    text = pair[side]
+    if len(text) < 40:
+        return None
+    cut = text[: int(len(text) * rng.uniform(0.2, 0.6))].rstrip()
+    return (cut, pair[1]) if side == 0 else (pair[0], cut)
+
+
+def mojibake(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
+    """UTF-8 read as a one-byte encoding, or the reverse with losses."""
+    source, target = pair
+    wrong: list[Callable[[str], str]] = [
+        lambda text: text.encode().decode("latin-1"),
+        lambda text: text.encode().decode("cp1252", "replace"),
+        lambda text: re.sub("[^\x00-\x7f]", "\ufffd", text),
+    ]
+    spoiled = rng.choice(wrong)(target)
+    return None if spoiled == target else (source, spoiled)
+
+
+def ratio(pair: tuple[str, str], _: Sequence[str], __: random.Random) -> Spoiled:
+    """One side keeps its first words only, as a sentence of its own."""
+    source, target = pair
+    if len(source) < 80:
+        return None
+    short = target[: max(2, len(target) // 6)].rstrip(" .,") + target[-1]
+    return source, short
+
+
+SPOILERS: dict[str, Callable[[tuple[str, str], Sequence[str], random.Random], Spoiled]] = {
+    "wrong language": wrong_language,
+    "copy": copy,
+    "truncation": truncation,
+    "mojibake": mojibake,
+    "ratio": ratio,
+}
+
+
+def long_enough(pair: tuple[str, str]) -> bool:
+    return len(pair[0]) + len(pair[1]) >= 200
+
+
+def near_copy(pair: tuple[str, str], rng: random.Random) -> tuple[str, str]:
+    """The same pair again with a word of the source lost, and punctuation of the target changed."""
+    words = pair[0].split()
+    words.pop(rng.randrange(len(words)))
+    return " ".join(words), pair[1].rstrip(".。।") + " …"

@@ -1,0 +1,123 @@
+"""What came of a run in one folder that can be published: the model, its card, whose text it learned from, the figures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mlctl.errors import InputError
+from mlctl.workspace import Workspace, discard
+from storage import Result, Store, StoreError
+from storage.keys import file_digest
+from storage.runs import Diary, Run
+from tasks.stage import Ref, result_of
+
+#: Tells what made the folder, and the digest of each file: a later export replaces what is listed there and nothing else.
+RECORD = "mlctl.json"
+
+_REPORT_FILES = ("README.md", "ATTRIBUTION.md", "figures.json")
+_MODEL = "model/"
+
+
+def export(store: Store, folder: Path, run_id: str = "") -> Run:
+    """Write the folder, whole or not at all, and return the run that it is of.
+
+    Files are copies, not links: a result in the store never changes, whatever is done to the folder.
+
+    Args:
+        store: where the run's results are.
+        folder: a new or empty folder, or one that an earlier export wrote and nobody changed.
+        run_id: a run's id or how it begins; empty: the newest run that came to a report.
+
+    Raises:
+        InputError: no such run, its results have gone, or the folder holds something else.
+        StoreError: a file of a result is damaged.
+    """
+    folder = folder.expanduser().absolute()
+    run = _find_run(store, run_id)
+    _check_free(folder)
+    report = result_of(_ref(store, "report", next(stage.key for stage in run.stages if stage.stage == "report")))
+    train = result_of(_ref(store, "train", report.manifest.inputs["train"]))
+    try:
+        with Workspace(folder.parent).part(folder.name) as part, _discarding(part):
+            _fill(part, run, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error}", "name another folder") from error
+    return run
+
+
+@contextlib.contextmanager
+def _discarding(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        discard(part)
+        raise
+
+
+def _fill(part: Path, run: Run, sources: Mapping[str, tuple[Path, str]], report: Result, train: Result) -> None:
+    for name, (source, digest) in sources.items():
+        copy = part / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+        if file_digest(copy) != digest:
+            raise StoreError(f"{source} is damaged\n  → remove that result's folder and run the pipeline again: it is made anew")
+    keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
+    record = {"run": run.id, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
+    (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _find_run(store: Store, run_id: str) -> Run:
+    runs = [run for run in Diary(store).runs() if run.id.startswith(run_id)]
+    whole = [run for run in runs if any(s.stage == "report" and s.state in {"computed", "cached"} for s in run.stages)]
+    if run_id and len(runs) != 1:
+        found = "fits several runs" if runs else "fits no run"
+        raise InputError(f"{run_id!r} {found} of {store.root}", "`mlctl runs` lists them; the first letters of one will do")
+    if not whole:
+        which = f"run {runs[0].id}" if run_id else f"no run in {store.root}"
+        raise InputError(
+            f"{which} {'did not come' if run_id else 'came'} to a report", "run the pipeline to its end: `mlctl run`"
+        )
+    return whole[0]
+
+
+def _check_free(folder: Path) -> None:
+    """Let pass what is not there, is empty, or is an earlier export that nobody touched."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    strange = next(_strange(folder), None) if folder.is_dir() else "it is a file"
+    if strange:
+        raise InputError(f"{folder} is not an earlier export as it was written: {strange}", "name a new folder, or move this one")
+
+
+def _strange(folder: Path) -> Iterator[str]:
+    try:
+        known: dict[str, str] = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        yield f"it has no {RECORD}"
+        return
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        name = path.relative_to(folder).as_posix()
+        if name != RECORD and (name not in known or file_digest(path) != known[name]):
+            yield f"{name} is new or changed"
+
+
+def _ref(store: Store, stage: str, key: str) -> Ref:
+    return Ref(stage=stage, key=key, store=str(store.root))
+
+
+def _model_files(train: Result) -> Iterator[tuple[str, tuple[Path, str]]]:
+    for file in train.manifest.files:
+        if file.name.startswith(_MODEL):
+            yield file.name.removeprefix(_MODEL), (train.folder / file.name, file.sha256)
+
+
+def _report_files(report: Result) -> Iterator[tuple[str, tuple[Path, str]]]:
+    digests = {file.name: file.sha256 for file in report.manifest.files}
+    if missing := [name for name in _REPORT_FILES if name not in digests]:
+        raise InputError(f"the report of this run has no {', '.join(missing)}", "an older mlctl made it: run the pipeline again")
+    for name in _REPORT_FILES:
+        yield name, (report.folder / name, digests[name])
