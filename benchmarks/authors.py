@@ -55,7 +55,9 @@ def _rows(chunk: Any, padding: int, width: int) -> Iterable[tuple[Tensor, Tensor
     labels = torch.full(chunk.ids.shape, IGNORED).reshape(-1)
     labels[chunk.predicted] = chunk.labels
     columns = (chunk.masked_ids, padding), (chunk.there.long(), 0), (labels.reshape(chunk.ids.shape), IGNORED)
-    return zip(*(torch.nn.functional.pad(column, (0, width - column.shape[1]), value=fill) for column, fill in columns), strict=True)
+    return zip(
+        *(torch.nn.functional.pad(column, (0, width - column.shape[1]), value=fill) for column, fill in columns), strict=True
+    )
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,7 @@ class AuthorsStep:
 
     def embed(self, side: Side) -> Tensor:
         """Return the samples' vectors, (B, 2H) or (B, H)."""
-        hidden = self.model.base_model(
-            input_ids=side.masked, attention_mask=side.there, output_hidden_states=True
-        ).hidden_states
+        hidden = self.model.base_model(input_ids=side.masked, attention_mask=side.there, output_hidden_states=True).hidden_states
         states = hidden[1] + hidden[-1]
         sentence = mean_where(states, side.there)
         places = torch.arange(states.shape[1], device=states.device)
