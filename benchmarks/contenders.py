@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 import time
@@ -167,7 +168,7 @@ def their_trainer(model: Path, shards: Path, settings: Train, device: torch.devi
 
 
 def between(ends: Sequence[float]) -> list[float]:
-    return [later - sooner for sooner, later in zip(ends, ends[1:], strict=False)]
+    return [later - sooner for sooner, later in itertools.pairwise(ends)]
 
 
 def peak_mb() -> float:

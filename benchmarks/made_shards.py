@@ -48,7 +48,7 @@ def write_tokenizer(folder: Path, types: int) -> None:
     from transformers import PreTrainedTokenizerFast
 
     words = {word: number for number, word in enumerate([*SPECIAL, *map(spelled, range(len(SPECIAL), types))])}
-    core = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    core = Tokenizer(models.WordLevel(words, SPECIAL[1]))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     core.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", BEGIN), ("[SEP]", END)])
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))

@@ -10,6 +10,8 @@ all; ratios are medians over the turns. The last line is JSON.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import itertools
 import json
 import logging
@@ -21,13 +23,15 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import transformers
 from authors import AuthorsStep, gradient_error, gradients, head_of, sides_of
-from contenders import Authors, Batches, Geometry, Ours, batches, our_trainer, peak_mb, their_trainer
-from made_shards import write_shards
+from contenders import Authors, Geometry, Ours, batches, our_trainer, peak_mb, their_trainer
+from made_shards import SHARD_ROWS, write_shards
 
 from mlctl.config import Model, ScratchModel, Train
 from mlctl.modeling.encoders import save_model
@@ -54,14 +58,15 @@ class Plan:
     trainer_turns: int
     loader_steps: int
     pairs: tuple[int, int]  # of the corpora whose training's memory is compared
+    shard_rows: int  # of theirs
     memory_steps: int
 
     @classmethod
     def of(cls, quick: bool, device: torch.device) -> Plan:
         gpu = device.type == "cuda"
         if quick:
-            return cls(5 if gpu else 3, 64 if gpu else 8, SMALL, 6, 2, 200, (10_000, 1_000_000), 60)
-        return cls(20 if gpu else 9, 64 if gpu else 8, BASE, 20 if gpu else 8, 3, 1000, (100_000, 10_000_000), 1000)
+            return cls(5 if gpu else 3, 64 if gpu else 8, SMALL, 6, 2, 200, (10_000, 1_000_000), 1024, 40)
+        return cls(20 if gpu else 9, 64 if gpu else 8, BASE, 20 if gpu else 8, 3, 1000, (100_000, 10_000_000), SHARD_ROWS, 500)
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def versus_authors(bench: Bench) -> tuple[float, float]:
         for number in range(bench.plan.turns + 1):
             authors.prepare(number)
             for name, step in steps.items():
-                taken[name].append(bench.seconds(lambda step=step, number=number: step(number)))  # type: ignore[misc]
+                taken[name].append(bench.seconds(partial(step, number)))
     first, *_ = ladder = {name: seconds[1:] for name, seconds in taken.items()}  # the first turn warms up
     ratios = {name: times(ladder[first], seconds) for name, seconds in ladder.items()}
     rows = [[name, f"{bench.plan.batch / median(ladder[name]):.2f}", f"×{ratios[name]:.1f}"] for name in ladder]
@@ -132,7 +137,8 @@ def versus_trainer(bench: Bench) -> float:
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(bench.plan.trainer_turns):
-        theirs += their_trainer(bench.scratch / "model", shards, settings, bench.device)
+        with contextlib.redirect_stdout(io.StringIO()):
+            theirs += their_trainer(bench.scratch / "model", shards, settings, bench.device)
         ours += our_trainer(bench.scratch / "model", shards, settings)
     ratio = statistics.fmean(theirs) / statistics.fmean(ours)  # both have seen the same pairs, in an order of their own
     rows = [
@@ -155,19 +161,20 @@ def loader(bench: Bench) -> float:
 
 
 def worst_gradient(bench: Bench) -> float:
-    """Return the largest relative error of a weight's gradient against the authors' step, fp32, without dropout."""
-    print("\nGradients of our step against the authors', fp32, 4 layers × 128")
-    geometry, errors = Geometry(4, 128, BASE.types), {}
-    model = geometry.model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.1)
+    """Return the largest relative error of a weight's gradient against the authors' step, in fp32; without dropout."""
+    geometry = Geometry(3, 64, types=2000)
+    print(f"\nGradients of our step against the authors', largest relative error: {geometry}")
+    shards, rows, errors = write_shards(bench.scratch / "tiny", 1000, geometry.types), [], []
     for loss, words in itertools.product(LOSSES, (True, False)):
-        settings = bench.settings(loss=loss, wiring="joint" if words else "sentence", precision="fp32", batch_size=12)
-        laid = bench.settings(precision="fp32", batch_size=12)  # a word couple each, also where the words are not looked at
-        objective = Objective(model, settings, seed=0).train()
-        errors[f"{loss}, {'sentence and word' if words else 'sentence'}"] = error_of(
-            objective, batches(bench.shards, laid)(0), settings
-        )
-    table(["", "largest relative error"], [[name, f"{error:.1e}"] for name, error in errors.items()])
-    return max(errors.values())
+        settings = bench.settings(loss=loss, wiring="joint" if words else "sentence", precision="fp32", batch_size=16)
+        laid = settings.model_copy(update={"wiring": "joint"})  # with a word couple each, also where nobody looks at the words
+        model = geometry.model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.1)
+        objective, batch = Objective(model, settings, seed=0).train(), batches(shards, laid)(0)
+        errors.append(error_of(objective, batch, settings))
+        exact = error_of(objective.double(), batch, settings)
+        rows.append([f"{loss}, {'sentence and word' if words else 'sentence'}", f"{errors[-1]:.1e}", f"{exact:.1e}"])
+    table(["", "fp32", "float64"], rows)
+    return max(errors)
 
 
 def error_of(objective: Objective, batch: Batch, settings: Train) -> float:
@@ -181,10 +188,10 @@ def error_of(objective: Objective, batch: Batch, settings: Train) -> float:
 def memory(bench: Bench) -> None:
     """Print the peak memory of training from few pairs and from many, each in a fresh process."""
     steps = bench.plan.memory_steps
-    print(f"\nMemory of training, {steps} steps of 1,024 pairs, a tiny encoder, a process each")
+    print(f"\nMemory of training, {steps} steps of 512 pairs, a tiny encoder, a process each")
     rows = []
     for pairs in bench.plan.pairs:
-        shards = write_shards(bench.scratch / f"pairs-{pairs}", pairs, types=2000)
+        shards = write_shards(bench.scratch / f"pairs-{pairs}", pairs, types=2000, shard_rows=bench.plan.shard_rows)
         command = [sys.executable, __file__, "--peak", str(shards), "--steps", str(steps)]
         peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         rows.append([f"{pairs:,} pairs", str(len(list((shards / "train").iterdir()))), f"{peak:,.0f}"])
@@ -197,7 +204,7 @@ def train_and_tell(shards: Path, steps: int) -> None:
     settings = Train(
         wiring="separate",
         steps=steps,
-        batch_size=1024,
+        batch_size=512,
         chunk_rows=128,
         devices="cpu",
         trackers=(),
@@ -242,7 +249,7 @@ def mfu(bench: Bench, sizes: Sequence[int] = MFU_BATCHES, geometry: Geometry = B
         step, batch_of = Ours(geometry.model(), settings, bench.shards, bench.device), batches(bench.shards, settings)
         step(0)
         turns = range(1, 1 + max(3, 2048 // size))
-        seconds = sum(bench.seconds(lambda number=number: step(number)) for number in turns)  # type: ignore[misc]
+        seconds = sum(bench.seconds(partial(step, number)) for number in turns)
         needed = sum(operations(batch_of(number), geometry) for number in turns)
         shares.append(needed / seconds / peak)
         rows.append([str(size), f"{size * len(turns) / seconds:,.0f}", f"{shares[-1]:.1%}"])
@@ -318,6 +325,8 @@ def main() -> None:
     if arguments.peak:
         train_and_tell(arguments.peak, arguments.steps)
         return
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     device = torch.device(arguments.device)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
         scratch = Path(place)
