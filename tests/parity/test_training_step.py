@@ -144,15 +144,6 @@ def cases() -> Iterator[Any]:
     yield {"wiring": "joint", "mlm_weight": 0.0}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Spare tiny tensors the cost of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 EXACT, USUAL = (torch.float64, 1e-9), (torch.float32, 1e-5)
 CASES = [("bert", EXACT, case) for case in cases()]
 CASES += [("roberta", EXACT, case) for case in list(cases())[-3:-1]] + [("bert", USUAL, case) for case in list(cases())[-3:]]

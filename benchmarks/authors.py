@@ -1,0 +1,145 @@
+"""The training step of the method's authors, written anew in the plainest way: what ours is proved equal to, and measured against.
+
+Each side is padded to 128 subwords and goes through the encoder twice, once for the contrast and once for the masked-LM loss, though
+both passes see the same masked tokens; the masked-LM head sees every position; similarities are a broadcast cosine; everything is fp32.
+What their code does by mistake (half of the loss, masks drawn into the shared input) is not here: docs/parity.md lists it.
+
+Symbols: B samples (a sentence pair with one word couple each), T padded length, H size of states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, cross_entropy
+
+from mlctl.training.batch import Batch
+
+WIDTH = 128  # subwords that every sequence is padded to
+IGNORED = -100  # label of a token that is not to be predicted
+
+
+@dataclass(frozen=True)
+class Side:
+    """One language's half of a batch of word-positioned samples.
+
+    Attributes:
+        masked: (B, T) token ids, some of them masked.
+        there: (B, T) 1 where there is a token.
+        labels: (B, T) the token that was there before masking, IGNORED elsewhere.
+        starts: (B,) first token of the sample's word.
+        ends: (B,) one behind its last token.
+    """
+
+    masked: Tensor
+    there: Tensor
+    labels: Tensor
+    starts: Tensor
+    ends: Tensor
+
+
+def sides_of(batch: Batch, padding: int, width: int = WIDTH) -> tuple[Side, Side]:
+    """Lay a batch of ours out as theirs: in the order of its pairs, padded to one width; one couple a pair."""
+    assert batch.couple_rows.tolist() == list(range(batch.pairs)), "a batch with one couple of each pair is needed"
+    rows = [row for chunk in batch.chunks for row in _rows(chunk, padding, width)]
+    laid = [torch.stack(column) for column in zip(*(rows[place] for place in batch.sequence_places.tolist()), strict=True)]
+    halves = zip(*(column.chunk(2) for column in laid), strict=True)
+    return tuple(Side(*half, *spans.T) for half, spans in zip(halves, batch.couple_spans, strict=True))  # type: ignore[return-value]
+
+
+def _rows(chunk: Any, padding: int, width: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
+    labels = torch.full(chunk.ids.shape, IGNORED).reshape(-1)
+    labels[chunk.predicted] = chunk.labels
+    columns = (chunk.masked_ids, padding), (chunk.there.long(), 0), (labels.reshape(chunk.ids.shape), IGNORED)
+    return zip(
+        *(torch.nn.functional.pad(column, (0, width - column.shape[1]), value=fill) for column, fill in columns), strict=True
+    )
+
+
+@dataclass(frozen=True)
+class AuthorsStep:
+    """Their step on a masked-language model and the head on top of it.
+
+    Attributes:
+        model: a Hugging Face masked-language model.
+        head: weights and biases of W2 · relu(W1 · x + b1) + b2: W1, b1, W2, b2.
+        loss: which contrastive loss.
+        words: whether samples are [sentence ; word], or sentences alone ("snt").
+        temperature: τ.
+        alpha: weight of the masked-LM loss.
+    """
+
+    model: Any
+    head: tuple[Tensor, Tensor, Tensor, Tensor]
+    loss: Literal["cz-nce", "info-nce"]
+    words: bool
+    temperature: float = 0.07
+    alpha: float = 0.1
+
+    def __call__(self, sides: tuple[Side, Side]) -> Tensor:
+        """Return L = L_contrastive + α · L_MLM."""
+        x, y = (self.embed(side) for side in sides)
+        contrastive = (self.contrast(x, y) + self.contrast(y, x)) / 2
+        return contrastive + self.alpha * self.masked_lm(sides)
+
+    def embed(self, side: Side) -> Tensor:
+        """Return the samples' vectors, (B, 2H) or (B, H)."""
+        hidden = self.model.base_model(input_ids=side.masked, attention_mask=side.there, output_hidden_states=True).hidden_states
+        states = hidden[1] + hidden[-1]
+        sentence = mean_where(states, side.there)
+        places = torch.arange(states.shape[1], device=states.device)
+        in_word = (places >= side.starts[:, None]) & (places < side.ends[:, None])
+        pooled = torch.cat([sentence, mean_where(states, in_word)], dim=1) if self.words else sentence
+        inner, inner_bias, outer, outer_bias = self.head
+        return torch.relu(pooled @ inner.T + inner_bias) @ outer.T + outer_bias
+
+    def contrast(self, here: Tensor, there: Tensor) -> Tensor:
+        """Return the loss of one direction: the mean over the samples of one side."""
+        across = (cosine_similarity(here[:, None], there[None], dim=2) / self.temperature).exp()
+        within = (cosine_similarity(here[:, None], here[None], dim=2) / self.temperature).exp()
+        positive = across.diagonal()
+        others = 1 - torch.eye(len(here), dtype=here.dtype, device=here.device)
+        negatives = (across * others).sum(1) + (within * others).sum(1)
+        return -(positive / (negatives if self.loss == "cz-nce" else negatives + positive)).log().mean()
+
+    def masked_lm(self, sides: tuple[Side, Side]) -> Tensor:
+        """Return the mean loss of the masked tokens of both sides."""
+        losses = []
+        for side in sides:
+            logits = self.model(input_ids=side.masked, attention_mask=side.there).logits
+            losses.append(cross_entropy(logits.flatten(0, 1), side.labels.flatten(), ignore_index=IGNORED, reduction="sum"))
+        return (losses[0] + losses[1]) / sum((side.labels != IGNORED).sum() for side in sides)
+
+
+def head_of(projection: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the weights of a projection of ours as theirs."""
+    return projection.inner.weight, projection.inner.bias, projection.outer.weight, projection.outer.bias
+
+
+def mean_where(states: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean of the chosen tokens' states, (B, H), for states (B, T, H) and chosen (B, T)."""
+    weights = chosen.to(states.dtype)[:, :, None]
+    return (states * weights).sum(1) / weights.sum(1)
+
+
+def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Take the gradients off a module's parameters, by name; parameters that got none are left out."""
+    found = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
+    module.zero_grad(set_to_none=True)
+    return found
+
+
+def gradient_error(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
+    """Return the largest relative error of a parameter's gradient, |ours − theirs| / |theirs|.
+
+    Some gradients are 0 but for rounding (attention does not change when a bias is added to all keys). An error is therefore
+    counted against a thousandth of the largest parameter's gradient at least.
+    """
+    assert ours.keys() == theirs.keys(), ours.keys() ^ theirs.keys()
+    norms = {name: float(gradient.norm()) for name, gradient in theirs.items()}
+    least = 1e-3 * max(norms.values())
+    return max(float((ours[name] - theirs[name]).norm()) / max(norm, least) for name, norm in norms.items())

@@ -1,0 +1,177 @@
+"""Who takes a training step in `benchmarks/training.py`: our loop's parts, the authors' step, sentence-transformers' trainer."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from authors import AuthorsStep, head_of, sides_of
+from made_shards import MOST, texts
+from transformers import BertConfig, BertForMaskedLM
+
+from mlctl.config import Model, Train
+from mlctl.modeling.encoders import load_tokenizer
+from mlctl.training import train
+from mlctl.training.batch import Batch, Collator
+from mlctl.training.data import Corpus
+from mlctl.training.gradients import add_gradients
+from mlctl.training.masking import MaskingRule
+from mlctl.training.objective import Objective
+from mlctl.training.optimiser import Optimiser
+from mlctl.training.sampler import Sampler
+from mlctl.training.team import ALONE
+from mlctl.workspace import Workspace
+
+Batches = Callable[[int], Batch]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Size of an encoder; the rest is BERT's ready configuration, dropout included."""
+
+    layers: int
+    hidden: int
+    types: int = 119_547  # mBERT's
+
+    def model(self, **changes: Any) -> Any:
+        """Return a masked-language model of this size with weights of its own."""
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=self.types,
+            hidden_size=self.hidden,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.hidden // 64,
+            intermediate_size=4 * self.hidden,
+            **changes,
+        )
+        return BertForMaskedLM(config)
+
+    def __str__(self) -> str:
+        return f"{self.layers} layers × {self.hidden}, {self.types:,} types"
+
+
+def batches(folder: Path, settings: Train, seed: int = 0) -> Batches:
+    """Return the function from a step to its batch, as training makes it from shards."""
+    tokenizer, corpus = load_tokenizer(folder / "tokenizer"), Corpus(folder)
+    rule = MaskingRule.of(tokenizer, settings.mlm_probability) if settings.mlm_weight else None
+    collator = Collator(settings, seed, tokenizer.pad_token_id, rule)
+    sampler = Sampler(corpus.shard_rows, settings.batch_size, seed)
+
+    def batch_of(step: int) -> Batch:
+        return collator.collate(corpus.rows(sampler.batch(step)), sampler.position(step)[0])
+
+    return batch_of
+
+
+class Ours:
+    """Steps of ours, from reading the rows to the new weights. (Training makes the next batch meanwhile; here it counts.)"""
+
+    def __init__(self, model: Any, settings: Train, folder: Path, device: torch.device) -> None:
+        self.objective = Objective(model, settings, seed=0).to(device).train()
+        self._optimiser = Optimiser(self.objective.parameters(), settings)
+        self._batches, self._settings, self._device = batches(folder, settings), settings, device
+
+    def __call__(self, number: int) -> int:
+        """Take a step; return how many tokens it learnt from, without padding."""
+        batch = self._batches(number).to(self._device)
+        losses = add_gradients(self.objective, batch, ALONE, self._settings.cache_gradients)
+        norm = self._optimiser.bound_gradients()
+        self._optimiser.update(number)
+        assert torch.isfinite(losses.total + norm)
+        return batch.tokens
+
+
+class Authors:
+    """The authors' steps on the same rows, couples and masks; laying them out as theirs takes no time of theirs."""
+
+    def __init__(self, model: Any, settings: Train, folder: Path, device: torch.device) -> None:
+        objective = Objective(model, settings, seed=0).to(device)
+        self._step = AuthorsStep(model, head_of(objective.wiring.projection), settings.loss, words=settings.wiring == "joint")
+        self._adam = torch.optim.Adam(objective.parameters(), lr=settings.learning_rate)
+        self._batches, self._device, self._laid = batches(folder, settings), device, {}
+
+    def prepare(self, number: int) -> None:
+        batch = self._batches(number)
+        sides = sides_of(batch, padding=0)
+        moved = [type(side)(**{name: value.to(self._device) for name, value in vars(side).items()}) for side in sides]
+        self._laid = {number: (tuple(moved), batch.tokens)}
+
+    def __call__(self, number: int) -> int:
+        sides, tokens = self._laid[number]
+        loss = self._step(sides)
+        loss.backward()
+        self._adam.step()
+        self._adam.zero_grad()
+        assert torch.isfinite(loss)
+        return int(tokens)
+
+
+def our_trainer(model: Path, shards: Path, settings: Train) -> list[float]:
+    """Train as a user does and return the seconds of each step but the first."""
+    ends: list[float] = []
+
+    def tick(done: int, total: int | None, unit: str, **figures: float | str) -> None:
+        del done, total, unit, figures
+        ends.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as place:
+        train(settings, Model(name=str(model)), 0, shards, Workspace(Path(place)), tick)
+    return between(ends)
+
+
+def their_trainer(model: Path, shards: Path, settings: Train, device: torch.device) -> list[float]:
+    """Train with sentence-transformers' trainer, mean pooling and no head, and return the seconds of each step but the first."""
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.modules import Pooling
+    from transformers import TrainerCallback
+
+    ends: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            ends.append(time.perf_counter())
+
+    encoder = Transformer(str(model), max_seq_length=MOST)
+    peer = SentenceTransformer(modules=[encoder, Pooling(encoder.get_embedding_dimension())], device=device.type)
+    rows = list(texts(shards, settings.steps * settings.batch_size))
+    data = Dataset.from_dict({"anchor": [source for source, _ in rows], "positive": [target for _, target in rows]})
+    loss = MultipleNegativesRankingLoss(
+        peer, scale=1 / settings.temperature, directions=("query_to_doc", "query_to_query"), partition_mode="joint"
+    )
+    with tempfile.TemporaryDirectory() as place:
+        arguments = SentenceTransformerTrainingArguments(
+            output_dir=place,
+            per_device_train_batch_size=settings.batch_size,
+            max_steps=settings.steps,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="constant",
+            optim="adamw_torch_fused",
+            bf16=settings.precision == "bf16",
+            use_cpu=device.type == "cpu",
+            save_strategy="no",
+            report_to="none",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        SentenceTransformerTrainer(model=peer, args=arguments, train_dataset=data, loss=loss, callbacks=[Clock()]).train()
+    return between(ends)
+
+
+def between(ends: Sequence[float]) -> list[float]:
+    return [later - sooner for sooner, later in itertools.pairwise(ends)]
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has had resident; Linux only."""
+    status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024

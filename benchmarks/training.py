@@ -1,0 +1,338 @@
+"""Training side by side: with the authors' step, with sentence-transformers' trainer; the loader alone; memory; share of a GPU's peak.
+
+    python benchmarks/training.py [--quick] [--only TABLE …] [--device cpu|cuda] [--folder FOLDER]
+
+Encoders have BERT's geometry, mBERT's vocabulary and random weights; shards are made up with the lengths of real text (made_shards.py;
+10 million pairs need 2 GB in FOLDER, a temporary one). Contenders take turns in one process, so that a busy machine is busy for
+all; ratios are medians over the turns. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import itertools
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from authors import AuthorsStep, gradient_error, gradients, head_of, sides_of
+from contenders import Authors, Geometry, Ours, batches, our_trainer, peak_mb, their_trainer
+from made_shards import SHARD_ROWS, write_shards
+
+from mlctl.config import Model, ScratchModel, Train
+from mlctl.modeling.encoders import save_model
+from mlctl.training import train
+from mlctl.training.batch import Batch
+from mlctl.training.device import repeatable
+from mlctl.training.objective import Objective
+from mlctl.workspace import Workspace
+
+TABLES = ("authors", "sentence-transformers", "loader", "gradients", "memory", "mfu")
+BASE, SMALL = Geometry(12, 768), Geometry(6, 384)
+MFU_BATCHES = (64, 512, 4096)
+LOSSES: tuple[Literal["cz-nce", "info-nce"], ...] = ("cz-nce", "info-nce")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of each is done."""
+
+    turns: int  # of ours and the authors'
+    batch: int  # pairs of theirs: their step holds four passes of 128 subwords, and logits for all of them, in memory
+    trainer: Geometry  # the encoder that both trainers train
+    trainer_steps: int
+    trainer_turns: int
+    loader_steps: int
+    pairs: tuple[int, int]  # of the corpora whose training's memory is compared
+    shard_rows: int  # of theirs
+    memory_steps: int
+
+    @classmethod
+    def of(cls, quick: bool, device: torch.device) -> Plan:
+        gpu = device.type == "cuda"
+        if quick:
+            return cls(5 if gpu else 3, 64 if gpu else 8, SMALL, 6, 2, 200, (10_000, 1_000_000), 1024, 40)
+        return cls(20 if gpu else 9, 64 if gpu else 8, BASE, 20 if gpu else 8, 3, 1000, (100_000, 10_000_000), SHARD_ROWS, 500)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every table is made with."""
+
+    plan: Plan
+    device: torch.device
+    scratch: Path
+    shards: Path
+
+    def settings(self, **changes: Any) -> Train:
+        """Return the fastest settings that do the authors' work: the contrast sees the masked tokens, so that one pass does."""
+        chunk = {"cpu": 8}.get(self.device.type, 128)
+        fixed = {"contrast_on_masked": True, "precision": "bf16", "chunk_rows": chunk, "devices": self.device.type}
+        return Train.model_validate({**fixed, "batch_size": self.plan.batch, **changes})
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def seconds(self, work: Callable[[], object]) -> float:
+        self.wait()
+        start = time.perf_counter()
+        work()
+        self.wait()
+        return time.perf_counter() - start
+
+
+# --- steps side by side ------------------------------------------------------------------------------------------------------
+
+
+def versus_authors(bench: Bench) -> tuple[float, float]:
+    """Return how many times as fast as the authors' our step is, and how many pairs a second it takes."""
+    print(f"\nOne training step: {BASE}, {bench.plan.batch} pairs, sentence and word, CZ-NCE and masked LM, {bench.device.type}")
+    fast, plain = bench.settings(), bench.settings(precision="fp32")
+    model = BASE.model().to(bench.device)
+    authors = Authors(model, plain, bench.shards, bench.device)
+    steps: dict[str, Callable[[int], int]] = {
+        "authors' step, fp32, padded to 128": authors,
+        "ours, fp32": Ours(model, plain, bench.shards, bench.device),
+        "ours, bf16": Ours(model, fast, bench.shards, bench.device),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    with repeatable(bench.device, threads=0):
+        for number in range(bench.plan.turns + 1):
+            authors.prepare(number)
+            for name, step in steps.items():
+                taken[name].append(bench.seconds(partial(step, number)))
+    first, *_ = ladder = {name: seconds[1:] for name, seconds in taken.items()}  # the first turn warms up
+    ratios = {name: times(ladder[first], seconds) for name, seconds in ladder.items()}
+    rows = [[name, f"{bench.plan.batch / median(ladder[name]):.2f}", f"×{ratios[name]:.1f}"] for name in ladder]
+    table(["", "pairs/s", "median of turns"], rows)
+    best = ladder["ours, bf16"]
+    return ratios["ours, bf16"], bench.plan.batch * len(best) / sum(best)
+
+
+def versus_trainer(bench: Bench) -> float:
+    """Return how many times as fast as sentence-transformers' trainer ours is on the sentence-only InfoNCE ablation."""
+    size, steps, batch = bench.plan.trainer, bench.plan.trainer_steps, 64
+    print(f"\nTrainers, sentences alone, InfoNCE: {size}, {batch} pairs a step, bf16, {bench.device.type}")
+    settings = bench.settings(
+        wiring="sentence", loss="info-nce", mlm_weight=0, contrast_on_masked=False, batch_size=batch, steps=steps
+    )
+    settings = settings.model_copy(update={"trackers": (), "checkpoint_seconds": 1e9})
+    shards = write_shards(bench.scratch / "few", steps * batch, size.types)
+    save_model(size.model(), shards / "tokenizer", bench.scratch / "model")
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(bench.plan.trainer_turns):
+        with contextlib.redirect_stdout(io.StringIO()):
+            theirs += their_trainer(bench.scratch / "model", shards, settings, bench.device)
+        ours += our_trainer(bench.scratch / "model", shards, settings)
+    ratio = statistics.fmean(theirs) / statistics.fmean(ours)  # both have seen the same pairs, in an order of their own
+    rows = [
+        ["sentence-transformers", f"{batch / statistics.fmean(theirs):.2f}", "×1.0"],
+        ["ours", f"{batch / statistics.fmean(ours):.2f}", f"×{ratio:.2f}"],
+    ]
+    table(["", "pairs/s", ""], rows)
+    return ratio
+
+
+# --- the loader, the gradients, memory ---------------------------------------------------------------------------------------
+
+
+def loader(bench: Bench) -> float:
+    """Return how many pairs a second are read, drawn from, masked and laid out in one thread."""
+    batch_of = batches(bench.shards, bench.settings(batch_size=64))
+    batch_of(0)
+    seconds = bench.seconds(lambda: [batch_of(number) for number in range(1, bench.plan.loader_steps + 1)])
+    return 64 * bench.plan.loader_steps / seconds
+
+
+def worst_gradient(bench: Bench) -> float:
+    """Return the largest relative error of a weight's gradient against the authors' step, in fp32; without dropout."""
+    geometry = Geometry(3, 64, types=2000)
+    print(f"\nGradients of our step against the authors', largest relative error: {geometry}")
+    shards, rows, errors = write_shards(bench.scratch / "tiny", 1000, geometry.types), [], []
+    for loss, words in itertools.product(LOSSES, (True, False)):
+        settings = bench.settings(loss=loss, wiring="joint" if words else "sentence", precision="fp32", batch_size=16)
+        laid = settings.model_copy(update={"wiring": "joint"})  # with a word couple each, also where nobody looks at the words
+        model = geometry.model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.1)
+        objective, batch = Objective(model, settings, seed=0).train(), batches(shards, laid)(0)
+        errors.append(error_of(objective, batch, settings))
+        exact = error_of(objective.double(), batch, settings)
+        rows.append([f"{loss}, {'sentence and word' if words else 'sentence'}", f"{errors[-1]:.1e}", f"{exact:.1e}"])
+    table(["", "fp32", "float64"], rows)
+    return max(errors)
+
+
+def error_of(objective: Objective, batch: Batch, settings: Train) -> float:
+    objective(batch).total.backward()
+    ours = gradients(objective)
+    step = AuthorsStep(objective.model, head_of(objective.wiring.projection), settings.loss, settings.wiring == "joint")
+    step(sides_of(batch, padding=0)).backward()
+    return gradient_error(ours, gradients(objective))
+
+
+def memory(bench: Bench) -> None:
+    """Print the peak memory of training from few pairs and from many, each in a fresh process."""
+    steps = bench.plan.memory_steps
+    print(f"\nMemory of training, {steps} steps of 512 pairs, a tiny encoder, a process each")
+    rows = []
+    for pairs in bench.plan.pairs:
+        shards = write_shards(bench.scratch / f"pairs-{pairs}", pairs, types=2000, shard_rows=bench.plan.shard_rows)
+        command = [sys.executable, __file__, "--peak", str(shards), "--steps", str(steps)]
+        peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        rows.append([f"{pairs:,} pairs", str(len(list((shards / "train").iterdir()))), f"{peak:,.0f}"])
+    table(["", "shards", "peak, MB"], rows)
+
+
+def train_and_tell(shards: Path, steps: int) -> None:
+    """Train a tiny encoder and print how much memory that took at most, in MB."""
+    tiny = Model(scratch=ScratchModel(layers=1, hidden=32, heads=2, feed_forward=64))
+    settings = Train(
+        wiring="separate",
+        steps=steps,
+        batch_size=512,
+        chunk_rows=128,
+        devices="cpu",
+        trackers=(),
+        mlm_weight=0,
+        max_loss_rise=1000,
+    )
+    with tempfile.TemporaryDirectory() as place:
+        train(settings, tiny, 0, shards, Workspace(Path(place)))
+    print(peak_mb())
+
+
+# --- share of a GPU's peak ---------------------------------------------------------------------------------------------------
+
+
+def matmul_peak(bench: Bench, size: int) -> float:
+    """Return the fastest bf16 matmul's floating-point operations a second."""
+    a, b = (torch.randn(size, size, dtype=torch.bfloat16, device=bench.device) for _ in range(2))
+    seconds = min(bench.seconds(lambda: [a @ b for _ in range(10)]) for _ in range(10))
+    return 10 * 2 * size**3 / seconds
+
+
+def operations(batch: Batch, geometry: Geometry) -> float:
+    """Return the floating-point operations of a step that the method needs: forward and twice that backward, padding left out.
+
+    Of each token 2 · 12 H² a layer; of each two tokens of a sentence 4 H a layer; of each predicted token the head.
+    """
+    lengths = torch.cat([chunk.there.sum(1) for chunk in batch.chunks]).double()
+    predicted, hidden = sum(len(chunk.labels) for chunk in batch.chunks), geometry.hidden
+    layers = geometry.layers * (24 * hidden**2 * lengths.sum() + 4 * hidden * lengths.square().sum())
+    head = predicted * 2 * (hidden**2 + hidden * geometry.types)
+    projection = 2 * batch.pairs * 2 * 2 * (2 * hidden) ** 2
+    return 3 * float(layers + head + projection)
+
+
+def mfu(bench: Bench, sizes: Sequence[int] = MFU_BATCHES, geometry: Geometry = BASE, matmul: int = 16_384) -> float:
+    """Return the share of the matmul peak that steps reach, the smallest of all batch sizes that fit."""
+    peak = matmul_peak(bench, matmul)
+    print(f"\nShare of the measured bf16 matmul peak, {peak / 1e12:.0f} TFLOP/s: {geometry}")
+    shares, rows = [], []
+    for size in sizes:
+        settings = bench.settings(batch_size=size, cache_gradients=size > 1024)
+        step, batch_of = Ours(geometry.model(), settings, bench.shards, bench.device), batches(bench.shards, settings)
+        step(0)
+        turns = range(1, 1 + max(3, 2048 // size))
+        seconds = sum(bench.seconds(partial(step, number)) for number in turns)
+        needed = sum(operations(batch_of(number), geometry) for number in turns)
+        shares.append(needed / seconds / peak)
+        rows.append([str(size), f"{size * len(turns) / seconds:,.0f}", f"{shares[-1]:.1%}"])
+    table(["batch", "pairs/s", "share"], rows)
+    return min(shares)
+
+
+# --- all of it ---------------------------------------------------------------------------------------------------------------
+
+
+def median(seconds: Sequence[float]) -> float:
+    return statistics.median(seconds)
+
+
+def times(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """Return the median over turns of how many times as fast."""
+    return median([one / other for one, other in zip(slow, fast, strict=True)])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        print(
+            "  ".join(
+                cell.ljust(width) if not place else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+        )
+    print(flush=True)
+
+
+def measured(bench: Bench, only: Sequence[str]) -> Mapping[str, float | None]:
+    """Make the tables asked for and return the figures; null where there is none."""
+    speedup, eaten = versus_authors(bench) if "authors" in only else (None, None)
+    trainer = versus_trainer(bench) if "sentence-transformers" in only else None
+    read = loader(bench) if "loader" in only else None
+    if read:
+        rows = [["the loader alone, one thread", f"{read:,.0f}"], *([["what training eats", f"{eaten:,.1f}"]] if eaten else [])]
+        table(["", "pairs/s"], rows)
+    error = worst_gradient(bench) if "gradients" in only else None
+    if "memory" in only:
+        memory(bench)
+    return {
+        "speedup_over_authors": rounded(speedup),
+        "speedup_over_sentence_transformers": rounded(trainer),
+        "gradient_error": error,
+        "loader_over_training": rounded(read / eaten) if read and eaten else None,
+        "mfu": rounded(mfu(bench), 3) if "mfu" in only and bench.device.type == "cuda" else None,
+    }
+
+
+def rounded(value: float | None, places: int = 2) -> float | None:
+    return None if value is None else round(value, places)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer steps and pairs, a smaller encoder for the trainers")
+    parser.add_argument(
+        "--only", nargs="+", choices=TABLES, default=TABLES, help="make these tables; figures of the others are null"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--folder", type=Path, help="where shards are written; removed after it")
+    parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)  # of a process of its own
+    parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parsed()
+    logging.basicConfig(level=logging.WARNING)
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `train` does
+    if arguments.peak:
+        train_and_tell(arguments.peak, arguments.steps)
+        return
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    device = torch.device(arguments.device)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
+        scratch = Path(place)
+        shards = write_shards(scratch / "shards", 20_000 if arguments.quick else 100_000, BASE.types)
+        print(json.dumps(measured(Bench(Plan.of(arguments.quick, device), device, scratch, shards), arguments.only)))
+
+
+if __name__ == "__main__":
+    main()
