@@ -18,7 +18,7 @@ from mlctl import complaints
 from mlctl.align_settings import Align
 from mlctl.errors import InputError
 from mlctl.evaluate_settings import Evaluate
-from mlctl.settings import ASIDE, Devices, Language, Section, aside, key_settings
+from mlctl.settings import ASIDE, Language, Section, aside, key_settings
 from mlctl.source_settings import (
     Column,
     FileFormat,
@@ -32,6 +32,7 @@ from mlctl.source_settings import (
     UrlSource,
     WebAddress,
 )
+from mlctl.train_settings import Train
 from mlctl.translate_settings import DevSet, Translate
 
 # fmt: off
@@ -260,59 +261,6 @@ class Model(Section):
     )
     revision: str = Field("main", description="Revision of an encoder from the hub.")
     scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
-
-
-class Train(Section):
-    """Multi-level contrastive training (ML-CTL, arXiv 2202.13083)."""
-
-    loss: Literal["cz-nce", "info-nce"] = Field("cz-nce", description="Contrastive loss.")
-    wiring: Literal["joint", "sentence", "separate"] = Field(
-        "joint",
-        description="joint: one term on [sentence; word] as in the paper. sentence: its ablation without words. separate: a "
-        "sentence term and a word term with a projection each.",
-    )
-    couples: int = Field(
-        1, ge=1, le=16, description="Word couples drawn from a sentence pair at each visit, from one encoder pass."
-    )
-    word_weight: float = Field(1.0, ge=0, description="Weight of the word term against the sentence term (separate wiring only).")
-    temperature: float = Field(0.07, gt=0, description="τ of the similarity cos/τ.")
-    mlm_weight: float = Field(0.1, ge=0, description="α of the masked-language-model loss; 0 switches it off.")
-    mlm_probability: float = Field(0.15, gt=0, lt=1, description="Share of ordinary tokens that are masked.")
-    contrast_on_masked: bool = Field(
-        False,
-        description="Let the contrastive loss see the masked tokens too (as the authors' code does): one pass instead of two.",
-    )
-    steps: int = Field(10000, ge=1, description="Optimiser steps.")
-    batch_size: int = Field(64, ge=2, description="Sentence pairs a step.")
-    learning_rate: float = Field(2e-6, gt=0, description="Peak learning rate of Adam.")
-    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate grows from 0.")
-    decay: Literal["none", "linear"] = Field("none", description="How the learning rate falls after the warm-up.")
-    max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the encoder; similarities are always fp32.")
-    chunk_rows: int = Field(32, ge=1, description="Sentences encoded at once, sorted by length inside the batch.")
-    devices: Devices = aside(
-        "auto",
-        "What to train on, a process each: auto (every GPU, or the CPU where there is none), a number of GPUs (or of processes "
-        "on the CPU where there is none), or names such as cpu or [cuda:0, cuda:2].",
-    )
-    threads: int = aside(0, "CPU threads of a process; 0: all cores, shared out among the processes.", ge=0)
-    cache_gradients: bool = aside(
-        False,
-        "Encode every sentence twice, chunk_rows at a time, so that memory does not grow with batch_size (GradCache); equal up "
-        "to rounding.",
-    )
-    max_loss_rise: float = aside(
-        0.5, "Training stops as diverged when it gives back this share of all that the loss had fallen; 1000: never.", gt=0
-    )
-    checkpoint_seconds: float = aside(30.0, "Seconds between checkpoints: what a crash can lose at most.", gt=0)
-    keep_checkpoints: int = aside(
-        2, "Newest checkpoints kept while training; the one with the lowest loss is kept besides.", ge=1
-    )
-    trackers: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = aside(
-        ("tensorboard",), "Who shows the curves of training; each but TensorBoard needs the extra of its name."
-    )
-    track_every: int = aside(10, "Steps from one point of those curves to the next.", ge=1)
-    track_project: str = aside("mlctl", "Project (MLflow: experiment) under which a training is listed.", min_length=1)
 
 
 class Report(Section):

@@ -26,7 +26,8 @@ def train(
     is started for each.
 
     Returns:
-        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes.
+        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes; and
+        where temperatures are learned, the last temperature and, of separate terms, word_temperature.
 
     Raises:
         InputError: too few rows for a batch, a model or tokenizer that does not fit, a device that is not there, a loss that is

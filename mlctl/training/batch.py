@@ -59,6 +59,7 @@ class Batch:
         identities: (B,) of the source side and (B,) of the target side.
         pairs: B.
         tokens: how many tokens both sides have, without padding.
+        step: the step that learns from it, from 0.
     """
 
     chunks: tuple[Chunk, ...]
@@ -70,6 +71,7 @@ class Batch:
     identities: tuple[Tensor, Tensor]
     pairs: int
     tokens: int
+    step: int
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -92,8 +94,8 @@ class Collator:
         self._chunk_rows, self._seed, self._pad_id, self._rule = settings.chunk_rows, seed, pad_id, rule
         self._team = team
 
-    def collate(self, rows: Rows, epoch: int) -> Batch:
-        """Return the batch of these rows when they are visited in this epoch."""
+    def collate(self, rows: Rows, epoch: int, step: int = 0) -> Batch:
+        """Return the batch of these rows when they are visited in this epoch and this step."""
         sequences = Ragged.concatenated(rows.tokens)
         order = np.argsort(sequences.lengths, kind="stable")
         couple_rows, couple_spans = self._draw_couples(rows, epoch)
@@ -111,6 +113,7 @@ class Collator:
             identities=(torch.from_numpy(rows.identities[0]), torch.from_numpy(rows.identities[1])),
             pairs=len(rows.numbers),
             tokens=int(sequences.lengths.sum()),
+            step=step,
         )
 
     def _draw_couples(self, rows: Rows, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

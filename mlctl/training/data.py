@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlctl.errors import InputError
+from mlctl.training.mixture import Mixture
 from mlctl.training.ragged import Ragged
 from mlctl.training.sampler import Piece
 
-_COLUMNS = ["source_ids", "target_ids", "couples", "source_identity", "target_identity"]
+_COLUMNS = ("source_ids", "target_ids", "couples", "source_identity", "target_identity")
 _REMEDY = "delete the result of the shard stage, so that it is made again"
 
 
@@ -80,8 +82,24 @@ class Corpus:
         return sum(self.shard_rows)
 
     def rows(self, pieces: Sequence[Piece]) -> Rows:
-        """Return the rows of some pieces, in their order."""
-        return Rows.concatenated([self._shard(piece.shard).take(piece.rows) for piece in pieces])
+        """Return the rows of some pieces, in their order; one that an epoch visits again has a number of its own each time."""
+        return Rows.concatenated([self._visited(piece) for piece in pieces])
+
+    def mixture(self, alpha: float, seed: int) -> Mixture:
+        """Return how often rows are visited when target languages are mixed in proportion to rows^alpha."""
+        names: set[str] = set().union(*(_languages(file).unique().to_pylist() for file in self._files))
+        known = pa.array(sorted(names), pa.string())
+
+        def languages_of(shard: int) -> NDArray[np.int64]:
+            numbers: NDArray[np.int64] = pc.index_in(_languages(self._files[shard]), known).to_numpy().astype(np.int64)
+            return numbers
+
+        counts = [np.bincount(languages_of(shard), minlength=len(known)) for shard in range(len(self._files))]
+        return Mixture(np.stack(counts), languages_of, alpha, seed)
+
+    def _visited(self, piece: Piece) -> Rows:
+        rows = self._shard(piece.shard).take(piece.rows)
+        return replace(rows, numbers=rows.numbers + self.size * piece.before)
 
     def _read(self, shard: int) -> Rows:
         table = _table(self._files[shard])
@@ -116,8 +134,12 @@ def _row_count(file: Path) -> int:
         raise InputError(f"{file} is damaged: {error}", _REMEDY) from None
 
 
-def _table(file: Path) -> Any:
+def _languages(file: Path) -> Any:
+    return _table(file, ["target_language"])["target_language"]
+
+
+def _table(file: Path, columns: Sequence[str] = _COLUMNS) -> Any:
     try:
-        return pq.read_table(file, columns=_COLUMNS)
+        return pq.read_table(file, columns=list(columns))
     except (pa.ArrowException, OSError, KeyError) as error:
         raise InputError(f"{file} is damaged: {error}", _REMEDY) from None

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     SOURCE_MASK = 3
     TARGET_MASK = 4
     DROPOUT = 5
+    PASS_ORDER = 6
 
 
 def keys(seed: int, purpose: Purpose, epoch: int, rows: NDArray[np.int64]) -> Keys:

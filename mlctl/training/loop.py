@@ -24,6 +24,7 @@ from mlctl.training.optimiser import learning_rate
 from mlctl.training.speed import Speed
 from mlctl.training.state import TrainingState
 from mlctl.training.team import Team
+from mlctl.training.temperature import keep_above_lowest
 from mlctl.training.trackers import Trackers
 from mlctl.workspace import Progress
 
@@ -86,6 +87,7 @@ def _take_step(state: TrainingState, batch: Batch, settings: Train, team: Team, 
     if not (math.isfinite(total) and math.isfinite(length)):
         raise _derailed(f"loss {total}, gradient norm {length}", state.step + 1, rate, checkpoints.newest_name(), checkpoints)
     state.optimiser.update(state.step)
+    keep_above_lowest(state.objective)
     state.history[state.step] = torch.tensor([total, contrastive, masked, rate, length], dtype=torch.float64)
     state.step += 1
 

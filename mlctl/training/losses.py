@@ -23,7 +23,7 @@ _AT_ONCE = (
 )
 
 
-def cz_nce(x: Tensor, y: Tensor, temperature: float, same: Tensor | None = None) -> Tensor:
+def cz_nce(x: Tensor, y: Tensor, temperature: float | Tensor, same: Tensor | None = None) -> Tensor:
     """Return the CZ-NCE loss of x (N, D) and y (N, D), the mean of log Σ e^(s− − s+) over the 2N samples of both sides.
 
     It passes below zero where the positive leads: never clamp it. Down to log(2N − 2) − (1 + 1/(N − 1))/τ.
@@ -31,14 +31,14 @@ def cz_nce(x: Tensor, y: Tensor, temperature: float, same: Tensor | None = None)
     Args:
         x: embeddings of one side.
         y: embeddings of the other; row i says the same as row i of x.
-        temperature: τ.
+        temperature: τ; a scalar tensor where it is learned.
         same: (N, N) symmetric; true where samples i and j are not to be each other's negatives, on any side. The diagonal
             is not read: row i of the other side is always the positive. A sample left without negatives counts as 0.
     """
     return _mean_loss(cz_nce_rows, x, y, temperature, same)
 
 
-def info_nce(x: Tensor, y: Tensor, temperature: float, same: Tensor | None = None) -> Tensor:
+def info_nce(x: Tensor, y: Tensor, temperature: float | Tensor, same: Tensor | None = None) -> Tensor:
     """Return the InfoNCE loss, the mean of −log(e^s+ / (e^s+ + Σ e^s−)); arguments as in `cz_nce`."""
     return _mean_loss(info_nce_rows, x, y, temperature, same)
 
@@ -85,7 +85,7 @@ def _overlap(one: Tensor, other: Tensor) -> Tensor:
     return (one[:, :1] < other[:, 1]) & (other[:, 0] < one[:, 1:])
 
 
-def _mean_loss(rows: RowLoss, x: Tensor, y: Tensor, temperature: float, same: Tensor | None) -> Tensor:
+def _mean_loss(rows: RowLoss, x: Tensor, y: Tensor, temperature: float | Tensor, same: Tensor | None) -> Tensor:
     """Average a row loss over the samples of both sides; 0 where there is no sample."""
 
     def total(here: Tensor, positive: Tensor, excluded: Tensor, both: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,21 @@ from mlctl.config import Train
 
 
 class Optimiser:
-    """Adam with the recipe's learning rate at each step, and gradients scaled down to the recipe's norm."""
+    """Adam with the recipe's learning rate at each step, and gradients scaled down to the recipe's norm.
 
-    def __init__(self, parameters: Iterable[nn.Parameter], settings: Train) -> None:
+    Args:
+        parameters: what is trained.
+        settings: learning rates and the norm.
+        temperatures: log τ of each term where they are learned: they have a learning rate of their own, and their gradients
+            have no part in the norm.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], settings: Train, temperatures: Sequence[nn.Parameter] = ()) -> None:
         self._parameters = list(parameters)
         self.adam = torch.optim.Adam(self._parameters, lr=settings.learning_rate, fused=True)
+        if temperatures:
+            self.adam.add_param_group({"params": list(temperatures)})
+        self._peaks = (settings.learning_rate, settings.temperature_learning_rate)
         self._settings = settings
 
     def bound_gradients(self) -> Tensor:
@@ -24,16 +35,23 @@ class Optimiser:
 
     def update(self, step: int) -> None:
         """Move the weights along the gradients and drop these."""
-        for group in self.adam.param_groups:
-            group["lr"] = learning_rate(self._settings, step)
+        rate = learning_rate(self._settings, step)
+        for group, peak in zip(self.adam.param_groups, self._peaks, strict=False):
+            group["lr"] = rate * (peak / self._settings.learning_rate)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
 
 
 def learning_rate(settings: Train, step: int) -> float:
-    """Return the learning rate of a step, counted from 0: a linear rise over the warm-up, then level or falling to 0."""
+    """Return the learning rate of a step, counted from 0: a linear rise over the warm-up, then level or falling to 0.
+
+    It falls in a straight line, or as half a cosine (arXiv 1608.03983, equation 5, without restarts).
+    """
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.decay == "none":
         return settings.learning_rate
-    return settings.learning_rate * (settings.steps - step) / (settings.steps - settings.warmup_steps)
+    left, whole = settings.steps - step, settings.steps - settings.warmup_steps
+    if settings.decay == "linear":
+        return settings.learning_rate * left / whole
+    return settings.learning_rate * (1 - math.cos(math.pi * left / whole)) / 2

@@ -34,6 +34,7 @@ from mlctl.training.sampler import Sampler
 from mlctl.training.speed import Speed
 from mlctl.training.state import FIGURES, TrainingState
 from mlctl.training.team import ALONE, Team
+from mlctl.training.temperature import learned
 from mlctl.training.trackers import NOBODY, Trackers, tracking
 from mlctl.workspace import Progress, Workspace
 
@@ -115,10 +116,11 @@ def _batches(job: Job, corpus: Corpus, device: torch.device, team: Team) -> Call
     masks = settings.mlm_weight > 0 or settings.contrast_on_masked
     rule = MaskingRule.of(tokenizer, settings.mlm_probability) if masks else None
     collator = Collator(settings, job.seed, tokenizer.pad_token_id, rule, team)
-    sampler = Sampler(corpus.shard_rows, settings.batch_size, job.seed)
+    mixture = corpus.mixture(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
+    sampler = Sampler(corpus.shard_rows, settings.batch_size, job.seed, mixture)
 
     def batch_of(step: int) -> Batch:
-        return collator.collate(corpus.rows(sampler.batch(step)), sampler.position(step)[0]).to(device)
+        return collator.collate(corpus.rows(sampler.batch(step)), sampler.position(step)[0], step).to(device)
 
     return batch_of
 
@@ -198,6 +200,7 @@ def _steps_table(state: TrainingState) -> pa.Table:
 
 def _metrics(job: Job, state: TrainingState, corpus: Corpus, device: torch.device, team: Team) -> Metrics:
     last = math.ceil(state.step / 10)
+    temperatures = [logarithm.exp().item() for logarithm in learned(state.objective.wiring)]
     return {
         "steps": state.step,
         "loss": float(state.history[-last:, 0].mean()),
@@ -206,4 +209,5 @@ def _metrics(job: Job, state: TrainingState, corpus: Corpus, device: torch.devic
         "rows": corpus.size,
         "device": device.type,
         "processes": team.size,
+        **dict(zip(("temperature", "word_temperature"), temperatures, strict=False)),
     }

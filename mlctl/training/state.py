@@ -16,6 +16,7 @@ from mlctl.config import Train
 from mlctl.training.divergence import BLOCK
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
+from mlctl.training.temperature import learned
 
 #: Columns of the history, in the order of schema STEPS after `step`.
 FIGURES = ("loss", "contrastive", "mlm", "learning_rate", "gradient_norm")
@@ -33,7 +34,9 @@ class TrainingState:
 
     def __init__(self, objective: Objective, settings: Train) -> None:
         self.objective = objective
-        self.optimiser = Optimiser(objective.parameters(), settings)
+        temperatures = list(learned(objective))
+        weights = [parameter for parameter in objective.parameters() if all(parameter is not one for one in temperatures)]
+        self.optimiser = Optimiser(weights, settings, temperatures)
         self.history = torch.full((settings.steps, len(FIGURES)), torch.nan, dtype=torch.float64)
         self.step = 0
 

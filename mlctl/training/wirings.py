@@ -6,6 +6,7 @@ Symbols: B sentence pairs, N word couples drawn from them, H size of the encoder
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from mlctl.config import Train
 from mlctl.modeling.heads import Projection
 from mlctl.training.batch import Batch
 from mlctl.training.losses import CONTRASTIVE, alike
+from mlctl.training.temperature import Temperature
 
 
 @dataclass(frozen=True)
@@ -24,18 +26,31 @@ class Pooled:
     words: tuple[Tensor, Tensor]
 
 
+class Contrast(nn.Module):
+    """A contrastive loss with its temperature."""
+
+    def __init__(self, settings: Train, loss: Literal["cz-nce", "info-nce"], temperature: float) -> None:
+        super().__init__()
+        self._loss, self.temperature = CONTRASTIVE[loss], Temperature(settings, temperature)
+
+    def forward(self, x: Tensor, y: Tensor, same: Tensor, step: int) -> Tensor:
+        """Return the loss of embeddings x (N, D) and y (N, D); `same` (N, N) as in `losses.cz_nce`."""
+        return self._loss(x, y, self.temperature(step), same)
+
+
 class Joint(nn.Module):
     """The paper's CCE: one term on [sentence ; word]. Each couple is a sample of its own."""
 
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
         self.projection = Projection(2 * hidden)
-        self._loss, self._temperature = CONTRASTIVE[settings.loss], settings.temperature
+        self.contrast = Contrast(settings, settings.loss, settings.temperature)
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
         x, y = (self.projection(self._sample(pooled, batch, side)) for side in range(2))
-        return self._loss(x, y, self._temperature, _alike_words(batch))
+        loss: Tensor = self.contrast(x, y, _alike_words(batch), batch.step)
+        return loss
 
     def _sample(self, pooled: Pooled, batch: Batch, side: int) -> Tensor:
         return torch.cat([pooled.sentences[side].index_select(0, batch.couple_rows), pooled.words[side]], dim=1)
@@ -47,12 +62,13 @@ class Sentence(nn.Module):
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
         self.projection = Projection(hidden)
-        self._loss, self._temperature = CONTRASTIVE[settings.loss], settings.temperature
+        self.contrast = Contrast(settings, settings.loss, settings.temperature)
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
         x, y = (self.projection(side) for side in pooled.sentences)
-        return self._loss(x, y, self._temperature, alike(batch.identities))
+        loss: Tensor = self.contrast(x, y, alike(batch.identities), batch.step)
+        return loss
 
 
 class Separate(nn.Module):
@@ -62,12 +78,14 @@ class Separate(nn.Module):
         super().__init__()
         self.sentence = Sentence(settings, hidden)
         self.projection = Projection(hidden)
-        self._loss, self._temperature, self._weight = CONTRASTIVE[settings.loss], settings.temperature, settings.word_weight
+        loss = settings.loss if settings.word_loss == "same" else settings.word_loss
+        self.contrast = Contrast(settings, loss, settings.word_temperature or settings.temperature)
+        self._weight = settings.word_weight
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the sentence loss plus the weighted word loss."""
         x, y = (self.projection(side) for side in pooled.words)
-        words: Tensor = self._loss(x, y, self._temperature, _alike_words(batch))
+        words: Tensor = self.contrast(x, y, _alike_words(batch), batch.step)
         sentences: Tensor = self.sentence(pooled, batch)
         return sentences + self._weight * words
 

@@ -23,7 +23,7 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def rows(shards: Path) -> Rows:
-    return Corpus(shards).rows([Piece(0, np.arange(20)[::-1].copy())])
+    return Corpus(shards).rows([Piece(0, np.arange(20)[::-1].copy(), np.zeros(20, np.int64))])
 
 
 def batch_of(shards: Path, rows: Rows, epoch: int = 0, **settings: Any) -> Batch:

@@ -14,11 +14,15 @@ from mlctl.training.data import Corpus
 from mlctl.training.sampler import Piece, Sampler
 
 
+def piece(shard: int, *rows: int) -> Piece:
+    return Piece(shard, np.array(rows), np.zeros(len(rows), np.int64))
+
+
 def test_rows_are_what_the_shards_say(make_shards: Callable[..., Path], tmp_path: Path) -> None:
     corpus = Corpus(make_shards(tmp_path, [5, 0, 7]))
     assert corpus.shard_rows == [5, 0, 7]
     assert corpus.size == 12
-    rows = corpus.rows([Piece(2, np.array([6, 1])), Piece(0, np.array([4]))])
+    rows = corpus.rows([piece(2, 6, 1), piece(0, 4)])
     assert rows.numbers.tolist() == [11, 6, 4]
     tables = {number: pq.read_table(tmp_path / "train" / f"{number:05d}.parquet").to_pylist() for number in (0, 2)}
     wanted = [tables[2][6], tables[2][1], tables[0][4]]
@@ -75,7 +79,7 @@ def test_damaged_shard_is_named(make_shards: Callable[..., Path], tmp_path: Path
         Corpus(tmp_path)
     file.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
     with pytest.raises(InputError, match=r"00000\.parquet is damaged"):
-        Corpus(tmp_path).rows([Piece(0, np.arange(5))])
+        Corpus(tmp_path).rows([piece(0, *range(5))])
 
 
 @pytest.mark.parametrize("span", [(2, 2), (-1, 1), (4, 99)])
@@ -85,4 +89,4 @@ def test_word_outside_of_its_sentence(make_shards: Callable[..., Path], tmp_path
     rows[3]["couples"][0].update(target_start=span[0], target_end=span[1])
     pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), file)
     with pytest.raises(InputError, match=r"00000\.parquet is damaged: a word lies outside of its sentence"):
-        Corpus(tmp_path).rows([Piece(0, np.arange(5))])
+        Corpus(tmp_path).rows([piece(0, *range(5))])

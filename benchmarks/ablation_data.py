@@ -1,0 +1,329 @@
+"""The text, the questions and the encoder of ablations.py: made once, for all recipes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from filelock import FileLock
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from mlctl.alignment import align
+from mlctl.config import Align, EvaluationSet, Languages, Model, ScratchModel, Shard
+from mlctl.evaluation.heldout import one_to_one, read_heldout
+from mlctl.evaluation.retrieval import accuracy
+from mlctl.modeling import sources
+from mlctl.modeling.devices import device_of
+from mlctl.modeling.encoders import load_encoder, load_tokenizer, save_model
+from mlctl.modeling.pooling import layer_states, mean_spans, mean_tokens
+from mlctl.schema import PAIR
+from mlctl.sharding import shard
+from mlctl.workspace import Workspace, discard
+
+CORPORA = ("newstest", "tico19", "multi30k")
+#: What Tatoeba calls languages that have another three-letter code in general.
+TATOEBA = {"zh": "cmn", "sw": "swh", "fa": "pes", "no": "nob", "ms": "zsm", "et": "est", "lv": "lvs"}
+POOLINGS = ("pooled", "last")
+HELDOUT_PAIRS, EVALUATION_ROWS = 500, 128
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learnt from and what is asked: the same for all recipes."""
+
+    data: Path
+    out: Path
+    encoder: Path | None
+    languages: tuple[str, ...]
+    tatoeba: tuple[str, ...]
+    corpora: tuple[str, ...]
+    pairs: int
+    max_length: int
+    trim: bool
+
+    @property
+    def model(self) -> Model:
+        return Model(name=str(self.encoder)) if self.encoder else Model(scratch=ScratchModel())
+
+
+# Preparing: once for all recipes.
+
+
+def short(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def lines(file: Path) -> list[str]:
+    with gzip.open(file, "rt", encoding="utf-8", newline="\n") if file.suffix == ".gz" else file.open(encoding="utf-8") as stream:
+        return stream.read().removesuffix("\n").split("\n")
+
+
+def text_files(task: Task, corpus: str, language: str) -> tuple[Path, Path] | None:
+    """Return the English file and the other of a corpus; None where it does not have the language."""
+    stem = "train" if corpus == "multi30k" else f"{corpus}.en-{language}"
+    files = tuple(task.data / "parallel" / corpus / f"{stem}.{side}.gz" for side in ("en", language))
+    return (files[0], files[1]) if all(file.exists() for file in files) else None
+
+
+def pairs_of(task: Task, language: str) -> Iterator[dict[str, str]]:
+    left = task.pairs or sys.maxsize
+    for corpus in task.corpora:
+        files = text_files(task, corpus, language)
+        both = zip(*map(lines, files), strict=True) if files else ()
+        for number, (source, target) in enumerate(both, 1):
+            if not left:
+                return
+            if source.strip() and target.strip():
+                left -= 1
+                row = {"source_language": "en", "target_language": language, "source": source, "target": target}
+                yield {**row, "corpus": corpus, "version": "", "licence": "unknown", "origin": f"{number}", "synthetic": ""}
+
+
+def is_store(folder: Path) -> bool:
+    return (folder / "align").is_dir()
+
+
+def aligned_of_store(store: Path) -> Path:
+    found = sorted((store / "align").glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise SystemExit(f"{store} has no finished align result")
+    return found[-1].parent
+
+
+def languages_there(data: Path, corpora: Iterable[str]) -> tuple[str, ...]:
+    if is_store(data):
+        return tuple(sorted(file.stem for file in (aligned_of_store(data) / "pairs").glob("*.parquet")))
+    found = {file.name.split(".")[-2] for corpus in corpora for file in (data / "parallel" / corpus).glob("*.gz")}
+    return tuple(sorted(language for language in found if len(language) == 2 and language != "en"))
+
+
+def aligned(task: Task) -> Path:
+    """Return the aligned text: the store's, or made of the corpora."""
+    if is_store(task.data):
+        return aligned_of_store(task.data)
+    name = short(task.languages, task.corpora, task.pairs)
+    workspace = Workspace(task.out / f"aligned-{name}")
+    if not workspace.has("done"):
+        print(f"aligning {', '.join(task.languages)}", flush=True)
+        for language in task.languages:
+            with workspace.part(f"text/pairs/{language}.parquet") as path:
+                pq.write_table(pa.Table.from_pylist(list(pairs_of(task, language)), schema=PAIR), path)
+        align(Align(), Languages(source="en", targets=task.languages), 0, [workspace.path("text")], workspace)
+        with workspace.part("done") as path:
+            path.touch()
+    return workspace.root
+
+
+def sharded(task: Task) -> Path:
+    """Return training rows and held-out pairs, without the sentences of Tatoeba."""
+    source = aligned(task)
+    tatoeba = task.data / "tatoeba"
+    sets = (EvaluationSet(name="tatoeba", path=str(tatoeba / "tatoeba.*")),) if tatoeba.is_dir() else ()
+    settings = Shard(max_length=task.max_length, heldout_pairs=HELDOUT_PAIRS, decontaminate=sets)
+    weights = sources.identity(task.model, "tokenizer")
+    workspace = Workspace(task.out / f"sharded-{short(source, task.languages, task.max_length, weights)}")
+    if not workspace.has("done"):
+        print("cutting it into subwords", flush=True)
+        figures = shard(settings, task.model, Languages(source="en", targets=task.languages), 0, source, workspace)
+        discard(workspace.scratch)
+        with workspace.part("done") as path:
+            path.write_text(json.dumps(figures, indent=1))
+    return workspace.root
+
+
+# Judging: what is asked is tokenised once.
+
+Ids = Sequence[Sequence[int]]
+
+
+class Asked(NamedTuple):
+    """Pairs to judge by: token ids and identities of both sides, and words (row, start, end), which may be none."""
+
+    language: str
+    ids: tuple[Ids, Ids]
+    identities: torch.Tensor
+    words: tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]
+
+
+class Questions(NamedTuple):
+    heldout: list[Asked]
+    tatoeba: list[Asked]
+
+    def all_ids(self) -> set[int]:
+        return {token for asked in (*self.heldout, *self.tatoeba) for side in asked.ids for ids in side for token in ids}
+
+
+def questions(task: Task, folder: Path) -> Questions:
+    tokenizer = load_tokenizer(folder / "tokenizer")
+
+    def word(ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(ids))).strip().casefold()
+
+    held = []
+    for pairs in read_heldout(folder, task.languages):
+        couples = one_to_one(pairs, word, 0)
+        words = [(c.row, *c.source) for c in couples], [(c.row, *c.target) for c in couples]
+        identities = torch.tensor([pairs.source.identities, pairs.target.identities]).T
+        held.append(Asked(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
+    return Questions(held, [asked for language in task.tatoeba for asked in tatoeba_of(task, tokenizer, language)])
+
+
+def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[Asked]:
+    from langcodes import Language
+
+    code = TATOEBA.get(language) or Language.get(language).to_alpha3()
+    files = [task.data / "tatoeba" / f"tatoeba.{code}-eng.{side}" for side in (code, "eng")]
+    if all(file.exists() for file in files):
+        texts = [lines(file) for file in files]
+        same = torch.tensor([[numbers[text] for text in side] for side in texts for numbers in [number_of(side)]]).T
+        encoded = [tokenizer(side, truncation=True, max_length=task.max_length)["input_ids"] for side in texts]
+        yield Asked(language, (encoded[0], encoded[1]), same, ([], []))
+
+
+def number_of(texts: Sequence[str]) -> dict[str, int]:
+    return {text: number for number, text in enumerate(dict.fromkeys(texts))}
+
+
+@torch.inference_mode()
+def vectors(encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return sentence (N, H) and word vectors (M, H) for each pooling, from one encoding."""
+    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+    found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
+    words_order: list[int] = []
+    of_row: dict[int, list[int]] = {}
+    for index, (row, *_) in enumerate(words):
+        of_row.setdefault(row, []).append(index)
+    for first in range(0, len(order), EVALUATION_ROWS):
+        rows = order[first : first + EVALUATION_ROWS]
+        width = max(len(ids[row]) for row in rows)
+        padded = torch.zeros(len(rows), width, dtype=torch.int64)
+        mask = torch.zeros(len(rows), width, dtype=torch.int64)
+        for place, row in enumerate(rows):
+            padded[place, : len(ids[row])] = torch.tensor(ids[row])
+            mask[place, : len(ids[row])] = 1
+        mask = mask.to(encoder.device)
+        states = layer_states(encoder, padded.to(encoder.device), mask)
+        here = [(place, index) for place, row in enumerate(rows) for index in of_row.get(row, ())]
+        words_order += [index for _, index in here]
+        spans = torch.tensor(
+            [(place, *words[index][1:]) for place, index in here], dtype=torch.int64, device=mask.device
+        ).reshape(-1, 3)
+        for name, layer in zip(POOLINGS, states, strict=True):
+            found[name][0].append(mean_tokens(layer.float(), mask))
+            found[name][1].append(mean_spans(layer.float(), *spans.unbind(1)))
+    back = [torch.tensor(np.argsort(places), dtype=torch.int64, device=encoder.device) for places in (order, words_order)]
+    return {name: (torch.cat(both[0])[back[0]], torch.cat(both[1])[back[1]]) for name, both in found.items()}
+
+
+def judged(folder: Path, asked: Questions, device: str) -> dict[str, Any]:
+    """Return accuracies in percent: for each pooling the means over languages (and, of held-out pairs, directions), and each language's."""
+    encoder = load_encoder(folder).to(device_of(device, "--device"))
+    found: dict[str, dict[str, float]] = {}
+    for one in asked.heldout:
+        sides = [vectors(encoder, ids, words) for ids, words in zip(one.ids, one.words, strict=True)]
+        for pooling in POOLINGS:
+            (left, left_words), (right, right_words) = (side[pooling] for side in sides)
+            found.setdefault(f"sentence.{pooling}", {})[one.language] = both_ways(left, right, one.identities)
+            if len(left_words) > 1:
+                itself = torch.arange(len(left_words))[:, None]
+                found.setdefault(f"word.{pooling}", {})[one.language] = both_ways(left_words, right_words, itself)
+    for one in asked.tatoeba:
+        sides = [vectors(encoder, ids, []) for ids in one.ids]
+        for pooling in POOLINGS:
+            near = accuracy(sides[0][pooling][0], sides[1][pooling][0], one.identities[:, 1:])
+            found.setdefault(f"tatoeba.{pooling}", {})[one.language] = 100 * near
+    return {**{name: statistics.mean(values.values()) for name, values in found.items()}, "languages": found}
+
+
+def both_ways(left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor) -> float:
+    return 50 * (accuracy(left, right, identities) + accuracy(right, left, identities))
+
+
+# All together.
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All that trainings share: rows, the model they start from, what is asked."""
+
+    rows: Path
+    model: Model
+    asked: Questions
+    digest: str
+
+
+def prepared(task: Task) -> Ready:
+    task.out.mkdir(parents=True, exist_ok=True)
+    with FileLock(task.out / "preparing.lock"):
+        rows = sharded(task)
+        asked, model = questions(task, rows), task.model
+        if task.trim and task.encoder:
+            rows, model, asked = trimmed(task, rows, asked)
+    return Ready(rows, model, asked, short(rows.name, sources.identity(model, "weights"), task.tatoeba))
+
+
+def trimmed(task: Task, rows: Path, asked: Questions) -> tuple[Path, Model, Questions]:
+    """Cut everything down to the token ids that occur; ids keep their order."""
+    whole = load_tokenizer(rows / "tokenizer")
+    used = (
+        asked.all_ids() | set(whole.all_special_ids) | set(range(whole.pad_token_id + 1))
+    )  # RoBERTa's positions depend on the pad id
+    for file in (rows / "train").glob("*.parquet"):
+        table = pq.read_table(file, columns=["source_ids", "target_ids"])
+        used.update(*(np.unique(table[side].combine_chunks().flatten().to_numpy()).tolist() for side in table.column_names))
+    kept = np.array(sorted(used))
+    assert task.encoder is not None
+    workspace = Workspace(task.out / f"trimmed-{short(rows.name, task.tatoeba, sources.identity(task.model, 'weights'))}")
+    if not workspace.has("done"):
+        print(f"cutting the vocabulary down from {len(whole):,} subwords to {len(kept):,}", flush=True)
+        for file in sorted((rows / "train").glob("*.parquet")):
+            with workspace.part(f"train/{file.name}") as path:
+                pq.write_table(renumbered(pq.read_table(file), kept), path, compression="zstd")
+        write_trimmed(task.encoder, whole, kept, workspace)
+        with workspace.part("done") as path:
+            path.touch()
+    new = {old: number for number, old in enumerate(kept.tolist())}
+    less = [[replace_ids(one, new) for one in part] for part in asked]
+    return workspace.root, Model(name=str(workspace.path("encoder"))), Questions(*less)
+
+
+def renumbered(table: pa.Table, kept: np.ndarray[Any, Any]) -> pa.Table:
+    for side in ("source_ids", "target_ids"):
+        lists = table[side].combine_chunks()
+        ids = pa.array(np.searchsorted(kept, lists.flatten().to_numpy()), pa.int32())
+        column = pa.ListArray.from_arrays(lists.offsets, ids)
+        table = table.set_column(table.schema.get_field_index(side), table.schema.field(side), pa.chunked_array([column]))
+    return table
+
+
+def replace_ids(asked: Asked, new: dict[int, int]) -> Asked:
+    sides = [[[new[token] for token in ids] for ids in side] for side in asked.ids]
+    return asked._replace(ids=(sides[0], sides[1]))
+
+
+def write_trimmed(encoder: Path, whole: Any, kept: np.ndarray[Any, Any], workspace: Workspace) -> None:
+    """Write the encoder with the kept embeddings, and a tokenizer that has their ids and nothing else of the old one."""
+    special = {number: token for token, number in zip(whole.all_special_tokens, whole.all_special_ids, strict=True)}
+    names = {special.get(old, f"token-{old}"): number for number, old in enumerate(kept.tolist())}
+    words = Tokenizer(models.WordLevel(names, unk_token=whole.unk_token))
+    roles = {name: token for name, token in whole.special_tokens_map.items() if isinstance(token, str)}
+    with workspace.part("tokenizer") as folder:
+        PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=whole.model_max_length, **roles).save_pretrained(folder)
+    model = load_encoder(encoder)
+    table = model.get_input_embeddings().weight.detach()[torch.from_numpy(kept)].clone()
+    model.set_input_embeddings(torch.nn.Embedding.from_pretrained(table, freeze=False))
+    model.config.vocab_size = len(kept)
+    with workspace.part("encoder") as folder:
+        save_model(model, workspace.path("tokenizer"), folder)

@@ -1,0 +1,312 @@
+"""What each choice in training is worth: recipes by seeds, trained and judged alike.
+
+    python benchmarks/ablations.py --data DIR --out OUT (--scratch | --encoder FOLDER) [--quick] [--list]
+
+DIR has `parallel` (newstest, tico19, multi30k, bible) and perhaps `tatoeba`; or it is a store of mlctl, whose newest aligned text is
+taken. The text is aligned, cut into subwords and parted into training rows and held-out pairs once, for all. Then each recipe is
+trained with each seed by mlctl's own training, and judged: which sentence of the held-out pairs is nearest to its translation, which
+word to its own, and the same on Tatoeba for sentences. A line a training goes to OUT/results.jsonl as soon as it is known; what is
+there is not done again, and a training that was stopped goes on. The same command in several terminals shares the work out. The table
+gives mean ± standard deviation over seeds; the last line is JSON.
+
+    --variants base,cz-snt,separate   some of the recipes (--list shows them)
+    --variant "mine:wiring=separate,couples=5"   one more
+    --set learning_rate=5e-5          for all recipes, where they do not say otherwise
+    --trim                            cut the encoder's vocabulary down to the subwords of these texts. Without masked-LM loss, which is
+                                      switched off, that changes no figure: what has no gradient does not move. It spares the optimiser
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ablation_data import CORPORA, POOLINGS, Ready, Task, judged, languages_there, lines, prepared, short
+from filelock import FileLock, Timeout
+
+from mlctl.config import Train, key_settings
+from mlctl.errors import InputError
+from mlctl.modeling.encoders import save_model, scratch_model
+from mlctl.training import train
+from mlctl.workspace import Workspace, discard
+
+SEPARATE = {"wiring": "separate", "couples": 3}
+#: Recipes: settings of `train`. The first five are the paper's, and the model before training.
+VARIANTS: dict[str, dict[str, Any] | None] = {
+    "base": None,
+    "info-snt": {"wiring": "sentence", "loss": "info-nce"},
+    "cz-snt": {"wiring": "sentence"},
+    "ml-ctl-info": {"wiring": "joint", "loss": "info-nce"},
+    "ml-ctl-cz": {"wiring": "joint"},
+    "joint-3": {"wiring": "joint", "couples": 3},
+    "separate": SEPARATE,
+    "separate-1": {**SEPARATE, "couples": 1},
+    "light-words": {**SEPARATE, "word_weight": 0.3},
+    "info": {**SEPARATE, "loss": "info-nce"},
+    "info-words": {**SEPARATE, "word_loss": "info-nce"},
+    "info-sentences": {**SEPARATE, "loss": "info-nce", "word_loss": "cz-nce"},
+    "warm-words": {**SEPARATE, "word_temperature": 0.1},
+    "learned-temperature": {**SEPARATE, "temperature_mode": "learned"},
+    "learned-temperature-info": {**SEPARATE, "loss": "info-nce", "temperature_mode": "learned"},
+    "falling-temperature": {**SEPARATE, "temperature": 0.1, "temperature_mode": "linear", "final_temperature": 0.05},
+    "cosine": {**SEPARATE, "decay": "cosine"},
+    "languages-0.3": {**SEPARATE, "language_alpha": 0.3},
+}
+QUICK, QUICK_LANGUAGES = ("base", "cz-snt", "ml-ctl-cz", "separate"), ("de", "fr")
+SCORES = ("sentence", "word", "tatoeba")
+CHECKPOINT_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Options:
+    task: Task
+    variants: dict[str, dict[str, Any] | None]
+    common: dict[str, Any]
+    seeds: int
+    device: str
+
+
+# Training.
+
+
+def settings_of(options: Options, changes: dict[str, Any]) -> Train:
+    own = {"checkpoint_seconds": CHECKPOINT_SECONDS, "keep_checkpoints": 1, "trackers": (), "devices": options.device}
+    forced = {"mlm_weight": 0.0} if options.task.trim else {}
+    return Train.model_validate({**own, **options.common, **changes, **forced})
+
+
+def one_training(options: Options, ready: Ready, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    """Train (unless it is the base model) and judge; the folder of the training is removed."""
+    folder = options.task.out / "runs" / f"{name}-{seed}-{key_of(options, ready, changes)}"
+    began = time.perf_counter(), time.process_time()
+    figures: dict[str, Any] = {}
+    if changes is None:
+        model = base_model(ready, seed, folder)
+    else:
+        figures = train(settings_of(options, changes), ready.model, seed, ready.rows, Workspace(folder), show(name, seed))
+        model = folder / "model"
+    took = time.perf_counter() - began[0], time.process_time() - began[1]
+    scores = judged(model, ready.asked, options.device)
+    return {**scores, "loss": figures.get("loss"), "seconds": round(took[0], 1), "cpu_seconds": round(took[1], 1)}
+
+
+def base_model(ready: Ready, seed: int, folder: Path) -> Path:
+    if ready.model.name:
+        return Path(ready.model.name)
+    network = scratch_model(ready.model.scratch, ready.rows / "tokenizer", 0, seed)
+    discard(folder / "model")
+    save_model(network, ready.rows / "tokenizer", folder / "model")
+    return folder / "model"
+
+
+def show(name: str, seed: int) -> Any:
+    begun, said = time.monotonic(), [time.monotonic()]
+
+    def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
+        if time.monotonic() - said[0] > 60:
+            said[0] = time.monotonic()
+            print(
+                f"    {name}, seed {seed}: {done} of {total} {unit}, {said[0] - begun:.0f} s, loss {figures.get('loss')}",
+                flush=True,
+            )
+
+    return progress
+
+
+def key_of(options: Options, ready: Ready, changes: dict[str, Any] | None) -> str:
+    """Return what tells trainings apart that bear one name: all settings that can change a result, the rows and the model."""
+    if changes is None:
+        return short(ready.digest, "base")
+    return short(ready.digest, key_settings(settings_of(options, changes)))
+
+
+def known(options: Options) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the results so far; a line that was cut off by a crash is left out."""
+    file, found = options.task.out / "results.jsonl", {}
+    for line in lines(file) if file.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        found[row["key"], row["seed"]] = row
+    return found
+
+
+def run_all(options: Options, ready: Ready) -> None:
+    (options.task.out / "runs").mkdir(exist_ok=True)
+    for seed in range(options.seeds):
+        for name, changes in options.variants.items():
+            key = key_of(options, ready, changes)
+            folder = options.task.out / "runs" / f"{name}-{seed}-{key}"
+            if (key, seed) in known(options) or (changes is None and ready.model.name and seed):
+                continue
+            try:
+                with FileLock(f"{folder}.lock", timeout=0):
+                    if (key, seed) not in known(options):
+                        tell(
+                            options,
+                            {
+                                "variant": name,
+                                "seed": seed,
+                                "key": key,
+                                "settings": changes,
+                                **tried(options, ready, name, changes, seed),
+                            },
+                        )
+                    shutil.rmtree(folder, ignore_errors=True)
+            except Timeout:
+                print(f"    {name}, seed {seed}: another process is at it", flush=True)
+
+
+def tried(options: Options, ready: Ready, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    try:
+        return one_training(options, ready, name, changes, seed)
+    except InputError as error:
+        if "came off the rails" not in error.problem:
+            raise
+        return {"failed": error.problem}
+
+
+def tell(options: Options, row: dict[str, Any]) -> None:
+    row = {**row, "common": options.common, "encoder": str(options.task.encoder or "scratch")}
+    with (options.task.out / "results.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("\n" * needs_end(options.task.out / "results.jsonl") + json.dumps(row) + "\n")
+    scores = "  ".join(
+        f"{name} {row[name]:.1f}" for score in SCORES for name in (f"{score}.pooled", f"{score}.last") if name in row
+    )
+    print(f"    {row['variant']}, seed {row['seed']}: {row.get('failed') or scores}  ({row.get('seconds', 0)} s)", flush=True)
+
+
+def needs_end(file: Path) -> bool:
+    """Tell whether a crash has left a line without an end."""
+    content = file.read_bytes() if file.exists() else b""
+    return bool(content) and not content.endswith(b"\n")
+
+
+# The table.
+
+
+def table(options: Options, ready: Ready) -> dict[str, Any]:
+    """Print mean ± standard deviation over seeds of each recipe; return the means."""
+    results, summary = known(options), {}
+    columns = [f"{score}.{pooling}" for pooling in POOLINGS for score in SCORES]
+    print(
+        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or what the recipe pools), last: last layer"
+    )
+    print(f"{'':26}{'n':>3}" + "".join(f"{column:>17}" for column in columns) + f"{'CPU s':>9}")
+    for name, changes in options.variants.items():
+        key = key_of(options, ready, changes)
+        rows = [row for (found, seed), row in results.items() if found == key and seed < options.seeds]
+        good = [row for row in rows if "failed" not in row]
+        summary[name] = {column: spread([row[column] for row in good if column in row]) for column in columns}
+        cells = "".join(f"{in_words(summary[name][column]):>17}" for column in columns)
+        seconds = statistics.mean(row["cpu_seconds"] for row in good) if good else 0
+        print(
+            f"{name:26}{len(good):3}{cells}{seconds:9.0f}"
+            + (f"  {len(rows) - len(good)} diverged" if len(good) < len(rows) else "")
+        )
+    return summary
+
+
+def spread(values: Sequence[float]) -> tuple[float, float] | None:
+    return (statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0) if values else None
+
+
+def in_words(cell: tuple[float, float] | None) -> str:
+    return f"{cell[0]:.2f} ± {cell[1]:.2f}" if cell else "–"
+
+
+# The command line.
+
+
+def arguments() -> Options:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with parallel and tatoeba, or a store of mlctl")
+    parser.add_argument("--out", type=Path, default=Path("ablations"), help="where everything goes (ablations)")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder or masked-language model")
+    start.add_argument("--scratch", action="store_true", help="a BERT of 2 layers of 192 with random weights (the default)")
+    parser.add_argument("--languages", type=names, help="beside English, e.g. de,fr (all that the corpora have)")
+    parser.add_argument("--tatoeba", type=names, help="languages judged on Tatoeba (the same)")
+    parser.add_argument("--corpora", type=names, default=CORPORA, help=f"in this order ({','.join(CORPORA)})")
+    parser.add_argument("--pairs", type=int, help="of each language at most, 0: all (20000)")
+    parser.add_argument("--variants", type=names, help="e.g. base,cz-snt (all)")
+    parser.add_argument("--variant", type=variant_of, action="append", default=[], metavar="NAME:K=V,K=V", help="one more recipe")
+    parser.add_argument("--set", type=setting_of, action="append", default=[], metavar="K=V", help="a setting for all recipes")
+    parser.add_argument("--seeds", type=int, help="(5)")
+    parser.add_argument("--steps", type=int, help="(250)")
+    parser.add_argument("--batch", type=int, default=64, help="pairs a step (64)")
+    parser.add_argument("--max-length", type=int, default=96, help="subwords of a sentence (96)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all cores")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--trim", action="store_true", help="cut the encoder's vocabulary down; no masked-LM loss")
+    parser.add_argument("--quick", action="store_true", help="a few recipes, one seed, 60 steps, little text")
+    parser.add_argument("--list", action="store_true", help="show the recipes and end")
+    given = parser.parse_args()
+    usual = {"seeds": 1, "steps": 60, "pairs": 4000} if given.quick else {"seeds": 5, "steps": 250, "pairs": 20_000}
+    for name, value in usual.items():
+        setattr(given, name, value if getattr(given, name) is None else getattr(given, name))
+    return Options(task_of(given), variants_of(parser, given), common_of(given), given.seeds, given.device)
+
+
+def task_of(given: argparse.Namespace) -> Task:
+    there = languages_there(given.data, given.corpora)
+    few = tuple(language for language in QUICK_LANGUAGES if language in there) or there[:2]
+    languages = given.languages or (few if given.quick else there)
+    encoder = given.encoder and given.encoder.resolve()
+    places = given.data.resolve(), given.out.resolve(), encoder
+    return Task(*places, languages, given.tatoeba or languages, given.corpora, given.pairs, given.max_length, given.trim)
+
+
+def variants_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[str, dict[str, Any] | None]:
+    there = {**VARIANTS, **dict(given.variant)}
+    if given.list:
+        print("\n".join(f"{name:26}{changes or 'the model before training'}" for name, changes in there.items()))
+        raise SystemExit(0)
+    wanted = [*(given.variants or (QUICK if given.quick else VARIANTS)), *dict(given.variant)]
+    if unknown := [name for name in wanted if name not in there]:
+        parser.error(f"no recipe {', '.join(unknown)}; there are {', '.join(there)}")
+    return {name: there[name] for name in wanted}
+
+
+def common_of(given: argparse.Namespace) -> dict[str, Any]:
+    rate = 3e-5 if given.encoder else 1e-3
+    common = {"steps": given.steps, "batch_size": given.batch, "threads": given.threads}
+    return {**common, "learning_rate": rate, "warmup_steps": given.steps // 10, "decay": "linear", **dict(given.set)}
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def variant_of(text: str) -> tuple[str, dict[str, Any]]:
+    name, _, settings = text.partition(":")
+    return name, dict(map(setting_of, settings.split(",")))
+
+
+def setting_of(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    return name, yaml.safe_load(value)  # what YAML 1.1 takes for a text, such as 5e-5, pydantic reads as a number
+
+
+def main() -> None:
+    options = arguments()
+    for changes in options.variants.values():
+        settings_of(options, changes or {})  # wrong settings are known before anything is done
+    ready = prepared(options.task)
+    sets = f"{len(ready.asked.tatoeba)} languages on Tatoeba" if ready.asked.tatoeba else "no Tatoeba"
+    print(f"{len(options.variants)} recipes × {options.seeds} seeds, {', '.join(options.task.languages)}, {sets}", flush=True)
+    run_all(options, ready)
+    print(json.dumps(table(options, ready)))
+
+
+if __name__ == "__main__":
+    main()
