@@ -65,7 +65,7 @@ class Plan:
     def of(cls, quick: bool, device: torch.device) -> Plan:
         gpu = device.type == "cuda"
         if quick:
-            return cls(5 if gpu else 3, 64 if gpu else 8, SMALL, 6, 2, 200, (10_000, 1_000_000), 1024, 40)
+            return cls(5 if gpu else 2, 64 if gpu else 8, SMALL, 6, 2, 200, (10_000, 1_000_000), 1024, 40)
         return cls(20 if gpu else 9, 64 if gpu else 8, BASE, 20 if gpu else 8, 3, 1000, (100_000, 10_000_000), SHARD_ROWS, 500)
 
 
