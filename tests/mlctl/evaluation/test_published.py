@@ -96,11 +96,16 @@ def test_tatoeba_in_the_hubs_format(subject: Make, tmp_path: Path) -> None:
 
 
 def bucc(folder: Path, sets: Sequence[str] = ("dev", "test")) -> Path:
+    """In dev translations are near, in test they are equal, and what is near is none: the best threshold is not the same."""
     for number, name in enumerate(sets):
-        foreign, english = sentences(60, 5 * number), sentences(90, 5 * number + 20)
+        foreign = sentences(60, 5 * number)
+        english = [words(n, 11 * n + 5, 29 * n + 1, 37 * n // 3, 5 * n // 2 + number) for n in range(90)]
         gold = [(i, i + 3) for i in range(0, 60, 3)]
         for n, (i, j) in enumerate(gold):
-            english[j] = foreign[i] if n % 4 else words(i, j, i + j)
+            near = foreign[i].partition(" ")[2]
+            english[j] = foreign[i] if name == "test" else near if n % 4 else words(i, j, i + j)
+            if name == "test" and j + 1 < len(english):
+                english[j + 1] = foreign[i + 1].partition(" ")[2]
         put(folder / f"zh-en.{name}.zh.gz", [f"zh-{n:06}\t{text}" for n, text in enumerate(foreign)])
         put(folder / f"zh-en.{name}.en", [f"en-{n:06}\t{text}" for n, text in enumerate(english)])
         put(folder / f"zh-en.{name}.gold", [f"zh-{i:06}\ten-{j:06}" for i, j in gold])
@@ -130,7 +135,8 @@ def test_bucc_tunes_on_dev_and_judges_on_test(subject: Make, tmp_path: Path) -> 
     assert _f1({(i, j) for s, i, j in found["dev"] if s >= least}, gold["dev"]) == pytest.approx(max(f1s)[0])
     assert outcome.figures["f1"] == pytest.approx(_f1({(i, j) for s, i, j in found["test"] if s >= least}, gold["test"]))
     assert outcome.figures["f1"] == pytest.approx(outcome.part.sum() / outcome.whole.sum())
-    assert 0.4 < outcome.figures["f1"] < 1
+    best_on_test = max(_f1({(i, j) for s, i, j in found["test"] if s >= least}, gold["test"]) for least, *_ in found["test"])
+    assert 0.4 < outcome.figures["f1"] < best_on_test
     assert outcome.notes["judged"] == "test"
 
 
