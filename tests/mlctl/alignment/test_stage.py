@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -205,12 +206,18 @@ def test_a_full_disk_or_missing_folder_is_said_as_it_is(tmp_path: Path) -> None:
 
 def test_priors_of_an_earlier_result_change_what_is_learned(tmp_path: Path) -> None:
     write(tmp_path / "old", "pairs/fr.parquet", mirrored("fr", 200))
-    write(tmp_path / "new", "pairs/fr.parquet", mirrored("fr", 8, seed=11))
+    # The new pairs say their words in any order: they are too few to tell the words apart on their own.
+    draw = random.Random(11)
+    rows = mirrored("fr", 8, seed=11)
+    for row in rows:
+        words = row["target"].split()
+        row["target"] = " ".join(draw.sample(words, len(words)))
+    write(tmp_path / "new", "pairs/fr.parquet", rows)
     old, new, alone = (workspace(tmp_path / name) for name in ("w1", "w2", "w3"))
     align(Align(workers=1), Languages(), 0, [tmp_path / "old"], old)
     align(Align(workers=1), Languages(), 0, [tmp_path / "new"], new, priors={"fr": old.path("models/fr")})
     align(Align(workers=1), Languages(), 0, [tmp_path / "new"], alone)
-    assert right_links(new.path("pairs/fr.parquet")) > max(0.9, right_links(alone.path("pairs/fr.parquet")))
+    assert right_links(new.path("pairs/fr.parquet")) > right_links(alone.path("pairs/fr.parquet")) + 0.3
 
 
 @pytest.mark.parametrize("engine", ["embedding", "combined"])
