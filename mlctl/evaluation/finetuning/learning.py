@@ -21,10 +21,10 @@ from torch.nn.utils import clip_grad_norm_
 from mlctl.evaluation.finetuning.rows import Batch, Row, laid
 from mlctl.modeling.checkpoint import CheckpointFolder
 from mlctl.modeling.encoders import seeded
+from mlctl.workspace import Progress, silent
 
 _CHUNK = 64  # batches among which rows of like length are put together
 _CHECKPOINT_SECONDS = 60.0
-_STREAM = 1 << 32  # steps of a seed at most
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def fine_tune(
     scratch: Path,
     padding: int,
     judge: Callable[[Any], float],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, float]:
     """Train a model with a head, in place; it ends with the weights of the epoch that `judge` finds best (of equals the first).
 
@@ -68,7 +68,7 @@ def fine_tune(
         scratch: folder of this training's checkpoints.
         padding: id of the padding token.
         judge: the figure on dev of a model in evaluation mode; more is better.
-        progress: told steps done and steps in all.
+        progress: told after each step.
 
     Returns:
         `dev`, its figure, and `epoch`, counted from 1.
@@ -77,14 +77,15 @@ def fine_tune(
     folder = CheckpointFolder(scratch, _subject(budget, seed, rows), keep=1)
     if (found := folder.newest()) is not None:
         state.restore(found.step, found.tensors)
-    said = monotonic()
+    said, order = monotonic(), list[list[Row]]()
     while state.step < state.steps:
         epoch, place = divmod(state.step, state.a_epoch)
-        batch = laid(_order(rows, budget.batch_size, seed, epoch)[place], padding, tagged)
-        _learn(state, batch, seed)
+        if place == 0 or not order:
+            order = _order(rows, budget.batch_size, seed, epoch)
+        _learn(state, laid(order[place], padding, tagged), seed)
         if state.step % state.a_epoch == 0:
             state.judged(epoch + 1, judge)
-        progress(state.step, state.steps)
+        progress(state.step, state.steps, "steps")
         if monotonic() - said > _CHECKPOINT_SECONDS or (state.step % state.a_epoch == 0):
             folder.save(state.step, state.tensors(), -state.best)
             said = monotonic()
@@ -149,7 +150,7 @@ def _learn(state: _State, batch: Batch, seed: int) -> None:
     device = next(state.model.parameters()).device
     state.model.train()
     ids, there, kinds, labels = (column.to(device) for column in batch)
-    with seeded(seed * _STREAM + state.step), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+    with seeded(_key(seed, "step", state.step)), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         loss = state.model(input_ids=ids, attention_mask=there, token_type_ids=kinds, labels=labels).loss
     loss.backward()
     clip_grad_norm_(state.model.parameters(), state.budget.gradient_norm)
@@ -162,13 +163,18 @@ def _learn(state: _State, batch: Batch, seed: int) -> None:
 
 def _order(rows: Sequence[Row], size: int, seed: int, epoch: int) -> list[list[Row]]:
     """Return the batches of an epoch: rows at random, those of like length together among the next batches, batches at random."""
-    draw = torch.Generator().manual_seed(seed * _STREAM + epoch)
+    draw = torch.Generator().manual_seed(_key(seed, "epoch", epoch))
     mixed = torch.randperm(len(rows), generator=draw).tolist()
     batches = []
     for first in range(0, len(mixed), size * _CHUNK):
         some = sorted(mixed[first : first + size * _CHUNK], key=lambda place: len(rows[place].ids))
         batches += [[rows[place] for place in some[a : a + size]] for a in range(0, len(some), size)]
     return [batches[place] for place in torch.randperm(len(batches), generator=draw).tolist()]
+
+
+def _key(seed: int, purpose: str, number: int) -> int:
+    """Return a seed for one draw. torch's generator on a CPU reads 32 bits of it."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {purpose} {number}".encode()).digest()[:4])
 
 
 def _subject(budget: Budget, seed: int, rows: Sequence[Row]) -> str:
