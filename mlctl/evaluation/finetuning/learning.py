@@ -15,14 +15,16 @@ from time import monotonic
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from mlctl.evaluation.finetuning.rows import Batch, Row, laid
-from mlctl.modeling.checkpoint import CheckpointFolder
-from mlctl.modeling.encoders import seeded
+from mlctl.modeling.checkpoint import CheckpointFolder, room_for
+from mlctl.modeling.encoders import load_classifier, seeded
 from mlctl.workspace import Progress, silent
 
+_WEIGHTS = "model.safetensors"
 _CHUNK = 64  # batches among which rows of like length are put together
 _CHECKPOINT_SECONDS = 60.0
 
@@ -54,10 +56,10 @@ def fine_tune(
     seed: int,
     scratch: Path,
     padding: int,
-    judge: Callable[[Any], float],
+    judge: Callable[[Any], float] | None,
     progress: Progress = silent,
 ) -> dict[str, float]:
-    """Train a model with a head, in place; it ends with the weights of the epoch that `judge` finds best (of equals the first).
+    """Train a model with a head, in place; it ends with the weights of the epoch that `judge` finds best (of equals the first), or of the last.
 
     Args:
         model: a transformers model that takes `labels` and returns a loss, on the device to train on.
@@ -67,7 +69,7 @@ def fine_tune(
         seed: of order and dropout.
         scratch: folder of this training's checkpoints.
         padding: id of the padding token.
-        judge: the figure on dev of a model in evaluation mode; more is better.
+        judge: the figure on dev of a model in evaluation mode, more is better; None: there is no dev set.
         progress: told after each step.
 
     Returns:
@@ -93,6 +95,19 @@ def fine_tune(
     return {"dev": state.best, "epoch": state.best_epoch}
 
 
+def save(model: Any, figures: Mapping[str, float], folder: Path) -> None:
+    """Write a fine-tuned model and how it came out into a folder, for `saved`."""
+    with room_for(folder):
+        save_file({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}, folder / _WEIGHTS)
+    model.config.save_pretrained(folder)
+    (folder / "learned.json").write_text(json.dumps(dict(figures)) + "\n", encoding="utf-8")
+
+
+def saved(folder: Path, labels: int, tagged: bool, device: torch.device) -> Any:
+    """Return a model that `save` wrote, ready to answer."""
+    return load_classifier(folder, labels, tagged, seed=0).to(device).eval()
+
+
 class _State:
     """What changes while learning."""
 
@@ -103,11 +118,11 @@ class _State:
         self.adam = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, weight_decay=0.0)
         self.best, self.best_epoch, self._kept = float("-inf"), 0, dict[str, Tensor]()
 
-    def judged(self, epoch: int, judge: Callable[[Any], float]) -> None:
-        """Keep the weights where they are better than before."""
+    def judged(self, epoch: int, judge: Callable[[Any], float] | None) -> None:
+        """Keep the weights where they are better than before; without a judge the later ones are."""
         self.model.eval()
         with torch.no_grad():
-            figure = judge(self.model)
+            figure = float(epoch) if judge is None else judge(self.model)
         if figure > self.best:
             self.best, self.best_epoch = figure, epoch
             self._kept = {name: weight.detach().to("cpu", copy=True) for name, weight in self.model.named_parameters()}
