@@ -83,7 +83,46 @@ class WordAlignment(Benchmark):
     )
 
 
-AnyBenchmark = Annotated[Tatoeba | Bucc | Ntrex | WordAlignment, Field(discriminator="name")]
+class FineTuned(Benchmark):
+    """What every benchmark has that learns from English examples first. The defaults are XTREME's for mBERT."""
+
+    train: str = Field(
+        "train-en.tsv", min_length=1, description="File of the English examples that are learned, in the folder (plain or .gz)."
+    )
+    examples: int = Field(0, ge=0, description="How many of them, from the first on; 0: all.")
+    epochs: int = Field(5, ge=1, description="Passes over them; the one that does best on English dev is judged.")
+    batch_size: int = Field(32, ge=1, description="Examples a step.")
+    learning_rate: float = Field(2e-5, gt=0, description="Learning rate of Adam at the first step; it falls to 0.")
+    max_length: int = Field(128, ge=8, description="Subwords of an example; longer sentences of words are read in pieces.")
+
+
+class Xnli(FineTuned):
+    """Natural language inference in 15 languages (XTREME)."""
+
+    name: Literal["xnli"] = Field(description="Which benchmark this is.")
+
+
+class Pawsx(FineTuned):
+    """Paraphrase or not in 7 languages (XTREME)."""
+
+    name: Literal["pawsx"] = Field(description="Which benchmark this is.")
+
+
+class Udpos(FineTuned):
+    """Part-of-speech tagging in 33 languages (XTREME)."""
+
+    name: Literal["udpos"] = Field(description="Which benchmark this is.")
+    epochs: int = Field(10, ge=1, description="Passes over the examples; the one that does best on English dev is judged.")
+
+
+class Panx(FineTuned):
+    """Named entities in 40 languages (XTREME)."""
+
+    name: Literal["panx"] = Field(description="Which benchmark this is.")
+    epochs: int = Field(10, ge=1, description="Passes over the examples; the one that does best on English dev is judged.")
+
+
+AnyBenchmark = Annotated[Tatoeba | Bucc | Ntrex | WordAlignment | Xnli | Pawsx | Udpos | Panx, Field(discriminator="name")]
 
 
 class Evaluate(Section):

@@ -47,14 +47,19 @@ class Parts:
                 found = read(self._place.path(name))  # the same to the last bit and order, made now or before
         return found
 
-    def folder(self, identity: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-        """Return the folder of an identity (a fine-tuned model), filled now by `make(folder)` unless it is there."""
+    def folder(self, identity: Mapping[str, Any], make: Callable[[Path, Path], object]) -> Path:
+        """Return the folder of an identity (a fine-tuned model), filled now by `make(folder, scratch)` unless it is there.
+
+        The folder `scratch` outlives a crash, and is removed when the other one is whole.
+        """
         name = f"{name_of(identity)}.folder"
+        scratch = self._place.scratch / name
         with self._lock(name):
             if not self._place.has(name):
                 with self._place.part(name) as path:
                     path.mkdir()
-                    make(path)
+                    make(path, scratch)
+                discard(scratch)
         return self._place.path(name)
 
     def _read(self, name: str) -> list[Outcome] | None:

@@ -15,6 +15,7 @@ from mlctl.evaluation.parts import Parts
 from mlctl.modeling import sources
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -69,14 +70,23 @@ class Subject:
         encoding.check_vocabulary(self._loaded, self.folder, largest_id)
         return self._loaded
 
+    @property
+    def device(self) -> torch.device:
+        """What it is computed on.
+
+        Raises:
+            InputError: it is not there.
+        """
+        from mlctl.modeling.devices import device_of
+
+        return device_of(self.settings.device, "evaluate.device")
+
     def word_encoder(self, layer: int) -> WordEncoder:
         """Return what gives the states of words at a layer; it is an encoder of its own, cut off above that layer."""
         from mlctl.evaluation.encoding import DTYPES
-        from mlctl.modeling.devices import device_of
         from mlctl.modeling.words import WordEncoder
 
-        device = device_of(self.settings.device, "evaluate.device")
-        return WordEncoder(self.folder, layer, device, DTYPES[self.settings.precision])
+        return WordEncoder(self.folder, layer, self.device, DTYPES[self.settings.precision])
 
     def release(self) -> None:
         """Forget the encoder and what was remembered of texts."""

@@ -44,6 +44,24 @@ def load_masked_lm(folder: Path, seed: int) -> Any:
     return _load(AutoModelForMaskedLM, folder, seed, optional="")
 
 
+def load_classifier(folder: Path, labels: int, tagged: bool, seed: int) -> Any:
+    """Return the encoder of a Hugging Face folder, fp32, with a new head drawn from `seed`.
+
+    Args:
+        folder: what `load_encoder` can load.
+        labels: how many the head tells apart.
+        tagged: a label for each token (AutoModelForTokenClassification), or one for the whole (AutoModelForSequenceClassification).
+        seed: of the head and, where the folder has none, of the pooler below it.
+
+    Raises:
+        InputError: the folder holds no encoder that transformers can put such a head on.
+    """
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    loader = AutoModelForTokenClassification if tagged else AutoModelForSequenceClassification
+    return _load(loader, folder, seed, optional="pooler.", num_labels=labels)
+
+
 def scratch_model(geometry: ScratchModel, tokenizer: Path, max_length: int, seed: int) -> Any:
     """Return a BertForMaskedLM of the given geometry with weights drawn from `seed`.
 
@@ -117,13 +135,13 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _load(loader: Any, folder: Path, seed: int, optional: str) -> Any:
+def _load(loader: Any, folder: Path, seed: int, optional: str, **options: int) -> Any:
     from safetensors import SafetensorError
 
     try:
         with _quiet(), seeded(seed):
             model, found = loader.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **options
             )  # without dtype the weights would keep the file's, which may be half precision
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(
@@ -137,7 +155,9 @@ def _load(loader: Any, folder: Path, seed: int, optional: str) -> Any:
 def _check_complete(model: Any, missing: list[str], optional: str, folder: Path) -> None:
     """Refuse an encoder with missing weights; say so when only the head on top of it is new."""
     prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
-    lacking = [name for name in missing if name.startswith(prefix) and not (optional and name.startswith(optional))]
+    lacking = [
+        name for name in missing if name.startswith(prefix) and not (optional and name.removeprefix(prefix).startswith(optional))
+    ]
     if lacking:
         raise InputError(f"{folder} lacks weights of its encoder: {', '.join(lacking[:3])}", "fetch or save the model again")
     if missing and not optional:

@@ -15,8 +15,8 @@ import torch
 
 from mlctl.config import Train
 from mlctl.errors import InputError
+from mlctl.modeling.checkpoint import CheckpointFolder
 from mlctl.training.batch import Batch
-from mlctl.training.checkpoint import CheckpointFolder
 from mlctl.training.divergence import Divergence
 from mlctl.training.draws import Purpose, keys
 from mlctl.training.gradients import add_gradients

@@ -20,10 +20,10 @@ import torch
 from mlctl.config import Model, Train, key_settings
 from mlctl.errors import InputError
 from mlctl.modeling import sources
+from mlctl.modeling.checkpoint import CheckpointFolder, room_for
 from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, save_model, scratch_model
 from mlctl.schema import STEPS
 from mlctl.training.batch import Batch, Collator
-from mlctl.training.checkpoint import CheckpointFolder, room_for
 from mlctl.training.data import Corpus
 from mlctl.training.device import devices_of, repeatable
 from mlctl.training.launch import launch

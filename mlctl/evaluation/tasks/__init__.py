@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlctl.evaluate_settings import AnyBenchmark, Bucc, Ntrex, Tatoeba, WordAlignment
+from mlctl.evaluate_settings import AnyBenchmark, Bucc, Ntrex, Panx, Pawsx, Tatoeba, Udpos, WordAlignment, Xnli
 from mlctl.evaluation.cards import Card
 from mlctl.evaluation.task import Task
 
@@ -15,7 +15,7 @@ def open_task(entry: AnyBenchmark) -> Task:
     Raises:
         InputError: its data are not there, or not as they should be.
     """
-    from mlctl.evaluation.tasks import bucc, ntrex, tatoeba, wordalignment
+    from mlctl.evaluation.tasks import bucc, ntrex, pairclassification, tagging, tatoeba, wordalignment
 
     match entry:
         case Tatoeba():
@@ -26,10 +26,14 @@ def open_task(entry: AnyBenchmark) -> Task:
             return ntrex.NtrexTask(entry)
         case WordAlignment():
             return wordalignment.WordAlignmentTask(entry)
+        case Xnli() | Pawsx():
+            return pairclassification.PairTask(entry)
+        case Udpos() | Panx():
+            return tagging.TaggingTask(entry)
 
 
 def cards() -> Sequence[Card]:
     """Return the cards of all published benchmarks."""
-    from mlctl.evaluation.tasks import bucc, ntrex, tatoeba, wordalignment
+    from mlctl.evaluation.tasks import bucc, ntrex, pairclassification, tagging, tatoeba, wordalignment
 
-    return [tatoeba.CARD, bucc.CARD, ntrex.CARD, wordalignment.CARD]
+    return [tatoeba.CARD, bucc.CARD, ntrex.CARD, wordalignment.CARD, *pairclassification.CARDS.values(), *tagging.CARDS.values()]

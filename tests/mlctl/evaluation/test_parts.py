@@ -53,12 +53,20 @@ def test_a_damaged_part_is_made_anew(tmp_path: Path, damage: bytes | None, caplo
 
 
 def test_what_fails_leaves_no_part(tmp_path: Path) -> None:
-    def fill(folder: Path) -> None:
+    def fill(folder: Path, scratch: Path) -> None:
         (folder / "weights").write_text("half")
+        scratch.mkdir()
+        (scratch / "so far").touch()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         Parts(tmp_path).folder(IDENTITY, fill)
-    folder = Parts(tmp_path).folder(IDENTITY, lambda folder: (folder / "weights").write_text("whole") and None)
+
+    def go_on(folder: Path, scratch: Path) -> None:
+        assert (scratch / "so far").exists()
+        (folder / "weights").write_text("whole")
+
+    folder = Parts(tmp_path).folder(IDENTITY, go_on)
+    assert not list((tmp_path / ".scratch").iterdir())
     assert (folder / "weights").read_text() == "whole"
     assert Parts(tmp_path).folder(IDENTITY, fill) == folder

@@ -1,0 +1,83 @@
+"""XNLI and PAWS-X: how do two sentences belong together?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlctl.evaluate_settings import Pawsx, Xnli
+from mlctl.evaluation.cards import Card
+from mlctl.evaluation.finetuning.examples import Pair
+from mlctl.evaluation.finetuning.pairs import read_pairs
+from mlctl.evaluation.outcomes import Outcome, of_hits
+from mlctl.evaluation.tasks.finetuned import FineTunedTask
+
+if TYPE_CHECKING:
+    from mlctl.evaluation.finetuning.rows import Row
+    from mlctl.evaluation.subject import Subject
+
+CARDS = {
+    "xnli": Card(
+        task="xnli",
+        title="XNLI",
+        citation="Conneau et al. 2018 (arXiv 1809.05053); English training set: Williams et al. 2018 (MultiNLI, arXiv 1704.05426)",
+        licence="CC BY-NC 4.0",
+        languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
+        metric="accuracy",
+        revision=1,
+        protocol="Fine-tuned on English, the epoch that does best on English dev is judged on each language's test set.",
+        fine_tuned=True,
+    ),
+    "pawsx": Card(
+        task="pawsx",
+        title="PAWS-X",
+        citation="Yang et al. 2019 (arXiv 1908.11828)",
+        licence="may be freely used for any purpose",
+        languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
+        metric="accuracy",
+        revision=1,
+        protocol="As XNLI. Rows labelled -1 are left out; rows with the placeholder NS for a sentence that was not translated count, as "
+        "they do for others.",
+        fine_tuned=True,
+    ),
+}
+_LABELS = {"xnli": ("contradiction", "entailment", "neutral"), "pawsx": ("0", "1")}
+
+
+class PairTask(FineTunedTask[Pair]):
+    """Either benchmark with its data."""
+
+    tagged = False
+
+    def __init__(self, entry: Xnli | Pawsx) -> None:
+        super().__init__(entry, CARDS[entry.name], _LABELS[entry.name])
+
+    def read(self, file: Path, labels: Path | None) -> list[Pair]:
+        """See `FineTunedTask`."""
+        return read_pairs(file, labels, self._labels, self.card.title)
+
+    def rows(self, examples: Sequence[Pair], subject: Subject) -> list[Row]:
+        """See `FineTunedTask`."""
+        from mlctl.evaluation.finetuning.rows import rows_of_pairs
+
+        return rows_of_pairs(examples, subject.tokenizer, self._labels, self._entry.max_length)
+
+    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[int]:
+        """See `FineTunedTask`."""
+        from mlctl.evaluation.finetuning.answers import answered_pairs
+
+        del examples
+        return answered_pairs(model, rows, subject.tokenizer.pad_token_id, subject.settings.batch_rows)
+
+    def outcome(self, examples: Sequence[Pair], answers: Sequence[int], direction: str, notes: dict[str, Any]) -> Outcome:
+        """See `FineTunedTask`."""
+        right = np.array([self._labels[one.label] == answer for one, answer in zip(examples, answers, strict=True)], np.bool_)
+        found = of_hits(self.card.task, direction, right, [str(number) for number in range(len(examples))])
+        return Outcome(**{**vars(found), "notes": notes})
+
+    def texts(self, examples: Sequence[Pair]) -> list[str]:
+        """See `FineTunedTask`."""
+        return [one.first for one in examples]

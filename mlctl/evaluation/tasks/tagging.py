@@ -1,0 +1,100 @@
+"""UDPOS and PAN-X: a tag for each word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlctl.errors import InputError
+from mlctl.evaluate_settings import Panx, Udpos
+from mlctl.evaluation.cards import Card
+from mlctl.evaluation.finetuning.examples import Tagged
+from mlctl.evaluation.finetuning.scores import counted, figures
+from mlctl.evaluation.finetuning.tagged import read_tagged
+from mlctl.evaluation.outcomes import Outcome
+from mlctl.evaluation.task import complaint
+from mlctl.evaluation.tasks.finetuned import FineTunedTask
+
+if TYPE_CHECKING:
+    from mlctl.evaluation.finetuning.rows import Row
+    from mlctl.evaluation.subject import Subject
+
+CARDS = {
+    "udpos": Card(
+        task="udpos",
+        title="UDPOS",
+        citation="Nivre et al. 2018 (Universal Dependencies 2.5); Hu et al. 2020 (XTREME, arXiv 2003.11080)",
+        licence="CC BY-SA and CC BY-NC-SA, by treebank",
+        languages=tuple(
+            "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh".split()
+        ),
+        metric="f1",
+        revision=1,
+        protocol="Fine-tuned on English; a word has the tag of its first subword; the epoch that does best on English dev is judged on each "
+        "language's test set. F1 of runs of equal tags, as XTREME's script has it; accuracy stands beside it.",
+        fine_tuned=True,
+    ),
+    "panx": Card(
+        task="panx",
+        title="PAN-X (WikiANN)",
+        citation="Pan et al. 2017 (ACL, P17-1178), as balanced by Rahimi et al. 2019 (arXiv 1902.00193)",
+        licence="unstated (Wikipedia: CC BY-SA)",
+        languages=tuple(
+            "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw ta te th tl tr ur vi yo zh".split()
+        ),
+        metric="f1",
+        revision=1,
+        protocol="As UDPOS, F1 of entities (IOB2; an I- with no B- before it begins one). Where there is no test set with tags, dev is judged.",
+        fine_tuned=True,
+    ),
+}
+_TAGS = {
+    "udpos": tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X _".split()),
+    "panx": tuple("O B-LOC I-LOC B-ORG I-ORG B-PER I-PER".split()),
+}
+
+
+class TaggingTask(FineTunedTask[Tagged]):
+    """Either benchmark with its data."""
+
+    tagged = True
+
+    def __init__(self, entry: Udpos | Panx) -> None:
+        super().__init__(entry, CARDS[entry.name], _TAGS[entry.name])
+        self._names = list(self._labels)
+
+    def read(self, file: Path, labels: Path | None) -> list[Tagged]:
+        """See `FineTunedTask`."""
+        del labels
+        found = read_tagged(file, self.card.title)
+        strange = sorted({tag for one in found for tag in one.tags} - self._labels.keys())
+        if strange:
+            raise InputError(
+                f"{file} has tags that {self.card.title} has not: {', '.join(strange[:5])}", complaint(self.card.title)
+            )
+        return found
+
+    def rows(self, examples: Sequence[Tagged], subject: Subject) -> list[Row]:
+        """See `FineTunedTask`."""
+        from mlctl.evaluation.finetuning.rows import rows_of_tags
+
+        return rows_of_tags(examples, subject.tokenizer, self._labels, self._entry.max_length)
+
+    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[list[int]]:
+        """See `FineTunedTask`."""
+        from mlctl.evaluation.finetuning.answers import answered_tags
+
+        return answered_tags(model, rows, examples, subject.tokenizer.pad_token_id, subject.settings.batch_rows)
+
+    def outcome(
+        self, examples: Sequence[Tagged], answers: Sequence[Sequence[int]], direction: str, notes: dict[str, Any]
+    ) -> Outcome:
+        """See `FineTunedTask`."""
+        counts = counted([one.tags for one in examples], [[self._names[tag] for tag in tags] for tags in answers])
+        items = [str(number) for number in range(len(examples))]
+        return Outcome(self.card.task, direction, figures(counts), items, 2 * counts.right, counts.predicted + counts.gold, notes)
+
+    def texts(self, examples: Sequence[Tagged]) -> list[str]:
+        """See `FineTunedTask`."""
+        return [" ".join(one.words) for one in examples]

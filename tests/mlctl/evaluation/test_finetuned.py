@@ -1,0 +1,105 @@
+"""XNLI, PAWS-X, UDPOS and PAN-X from file to figure, on a tiny encoder."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from seqeval.metrics import f1_score
+
+from mlctl.config import Evaluate
+from mlctl.errors import InputError
+from mlctl.evaluation.finetuning import learning
+from mlctl.evaluation.subject import Subject
+from mlctl.evaluation.tasks import open_task
+
+from .conftest import entry, settings, words
+
+Make = Callable[[Evaluate], Subject]
+QUICK = {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3}
+
+
+def put(file: Path, lines: Sequence[str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(line + "\n" for line in lines).encode()
+    file.write_bytes(gzip.compress(data) if file.suffix == ".gz" else data)
+
+
+def pawsx(folder: Path) -> Path:
+    rows = [f"{words(n)}\t{words(n + n % 2)}\t{1 - n % 2}" for n in range(12)]
+    put(folder / "train-en.tsv", rows)
+    put(folder / "dev-en.tsv.gz", rows[:4])
+    for language in ("de", "zh"):
+        put(folder / f"test-{language}.tsv", [row.rpartition("\t")[0] for row in rows])
+        put(folder / "labels" / f"test-{language}.tsv", [*(row.rpartition("\t")[2] for row in rows[1:]), "-1"])
+    return folder
+
+
+def panx(folder: Path) -> Path:
+    lines = [line for n in range(6) for line in (f"{words(n)[:3]}\tB-PER", f"{words(n + 1)[:3]}\tI-PER", ".\tO", "")]
+    for name in ("train-en.tsv", "dev-en.tsv", "dev-sw.tsv.gz"):
+        put(folder / name, lines)
+    return folder
+
+
+def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings(entry("pawsx", pawsx(tmp_path / "p"), **QUICK))
+    learned: list[int] = []
+    real = learning.fine_tune
+
+    def counting(*arguments: Any) -> dict[str, float]:
+        learned.append(arguments[4])
+        return real(*arguments)
+
+    monkeypatch.setattr(learning, "fine_tune", counting)
+    task = open_task(given.benchmarks[0])
+    assert list(task.languages) == ["de", "en", "zh"]
+    assert task.card.fine_tuned
+    (german,), (chinese,), (other,) = (
+        task.judge(subject(given), language, seed) for language, seed in (("de", 0), ("zh", 0), ("zh", 1))
+    )
+    assert learned == [0, 1]
+    assert german.part.tolist() == chinese.part.tolist()
+    assert len(german.items) == len(other.items) == 11  # the row labelled -1 is left out
+    assert german.direction == "en→de"
+    assert german.figures["accuracy"] == pytest.approx(german.part.mean())
+
+
+def test_tags_are_scored_as_seqeval_does_and_dev_is_judged_where_there_is_no_test(subject: Make, tmp_path: Path) -> None:
+    given = settings(entry("panx", panx(tmp_path / "n"), **QUICK))
+    task, model = open_task(given.benchmarks[0]), subject(given)
+    (outcome,) = task.judge(model, "sw", 3)
+    examples = task.read(tmp_path / "n" / "dev-sw.tsv.gz", None)  # type: ignore[attr-defined]
+    answers = task.answer(task._model(model, 3), task.rows(examples, model), len(examples), model)  # type: ignore[attr-defined]
+    named = [[list(task._labels)[tag] for tag in tags] for tags in answers]  # type: ignore[attr-defined]
+    assert outcome.figures["f1"] == pytest.approx(f1_score([list(one.tags) for one in examples], named, zero_division=0))
+    assert outcome.notes == {"judged": "dev-sw.tsv.gz"}
+    assert len(outcome.items) == 6
+
+
+def test_learned_from_dev_itself_the_last_epoch_counts(subject: Make, tmp_path: Path) -> None:
+    given = settings(entry("panx", panx(tmp_path / "n"), train="dev-en.tsv", **QUICK))
+    task = open_task(given.benchmarks[0])
+    assert len(task.judge(subject(given), "sw", 0)) == 1
+    (file,) = (tmp_path / "parts").glob("panx-model-*.folder/learned.json")
+    assert '"epoch": 2' in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"train": "train-fr.tsv"}, "no train-fr.tsv in"), ({"languages": ["fr"]}, "no test or dev file of fr")],
+)
+def test_files_that_are_not_there(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    given = settings(entry("panx", panx(tmp_path / "n"), **change))
+    with pytest.raises(InputError, match=said):
+        open_task(given.benchmarks[0])
+
+
+def test_a_tag_that_the_benchmark_has_not(subject: Make, tmp_path: Path) -> None:
+    put(panx(tmp_path / "n") / "train-en.tsv", ["x\tB-DOG"])
+    given = settings(entry("panx", tmp_path / "n", **QUICK))
+    with pytest.raises(InputError, match=r"train-en.tsv has tags that PAN-X .* has not: B-DOG"):
+        open_task(given.benchmarks[0]).judge(subject(given), "sw", 0)
