@@ -27,6 +27,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `mlctl.training` does, before torch is loaded
+
 import torch
 import transformers
 from authors import AuthorsStep, gradient_error, gradients, head_of, sides_of
@@ -321,7 +323,6 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     arguments = parsed()
     logging.basicConfig(level=logging.WARNING)
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `train` does
     if arguments.peak:
         train_and_tell(arguments.peak, arguments.steps)
         return
