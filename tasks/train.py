@@ -27,7 +27,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 
 STAGE = Stage(
     "train",
-    2,
+    3,
     ("shard",),
     _settings,
     _work,

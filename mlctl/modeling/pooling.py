@@ -18,15 +18,17 @@ class LayerStates(NamedTuple):
     last: Tensor
 
 
-def layer_states(encoder: Any, ids: Tensor, mask: Tensor) -> LayerStates:
+def layer_states(encoder: Any, ids: Tensor, mask: Tensor, embedded: Tensor | None = None) -> LayerStates:
     """Run any Hugging Face encoder once and return the sum of its first and last layer, and the last alone.
 
     Args:
         encoder: a model whose output has `hidden_states`, the embeddings first.
         ids: (B, T) token ids.
         mask: (B, T) true (or 1) where there is a token.
+        embedded: (B, T, H) what `ids` are in the encoder's table of token embeddings; None: it looks them up.
     """
-    output = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    tokens = {"input_ids": ids} if embedded is None else {"inputs_embeds": embedded}
+    output = encoder(**tokens, attention_mask=mask, output_hidden_states=True)
     first, last = output.hidden_states[1], output.hidden_states[-1]
     return LayerStates(full_precision(first) + full_precision(last), output.last_hidden_state)
 

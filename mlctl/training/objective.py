@@ -66,11 +66,15 @@ class Objective(nn.Module):
             InputError: a sequence is longer than the encoder's positions.
         """
         self.check_length(batch)
-        encoded = [self.encode(chunk) for chunk in batch.chunks]
+        seen = self._embedded([self._seen(chunk) for chunk in batch.chunks])
+        encoded = [self.encode(chunk, tokens) for chunk, tokens in zip(batch.chunks, seen, strict=True)]
         contrastive = self.contrast(encoded, batch, team)
         if not self.predicts:
             return Losses(contrastive, contrastive, None)
-        predicted = [one.predicted for one in encoded] if self.in_one_pass else [self.predict(chunk) for chunk in batch.chunks]
+        predicted = [one.predicted for one in encoded]
+        if not self.in_one_pass:
+            masked = self._embedded([chunk.masked_ids for chunk in batch.chunks])
+            predicted = [self.predict(chunk, tokens) for chunk, tokens in zip(batch.chunks, masked, strict=True)]
         labels = torch.cat([chunk.labels for chunk in batch.chunks])
         mlm = team.summed(self.masked_lm(torch.cat(predicted), labels) / team.count(len(labels), labels))
         return Losses(contrastive + self.mlm_weight * mlm, contrastive, mlm)
@@ -90,21 +94,21 @@ class Objective(nn.Module):
         """α."""
         return self._settings.mlm_weight
 
-    def encode(self, chunk: Chunk) -> Encoded:
-        """Encode what the contrast sees of a chunk."""
+    def encode(self, chunk: Chunk, embedded: Tensor | None = None) -> Encoded:
+        """Encode what the contrast sees of a chunk; `embedded` (b, T, H) where it has been looked up."""
         with self._autocast(chunk):
-            ids = chunk.masked_ids if self.in_one_pass else chunk.ids
-            states = layer_states(self.model.base_model, ids, chunk.there)
+            states = layer_states(self.model.base_model, self._seen(chunk), chunk.there, embedded)
         return Encoded(
             mean_tokens(states.pooled, chunk.there),
             mean_spans(states.pooled, *chunk.spans.unbind(1)),
             _at(states.last, chunk.predicted if self.in_one_pass else chunk.predicted[:0]),
         )
 
-    def predict(self, chunk: Chunk) -> Tensor:
+    def predict(self, chunk: Chunk, embedded: Tensor | None = None) -> Tensor:
         """Encode the masked sequences of a chunk and return the states (m, H) of the masked tokens."""
+        tokens = {"input_ids": chunk.masked_ids} if embedded is None else {"inputs_embeds": embedded}
         with self._autocast(chunk):
-            output = self.model.base_model(input_ids=chunk.masked_ids, attention_mask=chunk.there)
+            output = self.model.base_model(**tokens, attention_mask=chunk.there)
         return _at(output.last_hidden_state, chunk.predicted)
 
     def contrast(self, encoded: Sequence[Encoded], batch: Batch, team: Team) -> Tensor:
@@ -129,6 +133,15 @@ class Objective(nn.Module):
                 f"a training row has {longest} subwords, but the encoder has room for {self._longest}",
                 f"set shard.max_length to at most {self._longest}",
             )
+
+    def _seen(self, chunk: Chunk) -> Tensor:
+        return chunk.masked_ids if self.in_one_pass else chunk.ids
+
+    def _embedded(self, grids: Sequence[Tensor]) -> list[Tensor]:
+        """Return the embeddings (b, T, H) of tokens (b, T), looked up at once: each look-up has a gradient of the table's size."""
+        table = self.model.get_input_embeddings()
+        flat = table(torch.cat([ids.flatten() for ids in grids])).split([ids.numel() for ids in grids])
+        return [part.view(*ids.shape, -1) for part, ids in zip(flat, grids, strict=True)]
 
     def _autocast(self, chunk: Chunk) -> torch.autocast:
         return torch.autocast(chunk.ids.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16")
