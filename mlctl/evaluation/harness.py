@@ -89,11 +89,14 @@ class _Run:
     def encoder(self, name: str) -> PreTrainedModel:
         """Return the encoder "base" or "trained"; only one of them is in memory."""
         from mlctl.evaluation.encoding import open_encoder
+        from mlctl.modeling.sentences import read_places
 
         if self.loaded is None or self.loaded[0] != name:
             self.loaded = None
             largest = max(pairs.largest_id() for pairs in self.heldout)
-            self.loaded = name, open_encoder(self.folders[name], self.settings.device, largest)
+            encoder = open_encoder(self.folders[name], self.settings.device, largest)
+            encoder.pooled_places = read_places(self.folders["trained"])  # both are judged alike
+            self.loaded = name, encoder
         return self.loaded[1]
 
     def couples(self, pairs: Heldout) -> list[Couple]:

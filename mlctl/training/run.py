@@ -21,6 +21,7 @@ from mlctl.config import Model, Train, key_settings
 from mlctl.errors import InputError
 from mlctl.modeling import sources
 from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, save_model, scratch_model
+from mlctl.modeling.pooling import places_of
 from mlctl.schema import STEPS
 from mlctl.training.batch import Batch, Collator
 from mlctl.training.checkpoint import CheckpointFolder, room_for
@@ -189,7 +190,7 @@ def _write_results(job: Job, state: TrainingState) -> None:
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
         with room_for(job.workspace.root), job.workspace.part(name) as folder:
-            save_model(network, job.tokenizer, folder)
+            save_model(network, job.tokenizer, folder, places_of(job.settings.layers, network.config.num_hidden_layers))
 
 
 def _steps_table(state: TrainingState) -> pa.Table:
