@@ -1,7 +1,7 @@
 """A guard against forgetting: the encoder as it was before training, which the trained one must not leave far behind.
 
-Its distance to the trained encoder is a term of the loss, as in Cao, Kitaev and Klein 2020 (arXiv 2002.03518, section 3.2) but for the
-vectors: sentences here, scaled to length 1, where they take the tokens' states of the English side.
+Its distance to the trained encoder is a term of the loss, as in Cao, Kitaev and Klein 2020 (arXiv 2002.03518): there of words of one
+language, here of sentences of all, scaled to length 1.
 """
 
 from __future__ import annotations
