@@ -214,7 +214,7 @@ def vectors(encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]]) -> di
             padded[place, : len(ids[row])] = torch.tensor(ids[row])
             mask[place, : len(ids[row])] = 1
         mask = mask.to(encoder.device)
-        states = layer_states(encoder, padded.to(encoder.device), mask)
+        states = layer_states(encoder, padded.to(encoder.device), mask, encoder.pooled_places)
         here = [(place, index) for place, row in enumerate(rows) for index in of_row.get(row, ())]
         words_order += [index for _, index in here]
         spans = torch.tensor(

@@ -59,6 +59,12 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "falling-temperature": {**SEPARATE, "temperature": 0.1, "temperature_mode": "linear", "final_temperature": 0.05},
     "cosine": {**SEPARATE, "decay": "cosine"},
     "languages-0.3": {**SEPARATE, "language_alpha": 0.3},
+    "near-left-out": {**SEPARATE, "false_negative_similarity": 0.95},
+    "no-hard-words": {**SEPARATE, "hard_word_negatives": False},
+    "no-same-words": {**SEPARATE, "same_word_negatives": False},
+    "last-layer": {**SEPARATE, "layers": "last"},
+    "all-layers": {**SEPARATE, "layers": "all"},
+    "anchored": {**SEPARATE, "anchor_weight": 1.0},
 }
 QUICK, QUICK_LANGUAGES = ("base", "cz-snt", "ml-ctl-cz", "separate"), ("de", "fr")
 SCORES = ("sentence", "word", "tatoeba")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from mlctl.align_settings import Extraction
 from mlctl.settings import ASIDE, Language, Section, aside
 
-Pooling = Literal["first+last", "last", "cls", "search"] | Annotated[int, Field(ge=0)]
+Pooling = Literal["trained", "last", "cls", "search"] | Annotated[int, Field(ge=0)]
 
 
 class BenchmarkFolder(Section):
@@ -138,8 +138,8 @@ class Evaluate(Section):
         (0, 1, 2), min_length=1, description="Seeds of the benchmarks that fine-tune; the others draw nothing."
     )
     pooling: Pooling = Field(
-        "first+last",
-        description="Sentence vectors of the published benchmarks: mean over tokens of first plus last layer, of the last or of layer N "
+        "trained",
+        description="Sentence vectors of the published benchmarks: mean over tokens of the layers of train.layers, of the last or of layer N "
         "(0: the embeddings), the last layer's first token (cls), or what does best on a dev pair (search), for each model by itself.",
     )
     pooling_dev: Language | None = Field(

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mlctl.settings import Devices, Section, aside
+
+
+def _layers(given: object) -> object:
+    """Give a plain answer where pydantic would explain each of the forms."""
+    numbers = list(given) if isinstance(given, (tuple, list)) else []
+    right = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool) and number >= 1]
+    if given in ("first-and-last", "last", "all") or (numbers and len(set(right)) == len(numbers)):
+        return given
+    raise ValueError("give first-and-last, last, all, or different numbers of layers from 1 such as [1, 8]")
+
+
+Layers = Annotated[Literal["first-and-last", "last", "all"] | tuple[int, ...], BeforeValidator(_layers)]
 
 
 class Train(Section):
@@ -39,6 +51,31 @@ class Train(Section):
         1e-3,
         gt=0,
         description="Peak learning rate of log τ (temperature_mode learned only); warm-up and decay are the encoder's.",
+    )
+    false_negative_similarity: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Sentences of a batch whose pooled states have a larger cosine are not each other's negatives; null: equal ones "
+        "alone are not.",
+    )
+    hard_word_negatives: bool = Field(
+        True, description="Couples of one sentence pair are each other's negatives (couples above 1 only)."
+    )
+    same_word_negatives: bool = Field(
+        True,
+        description="Couples of different sentences that have a word in common, subword for subword, are each other's negatives.",
+    )
+    layers: Layers = Field(
+        "first-and-last",
+        description="Layers whose states are added up and pooled: first-and-last (as in the paper), last, all, or numbers from 1 "
+        "such as [1, 8].",
+    )
+    anchor_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the squared distance of sentences, scaled to length 1, to what they were before training; 0: the "
+        "encoder before training is not even held.",
     )
     mlm_weight: float = Field(0.1, ge=0, description="α of the masked-language-model loss; 0 switches it off.")
     mlm_probability: float = Field(0.15, gt=0, lt=1, description="Share of ordinary tokens that are masked.")

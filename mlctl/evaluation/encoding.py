@@ -1,4 +1,4 @@
-"""Sentences and words as vectors: mean of first and last layer over tokens, the encoder's part of CCE in ML-CTL."""
+"""Sentences and words as vectors: mean over tokens of first and last layer (or what was trained), the encoder's part of CCE in ML-CTL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from mlctl.errors import InputError
 from mlctl.modeling.devices import device_of
 from mlctl.modeling.encoders import load_encoder
-from mlctl.modeling.pooling import first_and_last, mean_spans, mean_tokens
+from mlctl.modeling.pooling import mean_spans, mean_tokens, pooled_states
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -80,7 +80,7 @@ def encode(
 
 
 def token_states(encoder: PreTrainedModel, sentence: Sequence[int]) -> torch.Tensor:
-    """Return the states h1 + h12 (T, H) of one sentence, encoded by itself so that no batch changes their last bits."""
+    """Return the pooled states (T, H) of one sentence, encoded by itself so that no batch changes their last bits."""
     return _states(encoder, [sentence])[0][0].cpu()
 
 
@@ -92,7 +92,7 @@ def _states(encoder: PreTrainedModel, sentences: Sequence[Sequence[int]]) -> tup
     ids = torch.tensor([[*sentence, *[padding] * (width - len(sentence))] for sentence in sentences])
     mask = torch.tensor([[1] * len(sentence) + [0] * (width - len(sentence)) for sentence in sentences])
     ids, mask = ids.to(encoder.device), mask.to(encoder.device)
-    return first_and_last(encoder, ids, mask).float(), mask
+    return pooled_states(encoder, ids, mask).float(), mask
 
 
 def _words(states: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:

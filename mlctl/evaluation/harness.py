@@ -132,6 +132,7 @@ def _open(settings: Evaluate, languages: Languages, seed: int, sharded: Path, tr
     base, words = trained / "base", sharded / "tokenizer"
     folders = {"base": base if base.is_dir() else resolve(model), "trained": trained / "model"}
     from mlctl.modeling.encoders import load_tokenizer
+    from mlctl.modeling.sentences import read_places
 
     tokenizer = load_tokenizer(words)
     dev = _dev(settings, heldout)
@@ -140,7 +141,8 @@ def _open(settings: Evaluate, languages: Languages, seed: int, sharded: Path, tr
         for entry in settings.benchmarks
         for task in (open_task(entry),)
     ]
-    subjects = {name: Subject(name, folder, words, settings, parts, dev) for name, folder in folders.items()}
+    places = read_places(folders["trained"])
+    subjects = {name: Subject(name, folder, words, settings, parts, dev, places) for name, folder in folders.items()}
     digests = {pairs.language: reading.digest(pairs) for pairs in heldout}
     return _Run(settings, languages.source, seed, heldout, digests, tasks, tokenizer, subjects)
 

@@ -37,11 +37,22 @@ class Subject:
         settings: how to compute and pool.
         parts: where what is found out about it is kept.
         dev: held-out pairs of the language that `pooling: search` chooses by.
+        places: of the layers that the trained model is pooled from, as `pooling.places_of` returns them: both are judged alike.
     """
 
-    def __init__(self, name: str, folder: Path, tokenizer: Path, settings: Evaluate, parts: Parts, dev: Heldout) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        tokenizer: Path,
+        settings: Evaluate,
+        parts: Parts,
+        dev: Heldout,
+        places: Sequence[int],
+    ) -> None:
         self.name, self.folder, self.settings, self.parts = name, folder, settings, parts
         self._words, self._dev = tokenizer, dev
+        self._places = tuple(places)
         self._known: dict[str, Tensor] = {}
         self._loaded: PreTrainedModel | None = None
 
@@ -50,7 +61,7 @@ class Subject:
         """What of the model can change a score: the digests of its weights and tokenizer, and the arithmetic."""
         weights = sources.identity(Model(name=str(self.folder)), "weights")
         tokenizer = sources.digest_of(sources.tokenizer_files(self._words))
-        return {"weights": weights, "tokenizer": tokenizer, "precision": self.settings.precision}
+        return {"weights": weights, "tokenizer": tokenizer, "layers": self._places, "precision": self.settings.precision}
 
     @property
     def encoder(self) -> PreTrainedModel:
@@ -67,6 +78,7 @@ class Subject:
 
         if self._loaded is None:
             self._loaded = encoding.open_encoder(self.folder, self.settings.device, self.settings.precision)
+            self._loaded.pooled_places = self._places
         encoding.check_vocabulary(self._loaded, self.folder, largest_id)
         return self._loaded
 

@@ -11,20 +11,20 @@ from torch import Tensor
 
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import longest_input
-from mlctl.modeling.pooling import full_precision, mean_tokens
+from mlctl.modeling.pooling import full_precision, mean_tokens, sum_of_layers, trained_places
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _LONGEST = 8 / 7  # times as long as the shortest of a batch may the longest be
 
-#: "first+last", "last", "cls" or the number of a layer, as in the recipe but for "search".
+#: "trained", "last", "cls" or the number of a layer, as in the recipe but for "search".
 Pool = str | int
 
 
 def poolings(encoder: PreTrainedModel) -> list[Pool]:
     """Return every pooling there is, the method's own first, then the layers from the last down."""
-    return ["first+last", *range(encoder.config.num_hidden_layers, -1, -1), "cls"]
+    return ["trained", *range(encoder.config.num_hidden_layers, -1, -1), "cls"]
 
 
 def embed(
@@ -97,12 +97,13 @@ def _vectors(encoder: PreTrainedModel, ids: Sequence[Sequence[int]], wanted: Seq
     lengths = torch.tensor([len(each) for each in ids], device=encoder.device)
     mask = (torch.arange(width, device=encoder.device) < lengths[:, None]).long()
     states = encoder(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
-    return [_pooled(states, mask, pool) for pool in wanted]
+    trained = trained_places(encoder)
+    return [_pooled(states, mask, pool, trained) for pool in wanted]
 
 
-def _pooled(states: Sequence[Tensor], mask: Tensor, pool: Pool) -> Tensor:
+def _pooled(states: Sequence[Tensor], mask: Tensor, pool: Pool, trained: Sequence[int]) -> Tensor:
     if pool == "cls":
         return full_precision(states[-1][:, 0])
-    if pool == "first+last":
-        return mean_tokens(full_precision(states[1]) + full_precision(states[-1]), mask)
+    if pool == "trained":
+        return mean_tokens(sum_of_layers(states, trained), mask)
     return mean_tokens(full_precision(states[-1 if isinstance(pool, str) else pool]), mask)

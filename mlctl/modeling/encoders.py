@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import torch
 
 from mlctl.config import ScratchModel
 from mlctl.errors import InputError
-from mlctl.modeling.sentences import write_modules
+from mlctl.modeling.pooling import FIRST_AND_LAST
+from mlctl.modeling.sentences import read_places, write_modules
 from mlctl.modeling.sources import tokenizer_files
 
 _log = logging.getLogger(__name__)
@@ -25,12 +26,16 @@ _POSITIONS, _MOST_POSITIONS = 512, 8192  # of a model from scratch: where the to
 def load_encoder(folder: Path) -> Any:
     """Return the encoder of a Hugging Face folder (AutoModel, fp32, no dropout), ready to encode.
 
+    `pooled_places` says which of its layers make vectors, as `pooling.pooled_states` wants to know.
+
     Raises:
         InputError: the folder holds no encoder that transformers can load.
     """
     from transformers import AutoModel
 
-    return _load(AutoModel, folder, seed=0, optional="pooler.").eval()
+    encoder = _load(AutoModel, folder, seed=0, optional="pooler.").eval()
+    encoder.pooled_places = read_places(folder)
+    return encoder
 
 
 def load_masked_lm(folder: Path, seed: int) -> Any:
@@ -113,10 +118,16 @@ def longest_input(model: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", 10**9)) - (0 if reserved is None else reserved + 1)
 
 
-def save_model(model: Any, tokenizer: Path, folder: Path) -> None:
+def save_model(model: Any, tokenizer: Path, folder: Path, places: Sequence[int] = FIRST_AND_LAST) -> None:
     """Write a Hugging Face folder: weights (safetensors), configuration, the tokenizer's files, modules for sentence-transformers.
 
-    The bytes depend on the weights and the library's version alone.
+    The bytes depend on the weights, the pooled layers and the library's version alone.
+
+    Args:
+        model: an encoder, or a masked-language model.
+        tokenizer: folder of its tokenizer.
+        folder: where it goes.
+        places: of the layers that are pooled, as `pooling.places_of` returns them.
     """
     folder.mkdir(parents=True)
     with _quiet():
@@ -124,7 +135,7 @@ def save_model(model: Any, tokenizer: Path, folder: Path) -> None:
     for file in tokenizer_files(tokenizer):
         shutil.copyfile(file, folder / file.name)
     room = min(longest_input(model), _tokenizer_limit(tokenizer))
-    write_modules(folder, model.config.hidden_size, model.config.num_hidden_layers, room)
+    write_modules(folder, model.config.hidden_size, model.config.num_hidden_layers, room, places)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ _METHOD = (
 
 _USE = """## Use
 
-A sentence's vector is the mean over its tokens of the states after the first and the last layer; compare vectors by cosine.
+A sentence's vector is the mean over its tokens of the states after LAYERS; compare vectors by cosine.
 
 ```python
 from sentence_transformers import SentenceTransformer
@@ -61,7 +61,7 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
         _header(recipe),
         f"# {recipe.report.title or recipe.name}",
         f"A text encoder for {codes.name(recipe.languages.source)}, {', '.join(named)}. {_METHOD} {wording.base_is(recipe.model)}",
-        _USE,
+        _USE.replace("LAYERS", wording.layers(recipe.train.layers)),
         "## Results\n\n" + "\n".join(_results(figures["benchmark"])),
         notice.strip(),
         f"## Data\n\n{gates}",

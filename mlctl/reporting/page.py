@@ -99,6 +99,7 @@ def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequen
         "targets": recipe.languages.targets,
         "finding": wording.finding(rows, figures["means"]),
         "base_is": wording.base_is(recipe.model),
+        "pooled_layers": wording.layers(recipe.train.layers).replace("the ", ""),
         "unjudged": [target for target in recipe.languages.targets if target not in judged],
         "tiles": [
             {"value": wording.number(training_rows), "what": "sentence pairs to train on"},

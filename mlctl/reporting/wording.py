@@ -38,6 +38,14 @@ def base_is(model: Model) -> str:
     return "The base is the same small network before training, with random weights."
 
 
+def layers(pooled: str | tuple[int, ...]) -> str:
+    """Name the layers of the setting `train.layers`: "the first and the last layer", "layers 1 and 8"."""
+    if isinstance(pooled, str):
+        return {"first-and-last": "the first and the last layer", "last": "the last layer", "all": "all layers"}[pooled]
+    *others, last = map(str, sorted(pooled))
+    return f"layers {', '.join(others)} and {last}" if others else f"layer {last}"
+
+
 def percent(share: float) -> str:
     """0.1234 → 12.3%."""
     return f"{100 * share:.1f}%"

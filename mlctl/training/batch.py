@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mlctl.config import Train
 from mlctl.training.data import Rows
-from mlctl.training.draws import Purpose, keys
+from mlctl.training.draws import Purpose, bits, keys
 from mlctl.training.masking import MaskingRule, mask_tokens
 from mlctl.training.ragged import Ragged
 from mlctl.training.team import ALONE, Team
@@ -56,6 +56,7 @@ class Batch:
         span_places: (2N,) where in the order each word is: source words, then target words.
         couple_rows: (N,) which pair each couple is of.
         couple_spans: (N, 2) spans of the source words, and (N, 2) of the target words.
+        couple_words: (N,) of the source words and (N,) of the target words: numbers that are equal for equal subwords.
         identities: (B,) of the source side and (B,) of the target side.
         pairs: B.
         tokens: how many tokens both sides have, without padding.
@@ -68,6 +69,7 @@ class Batch:
     span_places: Tensor
     couple_rows: Tensor
     couple_spans: tuple[Tensor, Tensor]
+    couple_words: tuple[Tensor, Tensor]
     identities: tuple[Tensor, Tensor]
     pairs: int
     tokens: int
@@ -100,6 +102,7 @@ class Collator:
         order = np.argsort(sequences.lengths, kind="stable")
         couple_rows, couple_spans = self._draw_couples(rows, epoch)
         spans, span_places = _sorted_spans(couple_rows, couple_spans, _inverse(order))
+        forms = [_forms(side, couple_rows, couple_spans[:, 2 * number :][:, :2]) for number, side in enumerate(rows.tokens)]
         mine = np.arange(self._team.rank, len(order), self._team.size)
         my_words = np.flatnonzero(spans[:, 0] % self._team.size == self._team.rank)
         my_spans = spans[my_words] // np.array([self._team.size, 1, 1])
@@ -110,6 +113,7 @@ class Collator:
             span_places=torch.from_numpy(span_places),
             couple_rows=torch.from_numpy(couple_rows),
             couple_spans=(torch.from_numpy(couple_spans[:, :2]), torch.from_numpy(couple_spans[:, 2:])),
+            couple_words=(torch.from_numpy(forms[0]), torch.from_numpy(forms[1])),
             identities=(torch.from_numpy(rows.identities[0]), torch.from_numpy(rows.identities[1])),
             pairs=len(rows.numbers),
             tokens=int(sequences.lengths.sum()),
@@ -166,6 +170,16 @@ def _sorted_spans(
     spans = np.concatenate([couple_spans[:, :2], couple_spans[:, 2:]])
     order = np.argsort(place, kind="stable")
     return np.column_stack([place, spans])[order], _inverse(order)
+
+
+def _forms(tokens: Ragged, rows: NDArray[np.int64], spans: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number for each word (N,), equal for words of equal subwords: `rows` (N,) and `spans` (N, 2) say where they are."""
+    starts, lengths = tokens.starts[rows] + spans[:, 0], spans[:, 1] - spans[:, 0]
+    forms = np.zeros(len(rows), np.uint64)
+    for place in range(lengths.max(initial=0)):
+        there = lengths > place
+        forms[there] = bits(forms[there], tokens.values[starts[there] + place].astype(np.int64))
+    return forms.view(np.int64)
 
 
 def _inverse(order: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -45,7 +45,8 @@ def _chunk_by_chunk(objective: Objective, batch: Batch, team: Team) -> Losses:
     objective.check_length(batch)
     states, vectors = zip(*[_vectors(objective, chunk) for chunk in batch.chunks], strict=True)
     contrastive = objective.contrast(vectors, batch, team)
-    torch.autograd.backward(contrastive)
+    anchor = objective.drift(vectors, batch, team)
+    torch.autograd.backward(objective.losses(contrastive, None, anchor).total)
     tokens = _Tokens(objective, team.count(sum(len(chunk.labels) for chunk in batch.chunks), batch.mine[0]))
     for chunk, state, cached in zip(batch.chunks, states, vectors, strict=True):
         set_random_state(chunk.ids.device, state)
@@ -53,11 +54,11 @@ def _chunk_by_chunk(objective: Objective, batch: Batch, team: Team) -> Losses:
         in_one_pass = objective.predicts and objective.in_one_pass
         _pass_on(encoded, cached, tokens.loss(encoded.predicted, chunk) if in_one_pass else None)
     if not objective.predicts:
-        return Losses(contrastive, contrastive, None)
+        return objective.losses(contrastive, None, anchor)
     for chunk in () if objective.in_one_pass else batch.chunks:  # dropout goes on where the last chunk's ended, as in one go
         torch.autograd.backward(tokens.loss(objective.predict(chunk), chunk))
     mlm = team.summed(tokens.total) / objective.mlm_weight
-    return Losses(contrastive + objective.mlm_weight * mlm, contrastive, mlm)
+    return objective.losses(contrastive, mlm, anchor)
 
 
 class _Tokens:

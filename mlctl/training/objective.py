@@ -1,4 +1,4 @@
-"""The training objective: from a batch to its losses, L = L_contrastive + α · L_MLM (arXiv 2202.13083)."""
+"""The training objective: from a batch to its losses, L = L_contrastive + α · L_MLM (arXiv 2202.13083), and where wanted an anchor."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from mlctl.config import Train
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import longest_input, seeded
 from mlctl.modeling.masked_lm import MaskedLmHead
-from mlctl.modeling.pooling import full_precision, layer_states, mean_spans, mean_tokens
+from mlctl.modeling.pooling import full_precision, layer_states, mean_spans, mean_tokens, places_of
+from mlctl.training.anchor import Anchor, distance
 from mlctl.training.batch import Batch, Chunk
 from mlctl.training.team import ALONE, Team
 from mlctl.training.wirings import WIRINGS, Pooled
 
 
 class Losses(NamedTuple):
-    """Scalars of one batch; `mlm` is None where it is switched off."""
+    """Scalars of one batch; `mlm` and `anchor` are None where they are switched off."""
 
     total: Tensor
     contrastive: Tensor
-    mlm: Tensor | None
+    mlm: Tensor | None = None
+    anchor: Tensor | None = None
 
 
 class Encoded(NamedTuple):
@@ -55,6 +57,8 @@ class Objective(nn.Module):
         self.model = model
         with seeded(seed):
             self.wiring = WIRINGS[settings.wiring](settings, model.config.hidden_size)
+        self.anchor = Anchor(model) if settings.anchor_weight else None
+        self._places = places_of(settings.layers, model.config.num_hidden_layers)
         self._settings = settings
         self._head = MaskedLmHead(model) if settings.mlm_weight else None
         self._longest = longest_input(model)
@@ -69,15 +73,21 @@ class Objective(nn.Module):
         seen = self._embedded([self._seen(chunk) for chunk in batch.chunks])
         encoded = [self.encode(chunk, tokens) for chunk, tokens in zip(batch.chunks, seen, strict=True)]
         contrastive = self.contrast(encoded, batch, team)
+        anchor = self.drift(encoded, batch, team)
         if not self.predicts:
-            return Losses(contrastive, contrastive, None)
+            return self.losses(contrastive, None, anchor)
         predicted = [one.predicted for one in encoded]
         if not self.in_one_pass:
             masked = self._embedded([chunk.masked_ids for chunk in batch.chunks])
             predicted = [self.predict(chunk, tokens) for chunk, tokens in zip(batch.chunks, masked, strict=True)]
         labels = torch.cat([chunk.labels for chunk in batch.chunks])
         mlm = team.summed(self.masked_lm(torch.cat(predicted), labels) / team.count(len(labels), labels))
-        return Losses(contrastive + self.mlm_weight * mlm, contrastive, mlm)
+        return self.losses(contrastive, mlm, anchor)
+
+    def losses(self, contrastive: Tensor, mlm: Tensor | None, anchor: Tensor | None) -> Losses:
+        """Return the losses with their weighted sum."""
+        total = contrastive if mlm is None else contrastive + self.mlm_weight * mlm
+        return Losses(total if anchor is None else total + self.anchor_weight * anchor, contrastive, mlm, anchor)
 
     @property
     def predicts(self) -> bool:
@@ -94,10 +104,15 @@ class Objective(nn.Module):
         """α."""
         return self._settings.mlm_weight
 
+    @property
+    def anchor_weight(self) -> float:
+        """Weight of the distance to the encoder before training."""
+        return self._settings.anchor_weight
+
     def encode(self, chunk: Chunk, embedded: Tensor | None = None) -> Encoded:
         """Encode what the contrast sees of a chunk; `embedded` (b, T, H) where it has been looked up."""
         with self._autocast(chunk):
-            states = layer_states(self.model.base_model, self._seen(chunk), chunk.there, embedded)
+            states = layer_states(self.model.base_model, self._seen(chunk), chunk.there, self._places, embedded)
         return Encoded(
             mean_tokens(states.pooled, chunk.there),
             mean_spans(states.pooled, *chunk.spans.unbind(1)),
@@ -117,6 +132,21 @@ class Objective(nn.Module):
         words = team.gathered(torch.cat([one.words for one in encoded]), batch.mine[1], len(batch.span_places))
         loss: Tensor = self.wiring(_restored(sentences, words, batch), batch)
         return loss
+
+    def drift(self, encoded: Sequence[Encoded], batch: Batch, team: Team) -> Tensor | None:
+        """Return how far the sentences of all processes are from what they were before training, on average; None: it is no matter.
+
+        The encoder before training sees the clean tokens, without dropout.
+        """
+        if self.anchor is None:
+            return None
+        distances = [distance(one.sentences, self._before(chunk)) for one, chunk in zip(encoded, batch.chunks, strict=True)]
+        return team.summed(torch.stack(distances).sum() / (2 * batch.pairs))
+
+    def _before(self, chunk: Chunk) -> Tensor:
+        with torch.no_grad(), self._autocast(chunk):
+            states = layer_states(cast(Anchor, self.anchor).encoder, chunk.ids, chunk.there, self._places)
+            return mean_tokens(states.pooled, chunk.there)
 
     def masked_lm(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """Return the masked-LM loss, summed over tokens: states (m, H), what stood there (m,)."""

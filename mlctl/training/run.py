@@ -22,6 +22,7 @@ from mlctl.errors import InputError
 from mlctl.modeling import sources
 from mlctl.modeling.checkpoint import CheckpointFolder, room_for
 from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, save_model, scratch_model
+from mlctl.modeling.pooling import places_of
 from mlctl.schema import STEPS
 from mlctl.training.batch import Batch, Collator
 from mlctl.training.data import Corpus
@@ -189,7 +190,7 @@ def _write_results(job: Job, state: TrainingState) -> None:
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
         with room_for(job.workspace.root), job.workspace.part(name) as folder:
-            save_model(network, job.tokenizer, folder)
+            save_model(network, job.tokenizer, folder, places_of(job.settings.layers, network.config.num_hidden_layers))
 
 
 def _steps_table(state: TrainingState) -> pa.Table:

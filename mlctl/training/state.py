@@ -35,7 +35,7 @@ class TrainingState:
     def __init__(self, objective: Objective, settings: Train) -> None:
         self.objective = objective
         temperatures = list(learned(objective))
-        weights = [parameter for parameter in objective.parameters() if all(parameter is not one for one in temperatures)]
+        weights = [weight for weight in self._weights.values() if all(weight is not one for one in temperatures)]
         self.optimiser = Optimiser(weights, settings, temperatures)
         self.history = torch.full((settings.steps, len(FIGURES)), torch.nan, dtype=torch.float64)
         self.step = 0
@@ -51,9 +51,14 @@ class TrainingState:
         """The mean loss of the last hundred steps: what says which checkpoint is best. It is no measure of quality."""
         return float(self.losses[-BLOCK:].mean())
 
+    @property
+    def _weights(self) -> dict[str, torch.nn.Parameter]:
+        """What is trained, by name; an anchor is not, and is made anew of the model that training starts from."""
+        return {name: weight for name, weight in self.objective.named_parameters() if weight.requires_grad}
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the state as tensors by name."""
-        weights = dict(self.objective.named_parameters())
+        weights = self._weights
         moments = {
             f"adam.{kind}.{name}": value
             for name, parameter in weights.items()
@@ -66,7 +71,7 @@ class TrainingState:
         self.step = step
         self.history[:step] = tensors["history"]
         with torch.no_grad():
-            for name, parameter in self.objective.named_parameters():
+            for name, parameter in self._weights.items():
                 parameter.copy_(tensors[f"weight.{name}"])
                 self._restore_moments(name, parameter, tensors)
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mlctl.config import Train
 from mlctl.modeling.heads import Projection
 from mlctl.training.batch import Batch
-from mlctl.training.losses import CONTRASTIVE, alike
+from mlctl.training.losses import CONTRASTIVE
+from mlctl.training.negatives import Negatives
 from mlctl.training.temperature import Temperature
 
 
@@ -43,13 +44,13 @@ class Joint(nn.Module):
 
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
-        self.projection = Projection(2 * hidden)
+        self.projection, self._negatives = Projection(2 * hidden), Negatives(settings)
         self.contrast = Contrast(settings, settings.loss, settings.temperature)
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
         x, y = (self.projection(self._sample(pooled, batch, side)) for side in range(2))
-        loss: Tensor = self.contrast(x, y, _alike_words(batch), batch.step)
+        loss: Tensor = self.contrast(x, y, self._negatives.of_words(pooled.sentences, batch), batch.step)
         return loss
 
     def _sample(self, pooled: Pooled, batch: Batch, side: int) -> Tensor:
@@ -61,13 +62,13 @@ class Sentence(nn.Module):
 
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
-        self.projection = Projection(hidden)
+        self.projection, self._negatives = Projection(hidden), Negatives(settings)
         self.contrast = Contrast(settings, settings.loss, settings.temperature)
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
         x, y = (self.projection(side) for side in pooled.sentences)
-        loss: Tensor = self.contrast(x, y, alike(batch.identities), batch.step)
+        loss: Tensor = self.contrast(x, y, self._negatives.of_sentences(pooled.sentences, batch), batch.step)
         return loss
 
 
@@ -77,7 +78,7 @@ class Separate(nn.Module):
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
         self.sentence = Sentence(settings, hidden)
-        self.projection = Projection(hidden)
+        self.projection, self._negatives = Projection(hidden), Negatives(settings)
         loss = settings.loss if settings.word_loss == "same" else settings.word_loss
         self.contrast = Contrast(settings, loss, settings.word_temperature or settings.temperature)
         self._weight = settings.word_weight
@@ -85,7 +86,7 @@ class Separate(nn.Module):
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the sentence loss plus the weighted word loss."""
         x, y = (self.projection(side) for side in pooled.words)
-        words: Tensor = self.contrast(x, y, _alike_words(batch), batch.step)
+        words: Tensor = self.contrast(x, y, self._negatives.of_words(pooled.sentences, batch), batch.step)
         sentences: Tensor = self.sentence(pooled, batch)
         return sentences + self._weight * words
 
@@ -95,8 +96,3 @@ WIRINGS: dict[str, type[Joint] | type[Sentence] | type[Separate]] = {
     "sentence": Sentence,
     "separate": Separate,
 }
-
-
-def _alike_words(batch: Batch) -> Tensor:
-    source, target = batch.identities
-    return alike((source[batch.couple_rows], target[batch.couple_rows]), batch.couple_spans)

@@ -115,13 +115,18 @@ class Reference:
         return torch.stack(losses).mean()
 
     def row(self, here: Tensor, there: Tensor, i: int, words: bool) -> Tensor:
+        loss, temperature = self.settings.loss, self.settings.temperature
+        if words and self.settings.wiring == "separate":
+            loss = loss if self.settings.word_loss == "same" else self.settings.word_loss
+            temperature = self.settings.word_temperature or temperature
+
         def similarity(other: Tensor) -> Tensor:
-            return cosine_similarity(here[i], other, dim=0) / self.settings.temperature
+            return cosine_similarity(here[i], other, dim=0) / temperature
 
         others = [j for j in range(len(here)) if j != i and not self.alike(i, j, words)]
         negatives = sum(similarity(side[j]).exp() for side in (here, there) for j in others)
         positive = similarity(there[i]).exp()
-        return -(positive / (negatives + (positive if self.settings.loss == "info-nce" else 0))).log()
+        return -(positive / (negatives + (positive if loss == "info-nce" else 0))).log()
 
     def alike(self, i: int, j: int, words: bool) -> bool:
         return any(self.shown(i, side, words) & self.shown(j, side, words) for side in range(2))
@@ -139,6 +144,8 @@ def cases() -> Iterator[Any]:
     for wiring in ("joint", "sentence", "separate"):
         for loss in ("cz-nce", "info-nce"):
             yield {"wiring": wiring, "loss": loss, "couples": 2, "word_weight": 0.3}
+    yield {"wiring": "separate", "loss": "info-nce", "word_loss": "cz-nce", "couples": 2}
+    yield {"wiring": "separate", "word_loss": "info-nce", "word_temperature": 0.2, "couples": 2}
     yield {"wiring": "joint", "contrast_on_masked": True}
     yield {"wiring": "separate", "contrast_on_masked": True, "couples": 3, "mlm_weight": 1.0}
     yield {"wiring": "joint", "mlm_weight": 0.0}

@@ -134,7 +134,7 @@ def subject(tmp_path: Path) -> Callable[[Evaluate], Subject]:
     side = Side([[CLS, SEP]] * 30, range(30), texts)
 
     def make(settings: Evaluate) -> Subject:
-        return Subject("base", folder, folder, settings, Parts(tmp_path / "parts"), Heldout("fr", side, side, ()))
+        return Subject("base", folder, folder, settings, Parts(tmp_path / "parts"), Heldout("fr", side, side, ()), (1, -1))
 
     return make
 

@@ -112,7 +112,7 @@ def test_what_changes_a_score_makes_it_anew(sharded: Path, trained: Path, tmp_pa
     if change == "data":
         (folder / "tatoeba.deu-eng.deu").write_text((folder / "tatoeba.deu-eng.deu").read_text().replace("waa", "wab"))
     given = {**given, "direction": "both"} if change == "settings" else given
-    pooling = "last" if change == "pooling" else "first+last"
+    pooling = "last" if change == "pooling" else "trained"
     run(sharded, trained, tmp_path / "two", settings(given, resamples=100, pooling=pooling), parts=parts)
     made = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")} - names
     assert len(made) == (1 if change == "weights" else 2)

@@ -10,11 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from mlctl import schema
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.errors import InputError
 from mlctl.evaluation import evaluate
+from mlctl.modeling.sentences import write_modules
 from mlctl.workspace import Workspace
 
 Rows = Callable[[str], list[dict[str, Any]]]
@@ -63,6 +65,17 @@ def test_token_states_of_both_models(sharded: Path, trained: Path, tmp_path: Pat
         model: [(r["language"], r["text"], r["token"]) for r in rows if r["model"] == model] for model in ("base", "trained")
     }
     assert places["base"] == places["trained"]
+
+
+def test_both_models_are_pooled_from_the_layers_that_were_trained(sharded: Path, trained: Path, tmp_path: Path) -> None:
+    write_modules(trained / "model", 16, 2, 32, places=(-1,))
+    run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", map_meanings=1))
+    rows = pq.read_table(tmp_path / "out" / "tokens.parquet").to_pylist()
+    for name in ("base", "trained"):
+        states = torch.tensor([row["state"] for row in rows if row["model"] == name])
+        # The last layer ends with a normalisation whose scale is 1: its states have no mean and variance 1; sums of two have not.
+        torch.testing.assert_close(states.mean(1), torch.zeros(len(states)), atol=1e-5, rtol=0)
+        torch.testing.assert_close(states.var(1, unbiased=False), torch.ones(len(states)), atol=1e-3, rtol=0)
 
 
 def test_no_map_and_one_task(sharded: Path, trained: Path, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertConfig, BertModel
 
-from mlctl.modeling.pooling import first_and_last, full_precision, layer_states, mean_spans, mean_tokens
+from mlctl.errors import InputError
+from mlctl.modeling.pooling import full_precision, layer_states, mean_spans, mean_tokens, places_of, pooled_states
 
 
 def stub(*layers: list[list[list[float]]]) -> object:
@@ -22,7 +24,7 @@ def test_hand_computed_cce() -> None:
     middle = [[[50.0, 50], [50, 50], [50, 50]]] * 2
     last = [[[0.0, 1], [0, 2], [0, 6]], [[0, 1], [2, 3], [100, 100]]]
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
-    states = first_and_last(stub(embeddings, first, middle, last), torch.zeros(2, 3), mask)
+    states = pooled_states(stub(embeddings, first, middle, last), torch.zeros(2, 3), mask)
     assert states.tolist() == [[[1, 1], [2, 2], [3, 6]], [[4, 2], [8, 4], [200, 200]]]
     assert mean_tokens(states, mask).tolist() == [[2, 3], [6, 3]]
     words = mean_spans(states, torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0]), torch.tensor([3, 2, 1]))
@@ -45,15 +47,30 @@ def test_layers_of_a_real_encoder() -> None:
     torch.testing.assert_close(states.pooled, kept[0] + kept[2])
 
 
+@pytest.mark.parametrize(
+    ("layers", "sums"), [("first-and-last", 10001), ("last", 10000), ("all", 11101), ((2,), 100), ((1, 3), 1001), ((4, 1), 10001)]
+)
+def test_layers_are_added_up(layers: str | tuple[int, ...], sums: float) -> None:
+    hidden = [[[[number]]] for number in (0.5, 1.0, 100.0, 1000.0, 10000.0)]
+    states = layer_states(stub(*hidden), torch.zeros(1, 1), torch.ones(1, 1), places_of(layers, 4))
+    assert states.pooled.item() == sums
+    assert states.last.item() == 10000
+
+
+def test_a_layer_that_is_not_there() -> None:
+    with pytest.raises(InputError, match=r"train\.layers names layer 5, but the encoder has 4\n.*up to 4"):
+        places_of((1, 5), 4)
+
+
 def test_padding_does_not_matter() -> None:
     torch.manual_seed(0)
     config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8)
     encoder = BertModel(config).eval()
     short = torch.tensor([[3, 4, 5]])
     long = torch.tensor([[3, 4, 5, 0, 0, 0]])
-    one = mean_tokens(first_and_last(encoder, short, torch.ones(1, 3)), torch.ones(1, 3))
+    one = mean_tokens(pooled_states(encoder, short, torch.ones(1, 3)), torch.ones(1, 3))
     mask = torch.tensor([[1, 1, 1, 0, 0, 0]])
-    torch.testing.assert_close(one, mean_tokens(first_and_last(encoder, long, mask), mask))
+    torch.testing.assert_close(one, mean_tokens(pooled_states(encoder, long, mask), mask))
 
 
 @given(st.data())

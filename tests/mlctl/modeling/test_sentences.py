@@ -23,6 +23,7 @@ from transformers import (
 
 from mlctl.evaluation.encoding import encode
 from mlctl.modeling.encoders import load_encoder, save_model
+from mlctl.modeling.pooling import FIRST_AND_LAST
 
 WORDS = "der Gärtner malt das grüne Boot jeden Morgen kvinnan läser сад и лодка 漁師 は 歌う".split()
 TEXTS = ["der Gärtner malt", "сад и лодка и сад и лодка", "漁師 は 歌う unbekannt", "das", "grüne grüne Boot jeden Morgen läser"]
@@ -31,7 +32,7 @@ SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "
 Made = tuple[Path, Tokenizer]
 
 
-def bert(folder: Path, layers: int) -> Made:
+def bert(folder: Path, layers: int, *places: int) -> Made:
     """A BERT whose tokenizer names a limit below the model's."""
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     vocabulary = [*special.values(), *(word.lower() for word in WORDS)]
@@ -40,7 +41,7 @@ def bert(folder: Path, layers: int) -> Made:
     words.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=20, **special).save_pretrained(folder / "tokenizer")
     config = BertConfig(vocab_size=len(vocabulary), num_hidden_layers=layers, max_position_embeddings=24, **SIZES)
-    return save(BertForMaskedLM(config), folder)
+    return save(BertForMaskedLM(config), folder, *places)
 
 
 def xlmr(folder: Path, layers: int) -> Made:
@@ -59,11 +60,11 @@ def xlmr(folder: Path, layers: int) -> Made:
     return save(XLMRobertaForMaskedLM(config), folder)
 
 
-def save(model: Any, folder: Path) -> Made:
+def save(model: Any, folder: Path, *places: int) -> Made:
     with torch.no_grad():  # states that differ much from layer to layer, so that a wrong one shows
         for weights in model.parameters():
             weights.add_(torch.randn_like(weights) * 0.2)
-    save_model(model, folder / "tokenizer", folder / "model")
+    save_model(model, folder / "tokenizer", folder / "model", places or FIRST_AND_LAST)
     return folder / "model", Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
 
 
@@ -89,6 +90,18 @@ def test_the_vectors_are_those_that_mlctl_judges_by(made: Made) -> None:
 
 def test_a_single_layer_is_first_and_last(tmp_path: Path) -> None:
     compare(*bert(tmp_path, 1))
+
+
+@pytest.mark.parametrize("places", [(-1,), (2,), (1, 2), (1, 2, 3, 4), (1, 4)])
+def test_other_layers_are_what_mlctl_judges_by_too(tmp_path: Path, places: tuple[int, ...]) -> None:
+    folder, tokenizer = bert(tmp_path, 4, *places)
+    compare(folder, tokenizer)
+    encoder = load_encoder(folder)
+    assert encoder.pooled_places == {(-1,): (4,), (1, 4): FIRST_AND_LAST}.get(places, places)
+    ids = torch.tensor([tokenizer.encode(TEXTS[0]).ids])
+    hidden = encoder(ids, output_hidden_states=True).hidden_states
+    wanted = sum(hidden[place] for place in places).mean(1)
+    torch.testing.assert_close(encode(encoder, ids.tolist(), (), 1)[0], wanted)
 
 
 def compare(folder: Path, tokenizer: Tokenizer) -> None:

@@ -56,3 +56,17 @@ def test_figures() -> None:
     ]
     assert [wording.figure(v) for v in (None, True, 12345, 0.123456, "x")] == ["–", "True", "12,345", "0.1235", "x"]
     assert wording.shortened("a" * 500).endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("first-and-last", "the first and the last layer"),
+        ("last", "the last layer"),
+        ("all", "all layers"),
+        ((8,), "layer 8"),
+        ((8, 1, 4), "layers 1, 4 and 8"),
+    ],
+)
+def test_layers(given: str | tuple[int, ...], said: str) -> None:
+    assert wording.layers(given) == said

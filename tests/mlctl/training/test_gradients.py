@@ -34,6 +34,17 @@ CASES: list[dict[str, Any]] = [
     {"wiring": wiring, "mlm_weight": mlm, "contrast_on_masked": masked, "couples": 2, "chunk_rows": 3, "word_weight": 0.3}
     for wiring, mlm, masked in itertools.product(("joint", "sentence", "separate"), (0.0, 0.4), (False, True))
 ]
+CASES += [
+    {**CASES[10], "temperature_mode": "learned", "word_loss": "info-nce"},
+    {**CASES[11], "anchor_weight": 0.7, "layers": [2]},
+    {
+        **CASES[0],
+        "anchor_weight": 0.7,
+        "false_negative_similarity": 0.9,
+        "hard_word_negatives": False,
+        "same_word_negatives": False,
+    },
+]
 
 
 def ragged(rows: list[Any], empty: tuple[int, ...] = (0,)) -> Ragged:
@@ -78,7 +89,8 @@ def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 
 def label(case: dict[str, Any]) -> str:
-    return f"{case['wiring']}-{case['mlm_weight']}-{case['contrast_on_masked']}"
+    more = [name for name in case if name not in CASES[0]]
+    return "-".join(str(part) for part in (case["wiring"], case["mlm_weight"], case["contrast_on_masked"], *more))
 
 
 def take_steps(team: Team, folder: Path) -> None:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -14,6 +16,9 @@ from mlctl.training.optimiser import Optimiser, learning_rate
         (3, "linear", [1 / 3, 2 / 3, 1, 1, 0.5]),
         (5, "linear", [0.2, 0.4, 0.6, 0.8, 1]),
         (9, "linear", [1 / 9, 2 / 9, 3 / 9, 4 / 9, 5 / 9]),
+        (0, "cosine", [(1 + math.cos(math.pi * done)) / 2 for done in (0, 0.2, 0.4, 0.6, 0.8)]),
+        (1, "cosine", [1, 1, *((1 + math.cos(math.pi * done)) / 2 for done in (0.25, 0.5, 0.75))]),
+        (9, "cosine", [1 / 9, 2 / 9, 3 / 9, 4 / 9, 5 / 9]),
     ],
 )
 def test_schedule(warmup: int, decay: str, expected: list[float]) -> None:

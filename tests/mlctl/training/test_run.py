@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 from mlctl.config import Model, Train
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import load_encoder
-from mlctl.modeling.pooling import first_and_last, mean_tokens
+from mlctl.modeling.pooling import mean_tokens, pooled_states
 from mlctl.modeling.sources import file_digest
 from mlctl.schema import STEPS
 from mlctl.training import train
@@ -113,6 +113,13 @@ def test_seed_and_settings_decide_about_the_bytes(shards: Path, toy_model: Model
         {"precision": "bf16", "warmup_steps": 3, "decay": "linear"},
         {"batch_size": 64, "chunk_rows": 1, "steps": 2},
         {"cache_gradients": True, "precision": "bf16", "contrast_on_masked": True},
+        {
+            "layers": "all",
+            "anchor_weight": 0.5,
+            "precision": "bf16",
+            "false_negative_similarity": 0.5,
+            "temperature_mode": "learned",
+        },
     ],
 )
 def test_every_setting_trains(shards: Path, toy_model: Model, tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -126,7 +133,7 @@ def sentence_vectors(model: Path, shards: Path, side: str) -> torch.Tensor:
     encoder, rows = load_encoder(model), pq.read_table(shards / "train" / "00000.parquet")[f"{side}_ids"].to_pylist()
     with torch.no_grad():
         pooled = [
-            mean_tokens(first_and_last(encoder, torch.tensor([ids]), torch.ones(1, len(ids))), torch.ones(1, len(ids)))
+            mean_tokens(pooled_states(encoder, torch.tensor([ids]), torch.ones(1, len(ids))), torch.ones(1, len(ids)))
             for ids in rows
         ]
     return torch.nn.functional.normalize(torch.cat(pooled), dim=1)
