@@ -87,7 +87,9 @@ class FineTuned(Benchmark):
     """What every benchmark has that learns from English examples first. The defaults are XTREME's for mBERT."""
 
     train: str = Field(
-        "train-en.tsv", min_length=1, description="File of the English examples that are learned, in the folder (plain or .gz)."
+        "",
+        description="English examples that are learned: a file in the folder (plain or .gz; empty: train-en.tsv), or for kind "
+        "huggingface another data set, whose split train is taken (empty: the English one's own; XTREME's XNLI has none: nyu-mll/multi_nli).",
     )
     examples: int = Field(0, ge=0, description="How many of them, from the first on; 0: all.")
     epochs: int = Field(5, ge=1, description="Passes over them; the one that does best on English dev is judged.")

@@ -84,7 +84,21 @@ def dataset_rows(source: BenchmarkDataset, subset: str, split: str) -> list[dict
             f"{source.dataset}, subset {subset}, split {split} cannot be read: {reason}",
             "check name and revision in evaluate.benchmarks, or name the folder of the published files",
         ) from None
-    return list(rows)
+    return list(_spelt_out(rows))
+
+
+def _spelt_out(rows: Any) -> Any:
+    """Put names where a column has the numbers of class labels; -1, which says that nobody labelled it, stays."""
+    kinds = {name: getattr(feature, "feature", feature) for name, feature in rows.features.items()}
+    named = {name: kind.names for name, kind in kinds.items() if hasattr(kind, "names")}
+
+    def spelt(value: Any, names: Sequence[str]) -> Any:
+        if isinstance(value, list):
+            return [spelt(one, names) for one in value]
+        return names[value] if value >= 0 else str(value)
+
+    for row in rows:
+        yield {name: spelt(value, named[name]) if name in named else value for name, value in row.items()}
 
 
 def dataset_subsets(source: BenchmarkDataset) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from mlctl.errors import InputError
 from mlctl.evaluation.finetuning.examples import Pair
@@ -43,6 +44,21 @@ def read_pairs(file: Path, labels: Path | None, known: Collection[str], name: st
         if label != UNKNOWN:
             pairs.append(Pair(cells[0], cells[1], label))
     return pairs
+
+
+def pair_of_row(row: dict[str, Any], known: Collection[str], name: str) -> Pair | None:
+    """Return the pair of a row of a data set (google/xtreme, xnli, paws-x, multi_nli); None where nobody labelled it.
+
+    Raises:
+        InputError: columns are missing, or the label is unknown.
+    """
+    first, second = (row.get(f"sentence{number}", row.get(other)) for number, other in ((1, "premise"), (2, "hypothesis")))
+    label = str(row.get("gold_label", row.get("label")))
+    if label == UNKNOWN:
+        return None
+    if first is None or second is None or label not in known:
+        raise InputError(f"{name}: a row is no pair with a label ({', '.join(known)}): {str(row)[:120]}", complaint(name))
+    return Pair(first, second, label)
 
 
 def _rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:

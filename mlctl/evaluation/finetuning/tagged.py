@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from mlctl.errors import InputError
 from mlctl.evaluation.finetuning.examples import Tagged
@@ -14,17 +15,38 @@ _COLUMNS = 10  # of CoNLL-U
 _FORM, _UPOS = 1, 3
 
 
-def read_tagged(file: Path, name: str) -> list[Tagged]:
+def read_tagged(file: Path, labels: Path | None, known: Collection[str], name: str) -> list[Tagged]:
     """Return the sentences of a file; one named .conllu is CoNLL-U, others are `word TAB tag`.
 
+    Args:
+        file: words and tags.
+        labels: none: the tags are in the file.
+        known: the tags there are.
+        name: of the benchmark, for messages.
+
     Raises:
-        InputError: a line is not as the form wants it, or there is no sentence; the message names file and line.
+        InputError: a line is not as the form wants it, a tag is unknown, or there is no sentence; the message names the file.
     """
+    del labels
     conllu = file.name.removesuffix(".gz").endswith(".conllu")
     found = [Tagged(*zip(*block, strict=True)) for block in _blocks(file, name, conllu)]
     if not found:
         raise InputError(f"{file} holds no sentence", complaint(name))
+    if strange := sorted({tag for one in found for tag in one.tags} - set(known)):
+        raise InputError(f"{file} has tags that {name} has not: {', '.join(strange[:5])}", complaint(name))
     return found
+
+
+def tagged_of_row(row: dict[str, Any], known: Collection[str], name: str) -> Tagged | None:
+    """Return the sentence of a row of a data set (google/xtreme, wikiann); None where it has no word.
+
+    Raises:
+        InputError: columns are missing, or a tag is unknown.
+    """
+    words, tags = row.get("tokens"), row.get("ner_tags", row.get("pos_tags"))
+    if words is None or tags is None or len(words) != len(tags) or not set(tags) <= set(known):
+        raise InputError(f"{name}: a row has no words with tags ({', '.join(known)}): {str(row)[:120]}", complaint(name))
+    return Tagged(tuple(words), tuple(tags)) if words else None
 
 
 def _blocks(file: Path, name: str, conllu: bool) -> Iterator[list[tuple[str, str]]]:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
-from mlctl import languages as codes
 from mlctl.errors import InputError
-from mlctl.evaluate_settings import BenchmarkFolder, FineTuned
-from mlctl.evaluation import places
+from mlctl.evaluate_settings import FineTuned
 from mlctl.evaluation.cards import Card
+from mlctl.evaluation.finetuning.examples import LEARNED, Example, Sets
 from mlctl.evaluation.outcomes import Outcome
 from mlctl.evaluation.task import SAMPLE, complaint
 
 if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.rows import Row
     from mlctl.evaluation.subject import Subject
-
-Example = TypeVar("Example")
-LEARNED = "en"
-
-_FILE = re.compile(r"(?:.*/)?(?P<split>dev|test)-(?P<language>\w+)\.(tsv|conllu)")
-_LABELS = "labels/"
 
 
 class FineTunedTask(ABC, Generic[Example]):
@@ -36,28 +28,14 @@ class FineTunedTask(ABC, Generic[Example]):
 
     tagged: ClassVar[bool]
 
-    def __init__(self, entry: FineTuned, card: Card, labels: Sequence[str]) -> None:
-        if not isinstance(entry.source, BenchmarkFolder):
-            raise InputError(f"evaluate.benchmarks, {card.task}: read from folders only", complaint(card.title))
-        self.card, self._entry, self._labels = card, entry, {label: number for number, label in enumerate(labels)}
-        self._folder, files = entry.source.path, places.files_of(entry.source)
-        self._label_files = {name.removeprefix(_LABELS): path for name, path in files.items() if name.startswith(_LABELS)}
-        self._sets = self._found(files)
-        if entry.train not in files:
-            raise InputError(
-                f"evaluate.benchmarks, {card.task}: no {entry.train} in {self._folder}",
-                "set `train` to the file of English examples",
-            )
-        self._train = files[entry.train]
-        missing = [language for language in entry.languages if language not in self._sets]
-        if missing or not self._sets:
-            what = f"no test or dev file of {', '.join(missing)}" if missing else "no test-xx.tsv"
-            raise InputError(f"evaluate.benchmarks, {card.task}: {what} in {self._folder}", complaint(card.title))
+    def __init__(self, entry: FineTuned, card: Card, labels: Sequence[str], sets: Sets[Example]) -> None:
+        self.card, self._entry, self._sets = card, entry, sets
+        self._labels = {label: number for number, label in enumerate(labels)}
+        missing = [language for language in entry.languages if language not in sets.languages]
+        if missing:
+            what = f"nothing to judge {', '.join(missing)} by in {sets.place}"
+            raise InputError(f"evaluate.benchmarks, {card.task}: {what}", complaint(card.title))
         self._loaded: tuple[Path, Any] | None = None
-
-    @abstractmethod
-    def read(self, file: Path, labels: Path | None) -> list[Example]:
-        """Return the examples of a file; `labels` is a file of their labels where there is one."""
 
     @abstractmethod
     def rows(self, examples: Sequence[Example], subject: Subject) -> list[Row]:
@@ -78,7 +56,7 @@ class FineTunedTask(ABC, Generic[Example]):
     @property
     def languages(self) -> list[str]:
         """See `Task`."""
-        return list(self._entry.languages) or sorted(self._sets)
+        return list(self._entry.languages) or self._sets.languages
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -88,31 +66,18 @@ class FineTunedTask(ABC, Generic[Example]):
 
     def data(self, language: str) -> str:
         """See `Task`."""
-        judged = self._sets[language]
-        return places.digest_of(file for file in (*self._learned, judged[0], judged[1]) if file)
+        return self._sets.digest(language)
 
     def sample(self, language: str) -> list[str]:
         """See `Task`."""
-        return self.texts(self.read(*self._sets[language])[:SAMPLE])
+        return self.texts(self._sets.judged(language).examples[:SAMPLE])
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
         model = self._model(subject, seed or 0)
-        file, labels = self._sets[language]
-        examples = self.read(file, labels)
+        examples, name = self._sets.judged(language)
         answers = self.answer(model, self.rows(examples, subject), len(examples), subject)
-        return [self.outcome(examples, answers, f"{LEARNED}→{language}", {"judged": file.name})]
-
-    @property
-    def _learned(self) -> list[Path]:
-        """The files that a model is made from: training set, dev set and the labels of that."""
-        return [self._train, *(file for file in self._dev or () if file)]
-
-    @property
-    def _dev(self) -> tuple[Path, Path | None] | None:
-        """English dev and its labels; None where there is none, or it is what is learned."""
-        found = self._splits.get(("dev", LEARNED))
-        return None if found is None or found == self._train else (found, self._label_file(found))
+        return [self.outcome(examples, answers, f"{LEARNED}→{language}", {"judged": name})]
 
     def _model(self, subject: Subject, seed: int) -> Any:
         """Return the model fine-tuned with a seed, made now unless it was before."""
@@ -123,7 +88,7 @@ class FineTunedTask(ABC, Generic[Example]):
             "revision": self.card.revision,
             "model": subject.identity,
             "settings": self.settings,
-            "data": places.digest_of(self._learned),
+            "data": self._sets.digest(),
             "seed": seed,
         }
         folder = subject.parts.folder(identity, lambda folder, scratch: self._fine_tune(subject, seed, folder, scratch))
@@ -138,16 +103,16 @@ class FineTunedTask(ABC, Generic[Example]):
 
         entry = self._entry
         budget = Budget(entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length)
-        examples = self.read(self._train, self._label_file(self._train))[: entry.examples or None]
+        examples = self._sets.learned()[: entry.examples or None]
         model = load_classifier(subject.folder, len(self._labels), self.tagged, seed).to(subject.device)
         rows, padding = self.rows(examples, subject), subject.tokenizer.pad_token_id
         save(model, fine_tune(model, rows, self.tagged, budget, seed, scratch, padding, self._judge_dev(subject)), folder)
 
     def _judge_dev(self, subject: Subject) -> Any:
         """Return what tells a model's figure on English dev, or None."""
-        if self._dev is None:
+        examples = self._sets.dev()
+        if examples is None:
             return None
-        examples = self.read(*self._dev)
         rows = self.rows(examples, subject)
 
         def figure(model: Any) -> float:
@@ -155,17 +120,3 @@ class FineTunedTask(ABC, Generic[Example]):
             return self.outcome(examples, answers, LEARNED, {}).figures[self.card.metric]
 
         return figure
-
-    def _label_file(self, file: Path) -> Path | None:
-        return self._label_files.get(file.name.removesuffix(".gz"))
-
-    def _found(self, files: dict[str, Path]) -> dict[str, tuple[Path, Path | None]]:
-        """Return what each language is judged on: its test set, or its dev set where there is no test set with answers."""
-        self._splits: dict[tuple[str, str], Path] = {}
-        for name, path in files.items():
-            match = None if name.startswith(_LABELS) else _FILE.fullmatch(name)
-            if match and codes.is_language(match["language"]):
-                self._splits[match["split"], codes.canonical(match["language"])] = path
-        chosen = {language: path for (split, language), path in sorted(self._splits.items()) if split == "dev"}
-        chosen |= {language: path for (split, language), path in sorted(self._splits.items()) if split == "test"}
-        return {language: (path, self._label_file(path)) for language, path in sorted(chosen.items())}

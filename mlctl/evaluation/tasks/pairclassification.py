@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlctl.evaluate_settings import Pawsx, Xnli
+from mlctl.evaluate_settings import BenchmarkFolder, Pawsx, Xnli
 from mlctl.evaluation.cards import Card
-from mlctl.evaluation.finetuning.examples import Pair
-from mlctl.evaluation.finetuning.pairs import read_pairs
+from mlctl.evaluation.finetuning.dataset import DatasetSets
+from mlctl.evaluation.finetuning.examples import Pair, Sets
+from mlctl.evaluation.finetuning.folder import FolderSets
+from mlctl.evaluation.finetuning.pairs import pair_of_row, read_pairs
 from mlctl.evaluation.outcomes import Outcome, of_hits
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
 
@@ -44,6 +46,7 @@ CARDS = {
         fine_tuned=True,
     ),
 }
+_MULTINLI = "nyu-mll/multi_nli"  # the English examples of XNLI, which XTREME's data set is without
 _LABELS = {"xnli": ("contradiction", "entailment", "neutral"), "pawsx": ("0", "1")}
 
 
@@ -53,11 +56,8 @@ class PairTask(FineTunedTask[Pair]):
     tagged = False
 
     def __init__(self, entry: Xnli | Pawsx) -> None:
-        super().__init__(entry, CARDS[entry.name], _LABELS[entry.name])
-
-    def read(self, file: Path, labels: Path | None) -> list[Pair]:
-        """See `FineTunedTask`."""
-        return read_pairs(file, labels, self._labels, self.card.title)
+        card, known = CARDS[entry.name], _LABELS[entry.name]
+        super().__init__(entry, card, known, _sets(entry, card, known))
 
     def rows(self, examples: Sequence[Pair], subject: Subject) -> list[Row]:
         """See `FineTunedTask`."""
@@ -81,3 +81,12 @@ class PairTask(FineTunedTask[Pair]):
     def texts(self, examples: Sequence[Pair]) -> list[str]:
         """See `FineTunedTask`."""
         return [one.first for one in examples]
+
+
+def _sets(entry: Xnli | Pawsx, card: Card, known: Sequence[str]) -> Sets[Pair]:
+    if isinstance(entry.source, BenchmarkFolder):
+        return FolderSets(entry.source, entry.train, card.title, partial(read_pairs, known=known, name=card.title))
+    xtreme = {"xnli": "XNLI", "pawsx": "PAWS-X.{}"}[entry.name]
+    subsets = {language: (xtreme.format(language), language) for language in card.languages}
+    make = partial(pair_of_row, known=known, name=card.title)
+    return DatasetSets(entry.source, entry.train, card.title, subsets, make, _MULTINLI if entry.name == "xnli" else "")

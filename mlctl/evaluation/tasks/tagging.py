@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlctl.errors import InputError
-from mlctl.evaluate_settings import Panx, Udpos
+from mlctl import languages as codes
+from mlctl.evaluate_settings import BenchmarkFolder, Panx, Udpos
 from mlctl.evaluation.cards import Card
-from mlctl.evaluation.finetuning.examples import Tagged
+from mlctl.evaluation.finetuning.dataset import DatasetSets
+from mlctl.evaluation.finetuning.examples import Sets, Tagged
+from mlctl.evaluation.finetuning.folder import FolderSets
 from mlctl.evaluation.finetuning.scores import counted, figures
-from mlctl.evaluation.finetuning.tagged import read_tagged
+from mlctl.evaluation.finetuning.tagged import read_tagged, tagged_of_row
 from mlctl.evaluation.outcomes import Outcome
-from mlctl.evaluation.task import complaint
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
 
 if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.rows import Row
     from mlctl.evaluation.subject import Subject
+
+# XTREME's languages by its codes.
+_XTREME = {
+    "udpos": "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh".split(),
+    "panx": (
+        "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw ta te th tl tr ur vi yo zh"
+    ).split(),
+}
 
 CARDS = {
     "udpos": Card(
@@ -26,9 +35,7 @@ CARDS = {
         title="UDPOS",
         citation="Nivre et al. 2018 (Universal Dependencies 2.5); Hu et al. 2020 (XTREME, arXiv 2003.11080)",
         licence="CC BY-SA and CC BY-NC-SA, by treebank",
-        languages=tuple(
-            "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh".split()
-        ),
+        languages=tuple(map(codes.canonical, _XTREME["udpos"])),
         metric="f1",
         revision=1,
         protocol="Fine-tuned on English; a word has the tag of its first subword; the epoch that does best on English dev is judged on each "
@@ -61,19 +68,8 @@ class TaggingTask(FineTunedTask[Tagged]):
     tagged = True
 
     def __init__(self, entry: Udpos | Panx) -> None:
-        super().__init__(entry, CARDS[entry.name], _TAGS[entry.name])
-        self._names = list(self._labels)
-
-    def read(self, file: Path, labels: Path | None) -> list[Tagged]:
-        """See `FineTunedTask`."""
-        del labels
-        found = read_tagged(file, self.card.title)
-        strange = sorted({tag for one in found for tag in one.tags} - self._labels.keys())
-        if strange:
-            raise InputError(
-                f"{file} has tags that {self.card.title} has not: {', '.join(strange[:5])}", complaint(self.card.title)
-            )
-        return found
+        card, self._names = CARDS[entry.name], _TAGS[entry.name]
+        super().__init__(entry, card, self._names, _sets(entry, card, self._names))
 
     def rows(self, examples: Sequence[Tagged], subject: Subject) -> list[Row]:
         """See `FineTunedTask`."""
@@ -98,3 +94,18 @@ class TaggingTask(FineTunedTask[Tagged]):
     def texts(self, examples: Sequence[Tagged]) -> list[str]:
         """See `FineTunedTask`."""
         return [" ".join(one.words) for one in examples]
+
+
+def _sets(entry: Udpos | Panx, card: Card, known: Sequence[str]) -> Sets[Tagged]:
+    if isinstance(entry.source, BenchmarkFolder):
+        return FolderSets(entry.source, entry.train, card.title, partial(read_tagged, known=known, name=card.title))
+    named = {codes.canonical(code): code for code in _XTREME[entry.name]}
+    subsets = {language: (_subset(entry.name, language, code), code) for language, code in named.items()}
+    return DatasetSets(entry.source, entry.train, card.title, subsets, partial(tagged_of_row, known=known, name=card.title))
+
+
+def _subset(benchmark: str, language: str, code: str) -> str:
+    """Return what XTREME's data set calls a language: by its name in one benchmark, by its code in the other."""
+    if benchmark == "panx":
+        return f"PAN-X.{code}"
+    return f"udpos.{'Tagalog' if code == 'tl' else codes.name(language)}"

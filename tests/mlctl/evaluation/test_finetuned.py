@@ -72,7 +72,7 @@ def test_tags_are_scored_as_seqeval_does_and_dev_is_judged_where_there_is_no_tes
     given = settings(entry("panx", panx(tmp_path / "n"), **QUICK))
     task, model = open_task(given.benchmarks[0]), subject(given)
     (outcome,) = task.judge(model, "sw", 3)
-    examples = task.read(tmp_path / "n" / "dev-sw.tsv.gz", None)  # type: ignore[attr-defined]
+    examples = task._sets.judged("sw").examples  # type: ignore[attr-defined]
     answers = task.answer(task._model(model, 3), task.rows(examples, model), len(examples), model)  # type: ignore[attr-defined]
     named = [[list(task._labels)[tag] for tag in tags] for tags in answers]  # type: ignore[attr-defined]
     assert outcome.figures["f1"] == pytest.approx(f1_score([list(one.tags) for one in examples], named, zero_division=0))
@@ -90,7 +90,7 @@ def test_learned_from_dev_itself_the_last_epoch_counts(subject: Make, tmp_path: 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"train": "train-fr.tsv"}, "no train-fr.tsv in"), ({"languages": ["fr"]}, "no test or dev file of fr")],
+    [({"train": "train-fr.tsv"}, "no train-fr.tsv in"), ({"languages": ["fr"]}, "nothing to judge fr by in")],
 )
 def test_files_that_are_not_there(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     given = settings(entry("panx", panx(tmp_path / "n"), **change))
@@ -103,3 +103,67 @@ def test_a_tag_that_the_benchmark_has_not(subject: Make, tmp_path: Path) -> None
     given = settings(entry("panx", tmp_path / "n", **QUICK))
     with pytest.raises(InputError, match=r"train-en.tsv has tags that PAN-X .* has not: B-DOG"):
         open_task(given.benchmarks[0]).judge(subject(given), "sw", 0)
+
+
+def hub(folder: Path, subset: str, splits: dict[str, Any]) -> None:
+    for split, rows in splits.items():
+        (folder / subset).mkdir(parents=True, exist_ok=True)
+        rows.to_parquet(folder / subset / f"{split}.parquet")
+    files = [f"  - split: {split}\n    path: {subset}/{split}.parquet\n" for split in splits]
+    readme = folder / "README.md"
+    head = readme.read_text().removesuffix("---\n") if readme.exists() else "---\nconfigs:\n"
+    readme.write_text(f"{head}- config_name: {subset}\n  data_files:\n{''.join(files)}---\n")
+
+
+def test_tags_in_the_hubs_format_are_numbers_with_names(subject: Make, tmp_path: Path) -> None:
+    import datasets
+
+    names = ["O", "B-PER", "I-PER"]
+    features = datasets.Features(
+        {"tokens": datasets.Sequence(datasets.Value("string")), "ner_tags": datasets.Sequence(datasets.ClassLabel(names=names))}
+    )
+    sentences = [(words(n)[:3], words(n + 1)[:3], ".") for n in range(6)]
+    rows = datasets.Dataset.from_dict({"tokens": sentences, "ner_tags": [(1, 2, 0)] * 6}, features=features)
+    hub(tmp_path / "hub", "PAN-X.en", {"train": rows, "validation": rows})
+    hub(tmp_path / "hub", "PAN-X.sw", {"test": rows})
+    given = settings(entry("panx", panx(tmp_path / "n"), **QUICK))
+    (plain,) = open_task(given.benchmarks[0]).judge(subject(given), "sw", 0)
+    there = {"name": "panx", "source": {"kind": "huggingface", "dataset": str(tmp_path / "hub")}, **QUICK}
+    task = open_task(settings(there).benchmarks[0])
+    assert task.languages == ["en", "sw"]
+    (outcome,) = task.judge(subject(settings(there)), "sw", 0)
+    assert (outcome.figures, outcome.part.tolist()) == (plain.figures, plain.part.tolist())
+    assert outcome.notes == {"judged": "PAN-X.sw, test"}
+    assert task.data("sw") != task.data("en")
+
+
+def test_xnli_in_the_hubs_format_learns_from_another_data_set(subject: Make, tmp_path: Path) -> None:
+    import datasets
+
+    names = ["entailment", "neutral", "contradiction"]
+    texts = {"premise": [words(n) for n in range(9)], "hypothesis": [words(n + n % 3) for n in range(9)]}
+    kinds = {**dict.fromkeys(texts, datasets.Value("string")), "label": datasets.ClassLabel(names=names)}
+    multinli = datasets.Dataset.from_dict({**texts, "label": [n % 3 for n in range(8)] + [-1]}, features=datasets.Features(kinds))
+    hub(tmp_path / "multi", "default", {"train": multinli})
+    labels = [names[n % 3] for n in range(9)]
+    columns = {"sentence1": texts["premise"] * 2, "sentence2": texts["hypothesis"] * 2, "gold_label": labels + labels[::-1]}
+    xnli = datasets.Dataset.from_dict({"language": ["en"] * 9 + ["sw"] * 9, **columns})
+    hub(tmp_path / "hub", "XNLI", {"validation": xnli, "test": xnli})
+    source = {"kind": "huggingface", "dataset": str(tmp_path / "hub")}
+    given = settings({"name": "xnli", "source": source, "train": str(tmp_path / "multi"), **QUICK})
+    task = open_task(given.benchmarks[0])
+    (english,), (swahili,) = (task.judge(subject(given), language, 0) for language in ("en", "sw"))
+    assert len(english.items) == len(swahili.items) == 9
+    learned = task._sets.learned()  # type: ignore[attr-defined]
+    assert [(pair.first, pair.label) for pair in learned] == [
+        (words(n), names[n % 3]) for n in range(8)
+    ]  # -1: nobody labelled it
+    assert [pair.label for pair in task._sets.judged("sw").examples] == labels[::-1]  # type: ignore[attr-defined]
+
+
+def test_a_data_set_without_the_benchmark(tmp_path: Path) -> None:
+    import datasets
+
+    hub(tmp_path / "hub", "other", {"test": datasets.Dataset.from_dict({"x": [1]})})
+    with pytest.raises(InputError, match=r"no subset udpos.English or en in"):
+        open_task(settings({"name": "udpos", "source": {"kind": "huggingface", "dataset": str(tmp_path / "hub")}}).benchmarks[0])

@@ -12,6 +12,7 @@ from mlctl.evaluation.finetuning.examples import Pair, Tagged
 from mlctl.evaluation.finetuning.pairs import read_pairs
 from mlctl.evaluation.finetuning.tagged import read_tagged
 
+NER, UPOS = ("B-ORG", "I-ORG", "O"), ("ADP", "DET", "NOUN", "NUM")
 NLI = ("entailment", "neutral", "contradiction")
 
 
@@ -58,7 +59,7 @@ def test_pairs_that_are_not_as_they_should_be(tmp_path: Path, text: str, labels:
 
 def test_two_columns_with_blank_lines_between_sentences(tmp_path: Path) -> None:
     file = written(tmp_path / "test-de.tsv.gz", "\nSioux\tB-ORG\nFalls\tI-ORG\n\n\n''\tO\n")
-    assert read_tagged(file, "PAN-X") == [Tagged(("Sioux", "Falls"), ("B-ORG", "I-ORG")), Tagged(("''",), ("O",))]
+    assert read_tagged(file, None, NER, "PAN-X") == [Tagged(("Sioux", "Falls"), ("B-ORG", "I-ORG")), Tagged(("''",), ("O",))]
 
 
 def test_conllu_without_multi_word_tokens_and_empty_nodes(tmp_path: Path) -> None:
@@ -67,15 +68,15 @@ def test_conllu_without_multi_word_tokens_and_empty_nodes(tmp_path: Path) -> Non
 
     text = "# sent_id = 1\n" + row("1-2", "du", "_") + row("1", "de", "ADP") + row("2", "le", "DET") + row("2.1", "x", "_")
     file = written(tmp_path / "fr.conllu", text + row("3", "10 000", "NUM") + "\n")
-    assert read_tagged(file, "UDPOS") == [Tagged(("de", "le", "10 000"), ("ADP", "DET", "NUM"))]
+    assert read_tagged(file, None, UPOS, "UDPOS") == [Tagged(("de", "le", "10 000"), ("ADP", "DET", "NUM"))]
 
 
 @pytest.mark.parametrize("text", ["word\n", "\tNOUN\n", "a\tNOUN\nb\t\n"])
 def test_a_line_without_word_or_tag_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match=f"line {text.count(chr(10))}: .* is no word with a tag"):
-        read_tagged(written(tmp_path / "test-en.tsv", text), "UDPOS")
+        read_tagged(written(tmp_path / "test-en.tsv", text), None, UPOS, "UDPOS")
 
 
 def test_a_file_without_sentences(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no sentence"):
-        read_tagged(written(tmp_path / "test-en.tsv", "\n\n"), "UDPOS")
+        read_tagged(written(tmp_path / "test-en.tsv", "\n\n"), None, UPOS, "UDPOS")
