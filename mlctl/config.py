@@ -155,6 +155,9 @@ class Clean(Section):
     max_repeats: int = Field(
         50, ge=0, le=250, description="Times that a side may come, numbers aside, each with another text opposite; 0: any number."
     )
+    max_pairs: int | None = Field(
+        None, ge=1, description="Good pairs of each language that are kept at most, drawn by the hash of their text; null: all."
+    )
     min_likelihood: float = Field(
         -0.3,
         ge=-3,

@@ -27,7 +27,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 
 STAGE = ReusingStage(
     "clean",
-    4,
+    5,
     ("download",),
     _settings,
     _work,

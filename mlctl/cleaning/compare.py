@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlctl import config
-from mlctl.cleaning.duplicates import Buckets, Marks, Mask
+from mlctl.cleaning.duplicates import Buckets, Digests, Marks, Mask
 from mlctl.cleaning.inputs import Downloaded
 from mlctl.cleaning.judged import numbers, sketches
 from mlctl.cleaning.near import NearDuplicates, Rows
@@ -20,6 +20,10 @@ DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
 BOILERPLATE = "boilerplate"
 TRANSLATED_ELSEWHERE = "translated elsewhere"
+OVER_THE_LIMIT = "over the limit"
+
+_BINS = 16  # bits of a digest by which pairs are counted
+_SHIFT = np.uint64(64 - _BINS)
 
 
 def reasons(settings: config.Clean) -> dict[str, str]:
@@ -29,6 +33,7 @@ def reasons(settings: config.Clean) -> dict[str, str]:
         NEAR_DUPLICATE: f"a text that is nearly the same came before ({settings.near_duplicates}: {settings.near_duplicate_similarity:.0%})",
         BOILERPLATE: f"a side came more than {settings.max_repeats} times, numbers aside, each time with something else",
         TRANSLATED_ELSEWHERE: "the text has no translation here, but another corpus has one",
+        OVER_THE_LIMIT: "not drawn: there are more good pairs than max_pairs",
     }
 
 
@@ -47,6 +52,8 @@ class Comparison:
         if inputs.untranslated:
             self._mark_translated_elsewhere(scratch, "same_source")
             self._mark_translated_elsewhere(scratch, "same_target")
+        if settings.max_pairs:
+            self._mark_over_the_limit(settings.max_pairs)
 
     def rules(self, first: int, last: int) -> dict[str, Mask]:
         """Tell for each rule which of rows `first` to `last` (not counted) it drops. A row has one rule at most."""
@@ -82,6 +89,27 @@ class Comparison:
                 buckets.add(numbers(table[side])[rows], (rows + first).astype(np.uint64))
         for ours, theirs in zip(alone, paired, strict=True):
             self._marks[TRANSLATED_ELSEWHERE].add(ours.rows[np.isin(ours.digests, theirs.digests)])
+
+    def _mark_over_the_limit(self, most: int) -> None:
+        """Mark the pairs with the largest digests; counted first, so that no more than one bin of digests is in memory."""
+        counts = sum(
+            (np.bincount(draws >> _SHIFT, minlength=1 << _BINS) for _, draws in self._good_pairs()), np.zeros(1 << _BINS)
+        )
+        upto = np.cumsum(counts)
+        if upto[-1] <= most:
+            return
+        last = int(np.searchsorted(upto, most, side="right"))
+        inside = np.concatenate([draws[draws >> _SHIFT == last] for _, draws in self._good_pairs()])
+        room = most - int(upto[last] - counts[last])
+        first_out = np.partition(inside, room)[room]
+        for rows, draws in self._good_pairs():
+            self._marks[OVER_THE_LIMIT].add(rows[draws >= first_out])
+
+    def _good_pairs(self) -> Iterator[tuple[Rows, Digests]]:
+        """Yield numbers and digests of the rows with both sides that have no mark of another rule."""
+        for first, table in self._read("paired", "same"):
+            rows = np.flatnonzero(self._left(first, table["same"]) & np.asarray(table["paired"]))
+            yield (rows + first).astype(np.uint64), numbers(table["same"])[rows]
 
     def _read(self, *columns: str) -> Iterator[tuple[int, pa.Table]]:
         for (first, _), file in zip(self._inputs.parts, self._files, strict=True):

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlctl.cleaning import clean, duplicates, inputs
-from mlctl.cleaning.compare import BOILERPLATE, DUPLICATE, NEAR_DUPLICATE, TRANSLATED_ELSEWHERE
+from mlctl.cleaning.compare import BOILERPLATE, DUPLICATE, NEAR_DUPLICATE, OVER_THE_LIMIT, TRANSLATED_ELSEWHERE
 from mlctl.cleaning.judge import UNLIKELY, Judge, Learned, learn, look
 from mlctl.cleaning.lengths import Lengths
 from mlctl.cleaning.likelihood import Likelihood, Words
@@ -168,6 +168,20 @@ def test_boilerplate_goes_after_some_times(tmp_path: Path) -> None:
     assert verdicts(tmp_path, sources, targets, max_repeats=0) == [""] * 6
 
 
+@pytest.mark.parametrize("most", [1, 40, 299, 300])
+def test_more_pairs_than_wanted_are_drawn_alike_in_any_order(most: int, tmp_path: Path) -> None:
+    sources = [f"{word(n, 'a')} {word(n + 7, 'o')} {word(3 * n, 'u')}" for n in range(300)]
+    targets = [f"{word(n, 'e')} {word(n + 5, 'i')} {word(2 * n, 'e')}" for n in range(300)]
+    kept = []
+    for order in (range(300), range(299, -1, -1)):
+        rules = verdicts(tmp_path, [sources[n] for n in order], [targets[n] for n in order], max_pairs=most)
+        assert set(rules) <= {"", OVER_THE_LIMIT}
+        kept.append({n for n, rule in zip(order, rules, strict=True) if not rule})
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == most
+    assert most < 40 or {n // 100 for n in kept[0]} == {0, 1, 2}  # not the first ones
+
+
 def test_unlikely_pairs_go() -> None:
     good = pairs(2500)
     settings = Clean(language_letters=10_000)
@@ -185,7 +199,14 @@ def test_unlikely_pairs_go() -> None:
 
 def test_an_unlikely_pair_does_not_take_its_good_duplicate_away() -> None:
     """What one row says of itself comes before what rows say of each other."""
-    assert list(reasons(Clean(), "en", "fr"))[-5:] == [UNLIKELY, DUPLICATE, NEAR_DUPLICATE, BOILERPLATE, TRANSLATED_ELSEWHERE]
+    assert list(reasons(Clean(), "en", "fr"))[-6:] == [
+        UNLIKELY,
+        DUPLICATE,
+        NEAR_DUPLICATE,
+        BOILERPLATE,
+        TRANSLATED_ELSEWHERE,
+        OVER_THE_LIMIT,
+    ]
 
 
 WORDS = st.sampled_from(["yes", "no way", "page 1", "page 2", "page 13", "Yes", "maybe  so"])
