@@ -307,7 +307,36 @@ def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a YAML recipe and apply dotted overrides such as `train.steps=200`."""
+    """Read a YAML recipe, put it over the one that it names as its `base`, and apply dotted overrides such as `train.steps=200`.
+
+    Raises:
+        InputError: a file is not there or no recipe, recipes are each other's base, or a setting is wrong.
+    """
+    return parse(override(_read(path, ()), overrides), str(path))
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    values = _values(path)
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str) or (under := path.parent / base).resolve() in {file.resolve() for file in (*above, path)}:
+        raise InputError(f"{path}: base: {base!r} is no other recipe", "name a YAML file beside it: `base: paper.yaml`")
+    return _over(_read(under, (*above, path)), values)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of both; where both have one, that of `above`. Sections are gone through, lists are not."""
+    return {
+        **below,
+        **{
+            name: _over(below[name], value) if isinstance(value, dict) and isinstance(below.get(name), dict) else value
+            for name, value in above.items()
+        },
+    }
+
+
+def _values(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -316,7 +345,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{path} cannot be read as YAML: {error}", "mend the line that the message names") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no settings", "write `name: value` lines; `mlctl recipe demo` shows an example")
-    return parse(override(values, overrides), str(path))
+    return values
 
 
 def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

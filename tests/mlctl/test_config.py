@@ -92,6 +92,35 @@ def test_every_setting_has_a_description_and_a_literal_default() -> None:
     assert not bare
 
 
+def test_a_recipe_says_only_what_differs_from_its_base(tmp_path: Path) -> None:
+    (tmp_path / "low.yaml").write_text("name: low\nlanguages: {targets: [fr, de]}\ntrain: {steps: 7, couples: 2}\n")
+    (tmp_path / "high.yaml").write_text("base: low.yaml\nname: high\nlanguages: {targets: [ru]}\ntrain: {steps: 9}\n")
+    (tmp_path / "top.yaml").write_text("base: high.yaml\nname: top\n")
+    recipe = config.load(tmp_path / "top.yaml", ["train.batch_size=8"])
+    assert (recipe.name, recipe.languages.targets) == ("top", ("ru",))
+    assert (recipe.train.steps, recipe.train.couples, recipe.train.batch_size) == (9, 2, 8)
+
+
+@pytest.mark.parametrize("base", ["me.yaml", "over.yaml", "[a]", "gone.yaml"])
+def test_a_base_that_is_none(tmp_path: Path, base: str) -> None:
+    (tmp_path / "me.yaml").write_text(f"base: {base}\n")
+    (tmp_path / "over.yaml").write_text("base: me.yaml\n")
+    with pytest.raises(InputError, match=r"no recipe at .*gone.yaml" if "gone" in base else r"is no other recipe"):
+        config.load(tmp_path / "me.yaml")
+
+
+def test_the_papers_ablations_differ_from_it_in_loss_and_wiring_alone() -> None:
+    paper = config.load(recipes.find("paper"))
+    for name, wiring, loss in (
+        ("info-snt", "sentence", "info-nce"),
+        ("cz-snt", "sentence", "cz-nce"),
+        ("ml-ctl-info", "joint", "info-nce"),
+        ("ml-ctl-cz", "joint", "cz-nce"),
+    ):
+        changed = {"name": name, "train": paper.train.model_copy(update={"wiring": wiring, "loss": loss})}
+        assert config.load(recipes.find(name)) == paper.model_copy(update=changed)
+
+
 @pytest.mark.parametrize("name", recipes.names())
 def test_ready_recipes_are_valid_and_survive_a_round_trip(name: str) -> None:
     recipe = config.load(recipes.find(name))
