@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 from prefect import flow
 from prefect.states import Failed
 
-from mlctl import sharding, training
+from mlctl import evaluation, sharding, training
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import StoreError
@@ -65,6 +65,8 @@ def _check(recipe: Recipe, until: StageName) -> None:
         sharding.check(recipe.shard)
     if names.index(until) >= names.index("train"):
         training.check(recipe.train)
+    if names.index(until) >= names.index("evaluate"):
+        evaluation.check(recipe.evaluate)
 
 
 if __name__ == "__main__":

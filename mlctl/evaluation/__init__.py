@@ -1,6 +1,6 @@
 """evaluate: judge the base model and the trained one by the same code, on held-out pairs and on published benchmarks."""
 
-from mlctl.evaluation.harness import digests, evaluate
+from mlctl.evaluation.harness import check, digests, evaluate
 from mlctl.evaluation.parts import Parts
 
-__all__ = ["Parts", "digests", "evaluate"]
+__all__ = ["Parts", "check", "digests", "evaluate"]

@@ -83,6 +83,16 @@ def evaluate(
     return {"languages": len(run.heldout), **_means(averages)}
 
 
+def check(settings: Evaluate) -> None:
+    """Look whether the data of all benchmarks are there, before anything is computed.
+
+    Raises:
+        InputError: those of one are not, or not in the languages that the recipe names.
+    """
+    for entry in settings.benchmarks:
+        open_task(entry)
+
+
 def digests(settings: Evaluate) -> dict[str, str]:
     """Return the digests of the data of all benchmarks, by `<benchmark>.<language>`.
 

@@ -50,6 +50,9 @@ class DatasetSets(Generic[Example]):
             )
         one_for_all = len(set(self._subsets.values())) < len(self._subsets)
         self._train = train or (without if one_for_all else "")
+        if one_for_all:
+            told = {row["language"] for row in places.dataset_rows(source, self._subsets[LEARNED], "test")}
+            self._subsets = {language: name for language, name in self._subsets.items() if language in told}
 
     @property
     def languages(self) -> list[str]:
