@@ -179,7 +179,9 @@ def store_gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Remove results and unfinished work that no recent run refers to."""
-    removed = collect(Store(store), keep_runs, dry_run)
+    from tasks.evaluate import MEMORY
+
+    removed = collect(Store(store), keep_runs, dry_run, memories=(MEMORY,))
     for folder, size in removed:
         out.print(f"{'would remove' if dry_run else 'removed'} {folder.parent.name}/{folder.name[:24]} ({_size(size)})")
     out.print(f"{_size(sum(size for _, size in removed))} in {len(removed)} folders")

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -45,6 +46,7 @@ class Parts:
                 with self._place.part(name) as path:
                     write(made, path)
                 found = read(self._place.path(name))  # the same to the last bit and order, made now or before
+            self._used(name)
         return found
 
     def folder(self, identity: Mapping[str, Any], make: Callable[[Path, Path], object]) -> Path:
@@ -60,7 +62,12 @@ class Parts:
                     path.mkdir()
                     make(path, scratch)
                 discard(scratch)
+            self._used(name)
         return self._place.path(name)
+
+    def _used(self, name: str) -> None:
+        """Note when a part was last used: who tidies up goes by that."""
+        os.utime(self._place.path(name))
 
     def _read(self, name: str) -> list[Outcome] | None:
         if not self._place.has(name):

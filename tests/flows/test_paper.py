@@ -168,10 +168,7 @@ def test_the_recipe_comes_to_figures_of_all_six_tasks(folder: Path) -> None:
     scores = pq.read_table(results["evaluate"] / "scores.parquet").to_pylist()
     judged = {(row["model"], row["task"], row["language"], row["seed"]) for row in scores if row["task"] in FINE_TUNED}
     assert judged == {
-        (model, task, language, 0)
-        for model in ("base", "trained")
-        for task in FINE_TUNED
-        for language in ("en", "fr", "de")
+        (model, task, language, 0) for model in ("base", "trained") for task in FINE_TUNED for language in ("en", "fr", "de")
     }
     protocol = json.loads((results["evaluate"] / "protocol.json").read_text())
     assert "trained" in str(protocol)

@@ -205,6 +205,24 @@ def test_gc_keeps_what_recent_runs_need_and_what_is_being_made(tmp_path: Path) -
     assert len(diary.runs()) == 1
 
 
+def test_gc_forgets_parts_that_no_recent_run_used(tmp_path: Path) -> None:
+    store, memory = Store(tmp_path), tmp_path / "memory"
+    (memory / ".locks").mkdir(parents=True)
+    (memory / "old.folder").mkdir()
+    for name in ("old.folder/weights", "old.parquet", "new.parquet"):
+        (memory / name).write_bytes(b"1234")
+    for name in ("old.folder", "old.parquet"):
+        os.utime(memory / name, (1e9, 1e9))
+    with Diary(store).run("pipeline", {}):
+        pass
+    removed = [(memory / "old.folder", 4), (memory / "old.parquet", 4)]
+    assert collect(store, keep_runs=1, dry_run=True, memories=("memory", "none")) == removed
+    assert collect(store, keep_runs=1, memories=("memory",)) == removed
+    assert sorted(path.name for path in memory.iterdir()) == [".locks", "new.parquet"]
+    collect(store, keep_runs=0, memories=("memory",))
+    assert [path.name for path in memory.iterdir()] == [".locks"]
+
+
 def test_runs_tell_completed_failed_and_interrupted(tmp_path: Path) -> None:
     diary = Diary(Store(tmp_path))
     with diary.run("pipeline", {"name": "a"}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,17 @@ def test_what_was_made_is_found_by_its_identity(tmp_path: Path) -> None:
     assert same(Parts(tmp_path).outcomes(dict(reversed(IDENTITY.items())), never), FOUND)
     with pytest.raises(AssertionError):
         Parts(tmp_path).outcomes({**IDENTITY, "seed": 0}, never)
+
+
+def test_a_part_says_when_it_was_last_used(tmp_path: Path) -> None:
+    Parts(tmp_path).outcomes(IDENTITY, make)
+    folder = Parts(tmp_path).folder(IDENTITY, lambda folder, scratch: None)
+    (file,) = tmp_path.glob("toy-*.parquet")
+    for path in (file, folder):
+        os.utime(path, (1e9, 1e9))
+    Parts(tmp_path).outcomes(IDENTITY, never)
+    Parts(tmp_path).folder(IDENTITY, lambda folder, scratch: None)
+    assert min(path.stat().st_mtime for path in (file, folder)) > 1e9
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing", None])
