@@ -45,12 +45,12 @@ def test_what_was_made_is_found_by_its_identity(tmp_path: Path) -> None:
 
 def test_a_part_says_when_it_was_last_used(tmp_path: Path) -> None:
     Parts(tmp_path).outcomes(IDENTITY, make)
-    folder = Parts(tmp_path).folder(IDENTITY, lambda folder, scratch: None)
+    folder = Parts(tmp_path).folder(IDENTITY, lambda *_: None)
     (file,) = tmp_path.glob("toy-*.parquet")
     for path in (file, folder):
         os.utime(path, (1e9, 1e9))
     Parts(tmp_path).outcomes(IDENTITY, never)
-    Parts(tmp_path).folder(IDENTITY, lambda folder, scratch: None)
+    Parts(tmp_path).folder(IDENTITY, lambda *_: None)
     assert min(path.stat().st_mtime for path in (file, folder)) > 1e9
 
 
