@@ -31,6 +31,7 @@ from mlctl.evaluation.heldout import Heldout, Side
 from mlctl.evaluation.subject import Subject
 from mlctl.evaluation.tasks import open_task
 from mlctl.evaluation.tasks.tatoeba import CARD
+from mlctl.modeling.pooling import FIRST_AND_LAST
 from mlctl.textfiles import lines
 
 QUICK_CODES = "deu fra rus cmn swh tam jpn tur".split()
@@ -82,7 +83,7 @@ def ours(options: argparse.Namespace, data: Path, precision: str) -> Found:
     entry = {"name": "tatoeba", "source": {"kind": "folder", "path": str(data)}}
     settings = Evaluate(benchmarks=[entry], pooling="last", prefix=options.prefix, precision=precision, device="cpu")
     task = open_task(settings.benchmarks[0])
-    subject = Subject("base", options.encoder, options.encoder, settings, Parts(data / "parts"), NOBODY)
+    subject = Subject("base", options.encoder, options.encoder, settings, Parts(data / "parts"), NOBODY, FIRST_AND_LAST)
     subject.vectors(["warm"])
     started = time.perf_counter()
     outcomes = {language: task.judge(subject, language, None)[0] for language in task.languages}

@@ -1,0 +1,232 @@
+"""The figures of the harness on published files, beside computations that share no code with it.
+
+    python benchmarks/judging_check.py --encoder FOLDER --data DIR [--quick] [--prefix TEXT] [--threads N]
+
+DIR has some of tatoeba, bucc, xnli, pawsx, udpos/xtreme, ner; FOLDER is a Hugging Face encoder. Sentence vectors here are those of
+sentence-transformers (mean of the last layer), nearest neighbours are numpy's over all pairs, mining is written out loop by loop,
+fine-tuned models are loaded by transformers and answer sentence by sentence without padding, and sklearn and seqeval score. XNLI and
+PAWS-X learn from English dev, as their training sets are large, and few examples are learned: the figures are compared, they
+are not what a model can do. Ends with exit code 1 where two figures differ by more than 0.2 points (batches change the last bits of a vector).
+The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from seqeval.metrics import f1_score
+from sklearn.metrics import accuracy_score
+
+from mlctl.config import Evaluate
+from mlctl.evaluation import Parts
+from mlctl.evaluation.heldout import Heldout, Side
+from mlctl.evaluation.subject import Subject
+from mlctl.evaluation.tasks import open_task
+from mlctl.modeling.pooling import FIRST_AND_LAST
+
+TOLERANCE = 0.2  # points
+NEIGHBOURS = 4
+LENGTH = 128
+NOBODY = Heldout("", Side((), (), ()), Side((), (), ()), ())
+FEW = {"examples": 960, "epochs": 1, "batch_size": 32, "learning_rate": 1e-4}
+#: Task, folder, language, settings of the entry; the first of each are the quick ones.
+FINE_TUNED = [
+    ("pawsx", "pawsx", "de", {"train": "dev-en.tsv"}),
+    ("panx", "ner", "yo", {}),
+    ("udpos", "udpos/xtreme", "yo", {}),
+    ("xnli", "xnli", "sw", {"train": "dev-en.tsv"}),
+]
+TATOEBA = ("deu", "swh", "jpn")
+CODES = {"deu": "de", "swh": "sw", "jpn": "ja"}
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads or torch.get_num_threads())
+    found: dict[str, tuple[float, float]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        for name, language, ours, theirs in _all(options, Path(place)):
+            found[f"{name} {language}"] = ours, theirs
+            print(
+                f"    {name:10} {language:4} mlctl {ours:6.2f}   here {theirs:6.2f}   {'' if _same(ours, theirs) else 'DIFFERENT'}",
+                flush=True,
+            )
+    print(json.dumps({name: {"ours": round(a, 3), "independent": round(b, 3)} for name, (a, b) in found.items()}))
+    sys.exit(not all(_same(*pair) for pair in found.values()))
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= TOLERANCE
+
+
+def _all(options: argparse.Namespace, place: Path) -> Any:
+    print("figure in %, of mlctl's harness and computed again")
+    for code in TATOEBA[: 1 if options.quick else None]:
+        if (options.data / "tatoeba").is_dir():
+            yield "tatoeba", CODES[code], _ours(options, place, "tatoeba", "tatoeba", CODES[code], {})[0], _tatoeba(options, code)
+    for task, folder, language, settings in FINE_TUNED[: 2 if options.quick else None]:
+        if (options.data / folder).is_dir():
+            yield task, language, *_fine_tuned(options, place, task, folder, language, settings)
+    if (options.data / "bucc").is_dir() and not options.quick:
+        yield "bucc", "zh", _ours(options, place, "bucc", "bucc", "zh", {})[0], _bucc(options)
+
+
+def _ours(
+    options: argparse.Namespace, place: Path, task: str, folder: str, language: str, settings: dict[str, Any]
+) -> tuple[float, Path]:
+    entry = {"name": task, "source": {"kind": "folder", "path": str(options.data / folder)}, **settings}
+    evaluate = Evaluate(benchmarks=[entry], pooling="last", prefix=options.prefix, device="cpu")
+    parts = place / task
+    subject = Subject("base", options.encoder, options.encoder, evaluate, Parts(parts), NOBODY, FIRST_AND_LAST)
+    outcome = open_task(evaluate.benchmarks[0]).judge(subject, language, 0)[0]
+    return 100 * outcome.figures["f1" if task in ("bucc", "panx", "udpos") else "accuracy"], parts
+
+
+# Sentence vectors.
+
+
+def _vectors(options: argparse.Namespace, texts: Sequence[str]) -> np.ndarray:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    words = Transformer(str(options.encoder), max_seq_length=512)
+    model = SentenceTransformer(modules=[words, Pooling(words.get_word_embedding_dimension(), "mean")], device="cpu")
+    found = model.encode([options.prefix + text for text in texts], normalize_embeddings=True, show_progress_bar=False)
+    return np.asarray(found, np.float64)
+
+
+def _lines(file: Path) -> list[str]:
+    file = file if file.exists() else file.with_name(f"{file.name}.gz")
+    data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    return data.decode("utf-8").removesuffix("\n").split("\n")
+
+
+def _tatoeba(options: argparse.Namespace, code: str) -> float:
+    foreign, english = (_lines(options.data / "tatoeba" / f"tatoeba.{code}-eng.{side}") for side in (code, "eng"))
+    cosines = _vectors(options, foreign) @ _vectors(options, english).T
+    return 100 * float(accuracy_score(range(len(foreign)), cosines.argmax(1)))
+
+
+def _bucc(options: argparse.Namespace) -> float:
+    """Mine Chinese–English dev by margin (arXiv 1811.01136), tune on one half of the Chinese sentences, judge the other."""
+    sides = [[line.split("\t", 1) for line in _lines(options.data / "bucc" / f"zh-en.dev.{side}")] for side in ("zh", "en")]
+    gold = {tuple(line.split("\t")) for line in _lines(options.data / "bucc" / "zh-en.dev.gold")}
+    cosines = _vectors(options, [text for _, text in sides[0]]) @ _vectors(options, [text for _, text in sides[1]]).T
+    near = [np.sort(matrix, 1)[:, -NEIGHBOURS:].mean(1) for matrix in (cosines, cosines.T)]
+    margins = cosines / ((near[0][:, None] + near[1][None, :]) / 2)
+    proposals = []
+    for matrix, similarity, turned in ((margins, cosines, False), (margins.T, cosines.T, True)):
+        for row, nearest in enumerate(np.argsort(-similarity, 1)[:, :NEIGHBOURS]):
+            best = max(nearest, key=lambda column: matrix[row, column])
+            proposals.append((matrix[row, best], *((best, row) if turned else (row, best))))
+    pairs, taken = [], (set[int](), set[int]())
+    for score, i, j in sorted(proposals, key=lambda one: -one[0]):
+        if i not in taken[0] and j not in taken[1]:
+            taken[0].add(i)
+            taken[1].add(j)
+            pairs.append((score, sides[0][i][0], sides[1][j][0]))
+    halves = [[pair for pair in pairs if (_bit(pair[1]) == half)] for half in (0, 1)]
+    golds = [{pair for pair in gold if _bit(pair[0]) == half} for half in (0, 1)]
+    least = max((score for score, *_ in halves[0]), key=lambda least: _f1(halves[0], golds[0], least))
+    return 100 * _f1(halves[1], golds[1], least)
+
+
+def _bit(name: str) -> int:
+    return hashlib.sha256(name.encode()).digest()[0] >> 7
+
+
+def _f1(pairs: Sequence[tuple[Any, ...]], gold: set[Any], least: float) -> float:
+    found = {tuple(pair[1:]) for pair in pairs if pair[0] >= least}
+    return 2 * len(found & gold) / max(1, len(found) + len(gold))
+
+
+# Fine-tuned models.
+
+
+def _fine_tuned(
+    options: argparse.Namespace, place: Path, task: str, folder: str, language: str, settings: dict[str, Any]
+) -> tuple[float, float]:
+    ours, parts = _ours(options, place, task, folder, language, {**FEW, **settings})
+    (model,) = parts.glob("*.folder")
+    data = options.data / folder
+    theirs = (
+        _tags(options, model, data, task, language) if task in ("panx", "udpos") else _pairs(options, model, data, task, language)
+    )
+    return ours, 100 * theirs
+
+
+def _pairs(options: argparse.Namespace, folder: Path, data: Path, task: str, language: str) -> float:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(options.encoder)
+    names = {"pawsx": ["0", "1"], "xnli": ["contradiction", "entailment", "neutral"]}[task]
+    rows = [line.split("\t")[:2] for line in _lines(data / f"test-{language}.tsv")]
+    labels = [line.strip() for line in _lines(data / "labels" / f"test-{language}.tsv")]
+    answers = []
+    for first, second in rows:
+        tokens = tokenizer(first, second, truncation="longest_first", max_length=LENGTH, return_tensors="pt")
+        with torch.inference_mode():
+            answers.append(names[int(model(**tokens).logits.argmax())])
+    kept = [n for n, label in enumerate(labels) if label != "-1"]
+    return float(accuracy_score([labels[n] for n in kept], [answers[n] for n in kept]))
+
+
+def _tags(options: argparse.Namespace, folder: Path, data: Path, task: str, language: str) -> float:
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    model = AutoModelForTokenClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(options.encoder)
+    names = {
+        "panx": "O B-LOC I-LOC B-ORG I-ORG B-PER I-PER",
+        "udpos": "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X _",
+    }[task].split()
+    gold, answers = [], []
+    for words, tags in _sentences(next(data.glob(f"*-{language}.tsv*"))):
+        tokens = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+        with torch.inference_mode():
+            chosen = model(**tokens).logits[0].argmax(-1).tolist()
+        first: dict[int, str] = {}
+        for place, word in enumerate(tokens.word_ids()):
+            if word is not None:
+                first.setdefault(word, names[chosen[place]])
+        gold.append(tags)
+        answers.append([first.get(word, names[0]) for word in range(len(words))])
+    return float(f1_score(gold, answers, zero_division=0))
+
+
+def _sentences(file: Path) -> list[tuple[list[str], list[str]]]:
+    found, words, tags = [], list[str](), list[str]()
+    for line in [*_lines(file.with_name(file.name.removesuffix(".gz"))), ""]:
+        if line.strip():
+            word, tag = line.rsplit("\t", 1)
+            words.append(word)
+            tags.append(tag.strip())
+        elif words:
+            found.append((words, tags))
+            words, tags = [], []
+    return found
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", type=Path, required=True, help="folder of a Hugging Face encoder")
+    parser.add_argument("--data", type=Path, required=True, help="folder with tatoeba, bucc, pawsx, …")
+    parser.add_argument("--prefix", default="", help="put before every sentence of the retrieval tasks")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all cores")
+    parser.add_argument("--quick", action="store_true", help="a language of some of them")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
