@@ -169,6 +169,7 @@ def _dev(settings: Evaluate, heldout: Sequence[Heldout]) -> Heldout:
 def _judge(run: _Run, name: str, kept: Workspace, progress: Progress) -> Iterator[Judged]:
     """Judge one model in everything, or take what was found before; only one model is in memory."""
     subject = run.subjects[name]
+    subject.say = lambda text: progress(run.done, run.total, "scores", model=name, learning=text)
     for pairs in run.heldout:
         yield from _heldout(run, subject, pairs)
         _said(run, progress, name, pairs.language)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,8 @@ class Subject:
         self.name, self.folder, self.settings, self.parts = name, folder, settings, parts
         self._words, self._dev = tokenizer, dev
         self._places = tuple(places)
+        #: Told what it is learning, while it does: `f(text)`.
+        self.say: Callable[[str], object] = str
         self._known: dict[str, Tensor] = {}
         self._loaded: PreTrainedModel | None = None
 

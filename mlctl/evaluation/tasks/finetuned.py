@@ -106,7 +106,13 @@ class FineTunedTask(ABC, Generic[Example]):
         examples = self._sets.learned()[: entry.examples or None]
         model = load_classifier(subject.folder, len(self._labels), self.tagged, seed).to(subject.device)
         rows, padding = self.rows(examples, subject), subject.tokenizer.pad_token_id
-        save(model, fine_tune(model, rows, self.tagged, budget, seed, scratch, padding, self._judge_dev(subject)), folder)
+
+        def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
+            del figures
+            subject.say(f"{self.card.task}, seed {seed}, {done} of {total} {unit}")
+
+        judge = self._judge_dev(subject)
+        save(model, fine_tune(model, rows, self.tagged, budget, seed, scratch, padding, judge, progress), folder)
 
     def _judge_dev(self, subject: Subject) -> Any:
         """Return what tells a model's figure on English dev, or None."""

@@ -12,7 +12,6 @@ from seqeval.metrics import f1_score
 
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
-from mlctl.evaluation.finetuning import learning
 from mlctl.evaluation.subject import Subject
 from mlctl.evaluation.tasks import open_task
 
@@ -45,23 +44,14 @@ def panx(folder: Path) -> Path:
     return folder
 
 
-def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path) -> None:
     given = settings(entry("pawsx", pawsx(tmp_path / "p"), **QUICK))
-    learned: list[int] = []
-    real = learning.fine_tune
-
-    def counting(*arguments: Any) -> dict[str, float]:
-        learned.append(arguments[4])
-        return real(*arguments)
-
-    monkeypatch.setattr(learning, "fine_tune", counting)
-    task = open_task(given.benchmarks[0])
+    task, model, heard = open_task(given.benchmarks[0]), subject(given), list[str]()
+    model.say = heard.append
     assert list(task.languages) == ["de", "en", "zh"]
     assert task.card.fine_tuned
-    (german,), (chinese,), (other,) = (
-        task.judge(subject(given), language, seed) for language, seed in (("de", 0), ("zh", 0), ("zh", 1))
-    )
-    assert learned == [0, 1]
+    (german,), (chinese,), (other,) = (task.judge(model, language, seed) for language, seed in (("de", 0), ("zh", 0), ("zh", 1)))
+    assert heard == [f"pawsx, seed {seed}, {step} of 6 steps" for seed in (0, 1) for step in range(1, 7)]
     assert german.part.tolist() == chinese.part.tolist()
     assert len(german.items) == len(other.items) == 11  # the row labelled -1 is left out
     assert german.direction == "en→de"
