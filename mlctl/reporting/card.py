@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -61,7 +62,7 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
         f"# {recipe.report.title or recipe.name}",
         f"A text encoder for {codes.name(recipe.languages.source)}, {', '.join(named)}. {_METHOD} {wording.base_is(recipe.model)}",
         _USE.replace("LAYERS", wording.layers(recipe.train.layers)),
-        "## Results\n\n" + "\n".join(_results(figures)),
+        "## Results\n\n" + "\n".join(_results(figures["benchmark"])),
         notice.strip(),
         f"## Data\n\n{gates}",
         f"## Recipe\n\n```yaml\n{_as_yaml(addresses.for_records(recipe.model_dump(mode='json', exclude={'store'})))}```",
@@ -82,24 +83,19 @@ def _header(recipe: Recipe) -> str:
     return f"---\n{data.to_yaml()}\n---"
 
 
-def _results(figures: Figures) -> Iterator[str]:
-    """Yield the lines of a table: a row for each task's mean over languages, then one for each task and language."""
-    titles = {one["card"]["task"]: one["card"]["title"] for one in figures["protocol"]["benchmarks"]}
-    if not figures["benchmark"]:
+def _results(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table: a row for each task and language."""
+    if not rows:
         yield "Nothing was judged."
         return
     yield "| task | language | base | trained | gain, 95% interval | items |"
     yield "|---|---|--:|--:|--:|--:|"
-    means = [
-        {**mean, "language": f"mean of {mean['languages']}", "items": ""} for mean in figures["means"] if mean["languages"] > 1
-    ]
-    for row in [*means, *figures["benchmark"]]:
+    for row in rows:
         base, trained = wording.percent(row["base"]), wording.percent(row["trained"])
-        task = f"{wording.task_name(row['task'], titles)}, {row['metric']}"
         gain = f"{wording.points(row['trained'] - row['base'])} ({wording.points(row['low'])} … {wording.points(row['high'])})"
-        yield f"| {task} | {row['language']} | {base} | {trained} | {gain} | {row['items']} |"
+        yield f"| {wording.spoken(row['task'])} | {row['language']} | {base} | {trained} | {gain} | {row['items']} |"
     yield ""
-    yield "Per cent; English is in no mean where it was learned from. The interval is of the gain over the choice of items and fine-tuning seeds, not over seeds of this training."
+    yield "Shares of a hundred; the interval is of the gain over the choice of items and fine-tuning seeds, not over seeds of this training."
 
 
 def _as_yaml(values: Mapping[str, object]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -60,13 +60,14 @@ _MODELS = ("base", "trained")
 _MODEL_COLOURS = ("var(--base)", "var(--trained)")
 
 
-def benchmark_chart(rows: Sequence[Row]) -> Spec:
+def benchmark_chart(rows: Sequence[Row], intervals: Mapping[tuple[str, str], tuple[float, float]]) -> Spec:
     """Draw one benchmark: for every language a bar a model, with the interval of each.
 
     Args:
-        rows: of one task, in `figures.json`: `tables.benchmark_rows` with `intervals` (model → low and high end).
+        rows: `tables.benchmark_rows` of one task.
+        intervals: (language, model) → low and high end of the share.
     """
-    values = [_bar(row, model, *row["intervals"][model]) for row in rows for model in _MODELS]
+    values = [_bar(row, model, *intervals[row["language"], model]) for row in rows for model in _MODELS]
     place = alt.Chart(alt.Data(values=values)).encode(
         y=alt.Y(
             "language:N",
@@ -87,57 +88,13 @@ def benchmark_chart(rows: Sequence[Row]) -> Spec:
         tooltip=[
             alt.Tooltip("language:N", title="language"),
             alt.Tooltip("model:N", title="model"),
-            alt.Tooltip("value:Q", title=rows[0]["metric"], format=".1%"),
+            alt.Tooltip("value:Q", title="accuracy", format=".1%"),
             alt.Tooltip("interval:N", title="95% interval"),
         ],
     )
     whiskers = place.mark_rule(color="var(--ink)", opacity=0.55).encode(x="low:Q", x2="high:Q")
     labels = place.mark_text(align="left", dx=7).encode(x="high:Q", text=alt.Text("value:Q", format=".1%"))
     return _spec((bars + whiskers + labels).properties(height=_PIXELS_A_LANGUAGE * len(rows)))
-
-
-def heat_chart(rows: Sequence[Row], tasks: Sequence[str]) -> Spec:
-    """Draw the difference that training made, tasks across and languages down; a figure in bold is beyond chance.
-
-    Args:
-        rows: `tables.benchmark_rows` with the task's `name`.
-        tasks: names in their order.
-    """
-    most = max((abs(row["difference"]) for row in rows), default=0) or 1
-    spoken = sorted({codes.name(row["language"]) for row in rows})
-    values = [
-        {
-            "task": row["name"],
-            "language": codes.name(row["language"]),
-            "difference": 100 * row["difference"],
-            "strength": abs(row["difference"]) / most,
-            "better": row["difference"] >= 0,
-            "sure": row["significant"],
-            "interval": f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
-        }
-        for row in rows
-    ]
-    place = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("task:N", title=None, sort=list(tasks), axis=alt.Axis(orient="top", labelAngle=-35, labelLimit=120, grid=False)),
-        y=alt.Y("language:N", title=None, sort=spoken, axis=alt.Axis(labelLimit=120, grid=False)),
-        tooltip=[
-            alt.Tooltip("language:N"),
-            alt.Tooltip("task:N"),
-            alt.Tooltip("difference:Q", title="points", format="+.1f"),
-            alt.Tooltip("interval:N", title="95% interval"),
-            alt.Tooltip("sure:N", title="beyond chance"),
-        ],
-    )
-    colours = alt.Color("better:N", legend=None, scale=alt.Scale(domain=[True, False], range=["var(--trained)", "var(--bad)"]))
-    strength = alt.Opacity("strength:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.05, 0.75]))
-    cells = place.mark_rect(stroke="var(--page)", strokeWidth=1).encode(color=colours, opacity=strength)
-    sure, unsure = (
-        place.mark_text(color="var(--ink)", fontWeight=weight, fontSize=11)
-        .encode(text=alt.Text("difference:Q", format="+.1f"))
-        .transform_filter("datum.sure" if weight == "bold" else "!datum.sure")
-        for weight in ("bold", "normal")
-    )
-    return _spec((cells + sure + unsure).properties(height=24 * len(spoken), description="difference by task and language"))
 
 
 def curve_chart(rows: Sequence[Row], title: str, from_zero: bool = False) -> Spec:

@@ -22,16 +22,11 @@ SIFTING = ("clean", "translate", "align", "shard")
 
 
 def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
-    """Return the content of `figures.json`: benchmark, means, what was asked of whom, funnel, totals, translation, evaluation sets, losses, the map of tokens."""
-    intervals = tables.interval_rows(folders["evaluate"])
-    benchmark = [
-        {**row, "intervals": {model: intervals[row["task"], row["language"], model] for model in ("base", "trained")}}
-        for row in tables.benchmark_rows(folders["evaluate"])
-    ]
+    """Return the content of `figures.json`: benchmark, means, funnel, totals, translation, evaluation sets, losses, the map of tokens."""
+    benchmark = tables.benchmark_rows(folders["evaluate"])
     return {
         "benchmark": benchmark,
-        "means": tables.mean_rows(folders["evaluate"]),
-        "protocol": tables.protocol(folders["evaluate"]),
+        "means": tables.mean_rows(benchmark),
         "totals": tables.total_rows(folders),
         "funnel": tables.funnel_rows(folders[stage] for stage in SIFTING if stage in folders),
         "decontamination": decontamination(folders.get("shard")),

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import importlib.resources
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mlctl.config import Recipe, Report
 from mlctl.reporting import alignment, attribution, charts, curves, samples, tables, translation, wording
 from mlctl.reporting.drawing import draw
 from mlctl.reporting.figures import Figures
+from mlctl.reporting.intervals import wilson
 from mlctl.reporting.records import StageRecord
 
 _SECTIONS = {
@@ -51,6 +51,7 @@ _FILTERS = {
     "figure": wording.figure,
     "shortened": wording.shortened,
     "spoken": wording.spoken,
+    "task_name": wording.task_name,
     "neighbour_share": wording.neighbour_share,
 }
 
@@ -66,11 +67,9 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
         folders: stage → folder of its result.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    titles = {one["card"]["task"]: one["card"]["title"] for one in figures["protocol"]["benchmarks"]}
-    environment.filters.update(_FILTERS, script_digest=_script_digest, task_name=partial(wording.task_name, titles=titles))
+    environment.filters.update(_FILTERS, script_digest=_script_digest)
     parts = [
-        _headline(figures, settings, recipe, stages, titles),
-        _benchmark(figures, titles),
+        _headline(figures, settings, recipe, stages),
         _training(figures, folders["train"]),
         _data(figures, settings, folders),
         _alignment(recipe, folders),
@@ -90,9 +89,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
     return environment.from_string(_own("page.html")).render(fixed | context)
 
 
-def _headline(
-    figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord], titles: Mapping[str, str]
-) -> dict[str, Any]:
+def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
     rows = figures["benchmark"]
     judged = {row["language"] for row in rows}
     training_rows = sum(row["rows"] for row in figures["totals"] if row["what"] == "training rows")
@@ -100,7 +97,7 @@ def _headline(
         "title": settings.title or recipe.name,
         "source": recipe.languages.source,
         "targets": recipe.languages.targets,
-        "finding": wording.finding(rows, figures["means"], titles),
+        "finding": wording.finding(rows, figures["means"]),
         "base_is": wording.base_is(recipe.model),
         "pooled_layers": wording.layers(recipe.train.layers).replace("the ", ""),
         "unjudged": [target for target in recipe.languages.targets if target not in judged],
@@ -109,23 +106,14 @@ def _headline(
             {"value": wording.number(figures["final_losses"]["steps"]), "what": "training steps"},
             {"value": wording.duration(sum(record.seconds for record in stages)), "what": "to make all results"},
         ],
+        "charts": {f"benchmark-{mean['task']}": _benchmark_chart(rows, mean["task"]) for mean in figures["means"]},
     }
 
 
-def _benchmark(figures: Figures, titles: Mapping[str, str]) -> dict[str, Any]:
-    """Return what was judged: held-out tasks, then those of the recipe in its order, each with its rows, English last."""
-    rows, order = figures["benchmark"], list(titles)
-    means = sorted(figures["means"], key=lambda mean: order.index(mean["task"]) if mean["task"] in order else -1)
-    tasks = [
-        {**mean, "rows": sorted((row for row in rows if row["task"] == mean["task"]), key=lambda row: not row["zero_shot"])}
-        for mean in means
-    ]
-    drawn = {f"benchmark-{task['task']}": charts.benchmark_chart(task["rows"]) for task in tasks}
-    several = len(tasks) > 1 and len({row["language"] for row in rows}) > 1
-    names = [wording.task_name(task["task"], titles) for task in tasks]
-    named = [{**row, "name": wording.task_name(row["task"], titles)} for row in rows]
-    heat = {"benchmark-heat": charts.heat_chart(named, names)} if several else {}
-    return {"tasks": tasks, "heat": several, "charts": {**drawn, **heat}}
+def _benchmark_chart(rows: Sequence[Mapping[str, Any]], task: str) -> charts.Spec:
+    chosen = [dict(row) for row in rows if row["task"] == task]
+    intervals = {(row["language"], model): wilson(row[model], row["items"]) for row in chosen for model in ("base", "trained")}
+    return charts.benchmark_chart(chosen, intervals)
 
 
 def _training(figures: Figures, train: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlctl.errors import InputError
-from mlctl.reporting.intervals import ratio_interval
 
 Row = dict[str, Any]
 
@@ -44,32 +43,15 @@ def benchmark_rows(evaluated: Path) -> list[Row]:
     return [{**row, "directions": _directions(found[row["task"], row["language"], row["metric"]])} for row in rows]
 
 
-def mean_rows(evaluated: Path) -> list[Row]:
-    """Return the mean over languages of each task of an evaluate result: the columns of `schema.AVERAGES`.
+def mean_rows(rows: Iterable[Row]) -> list[Row]:
+    """Return the mean over languages of each task of `benchmark_rows`: `task, base, trained, difference, languages, items`.
 
     English, which benchmarks are learned from, is left out.
     """
-    return list(_read(evaluated / "averages.parquet").to_pylist())
-
-
-def interval_rows(evaluated: Path) -> dict[tuple[str, str, str], tuple[float, float]]:
-    """Return the 95% interval of each model's figure, from what it did with each item: (task, language, model) → low, high.
-
-    An item's shares are means over directions and seeds.
-    """
-    table = _read(evaluated / "items.parquet")
-    keys = ["task", "language", "model", "item"]
-    means = table.group_by(keys).aggregate([("part", "mean"), ("whole", "mean")]).sort_by([(key, "ascending") for key in keys])
-    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
-    columns = (means[name].to_pylist() for name in ("task", "language", "model", "part_mean", "whole_mean"))
-    for task, language, model, part, whole in zip(*columns, strict=True):
-        found.setdefault((task, language, model), []).append((part, whole))
-    return {key: ratio_interval(*zip(*rows, strict=True)) for key, rows in found.items()}
-
-
-def protocol(evaluated: Path) -> dict[str, Any]:
-    """Return what an evaluate result says of its benchmarks and models (`protocol.json`)."""
-    return dict(json.loads((evaluated / "protocol.json").read_text(encoding="utf-8")))
+    tasks: dict[str, list[Row]] = {}
+    for row in (row for row in rows if row["zero_shot"]):
+        tasks.setdefault(row["task"], []).append(row)
+    return [_mean_row(task, several) for task, several in sorted(tasks.items())]
 
 
 def funnel_rows(folders: Iterable[Path]) -> list[Row]:
@@ -132,3 +114,9 @@ def _directions(scores: Mapping[str, Mapping[str, list[float]]]) -> dict[str, li
         direction: [sum(models[name]) / len(models[name]) for name in ("base", "trained")]
         for direction, models in sorted(scores.items())
     }
+
+
+def _mean_row(task: str, rows: list[Row]) -> Row:
+    base, trained = (sum(row[name] for row in rows) / len(rows) for name in ("base", "trained"))
+    items = sum(row["items"] for row in rows)
+    return {"task": task, "base": base, "trained": trained, "difference": trained - base, "languages": len(rows), "items": items}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mlctl import languages as codes
@@ -13,13 +13,12 @@ Row = dict[str, Any]
 _SHORT = 140
 
 
-def finding(rows: Sequence[Row], means: Sequence[Row], titles: Mapping[str, str]) -> dict[str, str]:
+def finding(rows: Sequence[Row], means: Sequence[Row]) -> dict[str, str]:
     """Say what came out in a plain `sentence`, and in a `detail` how sure that is.
 
     Args:
         rows: `tables.benchmark_rows`.
-        means: `tables.mean_rows`.
-        titles: names of published benchmarks.
+        means: `tables.mean_rows` of them.
     """
     if not means:
         return {"sentence": "Nothing was judged.", "detail": ""}
@@ -29,10 +28,7 @@ def finding(rows: Sequence[Row], means: Sequence[Row], titles: Mapping[str, str]
         f"After training, the nearest {what} in the other language is the right translation in {percent(main['trained'])} of the "
         f"held-out cases; before, it was in {percent(main['base'])}."
     )
-    return {
-        "sentence": sentence,
-        "detail": " ".join(_certainty(task_name(m["task"], titles), _of(rows, m["task"])) for m in means),
-    }
+    return {"sentence": sentence, "detail": " ".join(_certainty(task_name(m["task"]), _of(rows, m["task"])) for m in means)}
 
 
 def base_is(model: Model) -> str:
@@ -104,9 +100,9 @@ def spoken(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
-def task_name(task: str, titles: Mapping[str, str]) -> str:
-    """panx → PAN-X (WikiANN) where that is its title; sentence-retrieval → Sentence retrieval."""
-    return titles.get(task) or spoken(task).capitalize()
+def task_name(task: str) -> str:
+    """sentence-retrieval → Sentence retrieval."""
+    return spoken(task).capitalize()
 
 
 def neighbour_share(share: float | None) -> str:
@@ -119,7 +115,6 @@ def _of(rows: Sequence[Row], task: str) -> list[Row]:
 
 
 def _certainty(task: str, rows: Sequence[Row]) -> str:
-    rows = [row for row in rows if row["zero_shot"]]
     better = [row for row in rows if row["significant"] and row["difference"] > 0]
     worse = [codes.name(row["language"]) for row in rows if row["significant"] and row["difference"] < 0]
     if len(rows) == 1:

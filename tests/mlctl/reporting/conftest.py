@@ -47,27 +47,6 @@ def differences() -> list[dict[str, Any]]:
     ]
 
 
-def averages() -> list[dict[str, Any]]:
-    kept = ("metric", "seeds", "base", "trained", "base_deviation", "trained_deviation", "difference", "low", "high", "p")
-    tasks = {row["task"]: row for row in differences()}
-    return [
-        {"task": task, "languages": 2, "significant": True, **{name: row[name] for name in kept}} for task, row in tasks.items()
-    ]
-
-
-def items() -> list[dict[str, Any]]:
-    right = {"base": 15, "trained": 60}
-    return [
-        {**fixed, "direction": direction, "seed": None, "item": str(n), "part": float(n < right[model]), "whole": 1.0}
-        for task in ("sentence-retrieval", "word-retrieval")
-        for language in LANGUAGES
-        for direction in (f"en→{language}", f"{language}→en")
-        for model in ("base", "trained")
-        for fixed in ({"model": model, "task": task, "language": language},)
-        for n in range(100)
-    ]
-
-
 def scores() -> list[dict[str, Any]]:
     values = {"base": (0.1, 0.2), "trained": (0.5, 0.7)}
     return [
@@ -167,50 +146,8 @@ def write_results(root: Path) -> dict[str, Path]:
     write_training(root / "train")
     put(root / "evaluate" / "scores.parquet", scores(), schema.SCORES)
     put(root / "evaluate" / "differences.parquet", differences(), schema.DIFFERENCES)
-    (root / "evaluate" / "protocol.json").write_text(json.dumps({"benchmarks": [], "models": {"base": {}, "trained": {}}}))
-    put(root / "evaluate" / "averages.parquet", averages(), schema.AVERAGES)
-    put(root / "evaluate" / "items.parquet", items(), schema.ITEMS)
     put(root / "evaluate" / "tokens.parquet", tokens(), schema.TOKEN_STATES)
     return {stage: root / stage for stage in STAGES}
-
-
-def add_benchmark(folder: Path) -> None:
-    """Add a published benchmark, with fine-tuning seeds, to an evaluate result."""
-    card = {
-        "task": "panx",
-        "title": f"PAN-X {HOSTILE}",
-        "protocol": "Asked in some way.",
-        "citation": "Somebody 2019",
-        "licence": "MIT",
-    }
-    said = {"pooling": 7, "precision": "fp32", "tried": {"language": "fr", "accuracy": {"trained": 0.5, "7": 0.6}}}
-    benchmark = {"card": card, "settings": {"epochs": 10}, "languages": ["en", "fr"]}
-    protocol = {"benchmarks": [benchmark], "models": {"base": said, "trained": said}}
-    (folder / "protocol.json").write_text(json.dumps(protocol))
-    compared = {"task": "panx", "metric": "f1", "seeds": 2, "p": 0.01, "low": 0.05, "high": 0.11, "significant": True}
-    compared |= {"base": 0.622, "trained": 0.701, "base_deviation": 0.004, "trained_deviation": 0.003, "difference": 0.079}
-    english = {**compared, "base": 0.9, "trained": 0.9, "difference": 0.0, "low": -0.01, "high": 0.01, "significant": False}
-    by_language = {"items": 50, "corrected": 0.02}
-    rows = [
-        {**compared, **by_language, "language": "fr", "zero_shot": True},
-        {**english, **by_language, "language": "en", "zero_shot": False},
-    ]
-    more = [
-        {"model": model, "task": "panx", "language": row["language"], "direction": f"en→{row['language']}", "seed": seed, **made}
-        for row in rows
-        for model in ("base", "trained")
-        for seed in (0, 1)
-        for made in ({"metric": "f1", "value": row[model], "items": 50, "item": "0", "part": 2.0, "whole": 3.0},)
-    ]
-    extend(folder / "scores.parquet", more)
-    extend(folder / "items.parquet", more)
-    extend(folder / "differences.parquet", rows)
-    extend(folder / "averages.parquet", [{**compared, "languages": 1}])
-
-
-def extend(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    table = pq.read_table(file)
-    pq.write_table(pa.concat_tables([pa.Table.from_pylist(list(rows), schema=table.schema), table]), file)
 
 
 def write_training(folder: Path, steps: int = 400) -> None:

@@ -19,10 +19,9 @@ from huggingface_hub import ModelCard
 from mlctl.config import Recipe, Report
 from mlctl.errors import InputError
 from mlctl.reporting import report
-from mlctl.reporting.intervals import wilson
 from mlctl.workspace import Workspace
 
-from .conftest import HOSTILE, LANGUAGES, STAGES, add_benchmark, records, write_results
+from .conftest import HOSTILE, LANGUAGES, STAGES, records, write_results
 
 SECTIONS = [
     "benchmark",
@@ -110,34 +109,12 @@ def test_every_chart_has_its_place(page: Page) -> None:
     assert places == {
         "benchmark-sentence-retrieval",
         "benchmark-word-retrieval",
-        "benchmark-heat",
         "curve-loss",
         "curve-contrastive",
         "curve-speed",
         "map-base",
         "map-trained",
     }
-
-
-def test_published_benchmarks_have_their_names_deviations_and_stars(tmp_path: Path, recipe: Recipe) -> None:
-    folders = write_results(tmp_path / "results")
-    add_benchmark(folders["evaluate"])
-    report(recipe.report, recipe, records(), folders, Workspace(tmp_path / "page"))
-    page = Page((tmp_path / "page" / "report.html").read_text(encoding="utf-8"))
-    text = re.sub(r"\s+", " ", page.text)
-    assert f"PAN-X {HOSTILE} f1162.2% ± 0.470.1% ± 0.3+7.9★+5.0 to +11.0" in text
-    assert "English en learned from90.0%" in text
-    assert f"PAN-X {HOSTILE}Asked in some way. Somebody 2019. Licence: MIT. 2 languages, epochs 10." in text
-    assert "pooling 7, fp32; chosen on held-out pairs with French: 7 60.0%, trained 50.0%" in text
-    cells = page.charts()["benchmark-heat"]["data"]["values"]  # type: ignore[index]
-    assert [(cell["task"], cell["sure"]) for cell in cells if cell["language"] == "French"] == [
-        (f"PAN-X {HOSTILE}", True),
-        ("Sentence retrieval", True),
-        ("Word retrieval", True),
-    ]
-    card = ModelCard.load(tmp_path / "page" / "README.md").text
-    assert "62.2" in card
-    assert "70.1" in card
 
 
 def test_the_page_loads_nothing(page: Page) -> None:
@@ -180,9 +157,7 @@ def test_the_map_can_be_singled_out(page: Page) -> None:
 
 def test_figures_for_machines(made: Path) -> None:
     figures = json.loads((made / "figures.json").read_text(encoding="utf-8"))
-    expected = "benchmark means protocol totals funnel decontamination translation final_losses map"
-    assert set(figures) == set(expected.split())
-    assert figures["benchmark"][0]["intervals"]["base"] == pytest.approx(wilson(0.15, 100))  # equal both ways
+    assert set(figures) == {"benchmark", "means", "totals", "funnel", "decontamination", "translation", "final_losses", "map"}
     assert figures["benchmark"][0]["difference"] == pytest.approx(0.45)
     assert figures["final_losses"]["steps"] == 400
     assert (
@@ -199,7 +174,7 @@ def test_the_models_card_tells_results_sources_and_recipe(made: Path, recipe: Re
     assert "store" not in shown, "where results lie is nobody's business"
     assert (made / "ATTRIBUTION.md").read_text(encoding="utf-8").strip() in card.text
     figures = json.loads((made / "figures.json").read_text(encoding="utf-8"))
-    assert len(re.findall(r"^\| (?:Sentence|Word) retrieval, accuracy \| (?!mean)", card.text, re.MULTILINE)) == len(figures["benchmark"])
+    assert len(re.findall(r"^\| (?:sentence|word) retrieval \|", card.text, re.MULTILINE)) == len(figures["benchmark"])
     assert "Not checked: the recipe names no evaluation set" in card.text
 
 

@@ -12,30 +12,30 @@ from mlctl.reporting import wording
 
 def row(language: str, low: float, high: float) -> dict[str, Any]:
     sure = {"difference": (low + high) / 2, "significant": not low <= 0 <= high}
-    return {"task": "sentence-retrieval", "language": language, "zero_shot": True, "low": low, "high": high, **sure}
+    return {"task": "sentence-retrieval", "language": language, "low": low, "high": high, **sure}
 
 
 MEAN = [{"task": "sentence-retrieval", "base": 0.031, "trained": 0.782, "languages": 2}]
 
 
 def test_the_finding_names_both_figures() -> None:
-    found = wording.finding([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, {})
+    found = wording.finding([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN)
     assert "78.2%" in found["sentence"]
     assert "3.1%" in found["sentence"]
     assert "better beyond chance in 1 of 2 languages" in found["detail"]
 
 
 def test_a_loss_is_said() -> None:
-    assert "worse in German" in wording.finding([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, {})["detail"]
+    assert "worse in German" in wording.finding([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN)["detail"]
 
 
 @pytest.mark.parametrize(("low", "high", "said"), [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "may be chance")])
 def test_one_language(low: float, high: float, said: str) -> None:
-    assert said in wording.finding([row("fr", low, high)], MEAN, {})["detail"]
+    assert said in wording.finding([row("fr", low, high)], MEAN)["detail"]
 
 
 def test_nothing_judged() -> None:
-    assert wording.finding([], [], {})["sentence"] == "Nothing was judged."
+    assert wording.finding([], [])["sentence"] == "Nothing was judged."
 
 
 def test_what_the_base_is() -> None:
