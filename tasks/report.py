@@ -43,7 +43,7 @@ def _record(result: Result) -> StageRecord:
 
 
 _VOLATILE = ("report.html", "README.md", "ATTRIBUTION.md")
-STAGE = Stage("report", 6, NEEDS, _settings, _work, volatile=_VOLATILE, packages=("altair", "scikit-learn"))
+STAGE = Stage("report", 7, NEEDS, _settings, _work, volatile=_VOLATILE, packages=("altair", "scikit-learn"))
 
 
 @stage_task

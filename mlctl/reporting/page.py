@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.resources
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
-import mlctl
 from mlctl import addresses
 from mlctl import languages as codes
 from mlctl.config import Recipe, Report
-from mlctl.reporting import alignment, attribution, charts, curves, samples, tables, translation, wording
+from mlctl.reporting import alignment, attribution, charts, curves, frame, samples, tables, translation, wording
 from mlctl.reporting.drawing import draw
 from mlctl.reporting.figures import Figures
-from mlctl.reporting.intervals import wilson
+from mlctl.reporting.judged import HELD_OUT, in_order, judged, titles
 from mlctl.reporting.records import StageRecord
 
 _SECTIONS = {
-    "benchmark": "Benchmark",
+    "benchmark": "Benchmarks",
     "languages": "By language",
+    "protocol": "How it was judged",
     "training": "Training",
     "data": "Data",
     "translation": "Translation",
@@ -35,24 +31,12 @@ _SECTIONS = {
     "recipe": "Recipe",
     "reproduce": "Do it again",
 }
+_TILES = 3  # tasks whose figures stand at the very top
 _LEXICON = 12  # entries of each language
 _CURVES = {
     "loss": ("Total loss", "what training minimises"),
     "contrastive": ("Contrastive loss", "telling translations apart"),
     "mlm": ("Masked language model", "guessing masked tokens"),
-}
-_FILTERS = {
-    "language_name": codes.name,
-    "percent": wording.percent,
-    "points": wording.points,
-    "number": wording.number,
-    "duration": wording.duration,
-    "size": wording.size,
-    "figure": wording.figure,
-    "shortened": wording.shortened,
-    "spoken": wording.spoken,
-    "task_name": wording.task_name,
-    "neighbour_share": wording.neighbour_share,
 }
 
 
@@ -66,10 +50,9 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
         stages: how each stage came to its result.
         folders: stage → folder of its result.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(_FILTERS, script_digest=_script_digest)
     parts = [
         _headline(figures, settings, recipe, stages),
+        judged(figures),
         _training(figures, folders["train"]),
         _data(figures, settings, folders),
         _alignment(recipe, folders),
@@ -78,42 +61,29 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
     ]
     context = {name: value for part in parts for name, value in part.items() if name != "charts"}
     drawn = {name: spec for part in parts for name, spec in part.get("charts", {}).items()}
-    page = {"theme": charts.THEME, "charts": drawn}
-    fixed: dict[str, Any] = {
-        "css": _own("page.css"),
-        "bundle": _vega(),
-        "version": mlctl.__version__,
-        "sections": _SECTIONS.items(),
-    }
-    fixed |= {"settings": settings, "recipe": recipe, "figures": figures, "charts": page}
-    return environment.from_string(_own("page.html")).render(fixed | context)
+    fixed = {"settings": settings, "recipe": recipe, "figures": figures, "sections": _SECTIONS}
+    return frame.fill("page.html", drawn, {**fixed, **context})
 
 
 def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
-    rows = figures["benchmark"]
-    judged = {row["language"] for row in rows}
+    rows, named = figures["benchmark"], titles(figures["protocol"])
+    asked = {row["language"] for row in rows if row["task"] in HELD_OUT}
     training_rows = sum(row["rows"] for row in figures["totals"] if row["what"] == "training rows")
     return {
         "title": settings.title or recipe.name,
         "source": recipe.languages.source,
         "targets": recipe.languages.targets,
-        "finding": wording.finding(rows, figures["means"]),
+        "finding": wording.finding(rows, figures["means"], named),
         "base_is": wording.base_is(recipe.model),
         "pooled_layers": wording.layers(recipe.train.layers).replace("the ", ""),
-        "unjudged": [target for target in recipe.languages.targets if target not in judged],
+        "unjudged": [target for target in recipe.languages.targets if target not in asked],
+        "shown_means": in_order(figures["means"], named)[:_TILES],
         "tiles": [
             {"value": wording.number(training_rows), "what": "sentence pairs to train on"},
             {"value": wording.number(figures["final_losses"]["steps"]), "what": "training steps"},
             {"value": wording.duration(sum(record.seconds for record in stages)), "what": "to make all results"},
         ],
-        "charts": {f"benchmark-{mean['task']}": _benchmark_chart(rows, mean["task"]) for mean in figures["means"]},
     }
-
-
-def _benchmark_chart(rows: Sequence[Mapping[str, Any]], task: str) -> charts.Spec:
-    chosen = [dict(row) for row in rows if row["task"] == task]
-    intervals = {(row["language"], model): wilson(row[model], row["items"]) for row in chosen for model in ("base", "trained")}
-    return charts.benchmark_chart(chosen, intervals)
 
 
 def _training(figures: Figures, train: Path) -> dict[str, Any]:
@@ -218,19 +188,3 @@ def _environment(stages: Iterable[StageRecord]) -> list[tuple[str, str]]:
 
 def _percentage(part: int, whole: int) -> float:
     return min(100.0, round(100 * part / whole, 2)) if whole else 0.0
-
-
-def _own(name: str) -> str:
-    return (importlib.resources.files("mlctl.reporting") / name).read_text(encoding="utf-8")
-
-
-def _vega() -> str:
-    """Return the charts' library as one script, from the installed package: nothing is fetched."""
-    import vl_convert
-
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).replace("</script", "<\\/script")
-
-
-def _script_digest(script: str) -> str:
-    """Return what the page's content security policy lets run: this script and no other."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
