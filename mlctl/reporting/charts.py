@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -18,6 +18,9 @@ MEANING_COLOURS = (
     "#0072B2 #E69F00 #009E73 #D55E00 #CC79A7 #56B4E9 #B8A000 #808080 #7B4FB5 #8C5A2B "
     "#E0559A #3D8B37 #A0522D #2AA5A0 #C23B22 #6A79C9 #9AB300 #B07AA1 #5F7D8C #D98880"
 ).split()
+
+#: One colour a run, where several are compared.
+RUN_COLOURS = MEANING_COLOURS[:8]
 
 #: One shape a language, as SVG paths within [-1, 1].
 LANGUAGE_SHAPES = (
@@ -146,6 +149,52 @@ def curve_chart(rows: Sequence[Row], title: str, from_zero: bool = False) -> Spe
     return _spec((band + line).properties(height=190, description=f"{title} over training steps"))
 
 
+def curves_chart(rows: Sequence[Row], title: str, colours: Mapping[str, str], from_zero: bool = False) -> Spec:
+    """Draw the curves of several runs over each other: rows with `run, step, mean`; `colours` by run."""
+    chart = alt.Chart(alt.Data(values=[{name: row[name] for name in ("run", "step", "mean")} for row in rows])).mark_line(
+        strokeWidth=2
+    )
+    chart = chart.encode(
+        x=alt.X("step:Q", title="step", axis=alt.Axis(grid=False, tickCount=5, format="~s"), scale=alt.Scale(nice=False)),
+        y=alt.Y("mean:Q", title=None, scale=alt.Scale(zero=from_zero), axis=alt.Axis(tickCount=5)),
+        color=_run_colour(colours),
+        tooltip=[alt.Tooltip("run:N"), alt.Tooltip("step:Q", format=","), alt.Tooltip("mean:Q", title=title, format=".4~g")],
+    )
+    return _spec(chart.properties(height=190, description=f"{title} over training steps"))
+
+
+def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> Spec:
+    """Draw differences with their intervals around 0: for every language a point a run.
+
+    Args:
+        rows: of `schema.DIFFERENCES`, of one task, with `run`.
+        colours: run → colour, in order.
+    """
+    names = ("low", "difference", "high")
+    values = [
+        {
+            "language": codes.name(row["language"]),
+            "run": row["run"],
+            "sure": row["significant"],
+            **{name: 100 * row[name] for name in names},
+        }
+        for row in rows
+    ]
+    place = alt.Chart(alt.Data(values=values)).encode(
+        y=_names(sorted({value["language"] for value in values})),
+        yOffset=alt.YOffset("run:N", sort=list(colours)),
+        color=_run_colour(colours),
+        tooltip=[alt.Tooltip("language:N"), alt.Tooltip("run:N"), *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in names)],
+    )
+    lines = place.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title="points against the first run"), x2="high:Q")
+    marks = place.mark_point(size=60, strokeWidth=1.5).encode(
+        x="difference:Q", fill=alt.condition("datum.sure", _run_colour(colours), alt.value("var(--page)"))
+    )
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="var(--muted)", strokeDash=[3, 3]).encode(x="zero:Q")
+    height = (12 + 14 * len(colours)) * len({value["language"] for value in values})
+    return _spec((zero + lines + marks).properties(height=height))
+
+
 def map_chart(points: Sequence[Row], meanings: int, languages: Sequence[str]) -> Spec:
     """Draw one map of tokens: rows with `x, y, meaning, language, spoken (its name), token, text`.
 
@@ -177,6 +226,10 @@ def shape_of(language: int) -> str:
 
 def _names(languages: Sequence[str]) -> alt.Y:
     return alt.Y("language:N", title=None, sort=list(languages), axis=alt.Axis(labelLimit=140, labelPadding=8))
+
+
+def _run_colour(colours: Mapping[str, str]) -> alt.Color:
+    return alt.Color("run:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=alt.Legend())
 
 
 def _signed(number: float, digits: int) -> str:

@@ -22,6 +22,7 @@ _FILTERS = {
     "duration": wording.duration,
     "size": wording.size,
     "figure": wording.figure,
+    "setting": wording.setting,
     "shortened": wording.shortened,
     "spoken": wording.spoken,
     "metric": wording.metric,
@@ -40,9 +41,14 @@ def fill(template: str, drawn: Mapping[str, charts.Spec], context: Mapping[str, 
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_own))
     environment.filters.update(_FILTERS, script_digest=_script_digest)
-    fixed = {"css": _own("page.css"), "bundle": _vega(), "version": mlctl.__version__}
+    fixed = {"css": css(), "bundle": _vega(), "version": mlctl.__version__}
     page = {"theme": charts.THEME, "charts": dict(drawn)}
     return environment.get_template(template).render({**fixed, "charts": page, **context})
+
+
+def css() -> str:
+    """Return the styles of every page."""
+    return _own("page.css")
 
 
 def _own(name: str) -> str:

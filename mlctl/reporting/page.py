@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,9 @@ _SECTIONS = {
     "recipe": "Recipe",
     "reproduce": "Do it again",
 }
+_NOT_ON_AN_INDEX = ("python", "mlctl")
 _TILES = 3  # tasks whose figures stand at the very top
 _LEXICON = 12  # entries of each language
-_CURVES = {
-    "loss": ("Total loss", "what training minimises"),
-    "contrastive": ("Contrastive loss", "telling translations apart"),
-    "mlm": ("Masked language model", "guessing masked tokens"),
-}
 
 
 def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> str:
@@ -87,14 +83,15 @@ def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequen
 
 
 def _training(figures: Figures, train: Path) -> dict[str, Any]:
-    found = {name: rows for name, rows in curves.loss_curves(train).items() if rows}
+    found = {name: rows for name, rows in {**curves.loss_curves(train), "speed": curves.speed_curve(train)}.items() if rows}
     last = figures["final_losses"]
-    named = [(name, _CURVES[name][0], f"{_CURVES[name][1]}; at the end {wording.figure(last[name])}") for name in found]
-    drawn = {f"curve-{name}": charts.curve_chart(rows, _CURVES[name][0]) for name, rows in found.items()}
-    if speed := curves.speed_curve(train):
-        named.append(("speed", "Speed", "sentence pairs a second"))
-        drawn["curve-speed"] = charts.curve_chart(speed, "pairs a second", from_zero=True)
-    return {"curves": named, "charts": drawn}
+    ends = {name: f"; at the end {wording.figure(last[name])}" for name in curves.LOSSES}
+    return {
+        "curves": [(name, curves.NAMES[name][0], curves.NAMES[name][1] + ends.get(name, "")) for name in found],
+        "charts": {
+            f"curve-{name}": charts.curve_chart(rows, curves.NAMES[name][0], name == "speed") for name, rows in found.items()
+        },
+    }
 
 
 def _data(figures: Figures, settings: Report, folders: Mapping[str, Path]) -> dict[str, Any]:
@@ -160,8 +157,13 @@ def _map(figures: Figures, recipe: Recipe) -> dict[str, Any]:
 
 
 def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> dict[str, Any]:
+    environment = wording.versions(record.versions for record in stages)
+    seconds = sum(record.seconds for record in stages)
+    saved = sum(record.seconds for record in stages if record.cached)
     return {
         "stages": stages,
+        "spent": {"all": seconds, "saved": saved, "now": seconds - saved},
+        "pinned": [(name, version) for name, version in environment if name not in _NOT_ON_AN_INDEX and "," not in version],
         "corpora": (corpora := attribution.attribution_rows(folders)),
         "attribution": attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate)),
         "signatures": translation.signatures(folders.get("translate")),
@@ -169,21 +171,12 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Pa
         "evaluation_sets": attribution.decontamination_rows(sets := attribution.decontamination(folders.get("shard"))),
         "decontamination": attribution.decontamination_words(sets),
         "recipe_yaml": _as_yaml(addresses.for_records(recipe.model_dump(mode="json"))),
-        "environment": _environment(stages),
+        "environment": environment,
     }
 
 
 def _as_yaml(values: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(values), allow_unicode=True, sort_keys=False, width=100)
-
-
-def _environment(stages: Iterable[StageRecord]) -> list[tuple[str, str]]:
-    """Return every package with its version, or with several where stages were made with different ones."""
-    found: dict[str, dict[str, None]] = {}
-    for record in stages:
-        for name, version in record.versions.items():
-            found.setdefault(name, {})[version] = None
-    return [(name, ", ".join(versions)) for name, versions in sorted(found.items())]
 
 
 def _percentage(part: int, whole: int) -> float:

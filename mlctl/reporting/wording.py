@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlctl import languages as codes
@@ -110,6 +111,20 @@ def figure(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return number(value) if isinstance(value, int) else f"{value:.4g}".replace("-", "−")
+
+
+def setting(value: Any) -> str:
+    """Return a setting as a recipe would write it, cut where it is long."""
+    return "–" if value is None else shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def versions(found: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Return every package with its version, or with several where stages were made with different ones."""
+    known: dict[str, dict[str, None]] = {}
+    for one in found:
+        for name, version in one.items():
+            known.setdefault(name, {})[version] = None
+    return [(name, ", ".join(several)) for name, several in sorted(known.items())]
 
 
 def shortened(text: str) -> str:
