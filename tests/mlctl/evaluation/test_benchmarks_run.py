@@ -90,12 +90,12 @@ def _value(place: Path, row: dict[str, Any], model: str) -> float:
 def test_a_new_language_computes_that_language_alone(sharded: Path, trained: Path, tmp_path: Path) -> None:
     folder, parts = tatoeba(tmp_path / "t"), Parts(tmp_path / "parts")
     run(sharded, trained, tmp_path / "one", settings(entry("tatoeba", folder, languages=["de"]), resamples=100), parts=parts)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").iterdir()}
+    before = {path: path.stat().st_ino for path in (tmp_path / "parts").iterdir()}
     run(
         sharded, trained, tmp_path / "two", settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100), parts=parts
     )
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").iterdir()}
-    assert {path: time for path, time in after.items() if path in before} == before
+    after = {path: path.stat().st_ino for path in (tmp_path / "parts").iterdir()}
+    assert {path: file for path, file in after.items() if path in before} == before  # a part that is made anew is another file
     assert len(after) - len(before) == 2, "one score of either model"
     run(sharded, trained, tmp_path / "new", settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100))
     assert contents(tmp_path / "two") == contents(tmp_path / "new")
