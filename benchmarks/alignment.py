@@ -52,6 +52,8 @@ class Options:
     data: Path
     quick: bool
     pairs: list[str]
+    only: str | None
+    sizes: tuple[int, ...]
     encoder: Path | None
     fast_align: Path | None
     eflomal: Path | None
@@ -200,12 +202,12 @@ def speed(options: Options, folder: Path) -> dict[str, float | None]:
     """Time engines and programs on texts of growing size, one process and two."""
     print("\npairs a CPU second (both directions, joined), seconds with one process and two, peak MB")
     print(f"    {'pairs':>9} {'engine':14} {'CPU: pairs/s':>12} {'1: s':>8} {'2: s':>8} {'peak MB':>8} {'aligning, peak MB':>18}")
-    figures: dict[str, float | None] = dict.fromkeys(("speed_over_fast_align", "wall_over_fast_align", "peak_mb"))
-    for size in SIZES[options.quick]:
+    figures = no_figures()
+    for size in options.sizes:
         text = speed_text(options, size, folder / "speed")
         quality = time_ours("quality", text, size, folder)
         peer = time_programs(options, text, size, folder).get("fast_align")
-        if size == SIZES[options.quick][0]:
+        if size < ALIGNED_ONLY:
             time_ours("speed", text, size, folder)
         figures = {
             "speed_over_fast_align": round(quality[0].per_cpu_second / peer[0].per_cpu_second, 3) if quality and peer else None,
@@ -213,8 +215,12 @@ def speed(options: Options, folder: Path) -> dict[str, float | None]:
             "peak_mb": round(quality[0].cost.peak_mb) if quality else None,
         }
     if options.encoder:
-        time_encoder(options, folder / "speed", min(SIZES[options.quick][0], 5_000), folder)
+        time_encoder(options, folder / "speed", min(*options.sizes, 5_000), folder)
     return figures
+
+
+def no_figures() -> dict[str, float | None]:
+    return dict.fromkeys(("speed_over_fast_align", "wall_over_fast_align", "peak_mb"))
 
 
 def time_ours(name: str, text: Path, size: int, folder: Path) -> tuple[Timed, Cost] | None:
@@ -278,13 +284,15 @@ def arguments() -> Options:
     parser.add_argument("--data", type=Path, required=True, help="folder with alignment-gold and parallel")
     parser.add_argument("--quick", action="store_true", help="some pairs and small texts")
     parser.add_argument("--pairs", nargs="*", choices=READERS, default=[], help="pairs with hand-made links; [] is all")
+    parser.add_argument("--only", choices=("quality", "speed"), help="one of both halves; figures of the other are null")
+    parser.add_argument("--sizes", nargs="+", type=int, metavar="PAIRS", help=f"texts to be timed ({SIZES[False]})")
     parser.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder")
     parser.add_argument("--fast-align", type=Path, metavar="PATH", help="the program fast_align")
     parser.add_argument("--eflomal", type=Path, metavar="PYTHON", help="an interpreter that can import eflomal")
     given = parser.parse_args()
-    return Options(
-        given.data, given.quick, given.pairs, given.encoder, there(given.fast_align, "fast_align"), importing(given.eflomal)
-    )
+    programs = there(given.fast_align, "fast_align"), importing(given.eflomal)
+    sizes = tuple(given.sizes or SIZES[given.quick])
+    return Options(given.data, given.quick, given.pairs, given.only, sizes, given.encoder, *programs)
 
 
 def there(program: Path | None, name: str) -> Path | None:
@@ -306,9 +314,9 @@ def main() -> None:
     print("\npublished alignments, scored here: error rate, precision, recall (%)")
     check_scorer(options.data / "alignment-gold")
     with tempfile.TemporaryDirectory() as folder:
-        aer = quality(options, Path(folder))
+        aer = quality(options, Path(folder)) if options.only != "speed" else {}
         averages(aer)
-        timed = speed(options, Path(folder))
+        timed = speed(options, Path(folder)) if options.only != "quality" else no_figures()
     print(json.dumps({"aer": aer, **timed}))
 
 

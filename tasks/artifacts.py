@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+import base64
+from collections.abc import Mapping, Sequence
 
-from mlctl.reporting import alignment, markdown, samples, tables, translation
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from mlctl.reporting import PICTURE, alignment, judged, markdown, samples, tables, translation
 from storage import Result
 
 
@@ -21,18 +24,34 @@ def publish_funnel(result: Result, examples: int) -> None:
 
 
 def publish_benchmark(result: Result) -> None:
-    """Show base and trained model side by side."""
-    shown = ("task", "language", "metric", "base", "trained", "difference", "low", "high", "significant", "items")
-    rows = [{name: _rounded(row[name]) for name in shown} for row in tables.benchmark_rows(result.folder)]
-    create_table_artifact(rows, key="benchmark", description="Scores of the base model and the trained one")
+    """Show base and trained model side by side: each language of each task, and the means over languages."""
+    named = judged.titles(tables.protocol(result.folder))
+    figures = ("base", "base_deviation", "trained", "trained_deviation", "difference", "low", "high")
+    tested = (*figures, "corrected", "significant", "items")
+    _publish_scores("benchmark", tables.benchmark_rows(result.folder), ("language", "metric", *tested), named)
+    _publish_scores(
+        "benchmark-means", tables.mean_rows(result.folder), ("languages", "metric", *figures, "p", "significant"), named
+    )
+
+
+def _publish_scores(key: str, rows: list[tables.Row], shown: Sequence[str], named: Mapping[str, str]) -> None:
+    table = [{"task": row["title"], **{name: _rounded(row[name]) for name in shown}} for row in judged.in_order(rows, named)]
+    said = "means over languages without English" if key.endswith("means") else "by language"
+    create_table_artifact(table, key=key, description=f"Scores of the base model and the trained one, {said}")
 
 
 def publish_report(result: Result) -> None:
-    """Show where the page and the trained model lie."""
-    page = result.folder / "report.html"
+    """Show where the page and the trained model lie, a link to the page, and the differences as a picture."""
+    page, picture = result.folder / "report.html", result.folder / PICTURE
     model = result.folder.parents[1] / "train" / result.manifest.inputs["train"] / "model"
     text = f"**Report:** [{page}]({page.as_uri()})\n\n**Trained model:** `{model}`"
     create_markdown_artifact(text, key="report", description="Where the results lie")
+    create_link_artifact(page.as_uri(), link_text="report.html", key="report-page", description="The page of this run")
+    if picture.exists():
+        inline = base64.b64encode(picture.read_bytes()).decode()
+        create_image_artifact(
+            f"data:image/png;base64,{inline}", key="differences", description="Trained against base, by task and language"
+        )
 
 
 def _rounded(value: object) -> object:

@@ -37,7 +37,7 @@ def export(store: Store, folder: Path, run_id: str = "") -> Run:
         StoreError: a file of a result is damaged.
     """
     folder = folder.expanduser().absolute()
-    run = _find_run(store, run_id)
+    run = find_run(store, run_id)
     _check_free(folder)
     report = result_of(_ref(store, "report", next(stage.key for stage in run.stages if stage.stage == "report")))
     train = result_of(_ref(store, "train", report.manifest.inputs["train"]))
@@ -70,7 +70,12 @@ def _fill(part: Path, run: Run, sources: Mapping[str, tuple[Path, str]], report:
     (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _find_run(store: Store, run_id: str) -> Run:
+def find_run(store: Store, run_id: str) -> Run:
+    """Return the run that an id, or how it begins, names; of "" the newest that came to a report.
+
+    Raises:
+        InputError: there is none, several, or one that did not come to a report.
+    """
     runs = [run for run in Diary(store).runs() if run.id.startswith(run_id)]
     whole = [run for run in runs if any(s.stage == "report" and s.state in {"computed", "cached"} for s in run.stages)]
     if run_id and len(runs) != 1:

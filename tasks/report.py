@@ -6,12 +6,12 @@ from typing import Any
 
 from mlctl import reporting
 from mlctl.config import Recipe, key_settings
-from mlctl.reporting import StageRecord
 from mlctl.workspace import Progress, Workspace
-from storage import Result, Store
+from storage import Store
 from tasks import diary
 from tasks.artifacts import publish_report
 from tasks.engine import run_stage, stage_task
+from tasks.records import record_of
 from tasks.stage import Folders, Metrics, Ref, Stage, lineage
 
 NEEDS = ("download", "clean", "translate", "align", "shard", "train", "evaluate")
@@ -22,28 +22,13 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
-    store = Store(recipe.store)
-    records = [_record(store.open(folders[name])) for name in NEEDS]
+    store, states = Store(recipe.store), diary.states()
+    records = [record_of(store.open(folders[name]), states.get(name) == "cached") for name in NEEDS]
     return reporting.report(recipe.report, recipe, records, folders, workspace, progress)
 
 
-def _record(result: Result) -> StageRecord:
-    m = result.manifest
-    return StageRecord(
-        stage=m.stage,
-        key=m.key,
-        cached=diary.states().get(m.stage) == "cached",
-        seconds=m.seconds,
-        metrics=m.metrics,
-        created=m.created,
-        versions=m.versions,
-        inputs=m.inputs,
-        bytes=m.bytes,
-    )
-
-
-_VOLATILE = ("report.html", "README.md", "ATTRIBUTION.md")
-STAGE = Stage("report", 7, NEEDS, _settings, _work, volatile=_VOLATILE, packages=("altair", "scikit-learn"))
+_VOLATILE = ("report.html", "README.md", "ATTRIBUTION.md", reporting.PICTURE)
+STAGE = Stage("report", 7, NEEDS, _settings, _work, volatile=_VOLATILE, packages=("altair", "scikit-learn", "vl-convert-python"))
 
 
 @stage_task

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from mlctl import addresses
 from mlctl import languages as codes
 from mlctl.config import Recipe
-from mlctl.reporting import attribution, translation, wording
+from mlctl.reporting import attribution, judged, translation, wording
 from mlctl.reporting.figures import Figures
 
 _METHOD = (
@@ -83,23 +84,40 @@ def _header(recipe: Recipe) -> str:
 
 
 def _results(figures: Figures) -> Iterator[str]:
-    """Yield the lines of a table: a row for each task's mean over languages, then one for each task and language."""
-    titles = {one["card"]["task"]: one["card"]["title"] for one in figures["protocol"]["benchmarks"]}
-    if not figures["benchmark"]:
+    """Yield the section's lines: means over languages, every language, how it was judged."""
+    named = judged.titles(figures["protocol"])
+    rows = judged.in_order(figures["benchmark"], named)
+    if not rows:
         yield "Nothing was judged."
         return
-    yield "| task | language | base | trained | gain, 95% interval | items |"
-    yield "|---|---|--:|--:|--:|--:|"
-    means = [
-        {**mean, "language": f"mean of {mean['languages']}", "items": ""} for mean in figures["means"] if mean["languages"] > 1
-    ]
-    for row in [*means, *figures["benchmark"]]:
-        base, trained = wording.percent(row["base"]), wording.percent(row["trained"])
-        task = f"{wording.task_name(row['task'], titles)}, {row['metric']}"
-        gain = f"{wording.points(row['trained'] - row['base'])} ({wording.points(row['low'])} … {wording.points(row['high'])})"
-        yield f"| {task} | {row['language']} | {base} | {trained} | {gain} | {row['items']} |"
+    yield from _table(judged.in_order(figures["means"], named), "languages")
     yield ""
-    yield "Per cent; English is in no mean where it was learned from. The interval is of the gain over the choice of items and fine-tuning seeds, not over seeds of this training."
+    yield "Means over languages; English, which benchmarks learn from, is left out. By language:"
+    yield ""
+    yield from _table(rows, "language", "items")
+    yield ""
+    yield (
+        "Shares of a hundred, ± the standard deviation over fine-tuning seeds; * marks what is beyond chance: p by approximate "
+        "randomisation (of languages with Holm's correction) below 0.05 and a 95% interval by paired bootstrap that holds no 0. Both are of "
+        "the choice of items and of fine-tuning seeds, not of seeds of this training."
+    )
+    for one in figures["protocol"]["benchmarks"]:
+        yield f"\n**{one['card']['title']}**: {one['card']['protocol']} From {one['card']['citation']}."
+
+
+def _table(rows: Sequence[Mapping[str, Any]], *columns: str) -> Iterator[str]:
+    yield f"| task | figure | {' | '.join(columns)} | base | trained | difference, 95% interval |"
+    yield f"|---|---|{'--:|' * len(columns)}--:|--:|--:|"
+    for row in rows:
+        values = " | ".join(str(row[column]) for column in columns)
+        both = " | ".join(_share(row[model], row[f"{model}_deviation"]) for model in ("base", "trained"))
+        interval = f"({wording.points(row['low'])} … {wording.points(row['high'])})"
+        change = f"{wording.points(row['difference'])}{'*' if row['significant'] else ''} {interval}".replace("*", "\\*")
+        yield f"| {row['title']} | {wording.metric(row['metric'])} | {values} | {both} | {change} |"
+
+
+def _share(value: float, deviation: float | None) -> str:
+    return wording.percent(value) + (f" ± {100 * deviation:.1f}" if deviation is not None else "")
 
 
 def _as_yaml(values: Mapping[str, object]) -> str:

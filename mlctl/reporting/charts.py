@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -18,6 +18,9 @@ MEANING_COLOURS = (
     "#0072B2 #E69F00 #009E73 #D55E00 #CC79A7 #56B4E9 #B8A000 #808080 #7B4FB5 #8C5A2B "
     "#E0559A #3D8B37 #A0522D #2AA5A0 #C23B22 #6A79C9 #9AB300 #B07AA1 #5F7D8C #D98880"
 ).split()
+
+#: One colour a run, where several are compared.
+RUN_COLOURS = MEANING_COLOURS[:8]
 
 #: One shape a language, as SVG paths within [-1, 1].
 LANGUAGE_SHAPES = (
@@ -55,89 +58,84 @@ THEME: Spec = {
     "text": {"color": "var(--muted)", "fontSize": 12},
 }
 
-_PIXELS_A_LANGUAGE = 42
 _MODELS = ("base", "trained")
 _MODEL_COLOURS = ("var(--base)", "var(--trained)")
+_ROOMY, _MANY = 42, 30  # pixels of a language with its two bars: where there are few, where there are more
+_FEW = 12  # languages
+_CELL = 24  # pixels of a row of the heat map
+_SLANTED = 3  # from so many columns on, their names stand slanted
+_PRECISE = 6  # columns that leave room for a decimal on a phone
+_ENDS = (0.1, 0.25, 0.5, 1.0)  # where an axis of shares may end
 
 
 def benchmark_chart(rows: Sequence[Row]) -> Spec:
-    """Draw one benchmark: for every language a bar a model, with the interval of each.
+    """Draw one benchmark: for every language a bar a model, and how sure they are.
+
+    The line on the trained model's bar is the 95% interval of the difference, set upon the base's figure: where it does not reach
+    down to the base, the gain is beyond chance of items and seeds. That on the base's bar is its standard deviation over seeds, where
+    there are several.
 
     Args:
-        rows: of one task, in `figures.json`: `tables.benchmark_rows` with `intervals` (model → low and high end).
+        rows: `tables.benchmark_rows` of one task.
     """
-    values = [_bar(row, model, *row["intervals"][model]) for row in rows for model in _MODELS]
+    values = [_bar(row, model) for row in rows for model in _MODELS]
+    end = next(end for end in _ENDS if end >= max(max(row["base"], row["trained"]) for row in rows))
     place = alt.Chart(alt.Data(values=values)).encode(
-        y=alt.Y(
-            "language:N",
-            title=None,
-            sort=[codes.name(row["language"]) for row in rows],
-            axis=alt.Axis(labelLimit=140, labelPadding=8),
-        ),
-        yOffset=alt.YOffset("model:N", sort=list(_MODELS)),
+        y=_names([codes.name(row["language"]) for row in rows]), yOffset=alt.YOffset("model:N", sort=list(_MODELS))
     )
     bars = place.mark_bar(cornerRadiusEnd=2).encode(
         x=alt.X(
             "value:Q",
             title=None,
-            scale=alt.Scale(domain=[0, 1.14]),
-            axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], labelFlush=False),
+            scale=alt.Scale(domain=[0, 1.16 * end]),
+            axis=alt.Axis(format="~%", values=[end * quarter / 4 for quarter in range(5)], labelFlush=False),
         ),
         color=alt.Color("model:N", scale=alt.Scale(domain=list(_MODELS), range=list(_MODEL_COLOURS)), legend=alt.Legend()),
         tooltip=[
             alt.Tooltip("language:N", title="language"),
             alt.Tooltip("model:N", title="model"),
-            alt.Tooltip("value:Q", title=rows[0]["metric"], format=".1%"),
-            alt.Tooltip("interval:N", title="95% interval"),
+            alt.Tooltip("value:Q", title="figure", format=".1%"),
+            alt.Tooltip("sure:N", title="how sure"),
         ],
     )
     whiskers = place.mark_rule(color="var(--ink)", opacity=0.55).encode(x="low:Q", x2="high:Q")
-    labels = place.mark_text(align="left", dx=7).encode(x="high:Q", text=alt.Text("value:Q", format=".1%"))
-    return _spec((bars + whiskers + labels).properties(height=_PIXELS_A_LANGUAGE * len(rows)))
+    labels = place.mark_text(align="left", dx=6, fontSize=11).encode(x="end:Q", text=alt.Text("value:Q", format=".1%"))
+    height = (_ROOMY if len(rows) <= _FEW else _MANY) * len(rows)
+    return _spec((bars + whiskers + labels).properties(height=height))
 
 
-def heat_chart(rows: Sequence[Row], tasks: Sequence[str]) -> Spec:
-    """Draw the difference that training made, tasks across and languages down; a figure in bold is beyond chance.
+def heat_chart(cells: Sequence[Row], tasks: Sequence[str], languages: Sequence[str]) -> Spec:
+    """Draw a table of coloured cells: rows with `task, language` (both as they are named), `change` (a share), `sure`
+    (beyond chance: bold) and `said` (how sure, in words).
 
     Args:
-        rows: `tables.benchmark_rows` with the task's `name`.
-        tasks: names in their order.
+        cells: one for each task and language that was judged.
+        tasks: names of the columns, in order.
+        languages: names of the rows, in order.
     """
-    most = max((abs(row["difference"]) for row in rows), default=0) or 1
-    spoken = sorted({codes.name(row["language"]) for row in rows})
-    values = [
-        {
-            "task": row["name"],
-            "language": codes.name(row["language"]),
-            "difference": 100 * row["difference"],
-            "strength": abs(row["difference"]) / most,
-            "better": row["difference"] >= 0,
-            "sure": row["significant"],
-            "interval": f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
-        }
-        for row in rows
-    ]
+    most = max((abs(cell["change"]) for cell in cells), default=0.0) or 1.0
+    digits = 1 if len(tasks) <= _PRECISE else 0
+    values = [{**cell, "points": _signed(100 * cell["change"], digits), "size": abs(cell["change"])} for cell in cells]
+    angle = -60 if len(tasks) >= _SLANTED else 0
+    column = alt.Axis(orient="top", title=None, labelAngle=angle, labelAlign="left" if angle else "center", labelLimit=130)
     place = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("task:N", title=None, sort=list(tasks), axis=alt.Axis(orient="top", labelAngle=-35, labelLimit=120, grid=False)),
-        y=alt.Y("language:N", title=None, sort=spoken, axis=alt.Axis(labelLimit=120, grid=False)),
+        x=alt.X("task:N", sort=list(tasks), axis=column, scale=alt.Scale(paddingInner=0.04)),
+        y=_names(languages),
+    )
+    cell = place.mark_rect(cornerRadius=3).encode(
+        color=alt.condition("datum.change < 0", alt.value("var(--fall)"), alt.value("var(--trained)")),
+        opacity=alt.Opacity("size:Q", legend=None, scale=alt.Scale(domain=[0, most], range=[0.06, 0.6])),
         tooltip=[
-            alt.Tooltip("language:N"),
             alt.Tooltip("task:N"),
-            alt.Tooltip("difference:Q", title="points", format="+.1f"),
-            alt.Tooltip("interval:N", title="95% interval"),
-            alt.Tooltip("sure:N", title="beyond chance"),
+            alt.Tooltip("language:N"),
+            alt.Tooltip("points:N", title="difference, points"),
+            alt.Tooltip("said:N", title="how sure"),
         ],
     )
-    colours = alt.Color("better:N", legend=None, scale=alt.Scale(domain=[True, False], range=["var(--trained)", "var(--bad)"]))
-    strength = alt.Opacity("strength:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.05, 0.75]))
-    cells = place.mark_rect(stroke="var(--page)", strokeWidth=1).encode(color=colours, opacity=strength)
-    sure, unsure = (
-        place.mark_text(color="var(--ink)", fontWeight=weight, fontSize=11)
-        .encode(text=alt.Text("difference:Q", format="+.1f"))
-        .transform_filter("datum.sure" if weight == "bold" else "!datum.sure")
-        for weight in ("bold", "normal")
-    )
-    return _spec((cells + sure + unsure).properties(height=24 * len(spoken), description="difference by task and language"))
+    text = place.encode(text=alt.Text("points:N"))
+    bold = text.transform_filter("datum.sure").mark_text(fontWeight="bold", color="var(--ink)", fontSize=11)
+    plain = text.transform_filter("!datum.sure").mark_text(color="var(--muted)", fontSize=11)
+    return _spec((cell + bold + plain).properties(height=_CELL * len(languages)))
 
 
 def curve_chart(rows: Sequence[Row], title: str, from_zero: bool = False) -> Spec:
@@ -149,6 +147,52 @@ def curve_chart(rows: Sequence[Row], title: str, from_zero: bool = False) -> Spe
     band = chart.mark_area(opacity=0.22, color="var(--trained)").encode(y=alt.Y("low:Q", **y), y2="high:Q")
     line = chart.mark_line(color="var(--trained)", strokeWidth=2).encode(y=alt.Y("mean:Q", **y), tooltip=tips)
     return _spec((band + line).properties(height=190, description=f"{title} over training steps"))
+
+
+def curves_chart(rows: Sequence[Row], title: str, colours: Mapping[str, str], from_zero: bool = False) -> Spec:
+    """Draw the curves of several runs over each other: rows with `run, step, mean`; `colours` by run."""
+    chart = alt.Chart(alt.Data(values=[{name: row[name] for name in ("run", "step", "mean")} for row in rows])).mark_line(
+        strokeWidth=2
+    )
+    chart = chart.encode(
+        x=alt.X("step:Q", title="step", axis=alt.Axis(grid=False, tickCount=5, format="~s"), scale=alt.Scale(nice=False)),
+        y=alt.Y("mean:Q", title=None, scale=alt.Scale(zero=from_zero), axis=alt.Axis(tickCount=5)),
+        color=_run_colour(colours),
+        tooltip=[alt.Tooltip("run:N"), alt.Tooltip("step:Q", format=","), alt.Tooltip("mean:Q", title=title, format=".4~g")],
+    )
+    return _spec(chart.properties(height=190, description=f"{title} over training steps"))
+
+
+def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> Spec:
+    """Draw differences with their intervals around 0: for every language a point a run.
+
+    Args:
+        rows: of `schema.DIFFERENCES`, of one task, with `run`.
+        colours: run → colour, in order.
+    """
+    names = ("low", "difference", "high")
+    values = [
+        {
+            "language": codes.name(row["language"]),
+            "run": row["run"],
+            "sure": row["significant"],
+            **{name: 100 * row[name] for name in names},
+        }
+        for row in rows
+    ]
+    place = alt.Chart(alt.Data(values=values)).encode(
+        y=_names(sorted({value["language"] for value in values})),
+        yOffset=alt.YOffset("run:N", sort=list(colours)),
+        color=_run_colour(colours),
+        tooltip=[alt.Tooltip("language:N"), alt.Tooltip("run:N"), *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in names)],
+    )
+    lines = place.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title="points against the first run"), x2="high:Q")
+    marks = place.mark_point(size=60, strokeWidth=1.5).encode(
+        x="difference:Q", fill=alt.condition("datum.sure", _run_colour(colours), alt.value("var(--page)"))
+    )
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="var(--muted)", strokeDash=[3, 3]).encode(x="zero:Q")
+    height = (12 + 14 * len(colours)) * len({value["language"] for value in values})
+    return _spec((zero + lines + marks).properties(height=height))
 
 
 def map_chart(points: Sequence[Row], meanings: int, languages: Sequence[str]) -> Spec:
@@ -180,16 +224,42 @@ def shape_of(language: int) -> str:
     return LANGUAGE_SHAPES[language % len(LANGUAGE_SHAPES)]
 
 
-def _bar(row: Row, model: str, low: float, high: float) -> Row:
-    interval = f"{100 * low:.1f}% to {100 * high:.1f}%"
+def _names(languages: Sequence[str]) -> alt.Y:
+    return alt.Y("language:N", title=None, sort=list(languages), axis=alt.Axis(labelLimit=140, labelPadding=8))
+
+
+def _run_colour(colours: Mapping[str, str]) -> alt.Color:
+    return alt.Color("run:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=alt.Legend())
+
+
+def _signed(number: float, digits: int) -> str:
+    rounded = round(number, digits)
+    return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else "0"
+
+
+def _bar(row: Row, model: str) -> Row:
+    low, high = _whisker(row, model)
+    value = row[model]
+    sure = "" if low is None else f"{100 * low:.1f}% to {100 * high:.1f}%"
     return {
         "language": codes.name(row["language"]),
         "model": model,
-        "value": row[model],
+        "value": value,
         "low": low,
         "high": high,
-        "interval": interval,
+        "end": max(value, high or 0),
+        "sure": sure and (f"{sure} (interval of the difference)" if model == "trained" else f"{sure} (deviation over seeds)"),
     }
+
+
+def _whisker(row: Row, model: str) -> tuple[Any, Any]:
+    if model == "trained":
+        low, high = (row["base"] + row[end] for end in ("low", "high"))
+    elif row["base_deviation"] is None:
+        return None, None
+    else:
+        low, high = (row["base"] + sign * row["base_deviation"] for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
 
 
 def _fixed(domain: Sequence[Any], choices: Sequence[str]) -> alt.Scale:

@@ -17,6 +17,14 @@ Row = dict[str, Any]
 #: Columns of `schema.STEPS` that are drawn, in order.
 LOSSES = ("loss", "contrastive", "mlm")
 
+#: What is drawn: its name, and what that is.
+NAMES = {
+    "loss": ("Total loss", "what training minimises"),
+    "contrastive": ("Contrastive loss", "telling translations apart"),
+    "mlm": ("Masked language model", "guessing masked tokens"),
+    "speed": ("Speed", "sentence pairs a second"),
+}
+
 _STRETCHES = 100
 _LAST = 0.05  # share of the steps that "final" is the mean of
 

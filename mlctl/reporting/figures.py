@@ -22,22 +22,19 @@ SIFTING = ("clean", "translate", "align", "shard")
 
 
 def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
-    """Return the content of `figures.json`: benchmark, means, what was asked of whom, funnel, totals, translation, evaluation sets, losses, the map of tokens."""
-    intervals = tables.interval_rows(folders["evaluate"])
-    benchmark = [
-        {**row, "intervals": {model: intervals[row["task"], row["language"], model] for model in ("base", "trained")}}
-        for row in tables.benchmark_rows(folders["evaluate"])
-    ]
+    """Return the content of `figures.json`: scores, protocol, funnel, totals, translation, evaluation sets, losses, the map of tokens."""
+    evaluated = folders["evaluate"]
     return {
-        "benchmark": benchmark,
-        "means": tables.mean_rows(folders["evaluate"]),
-        "protocol": tables.protocol(folders["evaluate"]),
+        "benchmark": tables.benchmark_rows(evaluated),
+        "means": tables.mean_rows(evaluated),
+        "scores": tables.score_rows(evaluated),
+        "protocol": tables.protocol(evaluated),
         "totals": tables.total_rows(folders),
         "funnel": tables.funnel_rows(folders[stage] for stage in SIFTING if stage in folders),
         "decontamination": decontamination(folders.get("shard")),
         "translation": translation.translation_rows(folders.get("translate")),
         "final_losses": final_losses(folders["train"]),
-        "map": token_map(settings, seed, folders["evaluate"]),
+        "map": token_map(settings, seed, evaluated),
     }
 
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.resources
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
-import mlctl
 from mlctl import addresses
 from mlctl import languages as codes
 from mlctl.config import Recipe, Report
-from mlctl.reporting import alignment, attribution, charts, curves, samples, tables, translation, wording
+from mlctl.reporting import alignment, attribution, charts, curves, frame, samples, tables, translation, wording
 from mlctl.reporting.drawing import draw
 from mlctl.reporting.figures import Figures
+from mlctl.reporting.judged import HELD_OUT, in_order, judged, titles
 from mlctl.reporting.records import StageRecord
 
 _SECTIONS = {
-    "benchmark": "Benchmark",
+    "benchmark": "Benchmarks",
     "languages": "By language",
+    "protocol": "How it was judged",
     "training": "Training",
     "data": "Data",
     "translation": "Translation",
@@ -35,24 +31,9 @@ _SECTIONS = {
     "recipe": "Recipe",
     "reproduce": "Do it again",
 }
+_NOT_ON_AN_INDEX = ("python", "mlctl")
+_TILES = 3  # tasks whose figures stand at the very top
 _LEXICON = 12  # entries of each language
-_CURVES = {
-    "loss": ("Total loss", "what training minimises"),
-    "contrastive": ("Contrastive loss", "telling translations apart"),
-    "mlm": ("Masked language model", "guessing masked tokens"),
-}
-_FILTERS = {
-    "language_name": codes.name,
-    "percent": wording.percent,
-    "points": wording.points,
-    "number": wording.number,
-    "duration": wording.duration,
-    "size": wording.size,
-    "figure": wording.figure,
-    "shortened": wording.shortened,
-    "spoken": wording.spoken,
-    "neighbour_share": wording.neighbour_share,
-}
 
 
 def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> str:
@@ -65,12 +46,9 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
         stages: how each stage came to its result.
         folders: stage → folder of its result.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    titles = {one["card"]["task"]: one["card"]["title"] for one in figures["protocol"]["benchmarks"]}
-    environment.filters.update(_FILTERS, script_digest=_script_digest, task_name=partial(wording.task_name, titles=titles))
     parts = [
-        _headline(figures, settings, recipe, stages, titles),
-        _benchmark(figures, titles),
+        _headline(figures, settings, recipe, stages),
+        judged(figures),
         _training(figures, folders["train"]),
         _data(figures, settings, folders),
         _alignment(recipe, folders),
@@ -79,31 +57,23 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
     ]
     context = {name: value for part in parts for name, value in part.items() if name != "charts"}
     drawn = {name: spec for part in parts for name, spec in part.get("charts", {}).items()}
-    page = {"theme": charts.THEME, "charts": drawn}
-    fixed: dict[str, Any] = {
-        "css": _own("page.css"),
-        "bundle": _vega(),
-        "version": mlctl.__version__,
-        "sections": _SECTIONS.items(),
-    }
-    fixed |= {"settings": settings, "recipe": recipe, "figures": figures, "charts": page}
-    return environment.from_string(_own("page.html")).render(fixed | context)
+    fixed = {"settings": settings, "recipe": recipe, "figures": figures, "sections": _SECTIONS}
+    return frame.fill("page.html", drawn, {**fixed, **context})
 
 
-def _headline(
-    figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord], titles: Mapping[str, str]
-) -> dict[str, Any]:
-    rows = figures["benchmark"]
-    judged = {row["language"] for row in rows}
+def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
+    rows, named = figures["benchmark"], titles(figures["protocol"])
+    asked = {row["language"] for row in rows if row["task"] in HELD_OUT}
     training_rows = sum(row["rows"] for row in figures["totals"] if row["what"] == "training rows")
     return {
         "title": settings.title or recipe.name,
         "source": recipe.languages.source,
         "targets": recipe.languages.targets,
-        "finding": wording.finding(rows, figures["means"], titles),
+        "finding": wording.finding(rows, figures["means"], named),
         "base_is": wording.base_is(recipe.model),
         "pooled_layers": wording.layers(recipe.train.layers).replace("the ", ""),
-        "unjudged": [target for target in recipe.languages.targets if target not in judged],
+        "unjudged": [target for target in recipe.languages.targets if target not in asked],
+        "shown_means": in_order(figures["means"], named)[:_TILES],
         "tiles": [
             {"value": wording.number(training_rows), "what": "sentence pairs to train on"},
             {"value": wording.number(figures["final_losses"]["steps"]), "what": "training steps"},
@@ -112,31 +82,16 @@ def _headline(
     }
 
 
-def _benchmark(figures: Figures, titles: Mapping[str, str]) -> dict[str, Any]:
-    """Return what was judged: held-out tasks, then those of the recipe in its order, each with its rows, English last."""
-    rows, order = figures["benchmark"], list(titles)
-    means = sorted(figures["means"], key=lambda mean: order.index(mean["task"]) if mean["task"] in order else -1)
-    tasks = [
-        {**mean, "rows": sorted((row for row in rows if row["task"] == mean["task"]), key=lambda row: not row["zero_shot"])}
-        for mean in means
-    ]
-    drawn = {f"benchmark-{task['task']}": charts.benchmark_chart(task["rows"]) for task in tasks}
-    several = len(tasks) > 1 and len({row["language"] for row in rows}) > 1
-    names = [wording.task_name(task["task"], titles) for task in tasks]
-    named = [{**row, "name": wording.task_name(row["task"], titles)} for row in rows]
-    heat = {"benchmark-heat": charts.heat_chart(named, names)} if several else {}
-    return {"tasks": tasks, "heat": several, "charts": {**drawn, **heat}}
-
-
 def _training(figures: Figures, train: Path) -> dict[str, Any]:
-    found = {name: rows for name, rows in curves.loss_curves(train).items() if rows}
+    found = {name: rows for name, rows in {**curves.loss_curves(train), "speed": curves.speed_curve(train)}.items() if rows}
     last = figures["final_losses"]
-    named = [(name, _CURVES[name][0], f"{_CURVES[name][1]}; at the end {wording.figure(last[name])}") for name in found]
-    drawn = {f"curve-{name}": charts.curve_chart(rows, _CURVES[name][0]) for name, rows in found.items()}
-    if speed := curves.speed_curve(train):
-        named.append(("speed", "Speed", "sentence pairs a second"))
-        drawn["curve-speed"] = charts.curve_chart(speed, "pairs a second", from_zero=True)
-    return {"curves": named, "charts": drawn}
+    ends = {name: f"; at the end {wording.figure(last[name])}" for name in curves.LOSSES}
+    return {
+        "curves": [(name, curves.NAMES[name][0], curves.NAMES[name][1] + ends.get(name, "")) for name in found],
+        "charts": {
+            f"curve-{name}": charts.curve_chart(rows, curves.NAMES[name][0], name == "speed") for name, rows in found.items()
+        },
+    }
 
 
 def _data(figures: Figures, settings: Report, folders: Mapping[str, Path]) -> dict[str, Any]:
@@ -202,8 +157,13 @@ def _map(figures: Figures, recipe: Recipe) -> dict[str, Any]:
 
 
 def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> dict[str, Any]:
+    environment = wording.versions(record.versions for record in stages)
+    seconds = sum(record.seconds for record in stages)
+    saved = sum(record.seconds for record in stages if record.cached)
     return {
         "stages": stages,
+        "spent": {"all": seconds, "saved": saved, "now": seconds - saved},
+        "pinned": [(name, version) for name, version in environment if name not in _NOT_ON_AN_INDEX and "," not in version],
         "corpora": (corpora := attribution.attribution_rows(folders)),
         "attribution": attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate)),
         "signatures": translation.signatures(folders.get("translate")),
@@ -211,7 +171,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Pa
         "evaluation_sets": attribution.decontamination_rows(sets := attribution.decontamination(folders.get("shard"))),
         "decontamination": attribution.decontamination_words(sets),
         "recipe_yaml": _as_yaml(addresses.for_records(recipe.model_dump(mode="json"))),
-        "environment": _environment(stages),
+        "environment": environment,
     }
 
 
@@ -219,30 +179,5 @@ def _as_yaml(values: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(values), allow_unicode=True, sort_keys=False, width=100)
 
 
-def _environment(stages: Iterable[StageRecord]) -> list[tuple[str, str]]:
-    """Return every package with its version, or with several where stages were made with different ones."""
-    found: dict[str, dict[str, None]] = {}
-    for record in stages:
-        for name, version in record.versions.items():
-            found.setdefault(name, {})[version] = None
-    return [(name, ", ".join(versions)) for name, versions in sorted(found.items())]
-
-
 def _percentage(part: int, whole: int) -> float:
     return min(100.0, round(100 * part / whole, 2)) if whole else 0.0
-
-
-def _own(name: str) -> str:
-    return (importlib.resources.files("mlctl.reporting") / name).read_text(encoding="utf-8")
-
-
-def _vega() -> str:
-    """Return the charts' library as one script, from the installed package: nothing is fetched."""
-    import vl_convert
-
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).replace("</script", "<\\/script")
-
-
-def _script_digest(script: str) -> str:
-    """Return what the page's content security policy lets run: this script and no other."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -11,13 +11,17 @@ from mlctl.config import Recipe, Report
 from mlctl.errors import InputError
 from mlctl.reporting.card import make_card, make_notice
 from mlctl.reporting.figures import Figures, make_figures
+from mlctl.reporting.judged import heat, in_order, titles
 from mlctl.reporting.page import render
+from mlctl.reporting.picture import png
 from mlctl.reporting.records import StageRecord
 from mlctl.workspace import Progress, Workspace, silent
 
 _FIGURES = "figures.json"
 _PAGE = "report.html"
 _CARD = "README.md"
+#: The heat map of the differences as a picture.
+PICTURE = "differences.png"
 _ATTRIBUTION = "ATTRIBUTION.md"
 _NEEDED = ("train", "evaluate")
 _log = logging.getLogger(__name__)
@@ -34,8 +38,9 @@ def report(
     """Write the page of a run.
 
     Writes `report.html`, which opens without a network, `README.md`, the card that goes with the model, `ATTRIBUTION.md` with whose
-    text that learned from, and `figures.json` with what they show as numbers. Only the last is the same for equal results: the page
-    also tells times and what was cached, all three what lay where.
+    text that learned from, `differences.png`, the heat map of the scores, and `figures.json` with what they show as numbers. Only the last
+    is the same for equal results: the page also tells times and what was cached, the texts what lay where, the picture has this
+    machine's letters.
 
     Args:
         settings: what the page shows.
@@ -64,6 +69,9 @@ def report(
         with workspace.part(_PAGE) as path:
             path.write_text(render(settings, figures, recipe, stages, folders), encoding="utf-8")
     progress(2, 3, "files", file=_PAGE)
+    if figures["benchmark"] and not workspace.has(PICTURE):
+        with workspace.part(PICTURE) as path:
+            path.write_bytes(png(heat(in_order(figures["benchmark"], titles(figures["protocol"])))))
     notice = make_notice(recipe, folders)
     with workspace.part(_ATTRIBUTION) as path:
         path.write_text(notice, encoding="utf-8")

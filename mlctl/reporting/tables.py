@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlctl.errors import InputError
-from mlctl.reporting.intervals import ratio_interval
 
 Row = dict[str, Any]
 
@@ -28,48 +27,49 @@ _PLACES = (
 
 
 def benchmark_rows(evaluated: Path) -> list[Row]:
-    """Return the benchmark table of an evaluate result (a folder with `scores.parquet` and `differences.parquet`).
+    """Return the benchmark table of an evaluate result: rows of `schema.DIFFERENCES`, one for each task and language.
 
-    One row for each task and language: the columns of `schema.DIFFERENCES` (figures are shares in [0, 1], means over directions and
-    seeds) and `directions` ({"en→fr": [base, trained]}).
+    Figures are shares in [0, 1], means over seeds.
 
     Raises:
         InputError: the folder holds no scores.
     """
-    found: dict[tuple[str, str, str], dict[str, dict[str, list[float]]]] = {}
-    for row in _read(evaluated / "scores.parquet").to_pylist():
-        models = found.setdefault((row["task"], row["language"], row["metric"]), {}).setdefault(row["direction"], {})
-        models.setdefault(row["model"], []).append(row["value"])
-    rows = _read(evaluated / "differences.parquet").to_pylist()
-    return [{**row, "directions": _directions(found[row["task"], row["language"], row["metric"]])} for row in rows]
+    return list(_read(evaluated / "differences.parquet").to_pylist())
 
 
 def mean_rows(evaluated: Path) -> list[Row]:
-    """Return the mean over languages of each task of an evaluate result: the columns of `schema.AVERAGES`.
+    """Return the mean over languages of each task: rows of `schema.AVERAGES`. English, which benchmarks learn from, is in none.
 
-    English, which benchmarks are learned from, is left out.
+    Raises:
+        InputError: the folder holds no scores.
     """
     return list(_read(evaluated / "averages.parquet").to_pylist())
 
 
-def interval_rows(evaluated: Path) -> dict[tuple[str, str, str], tuple[float, float]]:
-    """Return the 95% interval of each model's figure, from what it did with each item: (task, language, model) → low, high.
+def score_rows(evaluated: Path) -> list[Row]:
+    """Return every figure that was taken: `task, language, direction, metric, items, base, trained` (means over seeds).
 
-    An item's shares are means over directions and seeds.
+    Raises:
+        InputError: the folder holds no scores.
     """
-    table = _read(evaluated / "items.parquet")
-    keys = ["task", "language", "model", "item"]
-    means = table.group_by(keys).aggregate([("part", "mean"), ("whole", "mean")]).sort_by([(key, "ascending") for key in keys])
-    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
-    columns = (means[name].to_pylist() for name in ("task", "language", "model", "part_mean", "whole_mean"))
-    for task, language, model, part, whole in zip(*columns, strict=True):
-        found.setdefault((task, language, model), []).append((part, whole))
-    return {key: ratio_interval(*zip(*rows, strict=True)) for key, rows in found.items()}
+    found: dict[tuple[str, ...], Row] = {}
+    for row in _read(evaluated / "scores.parquet").to_pylist():
+        place = {name: row[name] for name in ("task", "language", "direction", "metric")}
+        several = found.setdefault(tuple(place.values()), {**place, "items": row["items"], "base": [], "trained": []})
+        several[row["model"]].append(row["value"])
+    return [{**row, **{name: sum(row[name]) / len(row[name]) for name in ("base", "trained")}} for row in found.values()]
 
 
 def protocol(evaluated: Path) -> dict[str, Any]:
-    """Return what an evaluate result says of its benchmarks and models (`protocol.json`)."""
-    return dict(json.loads((evaluated / "protocol.json").read_text(encoding="utf-8")))
+    """Return how was judged (`protocol.json`): the benchmarks' cards and settings, each model's pooling, notes of the tasks.
+
+    Raises:
+        InputError: the folder holds no scores.
+    """
+    path = evaluated / "protocol.json"
+    if not path.exists():
+        raise _no_scores(path)
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def funnel_rows(folders: Iterable[Path]) -> list[Row]:
@@ -122,13 +122,9 @@ def corpus_rows(download: Path) -> list[Row]:
 
 def _read(path: Path) -> Any:
     if not path.exists():
-        raise InputError(f"no scores at {path}", "run the evaluate stage")
+        raise _no_scores(path)
     return pq.read_table(path)
 
 
-def _directions(scores: Mapping[str, Mapping[str, list[float]]]) -> dict[str, list[float]]:
-    """Return the mean over seeds of both models by direction."""
-    return {
-        direction: [sum(models[name]) / len(models[name]) for name in ("base", "trained")]
-        for direction, models in sorted(scores.items())
-    }
+def _no_scores(path: Path) -> InputError:
+    return InputError(f"no scores at {path}", "run the evaluate stage")

@@ -72,7 +72,9 @@ def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
     run(folder)
     artifacts = httpx.post(f"{server}/artifacts/latest/filter", json={}).json()
     funnels = {f"{stage}-funnel" for stage in ("clean", "translate", "align", "shard")}
-    assert {*funnels, "clean-rejected", "alignment", "benchmark", "report"} <= {artifact["key"] for artifact in artifacts}
+    assert {*funnels, "clean-rejected", "alignment", "benchmark", "benchmark-means", "report", "report-page", "differences"} <= {
+        artifact["key"] for artifact in artifacts
+    }
 
 
 def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) -> None:

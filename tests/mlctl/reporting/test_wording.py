@@ -9,33 +9,58 @@ import pytest
 from mlctl.config import Model
 from mlctl.reporting import wording
 
+NAMED = {"sentence-retrieval": "Sentence retrieval", "word-retrieval": "Word retrieval", "xnli": "XNLI", "pawsx": "PAWS-X"}
+
 
 def row(language: str, low: float, high: float) -> dict[str, Any]:
     sure = {"difference": (low + high) / 2, "significant": not low <= 0 <= high}
     return {"task": "sentence-retrieval", "language": language, "zero_shot": True, "low": low, "high": high, **sure}
 
 
-MEAN = [{"task": "sentence-retrieval", "base": 0.031, "trained": 0.782, "languages": 2}]
+def mean(task: str, base: float, trained: float, significant: bool = True) -> dict[str, Any]:
+    return {"task": task, "base": base, "trained": trained, "difference": trained - base, "significant": significant}
+
+
+MEAN = [mean("sentence-retrieval", 0.031, 0.782)]
 
 
 def test_the_finding_names_both_figures() -> None:
-    found = wording.finding([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, {})
+    found = wording.finding([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, NAMED)
     assert "78.2%" in found["sentence"]
     assert "3.1%" in found["sentence"]
     assert "better beyond chance in 1 of 2 languages" in found["detail"]
 
 
 def test_a_loss_is_said() -> None:
-    assert "worse in German" in wording.finding([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, {})["detail"]
+    assert "worse in German" in wording.finding([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, NAMED)["detail"]
 
 
 @pytest.mark.parametrize(("low", "high", "said"), [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "may be chance")])
 def test_one_language(low: float, high: float, said: str) -> None:
-    assert said in wording.finding([row("fr", low, high)], MEAN, {})["detail"]
+    assert said in wording.finding([row("fr", low, high)], MEAN, NAMED)["detail"]
+
+
+def test_published_benchmarks_are_summed_up_by_their_means() -> None:
+    published = [mean("pawsx", 0.5, 0.4), mean("xnli", 0.5, 0.6), mean("udpos", 0.5, 0.6, significant=False)]
+    found = wording.finding([row("fr", 0.1, 0.2)], [*published, *MEAN], {**NAMED, "udpos": "UDPOS"})
+    assert "3.1%" in found["sentence"], "the held-out pairs come first"
+    assert "better beyond chance in XNLI; worse beyond chance in PAWS-X; no more than chance in UDPOS." in found["detail"]
+
+
+def test_without_held_out_pairs_the_first_benchmark_is_told() -> None:
+    found = wording.finding([], [mean("xnli", 0.5, 0.6)], NAMED)
+    assert found["sentence"] == "XNLI: 60.0% after training, 50.0% before."
 
 
 def test_nothing_judged() -> None:
-    assert wording.finding([], [], {})["sentence"] == "Nothing was judged."
+    assert wording.finding([], [], NAMED)["sentence"] == "Nothing was judged."
+
+
+def test_names_of_what_is_measured() -> None:
+    assert [wording.metric(name) for name in ("f1", "agreement", "accuracy")] == ["F1", "1 − AER", "accuracy"]
+    assert [wording.chance(p) for p in (0.0004, 0.0312, 1.0)] == ["< 0.001", "0.031", "1.000"]
+    said = [wording.pooling(pool) for pool in ("last", 0, "7")]
+    assert said == ["mean over the last layer", "mean over the embeddings", "mean over layer 7"]
 
 
 def test_what_the_base_is() -> None:

@@ -1,0 +1,69 @@
+"""The pages in a real browser: every section, every chart, no complaint on the console, nothing wider than a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlctl.config import Recipe
+from mlctl.reporting import comparing, report
+from mlctl.reporting.comparing import ComparedRun, Paired
+from mlctl.workspace import Workspace
+
+from . import browser
+from .conftest import differences, records
+
+pytestmark = pytest.mark.skipif(browser.PROGRAM is None, reason="no chromium here: apt-get install chromium")
+
+PHONE, DESKTOP = 390, 1280
+_SHOWN = "Object.fromEntries([...document.querySelectorAll('section')].map(s => [s.id, s.getBoundingClientRect().height]))"
+_LINKED = "[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href').slice(1))"
+_OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
+_NARROW = "[...document.querySelectorAll('.chart svg')].filter(s => s.getBoundingClientRect().width < 200).length"
+_CONTRAST = """(() => {
+  const light = text => { const [r, g, b] = text.match(/\\d+/g).map(Number); return (r * 299 + g * 587 + b * 114) / 1000; };
+  const style = getComputedStyle(document.body);
+  return light(style.color) - light(style.backgroundColor);
+})()"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[browser.Browser]:
+    with browser.running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(folders: dict[str, Path], recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("pages")
+    report(recipe.report, recipe, records(), folders, Workspace(root))
+    runs = [ComparedRun(name, name, {"seed": number}, records(), folders) for number, name in enumerate(("one", "two"))]
+    paired = Paired(differences(), [], [])
+    (root / "compare.html").write_text(comparing.render(runs, [paired]), encoding="utf-8")
+    return {name: root / f"{name}.html" for name in ("report", "compare")}
+
+
+@pytest.mark.parametrize("name", ["report", "compare"])
+@pytest.mark.parametrize(("width", "dark"), [(PHONE, False), (DESKTOP, True)])
+def test_a_page_in_a_browser(chromium: browser.Browser, pages: dict[str, Path], name: str, width: int, dark: bool) -> None:
+    chromium.open(pages[name], width, dark)
+    heights = chromium.tell(_SHOWN)
+    assert list(heights) == chromium.tell(_LINKED)
+    assert min(heights.values()) > 40
+    assert chromium.complaints == []
+    assert chromium.asked == [pages[name].as_uri()], "nothing else is loaded"
+    assert chromium.tell(_OVERFLOW) <= 0, "the page does not scroll sideways"
+    assert chromium.tell(_NARROW) == 0, "charts fill their place"
+    assert (chromium.tell(_CONTRAST) > 150) == dark
+    assert chromium.picture().startswith(b"\x89PNG")
+
+
+def test_a_meaning_is_singled_out(chromium: browser.Browser, pages: dict[str, Path]) -> None:
+    chromium.open(pages["report"], DESKTOP)
+    faded = "document.querySelectorAll('[data-chart=map-trained] path[opacity=\"0.07\"]').length"
+    assert chromium.tell(faded) == 0
+    chromium.tell("document.querySelector('[data-signal=meaning]').click()")
+    chromium.tell("new Promise(done => setTimeout(done, 300))")
+    assert chromium.tell(faded) == 24, "two of three meanings"
