@@ -279,7 +279,9 @@ class Recipe(Section):
 
     name: str = Field("recipe", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run, for people.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
-    store: str = aside("mlctl-store", "Folder where results lie.", min_length=1)
+    store: str = aside(
+        "mlctl-store", "Folder where results lie, or a URL that fsspec knows such as s3://bucket/place.", min_length=1
+    )
     languages: Languages = Field(Languages(), description="Which languages are pulled together.")
     download: Download = Field(Download(), description="Where the text comes from.")
     licences: Licences = Field(Licences(), description="Which licences the text may have.")

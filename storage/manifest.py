@@ -62,26 +62,48 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write the manifest into a folder, durably and all at once."""
-        write_json(folder / NAME, {**dataclasses.asdict(self), "content": self.content})
+        write_text(folder / NAME, as_json(self))
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
         """Return the manifest of a folder; None where there is none or it is unreadable."""
         try:
-            values = json.loads((folder / NAME).read_text(encoding="utf-8"))
+            return cls.parse((folder / NAME).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    @classmethod
+    def parse(cls, text: str) -> Manifest | None:
+        """Return the manifest that a file holds; None where it is unreadable."""
+        try:
+            values = json.loads(text)
             values.pop("content")
             files = tuple(File(**file) for file in values.pop("files"))
             manifest = cls(files=files, **values)
-        except (OSError, ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
         return manifest if manifest.format == FORMAT else None
 
 
+def as_json(manifest: Manifest) -> str:
+    """Return a manifest as it lies in its file."""
+    return _json({**dataclasses.asdict(manifest), "content": manifest.content})
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that readers see the old file or the whole new one, also after a power cut."""
+    """Write JSON; see `write_text`."""
+    write_text(path, _json(value))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text so that readers see the old file or the whole new one, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fnmatch
+import hashlib
 import logging
 import shutil
 import time
@@ -18,11 +19,12 @@ from storage import locks
 from storage.errors import StoreError
 from storage.keys import KEY_LENGTH, file_digest, key_of
 from storage.manifest import NAME, File, Manifest
+from storage.remote import Remote, cache_folder
 from storage.verify import faults
 
 logger = logging.getLogger(__name__)
 
-_LOCKS, _DAMAGED = ".locks", ".damaged"
+_LOCKS, _DAMAGED, _COPIED = ".locks", ".damaged", ".copied"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Draft:
     folder: Path
     stage: str
     key: str
+    commit: Callable[[Result], Result]
     _started: float = field(default_factory=time.monotonic)
 
     def seal(
@@ -50,7 +53,7 @@ class Draft:
         versions: Mapping[str, str],
         volatile: Sequence[str] = (),
     ) -> Result:
-        """Digest all files, write the manifest, then drop what is temporary (names with a leading dot).
+        """Digest all files, write the manifest, drop what is temporary (names with a leading dot), copy the result to where the store is.
 
         `volatile` are name patterns of files that differ between equal runs and do not count towards the content.
         """
@@ -67,23 +70,39 @@ class Draft:
         )
         manifest.write(self.folder)
         _drop_hidden(self.folder)  # only now: a kill before the manifest must find the checkpoints again
-        return Result(self.folder, manifest)
+        return self.commit(Result(self.folder, manifest))
 
 
 class Store:
-    """Results of all stages under one root folder."""
+    """Results of all stages under one root folder, or behind a URL with a root folder on this machine for what was made or fetched.
+
+    Raises:
+        StoreError: the library for this kind of URL is not installed.
+    """
 
     def __init__(self, root: str | Path) -> None:
-        if "://" in str(root):
-            raise StoreError(f"store {str(root)!r}: only local folders can hold a store so far\n  → name a folder")
-        self.root = Path(root).expanduser().absolute()
+        self._remote = Remote(str(root)) if "://" in str(root) else None
+        here = cache_folder() / hashlib.sha256(self._remote.url.encode()).hexdigest()[:KEY_LENGTH] if self._remote else Path(root)
+        self.root = here.expanduser().absolute()
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the result of `stage` with `key` lies or will lie."""
         return self.root / stage / key
 
     def find(self, stage: str, key: str, thorough: bool = False) -> Result | None:
-        """Return the verified result; None where there is none or it is damaged."""
+        """Return the verified result, fetched where it is behind the store's URL; None where there is none or it is damaged.
+
+        Raises:
+            StoreError: the service behind the URL cannot be used, or what it has is damaged.
+        """
+        found = self._here(stage, key, thorough)
+        if found or self._remote is None or self.is_building(stage, key):
+            return found
+        make_folder(self.root / _LOCKS)
+        with locks.held(self._lock(stage, key)):
+            return self._here(stage, key, thorough) or self._fetched(stage, key)
+
+    def _here(self, stage: str, key: str, thorough: bool = False) -> Result | None:
         folder = self.folder(stage, key)
         manifest = Manifest.read(folder)
         if manifest is None or next(faults(folder, manifest, thorough), None):
@@ -112,10 +131,11 @@ class Store:
         """
         make_folder(self.root / _LOCKS)
         with locks.held(self._lock(stage, key), on_wait):
-            result = self.find(stage, key)
+            result = self._here(stage, key)
             if result:
                 _drop_hidden(result.folder)  # left by a kill right after the manifest
-            yield result or self._draft(stage, key)
+                result = self._commit(result)  # so may the copy have been
+            yield result or self._fetched(stage, key) or self._draft(stage, key)
 
     def is_building(self, stage: str, key: str) -> bool:
         """Tell whether a living process is making this result."""
@@ -144,6 +164,41 @@ class Store:
         results = [r for r in self.results(stage) if r.manifest.key != key_of(parts)]
         return min(results, key=lambda r: len(differences(r.manifest.parts, parts)), default=None)
 
+    def _fetched(self, stage: str, key: str) -> Result | None:
+        """Fetch a result from behind the URL; None where there is none. The caller holds the key's lock."""
+        manifest = self._remote.manifest(stage, key) if self._remote else None
+        if self._remote is None or manifest is None:
+            return None
+        folder = self.folder(stage, key)
+        if Manifest.read(folder):
+            self._set_aside(folder, "it is not the one behind the URL")
+        make_folder(folder)
+        logger.info("%s: fetched from %s (%s)", stage, self._remote.url, key[:8])
+        self._remote.pull(folder, manifest)
+        _drop_hidden(folder)
+        self._note_copied(stage, key)
+        return Result(folder, manifest)
+
+    def _commit(self, result: Result) -> Result:
+        """Copy a result to behind the URL and return the one that counts there: this, or that of whoever was first."""
+        stage, key = result.manifest.stage, result.manifest.key
+        if self._remote is None or self._copied(stage, key).exists():
+            return result
+        first = self._remote.push(result.folder, result.manifest)
+        if first.content == result.manifest.content:
+            self._note_copied(stage, key)
+            return result
+        logger.info("%s: another machine made %s meanwhile; its result is taken", stage, key[:8])
+        self._set_aside(result.folder, "another machine was first")
+        return self._fetched(stage, key) or result
+
+    def _copied(self, stage: str, key: str) -> Path:
+        return self.root / _COPIED / f"{stage}-{key}"
+
+    def _note_copied(self, stage: str, key: str) -> None:
+        make_folder(self.root / _COPIED)
+        self._copied(stage, key).touch()
+
     def _lock(self, stage: str, key: str) -> Path:
         return self.root / _LOCKS / f"{stage}-{key}.lock"
 
@@ -154,7 +209,7 @@ class Store:
             what = ", ".join(faults(folder, manifest)) if manifest else "its manifest is unreadable"
             self._set_aside(folder, what)
         make_folder(folder)
-        return Draft(folder, stage, key)
+        return Draft(folder, stage, key, self._commit)
 
     def _set_aside(self, folder: Path, why: str) -> None:
         place = self.root / _DAMAGED / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"

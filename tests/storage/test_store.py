@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import Draft, Result, Store, StoreError, key_of
+from storage import Draft, Result, Store, key_of
 from storage.gc import collect
 from storage.keys import canonical_json, content_digest
 from storage.runs import Diary, StageRun
@@ -238,8 +238,3 @@ with Diary(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
 """
     subprocess.run([sys.executable, "-c", script], check=False)
     assert {run.recipe["name"]: run.status for run in diary.runs()} == {"a": "completed", "b": "failed", "c": "interrupted"}
-
-
-def test_a_remote_store_is_refused_in_words() -> None:
-    with pytest.raises(StoreError, match="local folders"):
-        Store("s3://bucket/store")

