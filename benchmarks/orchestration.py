@@ -37,7 +37,12 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect"), "DO_NOT_TRACK": "1"}
+        environment = {
+            **os.environ,
+            "PREFECT_HOME": str(folder / "prefect"),
+            "DO_NOT_TRACK": "1",
+            "PREFECT_LOGGING_LEVEL": "WARNING",
+        }
         if options.server:
             environment["PREFECT_API_URL"] = options.server
         else:
