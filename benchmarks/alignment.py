@@ -53,13 +53,14 @@ class Options:
     quick: bool
     pairs: list[str]
     only: str | None
+    ours: list[str]
     sizes: tuple[int, ...]
     encoder: Path | None
     fast_align: Path | None
     eflomal: Path | None
 
     def engines(self) -> dict[str, str]:
-        return {name: engine for name, engine in OURS.items() if self.encoder or name not in NEEDS_ENCODER}
+        return {name: OURS[name] for name in self.ours if self.encoder or name not in NEEDS_ENCODER}
 
 
 class Timed(NamedTuple):
@@ -207,14 +208,14 @@ def speed(options: Options, folder: Path) -> dict[str, float | None]:
         text = speed_text(options, size, folder / "speed")
         quality = time_ours("quality", text, size, folder)
         peer = time_programs(options, text, size, folder).get("fast_align")
-        if size < ALIGNED_ONLY:
+        if size < ALIGNED_ONLY and "speed" in options.ours:
             time_ours("speed", text, size, folder)
         figures = {
             "speed_over_fast_align": round(quality[0].per_cpu_second / peer[0].per_cpu_second, 3) if quality and peer else None,
             "wall_over_fast_align": round(peer[1].wall / quality[1].wall, 3) if quality and peer else None,
             "peak_mb": round(quality[0].cost.peak_mb) if quality else None,
         }
-    if options.encoder:
+    if "embedding" in options.engines():
         time_encoder(options, folder / "speed", min(*options.sizes, 5_000), folder)
     return figures
 
@@ -285,6 +286,7 @@ def arguments() -> Options:
     parser.add_argument("--quick", action="store_true", help="some pairs and small texts")
     parser.add_argument("--pairs", nargs="*", choices=READERS, default=[], help="pairs with hand-made links; [] is all")
     parser.add_argument("--only", choices=("quality", "speed"), help="one of both halves; figures of the other are null")
+    parser.add_argument("--engines", nargs="+", choices=OURS, default=list(OURS), help="some of our engines (all)")
     parser.add_argument("--sizes", nargs="+", type=int, metavar="PAIRS", help=f"texts to be timed ({SIZES[False]})")
     parser.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder")
     parser.add_argument("--fast-align", type=Path, metavar="PATH", help="the program fast_align")
@@ -292,7 +294,7 @@ def arguments() -> Options:
     given = parser.parse_args()
     programs = there(given.fast_align, "fast_align"), importing(given.eflomal)
     sizes = tuple(given.sizes or SIZES[given.quick])
-    return Options(given.data, given.quick, given.pairs, given.only, sizes, given.encoder, *programs)
+    return Options(given.data, given.quick, given.pairs, given.only, given.engines, sizes, given.encoder, *programs)
 
 
 def there(program: Path | None, name: str) -> Path | None:

@@ -28,7 +28,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 
 STAGE = ReusingStage(
     "align",
-    5,
+    6,
     ("clean", "translate"),
     _settings,
     _work,

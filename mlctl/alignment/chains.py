@@ -12,10 +12,8 @@ from mlctl.alignment import counts as tables
 from mlctl.alignment import sampling
 from mlctl.alignment.counts import Counts, Rows
 from mlctl.alignment.model import Side
+from mlctl.alignment.posterior import posteriors
 from mlctl.alignment.sampling import Shapes, Text
-
-#: No marginals are asked for.
-NONE = np.zeros((0, 0), np.float32)
 
 _NULL = 0.2  # ν
 _BELIEF = 5.0  # β
@@ -94,16 +92,9 @@ class Chains:
         self._text, self._types, self._seeds, self._sweeps = text, types, np.array(seeds, np.int64), 0
         self._links = np.full((len(seeds), len(text.target)), -1, np.int16)
 
-    def sweep(
-        self,
-        stage: int,
-        marginals: npt.NDArray[np.float32] = NONE,
-        places: npt.NDArray[np.int64] | None = None,
-        sharp: bool = False,
-    ) -> None:
+    def sweep(self, stage: int, sharp: bool = False) -> None:
         """Visit all sentences once; see `sampling.sweep`."""
         shapes, first = self._shapes(), 0
-        places = np.zeros(0, np.int64) if places is None else places
         sentences = len(self._text.source_offsets) - 1
         while first < sentences:
             first = sampling.sweep(
@@ -116,8 +107,6 @@ class Chains:
                 self._sweeps == 0,
                 self._seeds,
                 self._sweeps,
-                marginals,
-                places,
                 sharp,
             )
             if first < sentences:
@@ -125,6 +114,10 @@ class Chains:
                 self.counts = tables.roomier(self.counts, free + len(self.counts.keys) // 3 + _MORE)
         self._sweeps += 1
         self.jumps = self._known + np.array([sampling.widths(self._text, links) for links in self._links])
+
+    def marginals(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return P(a_j = i) given the counts as they are; see `posterior.posteriors`."""
+        return posteriors(self.counts, self._shapes(), self._text, places)
 
     def _shapes(self) -> Shapes:
         longest = int(np.diff(self._text.source_offsets).max(initial=1))
@@ -168,14 +161,3 @@ def learned(chains: Chains, plan: Plan) -> list[Side]:
         jumps += share * chains.jumps
     means = zip(totals, nulls, fertile, jumps, strict=True)
     return [Side(tables.rest(chains.counts, number), *mean) for number, mean in enumerate(means)]
-
-
-def marginals(chains: Chains, before: int, kept: int, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return P(a_j = i) of each chain as the mean over `kept` sweeps after `before`: (C, places), of sentence s from `places[s]` on, (J, I)."""
-    found = np.zeros((len(chains.jumps), int(places[-1])), np.float32)
-    for _ in range(before):
-        chains.sweep(2)
-    for _ in range(kept):
-        chains.sweep(2, found, places)
-    found /= np.float32(kept)
-    return found

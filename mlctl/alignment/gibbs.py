@@ -14,7 +14,7 @@ import pyarrow as pa
 from mlctl.align_settings import Symmetrisation
 from mlctl.alignment import model as models
 from mlctl.alignment.aligner import Links, Pair
-from mlctl.alignment.chains import Chains, Plan, Start, blank, informed, learned, marginals
+from mlctl.alignment.chains import Chains, Plan, Start, blank, informed, learned
 from mlctl.alignment.decoding import linked
 from mlctl.alignment.model import Model, Side
 from mlctl.alignment.sampling import Text
@@ -30,22 +30,14 @@ _NEW = 0.01  # share of a block's words that the model does not know: from here 
 _PRIOR = 1.0  # weight of an earlier model's counts
 
 
-class Reading(NamedTuple):
-    """Sweeps of a chain that aligns: `before`, and `kept`, which the result is the mean of."""
+def reading(pairs: int, new: float) -> int:
+    """Return how often to sample pairs, of which a share `new` of the words is not known to the model, before they are aligned.
 
-    before: int
-    kept: int
-
-
-def reading(pairs: int, new: float) -> Reading:
-    """Return how long to sample to align pairs of which a share `new` of the words is not known to the model.
-
-    Where all is known, few sweeps find what many do. New words are learned from the pairs themselves, which takes a while: the
-    fewer the pairs, the longer.
+    Where all is known, not at all. New words are learned from the pairs themselves, which takes a while: the fewer the pairs, the longer.
     """
     if new < _NEW:
-        return Reading(2, 4)
-    return Reading(24, 8) if pairs < 3_000 else Reading(8, 8)
+        return 0
+    return 32 if pairs < 3_000 else 16
 
 
 def plan(pairs: int) -> Plan:
@@ -82,6 +74,7 @@ class GibbsAligner:
         self._seed, self._threads = seed, threads
         self._priors = models.read(priors) if priors else None
         self._model: Model | None = None
+        self._starts: dict[tuple[int, int], Start] = {}  # by direction and first chain, for texts without new words
 
     @classmethod
     def load(cls, folder: Path, symmetrisation: Symmetrisation, seed: int, threads: int = 1) -> GibbsAligner:
@@ -105,7 +98,7 @@ class GibbsAligner:
             return learned(self._chains(direction, start, len(direction.target), number, chains), how)
 
         forward, backward = self._both(run, how.chains)
-        self._model = Model(found.source, found.target, tuple(forward), tuple(backward))
+        self._model, self._starts = Model(found.source, found.target, tuple(forward), tuple(backward)), {}
 
     def save(self, folder: Path) -> None:
         """Write what was learned into an empty folder; see `model.write`."""
@@ -114,8 +107,8 @@ class GibbsAligner:
     def align(self, pairs: Sequence[Pair]) -> list[Links]:
         """Return the links of each pair.
 
-        The pairs are sampled anew, on top of what was learned, so that words which were not met in training are learned from
-        the pairs themselves. Confidence is the geometric mean of both directions' marginals, and half of either at least.
+        Pairs with words which were not met in training are sampled first, on top of what was learned, so that these are learned
+        from the pairs themselves. Confidence is the geometric mean of both directions' marginals, and half of either at least.
         """
         return [links for first in range(0, len(pairs), _BLOCK) for links in self._block(pairs[first : first + _BLOCK])]
 
@@ -124,13 +117,19 @@ class GibbsAligner:
         sizes = np.diff(found.text.source_offsets) * np.diff(found.text.target_offsets)
         places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
-        how = reading(len(pairs), _new(model, found))
+        sweeps = reading(len(pairs), _new(model, found))
 
         def run(number: int, chains: range) -> list[npt.NDArray[np.float32]]:
             direction = _directions(found)[number]
-            start = self._start(model, direction, number, chains, 1.0)
             types = _types(model.source if number else model.target, direction.target)
-            return list(marginals(self._chains(direction, start, types, number, chains, _ALIGNING), *how, places))
+            if not sweeps:
+                return list(self._frozen(direction, types, number, chains).marginals(places))
+            sampled = self._chains(
+                direction, self._start(model, direction, number, chains, 1.0), types, number, chains, _ALIGNING
+            )
+            for _ in range(sweeps):
+                sampled.sweep(2)
+            return list(sampled.marginals(places))
 
         forward, backward = (_mean(side) for side in self._both(run, len(model.forward)))
         return _links(found.text, forward, backward, places, self._heuristic)
@@ -152,10 +151,23 @@ class GibbsAligner:
         sizes = len(direction.source), len(direction.target)
         if model is None:
             return blank(len(chains), *sizes)
-        sides = model.backward if number else model.forward
-        words = (model.target, model.source) if number else (model.source, model.target)
+        sides, words = model.backward if number else model.forward, _sides(model, number)
         known_words = known(words[0], direction.source), known(words[1], direction.target)
         return informed([sides[chain % len(sides)] for chain in chains], *known_words, sizes, weight)
+
+    def _frozen(self, direction: _Direction, types: int, number: int, chains: range) -> Chains:
+        """Return chains over a text in the model's own numbering, all words that it does not know being one: for all texts the same counts."""
+        words = _sides(self._learned(), number)
+        start = self._starts.get((number, chains.start))
+        if start is None:
+            every = _Direction(direction.text, *(pa.concat_arrays([side, pa.array([None], side.type)]) for side in words))
+            start = self._starts[number, chains.start] = self._start(self._model, every, number, chains, 1.0)
+        source, target = (
+            np.where((numbers := known(here, there)) < 0, len(there), numbers).astype(np.int32)
+            for here, there in zip((direction.source, direction.target), words, strict=True)
+        )
+        text = direction.text._replace(source=source[direction.text.source], target=target[direction.text.target])
+        return self._chains(direction._replace(text=text), start, types, number, chains)
 
     def _learned(self) -> Model:
         if self._model is None:
@@ -168,6 +180,11 @@ def _directions(found: Encoded) -> tuple[_Direction, _Direction]:
         _Direction(found.text, found.source, found.target),
         _Direction(found.text.turned(), found.target, found.source),
     )
+
+
+def _sides(model: Model, number: int) -> tuple[pa.StringArray, pa.StringArray]:
+    """Return the words that a direction links from and to."""
+    return (model.target, model.source) if number else (model.source, model.target)
 
 
 def _types(learned_words: pa.StringArray, words: pa.StringArray) -> int:

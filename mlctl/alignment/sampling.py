@@ -237,8 +237,8 @@ def _weigh(shapes: Shapes, chain: int, stage: int, j: int, rows: int, columns: i
 
 
 @kernel
-def _sum(weights: npt.NDArray[np.float32], columns: int) -> np.float32:
-    """Return the sum, in an order that is the same on every machine and that none has to wait for."""
+def summed(weights: npt.NDArray[np.float32], columns: int) -> np.float32:
+    """Return the sum of the first `columns` weights, in an order that is the same on every machine and that none has to wait for."""
     first, second, third, fourth = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
     for i in range(0, columns - 3, 4):
         first += weights[i]
@@ -286,12 +286,11 @@ def visit(
     stage: int,
     state: np.uint64,
     room: Desk,
-    marginals: npt.NDArray[np.float32],
     sharp: bool,
 ) -> np.uint64:
     """Draw all links of a sentence in a chain in turn and return the state of the random numbers.
 
-    `marginals` (J, I), unless it is empty, gets P(a_j = i) added. `sharp`: each word takes the likelier of two draws.
+    `sharp`: each word takes the likelier of two draws.
     """
     columns, rows = len(source), len(links)
     weights, grow, inverse, taken = room.weights, room.grow, room.inverse, room.taken
@@ -303,11 +302,7 @@ def visit(
             if stage > 1:
                 grow[old] = fertility(counts, shapes, chain, source[old], taken[old]) * inverse[old + 1]
         nothing = np.float32(_weigh(shapes, chain, stage, j, rows, columns, previous, room))
-        some = _sum(weights, columns)
-        if len(marginals):
-            share = np.float32(1) / (some + nothing)
-            for i in range(columns):
-                marginals[j, i] += weights[i] * share
+        some = summed(weights, columns)
         state = _next(state)
         new = _drawn(weights, columns, some, nothing, state)
         if sharp:
@@ -364,20 +359,16 @@ def sweep(
     fresh: bool,
     seeds: npt.NDArray[np.int64],
     number: int,
-    marginals: npt.NDArray[np.float32],
-    places: npt.NDArray[np.int64],
     sharp: bool,
 ) -> int:
     """Visit the sentences from `first` on, each with the counts that the ones before it left.
 
     `stage` is 0: words and the diagonal, 1: words and jumps, 2: fertilities too. `fresh`: the sentences have no links yet.
-    `links` is (C, target words), `seeds` (C,). `marginals`, unless it is empty, gets P(a_j = i) of each chain added: (C, places), of
-    sentence s from `places[s]` on, (J, I). `sharp`: see `visit`.
+    `links` is (C, target words), `seeds` (C,). `sharp`: see `visit`.
     Returns the number of sentences done; fewer than there are when the arena is full.
     """
     sentences = len(text.source_offsets) - 1
     room = desk(text, first, sentences, counts)
-    none = np.empty((0, 0), np.float32)
     for s in range(first, sentences):
         source = text.source[text.source_offsets[s] : text.source_offsets[s + 1]]
         target = text.target[text.target_offsets[s] : text.target_offsets[s + 1]]
@@ -390,13 +381,9 @@ def sweep(
             else:
                 count(counts, chain, source, target, own[chain], -1, room)
         look_up(counts, shapes, source, target, room)
-        size = len(target) * len(source)
         for chain in range(len(seeds)):
-            found = none
-            if len(marginals):
-                found = marginals[chain, places[s] : places[s] + size].reshape((len(target), len(source)))
             prepare(counts, shapes, chain, source, own[chain], stage, room)
-            visit(counts, shapes, chain, source, own[chain], stage, seeded(seeds[chain], number, s), room, found, sharp)
+            visit(counts, shapes, chain, source, own[chain], stage, seeded(seeds[chain], number, s), room, sharp)
             count(counts, chain, source, target, own[chain], 1, room)
     return sentences
 

@@ -12,27 +12,7 @@ from mlctl.alignment import counts as tables
 from mlctl.alignment.counts import FERTILITIES, Rows
 from mlctl.alignment.sampling import FARTHEST, Text
 
-Sentences = list[tuple[list[int], list[int]]]
-
-
-def text_of(sentences: Sentences) -> Text:
-    sides = zip(*sentences, strict=True)
-    flat = [(np.concatenate(side).astype(np.int32), np.cumsum([0, *map(len, side)])) for side in sides]
-    return Text(*flat[0], *flat[1])
-
-
-def some_sentences(number: int, seed: int = 1, words: int = 9) -> Sentences:
-    random = np.random.default_rng(seed)
-    return [tuple(random.integers(0, words, random.integers(1, 8)).tolist() for _ in range(2)) for _ in range(number)]  # type: ignore[misc]
-
-
-def as_dict(counts: tables.Counts, chain: int = 0) -> dict[tuple[int, int], float]:
-    found = {}
-    for e in range(len(counts.start)):
-        for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
-            if counts.keys[slot] >= 0 and abs(counts.counts[slot, chain]) > 1e-4:
-                found[e, int(counts.keys[slot])] = float(counts.counts[slot, chain])
-    return found
+from .numbered import Sentences, as_dict, some_sentences, text_of
 
 
 def test_tables_count_as_a_dictionary_does_also_when_words_come_and_go() -> None:
@@ -192,43 +172,44 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_a_visit_draws_from_the_formulas(stage: int) -> None:
+    many = 2000  # chains in one state, each of which draws from its own random numbers
     sentences: Sentences = [([0, 1, 2, 3, 4, 5, 6, 2], [3, 1, 4, 1, 5, 2, 6]), *some_sentences(40)]  # the first is looked at
     text = text_of(sentences)
-    chain = chains.Chains(text, chains.blank(2, 9, 9), 9, seeds=[7, 8])
+    chain = chains.Chains(text, chains.blank(many, 9, 9), 9, seeds=[8] * many)
     for earlier in (0, 1, 2):
         chain.sweep(earlier)
     bounds = list(zip(text.target_offsets[:-1].tolist(), text.target_offsets[1:].tolist(), strict=True))
-    old = [chain._links[1, a:b].tolist() for a, b in bounds]
-    jumps = chain.jumps[1].copy()
-    places = np.concatenate([[0], np.cumsum(np.diff(text.source_offsets) * np.diff(text.target_offsets))])
-    both = np.zeros((2, places[-1]), np.float32)
-    chain.sweep(stage, both, places)
-    found, new = both[1], chain._links[1, slice(*bounds[0])].tolist()
-    got = found[: places[1]].reshape(len(sentences[0][1]), len(sentences[0][0]))
-    np.testing.assert_allclose(got, plain_marginals(sentences, old, 0, new, stage, jumps, 9), rtol=2e-4, atol=1e-6)
-    assert found.min() >= 0
-    for s in range(len(sentences)):
-        rows = found[places[s] : places[s + 1]].reshape(len(sentences[s][1]), -1)
-        assert rows.sum(1).max() <= 1 + 1e-5
+    old = [chain._links[0, a:b].tolist() for a, b in bounds]
+    jumps = chain.jumps[0].copy()
+    chain._seeds = np.arange(many)
+    chain.sweep(stage)
+    drawn = Counter(tuple(links) for links in chain._links[:, slice(*bounds[0])].tolist())
+    difference, variance = np.zeros((7, 8)), np.zeros((7, 8))
+    for new, times in drawn.items():
+        expected = plain_marginals(sentences, old, 0, list(new), stage, jumps, 9)
+        difference += times * ((np.array(new)[:, None] == np.arange(8)) - expected)
+        variance += times * expected * (1 - expected)
+    assert len(drawn) > 50
+    assert (abs(difference) < 4.5 * np.sqrt(variance) + 1).all()
 
 
 def test_sharp_sweeps_take_the_likelier_of_two_draws() -> None:
-    many = 4000  # chains: each draws once, from the same weights
+    many = 8000  # chains: each draws once, from the same weights
     rows = Rows(np.array([0, 1, 2]), np.zeros(2, np.int32), np.array([1.0, 3.0], np.float32))
     fertile, nulls = np.zeros((2, FERTILITIES), np.float32), np.array([4, 4], np.float32)
     side = chains.Side(rows, np.full(2, 5.0), nulls, fertile, np.zeros(2 * FARTHEST + 1))
     numbers = np.arange(2, dtype=np.int32)
-    text, places = text_of([([0, 1], [0])]), np.array([0, 2])
-    for sharp in (False, True):
-        every = chains.Chains(text, chains.informed([side] * many, numbers, numbers, (2, 2), 1.0), 2, seeds=range(many))
-        weights = np.zeros((many, 2), np.float32)
-        every.sweep(0, weights, places, sharp)
-        shares = np.array([*weights[0], 1 - weights[0].sum()])
-        lighter = np.array([shares[shares < share].sum() for share in shares])
-        expected = shares * (shares + 2 * lighter) if sharp else shares
-        drawn = np.array([(every._links[:, 0] == place).mean() for place in (0, 1, -1)])
-        assert shares.min() > 0.02
-        np.testing.assert_allclose(drawn, expected, atol=0.03)
+
+    def drawn(sharp: bool) -> np.ndarray:
+        start = chains.informed([side] * many, numbers, numbers, (2, 2), 1.0)
+        every = chains.Chains(text_of([([0, 1], [0])]), start, 2, seeds=range(many))
+        every.sweep(0, sharp)
+        return np.array([(every._links[:, 0] == place).mean() for place in (0, 1, -1)])
+
+    shares = drawn(sharp=False)
+    lighter = np.array([shares[shares < share].sum() for share in shares])
+    expected = shares * (shares + 2 * lighter)
+    np.testing.assert_allclose(drawn(sharp=True), expected, atol=0.03)
     assert abs(expected - shares).max() > 0.06
 
 
@@ -252,7 +233,7 @@ def test_jumps_from_any_place_sum_to_one_and_wide_ones_are_clipped() -> None:
 def test_sums_and_draws_cover_all_words() -> None:
     weights = np.arange(1, 8, dtype=np.float32)
     for columns in range(1, 8):
-        assert sampling._sum(weights, columns) == weights[:columns].sum()
+        assert sampling.summed(weights, columns) == weights[:columns].sum()
         marks = np.arange(weights[:columns].sum()) + 0.5
         drawn = [sampling._pick(weights, columns, np.float32(mark)) for mark in marks]
         assert np.bincount(drawn).tolist() == weights[:columns].tolist()
