@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -84,6 +84,11 @@ class BuccTask:
         return list(self._entry.languages) or sorted(self._sets)
 
     @property
+    def there(self) -> list[str]:
+        """See `Task`."""
+        return sorted(self._sets)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """See `Task`."""
         return {"score": self._entry.score, "neighbours": self._entry.neighbours}
@@ -95,6 +100,13 @@ class BuccTask:
     def sample(self, language: str) -> list[str]:
         """See `Task`."""
         return list(_read(self._sets[language]["dev"]).source.values())[:SAMPLE]
+
+    def texts(self, language: str) -> Iterator[str]:
+        """See `Task`."""
+        for files in self._sets[language].values():
+            source, target, _ = _read(files)
+            yield from source.values()
+            yield from target.values()
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""

@@ -78,9 +78,9 @@ class PairTask(FineTunedTask[Pair]):
         found = of_hits(self.card.task, direction, right, [str(number) for number in range(len(examples))])
         return Outcome(**{**vars(found), "notes": notes})
 
-    def texts(self, examples: Sequence[Pair]) -> list[str]:
+    def sentences(self, examples: Sequence[Pair]) -> list[str]:
         """See `FineTunedTask`."""
-        return [one.first for one in examples]
+        return [side for one in examples for side in (one.first, one.second)]
 
 
 def _sets(entry: Xnli | Pawsx, card: Card, known: Sequence[str]) -> Sets[Pair]:

@@ -91,7 +91,7 @@ class TaggingTask(FineTunedTask[Tagged]):
         items = [str(number) for number in range(len(examples))]
         return Outcome(self.card.task, direction, figures(counts), items, 2 * counts.right, counts.predicted + counts.gold, notes)
 
-    def texts(self, examples: Sequence[Tagged]) -> list[str]:
+    def sentences(self, examples: Sequence[Tagged]) -> list[str]:
         """See `FineTunedTask`."""
         return [" ".join(one.words) for one in examples]
 
