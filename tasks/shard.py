@@ -32,7 +32,7 @@ def _outside(recipe: Recipe) -> dict[str, str]:
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
     benchmarks = [
         sharding.Unseen(f"benchmark: {title}", title, languages, sentences)
-        for title, languages, sentences in evaluation.texts(recipe.evaluate)
+        for title, languages, sentences in evaluation.benchmark_texts(recipe.evaluate)
     ]
     return sharding.shard(
         recipe.shard, recipe.model, recipe.languages, recipe.seed, folders["align"], workspace, progress, benchmarks

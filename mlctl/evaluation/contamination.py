@@ -24,7 +24,7 @@ class BenchmarkText(NamedTuple):
     sentences: Iterator[str]
 
 
-def texts(settings: Evaluate) -> list[BenchmarkText]:
+def benchmark_texts(settings: Evaluate) -> list[BenchmarkText]:
     """Return the text of every benchmark in all languages that lie there, judged or not.
 
     So a language that is judged later changes nothing before the judging: nothing is trained anew for it.
@@ -37,7 +37,7 @@ def texts(settings: Evaluate) -> list[BenchmarkText]:
 
 
 def text_digests(settings: Evaluate) -> dict[str, str]:
-    """Return digests of what `texts` reads, by `<benchmark>.<language>`.
+    """Return digests of what `benchmark_texts` reads, by `<benchmark>.<language>`.
 
     Raises:
         InputError: data of a benchmark are not there.
