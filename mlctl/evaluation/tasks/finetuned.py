@@ -56,7 +56,8 @@ class FineTunedTask(ABC, Generic[Example]):
     @property
     def languages(self) -> list[str]:
         """See `Task`."""
-        return list(self._entry.languages) or self._sets.languages
+        of_protocol = [language for language in self._sets.languages if language in self.card.languages]
+        return list(self._entry.languages) or of_protocol or self._sets.languages
 
     @property
     def there(self) -> list[str]:

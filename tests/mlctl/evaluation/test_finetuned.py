@@ -44,6 +44,12 @@ def panx(folder: Path) -> Path:
     return folder
 
 
+def test_languages_that_xtreme_does_not_have_are_judged_where_they_are_named(tmp_path: Path) -> None:
+    put(panx(tmp_path / "n") / "dev-gn.tsv", ["Asuncion\tB-LOC", ""])
+    assert list(open_task(settings(entry("panx", tmp_path / "n")).benchmarks[0]).languages) == ["en", "sw"]
+    assert list(open_task(settings(entry("panx", tmp_path / "n", languages=["gn"])).benchmarks[0]).languages) == ["gn"]
+
+
 def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path) -> None:
     given = settings(entry("pawsx", pawsx(tmp_path / "p"), **QUICK))
     task, model, heard = open_task(given.benchmarks[0]), subject(given), list[str]()
