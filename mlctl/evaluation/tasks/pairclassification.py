@@ -63,7 +63,7 @@ class PairTask(FineTunedTask[Pair]):
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.rows import rows_of_pairs
 
-        return rows_of_pairs(examples, subject.tokenizer, self._labels, self._entry.max_length)
+        return rows_of_pairs(examples, subject.tokenizer, self._labels, subject.longest(self._entry.max_length))
 
     def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[int]:
         """See `FineTunedTask`."""

@@ -64,6 +64,17 @@ def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path) -
     assert german.figures["accuracy"] == pytest.approx(german.part.mean())
 
 
+def test_what_is_longer_than_the_encoder_has_positions_for_is_cut(subject: Make, tmp_path: Path) -> None:
+    long = words(*range(40))  # of 32 positions, three are special tokens
+    for name in ("train-en", "test-de"):
+        put(tmp_path / "p" / f"{name}.tsv", [f"{long}\t{long}\t{n % 2}" for n in range(4)])
+        put(tmp_path / "n" / f"{name}.tsv", [*(f"{word}\tB-PER" for word in long.split()), ""])
+    for name, place in (("pawsx", "p"), ("panx", "n")):
+        given = settings(entry(name, tmp_path / place, **QUICK))
+        (outcome,) = open_task(given.benchmarks[0]).judge(subject(given), "de", 0)
+        assert len(outcome.items) == (4 if name == "pawsx" else 1)
+
+
 def test_tags_are_scored_as_seqeval_does_and_dev_is_judged_where_there_is_no_test(subject: Make, tmp_path: Path) -> None:
     given = settings(entry("panx", panx(tmp_path / "n"), **QUICK))
     task, model = open_task(given.benchmarks[0]), subject(given)
