@@ -1,13 +1,15 @@
-"""Sentences a second of the Tatoeba benchmark, side by side with XTREME's script and with mteb, on the same encoder and machine.
+"""Sentences a second of the Tatoeba benchmark, side by side with XTREME's own script and with mteb, on the same encoder and machine.
 
-    python benchmarks/judging.py --encoder FOLDER [--data DIR] [--quick] [--mteb PYTHON] [--prefix TEXT] [--threads N]
+    python benchmarks/judging.py --encoder FOLDER [--data DIR] [--quick] [--peers PYTHON] [--xtreme FOLDER] [--prefix TEXT] [--threads N]
 
-DIR has the files tatoeba.XXX-eng.*; FOLDER is a Hugging Face encoder. Sentence vectors are the mean of the last layer everywhere; loading the
-encoder is not timed. We are timed in bf16 (`evaluate.precision`), which the figures are of, and in fp32; the others compute in fp32, as
-they do by themselves. `tatoeba_difference` shows what bf16 does to the accuracy. What XTREME does is written anew here after its released script: a language at a time, sentences tokenised
-one by one, batches of 100 in the order of the file padded to their longest, means of all twelve layers, exact search. mteb runs itself, in the
-interpreter PYTHON that can import it; its accuracy (not its F1) is compared with ours. What is not there is left out. `--quick` takes
-some hundred sentences of each of some languages. The last line is JSON.
+DIR has the files tatoeba.XXX-eng.*; FOLDER is a Hugging Face encoder. PYTHON is an interpreter that has mteb, sentence-transformers and
+faiss-cpu; `--xtreme` is a checkout of github.com/google-research/xtreme, whose third_party/evaluate_retrieval.py runs in that interpreter
+(`judging_peers.py` says how). What is not there is left out, and its figure is null.
+
+Sentence vectors are the mean of the last layer everywhere; loading the encoder is not timed. We are timed in bf16 (`evaluate.precision`),
+which the figures are of, and in fp32; the others compute in fp32, as they do by themselves. `tatoeba_difference` shows what bf16 does to the
+accuracy against mteb's (its accuracy, not its F1). XTREME's script asks from English, so its accuracy is another one. Every language that
+XTREME has is judged; `--quick` takes some sentences of some of them. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -17,14 +19,13 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
+from mlctl import languages
 from mlctl.config import Evaluate
 from mlctl.evaluation import Parts
 from mlctl.evaluation.heldout import Heldout, Side
@@ -36,16 +37,15 @@ from mlctl.textfiles import lines
 
 QUICK_CODES = "deu fra rus cmn swh tam jpn tur".split()
 QUICK_PAIRS = 60
-ROUNDS = 2  # of all sides in turn; the fastest counts, as other work on the machine only ever slows one down
-XTREME_BATCH = 100
-XTREME_LENGTH = 510  # and two special tokens
+ROUNDS = 2  # (quick: 1) of all sides in turn; the fastest counts, as other work on the machine only ever slows one down
 OURS, XTREME, MTEB = "mlctl, bf16", "XTREME's script", "mteb"
+PEERS = Path(__file__).with_name("judging_peers.py")
 NOBODY = Heldout("", Side((), (), ()), Side((), (), ()), ())
 
 
 @dataclass(frozen=True)
 class Found:
-    """Accuracy by language (foreign to English), sentences of both sides and the seconds they took."""
+    """Accuracy by language, sentences of both sides and the seconds they took."""
 
     accuracy: dict[str, float]
     sentences: int
@@ -63,19 +63,29 @@ class Found:
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
-    with tempfile.TemporaryDirectory() as scratch:
-        data = _chosen(options, Path(scratch))
-        sides: dict[str, Callable[[], Found]] = {
-            OURS: lambda: ours(options, data, "bf16"),
-            "mlctl, fp32": lambda: ours(options, data, "fp32"),
-            XTREME: lambda: xtreme(options, data),
-        }
-        if options.mteb:
-            sides[MTEB] = lambda: mteb(options, data)
-        rounds = [{name: side() for name, side in sides.items()} for _ in range(ROUNDS)]
-    found = {name: min((one[name] for one in rounds), key=lambda one: one.seconds) for name in sides}
+    rounds = []
+    for _ in range(1 if options.quick else ROUNDS):
+        with tempfile.TemporaryDirectory() as scratch:  # a new one each time: nothing is remembered from the round before
+            data = _chosen(options, Path(scratch))
+            rounds.append({name: side(data) for name, side in _sides(options).items()})
+    found = {name: min((one[name] for one in rounds), key=lambda one: one.seconds) for name in rounds[0]}
     _show(found)
     print(json.dumps(_figures(found)))
+
+
+def _sides(options: argparse.Namespace) -> dict[str, Callable[[Path], Found]]:
+    sides: dict[str, Callable[[Path], Found]] = {
+        OURS: lambda data: ours(options, data, "bf16"),
+        "mlctl, fp32": lambda data: ours(options, data, "fp32"),
+    }
+    if options.peers and options.xtreme:
+        sides[XTREME] = lambda data: peer(options, data, "xtreme")
+    if options.peers:
+        sides[MTEB] = lambda data: peer(options, data, "mteb")
+    for name, option in ((XTREME, "--peers and --xtreme"), (MTEB, "--peers")):
+        if name not in sides:
+            print(f"{name} is left out: it needs {option}")
+    return sides
 
 
 def ours(options: argparse.Namespace, data: Path, precision: str) -> Found:
@@ -92,84 +102,28 @@ def ours(options: argparse.Namespace, data: Path, precision: str) -> Found:
     return Found(accuracy, sum(2 * len(outcome.items) for outcome in outcomes.values()), seconds)
 
 
-def xtreme(options: argparse.Namespace, data: Path) -> Found:
-    """Do what XTREME's evaluate_retrieval.py does, as far as it is timed; the search here is numpy's product, which takes next to nothing."""
-    from mlctl.modeling.encoders import load_encoder, load_tokenizer
-
-    encoder, tokenizer = load_encoder(options.encoder), load_tokenizer(options.encoder)
-    _all_layers(encoder, tokenizer, ["warm"])
-    sides = [(code, *(lines(data / f"tatoeba.{code}-eng.{side}") for side in (code, "eng"))) for code in _codes(data)]
-    started, accuracy = time.perf_counter(), {}
-    for code, texts, english in sides:
-        left, right = (_all_layers(encoder, tokenizer, [options.prefix + text for text in side])[-1] for side in (texts, english))
-        left, right = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (left, right))
-        accuracy[code] = float(((left @ right.T).argmax(1) == np.arange(len(left))).mean())
-    seconds = time.perf_counter() - started
-    return Found(accuracy, sum(len(texts) + len(english) for _, texts, english in sides), seconds)
-
-
-@torch.no_grad()
-def _all_layers(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> list[np.ndarray]:
-    tokens = [tokenizer.tokenize(text)[:XTREME_LENGTH] for text in texts]
-    marked = [[tokenizer.cls_token, *each, tokenizer.sep_token] for each in tokens]
-    layers: list[list[np.ndarray]] = [[] for _ in range(encoder.config.num_hidden_layers)]
-    for first in range(0, len(tokens), XTREME_BATCH):
-        batch = [tokenizer.convert_tokens_to_ids(each) for each in marked[first : first + XTREME_BATCH]]
-        width = max(map(len, batch))
-        ids = torch.tensor([[*each, *[tokenizer.pad_token_id] * (width - len(each))] for each in batch])
-        mask = torch.tensor([[1] * len(each) + [0] * (width - len(each)) for each in batch])
-        states = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        for found, state in zip(layers, states[1:], strict=True):
-            found.append(((state * mask[:, :, None].float()).sum(1) / mask.sum(1)[:, None].float()).numpy())
-    return [np.concatenate(found) for found in layers]
-
-
-def mteb(options: argparse.Namespace, data: Path) -> Found:
-    """Let mteb judge the same files, in its own interpreter."""
-    given = {
-        "encoder": str(options.encoder),
-        "data": str(data),
-        "codes": _codes(data),
-        "prefix": options.prefix,
-        "threads": options.threads,
-    }
-    done = subprocess.run([options.mteb, "-c", MTEB_PROGRAM, json.dumps(given)], check=True, capture_output=True, text=True)
+def peer(options: argparse.Namespace, data: Path, name: str) -> Found:
+    """Let another program judge the same files, in its own interpreter; the prefix is in its files already."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for file in data.glob("tatoeba.*"):
+            text = "".join(f"{options.prefix}{line}\n" for line in lines(file))
+            (Path(scratch) / file.name).write_text(text, encoding="utf-8")
+        given = {"encoder": str(options.encoder), "data": scratch, "codes": _codes(data), "threads": options.threads}
+        given |= {"xtreme": str(options.xtreme)}
+        command = [options.peers, "-X", "utf8", str(PEERS), name, json.dumps(given)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[:-1])} failed:\n{done.stderr[-3000:]}")
     return Found(**json.loads(done.stdout.splitlines()[-1]))
-
-
-MTEB_PROGRAM = """
-import json, sys, time
-from pathlib import Path
-import datasets, mteb, torch
-from sentence_transformers import SentenceTransformer, models
-given = json.loads(sys.argv[1])
-torch.set_num_threads(given["threads"])
-body = models.Transformer(given["encoder"])
-encoder = SentenceTransformer(modules=[body, models.Pooling(body.get_word_embedding_dimension())], device="cpu")
-read = lambda code, side: Path(given["data"], f"tatoeba.{code}-eng.{side}").read_text(encoding="utf-8").removesuffix("\\n").split("\\n")
-pairs = {code: [[given["prefix"] + text for text in read(code, side)] for side in (code, "eng")] for code in given["codes"]}
-task = mteb.get_task("Tatoeba", hf_subsets=[f"{code}-eng" for code in pairs])
-task.dataset = {f"{code}-eng": {"test": datasets.Dataset.from_dict({"sentence1": a, "sentence2": b})} for code, (a, b) in pairs.items()}
-task.data_loaded = True
-model = mteb.models.SentenceTransformerEncoderWrapper(encoder)
-encoder.encode(["warm"])
-started = time.perf_counter()
-scores = task.evaluate(model, "test", encode_kwargs={"batch_size": 32})
-seconds = time.perf_counter() - started
-accuracy = {name.removesuffix("-eng"): found["accuracy"] for name, found in scores.items()}
-print(json.dumps({"accuracy": accuracy, "sentences": sum(2 * len(a) for a, _ in pairs.values()), "seconds": seconds}))
-"""
 
 
 def _chosen(options: argparse.Namespace, folder: Path) -> Path:
     """Lay XTREME's languages, or some sentences of some of them, into a folder: every side reads the same files."""
-    codes = [code for code in _codes(options.data) if not options.quick or code in QUICK_CODES]
-    known = {language for code in codes for language in _tags(code) if language in CARD.languages}
-    for code in codes:
-        if known & set(_tags(code)) and len(code) == 3:
-            for side in (code, "eng"):
-                text = lines(options.data / f"tatoeba.{code}-eng.{side}")[: QUICK_PAIRS if options.quick else None]
-                (folder / f"tatoeba.{code}-eng.{side}").write_text("\n".join(text) + "\n", encoding="utf-8")
+    for code in _codes(options.data):
+        wanted = code in QUICK_CODES if options.quick else _is_xtremes(code)
+        for side in (code, "eng") if wanted else ():
+            text = lines(options.data / f"tatoeba.{code}-eng.{side}")[: QUICK_PAIRS if options.quick else None]
+            (folder / f"tatoeba.{code}-eng.{side}").write_text("\n".join(text) + "\n", encoding="utf-8")
     return folder
 
 
@@ -177,35 +131,35 @@ def _codes(folder: Path) -> list[str]:
     return sorted(path.name.split(".")[1].removesuffix("-eng") for path in folder.glob("tatoeba.*-eng.eng"))
 
 
-def _tags(code: str) -> list[str]:
-    from mlctl import languages
-
-    return [languages.canonical(code)] if languages.is_language(code) else []
+def _is_xtremes(code: str) -> bool:
+    return len(code) == 3 and languages.is_language(code) and languages.canonical(code) in CARD.languages
 
 
 def _figures(found: dict[str, Found]) -> dict[str, float | None]:
-    mine, peer = found[OURS], found.get(MTEB)
+    mine = found[OURS]
     return {
-        "speedup_over_xtreme": round(mine.speed / found[XTREME].speed, 2),
-        "speedup_over_mteb": round(mine.speed / peer.speed, 2) if peer else None,
-        "tatoeba_difference": round(mine.mean - peer.mean, 6) if peer else None,
+        **{
+            f"speedup_over_{key}": round(mine.speed / found[name].speed, 2) if name in found else None
+            for key, name in (("xtreme", XTREME), ("mteb", MTEB))
+        },
+        "tatoeba_difference": round(mine.mean - found[MTEB].mean, 6) if MTEB in found else None,
     }
 
 
 def _show(found: dict[str, Found]) -> None:
-    print(
-        f"{'':18} {'sentences':>9} {'seconds':>8} {'per second':>10} {'accuracy':>9}   xx→en, mean of {len(found[OURS].accuracy)} languages"
-    )
+    head = f"{'':18} {'sentences':>9} {'seconds':>8} {'per second':>10} {'accuracy':>9}"
+    print(f"{head}   mean of {len(found[OURS].accuracy)} languages to English (XTREME's script: from English)")
     for name, one in found.items():
         print(f"{name:18} {one.sentences:9,} {one.seconds:8.1f} {one.speed:10.1f} {100 * one.mean:8.2f}%")
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--encoder", type=Path, required=True)
-    parser.add_argument("--data", type=Path, default=Path("shared/data/tatoeba"))
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--mteb", help="interpreter that can import mteb")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", type=Path, required=True, help="folder of a Hugging Face encoder")
+    parser.add_argument("--data", type=Path, default=Path("shared/data/tatoeba"), help="folder with tatoeba.XXX-eng.*")
+    parser.add_argument("--quick", action="store_true", help="some sentences of some languages")
+    parser.add_argument("--peers", help="interpreter that has mteb, sentence-transformers and faiss-cpu")
+    parser.add_argument("--xtreme", type=Path, help="checkout of github.com/google-research/xtreme")
     parser.add_argument("--prefix", default="", help="text before every sentence")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()

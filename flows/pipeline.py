@@ -63,10 +63,9 @@ def _check(recipe: Recipe, until: StageName) -> None:
         priors.check(recipe)
     if names.index(until) >= names.index("shard"):
         sharding.check(recipe.shard)
+        evaluation.check(recipe.evaluate)  # its text is kept out of training
     if names.index(until) >= names.index("train"):
         training.check(recipe.train)
-    if names.index(until) >= names.index("evaluate"):
-        evaluation.check(recipe.evaluate)
 
 
 if __name__ == "__main__":

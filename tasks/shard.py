@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from mlctl import sharding
+from mlctl import evaluation, sharding
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
@@ -24,11 +24,19 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    return {"tokenizer": sources.identity(recipe.model, "tokenizer"), **sharding.digests(recipe.shard)}
+    """Return digests of all that comes from outside: text of benchmarks in it, which is kept out of training."""
+    benchmarks = {f"benchmark/{name}": digest for name, digest in evaluation.text_digests(recipe.evaluate).items()}
+    return {"tokenizer": sources.identity(recipe.model, "tokenizer"), **sharding.digests(recipe.shard), **benchmarks}
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
-    return sharding.shard(recipe.shard, recipe.model, recipe.languages, recipe.seed, folders["align"], workspace, progress)
+    benchmarks = [
+        sharding.Unseen(f"benchmark: {title}", title, languages, sentences)
+        for title, languages, sentences in evaluation.benchmark_texts(recipe.evaluate)
+    ]
+    return sharding.shard(
+        recipe.shard, recipe.model, recipe.languages, recipe.seed, folders["align"], workspace, progress, benchmarks
+    )
 
 
 STAGE = Stage("shard", 3, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))

@@ -134,6 +134,12 @@ class Subject:
         found = self.parts.outcomes(identity, self._search)
         return [(outcome.notes["pooling"], outcome.figures["accuracy"]) for outcome in found]
 
+    def longest(self, wanted: int) -> int:
+        """Return how many tokens a sequence may have where `wanted` are asked for: as many as the encoder has positions, at most."""
+        from mlctl.modeling.encoders import longest_input
+
+        return min(wanted, longest_input(self.encoder))
+
     @property
     def asked(self) -> dict[str, Any]:
         """What of the settings changes the vector of a text."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from mlctl.evaluation.cards import Card
@@ -25,6 +25,10 @@ class Task(Protocol):
         """Languages that can be judged: those that the recipe names, else those of the protocol that are there."""
 
     @property
+    def there(self) -> Sequence[str]:
+        """Languages whose data lie there, whether the recipe names them or not."""
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What of the recipe's entry can change a score, as JSON values; languages and place left out."""
 
@@ -33,6 +37,9 @@ class Task(Protocol):
 
     def sample(self, language: str) -> Sequence[str]:
         """Return some texts of a language: where the tokenizer can read none of them, it is not judged unless it is named."""
+
+    def texts(self, language: str) -> Iterable[str]:
+        """Return all text of a language that is there by which models are judged, tuned or chosen: training must not see it."""
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """Judge a model in a language; `seed` is of the fine-tuning, None where the card says that there is none."""

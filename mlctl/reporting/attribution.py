@@ -81,11 +81,12 @@ def decontamination_words(found: Mapping[str, Any]) -> str:
     """Say whether the training text was compared with evaluation sets, and what that took out."""
     if not found["checked"]:
         return (
-            "Not checked: the recipe names no evaluation set (shard.decontaminate). Only the held-out pairs are known to be absent from "
-            "the training text; a score on any other benchmark may come from text that was trained on."
+            "Not checked: the recipe names no benchmark (evaluate.benchmarks) and no evaluation set (shard.decontaminate). Only the "
+            "held-out pairs are known to be absent from the training text; a score on any benchmark may come from text that was "
+            "trained on."
         )
     dropped = sum(row["dropped"] for row in decontamination_rows(found))
-    return f"{number(dropped)} pairs were dropped because an evaluation set has the same text, or eight words in a row of it."
+    return f"{number(dropped)} pairs were dropped because a benchmark or evaluation set has the same text, or eight words in a row of it."
 
 
 def _notice(row: Row) -> str:

@@ -134,7 +134,7 @@ def heat_chart(cells: Sequence[Row], tasks: Sequence[str], languages: Sequence[s
     )
     text = place.encode(text=alt.Text("points:N"))
     bold = text.transform_filter("datum.sure").mark_text(fontWeight="bold", color="var(--ink)", fontSize=11)
-    plain = text.transform_filter("!datum.sure").mark_text(color="var(--muted)", fontSize=11)
+    plain = text.transform_filter("!datum.sure").mark_text(color="var(--ink)", opacity=0.8, fontSize=11)
     return _spec((cell + bold + plain).properties(height=_CELL * len(languages)))
 
 

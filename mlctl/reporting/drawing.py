@@ -9,7 +9,7 @@ from typing import Any
 
 _FONT = 16  # pixels; page.css sets the same
 _WIDE, _NARROW = 1.0, 0.58  # width of a character in units of the font size
-_GAP = 18
+_GAP = 12
 _MARGIN = 6
 
 

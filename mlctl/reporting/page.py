@@ -106,6 +106,7 @@ def _data(figures: Figures, settings: Report, folders: Mapping[str, Path]) -> di
     return {
         "totals": totals,
         "rules": rules,
+        "idle_rules": _idle(rules),
         "rule_languages": sorted({language for rule in rules for language in rule["languages"]}),
         "rejected": [
             (rule, tables.rule_reasons(folders.get(rule["stage"])).get(rule["rule"]), by_rule[rule["stage"], rule["rule"]])
@@ -113,6 +114,12 @@ def _data(figures: Figures, settings: Report, folders: Mapping[str, Path]) -> di
             if (rule["stage"], rule["rule"]) in by_rule
         ],
     }
+
+
+def _idle(rules: Sequence[tables.Row]) -> list[tuple[str, list[str]]]:
+    """Return for each stage the rules that dropped nothing."""
+    stages = dict.fromkeys(rule["stage"] for rule in rules if not rule["dropped"])
+    return [(stage, [rule["rule"] for rule in rules if rule["stage"] == stage and not rule["dropped"]]) for stage in stages]
 
 
 def _alignment(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Sharding: aligned pairs become training rows, so that training tokenises nothing and searches for nothing.
 
 A row holds the token ids of both sides and the subword ranges of the couples of content words. Some pairs of each language are
-kept out of training, by text, for the benchmark; so is all text of the evaluation sets that the recipe names. Shards are random
+kept out of training, by text, for the benchmark; so is all text of the recipe's benchmarks and evaluation sets. Shards are random
 samples of the whole corpus, whatever its size.
 """
 
@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 from mlctl import schema
 from mlctl.config import Languages, Model, Shard
 from mlctl.errors import InputError
-from mlctl.sharding import build, runs, tokenizer
+from mlctl.sharding import build, evaluation_sets, runs, tokenizer
+from mlctl.sharding.decontamination import Unseen
 from mlctl.sharding.evaluation_sets import check, digests
 from mlctl.sharding.spans import Encoder
 from mlctl.workspace import Progress, Workspace, silent
 
-__all__ = ["check", "digests", "shard"]
+__all__ = ["Unseen", "check", "digests", "shard"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,18 +38,22 @@ def shard(
     aligned: Path,
     workspace: Workspace,
     progress: Progress = silent,
+    benchmarks: Sequence[Unseen] = (),
 ) -> dict[str, str | int | float | None]:
     """Write `tokenizer/`, `train/<NNNNN>.parquet`, `heldout/<t>.parquet` (SHARD), `funnel.parquet`, `decontamination.json`.
 
+    Pairs that have text of `benchmarks` or of the recipe's own evaluation sets are left out.
+
     Returns:
-        rows, shards, couples, couples_per_row, vocabulary, decontaminated (None: no evaluation set was named), and for every
+        rows, shards, couples, couples_per_row, vocabulary, decontaminated (None: there was no set to look for), and for every
         language its rows, held-out rows, couples per row and the share of its other pairs that had no couple (None: it has none).
 
     Raises:
         InputError: no training row is left, or the encoder's tokenizer or an evaluation set cannot be used.
     """
     files = {language: aligned / "pairs" / f"{language}.parquet" for language in languages.targets}
-    corpus = build.Corpus.of(settings, files, seed)
+    unseen = [*evaluation_sets.unseen(settings), *benchmarks]
+    corpus = build.Corpus.of(settings, files, seed, unseen)
     encoder = _encoder(settings, model, corpus, workspace)
     opened = build.chosen(corpus.write_runs(encoder, workspace, progress), settings)
     table = [row for language in files for row in corpus.funnel(language, opened)]
@@ -60,7 +65,7 @@ def shard(
                 corpus.write_heldout(language, encoder, path)
     with workspace.part("funnel.parquet") as path:
         pq.write_table(pa.Table.from_pylist(table, schema=schema.FUNNEL), path, compression="zstd")
-    decontamination = corpus.decontamination(settings, opened)
+    decontamination = corpus.decontamination(unseen, opened)
     with workspace.part("decontamination.json") as path:
         path.write_text(json.dumps(decontamination, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return {

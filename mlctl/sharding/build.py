@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from mlctl.config import Shard
-from mlctl.sharding import evaluation_sets, heldout, rows, runs, words
+from mlctl.sharding import heldout, rows, runs, words
 from mlctl.sharding.cap import Cap
-from mlctl.sharding.decontamination import Flags, Screen
+from mlctl.sharding.decontamination import Flags, Screen, Unseen
 from mlctl.sharding.limit import Limit
 from mlctl.sharding.spans import Encoder
 from mlctl.workspace import Progress, Workspace
@@ -35,9 +35,9 @@ class Corpus:
     seed: int
 
     @classmethod
-    def of(cls, settings: Shard, files: Mapping[str, Path], seed: int) -> Corpus:
-        """Read what has to be known before the first row: the evaluation sets, and all aligned pairs once."""
-        screen = Screen.of(settings.decontaminate)
+    def of(cls, settings: Shard, files: Mapping[str, Path], seed: int, unseen: Sequence[Unseen]) -> Corpus:
+        """Read what has to be known before the first row: the text that must stay unseen, and all aligned pairs once."""
+        screen = Screen.of(unseen)
         plan = heldout.plan(settings, files, seed)
         return cls(files, plan, screen.with_first(_HELD_PASSAGE, plan.heldout_text(files)), seed)
 
@@ -109,17 +109,17 @@ class Corpus:
             left -= number
         return table
 
-    def decontamination(self, settings: Shard, opened: list[runs.Run]) -> dict[str, Any]:
+    def decontamination(self, unseen: Sequence[Unseen], opened: list[runs.Run]) -> dict[str, Any]:
         """Return what was looked for and found, for people and the report.
 
-        `checked` is false where the recipe names no set. For each set and language: pairs that have the `text` of a sentence,
+        `checked` is false where there was no set to look for. For each set and language: pairs that have the `text` of a sentence,
         those that have a `passage` only, and those `dropped` because no rule or set before had dropped them.
         """
         counts = {language: _counts(language, opened) for language in self.files}
         sets = [
             {
                 "name": named.name,
-                "files": [path.name for path in evaluation_sets.files(named)],
+                "files": list(named.files),
                 "sentences": one.sentences,
                 "passages": len(one.passages),
                 "pairs": {
@@ -127,7 +127,7 @@ class Corpus:
                     for language in counts
                 },
             }
-            for named, one in zip(settings.decontaminate, self.screen.sets[1:], strict=True)
+            for named, one in zip(unseen, self.screen.sets[1:], strict=True)
         ]
         return {"checked": bool(sets), "sets": sets}
 

@@ -11,14 +11,14 @@ import itertools
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlctl.config import EvaluationSet
 from mlctl.scripts import has_unspaced
-from mlctl.sharding import evaluation_sets, texts
+from mlctl.sharding import texts
 
 Flags = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
@@ -63,6 +63,22 @@ class Vocabulary:
         return _hashes(numbers, starts, ends[starts]), rows[starts]
 
 
+class Unseen(NamedTuple):
+    """Text that training must not see.
+
+    Attributes:
+        rule: name of the rule that drops what has it.
+        name: of the set, for people.
+        files: names of the files or languages that it is from, for people.
+        sentences: its text, read once.
+    """
+
+    rule: str
+    name: str
+    files: Sequence[str]
+    sentences: Iterable[str]
+
+
 @dataclass(frozen=True)
 class Known:
     """What is known of one evaluation set: the rule's name, identities of its texts and hashes of its passages, sorted."""
@@ -95,11 +111,10 @@ class Screen:
     sets: tuple[Known, ...]
 
     @classmethod
-    def of(cls, settings: Iterable[EvaluationSet]) -> Screen:
+    def of(cls, sets: Iterable[Unseen]) -> Screen:
         """Read the sets of a recipe."""
         vocabulary = Vocabulary()
-        named = ((f"decontamination: {one.name}", evaluation_sets.sentences(one)) for one in settings)
-        return cls(vocabulary, tuple(known(name, sentences, vocabulary) for name, sentences in named))
+        return cls(vocabulary, tuple(known(one.rule, one.sentences, vocabulary) for one in sets))
 
     def with_first(self, name: str, sentences: Iterable[str]) -> Screen:
         """Return the same with one more set, asked before the others."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlctl.config import EvaluationSet, Shard
 from mlctl.errors import InputError
+from mlctl.sharding.decontamination import Unseen
 from mlctl.textfiles import numbered_lines
 
 _TEXT = "# text = "
@@ -37,6 +38,18 @@ def digests(settings: Shard) -> dict[str, str]:
             with path.open("rb") as stream:
                 found[f"{known.name}/{place}/{path.name}"] = hashlib.file_digest(stream, "sha256").hexdigest()
     return found
+
+
+def unseen(settings: Shard) -> list[Unseen]:
+    """Return the recipe's evaluation sets as what training must not see.
+
+    Raises:
+        InputError: a set has no file.
+    """
+    return [
+        Unseen(f"decontamination: {one.name}", one.name, [path.name for path in files(one)], sentences(one))
+        for one in settings.decontaminate
+    ]
 
 
 def sentences(settings: EvaluationSet) -> Iterator[str]:

@@ -170,6 +170,17 @@ def test_the_recipe_comes_to_figures_of_all_six_tasks(folder: Path) -> None:
     assert judged == {
         (model, task, language, 0) for model in ("base", "trained") for task in FINE_TUNED for language in ("en", "fr", "de")
     }
+    shards = results["shard"]
+    trained = {
+        row[side]
+        for file in (shards / "train").iterdir()
+        for row in pq.read_table(file).to_pylist()
+        for side in ("source", "target")
+    }
+    assert trained
+    assert not trained & {side for row in TEXT[:120] for side in row}, "no text of a benchmark is trained on"
+    kept_out = json.loads((shards / "decontamination.json").read_text())["sets"]
+    assert [one["name"] for one in kept_out] == ["XNLI", "PAWS-X", "UDPOS", "PAN-X (WikiANN)", "BUCC 2018", "Tatoeba"]
     protocol = json.loads((results["evaluate"] / "protocol.json").read_text())
     assert "trained" in str(protocol)
 

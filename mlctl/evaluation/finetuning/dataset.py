@@ -76,7 +76,11 @@ class DatasetSets(Generic[Example]):
     def digest(self, language: str | None = None) -> str:
         """See `examples.Sets`."""
         learned = places.dataset_identity(self._other) if self._train else ""
-        return places.digest_of_values([places.dataset_identity(self._source), learned, self._subsets.get(language or "", "")])
+        return places.digest_of_values([self._identity, learned, self._subsets.get(language or "", "")])
+
+    @cached_property
+    def _identity(self) -> str:  # of a branch's commit the hub is asked once
+        return places.dataset_identity(self._source)
 
     @cached_property
     def _other(self) -> BenchmarkDataset:

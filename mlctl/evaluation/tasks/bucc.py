@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,13 +31,15 @@ CARD = Card(
     metric="f1",
     revision=1,
     protocol="All pairs are scored (margin over 4 neighbours, or cosine); a sentence is in one pair at most; the threshold with the best F1 "
-    "on dev is applied to test. Where there is no test set, the sentences of the foreign text are split in two by a digest of their "
+    "on dev is applied to test (BUCC's sample and training sets, as XTREME names them). Where there is one set alone, the sentences of the foreign text are split in two by a digest of their "
     "ids: the threshold is tuned on the one half and applied to the other. MTEB's BUCC matches gold pairs only and compares with nothing "
     "here.",
 )
 
-_FILE = re.compile(r"(.*/)?(\w+)-en\.(dev|training|test)\.gold")
-_DEV = ("dev", "training")
+_FILE = re.compile(r"(.*/)?(\w+)-en\.(dev|sample|training|test)\.gold")
+# The first that is there is tuned on, the next one judged: XTREME calls BUCC's sample set dev and its training set test; where there is
+# no sample set, training and test are LASER's protocol.
+_ORDER = ("dev", "sample", "training", "test")
 
 
 class Texts(NamedTuple):
@@ -84,28 +86,41 @@ class BuccTask:
         return list(self._entry.languages) or sorted(self._sets)
 
     @property
+    def there(self) -> list[str]:
+        """See `Task`."""
+        return sorted(self._sets)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """See `Task`."""
         return {"score": self._entry.score, "neighbours": self._entry.neighbours}
 
     def data(self, language: str) -> str:
         """See `Task`."""
-        return places.digest_of(file for files in self._sets[language].values() for file in files)
+        return places.digest_of(file for files in list(self._sets[language].values())[:2] for file in files)
 
     def sample(self, language: str) -> list[str]:
         """See `Task`."""
-        return list(_read(self._sets[language]["dev"]).source.values())[:SAMPLE]
+        return list(_read(next(iter(self._sets[language].values()))).source.values())[:SAMPLE]
+
+    def texts(self, language: str) -> Iterator[str]:
+        """See `Task`."""
+        for files in self._sets[language].values():
+            source, target, _ = _read(files)
+            yield from source.values()
+            yield from target.values()
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
         del seed
-        sets = {name: _read(files) for name, files in self._sets[language].items()}
-        mined = {name: self._mine(subject, texts) for name, texts in sets.items()}
-        if "test" in sets:
-            dev, test = (_cut(mined[name], sets[name].gold, sets[name].source) for name in ("dev", "test"))
-        else:
-            dev, test = (_cut(mined["dev"], sets["dev"].gold, half) for half in halves(sets["dev"].source))
-        return [_outcome(dev, test, f"{language}→en", "test" if "test" in sets else "half of dev")]
+        names = list(self._sets[language])[:2]
+        texts = [_read(self._sets[language][name]) for name in names]
+        mined = [self._mine(subject, each) for each in texts]
+        if len(names) == 1:
+            dev, test = (_cut(mined[0], texts[0].gold, half) for half in halves(texts[0].source))
+            return [_outcome(dev, test, f"{language}→en", f"half of {names[0]}")]
+        dev, test = (_cut(found, each.gold, each.source) for found, each in zip(mined, texts, strict=True))
+        return [_outcome(dev, test, f"{language}→en", names[1])]
 
     def _mine(self, subject: Subject, texts: Texts) -> Mined:
         from mlctl.evaluation.mining import mine
@@ -117,15 +132,14 @@ class BuccTask:
         return Mined(pairs, found.score.tolist())
 
     def _found(self) -> dict[str, dict[str, list[Path]]]:
-        """Return the files (foreign, English, gold) of each language's sets, dev and test."""
+        """Return the files (foreign, English, gold) of each language's sets, in the order in which they are taken."""
         sets: dict[str, dict[str, list[Path]]] = {}
         for name in self._files:
             match = _FILE.fullmatch(name)
             names = [name.removesuffix("gold") + end for end in (match[2], "en", "gold")] if match else []
             if match and codes.is_language(match[2]) and all(one in self._files for one in names):
-                which = "dev" if match[3] in _DEV else "test"
-                sets.setdefault(codes.canonical(match[2]), {})[which] = [self._files[one] for one in names]
-        return {language: dict(sorted(found.items())) for language, found in sets.items() if "dev" in found}
+                sets.setdefault(codes.canonical(match[2]), {})[match[3]] = [self._files[one] for one in names]
+        return {language: {name: found[name] for name in _ORDER if name in found} for language, found in sets.items()}
 
 
 def halves(source: Mapping[str, str]) -> tuple[list[str], list[str]]:

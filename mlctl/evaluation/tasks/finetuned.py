@@ -50,13 +50,19 @@ class FineTunedTask(ABC, Generic[Example]):
         """Return the figures of answers."""
 
     @abstractmethod
-    def texts(self, examples: Sequence[Example]) -> list[str]:
-        """Return examples as texts."""
+    def sentences(self, examples: Sequence[Example]) -> list[str]:
+        """Return the sentences of examples."""
 
     @property
     def languages(self) -> list[str]:
         """See `Task`."""
-        return list(self._entry.languages) or self._sets.languages
+        of_protocol = [language for language in self._sets.languages if language in self.card.languages]
+        return list(self._entry.languages) or of_protocol or self._sets.languages
+
+    @property
+    def there(self) -> list[str]:
+        """See `Task`."""
+        return self._sets.languages
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -70,7 +76,12 @@ class FineTunedTask(ABC, Generic[Example]):
 
     def sample(self, language: str) -> list[str]:
         """See `Task`."""
-        return self.texts(self._sets.judged(language).examples[:SAMPLE])
+        return self.sentences(self._sets.judged(language).examples[:SAMPLE])
+
+    def texts(self, language: str) -> list[str]:
+        """See `Task`; what is learned from is no part of it."""
+        chosen = self._sets.dev() if language == LEARNED else None
+        return self.sentences([*self._sets.judged(language).examples, *(chosen or ())])
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""

@@ -57,6 +57,11 @@ class NtrexTask:
         return list(self._entry.languages) or [language for language in self._files if language != self._entry.pivot]
 
     @property
+    def there(self) -> list[str]:
+        """See `Task`."""
+        return list(self._files)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """See `Task`."""
         return {"pivot": self._entry.pivot}
@@ -68,6 +73,10 @@ class NtrexTask:
     def sample(self, language: str) -> list[str]:
         """See `Task`."""
         return lines(self._files[language])[:SAMPLE]
+
+    def texts(self, language: str) -> list[str]:
+        """See `Task`."""
+        return lines(self._files[language])
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""

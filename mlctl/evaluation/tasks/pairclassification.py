@@ -63,7 +63,7 @@ class PairTask(FineTunedTask[Pair]):
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.rows import rows_of_pairs
 
-        return rows_of_pairs(examples, subject.tokenizer, self._labels, self._entry.max_length)
+        return rows_of_pairs(examples, subject.tokenizer, self._labels, subject.longest(self._entry.max_length))
 
     def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[int]:
         """See `FineTunedTask`."""
@@ -78,9 +78,9 @@ class PairTask(FineTunedTask[Pair]):
         found = of_hits(self.card.task, direction, right, [str(number) for number in range(len(examples))])
         return Outcome(**{**vars(found), "notes": notes})
 
-    def texts(self, examples: Sequence[Pair]) -> list[str]:
+    def sentences(self, examples: Sequence[Pair]) -> list[str]:
         """See `FineTunedTask`."""
-        return [one.first for one in examples]
+        return [side for one in examples for side in (one.first, one.second)]
 
 
 def _sets(entry: Xnli | Pawsx, card: Card, known: Sequence[str]) -> Sets[Pair]:

@@ -75,7 +75,7 @@ class TaggingTask(FineTunedTask[Tagged]):
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.rows import rows_of_tags
 
-        return rows_of_tags(examples, subject.tokenizer, self._labels, self._entry.max_length)
+        return rows_of_tags(examples, subject.tokenizer, self._labels, subject.longest(self._entry.max_length))
 
     def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[list[int]]:
         """See `FineTunedTask`."""
@@ -91,7 +91,7 @@ class TaggingTask(FineTunedTask[Tagged]):
         items = [str(number) for number in range(len(examples))]
         return Outcome(self.card.task, direction, figures(counts), items, 2 * counts.right, counts.predicted + counts.gold, notes)
 
-    def texts(self, examples: Sequence[Tagged]) -> list[str]:
+    def sentences(self, examples: Sequence[Tagged]) -> list[str]:
         """See `FineTunedTask`."""
         return [" ".join(one.words) for one in examples]
 

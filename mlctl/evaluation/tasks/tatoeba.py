@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,6 +74,11 @@ class TatoebaTask:
         return list(self._entry.languages) or [language for language in CARD.languages if language in self._data.codes]
 
     @property
+    def there(self) -> list[str]:
+        """See `Task`."""
+        return sorted(self._data.codes)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """See `Task`."""
         return {"direction": self._entry.direction}
@@ -84,6 +90,11 @@ class TatoebaTask:
     def sample(self, language: str) -> list[str]:
         """See `Task`."""
         return self._data.pairs(language).texts[:SAMPLE]
+
+    def texts(self, language: str) -> list[str]:
+        """See `Task`."""
+        pairs = self._data.pairs(language)
+        return pairs.texts + pairs.english
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
@@ -133,7 +144,11 @@ class _Dataset:
         self.codes = _codes(match[1] for name in places.dataset_subsets(source) if (match := _SUBSET.fullmatch(name)))
 
     def digest(self, language: str) -> str:
-        return places.digest_of_values([places.dataset_identity(self._source), self.codes[language]])
+        return places.digest_of_values([self._identity, self.codes[language]])
+
+    @cached_property
+    def _identity(self) -> str:  # of a branch's commit the hub is asked once
+        return places.dataset_identity(self._source)
 
     def pairs(self, language: str) -> Pairs:
         """Read XTREME's columns; they say themselves which side is English."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +68,11 @@ class WordAlignmentTask:
         return list(self._entry.languages) or sorted(self._sets)
 
     @property
+    def there(self) -> list[str]:
+        """See `Task`."""
+        return sorted(self._sets)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """See `Task`."""
         entry = self._entry
@@ -87,6 +92,10 @@ class WordAlignmentTask:
         found = self._sets[language][0]
         foreign = int(codes.canonical(found.languages[0]) == "en")
         return [" ".join(pair[foreign]) for pair in self._gold(found).pairs[:SAMPLE]]
+
+    def texts(self, language: str) -> Iterator[str]:
+        """See `Task`."""
+        return (" ".join(side) for found in self._sets[language] for pair in self._gold(found).pairs for side in pair)
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""

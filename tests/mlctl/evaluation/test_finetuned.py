@@ -44,6 +44,12 @@ def panx(folder: Path) -> Path:
     return folder
 
 
+def test_languages_that_xtreme_does_not_have_are_judged_where_they_are_named(tmp_path: Path) -> None:
+    put(panx(tmp_path / "n") / "dev-gn.tsv", ["Asuncion\tB-LOC", ""])
+    assert list(open_task(settings(entry("panx", tmp_path / "n")).benchmarks[0]).languages) == ["en", "sw"]
+    assert list(open_task(settings(entry("panx", tmp_path / "n", languages=["gn"])).benchmarks[0]).languages) == ["gn"]
+
+
 def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path) -> None:
     given = settings(entry("pawsx", pawsx(tmp_path / "p"), **QUICK))
     task, model, heard = open_task(given.benchmarks[0]), subject(given), list[str]()
@@ -56,6 +62,17 @@ def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path) -
     assert len(german.items) == len(other.items) == 11  # the row labelled -1 is left out
     assert german.direction == "en→de"
     assert german.figures["accuracy"] == pytest.approx(german.part.mean())
+
+
+def test_what_is_longer_than_the_encoder_has_positions_for_is_cut(subject: Make, tmp_path: Path) -> None:
+    long = words(*range(40))  # of 32 positions, three are special tokens
+    for name in ("train-en", "test-de"):
+        put(tmp_path / "p" / f"{name}.tsv", [f"{long}\t{long}\t{n % 2}" for n in range(4)])
+        put(tmp_path / "n" / f"{name}.tsv", [*(f"{word}\tB-PER" for word in long.split()), ""])
+    for name, place in (("pawsx", "p"), ("panx", "n")):
+        given = settings(entry(name, tmp_path / place, **QUICK))
+        (outcome,) = open_task(given.benchmarks[0]).judge(subject(given), "de", 0)
+        assert len(outcome.items) == (4 if name == "pawsx" else 1)
 
 
 def test_tags_are_scored_as_seqeval_does_and_dev_is_judged_where_there_is_no_test(subject: Make, tmp_path: Path) -> None:

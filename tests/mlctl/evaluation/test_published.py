@@ -163,6 +163,25 @@ def test_bucc_without_a_test_set_judges_the_half_that_it_did_not_tune_on(subject
     assert 15 < len(tuned) < 45
 
 
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [
+        (("sample", "training"), "training"),  # BUCC's own names of XTREME's dev and test
+        (("training", "other"), "half of training"),
+        (("training", "test"), "test"),  # as LASER does
+    ],
+)
+def test_bucc_by_its_own_names(names: Sequence[str], asked: str, subject: Make, tmp_path: Path) -> None:
+    given = settings(entry("bucc", bucc(tmp_path / "b", names)), pooling="last")
+    (outcome,) = judged(subject(given), given, "zh")
+    assert outcome.notes["judged"] == asked
+    if names[0] == "sample":
+        for file in sorted((tmp_path / "b").iterdir()):
+            file.rename(file.with_name(file.name.replace("sample", "dev").replace("training", "test")))
+        (renamed,) = judged(subject(given), given, "zh")
+        assert (renamed.figures, renamed.notes["threshold"]) == (outcome.figures, outcome.notes["threshold"])
+
+
 def test_bucc_from_the_hub_is_refused(tmp_path: Path) -> None:
     given = settings({"name": "bucc", "source": {"kind": "huggingface", "dataset": "google/xtreme"}})
     with pytest.raises(InputError, match="gold pairs alone"):

@@ -87,5 +87,5 @@ def test_the_page_tells_licences_and_sets(told: dict[str, Path]) -> None:
 
 def test_a_run_that_did_not_check_says_so(folders: dict[str, Path]) -> None:
     text = page(folders, Recipe())
-    assert "Not checked: the recipe names no evaluation set" in text
+    assert "Not checked: the recipe names no benchmark" in text
     assert "text of any licence was let in" in text

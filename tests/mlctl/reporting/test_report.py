@@ -180,7 +180,7 @@ def test_the_models_card_tells_results_sources_and_recipe(made: Path, recipe: Re
     assert f"| XNLI {HOSTILE} | accuracy | en | 100 | 80.0% ± 1.1 | 79.0% ± 1.1 | −1.0 (−4.0 … +2.0) |" in lines, "a language"
     assert sum(line.startswith("| ") for line in lines) == 2 + len(JUDGED) + sum(map(len, JUDGED.values()))
     assert "The protocol of tatoeba. From A and B 2020" in card.text
-    assert "Not checked: the recipe names no evaluation set" in card.text
+    assert "Not checked: the recipe names no benchmark" in card.text
 
 
 def test_equal_results_give_equal_figures(made: Path, folders: dict[str, Path], recipe: Recipe, tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""What `mlctl run paper` costs, computed from the throughput that is measured here.
+
+    python benchmarks/paper_cost.py [--quick] [--device cpu|cuda]
+
+Three things are timed with an encoder of mBERT's size and random weights, on rows that are made up with the lengths of real text: training
+steps as the recipe sets them, fine-tuning steps, and the encoding of sentences. Multiplied with what the recipe asks for they give hours. On
+a GPU these are hours of that GPU; on a CPU they are CPU hours of one core (time that other programs had does not count), and bf16 where the recipe
+says fp32 stands beside it. Downloading, cleaning, aligning and sharding are not in it. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from contenders import Geometry, Ours
+from made_shards import write_shards
+
+from flows import recipes
+from mlctl.config import Recipe, load
+from mlctl.evaluation.finetuning.answers import answered_pairs
+from mlctl.evaluation.finetuning.learning import Budget, fine_tune
+from mlctl.evaluation.finetuning.rows import Row
+from mlctl.modeling.encoders import load_classifier
+
+BASE = Geometry(12, 768)
+#: English examples that each task learns from, and their subwords; sentences that it asks in all languages (BUCC: dev and test, both sides).
+LEARNED = {"xnli": (392_702, 40), "pawsx": (49_401, 60), "udpos": (21_253, 30), "panx": (20_000, 14)}
+ASKED = {"xnli": (75_150, 45), "pawsx": (14_000, 60), "udpos": (100_000, 30), "panx": (340_000, 14), "tatoeba": (66_000, 12)}
+MINED = {"bucc": (3_000_000, 35)}
+MODELS = 2  # base and trained
+
+Clock = Callable[[], float]
+
+
+def main() -> None:
+    options = _options()
+    device = torch.device(options.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    recipe = load(recipes.find("paper"))
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as place:
+        shards = write_shards(Path(place) / "shards", 2000, BASE.types)
+        for precision in ("fp32", "bf16"):
+            rate = trained(recipe, shards, device, precision, options.quick)
+            figures[f"pairs_per_second_{precision}"] = rate
+            figures[f"training_hours_{precision}"] = recipe.train.steps * recipe.train.batch_size / rate / 3600
+        tokens = tuned_and_asked(Path(place), device, options.quick)
+    learned = sum(count * length * _epochs(recipe, task) for task, (count, length) in LEARNED.items())
+    figures["fine_tuning_hours"] = MODELS * len(recipe.evaluate.seeds) * learned / tokens[0] / 3600
+    asked = sum(count * length for count, length in ASKED.values()) * len(recipe.evaluate.seeds) + sum(
+        c * n for c, n in MINED.values()
+    )
+    figures["answering_hours"] = MODELS * asked / tokens[1] / 3600
+    where = torch.cuda.get_device_name() if device.type == "cuda" else "one core of this CPU"
+    print(
+        f"`mlctl run paper` on {where}, {recipe.train.steps * recipe.train.batch_size:,} pairs, {len(recipe.evaluate.seeds)} seeds"
+    )
+    for name, value in figures.items():
+        print(f"    {name.replace('_', ' '):28} {value:12,.2f}")
+    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+def trained(recipe: Recipe, shards: Path, device: torch.device, precision: str, quick: bool) -> float:
+    """Return pairs a second of the recipe's training step; on a CPU in chunks of eight pairs of a smaller batch."""
+    cpu = device.type == "cpu"
+    changes = {
+        "precision": precision,
+        "devices": device.type,
+        **({"batch_size": 16 if quick else 64, "chunk_rows": 8} if cpu else {}),
+    }
+    settings = recipe.train.model_validate({**recipe.train.model_dump(), **changes})
+    step = Ours(BASE.model(), settings, shards, device)
+    return settings.batch_size / _median(_seconds(step, (1 if quick else 3) if cpu else 20, device))
+
+
+def tuned_and_asked(place: Path, device: torch.device, quick: bool) -> tuple[float, float]:
+    """Return tokens a second of fine-tuning and of answering."""
+    BASE.model().bert.save_pretrained(place / "encoder")
+    model, count = load_classifier(place / "encoder", 3, False, 0).to(device), 3 if quick or device.type == "cpu" else 50
+    rows, clock, ticks = _rows(32 * count, 40), _clock(device), list[float]()
+
+    def tick(*_: Any, **__: Any) -> None:
+        ticks.append(clock())
+
+    fine_tune(model, rows, False, Budget(1, 32, 2e-5), 0, place / "scratch", 0, None, tick)
+    learned = 32 * 40 / _median([later - sooner for sooner, later in itertools.pairwise(ticks)])
+    model.eval()
+    answered = _seconds(lambda _: answered_pairs(model, rows[:64], 0, 64), 3, device)
+    return learned, 64 * 40 / _median(answered)
+
+
+def _rows(count: int, length: int) -> list[Row]:
+    ids = torch.randint(1000, BASE.types, (count, length), generator=torch.Generator().manual_seed(0)).tolist()
+    return [Row(one, [0] * length, [number % 3], number) for number, one in enumerate(ids)]
+
+
+def _epochs(recipe: Recipe, task: str) -> int:
+    return next(int(getattr(entry, "epochs", 0)) for entry in recipe.evaluate.benchmarks if entry.name == task)
+
+
+def _seconds(work: Callable[[int], object], turns: int, device: torch.device) -> list[float]:
+    """Return the seconds of each turn but the first."""
+    clock, found = _clock(device), []
+    for number in range(turns + 1):
+        started = clock()
+        work(number)
+        found.append(clock() - started)
+    return found[1:]
+
+
+def _clock(device: torch.device) -> Clock:
+    def waited() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return waited if device.type == "cuda" else time.process_time
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer steps")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
