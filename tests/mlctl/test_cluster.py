@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from mlctl import config, crew
 from mlctl.alignment import align
@@ -87,11 +88,12 @@ def wait_for(what: Callable[[], Any], seconds: float = 30, process: subprocess.P
 
 
 def processes(name: bytes) -> list[int]:
-    """Processes of this machine with a word in their command line, the cluster's or others'."""
+    """Processes of the cluster with a word in their command line: Ray's actors, or what these have started."""
+    token = os.environ["RAY_AUTH_TOKEN"].encode()  # other tests have workers, too
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if name in (folder / "cmdline").read_bytes():
+            if name in (folder / "cmdline").read_bytes() and (name == ACTORS or token in (folder / "environ").read_bytes()):
                 found.append(int(folder.name))
         except OSError:  # it ended meanwhile
             continue
@@ -281,26 +283,24 @@ def recipe(folder: Path, **values: Any) -> config.Recipe:
     return config.parse({"download": {"sources": [source]}, **small, **values})
 
 
-def test_where_parts_are_done_is_in_no_key(address: str, tmp_path: Path) -> None:
-    from storage import Result
-    from tasks import align, clean, download, translate
-    from tasks.stage import make, result_of
+def test_a_run_on_ray_is_found_by_one_that_knows_no_ray(
+    address: str, server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from flows.cli import main
+    from storage import Store
 
-    def results(name: str, **scale: str) -> list[Result]:
-        asked = recipe(tmp_path, store=str(tmp_path / name), **scale)
-        crew.check(asked)
-        refs = [make(download.STAGE, asked, ())[0]]
-        refs.append(make(clean.STAGE, asked, (refs[0],))[0])
-        refs.append(make(translate.STAGE, asked, (refs[1],))[0])
-        refs.append(make(align.STAGE, asked, (refs[1], refs[2]))[0])
-        return [result_of(ref) for ref in refs]
-
-    before = signal.getsignal(signal.SIGTERM)
-    away = results("ray", scale="ray", ray_address=address)
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(recipe(tmp_path).model_dump(mode="json", exclude_unset=True)))
+    before, found = signal.getsignal(signal.SIGTERM), {}
+    for name, settings in (("ray", ["scale=ray", f"ray_address={address}"]), ("processes", [])):
+        store = tmp_path / name
+        assert main(["align", str(file), f"store={store}", *settings]) == 0
+        found[name] = {result.manifest.stage: (result.manifest.key, result.manifest.content) for result in Store(store).results()}
+    assert set(found["ray"]) == {"download", "clean", "translate", "align"}
+    assert found["ray"] == found["processes"]
+    assert caplog.text.count("Ray: 1 machines") == 2, "clean and align go to Ray"
     assert signal.getsignal(signal.SIGTERM) is before
-    here = results("processes")
-    assert [result.manifest.key for result in away] == [result.manifest.key for result in here]
-    assert [result.manifest.content for result in away] == [result.manifest.content for result in here]
 
 
 @pytest.mark.parametrize(("given", "said"), [
