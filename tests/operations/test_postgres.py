@@ -88,11 +88,11 @@ def _texts(command: Sequence[Any]) -> list[str]:
 
 
 def _run(command: Sequence[Any], folder: Path, user: dict[str, Any]) -> None:
-    done = subprocess.run(
-        _texts(command), capture_output=True, text=True, check=False, env=os.environ | {"HOME": str(folder)}, **user
-    )
-    if "Permission denied" in done.stderr:
-        pytest.skip(f"another user than root may not run PostgreSQL's programs in {Path(command[0]).parent}")
+    environment = os.environ | {"HOME": str(folder)}
+    try:
+        done = subprocess.run(_texts(command), capture_output=True, text=True, check=False, env=environment, **user)
+    except PermissionError:
+        pytest.skip(f"no user but root may run PostgreSQL's programs in {Path(command[0]).parent}, and root may not")
     assert not done.returncode, done.stderr
 
 
