@@ -181,15 +181,17 @@ def _ray(environment: dict[str, str]) -> Iterator[dict[str, str]]:
         options = [
             "--node-ip-address=127.0.0.1",
             f"--port={port}",
-            f"--ray-client-server-port={port + 1}",
             f"--num-cpus={WORKERS}",
         ]
         options += ["--include-dashboard=false", "--object-store-memory=80000000", f"--temp-dir={home}"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=there)
         try:
-            if not any("Ray runtime started" in line for line in process.stdout or ()):
-                raise SystemExit("ray start failed")
+            said: list[str] = []
+            while not (said and "Ray runtime started" in said[-1]):
+                said.append(process.stdout.readline() if process.stdout else "")
+                if not said[-1]:
+                    raise SystemExit(f"ray start failed:\n{''.join(said)}")
             yield there
         finally:
             process.terminate()
