@@ -1,35 +1,45 @@
-"""What Prefect adds: to a whole run against bare calls of the same stages, to a run that is cached, and to many small parts.
+"""What Prefect adds: to a whole run against bare calls of the same stages, and to a run that is cached. And how fast parts are handed out.
 
     python benchmarks/orchestration.py [--quick] [--server URL]
 
 A recipe of seconds on made-up text runs by turns as `mlctl run` does it and as plain calls, each in a fresh process with a fresh store;
 what the flow takes longer, its server's start included, is a share of an hour, which is a short run in earnest. Then the flow runs
-again on a store that has all results. Then parts that do next to nothing run as Prefect tasks on threads and on processes, and
-on Ray where ray and prefect-ray are installed. URL is the API of a running Prefect server, which then need not be started.
-The last line is JSON.
+again on a store that has all results. Then parts that do next to nothing are done as stages have them done: by threads, by processes,
+and by workers on a Ray cluster that is started here, where ray is installed; and, to compare, as Prefect tasks. URL is the API of a
+running Prefect server, which then need not be started. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import random
+import secrets
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+if TYPE_CHECKING:
+    from mlctl.crew import Worker
+
 HOUR = 3600.0
 ROUNDS = {True: 1, False: 5}
-PARTS = {True: 60, False: 500}
+PARTS = {True: 100, False: 500}
+WORKERS = 2
+NAMES = {"tasks": "(as Prefect tasks)"}
 LETTERS = "bdfglmnprst", "aeiou"
 
 
@@ -47,6 +57,8 @@ def main() -> None:
             environment["PREFECT_API_URL"] = options.server
         else:
             environment.pop("PREFECT_API_URL", None)
+        (folder / "orchestration_part.py").write_text("from mlctl.processes import serve\nserve(lambda number: None)\n")
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (place, environment.get("PYTHONPATH"))))
         figures = {
             **_runs(folder, environment, ROUNDS[options.quick]),
             "parts_per_second": _parts(environment, PARTS[options.quick]),
@@ -86,10 +98,15 @@ def _bare(recipe: Path, folder: Path, number: int) -> list[str]:
 
 def _seconds(command: list[str], environment: dict[str, str]) -> float:
     started = time.monotonic()
+    _output(command, environment)
+    return time.monotonic() - started
+
+
+def _output(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    return time.monotonic() - started
+    return done.stdout
 
 
 def bare(recipe: Path, store: Path) -> None:
@@ -133,46 +150,112 @@ def _recipe(folder: Path) -> Path:
 
 
 def _parts(environment: dict[str, str], parts: int) -> dict[str, float | None]:
-    """Run parts on each kind of worker in a process of its own."""
+    """Have parts done by each kind of worker, measured in a process of its own."""
     found: dict[str, float | None] = {}
-    print(f"\n{parts} parts a second as Prefect tasks")
-    for kind in ("threads", "processes", "ray"):
-        if kind == "ray" and not (importlib.util.find_spec("ray") and importlib.util.find_spec("prefect_ray")):
+    print(f"\n{parts} parts a second by {WORKERS} workers")
+    for kind in ("threads", "processes", "ray", "tasks"):
+        if kind == "ray" and not importlib.util.find_spec("ray"):
             found[kind] = None
         else:
-            command = [sys.executable, __file__, "--parts", kind, str(parts)]
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-            found[kind] = float(done.stdout.splitlines()[-1])
-        print(f"    {kind:12} {found[kind] if found[kind] is not None else 'not installed'}", flush=True)
-    return found
+            with _ray(environment) if kind == "ray" else contextlib.nullcontext(environment) as there:
+                command = [sys.executable, __file__, "--parts", kind, str(parts)]
+                found[kind] = float(_output(command, there).splitlines()[-1])
+        print(f"    {NAMES.get(kind, kind):24} {found[kind] if found[kind] is not None else 'not installed'}", flush=True)
+    return {kind: number for kind, number in found.items() if kind not in NAMES}
+
+
+@contextlib.contextmanager
+def _ray(environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Start a cluster of one machine that listens on the loopback interface alone; yield what its users' environment is."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    there = {
+        **environment,
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # it believes that there can be no other machine: else it takes no loopback address
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(16),
+        "RAY_ADDRESS": f"127.0.0.1:{port}",
+    }
+    with tempfile.TemporaryDirectory(prefix="ray-") as home:
+        options = [
+            "--node-ip-address=127.0.0.1",
+            f"--port={port}",
+            f"--num-cpus={WORKERS}",
+        ]
+        options += ["--include-dashboard=false", "--object-store-memory=80000000", f"--temp-dir={home}"]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=there)
+        try:
+            said: list[str] = []
+            while not (said and "Ray runtime started" in said[-1]):
+                said.append(process.stdout.readline() if process.stdout else "")
+                if not said[-1]:
+                    raise SystemExit(f"ray start failed:\n{''.join(said)}")
+            yield there
+        finally:
+            process.terminate()
+            process.communicate()
 
 
 def run_parts(kind: str, parts: int) -> None:
-    """Print how many parts a second a flow gets done, its start left out."""
-    from prefect import flow, task
-
-    @task(persist_result=False)
-    def part(number: int) -> int:
-        return number * number
-
-    @flow(task_runner=_runner(kind)(), persist_result=False)
-    def all_parts() -> float:
-        part.map(range(4)).result()  # workers are up
+    """Print how many parts a second are done, the start of whoever does them left out."""
+    ways = {"threads": _threads, "processes": _workers, "ray": _workers, "tasks": _tasks}
+    with tempfile.TemporaryDirectory() as folder, ways[kind](kind, Path(folder)) as do:
+        do(2 * WORKERS)
         started = time.monotonic()
-        assert part.map(range(parts)).result() == [number * number for number in range(parts)]
-        return parts / (time.monotonic() - started)
-
-    print(round(all_parts(), 2))
+        do(parts)
+        print(round(parts / (time.monotonic() - started), 2))
 
 
-def _runner(kind: str) -> Callable[[], Any]:
-    from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+@contextlib.contextmanager
+def _threads(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
+    """As download and translate have parts done."""
+    del kind, folder
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield lambda parts: list(pool.map(_part, range(parts)))
 
-    if kind == "ray":
-        from prefect_ray import RayTaskRunner
 
-        return RayTaskRunner
-    return {"threads": ThreadPoolTaskRunner, "processes": ProcessPoolTaskRunner}[kind]
+@contextlib.contextmanager
+def _workers(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
+    """As clean and align have parts done: jobs that go to processes, of this machine or through Ray."""
+    from mlctl.config import Recipe
+    from mlctl.crew import crew_of
+    from mlctl.workspace import Workspace
+
+    with crew_of(Recipe.model_validate({"scale": kind}), Workspace(folder)) as crew, contextlib.ExitStack() as stack:
+        idle: SimpleQueue[Worker] = SimpleQueue()
+        for _ in range(WORKERS):
+            idle.put(worker := crew.worker("orchestration_part"))
+            stack.callback(worker.close)
+
+        def part(number: int) -> None:
+            worker = idle.get()
+            worker.do(number, "part", "")
+            idle.put(worker)
+
+        pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
+        yield lambda parts: list(pool.map(part, range(parts)))
+
+
+@contextlib.contextmanager
+def _tasks(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
+    """As a Prefect task each, on threads: not what mlctl does."""
+    del kind, folder
+    from prefect import flow, task
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    part = task(persist_result=False)(_part)
+
+    @flow(task_runner=ThreadPoolTaskRunner(WORKERS), persist_result=False)  # type: ignore[arg-type]
+    def run(parts: int) -> None:
+        part.map(range(parts)).result()
+
+    yield run
+
+
+def _part(number: int) -> int:
+    return number * number
 
 
 def _options() -> argparse.Namespace:

@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 from prefect import flow
 from prefect.states import Failed
 
-from mlctl import evaluation, sharding, training
+from mlctl import crew, evaluation, sharding, training
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import StoreError
@@ -57,6 +57,7 @@ def _check(recipe: Recipe, until: StageName) -> None:
     names = get_args(StageName)
     if names.index(until) >= names.index("clean"):
         lexicons.check(recipe)
+        crew.check(recipe)
     if names.index(until) >= names.index("translate"):
         check_engines(recipe)
     if names.index(until) >= names.index("align"):

@@ -282,6 +282,10 @@ class Recipe(Section):
     store: str = aside(
         "mlctl-store", "Folder where results lie, or a URL that fsspec knows such as s3://bucket/place.", min_length=1
     )
+    scale: Literal["processes", "ray"] = aside(
+        "processes", "Who cleans and aligns part by part: processes of this machine, or workers on a Ray cluster."
+    )
+    ray_address: str = aside("", "host:port of that cluster; empty: RAY_ADDRESS of the environment.")
     languages: Languages = Field(Languages(), description="Which languages are pulled together.")
     download: Download = Field(Download(), description="Where the text comes from.")
     licences: Licences = Field(Licences(), description="Which licences the text may have.")

@@ -5,6 +5,7 @@ A child is a module of this package, run with `-m`, whose main function calls `s
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -12,7 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -39,16 +41,17 @@ class Child:
             env=environment(),
         )
 
-    def do(self, job: Any, what: str, remedy: str) -> None:
+    def do(self, job: Any, what: str, remedy: str, seconds: float | None = None) -> None:
         """Have a job (JSON) done. `what` names it in errors; `remedy` is for a process that a signal ended.
 
         Raises:
             InputError: the job failed for a reason that people can mend.
-            EndedError: a signal ended the process.
+            EndedError: a signal ended the process, or it took more than `seconds`.
             OSError: a file could not be read or written.
             RuntimeError: anything else, with what the process wrote to standard error.
         """
-        answer = self._ask(json.dumps(job).encode() + b"\n")
+        with self._ended_after(seconds):
+            answer = self._ask(json.dumps(job).encode() + b"\n")
         if answer is None:
             raise self._crash(what, remedy)
         error = failure(answer, what)
@@ -64,6 +67,20 @@ class Child:
         self._process.kill()
         self._process.communicate()
         self._errors.close()
+
+    @contextlib.contextmanager
+    def _ended_after(self, seconds: float | None) -> Iterator[None]:
+        """Kill the process when the block takes longer."""
+        if seconds is None:
+            yield
+            return
+        clock = threading.Timer(seconds, self.kill)
+        clock.daemon = True
+        clock.start()
+        try:
+            yield
+        finally:
+            clock.cancel()
 
     def _ask(self, line: bytes) -> dict[str, Any] | None:
         """Return the answer; None when the process ended instead."""
@@ -89,11 +106,13 @@ def ended(status: int, errors: IO[bytes], what: str, remedy: str) -> Exception:
 
 
 def failure(answer: dict[str, Any], what: str) -> Exception | None:
-    """Return the error that an answer of `done` tells of, if it does."""
+    """Return the error that an answer of `done` tells of, if it does; `what` (empty: nothing) goes before what it says."""
+    before = f"{what}: " if what else ""
     if "problem" in answer:
-        return InputError(f"{what}: {answer['problem']}" if what else answer["problem"], answer["remedy"])
+        kind = EndedError if answer.get("ended") else InputError
+        return kind(before + answer["problem"], answer["remedy"])
     if "errno" in answer:
-        return OSError(answer["errno"], f"{what}: {answer['text']}", answer["file"])
+        return OSError(answer["errno"], before + answer["text"], answer["file"])
     return None
 
 
@@ -119,7 +138,7 @@ def done(do: Callable[[Any], None], job: Any) -> dict[str, Any]:
     try:
         do(job)
     except InputError as error:
-        return {"problem": error.problem, "remedy": error.remedy}
+        return {"problem": error.problem, "remedy": error.remedy, "ended": isinstance(error, EndedError)}
     except OSError as error:
         return {"errno": error.errno, "text": error.strerror or str(error), "file": error.filename and str(error.filename)}
     return {}

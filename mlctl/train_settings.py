@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from mlctl.settings import Devices, Section, aside
 
@@ -103,6 +103,12 @@ class Train(Section):
         "What to train on, a process each: auto (every GPU, or the CPU where there is none), a number of GPUs (or of processes "
         "on the CPU where there is none), or names such as cpu or [cuda:0, cuda:2].",
     )
+    nodes: int = aside(1, "Machines that train together, each with its `devices`; the others join at `rendezvous`.", ge=1)
+    rendezvous: str = aside(
+        "",
+        "host:port of the machine that runs the pipeline, where the others join (nodes above 1 only).",
+        pattern=r"^(\S+:\d+)?$",
+    )
     threads: int = aside(0, "CPU threads of a process; 0: all cores, shared out among the processes.", ge=0)
     cache_gradients: bool = aside(
         False,
@@ -121,3 +127,9 @@ class Train(Section):
     )
     track_every: int = aside(10, "Steps from one point of those curves to the next.", ge=1)
     track_project: str = aside("mlctl", "Project (MLflow: experiment) under which a training is listed.", min_length=1)
+
+    @model_validator(mode="after")
+    def _machines_can_meet(self) -> Train:
+        if self.nodes > 1 and not self.rendezvous:
+            raise ValueError("nodes above 1 need `rendezvous`: host:port of this machine, where the others join")
+        return self

@@ -6,6 +6,7 @@ from typing import Any
 
 from mlctl import alignment
 from mlctl.config import Recipe, key_settings
+from mlctl.crew import crew_of
 from mlctl.workspace import Progress, Workspace
 from storage import Result
 from tasks import priors
@@ -23,7 +24,9 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
     reused = STAGE.reused(recipe, folders)
     models = {target: reused[name] for target in recipe.languages.targets if (name := f"priors.{target}") in reused}
     pairs = [folders["clean"], folders["translate"]]
-    return alignment.align(recipe.align, recipe.languages, recipe.seed, pairs, workspace, progress, models, reused.get("encoder"))
+    given = recipe.align, recipe.languages, recipe.seed, pairs
+    with crew_of(recipe, workspace) as crew:
+        return alignment.align(*given, workspace, progress, models, reused.get("encoder"), crew)
 
 
 STAGE = ReusingStage(

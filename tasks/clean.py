@@ -7,6 +7,7 @@ from typing import Any
 
 from mlctl import cleaning
 from mlctl.config import Recipe, key_settings
+from mlctl.crew import crew_of
 from mlctl.workspace import Progress, Workspace
 from tasks import lexicons
 from tasks.artifacts import publish_funnel
@@ -22,7 +23,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
     reused = STAGE.reused(recipe, folders)
     known = {target: reused[name] for target in recipe.languages.targets if (name := f"lexicon.{target}") in reused}
-    return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress, known)
+    with crew_of(recipe, workspace) as crew:
+        return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress, known, crew)
 
 
 STAGE = ReusingStage(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
+from collections.abc import Callable
 
 import pyarrow.parquet as pq
 
 from mlctl.alignment import engines
 from mlctl.alignment.language import Language, Piece, Step
+from mlctl.crew import Worker
 from mlctl.errors import InputError
-from mlctl.processes import Child, EndedError
+from mlctl.processes import EndedError
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,12 @@ _REMEDIES = {
 
 
 class Hand:
-    """Does steps in a child process, and takes a new one when that has ended."""
+    """Has steps done by a worker, and takes a new one when that has ended."""
 
-    def __init__(self) -> None:
-        self._child: Child | None = None
+    def __init__(self, hire: Callable[[str], Worker]) -> None:
+        """Take what starts a worker of a module."""
+        self._hire = hire
+        self._worker: Worker | None = None
         self._stopped = False
 
     def do(self, step: Step) -> None:
@@ -53,14 +56,14 @@ class Hand:
     def kill(self) -> None:
         """End the process at once; no other is taken."""
         self._stopped = True
-        if self._child:
-            self._child.kill()
+        if self._worker:
+            self._worker.kill()
 
     def close(self) -> None:
         """End the process and wait for its end."""
-        if self._child:
-            self._child.close()
-            self._child = None
+        if self._worker:
+            self._worker.close()
+            self._worker = None
 
     def _link(self, language: Language, part: int) -> None:
         pieces, failed = self._pieces(language, part, (0, language.size(part)), [])
@@ -105,24 +108,19 @@ class Hand:
 
     def _ask(self, step: Step) -> None:
         """Do a step, within its time."""
-        child = self._child = self._child or Child(WORKER)
+        worker = self._worker = self._worker or self._hire(WORKER)
         if self._stopped:
-            child.kill()
-        clock = threading.Timer(_seconds(step), child.kill) if step.name == "link" else None
-        if clock:
-            clock.daemon = True
-            clock.start()
+            worker.kill()
         try:
-            child.do(step.model_dump(mode="json"), _what(step), _REMEDIES[step.name])
+            worker.do(step.model_dump(mode="json"), _what(step), _REMEDIES[step.name], _seconds(step))
         except (EndedError, RuntimeError):
             self.close()
             raise
-        finally:
-            if clock:
-                clock.cancel()
 
 
-def _seconds(step: Step) -> float:
+def _seconds(step: Step) -> float | None:
+    if step.name != "link":
+        return None
     pair = PATIENCE_A_PAIR_ENCODED if step.language.settings.engine in engines.WITH_ENCODER else PATIENCE_A_PAIR
     return PATIENCE + pair * (step.piece[1] - step.piece[0])
 

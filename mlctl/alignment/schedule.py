@@ -1,15 +1,16 @@
-"""Which step is done when: those of several languages side by side, each in a process."""
+"""Which step is done when: those of several languages side by side, each by a worker."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import heapq
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from mlctl.alignment.isolation import Hand
 from mlctl.alignment.language import Language, Step, StepName
+from mlctl.crew import Worker
 from mlctl.workspace import Progress
 
 log = logging.getLogger(__name__)
@@ -73,15 +74,15 @@ class Tally:
         self._progress(self._done, self._total, "parts", language=step.language.target, step=step.name)
 
 
-def run(languages: Sequence[Language], workers: int, progress: Progress) -> None:
-    """Do all that is not finished, in up to `workers` processes.
+def run(languages: Sequence[Language], workers: int, hire: Callable[[str], Worker], progress: Progress) -> None:
+    """Do all that is not finished, by up to `workers` workers; `hire` starts one of a module.
 
     Raises:
         InputError: a step failed for a reason that it names, or its process ended again and again; the others are stopped.
     """
     tally, agenda = Tally(languages, progress), Agenda(languages)
     with ExitStack() as stack:
-        idle = [Hand() for _ in range(max(1, min(workers, tally.missing)))]
+        idle = [Hand(hire) for _ in range(max(1, min(workers, tally.missing)))]
         for hand in idle:
             stack.callback(hand.close)
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(len(idle)))

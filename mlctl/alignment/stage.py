@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from mlctl.alignment import engines, schedule, tables
 from mlctl.alignment.language import Language
 from mlctl.alignment.outcome import RULES, Outcome, read_outcome
 from mlctl.config import Align, Languages
+from mlctl.crew import HERE, Crew
 from mlctl.errors import InputError
 from mlctl.workspace import Progress, Workspace, discard, silent
 
 log = logging.getLogger(__name__)
 
-_ON_A_GPU = 2  # processes that share one: each holds the encoder
+_ON_A_GPU = 2  # workers that share one: each holds the encoder
 
 
 def align(
@@ -34,12 +35,13 @@ def align(
     progress: Progress = silent,
     priors: Mapping[str, Path] | None = None,
     encoder: Path | None = None,
+    crew: Crew = HERE,
 ) -> dict[str, Any]:
     """Align the words of all pairs under the folders `pairs` and return the figures of `summary.json`, flat.
 
     Writes `pairs/<t>.parquet` (ALIGNED), `rejected/<t>.parquet` (REJECTED), `models/<t>/` (what was learned),
     `funnel.parquet` and `summary.json`. A language with too few links has rejected pairs alone. What is finished
-    is kept by a second call; neither that nor the number of processes changes a byte.
+    is kept by a second call; neither that nor who does the parts changes a byte.
 
     Args:
         settings: how words are aligned.
@@ -50,6 +52,7 @@ def align(
         progress: told the parts that are split and linked, two for each.
         priors: by target language, the folder with the model of an earlier result to start from.
         encoder: Hugging Face folder, for the engines that ask one.
+        crew: who does the parts.
 
     Raises:
         InputError: there is no pair, none is left, or an engine crashed while it learned; the message names language and engine.
@@ -60,7 +63,8 @@ def align(
             "align: there are no sentence pairs in any language",
             "look at the funnel of clean: which rule dropped them, or no source",
         )
-    workers = _workers(settings)
+    gpus = _gpus(settings, crew)
+    workers = settings.workers or min(crew.cores, gpus * _ON_A_GPU or crew.cores)
     common: dict[str, Any] = {
         "settings": settings,
         "source": languages.source,
@@ -68,23 +72,24 @@ def align(
         "root": workspace.root,
         "encoder": encoder,
     }
-    threads = max(1, workers // len(languages.targets))
+    threads = max(1, min(workers // len(languages.targets), crew.cores_of_one))
     works = [
         Language(**common, target=target, files=tuple(files[target]), priors=(priors or {}).get(target), threads=threads)
         for target in languages.targets
     ]
-    schedule.run(works, workers, progress)
+    schedule.run(works, workers, functools.partial(crew.worker, gpus=1 / _ON_A_GPU if gpus else 0), progress)
     return _written(works, workspace)
 
 
-def _workers(settings: Align) -> int:
-    """Return how many processes there are at most."""
-    if settings.workers or settings.engine not in engines.WITH_ENCODER:
-        return settings.workers or os.cpu_count() or 1
+def _gpus(settings: Align, crew: Crew) -> int:
+    """Return how many GPUs encoders are run on."""
+    if settings.engine not in engines.WITH_ENCODER or settings.device == "cpu":
+        return 0
+    if crew.gpus is not None:
+        return crew.gpus
     from mlctl.modeling.devices import device_of
 
-    cores = os.cpu_count() or 1
-    return cores if device_of(settings.device, "align.device").type == "cpu" else min(cores, _ON_A_GPU)
+    return int(device_of(settings.device, "align.device").type != "cpu")
 
 
 def _written(works: Sequence[Language], workspace: Workspace) -> dict[str, Any]:

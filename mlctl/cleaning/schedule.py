@@ -1,4 +1,4 @@
-"""Which step is done when: those of several languages side by side, in processes where there is enough to do."""
+"""Which step is done when: those of several languages side by side, by workers where there is enough to do."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from contextlib import ExitStack
 
 from mlctl.cleaning.judge import Learned
 from mlctl.cleaning.language import Language, Step, StepName
-from mlctl.processes import Child
+from mlctl.crew import Crew, Worker
 from mlctl.workspace import Progress
 
 log = logging.getLogger(__name__)
 
-# Processes take a second or two to start: fewer rows are done here sooner.
+# Workers take a second or two to start: fewer rows are done here sooner.
 _FEW_ROWS = 10_000
+#: The module that a worker runs.
+WORKER = "mlctl.cleaning.worker"
 _REMEDY = "if memory ran out, set clean.workers lower; what is finished is kept by another run"
 
 
@@ -75,8 +77,8 @@ class Agenda:
         heapq.heappush(self._ready, (number, part, name))
 
 
-def run(languages: Sequence[Language], workers: int, progress: Progress) -> None:
-    """Do all that is not finished, in up to `workers` processes.
+def run(languages: Sequence[Language], workers: int, crew: Crew, progress: Progress) -> None:
+    """Do all that is not finished, by up to `workers` workers of a crew.
 
     Raises:
         InputError: a process was ended; the others are stopped.
@@ -87,7 +89,7 @@ def run(languages: Sequence[Language], workers: int, progress: Progress) -> None
     if workers < 2 or tally.rows <= _FEW_ROWS:
         _here(agenda, tally)
     else:
-        _side_by_side(agenda, tally, workers)
+        _side_by_side(agenda, tally, [crew.worker(WORKER) for _ in range(workers)])
     tally.end()
 
 
@@ -129,31 +131,30 @@ def _here(agenda: Agenda, tally: _Tally) -> None:
         tally.add(step)
 
 
-def _side_by_side(agenda: Agenda, tally: _Tally, workers: int) -> None:
+def _side_by_side(agenda: Agenda, tally: _Tally, idle: list[Worker]) -> None:
     with ExitStack() as stack:
-        idle = [Child("mlctl.cleaning.worker") for _ in range(workers)]
-        for child in idle:
-            stack.callback(child.close)
-        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(workers))
-        for child in idle:
-            stack.callback(child.kill)  # comes first: nobody waits for a child that has failed
-        running: dict[concurrent.futures.Future[None], tuple[Child, Step]] = {}
+        for worker in idle:
+            stack.callback(worker.close)
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(len(idle)))
+        for worker in idle:
+            stack.callback(worker.kill)  # comes first: nobody waits for a worker when a step has failed
+        running: dict[concurrent.futures.Future[None], tuple[Worker, Step]] = {}
         while True:
             while idle and (step := agenda.next()):
-                child = idle.pop()
-                running[pool.submit(_ask, child, step)] = child, step
+                worker = idle.pop()
+                running[pool.submit(_ask, worker, step)] = worker, step
             if all(step.name == "finish" for _, step in running.values()):  # nothing else is to come
                 while idle:
                     idle.pop().close()
             if not running:
                 return
             for future in concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED).done:
-                child, step = running.pop(future)
+                worker, step = running.pop(future)
                 future.result()
-                idle.append(child)
+                idle.append(worker)
                 agenda.done(step)
                 tally.add(step)
 
 
-def _ask(child: Child, step: Step) -> None:
-    child.do(step.model_dump(mode="json"), f"clean of {step.language.target} ({step.name})", _REMEDY)
+def _ask(worker: Worker, step: Step) -> None:
+    worker.do(step.model_dump(mode="json"), f"clean of {step.language.target} ({step.name})", _REMEDY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from mlctl import config
 from mlctl.cleaning import compare, judge, schedule
 from mlctl.cleaning.language import Language
 from mlctl.cleaning.outputs import Funnel, funnel_of, write_funnel
+from mlctl.crew import HERE, Crew
 from mlctl.errors import InputError
 from mlctl.workspace import Progress, Workspace, silent
 
@@ -26,12 +26,13 @@ def clean(
     workspace: Workspace,
     progress: Progress = silent,
     lexicons: Mapping[str, Path] | None = None,
+    crew: Crew = HERE,
 ) -> dict[str, Any]:
     """Write clean `pairs/<t>.parquet`, `untranslated/<t>.parquet` (if any), `rejected/<t>.parquet`, `funnel.parquet` and
     `reasons.json` (each rule in words).
 
-    Languages are worked on in steps and parts, side by side; what is finished is kept by a second call. Neither that nor the
-    number of processes changes a byte. Rejected rows keep the text as it came.
+    Languages are worked on in steps and parts, side by side; what is finished is kept by a second call. Neither that nor
+    who does the parts changes a byte. Rejected rows keep the text as it came.
 
     Args:
         settings: the rules' thresholds.
@@ -40,6 +41,7 @@ def clean(
         workspace: where the result is made.
         progress: told the rows that are judged.
         lexicons: by target language, word translations (schema LEXICON) learned from other text.
+        crew: who does the parts.
 
     Returns:
         Counts: `rows_in`, `pairs`, `untranslated`, and each with `.<t>` for one language.
@@ -51,7 +53,7 @@ def clean(
     names = reasons(settings, languages.source, languages.targets[0])
     common: dict[str, Any] = {"settings": settings, "source": languages.source, "downloaded": downloaded, "root": workspace.root}
     works = [Language(**common, target=target, lexicon=(lexicons or {}).get(target)) for target in languages.targets]
-    schedule.run(works, settings.workers or os.cpu_count() or 1, progress)
+    schedule.run(works, settings.workers or crew.cores, crew, progress)
     funnels = [funnel_of(workspace, language, names) for language in languages.targets]
     _check(funnels, names)
     write_funnel(funnels, workspace)

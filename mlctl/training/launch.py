@@ -1,6 +1,7 @@
 """Training in several processes of this machine, one a device: they are started, listened to and ended here.
 
-The processes meet through a file and talk over the loopback interface: nothing listens to the network.
+The processes meet through a file and talk over the loopback interface: nothing listens to the network, unless other machines
+take part.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 
 from mlctl.errors import InputError
 from mlctl.processes import EndedError, ended, environment, failure
+from mlctl.training.nodes import Share
 from mlctl.workspace import Progress
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
@@ -35,16 +37,19 @@ _REMEDY = (
 Message = dict[str, Any] | None  # None: the process has ended
 
 
-def launch(job: dict[str, Any], devices: Sequence[torch.device], progress: Progress) -> dict[str, Any]:
+def launch(
+    job: dict[str, Any], devices: Sequence[torch.device], progress: Progress, share: Share | None = None
+) -> dict[str, Any]:
     """Train in a process for each device, and end them all whatever happens here; they end with this process, too.
 
     Args:
         job: of `Job.plain`.
         devices: what each process computes on.
         progress: told what the leading process tells.
+        share: which processes of all these are, where other machines take part.
 
     Returns:
-        what `mlctl.training.train` returns.
+        what `mlctl.training.train` returns, as the first of these processes knows it.
 
     Raises:
         InputError: a process found something that people can mend, or a signal ended it.
@@ -52,13 +57,24 @@ def launch(job: dict[str, Any], devices: Sequence[torch.device], progress: Progr
     """
     messages: SimpleQueue[tuple[int, Message]] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="mlctl-") as meeting, contextlib.ExitStack() as running:
-        tasks = [_task(job, devices, rank, Path(meeting, "store")) for rank in range(len(devices))]
+        share = share or Share(0, len(devices), f"file://{Path(meeting, 'store')}", lambda: None)
+        tasks = [_task(job, devices, number, share) for number in range(len(devices))]
         workers = [running.enter_context(contextlib.closing(_Worker(task, messages))) for task in tasks]
-        return _Supervisor(workers, messages, progress).result()
+        result = _Supervisor(workers, messages, progress).result()
+        share.end()
+        return result
 
 
-def _task(job: dict[str, Any], devices: Sequence[torch.device], rank: int, meeting: Path) -> dict[str, Any]:
-    return {"job": job, "rank": rank, "size": len(devices), "device": str(devices[rank]), "meeting": str(meeting)}
+def _task(job: dict[str, Any], devices: Sequence[torch.device], number: int, share: Share) -> dict[str, Any]:
+    of_all = {"rank": share.first + number, "size": share.size, "meeting": share.meeting}
+    return {"job": job, "here": len(devices), "device": str(devices[number]), **of_all}
+
+
+def _network(meeting: str) -> dict[str, str]:
+    """Return the variables that keep processes of one machine to the loopback interface."""
+    if meeting.startswith("tcp:") and not meeting.startswith("tcp://127."):
+        return {}
+    return {"GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK}
 
 
 class _Worker:
@@ -72,7 +88,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**environment(), "GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK},
+            env={**environment(), **_network(task["meeting"])},
         )
         self._listener = Thread(target=self._listen, args=(messages,), daemon=True)
         self._listener.start()
@@ -108,19 +124,20 @@ class _Supervisor:
     """Listens until all processes have ended, or one has failed."""
 
     def __init__(self, workers: Sequence[_Worker], messages: SimpleQueue[tuple[int, Message]], progress: Progress) -> None:
-        self._workers, self._messages, self._progress = workers, messages, progress
+        self._workers = {worker.rank: worker for worker in workers}
+        self._messages, self._progress = messages, progress
         self._results: dict[int, dict[str, Any]] = {}
         self._failures: dict[int, Exception] = {}
         self._deadline: float | None = None
 
     def result(self) -> dict[str, Any]:
-        """Return the leading process's result, or raise the error that is to blame."""
+        """Return the first process's result, or raise the error that is to blame."""
         with contextlib.suppress(Empty):
             while len(self._results) + len(self._failures) < len(self._workers):
                 self._take(*self._next())
         if self._failures:
             raise min(self._failures.values(), key=_blame)  # the first to arrive of the most telling kind
-        return self._results[0]
+        return self._results[min(self._results)]
 
     def _next(self) -> tuple[int, Message]:
         if self._deadline is None and self._failures:

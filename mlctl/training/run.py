@@ -30,6 +30,7 @@ from mlctl.training.device import devices_of, repeatable
 from mlctl.training.launch import launch
 from mlctl.training.loop import train_steps
 from mlctl.training.masking import MaskingRule
+from mlctl.training.nodes import check_size, lead
 from mlctl.training.objective import Objective
 from mlctl.training.sampler import Sampler
 from mlctl.training.speed import Speed
@@ -79,13 +80,12 @@ class Job:
 def run(settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress) -> Metrics:
     """Do what `mlctl.training.train` says."""
     job, devices = Job(settings, model, seed, sharded, workspace), devices_of(settings.devices)
+    if settings.nodes > 1:
+        with lead(job.plain(), settings, len(devices)) as share:
+            return launch(job.plain(), devices, progress, share)
     if len(devices) == 1:
         return work(job, devices[0], ALONE, progress)
-    if len(devices) > settings.batch_size:
-        raise InputError(
-            f"train.devices asks for {len(devices)} processes, but a batch has {settings.batch_size} pairs",
-            "lower train.devices or raise train.batch_size",
-        )
+    check_size(len(devices), settings)
     return launch(job.plain(), devices, progress)
 
 
@@ -93,7 +93,7 @@ def work(job: Job, device: torch.device, team: Team, progress: Progress) -> Metr
     """Do a process's share of the training; the leading one writes the results and returns what there is to say of them."""
     settings, corpus = job.settings, Corpus(job.sharded)
     batch_of = _batches(job, corpus, device, team)
-    with repeatable(device, settings.threads, team.size):
+    with repeatable(device, settings.threads, team.here):
         checkpoints = CheckpointFolder(job.workspace.scratch / "checkpoints", _subject(job, corpus), settings.keep_checkpoints)
         state = _start(job, device, team, checkpoints)
         _log.info(

@@ -19,10 +19,14 @@ _BUCKET = 2**24  # numbers that are summed at once, besides the largest gradient
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of one training; `rank` counts from 0. With more than one, torch's default process group is in place."""
+    """The processes of one training; `rank` counts from 0. With more than one, torch's default process group is in place.
+
+    `here` of them are on this machine.
+    """
 
     rank: int = 0
     size: int = 1
+    here: int = 1
 
     @property
     def leads(self) -> bool:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import torch
 from torch import distributed
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from mlctl.processes import die_with, done
 from mlctl.training.run import Job, work
@@ -47,16 +48,20 @@ def _serve(task: dict[str, Any], voice: _Voice) -> None:
 
 
 def _share(task: dict[str, Any], voice: _Voice) -> dict[str, Any]:
-    team, device = Team(task["rank"], task["size"]), torch.device(task["device"])
+    team, device = Team(task["rank"], task["size"], task["here"]), torch.device(task["device"])
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"file://{task['meeting']}",
-        rank=team.rank,
-        world_size=team.size,
-    )
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, **_meeting(task["meeting"]), rank=team.rank, world_size=team.size)
     return work(Job.of_plain(task["job"]), device, team, voice.progress)
+
+
+def _meeting(url: str) -> dict[str, Any]:
+    """Return where processes meet: in a file, or at the store that the leading machine serves."""
+    if url.startswith("file:"):
+        return {"init_method": url}
+    host, _, port = url.removeprefix("tcp://").rpartition(":")
+    return {"store": PrefixStore("team", TCPStore(host, int(port), is_master=False))}
 
 
 class _Voice(logging.Handler):

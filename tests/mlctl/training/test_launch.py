@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -166,6 +167,59 @@ def test_a_dead_process_is_named_with_its_signal(shards: Path, tmp_path: Path) -
     assert "run again" in caught.value.remedy
     assert workers(os.getpid()) == []
     assert list((tmp_path / ".scratch" / "checkpoints").glob("step-*"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def other_machine(address: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mlctl.training.nodes", address]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_machines_learn_what_two_processes_learn(straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with other_machine(address) as other:
+        metrics = run(shards, tmp_path, devices="cpu", nodes=2, rendezvous=address)
+        _, said = other.communicate(timeout=60)
+    assert not other.returncode, said
+    assert metrics == straight[1]["metrics"]
+    assert digests(tmp_path) == digests(straight[0])
+
+
+def test_a_machine_that_is_lost_ends_the_training_with_a_message(shards: Path, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with other_machine(address) as other:
+
+        def kill(done: int, *_: Any, **__: Any) -> None:
+            if done == 5:
+                other.kill()
+
+        with pytest.raises(InputError, match=r"another machine of the training") as raised:
+            run(shards, tmp_path, kill, steps=100_000, devices="cpu", nodes=2, rendezvous=address)
+    assert "goes on from the newest checkpoint" in raised.value.remedy
+    assert list((tmp_path / ".scratch" / "checkpoints").glob("step-*"))
+
+
+def test_what_the_leading_machine_refuses_ends_the_other(shards: Path, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with other_machine(address) as other:
+        with pytest.raises(InputError, match=r"asks for 10 processes, but a batch has 8 pairs"):
+            run(shards, tmp_path, devices=["cpu"] * 5, nodes=2, rendezvous=address)
+        _, said = other.communicate(timeout=60)
+    assert other.returncode == 1
+    assert "asks for 10 processes" in said
+
+
+def test_an_address_where_machines_cannot_meet(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train\.rendezvous: 192\.0\.2\.77:29500 cannot be listened at"):
+        run(shards, tmp_path, nodes=2, rendezvous="192.0.2.77:29500")
+    for address in ("", "nowhere"):
+        with pytest.raises(ValueError, match="rendezvous"):
+            Train(nodes=2, rendezvous=address)
 
 
 class Cancelled(BaseException):

@@ -1,0 +1,76 @@
+"""What the stages before training take of a pair: CPU seconds and bytes, on the made-up text of corpora_scale.py.
+
+    python benchmarks/sizing.py [--quick] [--pairs N]
+
+Clean, align and shard run one after another on N pairs of one language, each in a fresh process; its CPU seconds count all processes
+that it starts, so that they hold on a busy machine, too. The table is what docs/scale.md sizes a large run by. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from corpora_scale import LANGUAGE, write_corpus
+
+PAIRS = {True: 50_000, False: 1_000_000}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few pairs")
+    parser.add_argument("--pairs", type=int)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        work(given.child[0], Path(given.child[1]))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        print(json.dumps(measured(Path(place), given.pairs or PAIRS[given.quick])))
+
+
+def measured(folder: Path, pairs: int) -> dict[str, dict[str, float]]:
+    """Return by stage how many of the pairs that came in a CPU second is enough for, and the bytes that it leaves of each."""
+    figures = {"download": {"bytes_a_pair": round(write_corpus(folder / "download", pairs, 0) / pairs, 1)}}
+    print(
+        f"{pairs:,} pairs in\n{'stage':10}{'pairs a CPU second':>20}{'bytes a pair':>14}{'peak MB of a process':>22}", flush=True
+    )
+    for stage in ("clean", "align", "shard"):
+        process = subprocess.Popen([sys.executable, __file__, "--child", stage, str(folder)])
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"{stage} failed")
+        speed = pairs / (used.ru_utime + used.ru_stime)
+        left = sum(file.stat().st_size for file in (folder / stage).rglob("*") if file.is_file() and ".scratch" not in file.parts)
+        figures[stage] = {"pairs_a_cpu_second": round(speed, 1), "bytes_a_pair": round(left / pairs, 1)}
+        print(f"{stage:10}{speed:20,.0f}{left / pairs:14,.0f}{used.ru_maxrss / 1000:22,.0f}", flush=True)
+    return figures
+
+
+def work(stage: str, folder: Path) -> None:
+    """Be the child: one call of the stage."""
+    from mlctl.alignment import align
+    from mlctl.cleaning import clean
+    from mlctl.config import Recipe
+    from mlctl.sharding import shard
+    from mlctl.workspace import Workspace
+
+    recipe = Recipe.model_validate({"languages": {"targets": [LANGUAGE]}})
+    place = Workspace(folder / stage)
+    place.root.mkdir()
+    stages: dict[str, Any] = {
+        "clean": lambda: clean(recipe.clean, recipe.languages, folder / "download", place),
+        "align": lambda: align(recipe.align, recipe.languages, 0, [folder / "clean"], place),
+        "shard": lambda: shard(recipe.shard, recipe.model, recipe.languages, 0, folder / "align", place),
+    }
+    stages[stage]()
+
+
+if __name__ == "__main__":
+    main()
