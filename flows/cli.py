@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from flows import recipes
 from flows.cli_compare import compare
 from flows.cli_corpora import corpora_app
+from flows.cli_operations import down, up
 from mlctl import config
 from mlctl.errors import InputError
 from storage import Store, StoreError
@@ -34,6 +35,8 @@ store_app = typer.Typer(no_args_is_help=True, help="Look after the results.")
 app.add_typer(store_app, name="store")
 app.add_typer(corpora_app, name="corpora")
 app.command()(compare)
+app.command()(up)
+app.command()(down)
 out = Console(highlight=False)
 
 STAGES: tuple[StageName, ...] = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")

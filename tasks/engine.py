@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.states import Completed, Failed
+from prefect.utilities.engine import link_state_to_task_run_result
 
 from mlctl.config import Recipe
 from mlctl.errors import InputError
@@ -34,12 +35,18 @@ class StageTask(Task[P, Ref]):
         """Run the task; with `return_state=True` hand out the state itself."""
         wants_state = kwargs.pop("return_state", False)
         state: State[Ref] = super().__call__(*args, return_state=True, **kwargs)
-        return state if wants_state else state.result()
+        if wants_state:
+            return state
+        ref = state.result()
+        link_state_to_task_run_result(state, ref)  # so that the run's page draws which stage read it
+        return ref
 
 
 def stage_task(function: Callable[P, Ref]) -> StageTask[P]:
     """Make a stage's function a task of its name. The store is the only truth: Prefect neither caches nor keeps results."""
-    return StageTask(function, name=function.__name__, cache_policy=NO_CACHE, persist_result=False)
+    return StageTask(
+        function, name=function.__name__, task_run_name=function.__name__, cache_policy=NO_CACHE, persist_result=False
+    )
 
 
 def run_stage(stage: Stage, recipe: Recipe, *refs: Ref, publish: Callable[[Result], None] | None = None) -> Ref:
