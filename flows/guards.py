@@ -1,10 +1,13 @@
-"""Automations on the Prefect server that free a run whose process cannot speak for itself any more, so that none is `Running` for ever."""
+"""Automations on the Prefect server that free a run whose process cannot speak for itself any more, so that none is `Running` for ever.
+
+`python -m flows.guards` sets them on the server that `PREFECT_API_URL` names.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.server.schemas.states import StateType
@@ -57,3 +60,8 @@ def _guard(what: str, after: str, expected: tuple[str, ...], seconds: int, state
     said = f"After {seconds} seconds: {state.value.lower()} ({message})."
     action = ChangeFlowRunState(state=state, message=message)
     return AutomationCore(name=f"mlctl: a run {what}", description=said, trigger=trigger, actions=[action])
+
+
+if __name__ == "__main__":
+    with get_client(sync_client=True) as server:
+        set_guards(server)

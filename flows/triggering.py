@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,11 +102,18 @@ class _Job:
         with get_client(sync_client=True) as client:
             number, under_way = self._attempt(client)
         again = f", attempt {number}" if number > 1 else ""
-        said = "joins the run under way" if under_way else f"triggers {self.stage}/{self.stage}{again}"
-        logger.info("%s: %s and waits for it (%s)", self.stage, said, self.key[:8])
+        said = (
+            f"another run has it made; waits for {_page(under_way)}"
+            if under_way
+            else f"triggers {self.stage}/{self.stage}{again}"
+        )
+        logger.info("%s: %s (%s)", self.stage, said, self.key[:8])
         ended = run_deployment(
             f"{self.stage}/{self.stage}",
-            parameters={"recipe": self.recipe.model_dump(mode="json"), **self.parameters},
+            parameters={
+                "recipe": json.loads(self.recipe.model_dump_json()),
+                **self.parameters,
+            },  # no string of the recipe's own: see StageTask
             flow_run_name=f"{self.recipe.name}: {self.stage} {self.key[:8]}{again}",
             idempotency_key=self._name(number),
             as_subflow=not under_way,  # a run has one parent: the one that started it

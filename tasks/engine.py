@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, cast
@@ -37,8 +38,8 @@ class StageTask(Task[P, Ref]):
         state: State[Ref] = super().__call__(*args, return_state=True, **kwargs)
         if wants_state:
             return state
-        ref = state.result()
-        link_state_to_task_run_result(state, ref)  # so that the run's page draws which stage read it
+        ref = json.loads(json.dumps(state.result()))  # Prefect knows by the identity of its strings who reads it, and draws that
+        link_state_to_task_run_result(state, ref)
         return ref
 
 
