@@ -12,16 +12,17 @@ from typing import Any, Literal, cast
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterParentFlowRunId
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun, State, StateDetails
 from prefect.deployments import run_deployment
 from prefect.settings import get_current_settings
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Completed
+from prefect.utilities.engine import link_state_to_task_run_result
 
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import Store
 from tasks import diary
-from tasks.engine import StageTask
+from tasks.engine import StageTask, fresh
 from tasks.plan import STAGES
 from tasks.stage import Ref, lookup, result_of
 
@@ -60,11 +61,13 @@ def _triggered(task: StageTask[Any], recipe: Recipe, *refs: Ref) -> Ref:
     key, found = lookup(stage, recipe, refs)
     if found:
         return cast("Ref", task(recipe, *refs))
-    made = Ref(stage=stage.name, key=key, store=recipe.store)
+    made = fresh(Ref(stage=stage.name, key=key, store=recipe.store))
     with diary.stage(stage.name, key) as record:
-        _Job(stage.name, key, recipe, _PARAMETERS[stage.name](refs)).done()
+        run = _Job(stage.name, key, recipe, _PARAMETERS[stage.name](refs)).done()
         record.state = "computed"
     result_of(made)
+    details = StateDetails(task_run_id=run.parent_task_run_id)  # what stands for it on the page of the run that started it
+    link_state_to_task_run_result(Completed(state_details=details), made)
     return made
 
 
@@ -77,8 +80,8 @@ class _Job:
     recipe: Recipe
     parameters: dict[str, str]
 
-    def done(self) -> None:
-        """Wait until a run has made it.
+    def done(self) -> FlowRun:
+        """Wait until a run has made it, and return that run.
 
         Raises:
             InputError: the run failed, was cancelled, or crashed several times.
@@ -87,7 +90,7 @@ class _Job:
             run = self._ended()
             state = cast("State", run.state)
             if state.is_completed():
-                return
+                return run
             if not state.is_crashed():
                 break
             logger.warning("%s: the run %r crashed (%s)", self.stage, run.name, state.message)

@@ -38,9 +38,14 @@ class StageTask(Task[P, Ref]):
         state: State[Ref] = super().__call__(*args, return_state=True, **kwargs)
         if wants_state:
             return state
-        ref = json.loads(json.dumps(state.result()))  # Prefect knows by the identity of its strings who reads it, and draws that
+        ref = fresh(state.result())
         link_state_to_task_run_result(state, ref)
         return ref
+
+
+def fresh(ref: Ref) -> Ref:
+    """Return a copy that shares no string with another: by their identity Prefect knows which task reads what, and draws it."""
+    return cast("Ref", json.loads(json.dumps(ref)))
 
 
 def stage_task(function: Callable[P, Ref]) -> StageTask[P]:
