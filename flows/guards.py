@@ -38,13 +38,17 @@ def guards() -> list[AutomationCore]:
 
 
 def set_guards(client: SyncPrefectClient) -> None:
-    """Make the server have these automations, once each."""
+    """Make the server have these automations, once each. One that is there as it should be is left alone: set again it forgets what it waits for."""
     for guard in guards():
-        known = client.read_automations_by_name(guard.name)
-        if known:
-            client.update_automation(known[0].id, guard)
-        else:
+        known = next(iter(client.read_automations_by_name(guard.name)), None)
+        if known is None:
             client.create_automation(guard)
+        elif _told(known) != _told(guard):
+            client.update_automation(known.id, guard)
+
+
+def _told(guard: AutomationCore) -> tuple[object, ...]:
+    return guard.description, guard.trigger.model_dump(exclude={"id"}), [action.model_dump() for action in guard.actions]
 
 
 def _guard(what: str, after: str, expected: tuple[str, ...], seconds: int, state: StateType, message: str) -> AutomationCore:
