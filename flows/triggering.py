@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,17 +11,16 @@ from typing import Any, Literal, cast
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterParentFlowRunId
-from prefect.client.schemas.objects import FlowRun, State, StateDetails
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.settings import get_current_settings
-from prefect.states import Cancelling, Completed
-from prefect.utilities.engine import link_state_to_task_run_result
+from prefect.states import Cancelling
 
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import Store
 from tasks import diary
-from tasks.engine import StageTask, fresh
+from tasks.engine import StageTask
 from tasks.plan import STAGES
 from tasks.stage import Ref, lookup, result_of
 
@@ -61,13 +59,11 @@ def _triggered(task: StageTask[Any], recipe: Recipe, *refs: Ref) -> Ref:
     key, found = lookup(stage, recipe, refs)
     if found:
         return cast("Ref", task(recipe, *refs))
-    made = fresh(Ref(stage=stage.name, key=key, store=recipe.store))
+    made = Ref(stage=stage.name, key=key, store=recipe.store)
     with diary.stage(stage.name, key) as record:
-        run = _Job(stage.name, key, recipe, _PARAMETERS[stage.name](refs)).done()
+        _Job(stage.name, key, recipe, _PARAMETERS[stage.name](refs)).done()
         record.state = "computed"
     result_of(made)
-    details = StateDetails(task_run_id=run.parent_task_run_id)  # what stands for it on the page of the run that started it
-    link_state_to_task_run_result(Completed(state_details=details), made)
     return made
 
 
@@ -80,8 +76,8 @@ class _Job:
     recipe: Recipe
     parameters: dict[str, str]
 
-    def done(self) -> FlowRun:
-        """Wait until a run has made it, and return that run.
+    def done(self) -> None:
+        """Wait until a run has made it.
 
         Raises:
             InputError: the run failed, was cancelled, or crashed several times.
@@ -90,7 +86,7 @@ class _Job:
             run = self._ended()
             state = cast("State", run.state)
             if state.is_completed():
-                return run
+                return
             if not state.is_crashed():
                 break
             logger.warning("%s: the run %r crashed (%s)", self.stage, run.name, state.message)
@@ -113,10 +109,7 @@ class _Job:
         logger.info("%s: %s (%s)", self.stage, said, self.key[:8])
         ended = run_deployment(
             f"{self.stage}/{self.stage}",
-            parameters={
-                "recipe": json.loads(self.recipe.model_dump_json()),
-                **self.parameters,
-            },  # no string of the recipe's own: see StageTask
+            parameters={"recipe": self.recipe.model_dump(mode="json"), **self.parameters},
             flow_run_name=f"{self.recipe.name}: {self.stage} {self.key[:8]}{again}",
             idempotency_key=self._name(number),
             as_subflow=not under_way,  # a run has one parent: the one that started it

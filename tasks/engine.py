@@ -38,12 +38,12 @@ class StageTask(Task[P, Ref]):
         state: State[Ref] = super().__call__(*args, return_state=True, **kwargs)
         if wants_state:
             return state
-        ref = fresh(state.result())
+        ref = state.result()
         link_state_to_task_run_result(state, ref)
         return ref
 
 
-def fresh(ref: Ref) -> Ref:
+def _fresh(ref: Ref) -> Ref:
     """Return a copy that shares no string with another: by their identity Prefect knows which task reads what, and draws it."""
     return cast("Ref", json.loads(json.dumps(ref)))
 
@@ -66,6 +66,7 @@ def run_stage(stage: Stage, recipe: Recipe, *refs: Ref, publish: Callable[[Resul
             ref, cached = make(stage, recipe, refs, progress)
     except (InputError, StoreError) as error:
         return _as_value(Failed(message=str(error), data=error))
+    ref = _fresh(ref)
     if publish and TaskRunContext.get():
         publish(result_of(ref))
     if cached:

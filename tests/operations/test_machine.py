@@ -14,7 +14,7 @@ from storage import Store
 from storage.runs import Diary
 
 STAGES = ["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
-SLOW = {"steps": 400}  # long enough to be interrupted
+SLOW = {"steps": 200}  # long enough to be interrupted
 
 
 def contents(store: Path) -> dict[str, str]:
@@ -112,7 +112,7 @@ def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
 
 
 def test_cancelling_a_run_ends_its_training_and_the_next_run_goes_on(operated: Any, prepared: Path) -> None:
-    recipe = operated.recipe(prepared, **SLOW, learning_rate=2e-3)
+    recipe = operated.recipe(prepared, steps=500)
     parent = operated.start("pipeline/pipeline", recipe=recipe, until="train")
     child = operated.until(lambda: [run for run in operated.runs("train") if run["state_name"] == "Running"], "training")[0]
     operated.until(lambda: checkpoint(prepared), "a checkpoint")
@@ -169,7 +169,7 @@ def test_a_run_that_fell_silent_is_declared_crashed(operated: Any, silent: str) 
 
 
 def test_down_ends_everything_also_what_lost_its_parent(operated: Any, prepared: Path) -> None:
-    run_id = operated.start("train/train", recipe=operated.recipe(prepared, **SLOW, learning_rate=4e-3))
+    run_id = operated.start("train/train", recipe=operated.recipe(prepared, steps=1000))
     operated.wait(run_id, "Running")
     operated.part("gpu").kill()
     assert operated.processes(PREFECT__FLOW_RUN_ID=run_id)
