@@ -39,17 +39,21 @@ def given(recipe: Recipe, stage: str, key: str) -> Ref:
     Raises:
         InputError: it is not in the store.
     """
-    last = None if key else plan(recipe, stage)[-1]
-    if last and last.result is None:
-        missing = (*last.waits_for, stage)[0]
-        raise InputError(
-            f"{recipe.store} has no {missing} result of this recipe", f"make it first: `mlctl {stage}` with this recipe"
-        )
-    ref = Ref(stage=stage, key=last.key if last else key, store=recipe.store)
+    ref = Ref(stage=stage, key=key or _led_to(recipe, stage), store=recipe.store)
     for name, result in lineage(ref).items():
         with diary.stage(name, result.manifest.key) as record:
             record.state = "cached"
     return ref
+
+
+def _led_to(recipe: Recipe, stage: str) -> str:
+    plans = plan(recipe, stage)
+    if plans[-1].result is None:
+        missing = next(planned.stage for planned in plans if planned.result is None)
+        raise InputError(
+            f"{recipe.store} has no {missing} result of this recipe", f"make it first: `mlctl {stage}` with this recipe"
+        )
+    return plans[-1].key
 
 
 def run_name() -> str:

@@ -16,6 +16,10 @@ from sentence_transformers import SentenceTransformer
 import mlctl
 from flows import recipes
 from flows.cli import main
+from flows.evaluate import evaluate
+from flows.prepare import prepare
+from flows.train import train
+from mlctl import config
 from storage import Store
 from storage.runs import Diary
 
@@ -61,6 +65,19 @@ def test_a_second_run_computes_nothing_and_prefect_shows_it(folder: Path, server
     assert set(run(folder).values()) == {"cached"}
     assert "nothing was made again" in capfd.readouterr().out
     assert task_states(server) == dict.fromkeys(STAGES, "Cached")
+
+
+def test_the_parts_of_the_pipeline_run_by_themselves(folder: Path, tmp_path: Path) -> None:
+    run(folder)
+    recipe = config.load(folder / "tiny.yaml")
+    assert [part(recipe)["stage"] for part in (prepare, train, evaluate)] == ["shard", "train", "report"]
+    newest = Diary(Store(folder / "store")).runs()[0]
+    assert newest.name == "evaluate"
+    assert [s.stage for s in newest.stages if s.state == "cached"][-2:] == ["evaluate", "report"]
+    assert {s.stage for s in newest.stages} == set(STAGES), "what it stands on is kept with it"
+    state = train(recipe.model_copy(update={"store": str(tmp_path / "none")}), return_state=True)
+    assert state.is_failed()
+    assert "has no download result of this recipe\n  → make it first: `mlctl shard`" in str(state.message)
 
 
 def test_a_page_draws_which_stage_reads_which(folder: Path, server: str) -> None:

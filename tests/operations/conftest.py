@@ -35,7 +35,7 @@ class Operated:
     def until(check: Callable[[], Any], what: str) -> Any:
         """Wait until a check returns something true, and return that."""
         end = time.monotonic() + PATIENCE
-        while not (found := check()):
+        while (found := check()) in (None, False, [], {}):
             assert time.monotonic() < end, f"waited in vain for: {what}"
             time.sleep(0.2)
         return found
@@ -71,7 +71,11 @@ class Operated:
         return done.stdout
 
     def post(self, path: str, body: Any) -> Any:
-        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=60)
+        def answered() -> httpx.Response | None:
+            answer = httpx.post(f"{self.api}/{path}", json=body, timeout=60)
+            return None if answer.status_code == 503 else answer  # SQLite is busy: Prefect's own clients ask again, too
+
+        answer: httpx.Response = self.until(answered, path)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
