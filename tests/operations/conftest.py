@@ -35,7 +35,7 @@ class Operated:
     def until(check: Callable[[], Any], what: str) -> Any:
         """Wait until a check returns something true, and return that."""
         end = time.monotonic() + PATIENCE
-        while (found := check()) in (None, False, [], {}):
+        while not (found := check()):
             assert time.monotonic() < end, f"waited in vain for: {what}"
             time.sleep(0.2)
         return found
