@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from flows import recipes
 from flows.cli_compare import compare
 from flows.cli_corpora import corpora_app
+from flows.cli_operations import down, up
 from mlctl import config
 from mlctl.errors import InputError
 from storage import Store, StoreError
@@ -34,6 +35,8 @@ store_app = typer.Typer(no_args_is_help=True, help="Look after the results.")
 app.add_typer(store_app, name="store")
 app.add_typer(corpora_app, name="corpora")
 app.command()(compare)
+app.command()(up)
+app.command()(down)
 out = Console(highlight=False)
 
 STAGES: tuple[StageName, ...] = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")
@@ -131,6 +134,7 @@ def recipe(
     name: Annotated[str, typer.Argument(help="Recipe to print, checked and complete with defaults.")] = "demo",
     overrides: Overrides = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print every setting with its limits as JSON schema.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: what a deployment takes as `--param recipe=…`.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the ready recipes.")] = False,
 ) -> None:
     """Show a recipe, the ready recipes, or every setting there is."""
@@ -142,6 +146,8 @@ def recipe(
         out.print("\n".join(recipes.names()))
     elif schema:
         print(json.dumps(config.Recipe.model_json_schema(), indent=1))
+    elif as_json:
+        print(_load(name, overrides).model_dump_json())
     else:
         print(yaml.safe_dump(_load(name, overrides).model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
 

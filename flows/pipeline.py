@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from prefect import flow
-from prefect.states import Failed
 
-from mlctl import crew, evaluation, sharding, training
+from flows.runs import carry_out, run_name
+from flows.triggering import Where, at, cancel_children
 from mlctl.config import Recipe
-from mlctl.errors import InputError
-from storage import StoreError
-from tasks import diary, lexicons, priors
 from tasks.align import align
 from tasks.clean import clean
 from tasks.download import download
 from tasks.evaluate import evaluate
-from tasks.licences import check_engines
 from tasks.report import report
 from tasks.shard import shard
 from tasks.stage import Ref
@@ -28,45 +24,30 @@ from tasks.translate import translate
 StageName = Literal["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
 
 
-def stages(recipe: Recipe) -> Iterator[Ref]:
+def stages(recipe: Recipe, where: Where = "here") -> Iterator[Ref]:
     """Run stage after stage, each when it is asked for, and yield the reference of its result."""
     yield (downloaded := download(recipe))
     yield (cleaned := clean(recipe, downloaded))
     yield (translated := translate(recipe, cleaned))
     yield (aligned := align(recipe, cleaned, translated))
     yield (sharded := shard(recipe, aligned))
-    yield (trained := train(recipe, sharded))
-    yield (evaluated := evaluate(recipe, sharded, trained))
+    yield (trained := at(where, train)(recipe, sharded))
+    yield (evaluated := at(where, evaluate)(recipe, sharded, trained))
     yield report(recipe, evaluated)
 
 
-@flow(name="pipeline", persist_result=False)
-def pipeline(recipe: Recipe, until: StageName = "report") -> Ref:
-    """Turn text into a better encoder: every stage up to `until`, each cached in the recipe's store and resumable."""
-    try:
-        with diary.run("pipeline", recipe):
-            _check(recipe, until)
-            last = next(ref for ref in stages(recipe) if ref["stage"] == until)
-    except (InputError, StoreError) as error:
-        return cast("Ref", Failed(message=str(error), data=error))  # a message, no traceback
-    return last
+@flow(name="pipeline", flow_run_name=run_name, persist_result=False, on_cancellation=[cancel_children])
+def pipeline(recipe: Recipe, until: StageName = "report", where: Where = "here") -> Ref:
+    """Turn text into a better encoder: every stage up to `until`, each cached in the recipe's store and resumable.
 
-
-def _check(recipe: Recipe, until: StageName) -> None:
-    """Look at what a late stage needs from outside before an early one has worked for hours."""
-    names = get_args(StageName)
-    if names.index(until) >= names.index("clean"):
-        lexicons.check(recipe)
-        crew.check(recipe)
-    if names.index(until) >= names.index("translate"):
-        check_engines(recipe)
-    if names.index(until) >= names.index("align"):
-        priors.check(recipe)
-    if names.index(until) >= names.index("shard"):
-        sharding.check(recipe.shard)
-        evaluation.check(recipe.evaluate)  # its text is kept out of training
-    if names.index(until) >= names.index("train"):
-        training.check(recipe.train)
+    Args:
+        recipe: What to run: languages, text, model, training, judging, and the store of the results.
+        until: The last stage to run.
+        where: here: all stages in this process. deployments: training and judging as runs of `train/train` and
+            `evaluate/evaluate`, on the GPU pool.
+    """
+    names = get_args(StageName)[: get_args(StageName).index(until) + 1]
+    return carry_out("pipeline", recipe, names, lambda: next(r for r in stages(recipe, where) if r["stage"] == until))
 
 
 if __name__ == "__main__":

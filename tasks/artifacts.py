@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from mlctl.reporting import PICTURE, alignment, judged, markdown, samples, tables, translation
+from mlctl.reporting import PICTURE, alignment, charts, curves, judged, markdown, picture, samples, tables, translation
 from storage import Result
 
 
@@ -35,23 +35,36 @@ def publish_benchmark(result: Result) -> None:
 
 
 def _publish_scores(key: str, rows: list[tables.Row], shown: Sequence[str], named: Mapping[str, str]) -> None:
-    table = [{"task": row["title"], **{name: _rounded(row[name]) for name in shown}} for row in judged.in_order(rows, named)]
+    told = [name for name in shown if any(row[name] is not None for row in rows)]
+    table = [{"task": row["title"], **{name: _rounded(row[name]) for name in told}} for row in judged.in_order(rows, named)]
     said = "means over languages without English" if key.endswith("means") else "by language"
     create_table_artifact(table, key=key, description=f"Scores of the base model and the trained one, {said}")
 
 
+def publish_training(result: Result) -> None:
+    """Show what training came to, and how its loss went as a picture."""
+    metrics = [{"what": name, "value": _rounded(value)} for name, value in result.manifest.metrics.items() if value is not None]
+    create_table_artifact(metrics, key="training", description="What training came to")
+    losses = curves.loss_curves(result.folder)
+    if "loss" in losses:
+        title = curves.NAMES["loss"][0]
+        _publish_picture(picture.png(charts.curve_chart(losses["loss"], title)), "loss-curve", f"{title} by step")
+
+
 def publish_report(result: Result) -> None:
     """Show where the page and the trained model lie, a link to the page, and the differences as a picture."""
-    page, picture = result.folder / "report.html", result.folder / PICTURE
+    page, drawn = result.folder / "report.html", result.folder / PICTURE
     model = result.folder.parents[1] / "train" / result.manifest.inputs["train"] / "model"
     text = f"**Report:** [{page}]({page.as_uri()})\n\n**Trained model:** `{model}`"
     create_markdown_artifact(text, key="report", description="Where the results lie")
     create_link_artifact(page.as_uri(), link_text="report.html", key="report-page", description="The page of this run")
-    if picture.exists():
-        inline = base64.b64encode(picture.read_bytes()).decode()
-        create_image_artifact(
-            f"data:image/png;base64,{inline}", key="differences", description="Trained against base, by task and language"
-        )
+    if drawn.exists():
+        _publish_picture(drawn.read_bytes(), "differences", "Trained against base, by task and language")
+
+
+def _publish_picture(png: bytes, key: str, description: str) -> None:
+    inline = base64.b64encode(png).decode()
+    create_image_artifact(f"data:image/png;base64,{inline}", key=key, description=description)
 
 
 def _rounded(value: object) -> object:

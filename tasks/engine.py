@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, cast
@@ -11,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.states import Completed, Failed
+from prefect.utilities.engine import link_state_to_task_run_result
 
 from mlctl.config import Recipe
 from mlctl.errors import InputError
@@ -34,12 +36,23 @@ class StageTask(Task[P, Ref]):
         """Run the task; with `return_state=True` hand out the state itself."""
         wants_state = kwargs.pop("return_state", False)
         state: State[Ref] = super().__call__(*args, return_state=True, **kwargs)
-        return state if wants_state else state.result()
+        if wants_state:
+            return state
+        ref = state.result()
+        link_state_to_task_run_result(state, ref)
+        return ref
+
+
+def _fresh(ref: Ref) -> Ref:
+    """Return a copy that shares no string with another: by their identity Prefect knows which task reads what, and draws it."""
+    return cast("Ref", json.loads(json.dumps(ref)))
 
 
 def stage_task(function: Callable[P, Ref]) -> StageTask[P]:
     """Make a stage's function a task of its name. The store is the only truth: Prefect neither caches nor keeps results."""
-    return StageTask(function, name=function.__name__, cache_policy=NO_CACHE, persist_result=False)
+    return StageTask(
+        function, name=function.__name__, task_run_name=function.__name__, cache_policy=NO_CACHE, persist_result=False
+    )
 
 
 def run_stage(stage: Stage, recipe: Recipe, *refs: Ref, publish: Callable[[Result], None] | None = None) -> Ref:
@@ -53,6 +66,7 @@ def run_stage(stage: Stage, recipe: Recipe, *refs: Ref, publish: Callable[[Resul
             ref, cached = make(stage, recipe, refs, progress)
     except (InputError, StoreError) as error:
         return _as_value(Failed(message=str(error), data=error))
+    ref = _fresh(ref)
     if publish and TaskRunContext.get():
         publish(result_of(ref))
     if cached:

@@ -80,10 +80,8 @@ def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress
     Raises:
         InputError: something the user gave cannot be used, or the disk is full.
     """
-    store = Store(recipe.store)
-    inputs = {ref["stage"]: _open(ref) for ref in refs}
-    stage.settle(recipe, inputs)
-    parts = stage.parts(recipe, inputs)
+    store, inputs = Store(recipe.store), _inputs(refs)
+    parts = _parts(stage, recipe, inputs)
     key = key_of(parts)
     with diary.stage(stage.name, key) as record, store.building(stage.name, key, lambda: _say_waiting(stage, key)) as found:
         if isinstance(found, Result):
@@ -93,6 +91,21 @@ def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress
             record.state = "computed"
             _build(stage, recipe, inputs, parts, found, progress)
     return Ref(stage=stage.name, key=key, store=recipe.store), isinstance(found, Result)
+
+
+def lookup(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...]) -> tuple[str, Result | None]:
+    """Return the key that `make` would give a result, and that result if the store has it."""
+    key = key_of(_parts(stage, recipe, _inputs(refs)))
+    return key, Store(recipe.store).find(stage.name, key)
+
+
+def _inputs(refs: tuple[Ref, ...]) -> dict[str, Result]:
+    return {ref["stage"]: _open(ref) for ref in refs}
+
+
+def _parts(stage: Stage, recipe: Recipe, inputs: Mapping[str, Result]) -> dict[str, Any]:
+    stage.settle(recipe, inputs)
+    return stage.parts(recipe, inputs)
 
 
 def result_of(ref: Ref) -> Result:

@@ -8,6 +8,7 @@ from mlctl import training
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
+from tasks.artifacts import publish_training
 from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
 
@@ -40,4 +41,4 @@ STAGE = Stage(
 @stage_task
 def train(recipe: Recipe, sharded: Ref) -> Ref:
     """Train the encoder on the shards."""
-    return run_stage(STAGE, recipe, sharded)
+    return run_stage(STAGE, recipe, sharded, publish=publish_training)

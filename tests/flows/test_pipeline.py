@@ -13,8 +13,13 @@ import pytest
 import yaml
 from sentence_transformers import SentenceTransformer
 
+import mlctl
 from flows import recipes
 from flows.cli import main
+from flows.evaluate import evaluate
+from flows.prepare import prepare
+from flows.train import train
+from mlctl import config
 from storage import Store
 from storage.runs import Diary
 
@@ -62,6 +67,32 @@ def test_a_second_run_computes_nothing_and_prefect_shows_it(folder: Path, server
     assert task_states(server) == dict.fromkeys(STAGES, "Cached")
 
 
+def test_the_parts_of_the_pipeline_run_by_themselves(folder: Path, tmp_path: Path) -> None:
+    run(folder)
+    recipe = config.load(folder / "tiny.yaml")
+    assert [part(recipe)["stage"] for part in (prepare, train, evaluate)] == ["shard", "train", "report"]
+    newest = Diary(Store(folder / "store")).runs()[0]
+    assert newest.name == "evaluate"
+    assert [s.stage for s in newest.stages if s.state == "cached"][-2:] == ["evaluate", "report"]
+    assert {s.stage for s in newest.stages} == set(STAGES), "what it stands on is kept with it"
+    state = train(recipe.model_copy(update={"store": str(tmp_path / "none")}), return_state=True)
+    assert state.is_failed()
+    assert "has no download result of this recipe\n  → make it first: `mlctl shard`" in str(state.message)
+
+
+def test_a_page_draws_which_stage_reads_which(folder: Path, server: str) -> None:
+    run(folder)
+    flow_run = httpx.post(f"{server}/flow_runs/filter", json={"sort": "START_TIME_DESC", "limit": 1}).json()[0]
+    assert flow_run["name"].startswith("tiny, ")
+    graph = httpx.get(f"{server}/flow_runs/{flow_run['id']}/graph-v2").json()
+    names = {node_id: node["label"] for node_id, node in graph["nodes"]}
+    read = {node["label"]: {names[parent["id"]] for parent in node["parents"]} for _, node in graph["nodes"]}
+    assert read["clean"] == {"download"}
+    assert read["align"] == {"clean", "translate"}
+    assert read["evaluate"] == {"shard", "train"}
+    assert read["report"] == {"evaluate"}
+
+
 def test_the_page_of_a_run_shows_what_the_stages_say(folder: Path, server: str) -> None:
     run(folder)
     said = httpx.post(f"{server}/logs/filter", json={"limit": 200, "sort": "TIMESTAMP_DESC"}).json()
@@ -72,9 +103,18 @@ def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
     run(folder)
     artifacts = httpx.post(f"{server}/artifacts/latest/filter", json={}).json()
     funnels = {f"{stage}-funnel" for stage in ("clean", "translate", "align", "shard")}
-    assert {*funnels, "clean-rejected", "alignment", "benchmark", "benchmark-means", "report", "report-page", "differences"} <= {
-        artifact["key"] for artifact in artifacts
-    }
+    assert {
+        *funnels,
+        "clean-rejected",
+        "alignment",
+        "benchmark",
+        "benchmark-means",
+        "training",
+        "loss-curve",
+        "report",
+        "report-page",
+        "differences",
+    } <= {artifact["key"] for artifact in artifacts}
 
 
 def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) -> None:
@@ -240,8 +280,9 @@ def test_references_are_json_and_nothing_is_pickled(folder: Path) -> None:
         json.loads(manifest.read_text(encoding="utf-8"))
 
 
-def test_the_deployment_holds_the_demo_recipe() -> None:
+def test_the_deployments_hold_the_demo_recipe_and_the_version() -> None:
     root = Path(__file__).parents[2]
     deployments: list[dict[str, Any]] = yaml.safe_load((root / "prefect.yaml").read_text())["deployments"]
     demo = next(d for d in deployments if d["name"] == "demo")
     assert demo["parameters"]["recipe"] == yaml.safe_load(recipes.find("demo").read_text())
+    assert {d["version"] for d in deployments} == {mlctl.__version__}
