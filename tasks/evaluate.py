@@ -11,7 +11,7 @@ from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
 from storage import Store
 from storage.locks import held
-from storage.store import make_folder
+from storage.texts import make_folder
 from tasks.artifacts import publish_benchmark
 from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage

@@ -14,7 +14,7 @@ from mlctl.errors import InputError
 from storage import Manifest, Result, Store, content_digest, key_of, tree_digest
 from storage.locks import held
 from storage.manifest import write_json
-from storage.store import make_folder
+from storage.texts import make_folder
 from tasks.stage import Folders, Stage
 
 logger = logging.getLogger("mlctl.stages")
