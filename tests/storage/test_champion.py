@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,9 +21,9 @@ KEYS = {"train": "a" * 24, "shard": "b" * 24}
 
 
 @pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "cache"))
-    yield Store(tmp_path / "store" if request.param == "folder" else f"memory://lab-{uuid.uuid4().hex}")
+    return Store(tmp_path / "store" if request.param == "folder" else f"memory://lab-{uuid.uuid4().hex}")
 
 
 def test_before_the_first_there_is_none(store: Store) -> None:
