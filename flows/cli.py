@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from flows import recipes
+from flows.cli_champion import champion_app, retrain
 from flows.cli_compare import compare
 from flows.cli_corpora import corpora_app
 from mlctl import config
@@ -33,7 +34,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 store_app = typer.Typer(no_args_is_help=True, help="Look after the results.")
 app.add_typer(store_app, name="store")
 app.add_typer(corpora_app, name="corpora")
+app.add_typer(champion_app, name="champion")
 app.command()(compare)
+app.command()(retrain)
 out = Console(highlight=False)
 
 STAGES: tuple[StageName, ...] = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")

@@ -87,6 +87,15 @@ class Remote:
                 return False
         return True
 
+    def put(self, path: Path, place: str) -> None:
+        """Copy a file there, unless one of that name and size is there."""
+        self._push(path, f"{self._root}/{place}", path.stat().st_size)
+
+    def replace(self, place: str, text: str) -> None:
+        """Write a small text, over the one that is there."""
+        with _explained(self.url):
+            self._files.pipe_file(f"{self._root}/{place}", text.encode())
+
     def pull(self, folder: Path, manifest: Manifest) -> None:
         """Fetch a result into a folder, the manifest last; files that are there and right are kept.
 

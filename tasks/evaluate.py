@@ -28,15 +28,20 @@ def _outside(recipe: Recipe) -> dict[str, str]:
     return {"weights": sources.identity(recipe.model, "weights"), **evaluation.digests(recipe.evaluate)}
 
 
-def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
-    settings, shards, trained = recipe.evaluate, folders["shard"], folders["train"]
+def parts_of(recipe: Recipe) -> evaluation.Parts:
+    """Return the scores that outlive runs, shared by all runs of the recipe's store."""
     root = Store(recipe.store).root / MEMORY
 
     def lock(name: str) -> AbstractContextManager[None]:
         make_folder(root / ".locks")
         return held(root / ".locks" / f"{name}.lock")
 
-    parts = evaluation.Parts(root, lock)
+    return evaluation.Parts(root, lock)
+
+
+def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
+    settings, shards, trained = recipe.evaluate, folders["shard"], folders["train"]
+    parts = parts_of(recipe)
     return evaluation.evaluate(settings, recipe.model, recipe.languages, recipe.seed, shards, trained, workspace, progress, parts)
 
 

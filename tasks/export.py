@@ -36,17 +36,25 @@ def export(store: Store, folder: Path, run_id: str = "") -> Run:
         InputError: no such run, its results have gone, or the folder holds something else.
         StoreError: a file of a result is damaged.
     """
-    folder = folder.expanduser().absolute()
     run = find_run(store, run_id)
+    export_results(store, folder, next(stage.key for stage in run.stages if stage.stage == "report"), run.id)
+    return run
+
+
+def export_results(store: Store, folder: Path, report_key: str, of: str) -> None:
+    """Write what belongs to a report into a folder, whole or not at all; `of` says for people what it is.
+
+    Raises: as `export`.
+    """
+    folder = folder.expanduser().absolute()
     _check_free(folder)
-    report = result_of(_ref(store, "report", next(stage.key for stage in run.stages if stage.stage == "report")))
+    report = result_of(_ref(store, "report", report_key))
     train = result_of(_ref(store, "train", report.manifest.inputs["train"]))
     try:
         with Workspace(folder.parent).part(folder.name) as part, _discarding(part):
-            _fill(part, run, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
+            _fill(part, of, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error}", "name another folder") from error
-    return run
 
 
 @contextlib.contextmanager
@@ -58,7 +66,7 @@ def _discarding(part: Path) -> Iterator[None]:
         raise
 
 
-def _fill(part: Path, run: Run, sources: Mapping[str, tuple[Path, str]], report: Result, train: Result) -> None:
+def _fill(part: Path, of: str, sources: Mapping[str, tuple[Path, str]], report: Result, train: Result) -> None:
     for name, (source, digest) in sources.items():
         copy = part / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,7 @@ def _fill(part: Path, run: Run, sources: Mapping[str, tuple[Path, str]], report:
         if file_digest(copy) != digest:
             raise StoreError(f"{source} is damaged\n  → remove that result's folder and run the pipeline again: it is made anew")
     keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
-    record = {"run": run.id, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
+    record = {"run": of, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
     (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

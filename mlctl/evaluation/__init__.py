@@ -2,5 +2,6 @@
 
 from mlctl.evaluation.harness import check, digests, evaluate
 from mlctl.evaluation.parts import Parts
+from mlctl.evaluation.promotion import Verdict, decide
 
-__all__ = ["Parts", "check", "digests", "evaluate"]
+__all__ = ["Parts", "Verdict", "check", "decide", "digests", "evaluate"]

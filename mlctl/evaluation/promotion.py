@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +52,6 @@ def decide(evaluated: Path, resamples: int, seed: int, tolerance: float) -> Verd
     tasks = {task: mean(languages) for task, languages in by_task(judged, resamples, seed).items()}
     duels = (_duel("all", _together(list(tasks.values()))), *(_duel(task, one) for task, one in tasks.items()))
     return _verdict(duels, tolerance)
-
-
-def as_json(verdict: Verdict) -> str:
-    """Return a verdict as JSON for records."""
-    return json.dumps({"better": verdict.better, "why": verdict.why, "duels": [vars(duel) for duel in verdict.duels]}, indent=1)
 
 
 def _verdict(duels: tuple[Duel, ...], tolerance: float) -> Verdict:

@@ -22,9 +22,10 @@ from mlctl.errors import InputError
 from mlctl.sharding import build, runs, tokenizer
 from mlctl.sharding.evaluation_sets import check, digests
 from mlctl.sharding.spans import Encoder
+from mlctl.sharding.unseen import unseen
 from mlctl.workspace import Progress, Workspace, silent
 
-__all__ = ["check", "digests", "shard"]
+__all__ = ["check", "digests", "shard", "unseen"]
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from mlctl.config import Model, Train, key_settings
 from mlctl.errors import InputError
 from mlctl.modeling import sources
 from mlctl.modeling.checkpoint import CheckpointFolder, room_for
-from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, save_model, scratch_model
+from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, same_vocabulary, save_model, scratch_model
 from mlctl.modeling.pooling import places_of
 from mlctl.schema import STEPS
 from mlctl.training.batch import Batch, Collator
@@ -177,7 +177,7 @@ def _started(job: Job, network: Any) -> Any:
     if start is None:
         return network
     folder = sources.resolve(start)
-    if load_tokenizer(folder).get_vocab() != load_tokenizer(job.tokenizer).get_vocab():
+    if not same_vocabulary(folder, job.tokenizer):
         raise InputError(
             f"model.start: {start.name} has another tokenizer than the shards",
             "name an encoder that was trained from the same model",

@@ -45,7 +45,9 @@ def test_files_are_known_by_content_and_not_read_again(tmp_path: Path, monkeypat
     (tmp_path / "x.fr").write_text("le")
     assert news(before, look(made, FRENCH, known=before).states) == ["changed: x: x.fr"]
     monkeypatch.setattr("mlctl.corpora.news.sha256_of", lambda path: pytest.fail(f"{path} was read"))
-    now = {name: (content, f"{(s := (tmp_path / name[3:]).stat()).st_size} {s.st_mtime_ns}") for name, (content, _) in before.items()}
+    now = {
+        name: (content, f"{(s := (tmp_path / name[3:]).stat()).st_size} {s.st_mtime_ns}") for name, (content, _) in before.items()
+    }
     assert look(made, FRENCH, known=now).states == now
     assert news(before, {}) == ["gone: x: x.en", "gone: x: x.fr"]
 
