@@ -22,7 +22,8 @@ logger = logging.getLogger("mlctl.stages")
 #: What is reused, by name (`priors.<t>`, `encoder`, `lexicon.<t>`): the digest of its content, and its place, inside the store or absolute.
 Choice = dict[str, dict[str, str]]
 
-LAST, NONE = "last", "none"
+LAST, CHAMPION, NONE = "last", "champion", "none"
+_MOVING = {LAST, CHAMPION}  # what they stand for changes from run to run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class ReusingStage(Stage):
 
     def settle(self, recipe: Recipe, inputs: Mapping[str, Result]) -> None:
         """Choose what is reused, once for all runs of the same recipe on the same text."""
-        if LAST in self.asked(recipe).values():
+        if _MOVING & set(self.asked(recipe).values()):
             self.remember(recipe, super().parts(recipe, inputs))
 
     def reused(self, recipe: Recipe, folders: Folders) -> dict[str, Path]:
