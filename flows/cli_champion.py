@@ -55,7 +55,7 @@ def rollback(
     """Make an earlier champion the one that counts, and publish it again."""
     loaded = _load(recipe, overrides)
     registry = _registry(loaded)
-    _tell(loaded, registry, registry.rollback(to), "rolled back")
+    _tell(loaded, registry, registry.rollback(to), "rolled-back")
 
 
 @champion_app.command("promote")
@@ -82,8 +82,8 @@ def _tell(recipe: config.Recipe, registry: Champions, champion: Champion, what: 
     from tasks.retraining import finish, message
 
     out.print(f"champion {champion.number} of {registry.name} counts now (made {champion.made}: {champion.why})", soft_wrap=True)
-    finish(recipe, registry)
-    emit(registry.name, what.replace(" ", "-"), message(registry, what, champion))
+    finish(recipe, registry, what)
+    emit(registry.name, what, message(registry, what, champion))
 
 
 def _load(name: str, overrides: list[str] | None) -> config.Recipe:

@@ -110,8 +110,10 @@ def settle(recipe: Recipe, reported: Ref, seen: Mapping[str, Any]) -> tuple[Cham
             logger.info("%s has another champion by now: judging against that one", registry.name)
 
 
-def finish(recipe: Recipe, registry: Champions) -> None:
+def finish(recipe: Recipe, registry: Champions, what: str = "promoted") -> None:
     """Do what is left to do with the champion that counts: publish it and tell of it. What was done is not done again.
+
+    `what` says how it came to count.
 
     Raises:
         InputError, StoreError: it cannot be published.
@@ -123,7 +125,7 @@ def finish(recipe: Recipe, registry: Champions) -> None:
             logger.info("champion %d of %s is published: %s", champion.number, registry.name, place)
             registry.note(champion.number, f"published: {place}")
     for receiver in recipe.retrain.notify if champion else ():
-        if champion and f"told: {receiver}" not in champion.done and post(receiver, message(registry, "promoted", champion)):
+        if champion and f"told: {receiver}" not in champion.done and post(receiver, message(registry, what, champion)):
             registry.note(champion.number, f"told: {receiver}")
 
 
@@ -151,11 +153,11 @@ def message(registry: Champions, what: str, champion: Champion, why: str = "") -
 
 
 def digest_of(recipe: Recipe) -> str:
-    """Return a digest of all settings that can change the encoder or the verdict, sources left out: they are looked at one by one."""
+    """Return a digest of all settings that can change the encoder, sources left out: they are looked at one by one."""
     sections = key_settings(recipe)
     sections["download"] = key_settings(recipe.download.model_copy(update={"sources": ()}))
     names = [recipe.model.name, recipe.model.start, recipe.model.scratch.tokenizer]
-    return key_of({"recipe": sections, "models": names, "retrain": [recipe.retrain.start, recipe.retrain.tolerance]})
+    return key_of({"recipe": sections, "models": names, "start": recipe.retrain.start})
 
 
 def _first() -> str:
