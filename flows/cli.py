@@ -173,9 +173,9 @@ def store_gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Remove results and unfinished work that no recent run refers to."""
-    from tasks.evaluate import MEMORY
+    from tasks import download, evaluate
 
-    removed = collect(Store(store), keep_runs, dry_run, memories=(MEMORY,))
+    removed = collect(Store(store), keep_runs, dry_run, memories=(download.MEMORY, evaluate.MEMORY))
     for folder, count in removed:
         out.print(f"{'would remove' if dry_run else 'removed'} {folder.parent.name}/{folder.name[:24]} ({size(count)})")
     out.print(f"{size(sum(count for _, count in removed))} in {len(removed)} folders")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,17 @@ class ReusingStage(Stage):
 
     def _file(self, recipe: Recipe, base: Mapping[str, Any]) -> Path:
         return Store(recipe.store).root / self.memory / f"{key_of({'base': dict(base), **self.asked(recipe)})}.json"
+
+
+def guard_of(recipe: Recipe, memory: str) -> Callable[[str], AbstractContextManager[None]]:
+    """Return what holds other processes off an entry of a folder of the store that outlives runs."""
+    locks = Store(recipe.store).root / memory / ".locks"
+
+    def guard(name: str) -> AbstractContextManager[None]:
+        make_folder(locks)
+        return held(locks / f"{name}.lock")
+
+    return guard
 
 
 def with_choice(base: Mapping[str, Any], choice: Choice) -> dict[str, Any]:

@@ -70,12 +70,10 @@ class WebCorpus:
         return self._files.rows(target)
 
 
-def web(settings: Download, scratch: Path, progress: Progress) -> Web:
+def web(settings: Download, scratch: Path, progress: Progress, lock: Lock) -> Web:
     """Return what sources on the web need, from the recipe's settings."""
     bounds = Bounds(unpacked=settings.max_unpacked_gib * 2**30)
-    return Web(
-        Downloader(limits_of(settings), progress), Lock(Path(settings.lock), settings.update_lock), bounds, scratch / "web"
-    )
+    return Web(Downloader(limits_of(settings), progress), lock, bounds, scratch / "web")
 
 
 def limits_of(settings: Download) -> Limits:

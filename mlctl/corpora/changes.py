@@ -13,12 +13,13 @@ from mlctl import config
 from mlctl.addresses import shown
 from mlctl.config import Download, Languages, Source
 from mlctl.corpora.disk import sha256_of
-from mlctl.corpora.fetch import named_package, newest
+from mlctl.corpora.fetch import newest
 from mlctl.corpora.files import FilesCorpus
 from mlctl.corpora.huggingface import commit_of, folder_files, local_folder
 from mlctl.corpora.lock import Lock
 from mlctl.corpora.mtdata import mtdata_addresses
 from mlctl.corpora.opus import newest_release, opus_addresses
+from mlctl.corpora.shelf import exact
 from mlctl.corpora.transfer import Client, RefusedError, TransientError
 from mlctl.corpora.url import limits_of, url_addresses, web
 from mlctl.errors import InputError
@@ -128,7 +129,7 @@ class _Looker:
 
     def _version(self, package: str) -> str:
         """Return a package with the newest version that its requirement lets through."""
-        if any(one.operator in ("==", "===") and "*" not in one.version for one in named_package(package).specifier):
+        if exact(package):
             return package
         return self._asked(package, lambda: newest(package, self._settings), _content(self._known, package) or package)
 
@@ -157,7 +158,7 @@ class _Looker:
     def _versions(self, source: config.OpusSource) -> Iterator[tuple[str, str]]:
         """Yield the targets of a source, each with the release to take; none where nothing is known."""
         with tempfile.TemporaryDirectory() as folder:
-            surroundings = web(self._settings, Path(folder), silent)
+            surroundings = web(self._settings, Path(folder), silent, self._lock)
             for target in source.targets or self._languages.targets:
                 if source.version != "latest":
                     yield target, source.version

@@ -12,8 +12,8 @@ import pytest
 
 from mlctl.config import Download, Languages, parse
 from mlctl.corpora import download, local_files
+from mlctl.corpora.changes import Look, look, news, settled
 from mlctl.corpora.lock import Lock
-from mlctl.corpora.news import Look, look, news, settled
 from mlctl.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,7 +44,7 @@ def test_files_are_known_by_content_and_not_read_again(tmp_path: Path, monkeypat
     assert news(before, look(made, FRENCH, known=before).states) == [], "touched, and the same text"
     (tmp_path / "x.fr").write_text("le")
     assert news(before, look(made, FRENCH, known=before).states) == ["changed: x: x.fr"]
-    monkeypatch.setattr("mlctl.corpora.news.sha256_of", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("mlctl.corpora.changes.sha256_of", lambda path: pytest.fail(f"{path} was read"))
     now = {
         name: (content, f"{(s := (tmp_path / name[3:]).stat()).st_size} {s.st_mtime_ns}") for name, (content, _) in before.items()
     }
