@@ -12,6 +12,7 @@ from typing import Any
 from prefect.artifacts import create_table_artifact
 
 from mlctl import corpora
+from mlctl.addresses import shown
 from mlctl.config import Recipe, key_settings
 from mlctl.evaluation import Verdict, decide
 from storage import Store, key_of
@@ -119,14 +120,17 @@ def finish(recipe: Recipe, registry: Champions, what: str = "promoted") -> None:
         InputError, StoreError: it cannot be published.
     """
     champion = registry.read().champion
-    for place in recipe.retrain.publish if champion else ():
-        if champion and f"published: {place}" not in champion.done:
+    if champion is None:
+        return
+    for place in recipe.retrain.publish:
+        if (note := f"published: {shown(place)}") not in champion.done:
             publish(Store(recipe.store), registry.name, champion, place)
-            logger.info("champion %d of %s is published: %s", champion.number, registry.name, place)
-            registry.note(champion.number, f"published: {place}")
-    for receiver in recipe.retrain.notify if champion else ():
-        if champion and f"told: {receiver}" not in champion.done and post(receiver, message(registry, what, champion)):
-            registry.note(champion.number, f"told: {receiver}")
+            logger.info("champion %d of %s is %s", champion.number, registry.name, note)
+            registry.note(champion.number, note)
+    for receiver in recipe.retrain.notify:
+        note = f"told: {shown(receiver)}"  # records are read by many: no token of an address
+        if note not in champion.done and post(receiver, message(registry, what, champion)):
+            registry.note(champion.number, note)
 
 
 def tell_kept(recipe: Recipe, registry: Champions, champion: Champion, why: str) -> None:

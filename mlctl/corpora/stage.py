@@ -113,16 +113,7 @@ def _open(
 
     Everything that needs no network is checked first, then it is fetched: a typing error must not cost a long download.
     """
-    if not settings.sources:
-        raise InputError("the recipe names no text", "add a source to download.sources: `kind: locales` or `kind: files`")
-    gate.check(_stated_licences(settings))
-    from_disk = {
-        index: FilesCorpus(source, languages)
-        for index, source in enumerate(settings.sources)
-        if isinstance(source, config.FilesSource)
-    }
-    for package in (package for source in settings.sources for package in getattr(source, "packages", ())):
-        named_package(package)
+    from_disk = _check_sources(settings, languages, gate)
     surroundings = web(settings, workspace.scratch, progress, lock)
     _addresses(settings, languages, lock)
     discard_leftovers(workspace.scratch)
@@ -139,6 +130,21 @@ def _open(
             gate.check([(corpus.name, corpus.licence)], "It was fetched to learn that; nothing of it was used")
             opened[-1][1].append(corpus)
     return opened
+
+
+def _check_sources(settings: config.Download, languages: config.Languages, gate: Gate) -> dict[int, FilesCorpus]:
+    """Check all that can be without a network; return the corpora on disk by number of their source."""
+    if not settings.sources:
+        raise InputError("the recipe names no text", "add a source to download.sources: `kind: locales` or `kind: files`")
+    gate.check(_stated_licences(settings))
+    from_disk = {
+        index: FilesCorpus(source, languages)
+        for index, source in enumerate(settings.sources)
+        if isinstance(source, config.FilesSource)
+    }
+    for package in (package for source in settings.sources for package in getattr(source, "packages", ())):
+        named_package(package)
+    return from_disk
 
 
 def _pieces(source: config.Source) -> list[config.Source]:

@@ -165,19 +165,20 @@ def test_the_first_is_promoted_and_with_nothing_new_it_ends_at_once(
 def test_a_better_one_is_promoted_published_and_told_of(
     world: World, server: str, listener: Listener, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    told = ["retrain.notify=[env:HOOK]", f"retrain.publish=[{world.folder / 'out'}, memory://published]"]
+    told = [f"retrain.notify=[env:HOOK, '{listener.url}']", f"retrain.publish=[{world.folder / 'out'}, memory://published]"]
     assert world.retrain(f"train.steps={GOOD}", *told) == 0
     assert flow_state(server)[0] == "Promoted"
     champion = world.standing.champion
     assert champion
     assert champion.number == 2
     assert champion.why.startswith("better beyond noise: +")
-    (heard,) = listener.heard
+    heard, again = listener.heard
+    assert heard == again
     assert (heard["event"], heard["number"], heard["champion"]) == ("promoted", 2, "tiny")
     assert {duel["task"] for duel in heard["scores"]} == {"all", "sentence-retrieval", "word-retrieval"}
     _check_published(world, champion.results["train"])
     assert world.retrain(f"train.steps={GOOD}", *told) == 0
-    assert len(listener.heard) == 1, "told once"
+    assert len(listener.heard) == 2, "each was told once"
     assert main(["champion", "show", str(world.recipe)]) == 0
     shown = capfd.readouterr().out
     assert "Scores in %, champion 2 against 1" in shown
