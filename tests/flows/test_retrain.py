@@ -273,6 +273,16 @@ def test_what_could_not_be_published_is_made_up_for(world: World, server: str, c
     assert (world.folder / "out" / "model.safetensors").exists()
 
 
+def test_a_run_is_promoted_by_hand(world: World, server: str) -> None:
+    run = Diary(Store(world.store)).runs()[0].id
+    assert main(["champion", "promote", str(world.recipe), run]) == 0
+    champion = world.standing.champion
+    assert champion
+    assert (champion.number, champion.why) == (2, f"run {run}, by hand")
+    assert champion.results["train"] != world.standing.champions[1].results["train"]
+    assert main(["champion", "promote", str(world.recipe), "nothing"]) == 1
+
+
 def test_another_tokenizer_is_refused_before_anything_runs(world: World, server: str, capfd: pytest.CaptureFixture[str]) -> None:
     champion = world.standing.champion
     assert champion
