@@ -13,7 +13,7 @@ from mlctl.workspace import Workspace, discard
 from storage import Result, Store, StoreError
 from storage.keys import file_digest
 from storage.runs import Diary, Run
-from tasks.stage import Ref, result_of
+from tasks.stage import found
 
 #: Tells what made the folder, and the digest of each file: a later export replaces what is listed there and nothing else.
 RECORD = "mlctl.json"
@@ -48,8 +48,8 @@ def export_results(store: Store, folder: Path, report_key: str, of: str) -> None
     """
     folder = folder.expanduser().absolute()
     _check_free(folder)
-    report = result_of(_ref(store, "report", report_key))
-    train = result_of(_ref(store, "train", report.manifest.inputs["train"]))
+    report = found(store, "report", report_key)
+    train = found(store, "train", report.manifest.inputs["train"])
     try:
         with Workspace(folder.parent).part(folder.name) as part, _discarding(part):
             _fill(part, of, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
@@ -116,10 +116,6 @@ def _strange(folder: Path) -> Iterator[str]:
         name = path.relative_to(folder).as_posix()
         if name != RECORD and (name not in known or file_digest(path) != known[name]):
             yield f"{name} is new or changed"
-
-
-def _ref(store: Store, stage: str, key: str) -> Ref:
-    return Ref(stage=stage, key=key, store=str(store.root))
 
 
 def _model_files(train: Result) -> Iterator[tuple[str, tuple[Path, str]]]:

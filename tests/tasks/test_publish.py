@@ -127,6 +127,15 @@ def test_a_folder_is_replaced_whole(store: Store, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "mlctl.json").read_text())["run"] == "champion 2 of x"
 
 
+def test_another_machine_publishes_what_lies_behind_the_stores_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"memory://{uuid.uuid4().hex}"
+    monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "a"))
+    made = champion(Store(url), 1)
+    monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "b"))
+    publish(Store(url), "x", made, str(tmp_path / "out"))
+    assert (tmp_path / "out" / "model.safetensors").read_text() == "weights of 1"
+
+
 def test_behind_a_url_the_pointer_names_the_one_that_counts(store: Store) -> None:
     url, files = f"memory://{uuid.uuid4().hex}", fsspec.filesystem("memory")
     champions = [champion(store, number) for number in (1, 2)]
