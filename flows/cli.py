@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from flows import recipes
+from flows.cli_champion import champion_app, retrain
 from flows.cli_compare import compare
 from flows.cli_corpora import corpora_app
 from flows.cli_operations import down, up
+from flows.cli_plan import plan, size
 from mlctl import config
 from mlctl.errors import InputError
 from storage import Store, StoreError
@@ -25,7 +27,6 @@ from storage.verify import faults
 
 if TYPE_CHECKING:
     from flows.pipeline import StageName
-    from tasks.plan import Plan
     from tasks.stage import Ref
 
 _HELP = "Pull the languages of a multilingual text encoder closer together: text in, a better encoder and a report out."
@@ -34,9 +35,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 store_app = typer.Typer(no_args_is_help=True, help="Look after the results.")
 app.add_typer(store_app, name="store")
 app.add_typer(corpora_app, name="corpora")
+app.add_typer(champion_app, name="champion")
 app.command()(compare)
 app.command()(up)
 app.command()(down)
+app.command()(plan)
+app.command()(retrain)
 out = Console(highlight=False)
 
 STAGES: tuple[StageName, ...] = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")
@@ -62,18 +66,6 @@ def _add_stage_command(stage: StageName) -> None:
 
 for _stage in STAGES:
     _add_stage_command(_stage)
-
-
-@app.command()
-def plan(recipe: RecipeName, overrides: Overrides = None) -> None:
-    """Say what would run and what is cached, without running anything."""
-    from tasks.plan import plan as make_plan
-
-    table = Table("stage", "state", "key", "size")
-    for stage in make_plan(_load(recipe, overrides)):
-        size = _size(stage.result.manifest.bytes) if stage.result else ""
-        table.add_row(stage.stage, _state(stage), stage.key[:8], size)
-    out.print(table)
 
 
 @app.command()
@@ -160,7 +152,7 @@ def store_ls(store: StoreFolder = _DEFAULT_STORE) -> None:
     for result in opened.results():
         m = result.manifest
         rows = sum(file.rows or 0 for file in m.files)
-        table.add_row(m.stage, m.key[:8], m.created, f"{m.seconds:.1f}", _size(m.bytes), f"{rows:,}" if rows else "")
+        table.add_row(m.stage, m.key[:8], m.created, f"{m.seconds:.1f}", size(m.bytes), f"{rows:,}" if rows else "")
     for draft in opened.drafts():
         state = "being made" if opened.is_building(draft.parent.name, draft.name) else "unfinished"
         table.add_row(draft.parent.name, draft.name[:8], state, "", "", "")
@@ -187,12 +179,12 @@ def store_gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Remove results and unfinished work that no recent run refers to."""
-    from tasks.evaluate import MEMORY
+    from tasks import download, evaluate
 
-    removed = collect(Store(store), keep_runs, dry_run, memories=(MEMORY,))
-    for folder, size in removed:
-        out.print(f"{'would remove' if dry_run else 'removed'} {folder.parent.name}/{folder.name[:24]} ({_size(size)})")
-    out.print(f"{_size(sum(size for _, size in removed))} in {len(removed)} folders")
+    removed = collect(Store(store), keep_runs, dry_run, memories=(download.MEMORY, evaluate.MEMORY))
+    for folder, count in removed:
+        out.print(f"{'would remove' if dry_run else 'removed'} {folder.parent.name}/{folder.name[:24]} ({size(count)})")
+    out.print(f"{size(sum(count for _, count in removed))} in {len(removed)} folders")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -277,23 +269,9 @@ def _print_differences(stage: str, key: str, differences: list[tuple[str, object
     out.print(table)
 
 
-def _state(planned: Plan) -> str:
-    if planned.result:
-        return "cached"
-    return f"waits for {', '.join(planned.waits_for)}" if planned.waits_for else "would run"
-
-
 def _short(value: object) -> str:
     text = "–" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def _entry() -> None:

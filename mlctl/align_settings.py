@@ -40,8 +40,8 @@ class Align(Section):
     )
     encoder: str = Field(
         "",
-        description="Encoder of engines `embedding` and `combined`: a folder or hub name; last: what the last run trained; empty: the "
-        "recipe's model.",
+        description="Encoder of engines `embedding` and `combined`: a folder or hub name; last: what the last run trained; "
+        "champion: the best that re-training has found; empty: the recipe's model.",
         json_schema_extra={ASIDE: False},  # the digest of its weights is in the key
     )
     layer: int = Field(

@@ -18,6 +18,7 @@ from mlctl import complaints
 from mlctl.align_settings import Align
 from mlctl.errors import InputError
 from mlctl.evaluate_settings import Evaluate
+from mlctl.retrain_settings import Retrain
 from mlctl.settings import ASIDE, Language, Section, aside, key_settings
 from mlctl.source_settings import (
     Column,
@@ -39,7 +40,7 @@ from mlctl.translate_settings import DevSet, Translate
 __all__ = [
     "Align", "Clean", "Column", "DevSet", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource",
     "HuggingfaceSource", "Language", "Languages", "Licences", "LocalesSource", "Model", "MtdataSource", "OpusSource", "Recipe",
-    "Report", "ScratchModel",
+    "Report", "Retrain", "ScratchModel",
     "Section", "Shard", "Side", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
     "override", "parse",
 ]
@@ -246,6 +247,11 @@ class ScratchModel(Section):
     heads: int = Field(4, ge=1, description="Attention heads; divides `hidden`.")
     feed_forward: int = Field(768, ge=8, description="Size of the feed-forward layer.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of states and attention.")
+    tokenizer: str = Field(
+        "",
+        description="Folder or hub name of a Hugging Face model whose tokenizer is taken; empty: one is trained on the corpus.",
+        json_schema_extra={ASIDE: False},  # its digest is in the keys
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ScratchModel:
@@ -264,6 +270,12 @@ class Model(Section):
     )
     revision: str = Field("main", description="Revision of an encoder from the hub.")
     scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
+    start: str = Field(
+        "",
+        description="Folder or hub name of an encoder of the same kind and tokenizer whose weights training starts from; empty: those "
+        "of `name`, or random ones.",
+        json_schema_extra={ASIDE: False},  # the digest of its weights is in the key
+    )
 
 
 class Report(Section):
@@ -297,6 +309,7 @@ class Recipe(Section):
     train: Train = Field(Train(), description="Multi-level contrastive training.")
     evaluate: Evaluate = Field(Evaluate(), description="How base and trained model are compared.")
     report: Report = Field(Report(), description="What the page shows.")
+    retrain: Retrain = aside(Retrain(), "How the trained encoder is followed by a better one.")
 
 
 def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:

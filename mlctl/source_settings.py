@@ -76,7 +76,7 @@ class FilesSource(Section):
         return self
 
 
-def _plain_url(address: str) -> str:
+def plain_url(address: str) -> str:
     """Let through addresses of the web that show no password: they are written into records."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -86,7 +86,7 @@ def _plain_url(address: str) -> str:
     return address
 
 
-WebAddress = Annotated[str, AfterValidator(_plain_url)]
+WebAddress = Annotated[str, AfterValidator(plain_url)]
 Codes = dict[Language, str]
 
 

@@ -1,4 +1,4 @@
-"""Remove what no recent run needs."""
+"""Remove what neither a recent run nor a champion needs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from storage.champion import champions
 from storage.runs import Diary
 from storage.store import Store
 
 
 def collect(store: Store, keep_runs: int, dry_run: bool = False, memories: Sequence[str] = ()) -> list[tuple[Path, int]]:
-    """Remove results, drafts and damaged folders that none of the newest `keep_runs` runs refers to.
+    """Remove results, drafts and damaged folders that none of the newest `keep_runs` runs and no champion that is kept refers to.
 
     What a living process is making stays.
 
@@ -29,6 +30,7 @@ def collect(store: Store, keep_runs: int, dry_run: bool = False, memories: Seque
     diary = Diary(store)
     runs = diary.runs()
     kept = {(stage.stage, stage.key) for run in runs[:keep_runs] for stage in run.stages}
+    kept |= {place for _, standing in champions(store) for one in standing.champions for place in one.results.items()}
     unused = [f for f in store.folders() if (f.parent.name, f.name) not in kept and not store.is_building(f.parent.name, f.name)]
     since = datetime.fromisoformat(runs[:keep_runs][-1].started).timestamp() if runs[:keep_runs] else None
     forgotten = [part for memory in memories for part in _unused_since(store.root / memory, since)]

@@ -42,35 +42,59 @@ class Remote:
 
     def manifest(self, stage: str, key: str) -> Manifest | None:
         """Return the manifest of a result; None where there is no whole result."""
+        text = self.text(f"{stage}/{key}/{NAME}")
+        return None if text is None else Manifest.parse(text)
+
+    def text(self, place: str) -> str | None:
+        """Return a small text; None where there is none."""
         with _explained(self.url):
             try:
-                text = self._files.cat_file(self._place(stage, key, NAME))
+                found: bytes = self._files.cat_file(f"{self._root}/{place}")
             except FileNotFoundError:
                 return None
-        return Manifest.parse(text.decode("utf-8", "replace"))
+        return found.decode("utf-8", "replace")
+
+    def names(self, folder: str) -> list[str]:
+        """Return what lies in a folder, which has to be a small one; nothing where there is none."""
+        with _explained(self.url):
+            try:
+                found = self._files.ls(f"{self._root}/{folder}", detail=False)
+            except FileNotFoundError:
+                return []
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
 
     def push(self, folder: Path, manifest: Manifest) -> Manifest:
         """Copy a result there and return the manifest that counts: this one, or that of whoever was first."""
         for file in manifest.files:
             self._push(folder / file.name, self._place(manifest.stage, manifest.key, file.sha256), file.bytes)
-        first = self._create(manifest) or self.manifest(manifest.stage, manifest.key)
+        written = self.create(f"{manifest.stage}/{manifest.key}/{NAME}", as_json(manifest))
+        first = manifest if written else self.manifest(manifest.stage, manifest.key)
         if first is None:
             raise StoreError(
                 f"{self.url} has no manifest of {manifest.stage} {manifest.key} that can be read\n  → remove it there"
             )
         return first
 
-    def _create(self, manifest: Manifest) -> Manifest | None:
-        """Write the manifest unless there is one; return it where it was written."""
-        place = self._place(manifest.stage, manifest.key, NAME)
+    def create(self, place: str, text: str) -> bool:
+        """Write a small text unless there is one; tell whether it was written."""
+        path = f"{self._root}/{place}"
         with _explained(self.url):
             try:
-                self._files.pipe_file(place, as_json(manifest).encode(), mode="create")
+                self._files.pipe_file(path, text.encode(), mode="create")
             except OSError:  # services say in many ways that it is there
-                if not self._files.exists(place):
+                if not self._files.exists(path):
                     raise
-                return None
-        return manifest
+                return False
+        return True
+
+    def put(self, path: Path, place: str) -> None:
+        """Copy a file there, unless one of that name and size is there."""
+        self._push(path, f"{self._root}/{place}", path.stat().st_size)
+
+    def replace(self, place: str, text: str) -> None:
+        """Write a small text, over the one that is there."""
+        with _explained(self.url):
+            self._files.pipe_file(f"{self._root}/{place}", text.encode())
 
     def pull(self, folder: Path, manifest: Manifest) -> None:
         """Fetch a result into a folder, the manifest last; files that are there and right are kept.

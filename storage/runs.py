@@ -14,7 +14,8 @@ from typing import Any
 
 from storage import locks
 from storage.manifest import write_json
-from storage.store import Store, make_folder
+from storage.store import Store
+from storage.texts import make_folder
 
 _FOLDER = ".runs"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fnmatch
 import hashlib
 import logging
@@ -20,6 +19,7 @@ from storage.errors import StoreError
 from storage.keys import KEY_LENGTH, file_digest, key_of
 from storage.manifest import NAME, File, Manifest
 from storage.remote import Remote, cache_folder
+from storage.texts import Behind, OnDisk, Texts, make_folder
 from storage.verify import faults
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,10 @@ class Store:
         self._remote = Remote(str(root)) if "://" in str(root) else None
         here = cache_folder() / hashlib.sha256(self._remote.url.encode()).hexdigest()[:KEY_LENGTH] if self._remote else Path(root)
         self.root = here.expanduser().absolute()
+
+    def texts(self) -> Texts:
+        """Return the small texts that belong to the whole store, not to one machine's part of it."""
+        return Behind(self._remote) if self._remote else OnDisk(self.root)
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the result of `stage` with `key` lies or will lie."""
@@ -216,20 +220,6 @@ class Store:
         place.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(place)
         logger.warning("%s result %s is damaged (%s): set aside, made again", folder.parent.name, folder.name[:8], why)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder of the store.
-
-    Raises:
-        StoreError: something else is in its place, or writing is not allowed.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise StoreError(f"cannot write to the store: {error}\n  → choose another folder with store=…") from error
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:

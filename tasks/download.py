@@ -8,8 +8,15 @@ from mlctl import corpora
 from mlctl.addresses import for_records
 from mlctl.config import Recipe, key_settings
 from mlctl.workspace import Progress, Workspace
+from storage import Store
 from tasks.engine import run_stage, stage_task
+from tasks.reuse import guard_of
 from tasks.stage import Folders, Metrics, Ref, Stage
+
+#: Folder of the store with text that outlives the run: another run fetches and reads only what is new.
+MEMORY = "download-parts"
+
+_VERSION = 3
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
@@ -23,14 +30,19 @@ def _outside(recipe: Recipe) -> dict[str, str]:
     return corpora.local_files(recipe.download, recipe.languages)
 
 
+def shelf_of(recipe: Recipe) -> corpora.Shelf:
+    """Return the text that outlives runs, shared by all runs of the recipe's store."""
+    return corpora.Shelf(Store(recipe.store).root / MEMORY, _VERSION, guard_of(recipe, MEMORY))
+
+
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
     del folders
-    return corpora.download(recipe.download, recipe.languages, workspace, progress, recipe.licences)
+    return corpora.download(recipe.download, recipe.languages, workspace, progress, recipe.licences, shelf_of(recipe))
 
 
 STAGE = Stage(
     "download",
-    3,
+    _VERSION,
     (),
     _settings,
     _work,

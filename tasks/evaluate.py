@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any
 
 from mlctl import evaluation
@@ -10,10 +9,9 @@ from mlctl.config import Recipe, key_settings
 from mlctl.modeling import sources
 from mlctl.workspace import Progress, Workspace
 from storage import Store
-from storage.locks import held
-from storage.store import make_folder
 from tasks.artifacts import publish_benchmark
 from tasks.engine import run_stage, stage_task
+from tasks.reuse import guard_of
 from tasks.stage import Folders, Metrics, Ref, Stage
 
 #: Folder of the store with scores that outlive the run: of a new language alone is computed what another run did not.
@@ -28,15 +26,14 @@ def _outside(recipe: Recipe) -> dict[str, str]:
     return {"weights": sources.identity(recipe.model, "weights"), **evaluation.digests(recipe.evaluate)}
 
 
+def parts_of(recipe: Recipe) -> evaluation.Parts:
+    """Return the scores that outlive runs, shared by all runs of the recipe's store."""
+    return evaluation.Parts(Store(recipe.store).root / MEMORY, guard_of(recipe, MEMORY))
+
+
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
     settings, shards, trained = recipe.evaluate, folders["shard"], folders["train"]
-    root = Store(recipe.store).root / MEMORY
-
-    def lock(name: str) -> AbstractContextManager[None]:
-        make_folder(root / ".locks")
-        return held(root / ".locks" / f"{name}.lock")
-
-    parts = evaluation.Parts(root, lock)
+    parts = parts_of(recipe)
     return evaluation.evaluate(settings, recipe.model, recipe.languages, recipe.seed, shards, trained, workspace, progress, parts)
 
 

@@ -13,7 +13,7 @@ from mlctl.workspace import Workspace, discard
 from storage import Result, Store, StoreError
 from storage.keys import file_digest
 from storage.runs import Diary, Run
-from tasks.stage import Ref, result_of
+from tasks.stage import found
 
 #: Tells what made the folder, and the digest of each file: a later export replaces what is listed there and nothing else.
 RECORD = "mlctl.json"
@@ -36,17 +36,25 @@ def export(store: Store, folder: Path, run_id: str = "") -> Run:
         InputError: no such run, its results have gone, or the folder holds something else.
         StoreError: a file of a result is damaged.
     """
-    folder = folder.expanduser().absolute()
     run = find_run(store, run_id)
+    export_results(store, folder, next(stage.key for stage in run.stages if stage.stage == "report"), run.id)
+    return run
+
+
+def export_results(store: Store, folder: Path, report_key: str, of: str) -> None:
+    """Write what belongs to a report into a folder, whole or not at all; `of` says for people what it is.
+
+    Raises: as `export`.
+    """
+    folder = folder.expanduser().absolute()
     _check_free(folder)
-    report = result_of(_ref(store, "report", next(stage.key for stage in run.stages if stage.stage == "report")))
-    train = result_of(_ref(store, "train", report.manifest.inputs["train"]))
+    report = found(store, "report", report_key)
+    train = found(store, "train", report.manifest.inputs["train"])
     try:
         with Workspace(folder.parent).part(folder.name) as part, _discarding(part):
-            _fill(part, run, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
+            _fill(part, of, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error}", "name another folder") from error
-    return run
 
 
 @contextlib.contextmanager
@@ -58,7 +66,7 @@ def _discarding(part: Path) -> Iterator[None]:
         raise
 
 
-def _fill(part: Path, run: Run, sources: Mapping[str, tuple[Path, str]], report: Result, train: Result) -> None:
+def _fill(part: Path, of: str, sources: Mapping[str, tuple[Path, str]], report: Result, train: Result) -> None:
     for name, (source, digest) in sources.items():
         copy = part / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,7 @@ def _fill(part: Path, run: Run, sources: Mapping[str, tuple[Path, str]], report:
         if file_digest(copy) != digest:
             raise StoreError(f"{source} is damaged\n  → remove that result's folder and run the pipeline again: it is made anew")
     keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
-    record = {"run": run.id, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
+    record = {"run": of, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
     (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
@@ -108,10 +116,6 @@ def _strange(folder: Path) -> Iterator[str]:
         name = path.relative_to(folder).as_posix()
         if name != RECORD and (name not in known or file_digest(path) != known[name]):
             yield f"{name} is new or changed"
-
-
-def _ref(store: Store, stage: str, key: str) -> Ref:
-    return Ref(stage=stage, key=key, store=str(store.root))
 
 
 def _model_files(train: Result) -> Iterator[tuple[str, tuple[Path, str]]]:

@@ -10,8 +10,8 @@ from mlctl.config import Model, Recipe
 from mlctl.errors import InputError
 from mlctl.modeling import sources
 from storage import Store, content_digest
-from tasks import reuse
-from tasks.reuse import LAST, NONE, Choice
+from tasks import champions, reuse
+from tasks.reuse import CHAMPION, LAST, NONE, Choice
 
 
 def asked(recipe: Recipe) -> dict[str, str]:
@@ -35,7 +35,7 @@ def check(recipe: Recipe) -> None:
     Raises:
         InputError: the engine needs an encoder and the recipe has none, or the folder of priors holds none.
     """
-    if recipe.align.engine in WITH_ENCODER and recipe.align.encoder != LAST:
+    if recipe.align.engine in WITH_ENCODER and recipe.align.encoder not in {LAST, CHAMPION}:
         sources.resolve(_model(recipe))
     if asked(recipe)["priors"] not in {LAST, NONE}:
         _given(recipe)
@@ -65,12 +65,16 @@ def _fits(parts: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
 
 
 def _encoder(recipe: Recipe) -> Choice:
+    store = Store(recipe.store)
     if recipe.align.encoder == LAST:
-        store = Store(recipe.store)
         for result in store.results("train"):
             taken = reuse.taken_from(store, result, "model")
             if taken and store.find("train", result.manifest.key):
                 return {"encoder": taken}
+    if recipe.align.encoder == CHAMPION and (champion := champions.book(recipe).read().champion):
+        trained = store.find("train", champion.results["train"])
+        if trained and (taken := reuse.taken_from(store, trained, "model")):
+            return {"encoder": taken}
     model = _model(recipe)
     digests = {what: sources.identity(model, what) for what in ("tokenizer", "weights")}
     return {"encoder": {"digest": content_digest(digests), "place": str(sources.resolve(model).absolute())}}
@@ -78,7 +82,7 @@ def _encoder(recipe: Recipe) -> Choice:
 
 def _model(recipe: Recipe) -> Model:
     """Return the encoder that is named, or the recipe's own."""
-    if recipe.align.encoder not in {"", LAST}:
+    if recipe.align.encoder not in {"", LAST, CHAMPION}:
         return Model(name=recipe.align.encoder)
     if not recipe.model.name:
         last = "; nothing has been trained in this store yet" if recipe.align.encoder else ""

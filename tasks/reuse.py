@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mlctl.errors import InputError
 from storage import Manifest, Result, Store, content_digest, key_of, tree_digest
 from storage.locks import held
 from storage.manifest import write_json
-from storage.store import make_folder
+from storage.texts import make_folder
 from tasks.stage import Folders, Stage
 
 logger = logging.getLogger("mlctl.stages")
@@ -22,7 +23,8 @@ logger = logging.getLogger("mlctl.stages")
 #: What is reused, by name (`priors.<t>`, `encoder`, `lexicon.<t>`): the digest of its content, and its place, inside the store or absolute.
 Choice = dict[str, dict[str, str]]
 
-LAST, NONE = "last", "none"
+LAST, CHAMPION, NONE = "last", "champion", "none"
+_MOVING = {LAST, CHAMPION}  # what they stand for changes from run to run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class ReusingStage(Stage):
 
     def settle(self, recipe: Recipe, inputs: Mapping[str, Result]) -> None:
         """Choose what is reused, once for all runs of the same recipe on the same text."""
-        if LAST in self.asked(recipe).values():
+        if _MOVING & set(self.asked(recipe).values()):
             self.remember(recipe, super().parts(recipe, inputs))
 
     def reused(self, recipe: Recipe, folders: Folders) -> dict[str, Path]:
@@ -88,6 +90,17 @@ class ReusingStage(Stage):
 
     def _file(self, recipe: Recipe, base: Mapping[str, Any]) -> Path:
         return Store(recipe.store).root / self.memory / f"{key_of({'base': dict(base), **self.asked(recipe)})}.json"
+
+
+def guard_of(recipe: Recipe, memory: str) -> Callable[[str], AbstractContextManager[None]]:
+    """Return what holds other processes off an entry of a folder of the store that outlives runs."""
+    locks = Store(recipe.store).root / memory / ".locks"
+
+    def guard(name: str) -> AbstractContextManager[None]:
+        make_folder(locks)
+        return held(locks / f"{name}.lock")
+
+    return guard
 
 
 def with_choice(base: Mapping[str, Any], choice: Choice) -> dict[str, Any]:

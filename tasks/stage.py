@@ -139,11 +139,20 @@ def _build(
     logger.info("%s: done in %.1f s", stage.name, time.monotonic() - started)
 
 
-def _open(ref: Ref) -> Result:
-    result = Store(ref["store"]).find(ref["stage"], ref["key"])
+def found(store: Store, stage: str, key: str) -> Result:
+    """Return a result that has to be there.
+
+    Raises:
+        InputError: it has gone, or is damaged.
+    """
+    result = store.find(stage, key)
     if result is None:
-        raise InputError(f"the {ref['stage']} result {ref['key'][:8]} has gone from {ref['store']}", "run again: it is made anew")
+        raise InputError(f"the {stage} result {key[:8]} has gone from {store.root}", "run again: it is made anew")
     return result
+
+
+def _open(ref: Ref) -> Result:
+    return found(Store(ref["store"]), ref["stage"], ref["key"])
 
 
 def _say_waiting(stage: Stage, key: str) -> None:

@@ -19,7 +19,10 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    return {"weights": sources.identity(recipe.model, "weights")}
+    start = sources.start_of(recipe.model)
+    return {"weights": sources.identity(recipe.model, "weights")} | (
+        {"start": sources.identity(start, "weights")} if start else {}
+    )
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:

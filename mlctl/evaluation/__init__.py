@@ -3,5 +3,6 @@
 from mlctl.evaluation.contamination import benchmark_texts, text_digests
 from mlctl.evaluation.harness import check, digests, evaluate
 from mlctl.evaluation.parts import Parts
+from mlctl.evaluation.promotion import Verdict, decide
 
-__all__ = ["Parts", "benchmark_texts", "check", "digests", "evaluate", "text_digests"]
+__all__ = ["Parts", "Verdict", "benchmark_texts", "check", "decide", "digests", "evaluate", "text_digests"]

@@ -57,7 +57,8 @@ def between(first: Path, second: Path, places: Collection[Place], resamples: int
     Returns:
         Rows of `schema.DIFFERENCES`, corrected over the languages of each task, and of `schema.AVERAGES`.
     """
-    judged = [one for model, folder in (("base", first), ("trained", second)) for one in _trained(folder, model, places)]
+    found = [one for model, folder in (("base", first), ("trained", second)) for one in read_judged(folder, "trained", model)]
+    judged = [one for one in found if (one.task, one.language) in places]
     return difference_rows(judged, resamples, seed)
 
 
@@ -81,16 +82,15 @@ def _heldout(sharded: Path, languages: Collection[str], seed: int) -> dict[Place
     return found
 
 
-def _trained(evaluated: Path, model: str, places: Collection[Place]) -> Iterator[Judged]:
-    """Yield what the trained model answered in some places, under the name `model`."""
+def read_judged(evaluated: Path, which: str, model: str) -> Iterator[Judged]:
+    """Yield what one of the models (`which`: base or trained) of an evaluate result answered, under the name `model`."""
     metrics = {row["task"]: row["metric"] for row in pq.read_table(evaluated / "differences.parquet").to_pylist()}
-    items = pq.read_table(evaluated / "items.parquet", filters=pc.field("model") == "trained")
+    items = pq.read_table(evaluated / "items.parquet", filters=pc.field("model") == which)
     grouped = items.group_by(_OF_AN_OUTCOME, use_threads=False).aggregate([(n, "list") for n in ("item", "part", "whole")])
     for row in grouped.to_pylist():
-        if (row["task"], row["language"]) in places:
-            part, whole = (np.array(row[f"{name}_list"], np.float32) for name in ("part", "whole"))
-            outcome = Outcome(row["task"], row["direction"], {}, row["item_list"], part, whole)
-            yield Judged(model, row["task"], row["language"], row["seed"], metrics[row["task"]], [outcome])
+        part, whole = (np.array(row[f"{name}_list"], np.float32) for name in ("part", "whole"))
+        outcome = Outcome(row["task"], row["direction"], {}, row["item_list"], part, whole)
+        yield Judged(model, row["task"], row["language"], row["seed"], metrics[row["task"]], [outcome])
 
 
 def _digest(value: Any) -> str:

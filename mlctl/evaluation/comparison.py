@@ -58,6 +58,15 @@ def difference_rows(judged: Sequence[Judged], resamples: int, seed: int) -> tupl
     return differences, averages
 
 
+def by_task(judged: Sequence[Judged], resamples: int, seed: int) -> dict[str, list[Comparison]]:
+    """Return the comparisons that make the mean of each task: of every language but English, or of English where it is alone."""
+    found = {}
+    for task in sorted({one.task for one in judged}):
+        several = {language: _compare(ones, resamples, seed)[0] for language, ones in _languages(judged, task).items()}
+        found[task] = [one for language, one in several.items() if language != _ENGLISH] or list(several.values())
+    return found
+
+
 def _place(one: Judged, outcome: Outcome) -> Row:
     return {
         "model": one.model,

@@ -46,6 +46,7 @@ def evaluate(
     workspace: Workspace,
     progress: Progress = silent,
     parts: Parts | None = None,
+    against: Path | None = None,
 ) -> dict[str, float | int]:
     """Judge the base and the trained encoder on the held-out pairs and on the recipe's benchmarks.
 
@@ -62,6 +63,7 @@ def evaluate(
         workspace: where the result is made.
         progress: told after each score.
         parts: where scores outlive the run; None: in the workspace, until the result is made.
+        against: folder of an encoder with the same tokenizer that stands as `base` instead of what training started from.
 
     Returns:
         Mean headline figure of each task and model over languages (English left out) and seeds, in [0, 1], and the languages of the
@@ -71,7 +73,7 @@ def evaluate(
         InputError: no held-out pairs, no trained model, no data of a benchmark, or a device that is not there.
     """
     kept = Workspace(workspace.scratch)
-    run = _open(settings, languages, seed, sharded, trained, model, parts or Parts(kept.path("parts")))
+    run = _open(settings, languages, seed, sharded, trained, model, parts or Parts(kept.path("parts")), against)
     judged = [one for name in MODELS for one in _judge(run, name, kept, progress)]
     differences, averages = difference_rows(judged, settings.resamples, seed)
     _put(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(judged), schema.SCORES))
@@ -135,12 +137,21 @@ class _Run:
         return str(self.tokenizer.decode(list(ids))).strip().casefold()
 
 
-def _open(settings: Evaluate, languages: Languages, seed: int, sharded: Path, trained: Path, model: Model, parts: Parts) -> _Run:
+def _open(
+    settings: Evaluate,
+    languages: Languages,
+    seed: int,
+    sharded: Path,
+    trained: Path,
+    model: Model,
+    parts: Parts,
+    against: Path | None,
+) -> _Run:
     heldout = read_heldout(sharded, languages.targets)
     if not (trained / "model").is_dir():
         raise InputError(f"no trained model at {trained / 'model'}", "run the train stage")
-    base, words = trained / "base", sharded / "tokenizer"
-    folders = {"base": base if base.is_dir() else resolve(model), "trained": trained / "model"}
+    scratch, words = trained / "base", sharded / "tokenizer"
+    folders = {"base": against or (scratch if scratch.is_dir() else resolve(model)), "trained": trained / "model"}
     from mlctl.modeling.encoders import load_tokenizer
     from mlctl.modeling.sentences import read_places
 

@@ -111,6 +111,11 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
+def same_vocabulary(one: Path, other: Path) -> bool:
+    """Tell whether the tokenizers of two Hugging Face folders give the same numbers to the same pieces."""
+    return bool(load_tokenizer(one).get_vocab() == load_tokenizer(other).get_vocab())
+
+
 def longest_input(model: Any) -> int:
     """Return how many tokens, special ones counted, a Hugging Face model has positions for."""
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)

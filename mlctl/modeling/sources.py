@@ -52,11 +52,26 @@ def identity(model: Model, what: Literal["tokenizer", "weights"]) -> str:
 
     The digest is sha256 over the sorted (name, sha256) of the files that matter, so it is the same wherever they lie.
     """
+    if what == "tokenizer":
+        words = with_words(model)
+        return digest_of(tokenizer_files(resolve(words))) if words else SCRATCH
     if not model.name:
         return SCRATCH
     folder = resolve(model)
-    files = matching(folder, _TOKENIZER_FILES) if what == "tokenizer" else [folder / "config.json", *_weight_files(folder)]
-    return digest_of(files)
+    return digest_of([folder / "config.json", *_weight_files(folder)])
+
+
+def with_words(model: Model) -> Model | None:
+    """Return the model whose tokenizer is taken: the recipe's, or what one from scratch is given; None: it trains its own."""
+    if model.name:
+        return model
+    given = model.scratch.tokenizer or model.start
+    return Model(name=given) if given else None
+
+
+def start_of(model: Model) -> Model | None:
+    """Return the encoder whose weights training starts from; None: the recipe's model as it is, or random ones."""
+    return Model(name=model.start) if model.start else None
 
 
 def digest_of(files: Iterable[Path]) -> str:

@@ -23,9 +23,10 @@ from mlctl.sharding import build, evaluation_sets, runs, tokenizer
 from mlctl.sharding.decontamination import Unseen
 from mlctl.sharding.evaluation_sets import check, digests
 from mlctl.sharding.spans import Encoder
+from mlctl.sharding.unseen import unseen
 from mlctl.workspace import Progress, Workspace, silent
 
-__all__ = ["Unseen", "check", "digests", "shard"]
+__all__ = ["Unseen", "check", "digests", "shard", "unseen"]
 
 _log = logging.getLogger(__name__)
 

@@ -23,16 +23,16 @@ def write(folder: Path, model: Model, max_length: int, text: Callable[[], Iterab
     """Write the Hugging Face tokenizer folder that belongs to `model`.
 
     Args:
-        text: gives the training text in batches, anew at each call; asked for only where the recipe names no encoder.
+        text: gives the training text in batches, anew at each call; asked for only where the recipe names no tokenizer.
 
     Raises:
         InputError: the encoder has no tokenizer, none that knows characters' places, or reads less than `max_length` tokens.
     """
-    folder.mkdir()
-    if model.name:
-        from mlctl.modeling import sources
+    from mlctl.modeling import sources
 
-        _adopt(sources.resolve(model), folder, max_length)
+    folder.mkdir()
+    if words := sources.with_words(model):
+        _adopt(sources.resolve(words), folder, max_length)
     else:
         _write_trained(_train(model.scratch.vocabulary, text), folder, max_length)
 

@@ -21,7 +21,7 @@ from mlctl.config import Model, Train, key_settings
 from mlctl.errors import InputError
 from mlctl.modeling import sources
 from mlctl.modeling.checkpoint import CheckpointFolder, room_for
-from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, save_model, scratch_model
+from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, same_vocabulary, save_model, scratch_model
 from mlctl.modeling.pooling import places_of
 from mlctl.schema import STEPS
 from mlctl.training.batch import Batch, Collator
@@ -131,6 +131,7 @@ def _start(job: Job, device: torch.device, team: Team, checkpoints: CheckpointFo
     network = _network(job)
     if team.leads and not job.model.name:
         _write_model(job, "base", network)
+    network = _started(job, network)
     state = TrainingState(Objective(network, job.settings, job.seed).to(device), job.settings)
     checkpoint = checkpoints.newest() if team.leads else None
     step = team.agreed(checkpoint.step if checkpoint else 0)
@@ -166,12 +167,31 @@ def _network(job: Job) -> Any:
     return network
 
 
+def _started(job: Job, network: Any) -> Any:
+    """Return the model with the weights to start from: its own, or those of the encoder that the recipe goes on from.
+
+    Raises:
+        InputError: that encoder has another tokenizer than the shards.
+    """
+    start = sources.start_of(job.model)
+    if start is None:
+        return network
+    folder = sources.resolve(start)
+    if not same_vocabulary(folder, job.tokenizer):
+        raise InputError(
+            f"model.start: {start.name} has another tokenizer than the shards",
+            "name an encoder that was trained from the same model",
+        )
+    return load_masked_lm(folder, job.seed)
+
+
 def _subject(job: Job, corpus: Corpus) -> str:
     """Return a digest of all that decides about the weights, so that no checkpoint of another training is taken."""
     parts = {
         "settings": key_settings(job.settings),
         "model": key_settings(job.model),
         "weights": sources.identity(job.model, "weights"),
+        "start": sources.identity(start, "weights") if (start := sources.start_of(job.model)) else "",
         "seed": job.seed,
         "rows": corpus.shard_rows,
     }

@@ -190,6 +190,28 @@ def test_store_commands(folder: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert set(run(folder).values()) == {"cached"}
 
 
+def test_a_plan_names_what_would_run_why_and_what_it_costs(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(folder)
+    capfd.readouterr()
+    assert main(["plan", str(folder / "tiny.yaml"), "align.max_words=100", "train.steps=24", "--offline"]) == 0
+    lines = {line.split()[0]: line for line in capfd.readouterr().out.splitlines() if line.strip()}
+    assert all("cached" in lines[stage] for stage in ("download", "clean", "translate"))
+    assert "would run" in lines["align"]
+    assert "after align" in lines["shard"]
+    assert "384 pairs" in lines["train"]
+    assert lines["to"] == "to download: nothing"
+    assert "without" not in lines["CPU"] + lines["disk:"], "each stage has been measured"
+    assert "GPU" not in lines
+
+
+def test_a_plan_without_measurements_says_so(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(folder / "tiny.yaml"), f"store={tmp_path}"]) == 0
+    said = capfd.readouterr().out
+    assert "never made here" in said
+    assert "to download: unknown: tinylocales==1.0" in said
+    assert "without download, clean, translate, align, shard, train, evaluate, report: not measured yet" in said
+
+
 def test_export_makes_a_folder_to_publish(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(folder)
     made = tmp_path / "new" / "model"

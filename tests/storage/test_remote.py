@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from storage import Draft, Result, Store, StoreError
+from storage.champion import Champions, MovedError
+from storage.remote import Remote
 
 KEY = "a" * 24
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "mlctl-tests", "AWS_SECRET_ACCESS_KEY": "only-on-loopback"}
@@ -237,6 +239,32 @@ def test_refusal_is_explained(url: str, machine: Any, monkeypatch: pytest.Monkey
         build(Store(url), fr="x")
     with pytest.raises(StoreError, match="nothing is known of nothing://"):
         Store("nothing://x/y")
+
+
+def test_of_two_machines_that_promote_over_one_champion_one_does(url: str, machine: Any) -> None:
+    machine("a")
+    first, second = Champions(Store(url), "x"), Champions(Store(url), "x")
+    first.promote(0, {"train": KEY}, "a", keep=3)
+    with pytest.raises(MovedError, match="number 1 by now"):
+        second.promote(0, {"train": KEY}, "b", keep=3)
+    document = second._revisions.latest()
+    first.note(1, "published")
+    assert not second._revisions.follow(*document), "the service itself refuses, not the look before"
+    machine("b")
+    champion = Champions(Store(url), "x").read().champion
+    assert champion
+    assert (champion.why, champion.done) == ("a", ("published",))
+
+
+def test_files_by_name_and_a_text_that_is_replaced(url: str, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("one")
+    remote = Remote(url)
+    remote.put(tmp_path / "weights", "1/weights")
+    for text in ("1", "2"):
+        remote.replace("champion.json", text)
+    assert (remote.text("1/weights"), remote.text("champion.json")) == ("one", "2")
+    assert remote.names("") == ["1", "champion.json"]
+    assert (remote.text("nothing"), remote.names("nothing")) == (None, [])
 
 
 def test_a_store_in_a_folder_has_no_other_half(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from mlctl.corpora.transfer.part import Version
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 10
 _BUSY = (408, 429)
+_NO_HEAD = (400, 403, 404, 405, 501)  # what servers say that know GET alone
 # Identity: a file has to arrive as it lies on the server, or lengths, ranges and digests would be of something else.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"mlctl/{__version__}"}
 
@@ -62,19 +63,32 @@ class Client:
         finally:
             response.close()  # not released: what an unfinished body left in it must not reach the next request
 
-    def _follow(self, address: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+    def version(self, address: str) -> Version:
+        """Return what a server says about a file, without fetching it. Raises as `get`."""
+        with _explained():
+            response = self._follow(address, _HEADERS, "HEAD")
+            if response.status in _NO_HEAD:
+                response.close()
+                response = self._follow(address, _HEADERS)
+        try:
+            _check_status(response)
+            return version_of(address, response)
+        finally:
+            response.close()
+
+    def _follow(self, address: str, headers: Mapping[str, str], method: str = "GET") -> urllib3.BaseHTTPResponse:
         seen = {address}
         while True:
-            response = self._request(address, headers)
+            response = self._request(address, headers, method)
             target = response.headers.get("Location")
             if response.status not in _REDIRECTS or not target:
                 return response
             response.close()
             address = _next(address, target, seen)
 
-    def _request(self, address: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+    def _request(self, address: str, headers: Mapping[str, str], method: str) -> urllib3.BaseHTTPResponse:
         return self._pool(address).request(
-            "GET",
+            method,
             address,
             headers=dict(headers),
             redirect=False,

@@ -41,12 +41,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is there, whole: where it came from (as `shown` shows it; empty: not recorded), its digest and its size in bytes."""
+    """A file that is there, whole: where it came from (as `shown` shows it; empty: not recorded), its digest and its size in bytes.
+
+    `etag` and `modified` are what the server told its version by; empty: it did not.
+    """
 
     path: Path
     address: str
     sha256: str
     size: int
+    etag: str = ""
+    modified: str = ""
 
 
 class _StoppedError(Exception):
@@ -210,7 +215,8 @@ def _finished(job: _Job) -> Fetched | None:
         forget(wanted.path)
         return None
     job.done = job.length = wanted.path.stat().st_size
-    return Fetched(wanted.path, origin(wanted.path), digest, job.done)
+    known = origin(wanted.path)
+    return Fetched(wanted.path, known.address, digest, job.done, known.etag, known.modified)
 
 
 def _accept(address: str, part: Part, job: _Job) -> Fetched:
@@ -221,7 +227,8 @@ def _accept(address: str, part: Part, job: _Job) -> Fetched:
         raise _DigestError(f"its sha256 is {digest}, {wanted.pinned_by} says {wanted.sha256}")
     part.finish()
     job.done = job.length = part.size
-    return Fetched(wanted.path, shown(address), digest, part.size)
+    known = origin(wanted.path)
+    return Fetched(wanted.path, shown(address), digest, part.size, known.etag, known.modified)
 
 
 def _not_to_be_had(wanted: Wanted, reasons: Sequence[RefusedError]) -> InputError:

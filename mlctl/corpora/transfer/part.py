@@ -130,12 +130,12 @@ class Part:
         temporary.replace(self._state_path)
 
 
-def origin(final: Path) -> str:
-    """Return the address that a finished file came from; empty: not known."""
+def origin(final: Path) -> Version:
+    """Return which version of which address a finished file is; an empty one: not known."""
     try:
-        return str(json.loads(final.with_name(f"{final.name}.state").read_text(encoding="utf-8"))["version"]["address"])
+        return Version(**json.loads(final.with_name(f"{final.name}.state").read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return Version("")
 
 
 def forget(final: Path) -> None:

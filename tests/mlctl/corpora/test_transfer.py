@@ -46,7 +46,7 @@ def test_a_file_arrives_once(server: Server, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None, str]] = []
     told = Downloader(QUICK, lambda done, total, unit, **_: seen.append((done, total, unit)))
     fetched = told.fetch_all([Wanted((server.url("/x"),), tmp_path / "deep" / "file")])[0]
-    assert fetched == Fetched(tmp_path / "deep" / "file", server.url("/x"), DIGEST, len(DATA))
+    assert fetched == Fetched(tmp_path / "deep" / "file", server.url("/x"), DIGEST, len(DATA), etag(DATA))
     assert fetched.path.read_bytes() == DATA
     assert seen[-1] == (len(DATA), len(DATA), "bytes")
     assert told.fetch_all([Wanted((server.url("/x"),), fetched.path)]) == [fetched]

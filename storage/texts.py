@@ -1,0 +1,101 @@
+"""Small texts that are written once, in a folder of this machine or behind a URL."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from storage.errors import StoreError
+from storage.manifest import sync
+from storage.remote import Remote
+
+
+class Texts(Protocol):
+    """Small texts in folders, on a disk or behind a URL."""
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return what lies in a folder; nothing where there is none."""
+
+    def read(self, place: str) -> str | None:
+        """Return a text; None where there is none."""
+
+    def create(self, place: str, text: str) -> bool:
+        """Write a text whole, unless there is one; tell whether it was written."""
+
+
+class OnDisk:
+    """Texts below a folder of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return what lies in a folder; nothing where there is none."""
+        try:
+            return sorted(path.name for path in (self._root / folder).iterdir())
+        except FileNotFoundError:
+            return []
+
+    def read(self, place: str) -> str | None:
+        """Return a text; None where there is none."""
+        try:
+            return (self._root / place).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def create(self, place: str, text: str) -> bool:
+        """Write a text whole and durably, unless there is one; tell whether it was written."""
+        final = self._root / place
+        make_folder(final.parent)
+        temporary = final.with_name(f".{uuid.uuid4().hex}")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, final)  # unlike a rename it fails where the name is taken
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        sync(final.parent)
+        return True
+
+
+class Behind:
+    """Texts behind a URL that fsspec knows."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return what lies in a folder; nothing where there is none."""
+        return self._remote.names(folder)
+
+    def read(self, place: str) -> str | None:
+        """Return a text; None where there is none."""
+        return self._remote.text(place)
+
+    def create(self, place: str, text: str) -> bool:
+        """Write a text unless there is one; tell whether it was written."""
+        written = self._remote.create(place, text)
+        # An answer that was lost on the way looks like a refusal to who asked again: what is there tells.
+        return written or self._remote.text(place) == text
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of the store.
+
+    Raises:
+        StoreError: something else is in its place, or writing is not allowed.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise StoreError(f"cannot write to the store: {error}\n  → choose another folder with store=…") from error

@@ -1,0 +1,22 @@
+"""Re-train and die by SIGKILL where the champion's pointer is about to move: `kill_at_promotion.py RECIPE [OVERRIDE …]`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from flows.cli import main
+from storage.champion import Champions
+
+promote = Champions.promote
+
+
+def promote_and_die(self: Champions, *arguments: Any, **named: Any) -> None:
+    os.link = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    promote(self, *arguments, **named)
+
+
+Champions.promote = promote_and_die  # type: ignore[method-assign, assignment]
+sys.exit(main(["retrain", *sys.argv[1:]]))
