@@ -204,33 +204,38 @@ def needs_end(file: Path) -> bool:
 
 
 def table(options: Options, ready: Ready) -> dict[str, Any]:
-    """Print mean ± standard deviation over seeds of each recipe; return the means."""
+    """Print mean ± standard deviation over seeds of each recipe, in Markdown; return both as numbers."""
     results, summary = known(options), {}
     columns = [f"{score}.{pooling}" for pooling in POOLINGS for score in SCORES]
     print(
-        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or what the recipe pools), last: last layer"
+        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or what the recipe pools), last: last layer\n"
     )
-    print(f"{'':26}{'n':>3}" + "".join(f"{column:>17}" for column in columns) + f"{'CPU s':>9}")
+    line("recipe", "seeds", *columns, "CPU s")
+    line(*["---"] * (len(columns) + 3))
     for name, changes in options.variants.items():
         key = key_of(options, ready, changes)
         rows = [row for (found, seed), row in results.items() if found == key and seed < options.seeds]
         good = [row for row in rows if "failed" not in row]
         summary[name] = {column: spread([row[column] for row in good if column in row]) for column in columns}
-        cells = "".join(f"{in_words(summary[name][column]):>17}" for column in columns)
+        count = f"{len(good)}, {len(rows) - len(good)} diverged" if len(good) < len(rows) else str(len(good))
         seconds = statistics.mean(row["cpu_seconds"] for row in good) if good else 0
-        print(
-            f"{name:26}{len(good):3}{cells}{seconds:9.0f}"
-            + (f"  {len(rows) - len(good)} diverged" if len(good) < len(rows) else "")
-        )
+        line(name, count, *(in_words(cell) for cell in summary[name].values()), f"{seconds:.0f}")
     return summary
 
 
-def spread(values: Sequence[float]) -> tuple[float, float] | None:
-    return (statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0) if values else None
+def line(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |")
 
 
-def in_words(cell: tuple[float, float] | None) -> str:
-    return f"{cell[0]:.2f} ± {cell[1]:.2f}" if cell else "–"
+def spread(values: Sequence[float]) -> tuple[float, float | None] | None:
+    """Return mean and standard deviation; of one value the latter is None."""
+    return (statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None) if values else None
+
+
+def in_words(cell: tuple[float, float | None] | None) -> str:
+    if cell is None:
+        return "–"
+    return f"{cell[0]:.1f}" if cell[1] is None else f"{cell[0]:.1f} ± {cell[1]:.1f}"
 
 
 # The command line.
