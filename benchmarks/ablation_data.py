@@ -50,6 +50,7 @@ class Task:
     tatoeba: tuple[str, ...]
     corpora: tuple[str, ...]
     pairs: int
+    characters: int
     max_length: int
     trim: bool
 
@@ -78,14 +79,14 @@ def text_files(task: Task, corpus: str, language: str) -> tuple[Path, Path] | No
 
 
 def pairs_of(task: Task, language: str) -> Iterator[dict[str, str]]:
-    left = task.pairs or sys.maxsize
+    left, longest = task.pairs or sys.maxsize, task.characters or sys.maxsize
     for corpus in task.corpora:
         files = text_files(task, corpus, language)
         both = zip(*map(lines, files), strict=True) if files else ()
         for number, (source, target) in enumerate(both, 1):
             if not left:
                 return
-            if source.strip() and target.strip():
+            if source.strip() and target.strip() and max(len(source), len(target)) <= longest:
                 left -= 1
                 row = {"source_language": "en", "target_language": language, "source": source, "target": target}
                 yield {**row, "corpus": corpus, "version": "", "licence": "unknown", "origin": f"{number}", "synthetic": ""}
@@ -113,7 +114,7 @@ def aligned(task: Task) -> Path:
     """Return the aligned text: the store's, or made of the corpora."""
     if is_store(task.data):
         return aligned_of_store(task.data)
-    name = short(task.languages, task.corpora, task.pairs)
+    name = short(task.languages, task.corpora, task.pairs, *([task.characters] * (task.characters > 0)))
     workspace = Workspace(task.out / f"aligned-{name}")
     if not workspace.has("done"):
         print(f"aligning {', '.join(task.languages)}", flush=True)
@@ -197,8 +198,10 @@ def number_of(texts: Sequence[str]) -> dict[str, int]:
 
 
 @torch.inference_mode()
-def vectors(encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Return sentence (N, H) and word vectors (M, H) for each pooling, from one encoding."""
+def vectors(
+    encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]], bf16: bool
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return sentence (N, H) and word vectors (M, H) for each pooling, from one encoding; all but the encoder is fp32."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
     words_order: list[int] = []
@@ -214,7 +217,8 @@ def vectors(encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]]) -> di
             padded[place, : len(ids[row])] = torch.tensor(ids[row])
             mask[place, : len(ids[row])] = 1
         mask = mask.to(encoder.device)
-        states = layer_states(encoder, padded.to(encoder.device), mask, encoder.pooled_places)
+        with torch.autocast(mask.device.type, torch.bfloat16, enabled=bf16):
+            states = layer_states(encoder, padded.to(encoder.device), mask, encoder.pooled_places)
         here = [(place, index) for place, row in enumerate(rows) for index in of_row.get(row, ())]
         words_order += [index for _, index in here]
         spans = torch.tensor(
@@ -227,12 +231,12 @@ def vectors(encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]]) -> di
     return {name: (torch.cat(both[0])[back[0]], torch.cat(both[1])[back[1]]) for name, both in found.items()}
 
 
-def judged(folder: Path, asked: Questions, device: str) -> dict[str, Any]:
+def judged(folder: Path, asked: Questions, device: str, bf16: bool) -> dict[str, Any]:
     """Return accuracies in percent: for each pooling the means over languages (and, of held-out pairs, directions), and each language's."""
     encoder = load_encoder(folder).to(device_of(device, "--device"))
     found: dict[str, dict[str, float]] = {}
     for one in asked.heldout:
-        sides = [vectors(encoder, ids, words) for ids, words in zip(one.ids, one.words, strict=True)]
+        sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(one.ids, one.words, strict=True)]
         for pooling in POOLINGS:
             (left, left_words), (right, right_words) = (side[pooling] for side in sides)
             found.setdefault(f"sentence.{pooling}", {})[one.language] = both_ways(left, right, one.identities)
@@ -240,7 +244,7 @@ def judged(folder: Path, asked: Questions, device: str) -> dict[str, Any]:
                 itself = torch.arange(len(left_words))[:, None]
                 found.setdefault(f"word.{pooling}", {})[one.language] = both_ways(left_words, right_words, itself)
     for one in asked.tatoeba:
-        sides = [vectors(encoder, ids, []) for ids in one.ids]
+        sides = [vectors(encoder, ids, [], bf16) for ids in one.ids]
         for pooling in POOLINGS:
             near = accuracy(sides[0][pooling][0], sides[1][pooling][0], one.identities[:, 1:])
             found.setdefault(f"tatoeba.{pooling}", {})[one.language] = 100 * near

@@ -38,15 +38,17 @@ from mlctl.modeling.encoders import save_model, scratch_model
 from mlctl.training import train
 from mlctl.workspace import Workspace, discard
 
+PAPER = {"wiring": "joint", "couples": 1}
+SENTENCE = {"wiring": "sentence", "couples": 1}
 SEPARATE = {"wiring": "separate", "couples": 3}
 #: Recipes: settings of `train`. The first five are the paper's, and the model before training.
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "base": None,
-    "info-snt": {"wiring": "sentence", "loss": "info-nce"},
-    "cz-snt": {"wiring": "sentence"},
-    "ml-ctl-info": {"wiring": "joint", "loss": "info-nce"},
-    "ml-ctl-cz": {"wiring": "joint"},
-    "joint-3": {"wiring": "joint", "couples": 3},
+    "info-snt": {**SENTENCE, "loss": "info-nce"},
+    "cz-snt": SENTENCE,
+    "ml-ctl-info": {**PAPER, "loss": "info-nce"},
+    "ml-ctl-cz": PAPER,
+    "joint-3": {**PAPER, "couples": 3},
     "separate": SEPARATE,
     "separate-1": {**SEPARATE, "couples": 1},
     "light-words": {**SEPARATE, "word_weight": 0.3},
@@ -78,6 +80,8 @@ class Options:
     common: dict[str, Any]
     seeds: int
     device: str
+    judge_bf16: bool
+    show: bool
 
 
 # Training.
@@ -100,7 +104,7 @@ def one_training(options: Options, ready: Ready, name: str, changes: dict[str, A
         figures = train(settings_of(options, changes), ready.model, seed, ready.rows, Workspace(folder), show(name, seed))
         model = folder / "model"
     took = time.perf_counter() - began[0], time.process_time() - began[1]
-    scores = judged(model, ready.asked, options.device)
+    scores = judged(model, ready.asked, options.device, options.judge_bf16)
     return {**scores, "loss": figures.get("loss"), "seconds": round(took[0], 1), "cpu_seconds": round(took[1], 1)}
 
 
@@ -129,9 +133,8 @@ def show(name: str, seed: int) -> Any:
 
 def key_of(options: Options, ready: Ready, changes: dict[str, Any] | None) -> str:
     """Return what tells trainings apart that bear one name: all settings that can change a result, the rows and the model."""
-    if changes is None:
-        return short(ready.digest, "base")
-    return short(ready.digest, key_settings(settings_of(options, changes)))
+    settings = "base" if changes is None else key_settings(settings_of(options, changes))
+    return short(ready.digest, settings, *(["bf16"] * options.judge_bf16))
 
 
 def known(options: Options) -> dict[tuple[str, int], dict[str, Any]]:
@@ -201,33 +204,38 @@ def needs_end(file: Path) -> bool:
 
 
 def table(options: Options, ready: Ready) -> dict[str, Any]:
-    """Print mean ± standard deviation over seeds of each recipe; return the means."""
+    """Print mean ± standard deviation over seeds of each recipe, in Markdown; return both as numbers."""
     results, summary = known(options), {}
     columns = [f"{score}.{pooling}" for pooling in POOLINGS for score in SCORES]
     print(
-        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or what the recipe pools), last: last layer"
+        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or what the recipe pools), last: last layer\n"
     )
-    print(f"{'':26}{'n':>3}" + "".join(f"{column:>17}" for column in columns) + f"{'CPU s':>9}")
+    line("recipe", "seeds", *columns, "CPU s")
+    line(*["---"] * (len(columns) + 3))
     for name, changes in options.variants.items():
         key = key_of(options, ready, changes)
         rows = [row for (found, seed), row in results.items() if found == key and seed < options.seeds]
         good = [row for row in rows if "failed" not in row]
         summary[name] = {column: spread([row[column] for row in good if column in row]) for column in columns}
-        cells = "".join(f"{in_words(summary[name][column]):>17}" for column in columns)
+        count = f"{len(good)}, {len(rows) - len(good)} diverged" if len(good) < len(rows) else str(len(good))
         seconds = statistics.mean(row["cpu_seconds"] for row in good) if good else 0
-        print(
-            f"{name:26}{len(good):3}{cells}{seconds:9.0f}"
-            + (f"  {len(rows) - len(good)} diverged" if len(good) < len(rows) else "")
-        )
+        line(name, count, *(in_words(cell) for cell in summary[name].values()), f"{seconds:.0f}")
     return summary
 
 
-def spread(values: Sequence[float]) -> tuple[float, float] | None:
-    return (statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0) if values else None
+def line(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |")
 
 
-def in_words(cell: tuple[float, float] | None) -> str:
-    return f"{cell[0]:.2f} ± {cell[1]:.2f}" if cell else "–"
+def spread(values: Sequence[float]) -> tuple[float, float | None] | None:
+    """Return mean and standard deviation; of one value the latter is None."""
+    return (statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None) if values else None
+
+
+def in_words(cell: tuple[float, float | None] | None) -> str:
+    if cell is None:
+        return "–"
+    return f"{cell[0]:.1f}" if cell[1] is None else f"{cell[0]:.1f} ± {cell[1]:.1f}"
 
 
 # The command line.
@@ -244,6 +252,7 @@ def arguments() -> Options:
     parser.add_argument("--tatoeba", type=names, help="languages judged on Tatoeba (the same)")
     parser.add_argument("--corpora", type=names, default=CORPORA, help=f"in this order ({','.join(CORPORA)})")
     parser.add_argument("--pairs", type=int, help="of each language at most, 0: all (20000)")
+    parser.add_argument("--characters", type=int, default=0, help="of a sentence at most, 0: any; short ones cost less (0)")
     parser.add_argument("--variants", type=names, help="e.g. base,cz-snt (all)")
     parser.add_argument("--variant", type=variant_of, action="append", default=[], metavar="NAME:K=V,K=V", help="one more recipe")
     parser.add_argument("--set", type=setting_of, action="append", default=[], metavar="K=V", help="a setting for all recipes")
@@ -253,14 +262,20 @@ def arguments() -> Options:
     parser.add_argument("--max-length", type=int, default=96, help="subwords of a sentence (96)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all cores")
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--judge-bf16", action="store_true", help="encode in bf16 what is judged: some three times as fast on a CPU that has it"
+    )
     parser.add_argument("--trim", action="store_true", help="cut the encoder's vocabulary down; no masked-LM loss")
     parser.add_argument("--quick", action="store_true", help="a few recipes, one seed, 60 steps, little text")
+    parser.add_argument("--show", action="store_true", help="train nothing: only the table of the results that are there")
     parser.add_argument("--list", action="store_true", help="show the recipes and end")
     given = parser.parse_args()
     usual = {"seeds": 1, "steps": 60, "pairs": 4000} if given.quick else {"seeds": 5, "steps": 250, "pairs": 20_000}
     for name, value in usual.items():
         setattr(given, name, value if getattr(given, name) is None else getattr(given, name))
-    return Options(task_of(given), variants_of(parser, given), common_of(given), given.seeds, given.device)
+    return Options(
+        task_of(given), variants_of(parser, given), common_of(given), given.seeds, given.device, given.judge_bf16, given.show
+    )
 
 
 def task_of(given: argparse.Namespace) -> Task:
@@ -269,7 +284,8 @@ def task_of(given: argparse.Namespace) -> Task:
     languages = given.languages or (few if given.quick else there)
     encoder = given.encoder and given.encoder.resolve()
     places = given.data.resolve(), given.out.resolve(), encoder
-    return Task(*places, languages, given.tatoeba or languages, given.corpora, given.pairs, given.max_length, given.trim)
+    text = given.corpora, given.pairs, given.characters
+    return Task(*places, languages, given.tatoeba or languages, *text, given.max_length, given.trim)
 
 
 def variants_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[str, dict[str, Any] | None]:
@@ -310,7 +326,8 @@ def main() -> None:
     ready = prepared(options.task)
     sets = f"{len(ready.asked.tatoeba)} languages on Tatoeba" if ready.asked.tatoeba else "no Tatoeba"
     print(f"{len(options.variants)} recipes × {options.seeds} seeds, {', '.join(options.task.languages)}, {sets}", flush=True)
-    run_all(options, ready)
+    if not options.show:
+        run_all(options, ready)
     print(json.dumps(table(options, ready)))
 
 

@@ -83,7 +83,8 @@ class Bench:
     def settings(self, **changes: Any) -> Train:
         """Return the fastest settings that do the authors' work: the contrast sees the masked tokens, so that one pass does."""
         chunk = {"cpu": 8}.get(self.device.type, 128)
-        fixed = {"contrast_on_masked": True, "precision": "bf16", "chunk_rows": chunk, "devices": self.device.type}
+        theirs = {"wiring": "joint", "couples": 1, "contrast_on_masked": True}
+        fixed = {**theirs, "precision": "bf16", "chunk_rows": chunk, "devices": self.device.type}
         return Train.model_validate({**fixed, "batch_size": self.plan.batch, **changes})
 
     def wait(self) -> None:

@@ -26,12 +26,12 @@ class Train(Section):
 
     loss: Literal["cz-nce", "info-nce"] = Field("cz-nce", description="Contrastive loss.")
     wiring: Literal["joint", "sentence", "separate"] = Field(
-        "joint",
-        description="joint: one term on [sentence; word] as in the paper. sentence: its ablation without words. separate: a "
-        "sentence term and a word term with a projection each.",
+        "separate",
+        description="separate: a sentence term and a word term with a projection each. joint: one term on [sentence; word] as in "
+        "the paper. sentence: its ablation without words.",
     )
     couples: int = Field(
-        1, ge=1, le=16, description="Word couples drawn from a sentence pair at each visit, from one encoder pass."
+        3, ge=1, le=16, description="Word couples drawn from a sentence pair at each visit, from one encoder pass."
     )
     word_weight: float = Field(1.0, ge=0, description="Weight of the word term against the sentence term (separate wiring only).")
     word_loss: Literal["same", "cz-nce", "info-nce"] = Field(

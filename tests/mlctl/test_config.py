@@ -111,6 +111,7 @@ def test_a_base_that_is_none(tmp_path: Path, base: str) -> None:
 
 def test_the_papers_ablations_differ_from_it_in_loss_and_wiring_alone() -> None:
     paper = config.load(recipes.find("paper"))
+    assert (paper.train.wiring, paper.train.couples) == ("joint", 1), "whatever the defaults are"
     for name, wiring, loss in (
         ("info-snt", "sentence", "info-nce"),
         ("cz-snt", "sentence", "cz-nce"),

@@ -58,13 +58,13 @@ def batch() -> Batch:
         np.arange(PAIRS), (ragged(sides[0]), ragged(sides[1])), ragged(couples), (np.arange(PAIRS), np.arange(PAIRS) + 100)
     )
     rule = MaskingRule(0.15, 4, np.arange(TYPES) < 5)
-    return Collator(Train(chunk_rows=5), SEED, 0, rule).collate(rows, EPOCH)
+    return Collator(Train(couples=1, chunk_rows=5), SEED, 0, rule).collate(rows, EPOCH)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 @pytest.mark.parametrize(("loss", "words"), itertools.product(("cz-nce", "info-nce"), (True, False)))
 def test_loss_and_gradients(loss: Literal["cz-nce", "info-nce"], words: bool, precision: torch.dtype, tolerance: float) -> None:
-    settings = Train(loss=loss, wiring="joint" if words else "sentence", contrast_on_masked=True)
+    settings = Train(loss=loss, wiring="joint" if words else "sentence", couples=1, contrast_on_masked=True)
     objective, given = Objective(model(), settings, seed=1).to(precision).train(), batch()
     losses = objective(given)
     losses.total.backward()
