@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, cast
@@ -24,7 +25,7 @@ def carry_out(name: str, recipe: Recipe, stages: Iterable[str], work: Callable[[
 
     The run stands in the store's diary, unless another run triggered it: then that one's entry tells of it.
     """
-    entry = contextlib.nullcontext() if _is_part_of_another() else diary.run(name, recipe)
+    entry = contextlib.nullcontext() if _is_triggered() else diary.run(name, recipe)
     try:
         with entry:
             check(recipe, stages)
@@ -60,12 +61,13 @@ def run_name() -> str:
     """Return the name of the flow run at hand: recipe and time; a run that another triggered keeps the name it was given."""
     context = cast("FlowRunContext", FlowRunContext.get())
     parameters: dict[str, Any] = context.parameters or {}
-    if context.flow_run and context.flow_run.parent_task_run_id:
+    if context.flow_run and _is_triggered():
         return context.flow_run.name
     until = parameters.get("until", "report")
     return f"{parameters['recipe'].name}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
 
 
-def _is_part_of_another() -> bool:
-    context = FlowRunContext.get()
-    return bool(context and context.flow_run and context.flow_run.parent_task_run_id)
+def _is_triggered() -> bool:
+    """Tell whether the flow run at hand has a process of its own and another run waits for it."""
+    run = cast("FlowRunContext", FlowRunContext.get()).flow_run
+    return bool(run and run.parent_task_run_id and os.environ.get("PREFECT__FLOW_RUN_ID") == str(run.id))
