@@ -307,14 +307,14 @@ def test_a_run_on_ray_is_found_by_one_that_knows_no_ray(
     ("", "no address is given"),
     ("somewhere", "'somewhere' is no address"),
     ("ray://127.0.0.1:10001", "no Ray cluster answers|is no address"),
-    (f"127.0.0.1:{free_port()}", "no Ray cluster answers at 127.0.0.1:.*refused"),
+    ("127.0.0.1:{port}", "no Ray cluster answers at 127.0.0.1:.*refused"),
 ])  # fmt: skip
 def test_an_address_without_a_cluster(given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not importlib.util.find_spec("ray"):
         pytest.skip(NO_RAY)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(InputError, match=said) as raised:
-        crew.check(recipe(tmp_path, scale="ray", ray_address=given))
+        crew.check(recipe(tmp_path, scale="ray", ray_address=given.replace("{port}", str(free_port()))))
     assert "ray start --head" in raised.value.remedy
 
 
