@@ -31,7 +31,7 @@ POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
 _MARK = "MLCTL_UP"  # in the environment of all that is started here, and of all that those start: its value is the state folder
 _RUN = "PREFECT__FLOW_RUN_ID"  # Prefect's, in the environment of a flow run's process
 _PATIENCE = 180.0  # seconds in which a part has to be there, on a machine under load
-_GRACE = 10.0  # seconds in which a process may end by itself
+_GRACE = 30.0  # seconds in which a process may end by itself
 
 # What Prefect's processes read. A run goes on without its server for a quarter of an hour; runs begin soon after they are asked for.
 _SETTINGS = {
