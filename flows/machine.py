@@ -213,19 +213,23 @@ def _marked(state: Path) -> Iterator[psutil.Process]:
 
 
 def _is_marked(process: psutil.Process, state: Path) -> bool:
-    try:
-        return process.environ().get(_MARK) == str(state)
-    except (psutil.Error, OSError):
-        return False
+    return _environment_of(process).get(_MARK) == str(state)
 
 
 def _is_run(process: psutil.Process) -> bool:
     """Tell whether a process is that of a flow run, and not one that such a process started."""
-    try:
+    parent = None
+    with contextlib.suppress(psutil.Error):
         parent = process.parent()
-        return _RUN in process.environ() and not (parent and _RUN in parent.environ())
+    return _RUN in _environment_of(process) and not (parent and _RUN in _environment_of(parent))
+
+
+def _environment_of(process: psutil.Process) -> dict[str, str]:
+    """Return the environment of a process; nothing where it cannot be read: it has ended, or is another user's."""
+    try:
+        return process.environ()
     except (psutil.Error, OSError):
-        return False
+        return {}
 
 
 def _pid(state: Path, part: str) -> int | None:
