@@ -48,16 +48,6 @@ importlib.import_module("prefect.main")  # now: set up inside a test, its log wo
 tiny = _load_module("tiny")
 
 
-#: Files that take a minute or more: processes that share the tests out begin with them, so that none is left alone with one at the end.
-LONG = ("operations/", "flows/", "mlctl/test_cluster.py", "mlctl/training/test_launch.py", "mlctl/training/test_run.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of long files first."""
-    here = Path(__file__).parent
-    items.sort(key=lambda item: not item.path.relative_to(here).as_posix().startswith(LONG))
-
-
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel `tinylocales` 1.0, the only package that pip can find in the tests."""
