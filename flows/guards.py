@@ -15,8 +15,9 @@ from prefect.server.schemas.states import StateType
 _ENDED = ("Completed", "Failed", "Crashed", "Cancelled")
 _RUN = "prefect.flow-run."
 
-#: Seconds without a heartbeat (there is one every 30) after which a run has crashed.
-SILENCE = 90
+#: Seconds without a heartbeat (there is one every 30) after which a run has crashed. A server that was down, or too busy to hear
+#: them, for a shorter time takes no run for dead.
+SILENCE = 300
 
 
 def guards() -> list[AutomationCore]:

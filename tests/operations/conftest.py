@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,19 +71,31 @@ class Operated:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def post(self, path: str, body: Any) -> Any:
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the server, again where it is busy (SQLite waits up to a minute for its lock): Prefect's own clients do so, too."""
+
         def answered() -> httpx.Response | None:
-            answer = httpx.post(f"{self.api}/{path}", json=body, timeout=60)
-            return None if answer.status_code == 503 else answer  # SQLite is busy: Prefect's own clients ask again, too
+            try:
+                answer = httpx.request(method, f"{self.api}/{path}", json=body, timeout=90)
+            except httpx.TransportError:
+                return None
+            return None if answer.status_code == 503 else answer
 
         answer: httpx.Response = self.until(answered, path)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
+    def post(self, path: str, body: Any) -> Any:
+        return self.ask("POST", path, body)
+
+    def deployment(self, name: str) -> str:
+        """Return the id of a deployment."""
+        return str(self.ask("GET", f"deployments/name/{name}")["id"])
+
     def start(self, deployment: str, **parameters: Any) -> str:
         """Ask for a run of a deployment, and return its id."""
-        found = httpx.get(f"{self.api}/deployments/name/{deployment}", timeout=60).json()
-        return str(self.post(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})["id"])
+        wanted = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}  # one run, however often it is asked for
+        return str(self.post(f"deployments/{self.deployment(deployment)}/create_flow_run", wanted)["id"])
 
     def runs(self, flow: str, *ids: str) -> list[dict[str, Any]]:
         """Return a flow's runs, the oldest first: all, or those with these ids."""
@@ -95,6 +108,12 @@ class Operated:
     def wait(self, run_id: str, *states: str) -> dict[str, Any]:
         """Wait until a run is in one of these states."""
         return dict(self.until(lambda: (run := self.run(run_id))["state_name"] in states and run, f"{run_id} {states}"))
+
+    def completes(self, run_id: str) -> None:
+        """Wait until a run has ended, and show what was said where it did not complete."""
+        state = self.wait(run_id, "Completed", "Failed", "Crashed", "Cancelled")["state"]
+        server = (self.state / "logs" / "server.log").read_text()[-4000:]
+        assert state["name"] == "Completed", f"{state['name']}: {state['message']}\n{self.said(run_id)}\nThe server:\n{server}"
 
     def said(self, run_id: str) -> str:
         body = {"logs": {"flow_run_id": {"any_": [run_id]}}, "limit": 200, "sort": "TIMESTAMP_ASC"}

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from storage import Store
@@ -89,7 +88,7 @@ def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
     operated.kill_run(first["id"])
     operated.wait(first["id"], "Crashed")
     for run_id in both:
-        assert operated.wait(run_id, "Completed", "Failed")["state_name"] == "Completed", operated.said(run_id)
+        operated.completes(run_id)
 
     runs = operated.runs("train")
     assert sorted(run["state_name"] for run in runs) == ["Completed", "Crashed"], "one attempt for both"
@@ -121,7 +120,7 @@ def test_cancelling_a_run_ends_its_training_and_the_next_run_goes_on(operated: A
     operated.wait(child["id"], "Cancelled")
     operated.until(lambda: not operated.processes(PREFECT__FLOW_RUN_ID=child["id"]), "the end of its processes")
     again = operated.start("train/train", recipe=recipe)
-    assert operated.wait(again, "Completed", "Failed")["state_name"] == "Completed", operated.said(again)
+    operated.completes(again)
     assert "train: goes on where it was interrupted" in operated.said(again)
     assert [s.stage for s in Diary(Store(prepared)).runs()[0].stages][-1] == "train"
 
@@ -144,24 +143,24 @@ def test_a_server_that_was_killed_comes_back_and_the_run_completes(operated: Any
     said = operated.up()
     assert "started the Prefect server" in said
     assert "worker" not in said
-    assert operated.wait(run_id, "Completed", "Failed", "Crashed")["state_name"] == "Completed"
+    operated.completes(run_id)
 
 
 def test_a_schedule_fires(operated: Any, prepared: Path) -> None:
-    found = httpx.get(f"{operated.api}/deployments/name/prepare/prepare", timeout=60).json()
+    deployment = operated.deployment("prepare/prepare")
     schedule = {
         "schedule": {"interval": 20, "anchor_date": datetime.now(UTC).isoformat()},
         "active": True,
         "parameters": {"recipe": operated.recipe(prepared)},
     }
     before = {run["id"] for run in operated.runs("prepare")}
-    (made,) = operated.post(f"deployments/{found['id']}/schedules", [schedule])
+    (made,) = operated.post(f"deployments/{deployment}/schedules", [schedule])
 
     def fired() -> list[dict[str, Any]]:
         return [run for run in operated.runs("prepare") if run["id"] not in before and run["state_name"] == "Completed"]
 
     assert operated.until(fired, "a scheduled run")[0]["auto_scheduled"]
-    httpx.delete(f"{operated.api}/deployments/{found['id']}/schedules/{made['id']}", timeout=60).raise_for_status()
+    operated.ask("DELETE", f"deployments/{deployment}/schedules/{made['id']}")
 
 
 def test_a_run_that_fell_silent_is_declared_crashed(operated: Any, silent: str) -> None:
