@@ -11,9 +11,9 @@ import numpy.typing as npt
 from mlctl.alignment import counts as tables
 from mlctl.alignment import sampling
 from mlctl.alignment.counts import Counts, Rows
+from mlctl.alignment.desk import BINS, Shapes, Text
 from mlctl.alignment.model import Side
 from mlctl.alignment.posterior import posteriors
-from mlctl.alignment.sampling import Shapes, Text
 
 _NULL = 0.2  # ν
 _BELIEF = 5.0  # β
@@ -135,7 +135,7 @@ def shapes(jumps: npt.NDArray[np.float64], fertile: npt.NDArray[np.float64], lon
         back=np.ascontiguousarray(table[:, ::-1], np.float32),
         reach=np.pad(np.cumsum(table, axis=1), ((0, 0), (1, 0))),
         usual=usual / usual.sum(1, keepdims=True),
-        diagonal=np.exp(-sampling.DIAGONAL * np.arange(sampling.BINS + 1) / sampling.BINS).astype(np.float32),
+        diagonal=np.exp(-sampling.DIAGONAL * np.arange(BINS + 1) / BINS).astype(np.float32),
         types=types,
         null=_NULL,
         belief=_BELIEF,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.kernels import kernel
+from mlctl.alignment.kernels import S, U, kernel
 
 _SIZES = 40  # powers of two, more than memory has
 _GONE = np.float32(1e-6)  # what is left below it is rounding's
@@ -97,33 +97,37 @@ def collecting(counts: Counts) -> Counts:
 
 
 @kernel
-def slot_of(rows: Counts, source: int, target: int) -> int:
-    """Return the slot of a pair of words, or -1."""
-    mask = rows.mask[source]
-    if mask < 0:
-        return -1
-    base: int = rows.start[source]
-    slot: int = ((np.int64(target) * np.int64(2654435761)) >> np.int64(12)) & mask
+def slot_of(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> int:
+    """Return the slot of a target word among the `size` slots from `start` on, or -1."""
+    if size == 0:
+        return S(-1)
+    base, mask = U(start), U(size - 1)
+    slot = _first(target) & mask
     while True:
-        key = rows.keys[base + slot]
+        key = keys[base + slot]
         if key == target:
-            return base + slot
+            return S(base + slot)
         if key < 0:
-            return -1
-        slot = (slot + 1) & mask
+            return S(-1)
+        slot = (slot + U(1)) & mask
+
+
+@kernel
+def _first(target: int) -> int:
+    """Return the slot that a target word is looked for first, before it is masked."""
+    return (U(target) * U(2654435761)) >> U(12)
 
 
 @kernel
 def _put(rows: Counts, source: int, target: int) -> int:
     """Return a new slot for a pair that has none, in a row with a free one."""
-    mask = rows.mask[source]
-    base: int = rows.start[source]
-    slot: int = ((np.int64(target) * np.int64(2654435761)) >> np.int64(12)) & mask
+    base, mask = U(rows.start[source]), U(rows.mask[source])
+    slot = _first(target) & mask
     while rows.keys[base + slot] >= 0:
-        slot = (slot + 1) & mask
+        slot = (slot + U(1)) & mask
     rows.keys[base + slot] = target
     rows.used[source] += 1
-    return base + slot
+    return S(base + slot)
 
 
 @kernel
@@ -185,7 +189,7 @@ def _move(rows: Counts, source: int) -> None:
 @kernel
 def add(rows: Counts, chain: int, source: int, target: int, weight: float) -> None:
     """Count a link `weight` times more in a chain. The arena must have room."""
-    slot = slot_of(rows, source, target)
+    slot = slot_of(rows.keys, rows.start[source], rows.mask[source] + 1, target)
     if slot < 0:
         if 4 * (rows.used[source] + 1) > 3 * (rows.mask[source] + 1):
             _move(rows, source)
@@ -199,7 +203,7 @@ def take_away(rows: Counts, chain: int, source: int, target: int) -> None:
 
     What rounding leaves is made nothing: so no chain's counts depend on when another one's make a table move.
     """
-    slot = slot_of(rows, source, target)
+    slot = slot_of(rows.keys, rows.start[source], rows.mask[source] + 1, target)
     rows.counts[slot, chain] -= 1
     if rows.counts[slot, chain] <= _GONE:
         rows.counts[slot, chain] = 0

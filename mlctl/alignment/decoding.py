@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mlctl.alignment.desk import Text
 from mlctl.alignment.kernels import kernel
-from mlctl.alignment.sampling import NOTHING, Text
+from mlctl.alignment.sampling import NOTHING
 from mlctl.alignment.symmetry import join
 
 _LINKED = np.uint8(4)

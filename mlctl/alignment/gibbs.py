@@ -16,8 +16,8 @@ from mlctl.alignment import model as models
 from mlctl.alignment.aligner import Links, Pair
 from mlctl.alignment.chains import Chains, Plan, Start, blank, informed, learned
 from mlctl.alignment.decoding import linked
+from mlctl.alignment.desk import Text
 from mlctl.alignment.model import Model, Side
-from mlctl.alignment.sampling import Text
 from mlctl.alignment.symmetry import HEURISTICS
 from mlctl.alignment.vocabulary import Encoded, encoded, known
 

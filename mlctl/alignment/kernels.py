@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from numba import njit
+
+# Places in kernels' inner loops are unsigned (`U`): numba need not ask whether one counts from the end, and the loop becomes vector code.
+# An unsigned number with a signed one makes a float there, so all parts of a place are, and what can be below 0 is signed (`S`).
+if TYPE_CHECKING:
+    U = S = int
+else:
+    U, S = np.uintp, np.int64
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.alignment.counts import FERTILITIES, Counts
+from mlctl.alignment.desk import Desk, Shapes, Text, desk, fertility, look_up, summed
 from mlctl.alignment.kernels import kernel
-from mlctl.alignment.sampling import Desk, Shapes, Text, desk, fertility, look_up, summed
 
 _LEAST = np.float32(1e-9)  # share of a state that is worth going on from
 
@@ -134,7 +134,7 @@ def _fertile(
         for j in range(rows):
             expected += found[j, i]
         for k in range(FERTILITIES - 1):
-            ratios[k] = fertility(counts, shapes, chain, source[i], k)
+            ratios[k] = fertility(counts.fertile, shapes.usual, shapes.belief, chain, source[i], k)
         for j in range(rows):
             others = max(expected - found[j, i], np.float32(0))
             k = min(int(others), FERTILITIES - 3)

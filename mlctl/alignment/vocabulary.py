@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlctl.alignment.aligner import Pair, Sentence
-from mlctl.alignment.sampling import Text
+from mlctl.alignment.desk import Text
 from mlctl.alignment.words import normalised
 
 T = TypeVar("T", bound=np.generic)

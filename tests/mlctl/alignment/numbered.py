@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlctl.alignment import counts as tables
-from mlctl.alignment.sampling import Text
+from mlctl.alignment.desk import Text
 
 Sentences = list[tuple[list[int], list[int]]]
 

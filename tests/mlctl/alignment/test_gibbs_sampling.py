@@ -10,7 +10,8 @@ import pytest
 from mlctl.alignment import chains, sampling
 from mlctl.alignment import counts as tables
 from mlctl.alignment.counts import FERTILITIES, Rows
-from mlctl.alignment.sampling import FARTHEST, Text
+from mlctl.alignment.desk import Text
+from mlctl.alignment.sampling import FARTHEST
 
 from .numbered import Sentences, as_dict, some_sentences, text_of
 
