@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mlctl run $(RECIPE) $(SET)
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

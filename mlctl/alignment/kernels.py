@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +18,27 @@ else:
     U, S = np.uintp, np.int64
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def forget_stale(folder: Path) -> None:
+    """Remove what numba keeps of a folder's modules when one of them has changed.
+
+    Numba looks at the file of a kernel only, not at those of the kernels that it calls, and would go on with what these were.
+    """
+    kept = folder / "__pycache__"
+    stats = [(file.name, file.stat()) for file in sorted(folder.glob("*.py"))]
+    stamp = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+    note = kept / "kernels.stamp"
+    with contextlib.suppress(OSError):
+        if note.is_file() and note.read_text() == stamp:
+            return
+        for file in kept.glob("*.nb[ci]"):
+            file.unlink(missing_ok=True)
+        kept.mkdir(exist_ok=True)
+        note.write_text(stamp)
+
+
+forget_stale(Path(__file__).parent)
 
 
 def kernel(function: F) -> F:

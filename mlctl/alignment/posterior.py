@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mlctl.alignment.counts import FERTILITIES, Counts
 from mlctl.alignment.desk import Desk, Shapes, Text, desk, fertility, look_up, summed
-from mlctl.alignment.kernels import kernel
+from mlctl.alignment.kernels import U, kernel
 
 _LEAST = np.float32(1e-9)  # share of a state that is worth going on from
 
@@ -29,8 +29,8 @@ class Bench(NamedTuple):
     words: npt.NDArray[np.float32]  # (J, I) t, with fertility
     before: npt.NDArray[np.float32]  # (J + 1, I + 1) share of each state before each word, given the words before it
     reached: npt.NDArray[np.float32]  # (J, I) share of it that jumps to each source word
-    after: npt.NDArray[np.float32]  # (I + 1,) of each state: the words after it, scaled
-    linked: npt.NDArray[np.float32]  # (I,) of each source word: t and the words after it, scaled
+    after: npt.NDArray[np.float32]  # (1, I + 1) of each state: the words after it, scaled
+    linked: npt.NDArray[np.float32]  # (1, I) of each source word: t and the words after it, scaled
     stayed: npt.NDArray[np.float32]  # (I + 1,) weight of each state if a word is linked to nothing
     jumped: npt.NDArray[np.float32]  # (I,) and of each source word it may be linked to
     found: npt.NDArray[np.float32]  # (J, I) P(a_j = i)
@@ -46,8 +46,8 @@ def _bench(room: Desk) -> Bench:
         np.empty((rows, columns), np.float32),
         np.empty((rows + 1, columns + 1), np.float32),
         np.empty((rows, columns), np.float32),
-        np.empty(columns + 1, np.float32),
-        np.empty(columns, np.float32),
+        np.empty((1, columns + 1), np.float32),
+        np.empty((1, columns), np.float32),
         np.empty(columns + 1, np.float32),
         np.empty(columns, np.float32),
         np.empty((rows, columns), np.float32),
@@ -56,90 +56,119 @@ def _bench(room: Desk) -> Bench:
 
 
 @kernel
-def _jumps(shapes: Shapes, chain: int, columns: int, bench: Bench) -> None:
-    jumps, reach, middle = shapes.jumps[chain], shapes.reach[chain], shapes.jumps.shape[1] // 2
-    for state in range(columns + 1):
-        first = middle - state + 1
-        share = np.float32(1.0 / (reach[first + columns] - reach[first]))
-        for i in range(columns):
-            bench.jumps[state, i] = bench.back[i, state] = jumps[first + i] * share
+def _jumps(shapes: Shapes, chain: int, columns: int, jumped: npt.NDArray[np.float32], back: npt.NDArray[np.float32]) -> None:
+    jumps, reach, middle, c = shapes.jumps, shapes.reach, U(shapes.jumps.shape[1] // 2), U(chain)
+    for state in range(U(columns + 1)):
+        first = middle + U(1) - state
+        share = np.float32(1.0 / (reach[c, first + U(columns)] - reach[c, first]))
+        for i in range(U(columns)):
+            jumped[state, i] = jumps[c, first + i] * share
+            back[i, state] = jumped[state, i]
 
 
 @kernel
 def _mix(
-    to: npt.NDArray[np.float32], shares: npt.NDArray[np.float32], table: npt.NDArray[np.float32], rows: int, columns: int
+    to: npt.NDArray[np.float32],
+    j: int,
+    shares: npt.NDArray[np.float32],
+    k: int,
+    table: npt.NDArray[np.float32],
+    rows: int,
+    columns: int,
 ) -> None:
-    """Add to `to` (columns,) the rows of `table`, each times its share: four at a time, for each pass over `to` costs as much as a row."""
-    for row in range(0, rows - 3, 4):
-        one, two, three, four = shares[row], shares[row + 1], shares[row + 2], shares[row + 3]
+    """Add to `to[j]` the rows of `table`, each times its share in `shares[k]`: four at a time, as each pass over `to` costs as much as a row."""
+    whole = U(rows) - U(rows) % U(4)
+    for row in range(U(0), whole, U(4)):
+        one, two, three, four = shares[k, row], shares[k, row + U(1)], shares[k, row + U(2)], shares[k, row + U(3)]
         if one + two + three + four > 0:
-            for i in range(columns):
-                to[i] += (one * table[row, i] + two * table[row + 1, i]) + (three * table[row + 2, i] + four * table[row + 3, i])
-    for row in range(rows - rows % 4, rows):
-        one = shares[row]
-        for i in range(columns):
-            to[i] += one * table[row, i]
+            for i in range(U(columns)):
+                first = one * table[row, i] + two * table[row + U(1), i]
+                to[j, i] += first + (three * table[row + U(2), i] + four * table[row + U(3), i])
+    for row in range(whole, U(rows)):
+        one = shares[k, row]
+        for i in range(U(columns)):
+            to[j, i] += one * table[row, i]
 
 
 @kernel
-def _forward(nothing: npt.NDArray[np.float32], rows: int, columns: int, bench: Bench) -> None:
-    """Fill `bench.before` and `bench.reached`."""
-    first = bench.before[0]
-    first[: columns + 1] = 0
-    first[0] = 1
-    for j in range(rows):
-        now, then, reached, words, stays = bench.before[j], bench.before[j + 1], bench.reached[j], bench.words[j], nothing[j]
-        reached[:columns] = 0
-        _mix(reached, now, bench.jumps, columns + 1, columns)
-        then[0] = now[0] * stays
-        for i in range(columns):
-            then[i + 1] = now[i + 1] * stays + reached[i] * words[i]
-        scale = np.float32(1) / summed(then, columns + 1)
-        for state in range(columns + 1):
-            share = then[state] * scale
-            then[state] = share if share > _LEAST else np.float32(0)
+def _forward(
+    nothing: npt.NDArray[np.float32],
+    chain: int,
+    words: npt.NDArray[np.float32],
+    jumps: npt.NDArray[np.float32],
+    rows: int,
+    columns: int,
+    before: npt.NDArray[np.float32],
+    reached: npt.NDArray[np.float32],
+) -> None:
+    """Fill `before` and `reached`."""
+    states = U(columns + 1)
+    for state in range(states):
+        before[0, state] = 0
+    before[0, 0] = 1
+    for j in range(U(rows)):
+        then, stays = j + U(1), nothing[U(chain), j]
+        for i in range(U(columns)):
+            reached[j, i] = 0
+        _mix(reached, j, before, j, jumps, columns + 1, columns)
+        before[then, 0] = before[j, 0] * stays
+        for i in range(U(columns)):
+            before[then, i + U(1)] = before[j, i + U(1)] * stays + reached[j, i] * words[j, i]
+        scale = np.float32(1) / summed(before[then], columns + 1)
+        for state in range(states):
+            share = before[then, state] * scale
+            before[then, state] = share if share > _LEAST else np.float32(0)
 
 
 @kernel
-def _backward(nothing: npt.NDArray[np.float32], weight: np.float32, rows: int, columns: int, bench: Bench) -> None:
+def _backward(nothing: npt.NDArray[np.float32], chain: int, weight: np.float32, rows: int, columns: int, bench: Bench) -> None:
     """Mix P(a_j = i) into `bench.found`, with a weight."""
-    after, linked, stayed, jumped = bench.after, bench.linked, bench.stayed, bench.jumped
-    after[: columns + 1] = 1
-    for left in range(rows):
-        j = rows - 1 - left
-        before, reached, words, found, stays = bench.before[j], bench.reached[j], bench.words[j], bench.found[j], nothing[j]
-        for i in range(columns):
-            linked[i] = words[i] * after[i + 1]
-            jumped[i] = reached[i] * linked[i]
-        for state in range(columns + 1):
-            after[state] *= stays
-            stayed[state] = before[state] * after[state]
+    after, linked, stayed, jumped, back = bench.after, bench.linked, bench.stayed, bench.jumped, bench.back
+    before, reached, words, found, top = bench.before, bench.reached, bench.words, bench.found, U(0)
+    states, kept = U(columns + 1), np.float32(1) - weight
+    for state in range(states):
+        after[top, state] = 1
+    for left in range(U(rows)):
+        j = U(rows - 1) - left
+        stays = nothing[U(chain), j]
+        for i in range(U(columns)):
+            linked[top, i] = words[j, i] * after[top, i + U(1)]
+            jumped[i] = reached[j, i] * linked[top, i]
+        for state in range(states):
+            after[top, state] *= stays
+            stayed[state] = before[j, state] * after[top, state]
         scale = np.float32(1) / (summed(stayed, columns + 1) + summed(jumped, columns))
-        share, kept = weight * scale, np.float32(1) - weight
-        for i in range(columns):
-            found[i] = kept * found[i] + share * jumped[i]
-        _mix(after, linked, bench.back, columns, columns + 1)
-        for state in range(columns + 1):
-            after[state] *= scale
+        share = weight * scale
+        for i in range(U(columns)):
+            found[j, i] = kept * found[j, i] + share * jumped[i]
+        _mix(after, top, linked, top, back, columns, columns + 1)
+        for state in range(states):
+            after[top, state] *= scale
 
 
 @kernel
 def _fertile(
-    counts: Counts, shapes: Shapes, chain: int, source: npt.NDArray[np.int32], lexical: npt.NDArray[np.float32], bench: Bench
+    counts: Counts,
+    shapes: Shapes,
+    chain: int,
+    source: npt.NDArray[np.int32],
+    lexical: npt.NDArray[np.float32],
+    rows: int,
+    bench: Bench,
 ) -> None:
     """Put fertility, at the number of links that each source word has with the other target words, into `bench.words`."""
-    rows, columns, ratios, found = len(lexical), len(source), bench.ratios, bench.found
-    for i in range(columns):
+    ratios, found, words, fertile, usual = bench.ratios, bench.found, bench.words, counts.fertile, shapes.usual
+    for i in range(U(len(source))):
         expected = np.float32(0)
-        for j in range(rows):
+        for j in range(U(rows)):
             expected += found[j, i]
-        for k in range(FERTILITIES - 1):
-            ratios[k] = fertility(counts.fertile, shapes.usual, shapes.belief, chain, source[i], k)
-        for j in range(rows):
+        for k in range(U(FERTILITIES - 1)):
+            ratios[k] = fertility(fertile, usual, shapes.belief, chain, source[i], k)
+        for j in range(U(rows)):
             others = max(expected - found[j, i], np.float32(0))
-            k = min(int(others), FERTILITIES - 3)
-            more = min(others - k, np.float32(1))
-            bench.words[j, i] = lexical[j, i] * ((1 - more) * ratios[k] + more * ratios[k + 1])
+            k = min(U(others), U(FERTILITIES - 3))
+            more = min(others - np.float32(k), np.float32(1))
+            words[j, i] = lexical[U(chain), j, i] * ((1 - more) * ratios[k] + more * ratios[k + U(1)])
 
 
 @kernel
@@ -147,21 +176,22 @@ def _infer(
     counts: Counts, shapes: Shapes, chain: int, source: npt.NDArray[np.int32], rows: int, room: Desk, bench: Bench
 ) -> None:
     """Fill `bench.found` of a sentence in a chain."""
-    columns, nothing = len(source), room.nulls[chain]
-    lexical = room.lexical[chain, :rows]
-    _jumps(shapes, chain, columns, bench)
-    bench.words[:rows, :columns] = lexical[:, :columns]
-    bench.found[:rows, :columns] = 0
-    _pass(nothing, np.float32(1), rows, columns, bench)
-    _fertile(counts, shapes, chain, source, lexical, bench)
-    _pass(nothing, np.float32(0.5), rows, columns, bench)
+    columns, lexical, words, found = len(source), room.lexical, bench.words, bench.found
+    _jumps(shapes, chain, columns, bench.jumps, bench.back)
+    for j in range(U(rows)):
+        for i in range(U(columns)):
+            words[j, i] = lexical[U(chain), j, i]
+            found[j, i] = 0
+    _pass(room.nulls, chain, np.float32(1), rows, columns, bench)
+    _fertile(counts, shapes, chain, source, lexical, rows, bench)
+    _pass(room.nulls, chain, np.float32(0.5), rows, columns, bench)
 
 
 @kernel
-def _pass(nothing: npt.NDArray[np.float32], weight: np.float32, rows: int, columns: int, bench: Bench) -> None:
+def _pass(nothing: npt.NDArray[np.float32], chain: int, weight: np.float32, rows: int, columns: int, bench: Bench) -> None:
     """Mix P(a_j = i) given `bench.words` into `bench.found`, with a weight."""
-    _forward(nothing, rows, columns, bench)
-    _backward(nothing, weight, rows, columns, bench)
+    _forward(nothing, chain, bench.words, bench.jumps, rows, columns, bench.before, bench.reached)
+    _backward(nothing, chain, weight, rows, columns, bench)
 
 
 @kernel

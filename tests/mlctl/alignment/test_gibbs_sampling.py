@@ -9,6 +9,7 @@ import pytest
 
 from mlctl.alignment import chains, sampling
 from mlctl.alignment import counts as tables
+from mlctl.alignment import desk as desks
 from mlctl.alignment.counts import FERTILITIES, Rows
 from mlctl.alignment.desk import Text
 from mlctl.alignment.sampling import FARTHEST
@@ -169,6 +170,26 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
             nothing *= jump(after - before) / reach(before)
         found[j] = np.array(weights) / (sum(weights) + nothing)
     return found
+
+
+def test_a_sentence_finds_the_counts_without_its_own_links_also_of_words_that_it_repeats() -> None:
+    sentences: Sentences = [([0, 1, 0, 2, 2], [3, 1, 3, 4, 1, 0]), *some_sentences(30)]
+    text, own = text_of(sentences), sentences[0]
+    chain = chains.Chains(text, chains.blank(3, 9, 9), 9, seeds=[1, 2, 3])
+    chain.sweep(0)
+    room = desks.desk(text, 0, len(sentences), chain.counts)
+    source, target = (np.array(side, np.int32) for side in own)
+    desks.find(chain.counts, source, target, room)
+    for c in range(3):
+        links = np.array([0, 1, 2, 4, -1, 3], np.int16)
+        desks.take_out(c, source, target, links, room)
+        mine = Counter((own[0][i], f) for f, i in zip(own[1], links, strict=True) if i >= 0)
+        counted = as_dict(chain.counts, c)
+        expected = [[counted.get((e, f), 0) - mine[e, f] for e in own[0]] for f in own[1]]
+        assert room.lexical[c, : len(target), : len(source)].tolist() == expected
+    desks.leave(source, target, room)
+    assert (room.source_place == -1).all()
+    assert (room.target_place == -1).all()
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
