@@ -64,9 +64,9 @@ def informed(
     counts, here, there = tables.empty(len(sides), *sizes), sources >= 0, targets >= 0
     for chain, side in enumerate(sides):
         counts = _loaded(counts, chain, side.rows, sources, targets, weight)
-        counts.totals[chain, sources[here]] = weight * side.totals[here]
-        counts.fertile[chain, sources[here]] = weight * side.fertile[here]
-        counts.nulls[chain, targets[there]] = weight * side.nulls[there]
+        counts.totals[sources[here], chain] = weight * side.totals[here]
+        counts.fertile[sources[here], chain] = weight * side.fertile[here]
+        counts.nulls[targets[there], chain] = weight * side.nulls[there]
         counts.null_total[chain] = weight * side.nulls.sum(dtype=np.float64)
     return Start(counts, weight * np.array([side.jumps for side in sides]))
 
@@ -121,7 +121,7 @@ class Chains:
 
     def _shapes(self) -> Shapes:
         longest = int(np.diff(self._text.source_offsets).max(initial=1))
-        return shapes(self.jumps, self.counts.fertile.sum(1, dtype=np.float64), longest, self._types)
+        return shapes(self.jumps, self.counts.fertile.sum(0, dtype=np.float64), longest, self._types)
 
 
 def shapes(jumps: npt.NDArray[np.float64], fertile: npt.NDArray[np.float64], longest: int, types: int) -> Shapes:
@@ -159,5 +159,5 @@ def learned(chains: Chains, plan: Plan) -> list[Side]:
         nulls += share * chains.counts.nulls
         fertile += share * chains.counts.fertile
         jumps += share * chains.jumps
-    means = zip(totals, nulls, fertile, jumps, strict=True)
-    return [Side(tables.rest(chains.counts, number), *mean) for number, mean in enumerate(means)]
+    means = zip(*(np.moveaxis(mean, 1, 0) for mean in (totals, nulls, fertile)), jumps, strict=True)
+    return [Side(tables.rest(chains.counts, number), *map(np.ascontiguousarray, mean)) for number, mean in enumerate(means)]

@@ -1,8 +1,8 @@
 """How often each source word is linked to each target word, in several chains: a small hash table a source word, in one block of memory.
 
 Most source words are linked to a few target words and some to very many, so each word has slots of its own (a power of two, three
-quarters full at most), taken from an arena and given back when the word needs more of them. The chains' counts of a pair of words lie
-side by side, because to find them takes longer than to read them.
+quarters full at most), taken from an arena and given back when the word needs more of them. The chains' counts of a pair of words, and
+of a word, lie side by side, because to find them takes longer than to read them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Counts(NamedTuple):
         counts: its links (slots, C).
         sums: counts added up over several sweeps (slots, C), or empty while nothing is added up.
         ends: end of what is taken of the arena, then the first free run of slots of each size (41,).
-        totals: links of each source word (C, V).
-        nulls: times that each target word was linked to nothing (C, W).
+        totals: links of each source word (V, C).
+        nulls: times that each target word was linked to nothing (W, C).
         null_total: their sum (C,).
-        fertile: times that each source word had each number of links (C, V, FERTILITIES).
+        fertile: times that each source word had each number of links (V, C, FERTILITIES).
     """
 
     start: npt.NDArray[np.int64]
@@ -72,10 +72,10 @@ def empty(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Coun
         counts=np.zeros((slots, chains), np.float32),
         sums=np.zeros((0, chains), np.float32),
         ends=ends,
-        totals=np.zeros((chains, sources), np.float64),
-        nulls=np.zeros((chains, targets), np.float32),
+        totals=np.zeros((sources, chains), np.float64),
+        nulls=np.zeros((targets, chains), np.float32),
         null_total=np.zeros(chains, np.float64),
-        fertile=np.zeros((chains, sources, FERTILITIES), np.float32),
+        fertile=np.zeros((sources, chains, FERTILITIES), np.float32),
     )
 
 
@@ -102,7 +102,7 @@ def slot_of(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> 
     if size == 0:
         return S(-1)
     base, mask = U(start), U(size - 1)
-    slot = _first(target) & mask
+    slot = first_of(target) & mask
     while True:
         key = keys[base + slot]
         if key == target:
@@ -113,7 +113,7 @@ def slot_of(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> 
 
 
 @kernel
-def _first(target: int) -> int:
+def first_of(target: int) -> int:
     """Return the slot that a target word is looked for first, before it is masked."""
     return (U(target) * U(2654435761)) >> U(12)
 
@@ -122,7 +122,7 @@ def _first(target: int) -> int:
 def _put(rows: Counts, source: int, target: int) -> int:
     """Return a new slot for a pair that has none, in a row with a free one."""
     base, mask = U(rows.start[source]), U(rows.mask[source])
-    slot = _first(target) & mask
+    slot = first_of(target) & mask
     while rows.keys[base + slot] >= 0:
         slot = (slot + U(1)) & mask
     rows.keys[base + slot] = target

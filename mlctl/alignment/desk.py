@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.counts import FERTILITIES, Counts, slot_of
+from mlctl.alignment.counts import FERTILITIES, Counts, first_of
 from mlctl.alignment.kernels import U, kernel
 
 BINS = 64  # of the distance from the diagonal
@@ -71,6 +71,9 @@ class Desk(NamedTuple):
     source_place: npt.NDArray[np.int16]  # (V,) the same of source words
     source_before: npt.NDArray[np.int16]  # (I,)
     before: npt.NDArray[np.int16]  # (J,) links before a visit
+    hashes: npt.NDArray[np.uint64]  # (J,) of target words
+    slots: npt.NDArray[np.uint64]  # (J,) of one source word, where target words may be
+    met: npt.NDArray[np.int32]  # (J,) what is there, then places of those that are there
 
 
 @kernel
@@ -80,7 +83,7 @@ def desk(text: Text, lo: int, hi: int, counts: Counts) -> Desk:
     for s in range(lo, hi):
         longest = max(longest, text.source_offsets[s + 1] - text.source_offsets[s])
         longest_target = max(longest_target, text.target_offsets[s + 1] - text.target_offsets[s])
-    chains, targets = counts.nulls.shape
+    targets, chains = counts.nulls.shape
     return Desk(
         np.empty((chains, longest_target, longest), np.float32),
         np.empty((chains, longest_target), np.float32),
@@ -95,6 +98,9 @@ def desk(text: Text, lo: int, hi: int, counts: Counts) -> Desk:
         np.full(len(counts.start), -1, np.int16),
         np.empty(longest, np.int16),
         np.empty(longest_target, np.int16),
+        np.empty(longest_target, np.uint64),
+        np.empty(longest_target, np.uint64),
+        np.empty(longest_target, np.int32),
     )
 
 
@@ -116,10 +122,12 @@ def find(counts: Counts, source: npt.NDArray[np.int32], target: npt.NDArray[np.i
         for j in range(U(len(target))):
             for i in range(U(len(source))):
                 lexical[chain, j, i] = 0
+    for j in range(U(len(target))):
+        room.hashes[j] = first_of(target[j])
     for i in range(U(len(source))):
         start, size = U(counts.start[source[i]]), U(counts.mask[source[i]] + 1)
         if size > U(2 * len(target)):
-            _ask(keys, values, start, size, target, i, lexical)
+            _ask(keys, values, start, size, target, room.hashes, room.slots, room.met, i, lexical)
         else:
             _read(keys, values, start, size, room.target_place, room.target_before, i, lexical)
 
@@ -138,15 +146,27 @@ def _ask(
     start: int,
     size: int,
     target: npt.NDArray[np.int32],
+    hashes: npt.NDArray[np.uint64],
+    slots: npt.NDArray[np.uint64],
+    met: npt.NDArray[np.int32],
     column: int,
     lexical: npt.NDArray[np.float32],
 ) -> None:
-    """Look for each word of the sentence among a source word's slots."""
+    """Look for each word of the sentence among a source word's slots: one step at a time for all of them, so that memory is waited for once."""
+    mask, found = size - U(1), U(0)
     for j in range(U(len(target))):
-        slot = slot_of(keys, start, size, target[j])
-        if slot >= 0:
-            for chain in range(U(len(lexical))):
-                lexical[chain, j, column] = values[U(slot), chain]
+        slots[j] = hashes[j] & mask
+        met[j] = keys[start + slots[j]]
+    for j in range(U(len(target))):
+        slot, key = slots[j], met[j]
+        while key != target[j] and key >= 0:
+            slot = (slot + U(1)) & mask
+            key = keys[start + slot]
+        slots[found], met[found] = start + slot, j
+        found += U(key >= 0)
+    for n in range(found):
+        for chain in range(U(len(lexical))):
+            lexical[chain, U(met[n]), column] = values[slots[n], chain]
 
 
 @kernel
@@ -203,9 +223,9 @@ def turn(counts: Counts, shapes: Shapes, source: npt.NDArray[np.int32], target: 
     for chain in range(U(len(lexical))):
         scale = shapes.null / (1 - shapes.null) / (counts.null_total[chain] + smooth)
         for i in range(U(len(source))):
-            share[i] = np.float32(1.0 / (max(counts.totals[chain, U(source[i])], 0.0) + smooth))
+            share[i] = np.float32(1.0 / (max(counts.totals[U(source[i]), chain], 0.0) + smooth))
         for j in range(U(len(target))):
-            room.nulls[chain, j] = (max(counts.nulls[chain, U(target[j])], np.float32(0)) + shapes.alpha) * scale
+            room.nulls[chain, j] = (max(counts.nulls[U(target[j]), chain], np.float32(0)) + shapes.alpha) * scale
             for i in range(U(len(source))):
                 lexical[chain, j, i] = (max(lexical[chain, j, i], np.float32(0)) + alpha) * share[i]
 
@@ -216,8 +236,8 @@ def fertility(
 ) -> float:
     """Return φ(source, taken + 1) / φ(source, taken), of `counts.fertile`, `shapes.usual` and `shapes.belief`."""
     c, e, k = U(chain), U(source), min(U(taken), U(FERTILITIES - 2))
-    up = max(fertile[c, e, k + U(1)], np.float32(0)) + belief * usual[c, k + U(1)]
-    ratio: float = up / (max(fertile[c, e, k], np.float32(0)) + belief * usual[c, k])
+    up = max(fertile[e, c, k + U(1)], np.float32(0)) + belief * usual[c, k + U(1)]
+    ratio: float = up / (max(fertile[e, c, k], np.float32(0)) + belief * usual[c, k])
     return ratio
 
 

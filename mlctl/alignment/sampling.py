@@ -229,13 +229,13 @@ def tally(
     c, taken, totals, nulls, fertile = U(chain), room.taken, counts.totals, counts.nulls, counts.fertile
     for j in range(U(len(links))):
         if links[j] >= 0:
-            totals[c, U(source[U(links[j])])] += weight
+            totals[U(source[U(links[j])]), c] += weight
         else:
-            nulls[c, U(target[j])] += weight
+            nulls[U(target[j]), c] += weight
             counts.null_total[c] += weight
     _take(links, len(source), taken)
     for i in range(U(len(source))):
-        fertile[c, U(source[i]), min(U(taken[i]), U(FERTILITIES - 1))] += weight
+        fertile[U(source[i]), c, min(U(taken[i]), U(FERTILITIES - 1))] += weight
 
 
 @kernel

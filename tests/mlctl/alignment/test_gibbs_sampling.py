@@ -81,9 +81,11 @@ def test_counts_after_sweeps_are_those_of_the_links(sweeps: int) -> None:
         for i, e in enumerate(source):
             fertile[e, min(int((own == i).sum()), FERTILITIES - 1)] += 1
     assert as_dict(chain.counts, 1) == links
-    np.testing.assert_allclose(chain.counts.totals[1], [sum(n for (e, _), n in links.items() if e == word) for word in range(60)])
-    np.testing.assert_array_equal(chain.counts.fertile[1], fertile)
-    np.testing.assert_array_equal(chain.counts.nulls[1], nulls)
+    np.testing.assert_allclose(
+        chain.counts.totals[:, 1], [sum(n for (e, _), n in links.items() if e == word) for word in range(60)]
+    )
+    np.testing.assert_array_equal(chain.counts.fertile[:, 1], fertile)
+    np.testing.assert_array_equal(chain.counts.nulls[:, 1], nulls)
     np.testing.assert_array_equal(chain.jumps[1], jumps)
 
 

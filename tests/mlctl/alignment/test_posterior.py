@@ -34,7 +34,7 @@ def every_alignment(
     """P(a_j = i) (J, I): each alignment weighs its words, its jumps and `fertility(i, j)` of what it links."""
     counts, null, alpha = as_dict(chain.counts, number), chains._NULL, sampling.ALPHA
     share = (chain.jumps[number] + 0.5) / (chain.jumps[number] + 0.5).sum()
-    nulls = chain.counts.nulls[number].astype(float)
+    nulls = chain.counts.nulls[:, number].astype(float)
     found, total = np.zeros((len(target), len(source))), 0.0
     for links in itertools.product(range(-1, len(source)), repeat=len(target)):
         weight, last = 1.0, -1
@@ -42,7 +42,7 @@ def every_alignment(
             if i < 0:
                 weight *= null * (nulls[target[j]] + alpha) / (nulls.sum() + alpha * WORDS)
                 continue
-            totals = chain.counts.totals[number, source[i]] + alpha * WORDS
+            totals = chain.counts.totals[source[i], number] + alpha * WORDS
             reach = sum(share[there - last + FARTHEST] for there in range(len(source)))
             lexical = (counts.get((source[i], target[j]), 0.0) + alpha) / totals
             weight *= (1 - null) * lexical * share[i - last + FARTHEST] / reach * (fertility(i, j) if fertility else 1.0)
@@ -56,7 +56,7 @@ def every_alignment(
 
 def ratios(chain: chains.Chains, number: int, word: int) -> np.ndarray:
     """φ(k + 1) / φ(k) of a source word, for each k."""
-    fertile = chain.counts.fertile[number].astype(float)
+    fertile = chain.counts.fertile[:, number].astype(float)
     usual = (fertile.sum(0) + 0.5) / (fertile.sum(0) + 0.5).sum()
     shares = fertile[word] + chains._BELIEF * usual
     return shares[1:] / shares[:-1]
