@@ -231,6 +231,18 @@ def turn(counts: Counts, shapes: Shapes, source: npt.NDArray[np.int32], target: 
 
 
 @kernel
+def lay_diagonal(diagonal: npt.NDArray[np.float32], rows: int, columns: int, lexical: npt.NDArray[np.float32]) -> None:
+    """Multiply the probabilities by what `shapes.diagonal` gives their places."""
+    step = 1.0 / columns
+    for j in range(U(rows)):
+        place = (j + 0.5) / rows
+        for i in range(U(columns)):
+            near = diagonal[U(abs((i + 0.5) * step - place) * BINS)]
+            for chain in range(U(len(lexical))):
+                lexical[chain, j, i] *= near
+
+
+@kernel
 def fertility(
     fertile: npt.NDArray[np.float32], usual: npt.NDArray[np.float64], belief: float, chain: int, source: int, taken: int
 ) -> float:

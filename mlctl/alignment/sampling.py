@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.alignment.counts import FERTILITIES, Counts, add, take_away
-from mlctl.alignment.desk import BINS, Desk, Shapes, Text, desk, fertility, find, leave, summed, take_out, turn
+from mlctl.alignment.desk import Desk, Shapes, Text, desk, fertility, find, lay_diagonal, leave, summed, take_out, turn
 from mlctl.alignment.kernels import S, U, kernel
 
 ALPHA = 0.001  # α
@@ -87,19 +87,10 @@ def _take(links: npt.NDArray[np.int16], columns: int, taken: npt.NDArray[np.int3
 
 
 @kernel
-def _by_place(
-    weights: npt.NDArray[np.float32],
-    lexical: npt.NDArray[np.float32],
-    c: int,
-    j: int,
-    columns: int,
-    diagonal: npt.NDArray[np.float32],
-    rows: int,
-) -> None:
-    """Fill the weights of the source words for target word j: t and the diagonal."""
-    place, step = (j + 0.5) / rows, 1.0 / columns
+def _by_words(weights: npt.NDArray[np.float32], lexical: npt.NDArray[np.float32], c: int, j: int, columns: int) -> None:
+    """Fill the weights of the source words for target word j: t, which has the diagonal in it."""
     for i in range(U(columns)):
-        weights[i] = lexical[c, j, i] * diagonal[U(abs((i + 0.5) * step - place) * BINS)]
+        weights[i] = lexical[c, j, i]
 
 
 @kernel
@@ -115,7 +106,7 @@ def _by_jumps(
     last: int,
     grow: npt.NDArray[np.float32],
 ) -> None:
-    """Fill them with t, the jump to each (from `jumps[c, first]` on), that from it to the next link (`back[c, last]` on) and `grow`."""
+    """Fill the weights of the source words for target word j: t, the jump to each (from `jumps[c, first]` on), that from it to the next link (`back[c, last]` on) and `grow`."""
     for i in range(U(columns)):
         weights[i] = lexical[c, j, i] * jumps[c, first + i] * (back[c, last + i] * grow[i])
 
@@ -191,7 +182,7 @@ def visit(
                 grow[i] = fertility(fertile, usual, belief, chain, source[i], taken[i]) * inverse[i + U(1)]
         # All weights lack the factor 1 / Z(a_p).
         if stage == 0:
-            _by_place(weights, lexical, c, j, columns, shapes.diagonal, rows)
+            _by_words(weights, lexical, c, j, columns)
         elif following < 0:
             _by_last_jump(weights, lexical, c, j, columns, jumps, U(middle - previous), grow, inverse)
             nothing /= inverse[U(previous + 1)]
@@ -292,6 +283,8 @@ def sweep(
                 tally(counts, chain, source, target, own[chain], -1, room)
         leave(source, target, room)
         turn(counts, shapes, source, target, room)
+        if stage == 0:
+            lay_diagonal(shapes.diagonal, len(target), len(source), room.lexical)
         for chain in range(len(seeds)):
             room.before[: len(target)] = own[chain]
             prepare(counts, shapes, chain, source, own[chain], stage, room)

@@ -159,8 +159,8 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
         for i, e in enumerate(source):
             weight = (1 - null) * (lexical[e, f] + alpha) / (totals[e] + alpha * words)
             if stage == 0:
-                distance = int(abs((i + 0.5) / len(source) - (j + 0.5) / len(target)) * sampling.BINS)
-                weight *= np.exp(-sampling.DIAGONAL * distance / sampling.BINS)
+                distance = int(abs((i + 0.5) / len(source) - (j + 0.5) / len(target)) * desks.BINS)
+                weight *= np.exp(-sampling.DIAGONAL * distance / desks.BINS)
             else:
                 weight *= jump(i - before) / reach(before) * (1 if after is None else jump(after - i) / reach(i))
             if stage == 2:
