@@ -41,6 +41,8 @@ from mlctl.workspace import Workspace, discard
 PAPER = {"wiring": "joint", "couples": 1}
 SENTENCE = {"wiring": "sentence", "couples": 1}
 SEPARATE = {"wiring": "separate", "couples": 3}
+ANCHORED = {"temperature": 0.03, "anchor_weight": 10.0}
+REFINE = {**SEPARATE, **ANCHORED, "word_temperature": 0.07}
 #: Recipes: settings of `train`. The first five are the paper's, and the model before training.
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "base": None,
@@ -67,6 +69,10 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "last-layer": {**SEPARATE, "layers": "last"},
     "all-layers": {**SEPARATE, "layers": "all"},
     "anchored": {**SEPARATE, "anchor_weight": 1.0},
+    "refine": REFINE,
+    "refine-sentences": {**SENTENCE, **ANCHORED},
+    "refine-joint": {**PAPER, **ANCHORED},
+    "refine-joint-3": {**PAPER, **ANCHORED, "couples": 3},
 }
 QUICK, QUICK_LANGUAGES = ("base", "cz-snt", "ml-ctl-cz", "separate"), ("de", "fr")
 SCORES = ("sentence", "word", "tatoeba")
