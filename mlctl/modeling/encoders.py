@@ -177,7 +177,10 @@ def _check_complete(model: Any, missing: list[str], optional: str, folder: Path)
     if lacking:
         raise InputError(f"{folder} lacks weights of its encoder: {', '.join(lacking[:3])}", "fetch or save the model again")
     if missing and not optional:
-        _log.warning("%s has no masked-LM head: that starts from random weights, which counts only where train.mlm_weight is above 0", folder)
+        _log.warning(
+            "%s has no masked-LM head: that starts from random weights, which counts only where train.mlm_weight is above 0",
+            folder,
+        )
 
 
 def _tokenizer_limit(folder: Path) -> int:
