@@ -218,8 +218,10 @@ def _load(name: str, overrides: list[str] | None) -> config.Recipe:
 
 def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
     recipe = _load(name, overrides)
+    from flows.leftovers import watch
     from flows.pipeline import pipeline
 
+    watch()
     state = pipeline(recipe, until, return_state=True)
     if not state.is_completed():
         raise InputError(state.message or "the run did not complete")

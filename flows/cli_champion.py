@@ -24,8 +24,10 @@ _Overrides = Annotated[list[str] | None, typer.Argument(help="Settings to change
 def retrain(recipe: _Recipe, overrides: _Overrides = None) -> None:
     """Train a new encoder if there is something new to learn from, and take it if it is better than the champion."""
     loaded = _load(recipe, overrides)
+    from flows.leftovers import watch
     from flows.retrain import retrain as flow
 
+    watch()
     state = flow(loaded, return_state=True)
     if not state.is_completed():
         raise InputError(state.message or "the run did not complete")

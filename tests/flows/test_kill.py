@@ -6,7 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from storage import Store
 from storage.runs import Diary
@@ -36,6 +41,33 @@ def contents(store: Path) -> dict[str, str]:
 
 def run(*arguments: str) -> int:
     return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=300, check=False).returncode
+
+
+def test_prefects_temporary_server_ends_with_a_run_that_is_killed(recipe: Path, tmp_path: Path) -> None:
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    with (tmp_path / "log").open("w") as log:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "run", str(recipe)],
+            env={**alone, "PREFECT_HOME": str(tmp_path / "home")},
+            stdout=log,
+            stderr=log,
+        )
+        server = until(lambda: next(iter(servers_of(started.pid)), None))
+        started.kill()
+        started.wait()
+    until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+
+
+def servers_of(pid: int) -> list[psutil.Process]:
+    return [process for process in psutil.Process(pid).children() if "uvicorn" in process.cmdline()]
+
+
+def until(check: Callable[[], Any], seconds: float = 120) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return found
 
 
 def test_killed_in_every_stage_and_resumed_the_results_are_equal(recipe: Path, server: str, tmp_path: Path) -> None:
