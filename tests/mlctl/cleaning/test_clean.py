@@ -227,7 +227,8 @@ def test_workers_and_kills_change_nothing(write: Write, tmp_path: Path) -> None:
     write_two_languages(write)
     assert script(tmp_path, "one", workers=1) == 0
     kept = {}
-    for when in (".scratch/clean-fr/slices/.part-3*", ".scratch/clean-fr/.part-learned", "16000", "rejected/.part-fr*"):
+    # While a file is written or, on a busy machine where that is missed, soon after.
+    for when in (".scratch/clean-fr/slices/*3*", ".scratch/clean-fr/*learned*", "16000", "rejected/.part-fr*"):
         assert script(tmp_path, "killed", when) == -signal.SIGKILL
         judged = list((tmp_path / "killed/.scratch/clean-fr/judged").glob("0*"))
         assert all(path.stat().st_ino == kept.get(path.name, path.stat().st_ino) for path in judged), "done again"

@@ -63,7 +63,7 @@ def test_memory_does_not_grow_with_the_number_of_shards(make_shards: Callable[..
         os.link(few / "train" / f"{number % 4:05d}.parquet", many / "train" / f"{number:05d}.parquet")
     peak_of_an_epoch(few)  # what is loaded or made once
     before = pa.total_allocated_bytes()
-    assert peak_of_an_epoch(many) - before < 1.2 * (peak_of_an_epoch(few) - before)
+    assert peak_of_an_epoch(many) - before < 1.5 * (peak_of_an_epoch(few) - before)
 
 
 def test_no_shards(tmp_path: Path) -> None:
