@@ -116,9 +116,10 @@ def test_head_is_enough_where_a_server_knows_it(server: Server, tmp_path: Path, 
         handler.start(200, 5, ETag='"x"')
 
     monkeypatch.setattr(Handler, "do_HEAD", head, raising=False)
-    made = settings(tmp_path, {"kind": "url", "name": "x", "urls": [server.url("/x")], "format": "tsv"})
-    assert look(made, FRENCH).sizes == {server.url("/x"): 5}
-    assert (asked, server.seen) == (["/x"], [])
+    made = settings(tmp_path, {"kind": "url", "name": "x", "urls": [server.url("/x")], "format": "tsv"}, retries=5)
+    found = look(made, FRENCH)
+    assert (found.sizes, found.unasked) == ({server.url("/x"): 5}, {})
+    assert (set(asked), server.seen) == ({"/x"}, [])
 
 
 def test_a_data_set_is_read_at_the_commit_of_today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
