@@ -57,12 +57,7 @@ def align(
     Raises:
         InputError: there is no pair, none is left, or an engine crashed while it learned; the message names language and engine.
     """
-    files = {target: tables.pair_files(pairs, target) for target in languages.targets}
-    if not any(tables.rows_of(file) for found in files.values() for file in found):
-        raise InputError(
-            "align: there are no sentence pairs in any language",
-            "look at the funnel of clean: which rule dropped them, or no source",
-        )
+    files = _files(pairs, languages)
     gpus = _gpus(settings, crew)
     workers = settings.workers or min(crew.cores, gpus * _ON_A_GPU or crew.cores)
     common: dict[str, Any] = {
@@ -79,6 +74,16 @@ def align(
     ]
     schedule.run(works, workers, functools.partial(crew.worker, gpus=1 / _ON_A_GPU if gpus else 0), progress)
     return _written(works, workspace)
+
+
+def _files(pairs: Sequence[Path], languages: Languages) -> dict[str, list[Path]]:
+    files = {target: tables.pair_files(pairs, target) for target in languages.targets}
+    if not any(tables.rows_of(file) for found in files.values() for file in found):
+        raise InputError(
+            "align: there are no sentence pairs in any language",
+            "look at the funnel of clean: which rule dropped them, or no source",
+        )
+    return files
 
 
 def _gpus(settings: Align, crew: Crew) -> int:

@@ -72,14 +72,18 @@ def report(
     if figures["benchmark"] and not workspace.has(PICTURE):
         with workspace.part(PICTURE) as path:
             path.write_bytes(png(heat(in_order(figures["benchmark"], titles(figures["protocol"])))))
+    _write_texts(figures, recipe, folders, workspace)
+    progress(3, 3, "files", file=_CARD)
+    _log.info("the report lies at %s", workspace.path(_PAGE))
+    return _metrics(figures)
+
+
+def _write_texts(figures: Figures, recipe: Recipe, folders: Mapping[str, Path], workspace: Workspace) -> None:
     notice = make_notice(recipe, folders)
     with workspace.part(_ATTRIBUTION) as path:
         path.write_text(notice, encoding="utf-8")
     with workspace.part(_CARD) as path:
         path.write_text(make_card(figures, recipe, notice), encoding="utf-8")
-    progress(3, 3, "files", file=_CARD)
-    _log.info("the report lies at %s", workspace.path(_PAGE))
-    return _metrics(figures)
 
 
 def _metrics(figures: Figures) -> dict[str, float | int | None]:
