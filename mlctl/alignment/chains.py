@@ -54,6 +54,21 @@ def blank(chains: int, sources: int, targets: int) -> Start:
     return Start(tables.empty(chains, sources, targets), np.zeros((chains, 2 * sampling.FARTHEST + 1)))
 
 
+def alike(start: Start, targets: npt.NDArray[np.int32]) -> Start:
+    """Return a start that also has a link of each source word e to the target word `targets[e]` (V,), -1: none.
+
+    It is for names, numbers, signs and loans, which both languages spell alike: one link tips the scales where there is little text.
+    """
+    counts, every = start.counts, np.arange(len(targets), dtype=np.int32)
+    twins = targets >= 0
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(twins)])
+    rows = Rows(offsets, targets[twins], np.ones(offsets[-1], np.float32))
+    for chain in range(counts.counts.shape[1]):
+        counts = _loaded(counts, chain, rows, every, np.arange(len(counts.nulls), dtype=np.int32), 1.0)
+        counts.totals[twins, chain] += 1
+    return Start(counts, start.jumps)
+
+
 def informed(
     sides: Sequence[Side], sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], sizes: tuple[int, int], weight: float
 ) -> Start:
@@ -83,14 +98,20 @@ def _loaded(
 
 
 class Chains:
-    """Samples the links of all sentences of a text, again and again, in chains that know nothing of each other."""
+    """Samples the links of all sentences of a text, again and again, in chains that know nothing of each other.
+
+    Attributes:
+        counts: of the links as they are, and of what was known before.
+        jumps: likewise, by width (C, 2 FARTHEST + 1).
+        links: place in its sentence of the source word of each target word, -1: none (C, target words).
+    """
 
     def __init__(self, text: Text, start: Start, types: int, seeds: Sequence[int]) -> None:
         """Take the number of target words that there can be (`types`) and for each chain a seed that no other has."""
         self.counts, self._known = start
-        self.jumps = self._known  # with those of the links
+        self.jumps = self._known
         self._text, self._types, self._seeds, self._sweeps = text, types, np.array(seeds, np.int64), 0
-        self._links = np.full((len(seeds), len(text.target)), -1, np.int16)
+        self.links = np.full((len(seeds), len(text.target)), -1, np.int16)
 
     def sweep(self, stage: int, sharp: bool = False) -> None:
         """Visit all sentences once; see `sampling.sweep`."""
@@ -101,7 +122,7 @@ class Chains:
                 self.counts,
                 shapes,
                 self._text,
-                self._links,
+                self.links,
                 stage,
                 first,
                 self._sweeps == 0,
@@ -113,7 +134,7 @@ class Chains:
                 free = len(self.counts.keys) - int(self.counts.ends[0])
                 self.counts = tables.roomier(self.counts, free + len(self.counts.keys) // 3 + _MORE)
         self._sweeps += 1
-        self.jumps = self._known + np.array([sampling.widths(self._text, links) for links in self._links])
+        self.jumps = self._known + np.array([sampling.widths(self._text, links) for links in self.links])
 
     def marginals(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return P(a_j = i) given the counts as they are; see `posterior.posteriors`."""

@@ -12,12 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlctl.align_settings import Symmetrisation
+from mlctl.alignment import lexicon as lexicons
 from mlctl.alignment import model as models
 from mlctl.alignment.aligner import Links, Pair
-from mlctl.alignment.chains import Chains, Plan, Start, blank, informed, learned
+from mlctl.alignment.chains import Chains, Plan, Start, alike, blank, informed, learned
 from mlctl.alignment.decoding import linked
 from mlctl.alignment.desk import Text
+from mlctl.alignment.lexicon import Lexicon, Linked
 from mlctl.alignment.model import Model, Side
+from mlctl.alignment.stems import shortened, stems
 from mlctl.alignment.symmetry import HEURISTICS
 from mlctl.alignment.vocabulary import Encoded, encoded, known
 
@@ -28,6 +31,7 @@ _STREAMS = 1 << 10  # chains of a seed at most
 _ALIGNING = 1 << 8  # number of the first chain that aligns
 _NEW = 0.01  # share of a block's words that the model does not know: from here on it is learned from
 _PRIOR = 1.0  # weight of an earlier model's counts
+_LEXICON = "lexicon.parquet"
 
 
 def reading(pairs: int, new: float) -> int:
@@ -73,7 +77,9 @@ class GibbsAligner:
         self._heuristic = HEURISTICS.index(symmetrisation)
         self._seed, self._threads = seed, threads
         self._priors = models.read(priors) if priors else None
+        self._earlier = priors / _LEXICON if priors else None
         self._model: Model | None = None
+        self._lexicon: Lexicon | None = None
         self._starts: dict[tuple[int, int], Start] = {}  # by direction and first chain, for texts without new words
 
     @classmethod
@@ -88,21 +94,35 @@ class GibbsAligner:
         return aligner
 
     def train(self, pairs: Iterable[Pair]) -> None:
-        """Learn from pairs, which are read once, in order. Memory: some 10 bytes a word of both sides."""
-        found = encoded(pairs)
+        """Learn from pairs, which are read once, in order. Memory: some 14 bytes a word of both sides.
+
+        Raises:
+            InputError: the earlier model has no lexicon that can be read.
+        """
+        words = encoded(pairs)
+        found = shortened(words, self._stems(words))
         how = plan(len(found.text.source_offsets) - 1)
 
-        def run(number: int, chains: range) -> list[Side]:
-            direction = _directions(found)[number]
+        def run(number: int, chains: range) -> list[tuple[Side, Linked]]:
+            direction, text = _directions(found)[number], _directions(words)[number].text
             start = self._start(self._priors, direction, number, chains, _PRIOR)
-            return learned(self._chains(direction, start, len(direction.target), number, chains), how)
+            sampled = self._chains(direction, start, len(direction.target), number, chains)
+            sides = learned(sampled, how)
+            return [
+                (side, lexicons.linked(text, links, len(words.target), number == 1))
+                for side, links in zip(sides, sampled.links, strict=True)
+            ]
 
         forward, backward = self._both(run, how.chains)
-        self._model, self._starts = Model(found.source, found.target, tuple(forward), tuple(backward)), {}
+        self._model, self._starts = Model(found.source, found.target, _firsts(forward), _firsts(backward)), {}
+        links = [[each for _, each in direction] for direction in (forward, backward)]
+        self._lexicon = lexicons.lexicon(words, links[0], links[1], self._earlier)
 
     def save(self, folder: Path) -> None:
-        """Write what was learned into an empty folder; see `model.write`."""
+        """Write what was learned into an empty folder (`model.write`), with `lexicon.parquet` (`lexicons.write`) if it was learned here."""
         models.write(self._learned(), folder)
+        if self._lexicon:
+            lexicons.write(self._lexicon, folder / _LEXICON)
 
     def align(self, pairs: Sequence[Pair]) -> list[Links]:
         """Return the links of each pair.
@@ -113,7 +133,8 @@ class GibbsAligner:
         return [links for first in range(0, len(pairs), _BLOCK) for links in self._block(pairs[first : first + _BLOCK])]
 
     def _block(self, pairs: Sequence[Pair]) -> list[Links]:
-        found, model = encoded(pairs), self._learned()
+        model = self._learned()
+        found = shortened(encoded(pairs), (model.source, model.target))
         sizes = np.diff(found.text.source_offsets) * np.diff(found.text.target_offsets)
         places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
@@ -149,11 +170,14 @@ class GibbsAligner:
 
     def _start(self, model: Model | None, direction: _Direction, number: int, chains: range, weight: float) -> Start:
         sizes = len(direction.source), len(direction.target)
+        twins = known(direction.source, direction.target)
         if model is None:
-            return blank(len(chains), *sizes)
+            return alike(blank(len(chains), *sizes), twins)
         sides, words = model.backward if number else model.forward, _sides(model, number)
         known_words = known(words[0], direction.source), known(words[1], direction.target)
-        return informed([sides[chain % len(sides)] for chain in chains], *known_words, sizes, weight)
+        start = informed([sides[chain % len(sides)] for chain in chains], *known_words, sizes, weight)
+        twins[known_words[0][known_words[0] >= 0]] = -1
+        return alike(start, twins)
 
     def _frozen(self, direction: _Direction, types: int, number: int, chains: range) -> Chains:
         """Return chains over a text in the model's own numbering, all words that it does not know being one: for all texts the same counts."""
@@ -169,6 +193,13 @@ class GibbsAligner:
         text = direction.text._replace(source=source[direction.text.source], target=target[direction.text.target])
         return self._chains(direction._replace(text=text), start, types, number, chains)
 
+    def _stems(self, words: Encoded) -> tuple[pa.StringArray, pa.StringArray]:
+        """Return the stems of both sides: those of the text and the earlier model's."""
+        source, target = stems(words.source, words.text.source), stems(words.target, words.text.target)
+        if not self._priors:
+            return source, target
+        return pa.concat_arrays([source, self._priors.source]), pa.concat_arrays([target, self._priors.target])
+
     def _learned(self) -> Model:
         if self._model is None:
             raise RuntimeError("the aligner has not learned anything yet")
@@ -180,6 +211,10 @@ def _directions(found: Encoded) -> tuple[_Direction, _Direction]:
         _Direction(found.text, found.source, found.target),
         _Direction(found.text.turned(), found.target, found.source),
     )
+
+
+def _firsts(chains: Sequence[tuple[Side, Linked]]) -> tuple[Side, ...]:
+    return tuple(side for side, _ in chains)
 
 
 def _sides(model: Model, number: int) -> tuple[pa.StringArray, pa.StringArray]:
