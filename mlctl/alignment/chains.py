@@ -18,6 +18,8 @@ from mlctl.alignment.posterior import posteriors
 _NULL = 0.2  # ν
 _BELIEF = 5.0  # β
 _UNSEEN = 0.5  # jumps of each width and words of each number of links, before any are counted
+_RESTLESS = 0.15  # share of the words; in a fifth sweep 0.1 of those of European languages change their links, 0.2 of Chinese
+_FULL = 2  # the stage of `sampling.sweep` with all of the model
 _MORE = 1 << 16  # slots that an arena grows by, at least
 
 
@@ -29,17 +31,19 @@ class Plan(NamedTuple):
         kept: how many of the last of them the result is the mean of.
         chains: how often, from other random numbers.
         sharp: in how many of the first sweeps each word takes the likelier of two draws. It gets there sooner.
+        more: further sweeps before the last ones, where the links are not `settled` yet: languages far apart take longer.
     """
 
     sweeps: tuple[int, int, int]
     kept: int
     chains: int
     sharp: int = 0
+    more: int = 0
 
     @property
     def stages(self) -> list[int]:
-        """The stage of each sweep."""
-        return [stage for stage, sweeps in enumerate(self.sweeps) for _ in range(sweeps)]
+        """The stage of each sweep before the last ones."""
+        return [stage for stage, sweeps in enumerate(self.sweeps) for _ in range(sweeps)][: -self.kept]
 
 
 class Start(NamedTuple):
@@ -103,6 +107,7 @@ class Chains:
     Attributes:
         counts: of the links as they are, and of what was known before.
         jumps: likewise, by width (C, 2 FARTHEST + 1).
+        moved: share of the words that changed their link in the sweep that was watched last (C,).
         links: place in its sentence of the source word of each target word, -1: none (C, target words).
     """
 
@@ -111,10 +116,12 @@ class Chains:
         self.counts, self._known = start
         self.jumps = self._known
         self._text, self._types, self._seeds, self._sweeps = text, types, np.array(seeds, np.int64), 0
+        self.moved = np.ones(len(seeds))
         self.links = np.full((len(seeds), len(text.target)), -1, np.int16)
 
-    def sweep(self, stage: int, sharp: bool = False) -> None:
-        """Visit all sentences once; see `sampling.sweep`."""
+    def sweep(self, stage: int, sharp: bool = False, watched: bool = False) -> None:
+        """Visit all sentences once; see `sampling.sweep`. `watched`: note how many links moved."""
+        before = self.links.copy() if watched else None
         shapes, first = self._shapes(), 0
         sentences = len(self._text.source_offsets) - 1
         while first < sentences:
@@ -135,6 +142,8 @@ class Chains:
                 self.counts = tables.roomier(self.counts, free + len(self.counts.keys) // 3 + _MORE)
         self._sweeps += 1
         self.jumps = self._known + np.array([sampling.widths(self._text, links) for links in self.links])
+        if before is not None:
+            self.moved = (self.links != before).mean(1) if before.size else np.zeros(len(before))
 
     def marginals(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return P(a_j = i) given the counts as they are; see `posterior.posteriors`."""
@@ -164,17 +173,29 @@ def shapes(jumps: npt.NDArray[np.float64], fertile: npt.NDArray[np.float64], lon
     )
 
 
-def learned(chains: Chains, plan: Plan) -> list[Side]:
-    """Run chains and return the mean of the last sweeps of each."""
+def settled(groups: Sequence[Chains]) -> bool:
+    """Tell whether hardly any word changed its link in the last sweep that was watched, of all the groups' chains."""
+    return float(np.mean(np.concatenate([chains.moved for chains in groups]))) < _RESTLESS
+
+
+def begin(chains: Chains, plan: Plan) -> Chains:
+    """Run chains up to their last sweeps, and watch the last of these."""
     stages = plan.stages
-    for number, stage in enumerate(stages[: -plan.kept]):
-        chains.sweep(stage, sharp=number < plan.sharp)
+    for number, stage in enumerate(stages):
+        chains.sweep(stage, sharp=number < plan.sharp, watched=number == len(stages) - 1)
+    return chains
+
+
+def learned(chains: Chains, sweeps: int, kept: int) -> list[Side]:
+    """Run chains for `sweeps` sweeps, and then for `kept` sweeps more of which the mean is returned, for each."""
+    for _ in range(sweeps):
+        chains.sweep(_FULL)
     chains.counts = tables.collecting(chains.counts)
-    share = 1 / plan.kept
+    share = 1 / kept
     totals, jumps = np.zeros_like(chains.counts.totals), np.zeros_like(chains.jumps)
     nulls, fertile = np.zeros_like(chains.counts.nulls), np.zeros_like(chains.counts.fertile)
-    for stage in stages[-plan.kept :]:
-        chains.sweep(stage)
+    for _ in range(kept):
+        chains.sweep(_FULL)
         tables.collect(chains.counts, share)
         totals += share * chains.counts.totals
         nulls += share * chains.counts.nulls

@@ -15,7 +15,7 @@ from mlctl.align_settings import Symmetrisation
 from mlctl.alignment import lexicon as lexicons
 from mlctl.alignment import model as models
 from mlctl.alignment.aligner import Links, Pair
-from mlctl.alignment.chains import Chains, Plan, Start, alike, blank, informed, learned
+from mlctl.alignment.chains import Chains, Plan, Start, alike, begin, blank, informed, learned, settled
 from mlctl.alignment.decoding import linked
 from mlctl.alignment.desk import Text
 from mlctl.alignment.lexicon import Lexicon, Linked
@@ -50,7 +50,7 @@ def plan(pairs: int) -> Plan:
         return Plan((10, 10, 40), 16, 8, sharp=24)
     if pairs < 15_000:
         return Plan((4, 6, 20), 8, 4, sharp=12)
-    return Plan((2, 4, 14), 5, 4, sharp=8) if pairs < 45_000 else Plan((1, 2, 5), 3, 4, sharp=4)
+    return Plan((2, 4, 14), 5, 4, sharp=8) if pairs < 45_000 else Plan((1, 1, 4), 1, 3, sharp=2, more=14)
 
 
 class _Direction(NamedTuple):
@@ -103,17 +103,27 @@ class GibbsAligner:
         found = shortened(words, self._stems(words))
         how = plan(len(found.text.source_offsets) - 1)
 
-        def run(number: int, chains: range) -> list[tuple[Side, Linked]]:
-            direction, text = _directions(found)[number], _directions(words)[number].text
+        groups: dict[tuple[int, int], Chains] = {}
+
+        def first(number: int, chains: range) -> list[Chains]:
+            direction = _directions(found)[number]
             start = self._start(self._priors, direction, number, chains, _PRIOR)
-            sampled = self._chains(direction, start, len(direction.target), number, chains)
-            sides = learned(sampled, how)
+            sampled = begin(self._chains(direction, start, len(direction.target), number, chains), how)
+            groups[number, chains.start] = sampled
+            return [sampled]
+
+        forward_groups, backward_groups = self._both(first, how.chains)
+        more = 0 if settled([*forward_groups, *backward_groups]) else how.more
+
+        def last(number: int, chains: range) -> list[tuple[Side, Linked]]:
+            sampled, text = groups.pop((number, chains.start)), _directions(words)[number].text
+            sides = learned(sampled, more, how.kept)
             return [
                 (side, lexicons.linked(text, links, len(words.target), number == 1))
                 for side, links in zip(sides, sampled.links, strict=True)
             ]
 
-        forward, backward = self._both(run, how.chains)
+        forward, backward = self._both(last, how.chains)
         self._model, self._starts = Model(found.source, found.target, _firsts(forward), _firsts(backward)), {}
         links = [[each for _, each in direction] for direction in (forward, backward)]
         self._lexicon = lexicons.lexicon(words, links[0], links[1], self._earlier)

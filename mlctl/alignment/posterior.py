@@ -18,114 +18,127 @@ from mlctl.alignment.counts import FERTILITIES, Counts
 from mlctl.alignment.desk import Desk, Shapes, Text, desk, fertility, look_up, summed
 from mlctl.alignment.kernels import U, kernel
 
-_LEAST = np.float32(1e-9)  # share of a state that is worth going on from
+_LEAST = np.float32(1e-5)  # probability of a state that is worth going on from
 
 
 class Bench(NamedTuple):
     """Room for one sentence of I source and J target words in one chain; state 0 is before the first linked word, i + 1 word i."""
 
-    jumps: npt.NDArray[np.float32]  # (I + 1, I) of state a and word i: J(i - a) / Z(a)
-    back: npt.NDArray[np.float32]  # (I, I + 1) the same, turned
+    share: npt.NDArray[np.float32]  # (I + 1,) of each state: 1 / Z(a)
     words: npt.NDArray[np.float32]  # (J, I) t, with fertility
     before: npt.NDArray[np.float32]  # (J + 1, I + 1) share of each state before each word, given the words before it
     reached: npt.NDArray[np.float32]  # (J, I) share of it that jumps to each source word
     after: npt.NDArray[np.float32]  # (1, I + 1) of each state: the words after it, scaled
+    come: npt.NDArray[np.float32]  # (1, I + 1) of each state: the sum over the words that are jumped to
     linked: npt.NDArray[np.float32]  # (1, I) of each source word: t and the words after it, scaled
     stayed: npt.NDArray[np.float32]  # (I + 1,) weight of each state if a word is linked to nothing
     jumped: npt.NDArray[np.float32]  # (I,) and of each source word it may be linked to
     found: npt.NDArray[np.float32]  # (J, I) P(a_j = i)
     ratios: npt.NDArray[np.float32]  # (FERTILITIES - 1,) φ(k + 1) / φ(k) of one source word
+    places: npt.NDArray[np.int64]  # (I + 1,) where the jumps of those states or words begin that are worth it
+    weights: npt.NDArray[np.float32]  # (1, I + 1) and what they count
 
 
 @kernel
 def _bench(room: Desk) -> Bench:
     rows, columns = room.lexical.shape[1], room.lexical.shape[2]
     return Bench(
-        np.empty((columns + 1, columns), np.float32),
-        np.empty((columns, columns + 1), np.float32),
+        np.empty(columns + 1, np.float32),
         np.empty((rows, columns), np.float32),
         np.empty((rows + 1, columns + 1), np.float32),
         np.empty((rows, columns), np.float32),
+        np.empty((1, columns + 1), np.float32),
         np.empty((1, columns + 1), np.float32),
         np.empty((1, columns), np.float32),
         np.empty(columns + 1, np.float32),
         np.empty(columns, np.float32),
         np.empty((rows, columns), np.float32),
         np.empty(FERTILITIES - 1, np.float32),
+        np.empty(columns + 1, np.int64),
+        np.empty((1, columns + 1), np.float32),
     )
 
 
 @kernel
-def _jumps(shapes: Shapes, chain: int, columns: int, jumped: npt.NDArray[np.float32], back: npt.NDArray[np.float32]) -> None:
-    jumps, reach, middle, c = shapes.jumps, shapes.reach, U(shapes.jumps.shape[1] // 2), U(chain)
+def _shares(shapes: Shapes, chain: int, columns: int, share: npt.NDArray[np.float32]) -> None:
+    """Fill `share`: of each state 1 / Z(a)."""
+    reach, middle, c = shapes.reach, U(shapes.jumps.shape[1] // 2), U(chain)
     for state in range(U(columns + 1)):
         first = middle + U(1) - state
-        share = np.float32(1.0 / (reach[c, first + U(columns)] - reach[c, first]))
-        for i in range(U(columns)):
-            jumped[state, i] = jumps[c, first + i] * share
-            back[i, state] = jumped[state, i]
+        share[state] = np.float32(1.0 / (reach[c, first + U(columns)] - reach[c, first]))
 
 
 @kernel
 def _mix(
     to: npt.NDArray[np.float32],
     j: int,
-    shares: npt.NDArray[np.float32],
-    k: int,
     table: npt.NDArray[np.float32],
+    chain: int,
+    places: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float32],
     rows: int,
     columns: int,
 ) -> None:
-    """Add to `to[j]` the rows of `table`, each times its share in `shares[k]`: four at a time, as each pass over `to` costs as much as a row."""
-    whole = U(rows) - U(rows) % U(4)
+    """Add to `to[j]` what `table[chain]` has from each of the first `rows` places on, times its weight: four at a time, as each pass over `to` costs as much as a row."""
+    c, top, whole = U(chain), U(0), U(rows) - U(rows) % U(4)
     for row in range(U(0), whole, U(4)):
-        one, two, three, four = shares[k, row], shares[k, row + U(1)], shares[k, row + U(2)], shares[k, row + U(3)]
-        if one + two + three + four > 0:
-            for i in range(U(columns)):
-                first = one * table[row, i] + two * table[row + U(1), i]
-                to[j, i] += first + (three * table[row + U(2), i] + four * table[row + U(3), i])
-    for row in range(whole, U(rows)):
-        one = shares[k, row]
+        a, b, d, e = U(places[row]), U(places[row + U(1)]), U(places[row + U(2)]), U(places[row + U(3)])
+        one, two = weights[top, row], weights[top, row + U(1)]
+        three, four = weights[top, row + U(2)], weights[top, row + U(3)]
         for i in range(U(columns)):
-            to[j, i] += one * table[row, i]
+            first = one * table[c, a + i] + two * table[c, b + i]
+            to[j, i] += first + (three * table[c, d + i] + four * table[c, e + i])
+    for row in range(whole, U(rows)):
+        a, one = U(places[row]), weights[top, row]
+        for i in range(U(columns)):
+            to[j, i] += one * table[c, a + i]
 
 
 @kernel
 def _forward(
-    nothing: npt.NDArray[np.float32],
-    chain: int,
-    words: npt.NDArray[np.float32],
-    jumps: npt.NDArray[np.float32],
-    rows: int,
-    columns: int,
-    before: npt.NDArray[np.float32],
-    reached: npt.NDArray[np.float32],
+    nothing: npt.NDArray[np.float32], chain: int, jumps: npt.NDArray[np.float32], rows: int, columns: int, bench: Bench
 ) -> None:
-    """Fill `before` and `reached`."""
-    states = U(columns + 1)
+    """Fill `bench.before` and `bench.reached`."""
+    before, reached, words, share = bench.before, bench.reached, bench.words, bench.share
+    places, weights, states, top = bench.places, bench.weights, U(columns + 1), U(0)
+    middle = U(jumps.shape[1] // 2)
     for state in range(states):
         before[0, state] = 0
     before[0, 0] = 1
     for j in range(U(rows)):
-        then, stays = j + U(1), nothing[U(chain), j]
+        then, stays, kept = j + U(1), nothing[U(chain), j], U(0)
+        for state in range(states):
+            places[kept] = middle + U(1) - state
+            weights[top, kept] = before[j, state] * share[state]
+            kept += U(before[j, state] > 0)
         for i in range(U(columns)):
             reached[j, i] = 0
-        _mix(reached, j, before, j, jumps, columns + 1, columns)
+        _mix(reached, j, jumps, chain, places, weights, kept, columns)
         before[then, 0] = before[j, 0] * stays
         for i in range(U(columns)):
             before[then, i + U(1)] = before[j, i + U(1)] * stays + reached[j, i] * words[j, i]
         scale = np.float32(1) / summed(before[then], columns + 1)
         for state in range(states):
-            share = before[then, state] * scale
-            before[then, state] = share if share > _LEAST else np.float32(0)
+            here = before[then, state] * scale
+            before[then, state] = here if here > _LEAST else np.float32(0)
 
 
 @kernel
-def _backward(nothing: npt.NDArray[np.float32], chain: int, weight: np.float32, rows: int, columns: int, bench: Bench) -> None:
+def _backward(
+    nothing: npt.NDArray[np.float32],
+    chain: int,
+    back: npt.NDArray[np.float32],
+    weight: np.float32,
+    rows: int,
+    columns: int,
+    bench: Bench,
+) -> None:
     """Mix P(a_j = i) into `bench.found`, with a weight."""
-    after, linked, stayed, jumped, back = bench.after, bench.linked, bench.stayed, bench.jumped, bench.back
+    after, linked, stayed, jumped, share = bench.after, bench.linked, bench.stayed, bench.jumped, bench.share
     before, reached, words, found, top = bench.before, bench.reached, bench.words, bench.found, U(0)
-    states, kept = U(columns + 1), np.float32(1) - weight
+    places, weights, come = bench.places, bench.weights, bench.come
+    states, held = U(columns + 1), np.float32(1) - weight
+    middle = U(back.shape[1] // 2)
     for state in range(states):
         after[top, state] = 1
     for left in range(U(rows)):
@@ -138,12 +151,18 @@ def _backward(nothing: npt.NDArray[np.float32], chain: int, weight: np.float32, 
             after[top, state] *= stays
             stayed[state] = before[j, state] * after[top, state]
         scale = np.float32(1) / (summed(stayed, columns + 1) + summed(jumped, columns))
-        share = weight * scale
         for i in range(U(columns)):
-            found[j, i] = kept * found[j, i] + share * jumped[i]
-        _mix(after, top, linked, top, back, columns, columns + 1)
+            found[j, i] = held * found[j, i] + weight * scale * jumped[i]
+        kept = U(0)
+        for i in range(U(columns)):
+            places[kept] = middle - U(1) - i
+            weights[top, kept] = linked[top, i]
+            kept += U(jumped[i] * scale > _LEAST)
         for state in range(states):
-            after[top, state] *= scale
+            come[top, state] = 0
+        _mix(come, top, back, chain, places, weights, kept, columns + 1)
+        for state in range(states):
+            after[top, state] = (after[top, state] + share[state] * come[top, state]) * scale
 
 
 @kernel
@@ -177,21 +196,23 @@ def _infer(
 ) -> None:
     """Fill `bench.found` of a sentence in a chain."""
     columns, lexical, words, found = len(source), room.lexical, bench.words, bench.found
-    _jumps(shapes, chain, columns, bench.jumps, bench.back)
+    _shares(shapes, chain, columns, bench.share)
     for j in range(U(rows)):
         for i in range(U(columns)):
             words[j, i] = lexical[U(chain), j, i]
             found[j, i] = 0
-    _pass(room.nulls, chain, np.float32(1), rows, columns, bench)
+    _pass(room.nulls, shapes, chain, np.float32(1), rows, columns, bench)
     _fertile(counts, shapes, chain, source, lexical, rows, bench)
-    _pass(room.nulls, chain, np.float32(0.5), rows, columns, bench)
+    _pass(room.nulls, shapes, chain, np.float32(0.5), rows, columns, bench)
 
 
 @kernel
-def _pass(nothing: npt.NDArray[np.float32], chain: int, weight: np.float32, rows: int, columns: int, bench: Bench) -> None:
+def _pass(
+    nothing: npt.NDArray[np.float32], shapes: Shapes, chain: int, weight: np.float32, rows: int, columns: int, bench: Bench
+) -> None:
     """Mix P(a_j = i) given `bench.words` into `bench.found`, with a weight."""
-    _forward(nothing, chain, bench.words, bench.jumps, rows, columns, bench.before, bench.reached)
-    _backward(nothing, chain, weight, rows, columns, bench)
+    _forward(nothing, chain, shapes.jumps, rows, columns, bench)
+    _backward(nothing, chain, shapes.back, weight, rows, columns, bench)
 
 
 @kernel

@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mlctl.alignment import gibbs
+from mlctl.alignment import chains, gibbs
 from mlctl.alignment.aligner import Links, Pair, Sentence
 from mlctl.alignment.chains import Plan
 from mlctl.alignment.gibbs import GibbsAligner
+from mlctl.alignment.model import Side
 from mlctl.errors import InputError
 from mlctl.schema import LEXICON
 
@@ -155,6 +156,90 @@ def test_the_lexicon_has_the_translations(tmp_path: Path) -> None:
     for name, side in (("forward", "source"), ("backward", "target")):
         sums = table.group_by(side).aggregate([(name, "sum")])[f"{name}_sum"].to_numpy()
         assert 0.5 < sums.max() <= 1.001
+
+
+def inflected(pairs: int, seed: int) -> tuple[list[Pair], list[set[tuple[int, int]]]]:
+    """The toy language with longer words, each form of which has an ending of its own, so that nearly no form is met twice."""
+    made, gold = toy(pairs, seed=seed)
+    draw = np.random.default_rng(seed)
+
+    def form(word: str) -> str:
+        return word * 2 + "".join(map(chr, draw.integers(97, 123, 3)))
+
+    worded = [[[form(side.text[start:end]) for start, end in side.spans] for side in pair] for pair in made]
+    return [(sentence(source), sentence(target)) for source, target in worded], gold
+
+
+def test_forms_that_are_met_once_are_aligned_by_their_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    (pairs, gold), (new, gold_of_new) = inflected(250, seed=1), inflected(60, seed=2)
+    aligner = trained(pairs)
+    together, frozen = errors(aligner.align(pairs), gold), errors(aligner.align(new), gold_of_new)
+    assert max(together, frozen) < 0.06
+    monkeypatch.setattr(gibbs, "shortened", lambda found, _: found)
+    assert errors(trained(pairs).align(pairs), gold) > 2 * together, "without stems"
+
+
+def test_words_spelled_alike_find_each_other_where_there_is_hardly_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{first}{second}{third}" for first in "bdf" for second in "aei" for third in "lmn"]
+    draw = np.random.default_rng(3)
+    pairs, gold = [], []
+    for _ in range(6):
+        source = draw.choice(names, 6, replace=False).tolist()
+        order = draw.permutation(6)
+        pairs.append((sentence(source), sentence([source[place] for place in order])))
+        gold.append({(int(place), new) for new, place in enumerate(order)})
+    assert errors(trained(pairs).align(pairs), gold) < 0.05
+    monkeypatch.setattr(gibbs, "alike", lambda start, _: start)
+    assert errors(trained(pairs).align(pairs), gold) > 0.15
+
+
+def test_the_lexicon_has_whole_words_and_goes_on_from_the_earlier_one(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    word, form, other = "abab", "ababst", "\u0561\u0562"
+    trained([(sentence([word, "x"]), sentence([other, "y"]))] * 30).save(folders[0])
+    trained([(sentence([form, "x"]), sentence([other, "y"]))] * 10, priors=folders[0]).save(folders[1])
+    first, second = (
+        {(row["source"], row["target"]): row for row in pq.read_table(folder / "lexicon.parquet").to_pylist()}
+        for folder in folders
+    )
+    assert first[word, other]["count"] == pytest.approx(30, abs=1)
+    assert (form, other) not in first
+    assert second[word, other]["count"] == pytest.approx(30, abs=1)
+    assert second[form, other]["count"] == pytest.approx(10, abs=1)
+    assert second["x", "y"]["count"] == pytest.approx(40, abs=2)
+    assert second[form, other]["forward"] > 0.9
+    assert second[word, other]["backward"] == pytest.approx(0.75, abs=0.05)
+
+
+def test_an_earlier_lexicon_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    trained(toy(10)[0]).save(tmp_path)
+    (tmp_path / "lexicon.parquet").write_bytes(b"text")
+    with pytest.raises(InputError, match=r"lexicon\.parquet"):
+        trained(toy(10)[0], priors=tmp_path)
+
+
+def test_links_that_still_move_are_sampled_longer_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled, _ = toy(250)
+    restless = [(source, target) for (source, _), (_, target) in zip(settled, reversed(settled), strict=True)]
+    sweeps: list[int] = []
+
+    def watched(sampled: chains.Chains, more: int, kept: int) -> list[Side]:
+        sweeps.append(more)
+        return chains.learned(sampled, more, kept)
+
+    monkeypatch.setattr(gibbs, "learned", watched)
+    monkeypatch.setattr(gibbs, "plan", lambda _: Plan((1, 1, 4), 1, 3, sharp=2, more=5))
+    trained(settled)
+    assert set(sweeps) == {0}
+    sweeps.clear()
+    one = trained(restless)
+    assert set(sweeps) == {5}
+    six = GibbsAligner("grow-diag-final-and", 3, threads=6)
+    six.train(restless)
+    for here, there in zip(one.align(restless), six.align(restless), strict=True):
+        assert np.array_equal(here.confidence, there.confidence)
 
 
 def test_hostile_words_are_words_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_counts_after_sweeps_are_those_of_the_links(sweeps: int) -> None:
     links: Counter[tuple[int, int]] = Counter()
     fertile, nulls, jumps = np.zeros((60, FERTILITIES)), np.zeros(60), np.zeros(2 * FARTHEST + 1)
     for s, (source, target) in enumerate(sentences):
-        own = chain._links[1, text.target_offsets[s] : text.target_offsets[s + 1]]
+        own = chain.links[1, text.target_offsets[s] : text.target_offsets[s + 1]]
         previous = -1
         for f, i in zip(target, own.tolist(), strict=True):
             if i < 0:
@@ -98,13 +98,14 @@ def test_a_chain_is_the_same_alone_and_beside_others() -> None:
     for stage in (0, 1, 2, 2, 2, 2):
         alone.sweep(stage)
         beside.sweep(stage)
-    np.testing.assert_array_equal(alone._links[0], beside._links[1])
+    np.testing.assert_array_equal(alone.links[0], beside.links[1])
     assert as_dict(alone.counts) == as_dict(beside.counts, 1)
-    assert not np.array_equal(beside._links[0], beside._links[1])
+    assert not np.array_equal(beside.links[0], beside.links[1])
 
 
 def side_of(text: Text, words: int) -> chains.Side:
-    (side,) = chains.learned(chains.Chains(text, chains.blank(1, words, words), words, seeds=[6]), chains.Plan((1, 1, 3), 3, 1))
+    begun = chains.begin(chains.Chains(text, chains.blank(1, words, words), words, seeds=[6]), chains.Plan((1, 1, 3), 3, 1))
+    (side,) = chains.learned(begun, 0, 3)
     return side
 
 
@@ -203,11 +204,11 @@ def test_a_visit_draws_from_the_formulas(stage: int) -> None:
     for earlier in (0, 1, 2):
         chain.sweep(earlier)
     bounds = list(zip(text.target_offsets[:-1].tolist(), text.target_offsets[1:].tolist(), strict=True))
-    old = [chain._links[0, a:b].tolist() for a, b in bounds]
+    old = [chain.links[0, a:b].tolist() for a, b in bounds]
     jumps = chain.jumps[0].copy()
     chain._seeds = np.arange(many)
     chain.sweep(stage)
-    drawn = Counter(tuple(links) for links in chain._links[:, slice(*bounds[0])].tolist())
+    drawn = Counter(tuple(links) for links in chain.links[:, slice(*bounds[0])].tolist())
     difference, variance = np.zeros((7, 8)), np.zeros((7, 8))
     for new, times in drawn.items():
         expected = plain_marginals(sentences, old, 0, list(new), stage, jumps, 9)
@@ -228,7 +229,7 @@ def test_sharp_sweeps_take_the_likelier_of_two_draws() -> None:
         start = chains.informed([side] * many, numbers, numbers, (2, 2), 1.0)
         every = chains.Chains(text_of([([0, 1], [0])]), start, 2, seeds=range(many))
         every.sweep(0, sharp)
-        return np.array([(every._links[:, 0] == place).mean() for place in (0, 1, -1)])
+        return np.array([(every.links[:, 0] == place).mean() for place in (0, 1, -1)])
 
     shares = drawn(sharp=False)
     lighter = np.array([shares[shares < share].sum() for share in shares])
