@@ -31,7 +31,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 
 STAGE = ReusingStage(
     "align",
-    7,
+    8,
     ("clean", "translate"),
     _settings,
     _work,
