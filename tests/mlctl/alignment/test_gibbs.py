@@ -148,7 +148,12 @@ def test_the_heuristic_is_the_one_that_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_lexicon_has_the_translations(tmp_path: Path) -> None:
-    trained(toy(250)[0]).save(tmp_path)
+    words = [f"{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(60)]
+    numbered = (
+        sentence(words),
+        sentence([translated(word) for word in (*words[1:], words[0])]),
+    )  # no word has its translation's number
+    trained([numbered, *toy(250)[0]]).save(tmp_path)
     table = pq.read_table(tmp_path / "lexicon.parquet")
     assert table.schema.equals(LEXICON)
     rows = {(row["source"], row["target"]): row for row in table.to_pylist()}

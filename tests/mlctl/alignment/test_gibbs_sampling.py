@@ -109,6 +109,13 @@ def side_of(text: Text, words: int) -> chains.Side:
     return side
 
 
+def test_a_link_that_is_there_from_the_start_is_counted_of_its_word_too() -> None:
+    start = chains.alike(chains.blank(2, 4, 3), np.array([2, -1, 0, -1], np.int32))
+    for chain in range(2):
+        assert as_dict(start.counts, chain) == {(0, 2): 1, (2, 0): 1}
+    assert start.counts.totals.tolist() == [[1, 1], [0, 0], [1, 1], [0, 0]]
+
+
 def test_a_sentence_of_frequent_words_alone_finds_room() -> None:
     size = 49_140  # of each source word: its table of 65,536 slots is about to move, and all of them together take millions
     rows = Rows(np.arange(31) * size, np.tile(np.arange(size, dtype=np.int32), 30), np.ones(30 * size, np.float32))
