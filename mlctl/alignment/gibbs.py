@@ -72,12 +72,12 @@ class GibbsAligner:
         """Take the folder of an earlier model (`save`) whose counts are added to those of the pairs, or None.
 
         Raises:
-            InputError: there is no model that can be read in the folder.
+            InputError: there is no model, or no lexicon of one, that can be read in the folder.
         """
         self._heuristic = HEURISTICS.index(symmetrisation)
         self._seed, self._threads = seed, threads
         self._priors = models.read(priors) if priors else None
-        self._earlier = priors / _LEXICON if priors else None
+        self._earlier = lexicons.read(priors / _LEXICON) if priors else None
         self._model: Model | None = None
         self._lexicon: Lexicon | None = None
         self._starts: dict[tuple[int, int], Start] = {}  # by direction and first chain, for texts without new words
@@ -94,11 +94,7 @@ class GibbsAligner:
         return aligner
 
     def train(self, pairs: Iterable[Pair]) -> None:
-        """Learn from pairs, which are read once, in order. Memory: some 14 bytes a word of both sides.
-
-        Raises:
-            InputError: the earlier model has no lexicon that can be read.
-        """
+        """Learn from pairs, which are read once, in order. Memory: some 14 bytes a word of both sides."""
         words = encoded(pairs)
         found = shortened(words, self._stems(words))
         how = plan(len(found.text.source_offsets) - 1)

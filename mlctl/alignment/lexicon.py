@@ -20,6 +20,7 @@ from mlctl.schema import LEXICON
 
 _LEAST = 0.2  # links of a pair of words, to be a translation
 _ROWS = 1 << 17  # written at a time
+_COLUMNS = ["source", "target", "count"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -60,21 +61,28 @@ def _linked(text: Text, links: npt.NDArray[np.int16], targets: int, turned: bool
     return found[:count]
 
 
-def lexicon(words: Encoded, forward: Sequence[Linked], backward: Sequence[Linked], earlier: Path | None) -> Lexicon:
-    """Return the mean of the chains of both directions, on top of the lexicon in the file `earlier`.
+def read(file: Path) -> pa.Table:
+    """Return what `lexicon` needs of an earlier lexicon.
 
     Raises:
         InputError: the file is no lexicon.
     """
+    try:
+        return pq.read_table(file, columns=_COLUMNS)
+    except (OSError, ValueError) as error:  # Arrow's own errors are among these
+        raise InputError(f"{file}: no lexicon that can be read ({error})", "remove the folder and align again") from error
+
+
+def lexicon(words: Encoded, forward: Sequence[Linked], backward: Sequence[Linked], earlier: pa.Table | None) -> Lexicon:
+    """Return the mean of the chains of both directions, on top of an earlier lexicon."""
     source, target = words.source, words.target
     sides = [_mean(forward), _mean(backward)]
-    if earlier:
-        table = _read(earlier)
-        source, target = _joined(source, table["source"]), _joined(target, table["target"])
+    if earlier is not None:
+        source, target = _joined(source, earlier["source"]), _joined(target, earlier["target"])
         sides = [
             Linked(side.pairs // len(words.target) * len(target) + side.pairs % len(words.target), side.links) for side in sides
         ]
-        before = _linked_before(table, source, target)
+        before = _linked_before(earlier, source, target)
         sides = [_sum([side, before]) for side in sides]
     pairs = np.union1d(*(side.pairs for side in sides))
     counts = np.zeros((2, len(pairs)))
@@ -115,13 +123,6 @@ def _mean(chains: Sequence[Linked]) -> Linked:
 def _sum(several: Sequence[Linked]) -> Linked:
     pairs, places = np.unique(np.concatenate([each.pairs for each in several]), return_inverse=True)
     return Linked(pairs, np.bincount(places, np.concatenate([each.links for each in several]), len(pairs)).astype(np.float64))
-
-
-def _read(file: Path) -> pa.Table:
-    try:
-        return pq.read_table(file, columns=["source", "target", "count"])
-    except (OSError, ValueError) as error:  # Arrow's own errors are among these
-        raise InputError(f"{file}: no lexicon that can be read ({error})", "remove the folder and align again") from error
 
 
 def _joined(words: pa.StringArray, more: pa.ChunkedArray) -> pa.StringArray:

@@ -222,7 +222,7 @@ def test_an_earlier_lexicon_that_cannot_be_read_is_named(tmp_path: Path) -> None
     trained(toy(10)[0]).save(tmp_path)
     (tmp_path / "lexicon.parquet").write_bytes(b"text")
     with pytest.raises(InputError, match=r"lexicon\.parquet"):
-        trained(toy(10)[0], priors=tmp_path)
+        GibbsAligner("union", 3, tmp_path)  # before anything is learned
 
 
 def test_links_that_still_move_are_sampled_longer_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
