@@ -1,6 +1,6 @@
 """kill -9 inside every stage, run again: the same result to the byte as without."""
 
-from __future__ import annotations
+from __future__ import contextlib
 
 import os
 import signal
@@ -55,11 +55,23 @@ def test_prefects_temporary_server_ends_with_a_run_that_is_killed(recipe: Path, 
         server = until(lambda: next(iter(servers_of(started.pid)), None))
         started.kill()
         started.wait()
-    until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: ended(server))
 
 
 def servers_of(pid: int) -> list[psutil.Process]:
-    return [process for process in psutil.Process(pid).children() if "uvicorn" in process.cmdline()]
+    found = []
+    for process in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # children come and go
+            if "uvicorn" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def until(check: Callable[[], Any], seconds: float = 120) -> Any:
