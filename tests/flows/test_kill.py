@@ -1,7 +1,8 @@
 """kill -9 inside every stage, run again: the same result to the byte as without."""
 
-from __future__ import contextlib
+from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
