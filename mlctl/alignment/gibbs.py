@@ -112,7 +112,7 @@ class GibbsAligner:
         more = 0 if settled([*forward_groups, *backward_groups]) else how.more
 
         def last(number: int, chains: range) -> list[tuple[Side, Linked]]:
-            sampled, text = groups.pop((number, chains.start)), _directions(words)[number].text
+            sampled, text = groups[number, chains.start], _directions(words)[number].text
             sides = learned(sampled, more, how.kept)
             return [
                 (side, lexicons.linked(text, links, len(words.target), number == 1))

@@ -2,8 +2,7 @@
 
 Words in the forms of an inflecting language are each too rare to say much, and new text always has forms that no other text had.
 So a word is told by its longest beginning that the text has often enough, and by its first letters where none is: where there is
-much text nearly all words stand for themselves. (Cutting all words alike, as is usual before statistical alignment, helps little
-text and hurts much: Goldwater and McClosky 2005; Fraser and Marcu 2005.)
+much text nearly all words stand for themselves. (Cutting all words to four letters is Fraser and Marcu's, at the ACL workshop of 2005.)
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from mlctl.alignment.vocabulary import Encoded, known
 
 _SHORTEST = 3  # letters (code points)
+_LONGEST = 32  # letters: what is longer is an address or hostile, and has as many beginnings as letters
 _OFTEN = 20  # running words with a beginning
 
 
@@ -23,7 +23,7 @@ def stems(words: pa.StringArray, tokens: npt.NDArray[np.int32]) -> pa.StringArra
     """Return the stems of words, each once: of every word its longest beginning that `tokens`, numbers of words, have often."""
     counts = np.bincount(tokens, minlength=len(words))
     length, longer, found = _SHORTEST, words, [_beginning(words, _SHORTEST).unique()]
-    while len(longer):
+    while len(longer) and length < _LONGEST:
         length += 1
         long = pc.greater_equal(pc.utf8_length(longer), length).to_numpy(zero_copy_only=False)
         longer, counts = longer.filter(pa.array(long)), counts[long]

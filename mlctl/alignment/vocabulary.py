@@ -73,8 +73,8 @@ def _flat(values: array[int], kind: type[T]) -> npt.NDArray[T]:
 
 
 def known(words: pa.StringArray, vocabulary: pa.StringArray) -> npt.NDArray[np.int32]:
-    """Return the number in `vocabulary` of each word, -1 where it has none."""
+    """Return the number in `vocabulary` of each word, -1 where it has none; null, a word that nobody knows, has none."""
     if not len(vocabulary):
         return np.full(len(words), -1, np.int32)
-    found: npt.NDArray[np.int32] = pc.fill_null(pc.index_in(words, vocabulary), -1).to_numpy()
+    found: npt.NDArray[np.int32] = pc.fill_null(pc.index_in(words, vocabulary, skip_nulls=True), -1).to_numpy()
     return found.copy()

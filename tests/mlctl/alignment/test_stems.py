@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.alignment.aligner import Sentence
 from mlctl.alignment.stems import shortened, stem_of, stems
-from mlctl.alignment.vocabulary import encoded
+from mlctl.alignment.vocabulary import encoded, known
 
 OFTEN = 20
 
@@ -44,3 +45,11 @@ def test_a_new_form_is_told_by_what_the_model_has() -> None:
     assert stem_of(pa.array(["parlements", "parler", "parti", "annee", "an", "a"]), among).to_pylist() == [
         "parlement", "parl", "par", "ann", "an", "a",
     ]  # fmt: skip
+
+
+def test_a_hostile_word_has_few_beginnings_and_null_is_no_word() -> None:
+    words = pa.array(["ab" * 20_000, "ab" * 30_000])
+    among = stems(words, np.repeat(np.arange(2, dtype=np.int32), 30))
+    assert len(among) == 30
+    assert set(stem_of(words, among).to_pylist()) == {"ab" * 16}
+    assert known(pa.array([None, "a"]), pa.array(["a", None])).tolist() == [-1, 0]
