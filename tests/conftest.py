@@ -16,8 +16,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
+
+# A machine's speed is no assertion: without this, an example that takes 200 ms fails.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 def _load_module(name: str) -> ModuleType:
