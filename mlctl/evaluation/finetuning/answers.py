@@ -8,24 +8,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mlctl.evaluation.finetuning.rows import IGNORED, Row, laid
+from mlctl.evaluation.finetuning.rows import IGNORED, Row, autocast, laid
 
 
 @torch.inference_mode()
-def answered_pairs(model: Any, rows: Sequence[Row], padding: int, batch_rows: int) -> list[int]:
+def answered_pairs(model: Any, rows: Sequence[Row], padding: int, batch_rows: int, bf16: bool = False) -> list[int]:
     """Return the label of each row."""
     found = [0] * len(rows)
-    for places, _, scores in _scored(model, rows, False, padding, batch_rows):
+    for places, _, scores in _scored(model, rows, False, padding, batch_rows, bf16):
         for place, label in zip(places, scores.argmax(-1).tolist(), strict=True):
             found[place] = label
     return found
 
 
 @torch.inference_mode()
-def answered_tags(model: Any, rows: Sequence[Row], examples: int, padding: int, batch_rows: int) -> list[list[int]]:
+def answered_tags(
+    model: Any, rows: Sequence[Row], examples: int, padding: int, batch_rows: int, bf16: bool = False
+) -> list[list[int]]:
     """Return a label for each word of each example: what its first subword gets."""
     pieces: list[list[int]] = [[] for _ in rows]
-    for places, labels, scores in _scored(model, rows, True, padding, batch_rows):
+    for places, labels, scores in _scored(model, rows, True, padding, batch_rows, bf16):
         for place, wanted, best in zip(places, labels != IGNORED, scores.argmax(-1), strict=True):
             pieces[place] = best[wanted].tolist()
     found: list[list[int]] = [[] for _ in range(examples)]
@@ -34,7 +36,7 @@ def answered_tags(model: Any, rows: Sequence[Row], examples: int, padding: int, 
     return found
 
 
-def _scored(model: Any, rows: Sequence[Row], tagged: bool, padding: int, batch_rows: int) -> Any:
+def _scored(model: Any, rows: Sequence[Row], tagged: bool, padding: int, batch_rows: int, bf16: bool) -> Any:
     """Yield places of rows, their labels and their scores, longest rows first."""
     device = next(model.parameters()).device
     order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids), reverse=True)
@@ -42,6 +44,6 @@ def _scored(model: Any, rows: Sequence[Row], tagged: bool, padding: int, batch_r
         places = order[first : first + batch_rows]
         batch = laid([rows[place] for place in places], padding, tagged)
         ids, there, kinds = (column.to(device) for column in batch[:3])
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with autocast(device, bf16):
             scores: Tensor = model(input_ids=ids, attention_mask=there, token_type_ids=kinds).logits
         yield places, batch.labels, scores.float().cpu()

@@ -7,6 +7,7 @@ checkpoint and, on a CPU, ends with the same bytes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from mlctl.evaluation.finetuning.rows import Batch, Row, laid
+from mlctl.evaluation.finetuning.narrow import narrowed
+from mlctl.evaluation.finetuning.rows import Batch, Row, autocast, laid
 from mlctl.modeling.checkpoint import CheckpointFolder, room_for
 from mlctl.modeling.encoders import load_classifier, seeded
 from mlctl.workspace import Progress, silent
@@ -38,6 +40,7 @@ class Budget:
         batch_size: examples a step.
         learning_rate: at the first step; it falls to 0 in a straight line, as XTREME's does.
         max_length: subwords of a row.
+        bf16: autocast to it on a CPU, too; a GPU does always.
         gradient_norm: gradients are scaled down to it.
     """
 
@@ -45,6 +48,7 @@ class Budget:
     batch_size: int
     learning_rate: float
     max_length: int = 128
+    bf16: bool = False
     gradient_norm: float = 1.0
 
 
@@ -75,23 +79,24 @@ def fine_tune(
     Returns:
         `dev`, its figure, and `epoch`, counted from 1.
     """
-    state = _State(model, budget, len(rows))
-    folder = CheckpointFolder(scratch, _subject(budget, seed, rows), keep=1)
-    if (found := folder.newest()) is not None:
-        state.restore(found.step, found.tensors)
-    said, order = monotonic(), list[list[Row]]()
-    while state.step < state.steps:
-        epoch, place = divmod(state.step, state.a_epoch)
-        if place == 0 or not order:
-            order = _order(rows, budget.batch_size, seed, epoch)
-        _learn(state, laid(order[place], padding, tagged), seed)
-        if state.step % state.a_epoch == 0:
-            state.judged(epoch + 1, judge)
-        progress(state.step, state.steps, "steps")
-        if monotonic() - said > _CHECKPOINT_SECONDS or (state.step % state.a_epoch == 0):
-            folder.save(state.step, state.tensors(), -state.best)
-            said = monotonic()
-    state.take_best()
+    with narrowed(model, itertools.chain([padding], *(row.ids for row in rows))):
+        state = _State(model, budget, len(rows))
+        folder = CheckpointFolder(scratch, _subject(budget, seed, rows), keep=1)
+        if (found := folder.newest()) is not None:
+            state.restore(found.step, found.tensors)
+        said, order = monotonic(), list[list[Row]]()
+        while state.step < state.steps:
+            epoch, place = divmod(state.step, state.a_epoch)
+            if place == 0 or not order:
+                order = _order(rows, budget.batch_size, seed, epoch)
+            _learn(state, laid(order[place], padding, tagged), seed)
+            if state.step % state.a_epoch == 0:
+                state.judged(epoch + 1, judge)
+            progress(state.step, state.steps, "steps")
+            if monotonic() - said > _CHECKPOINT_SECONDS or (state.step % state.a_epoch == 0):
+                folder.save(state.step, state.tensors(), -state.best)
+                said = monotonic()
+        state.take_best()
     return {"dev": state.best, "epoch": state.best_epoch}
 
 
@@ -115,7 +120,7 @@ class _State:
         self.model, self.budget = model, budget
         self.a_epoch = -(-rows // budget.batch_size)
         self.steps, self.step = self.a_epoch * budget.epochs, 0
-        self.adam = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, weight_decay=0.0)
+        self.adam = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, weight_decay=0.0, fused=True)
         self.best, self.best_epoch, self._kept = float("-inf"), 0, dict[str, Tensor]()
 
     def judged(self, epoch: int, judge: Callable[[Any], float] | None) -> None:
@@ -157,7 +162,7 @@ class _State:
                 kinds = [kind for kind in ("step", "exp_avg", "exp_avg_sq") if f"adam.{kind}.{name}" in tensors]
                 if kinds:
                     moments = {kind: tensors[f"adam.{kind}.{name}"] for kind in kinds}
-                    self.adam.state[weight] = {k: v if k == "step" else v.to(weight.device) for k, v in moments.items()}
+                    self.adam.state[weight] = {kind: value.to(weight.device) for kind, value in moments.items()}
 
 
 def _learn(state: _State, batch: Batch, seed: int) -> None:
@@ -165,7 +170,7 @@ def _learn(state: _State, batch: Batch, seed: int) -> None:
     device = next(state.model.parameters()).device
     state.model.train()
     ids, there, kinds, labels = (column.to(device) for column in batch)
-    with seeded(_key(seed, "step", state.step)), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+    with seeded(_key(seed, "step", state.step)), autocast(device, state.budget.bf16):
         loss = state.model(input_ids=ids, attention_mask=there, token_type_ids=kinds, labels=labels).loss
     loss.backward()
     clip_grad_norm_(state.model.parameters(), state.budget.gradient_norm)

@@ -108,3 +108,8 @@ def laid(rows: Sequence[Row], padding: int, tagged: bool) -> Batch:
     there = padded([[1] * len(row.ids) for row in rows], 0)
     labels = padded([row.labels for row in rows], IGNORED) if tagged else torch.tensor([row.labels[0] for row in rows])
     return Batch(padded([row.ids for row in rows], padding), there, padded([row.kinds for row in rows], 0), labels)
+
+
+def autocast(device: torch.device, bf16: bool) -> torch.autocast:
+    """Return the arithmetic of a fine-tuned encoder: bf16 where it is asked for, and on a GPU always."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16 or device.type == "cuda")

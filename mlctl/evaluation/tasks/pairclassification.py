@@ -29,7 +29,7 @@ CARDS = {
         licence="CC BY-NC 4.0",
         languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
         metric="accuracy",
-        revision=1,
+        revision=2,
         protocol="Fine-tuned on English, the epoch that does best on English dev is judged on each language's test set.",
         fine_tuned=True,
     ),
@@ -40,7 +40,7 @@ CARDS = {
         licence="may be freely used for any purpose",
         languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
         metric="accuracy",
-        revision=1,
+        revision=2,
         protocol="As XNLI. Rows labelled -1 are left out; rows with the placeholder NS for a sentence that was not translated count, as "
         "they do for others.",
         fine_tuned=True,
@@ -70,7 +70,9 @@ class PairTask(FineTunedTask[Pair]):
         from mlctl.evaluation.finetuning.answers import answered_pairs
 
         del examples
-        return answered_pairs(model, rows, subject.tokenizer.pad_token_id, subject.settings.batch_rows)
+        return answered_pairs(
+            model, rows, subject.tokenizer.pad_token_id, subject.settings.batch_rows, subject.settings.precision == "bf16"
+        )
 
     def outcome(self, examples: Sequence[Pair], answers: Sequence[int], direction: str, notes: dict[str, Any]) -> Outcome:
         """See `FineTunedTask`."""

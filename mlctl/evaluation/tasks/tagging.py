@@ -37,7 +37,7 @@ CARDS = {
         licence="CC BY-SA and CC BY-NC-SA, by treebank",
         languages=tuple(map(codes.canonical, _XTREME["udpos"])),
         metric="f1",
-        revision=1,
+        revision=2,
         protocol="Fine-tuned on English; a word has the tag of its first subword; the epoch that does best on English dev is judged on each "
         "language's test set. F1 of runs of equal tags, as XTREME's script has it; accuracy stands beside it.",
         fine_tuned=True,
@@ -51,7 +51,7 @@ CARDS = {
             "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw ta te th tl tr ur vi yo zh".split()
         ),
         metric="f1",
-        revision=1,
+        revision=2,
         protocol="As UDPOS, F1 of entities (IOB2; an I- with no B- before it begins one). Where there is no test set with tags, dev is judged.",
         fine_tuned=True,
     ),
@@ -81,7 +81,14 @@ class TaggingTask(FineTunedTask[Tagged]):
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.answers import answered_tags
 
-        return answered_tags(model, rows, examples, subject.tokenizer.pad_token_id, subject.settings.batch_rows)
+        return answered_tags(
+            model,
+            rows,
+            examples,
+            subject.tokenizer.pad_token_id,
+            subject.settings.batch_rows,
+            subject.settings.precision == "bf16",
+        )
 
     def outcome(
         self, examples: Sequence[Tagged], answers: Sequence[Sequence[int]], direction: str, notes: dict[str, Any]

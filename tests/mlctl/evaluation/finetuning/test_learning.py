@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mlctl.evaluation.finetuning import learning
 from mlctl.evaluation.finetuning.answers import answered_pairs, answered_tags
 from mlctl.evaluation.finetuning.examples import Pair, Tagged
 from mlctl.evaluation.finetuning.learning import Budget, fine_tune
+from mlctl.evaluation.finetuning.narrow import narrowed
 from mlctl.evaluation.finetuning.rows import IGNORED, Row, rows_of_pairs, rows_of_tags
 from mlctl.modeling.encoders import load_classifier
 
@@ -88,6 +90,42 @@ def test_long_sentences_are_cut_between_words_and_none_is_lost(tokenizer: PreTra
     assert [label for row in rows[1:] for label in row.labels if label != IGNORED] == [0, 1, 0, 1, 0, 1]
     assert all(len(row.ids) <= 5 and row.ids[0] == 2 and row.ids[-1] == 3 for row in rows)
     assert len(rows) > 2
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_table(
+    encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, tagged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of_tags(TAGGED, tokenizer, {"ADJ": 0, "NOUN": 1}, 32) if tagged else pair_rows(tokenizer)
+    met = {0, *(token for row in rows for token in row.ids)}
+    models = [load_classifier(encoder, 2, tagged, seed=1) for _ in range(2)]
+    before = models[0].get_input_embeddings().weight.detach().clone()
+    seen = []
+
+    def judge(model: Any) -> float:
+        with torch.no_grad():
+            seen.append(model(torch.arange(len(WORDS))[None]).logits)
+        return float(len(seen))
+
+    for model, whole in zip(models, (False, True), strict=True):
+        if whole:
+            monkeypatch.setattr(learning, "narrowed", lambda *_: contextlib.nullcontext())
+        fine_tune(model, rows, tagged, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, judge)
+    after = [model.get_input_embeddings().weight.detach() for model in models]
+    stay = [number for number in range(len(WORDS)) if number not in met]
+    assert stay
+    assert torch.equal(after[0][stay], before[stay])
+    assert not torch.equal(after[0], before)
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.stack(seen[:3]), torch.stack(seen[3:]), rtol=0, atol=1e-4)
+
+
+def test_a_narrow_table_is_what_learns_and_what_a_checkpoint_holds(encoder: Path) -> None:
+    model = load_classifier(encoder, 2, False, seed=1)
+    with narrowed(model, [0, 7, 5, 7]):
+        assert dict(model.named_parameters())["bert.embeddings.word_embeddings.weight"].shape == (3, 32)
+    assert dict(model.named_parameters())["bert.embeddings.word_embeddings.weight"].shape == (len(WORDS), 32)
 
 
 class KilledError(Exception):
