@@ -31,7 +31,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 
 STAGE = Stage(
     "train",
-    3,
+    4,
     ("shard",),
     _settings,
     _work,

@@ -85,6 +85,12 @@ class Corpus:
         """Return the rows of some pieces, in their order; one that an epoch visits again has a number of its own each time."""
         return Rows.concatenated([self._visited(piece) for piece in pieces])
 
+    def subwords(self) -> set[int]:
+        """Return the token ids that occur."""
+        tables = (_table(file, _COLUMNS[:2]) for file in self._files)
+        columns = (column.combine_chunks().flatten() for table in tables for column in table.columns)
+        return set().union(*(column.unique().to_pylist() for column in columns))
+
     def mixture(self, alpha: float, seed: int) -> Mixture:
         """Return how often rows are visited when target languages are mixed in proportion to rows^alpha."""
         names: set[str] = set().union(*(_languages(file).unique().to_pylist() for file in self._files))

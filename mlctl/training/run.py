@@ -22,6 +22,7 @@ from mlctl.errors import InputError
 from mlctl.modeling import sources
 from mlctl.modeling.checkpoint import CheckpointFolder, room_for
 from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, same_vocabulary, save_model, scratch_model
+from mlctl.modeling.narrow import narrowed
 from mlctl.modeling.pooling import places_of
 from mlctl.schema import STEPS
 from mlctl.training.batch import Batch, Collator
@@ -61,6 +62,11 @@ class Job:
         return self.sharded / "tokenizer"
 
     @property
+    def masks(self) -> bool:
+        """Tell whether tokens are masked: then any of the vocabulary may be read or predicted, else only what the rows have."""
+        return self.settings.mlm_weight > 0 or self.settings.contrast_on_masked
+
+    @property
     def speed_file(self) -> Path:
         """Where speed is noted while training."""
         return self.workspace.scratch / "speed.jsonl"
@@ -91,31 +97,34 @@ def run(settings: Train, model: Model, seed: int, sharded: Path, workspace: Work
 
 def work(job: Job, device: torch.device, team: Team, progress: Progress) -> Metrics:
     """Do a process's share of the training; the leading one writes the results and returns what there is to say of them."""
-    settings, corpus = job.settings, Corpus(job.sharded)
-    batch_of = _batches(job, corpus, device, team)
+    settings, corpus, tokenizer = job.settings, Corpus(job.sharded), load_tokenizer(job.tokenizer)
+    batch_of = _batches(job, corpus, tokenizer, device, team)
     with repeatable(device, settings.threads, team.here):
-        checkpoints = CheckpointFolder(job.workspace.scratch / "checkpoints", _subject(job, corpus), settings.keep_checkpoints)
-        state = _start(job, device, team, checkpoints)
-        _log.info(
-            "training on %d × %s with %d rows, from step %d of %d",
-            team.size,
-            device.type,
-            corpus.size,
-            state.step,
-            settings.steps,
-        )
-        with _tracking(job, state) if team.leads else nullcontext(NOBODY) as trackers:
-            train_steps(state, batch_of, settings, job.seed, team, checkpoints, Speed(job.speed_file), progress, trackers)
+        objective = _objective(job, team).to(device)
+        with _embeddings(job, corpus, tokenizer, objective):
+            checkpoints = CheckpointFolder(
+                job.workspace.scratch / "checkpoints", _subject(job, corpus), settings.keep_checkpoints
+            )
+            state = _resumed(TrainingState(objective, settings), team, checkpoints)
+            _log.info(
+                "training on %d × %s with %d rows, from step %d of %d",
+                team.size,
+                device.type,
+                corpus.size,
+                state.step,
+                settings.steps,
+            )
+            with _tracking(job, state) if team.leads else nullcontext(NOBODY) as trackers:
+                train_steps(state, batch_of, settings, job.seed, team, checkpoints, Speed(job.speed_file), progress, trackers)
         if team.leads:
             _write_results(job, state)
     return _metrics(job, state, corpus, device, team)
 
 
-def _batches(job: Job, corpus: Corpus, device: torch.device, team: Team) -> Callable[[int], Batch]:
+def _batches(job: Job, corpus: Corpus, tokenizer: Any, device: torch.device, team: Team) -> Callable[[int], Batch]:
     """Return the function from a step to its batch."""
-    tokenizer, settings = load_tokenizer(job.tokenizer), job.settings
-    masks = settings.mlm_weight > 0 or settings.contrast_on_masked
-    rule = MaskingRule.of(tokenizer, settings.mlm_probability) if masks else None
+    settings = job.settings
+    rule = MaskingRule.of(tokenizer, settings.mlm_probability) if job.masks else None
     collator = Collator(settings, job.seed, tokenizer.pad_token_id, rule, team)
     mixture = corpus.mixture(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
     sampler = Sampler(corpus.shard_rows, settings.batch_size, job.seed, mixture)
@@ -126,13 +135,21 @@ def _batches(job: Job, corpus: Corpus, device: torch.device, team: Team) -> Call
     return batch_of
 
 
-def _start(job: Job, device: torch.device, team: Team, checkpoints: CheckpointFolder) -> TrainingState:
-    """Return the state to go on from: the newest checkpoint's, or that of the untrained model, which is written where new."""
+def _objective(job: Job, team: Team) -> Objective:
+    """Return the untrained model with its objective; a new model is written as the base to compare with."""
     network = _network(job)
     if team.leads and not job.model.name:
         _write_model(job, "base", network)
-    network = _started(job, network)
-    state = TrainingState(Objective(network, job.settings, job.seed).to(device), job.settings)
+    return Objective(_started(job, network), job.settings, job.seed)
+
+
+def _embeddings(job: Job, corpus: Corpus, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
+    """Leave the embeddings that no row has out of the training, where nothing is masked."""
+    return nullcontext() if job.masks else narrowed(objective.model, {tokenizer.pad_token_id, *corpus.subwords()})
+
+
+def _resumed(state: TrainingState, team: Team, checkpoints: CheckpointFolder) -> TrainingState:
+    """Return the state to go on from: the newest checkpoint's, or as it is."""
     checkpoint = checkpoints.newest() if team.leads else None
     step = team.agreed(checkpoint.step if checkpoint else 0)
     if step:
@@ -194,6 +211,7 @@ def _subject(job: Job, corpus: Corpus) -> str:
         "start": sources.identity(start, "weights") if (start := sources.start_of(job.model)) else "",
         "seed": job.seed,
         "rows": corpus.shard_rows,
+        "embeddings": "all" if job.masks else "of the rows",
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

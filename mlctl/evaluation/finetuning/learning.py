@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from mlctl.evaluation.finetuning.narrow import narrowed
 from mlctl.evaluation.finetuning.rows import Batch, Row, autocast, laid
 from mlctl.modeling.checkpoint import CheckpointFolder, room_for
 from mlctl.modeling.encoders import load_classifier, seeded
+from mlctl.modeling.narrow import narrowed
 from mlctl.workspace import Progress, silent
 
 _WEIGHTS = "model.safetensors"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from mlctl.config import Model, Train
@@ -284,6 +286,29 @@ def test_chunk_by_chunk_it_trains_alike_and_goes_on_to_the_same_bytes(shards: Pa
     train(settings(chunk_rows=3), toy_model, 0, shards, Workspace(tmp_path / "whole"))
     one, other = (np.array(pq.read_table(tmp_path / name / "steps.parquet")["loss"]) for name in ("cut", "whole"))
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_without_masking_the_embeddings_that_no_row_has_are_left_out(
+    shards: Path, toy_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    alone = settings(mlm_weight=0, anchor_weight=0.5, cache_gradients=cached, chunk_rows=3, checkpoint_seconds=0.001)
+    with pytest.raises(Interrupted):
+        train(alone, toy_model, 0, shards, Workspace(tmp_path / "cut"), interrupt_at(7))
+    for name in ("cut", "straight"):
+        train(alone, toy_model, 0, shards, Workspace(tmp_path / name))
+    assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
+    newest = max((tmp_path / "cut" / ".scratch" / "checkpoints").glob("step-*"))
+    assert not [name for name, tensor in load_file(newest / "tensors.safetensors").items() if tensor.shape == (85, 32)]
+    monkeypatch.setattr("mlctl.training.run.narrowed", lambda *_: nullcontext())
+    train(alone, toy_model, 0, shards, Workspace(tmp_path / "whole"))
+    base, narrow, whole = (load_file(tmp_path / name / "model.safetensors") for name in ("cut/base", "cut/model", "whole/model"))
+    assert narrow.keys() == whole.keys()
+    for name, weight in whole.items():
+        torch.testing.assert_close(narrow[name], weight, rtol=0, atol=1e-5)
+    table = "bert.embeddings.word_embeddings.weight"
+    moved = (base[table] != narrow[table]).any(1).nonzero().flatten().tolist()
+    assert moved == [place for place in range(85) if place not in (0, 1, 4)], "[PAD], [UNK] and [MASK] are in no row"
 
 
 def test_row_too_long_for_the_encoder(shards: Path, toy_model: Model, make_shards: Callable[..., Path], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mlctl.evaluation.finetuning import learning
 from mlctl.evaluation.finetuning.answers import answered_pairs, answered_tags
 from mlctl.evaluation.finetuning.examples import Pair, Tagged
 from mlctl.evaluation.finetuning.learning import Budget, fine_tune
-from mlctl.evaluation.finetuning.narrow import narrowed
+from mlctl.modeling.narrow import narrowed
 from mlctl.evaluation.finetuning.rows import IGNORED, Row, rows_of_pairs, rows_of_tags
 from mlctl.modeling.encoders import load_classifier
 

@@ -1,7 +1,7 @@
 """An embedding table of which only the rows that a training meets are trained.
 
 The others have no gradient, and Adam without weight decay moves no weight that never had one: the result is the same, and neither the
-optimiser nor a checkpoint carries the subwords of a hundred languages through a training on English.
+optimiser nor a checkpoint carries the subwords of a hundred languages through a training on a few.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from torch.nn import functional
 def narrowed(model: Any, ids: Iterable[int]) -> Iterator[None]:
     """Let a transformers model train the embeddings of `ids` alone; in evaluation mode it reads any id.
 
-    Inside, its embeddings are one parameter of as many rows as there are ids; afterwards its own table is back, with what was learned.
+    Inside, its embeddings are one parameter of as many rows as there are ids, and its own table, which a masked-LM head may share,
+    is not trained; afterwards the table is back, with what was learned. The model is not to change its device meanwhile.
     """
     whole = model.get_input_embeddings()
+    trains = whole.weight.requires_grad
     narrow = _Narrow(whole, torch.tensor(sorted(set(ids)), device=whole.weight.device)).train(model.training)
     model.set_input_embeddings(narrow)
+    whole.weight.requires_grad_(False)
     try:
         yield
     finally:
         narrow.eval()
+        whole.weight.requires_grad_(trains)
         model.set_input_embeddings(whole)
 
 
