@@ -19,9 +19,9 @@ from mlctl.evaluation.finetuning import learning
 from mlctl.evaluation.finetuning.answers import answered_pairs, answered_tags
 from mlctl.evaluation.finetuning.examples import Pair, Tagged
 from mlctl.evaluation.finetuning.learning import Budget, fine_tune
-from mlctl.modeling.narrow import narrowed
 from mlctl.evaluation.finetuning.rows import IGNORED, Row, rows_of_pairs, rows_of_tags
 from mlctl.modeling.encoders import load_classifier
+from mlctl.modeling.narrow import narrowed
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] red blue big ball cat s ##s".split()
 PAIRS = [
