@@ -249,7 +249,7 @@ def in_words(cell: tuple[float, float | None] | None) -> str:
 
 def arguments() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with parallel and tatoeba, or a store of mlctl")
+    parser.add_argument("--data", type=Path, help="folder with parallel and tatoeba, or a store of mlctl")
     parser.add_argument("--out", type=Path, default=Path("ablations"), help="where everything goes (ablations)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder or masked-language model")
@@ -276,12 +276,13 @@ def arguments() -> Options:
     parser.add_argument("--show", action="store_true", help="train nothing: only the table of the results that are there")
     parser.add_argument("--list", action="store_true", help="show the recipes and end")
     given = parser.parse_args()
+    variants = variants_of(parser, given)
+    if given.data is None:
+        parser.error("--data is needed")
     usual = {"seeds": 1, "steps": 60, "pairs": 4000} if given.quick else {"seeds": 5, "steps": 250, "pairs": 20_000}
     for name, value in usual.items():
         setattr(given, name, value if getattr(given, name) is None else getattr(given, name))
-    return Options(
-        task_of(given), variants_of(parser, given), common_of(given), given.seeds, given.device, given.judge_bf16, given.show
-    )
+    return Options(task_of(given), variants, common_of(given), given.seeds, given.device, given.judge_bf16, given.show)
 
 
 def task_of(given: argparse.Namespace) -> Task:

@@ -148,7 +148,9 @@ class Evaluate(Section):
         None, description="Target language whose held-out pairs `pooling: search` chooses by; null: the first that has any."
     )
     prefix: str = Field("", description="Text put before every sentence of the published benchmarks, as some encoders want it.")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the encoders; similarities are always fp32.")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="Arithmetic of the encoders (fine-tuning on a GPU is always bf16 autocast); similarities are fp32."
+    )
     resamples: int = Field(
         2000, ge=100, le=100_000, description="Draws of the bootstrap and of the randomisation test of each difference."
     )
