@@ -140,9 +140,9 @@ class Evaluate(Section):
         (0, 1, 2), min_length=1, description="Seeds of the benchmarks that fine-tune; the others draw nothing."
     )
     pooling: Pooling = Field(
-        "trained",
-        description="Sentence vectors of the published benchmarks: mean over tokens of the layers of train.layers, of the last or of layer N "
-        "(0: the embeddings), the last layer's first token (cls), or what does best on a dev pair (search), for each model by itself.",
+        "search",
+        description="Sentence vectors of the published benchmarks: what does best on a dev pair (search), for each model by itself, or mean over "
+        "tokens of the layers of train.layers (trained), of the last or of layer N (0: the embeddings), or the last layer's first token (cls).",
     )
     pooling_dev: Language | None = Field(
         None, description="Target language whose held-out pairs `pooling: search` chooses by; null: the first that has any."

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def test_what_changes_a_score_makes_it_anew(sharded: Path, trained: Path, tmp_pa
     if change == "data":
         (folder / "tatoeba.deu-eng.deu").write_text((folder / "tatoeba.deu-eng.deu").read_text().replace("waa", "wab"))
     given = {**given, "direction": "both"} if change == "settings" else given
-    pooling = "last" if change == "pooling" else "trained"
+    pooling = "last" if change == "pooling" else "search"
     run(sharded, trained, tmp_path / "two", settings(given, resamples=100, pooling=pooling), parts=parts)
     made = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")} - names
     assert len(made) == (1 if change == "weights" else 2)
@@ -171,7 +172,7 @@ def test_the_task_keeps_scores_in_the_store(sharded: Path, trained: Path, tmp_pa
     folders = {"shard": sharded, "train": trained}
     STAGE.work(recipe, folders, Workspace(tmp_path / "one"), lambda *_, **__: None)
     kept = sorted((tmp_path / "store" / MEMORY).glob("*.parquet"))
-    assert len(kept) == 4
+    assert Counter(file.name.rpartition("-")[0] for file in kept) == {"held-out": 2, "pooling": 2, "tatoeba": 2}
     STAGE.work(recipe, folders, Workspace(tmp_path / "two"), lambda *_, **__: None)
     assert sorted((tmp_path / "store" / MEMORY).glob("*.parquet")) == kept
     assert STAGE.outside(recipe)["tatoeba.de"] == digests(recipe.evaluate)["tatoeba.de"]
