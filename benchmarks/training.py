@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `mlctl.training` does, before torch is loaded
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `mlctl` does, before torch is loaded
 
 import torch
 import transformers

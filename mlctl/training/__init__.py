@@ -5,7 +5,6 @@ Importing this package is cheap: torch is loaded when `train` is called.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mlctl.config import Model, Train
@@ -35,9 +34,6 @@ def train(
             installed.
     """
     check(settings)
-    # How long an idle OpenMP thread burns its core before it sleeps, read when torch is first loaded. By default it does so
-    # for milliseconds, which slows training down several times when other programs run on the same cores.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from mlctl.training.run import run
 
     return run(settings, model, seed, sharded, workspace, progress)
