@@ -20,9 +20,10 @@ import hypothesis
 import pytest
 import yaml
 
-# A machine's speed is no assertion: without this, an example that takes 200 ms fails.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# The same examples in every run, so that what fails has been changed; `pytest --hypothesis-profile default` looks for new ones.
+# And a machine's speed is no assertion: without this, an example that takes 200 ms fails.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 
 def _load_module(name: str) -> ModuleType:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mlctl.cleaning import clean, duplicates, inputs
@@ -215,13 +215,15 @@ FOREIGN = st.none() | st.sampled_from(["oui", "non", "peut-être", "feuille 5", 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(WORDS, FOREIGN), min_size=1, max_size=80), repeats=st.sampled_from([0, 1, 2, 5]))
+@example(rows=[*[("yes", "oui")] * 4, *[("yes", "peut-être")] * 5, ("maybe  so", "oui")], repeats=0)  # lengths that do not fit
 def test_rows_are_compared_as_one_by_one(
     rows: list[tuple[str, str | None]], repeats: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However small the parts and the buckets are."""
     monkeypatch.setattr(inputs, "PART_ROWS", 8)
     monkeypatch.setattr(duplicates, "_IN_A_BUCKET", 3)
-    given_rules = verdicts(tmp_path, [row[0] for row in rows], [row[1] for row in rows], max_repeats=repeats, max_length_ratio=90)
+    sources, targets = [row[0] for row in rows], [row[1] for row in rows]
+    given_rules = verdicts(tmp_path, sources, targets, max_repeats=repeats, max_length_ratio=90, max_ratio_spreads=90)
     assert given_rules == one_by_one(rows, repeats)
 
 
