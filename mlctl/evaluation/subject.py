@@ -141,6 +141,11 @@ class Subject:
         return min(wanted, longest_input(self.encoder))
 
     @property
+    def bf16(self) -> bool:
+        """Whether the recipe asks for bf16."""
+        return self.settings.precision == "bf16"
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What of the settings changes the vector of a text."""
         return {"prefix": self.settings.prefix}

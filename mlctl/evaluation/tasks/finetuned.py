@@ -113,9 +113,7 @@ class FineTunedTask(ABC, Generic[Example]):
         from mlctl.modeling.encoders import load_classifier
 
         entry = self._entry
-        budget = Budget(
-            entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length, subject.settings.precision == "bf16"
-        )
+        budget = Budget(entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length, subject.bf16)
         examples = self._sets.learned()[: entry.examples or None]
         model = load_classifier(subject.folder, len(self._labels), self.tagged, seed).to(subject.device)
         rows, padding = self.rows(examples, subject), subject.tokenizer.pad_token_id

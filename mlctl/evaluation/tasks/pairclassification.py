@@ -70,9 +70,7 @@ class PairTask(FineTunedTask[Pair]):
         from mlctl.evaluation.finetuning.answers import answered_pairs
 
         del examples
-        return answered_pairs(
-            model, rows, subject.tokenizer.pad_token_id, subject.settings.batch_rows, subject.settings.precision == "bf16"
-        )
+        return answered_pairs(model, rows, subject.tokenizer.pad_token_id, subject.settings.batch_rows, subject.bf16)
 
     def outcome(self, examples: Sequence[Pair], answers: Sequence[int], direction: str, notes: dict[str, Any]) -> Outcome:
         """See `FineTunedTask`."""

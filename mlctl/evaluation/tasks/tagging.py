@@ -81,14 +81,8 @@ class TaggingTask(FineTunedTask[Tagged]):
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.answers import answered_tags
 
-        return answered_tags(
-            model,
-            rows,
-            examples,
-            subject.tokenizer.pad_token_id,
-            subject.settings.batch_rows,
-            subject.settings.precision == "bf16",
-        )
+        padding, size = subject.tokenizer.pad_token_id, subject.settings.batch_rows
+        return answered_tags(model, rows, examples, padding, size, subject.bf16)
 
     def outcome(
         self, examples: Sequence[Tagged], answers: Sequence[Sequence[int]], direction: str, notes: dict[str, Any]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from seqeval.metrics import f1_score
 
 from mlctl.config import Evaluate
@@ -62,6 +63,23 @@ def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path) -
     assert len(german.items) == len(other.items) == 11  # the row labelled -1 is left out
     assert german.direction == "en→de"
     assert german.figures["accuracy"] == pytest.approx(german.part.mean())
+
+
+@pytest.mark.parametrize("task", ["pawsx", "panx"])
+def test_the_recipes_precision_is_that_of_learning_and_answering(subject: Make, tmp_path: Path, task: str) -> None:
+    folder = pawsx(tmp_path / "b") if task == "pawsx" else panx(tmp_path / "b")
+    kinds: dict[bool, set[torch.dtype]] = {}
+
+    def states(module: torch.nn.Module, _: object, output: object) -> None:
+        if isinstance(module, torch.nn.Linear) and isinstance(output, torch.Tensor):
+            kinds.setdefault(module.training, set()).add(output.dtype)
+
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        given = settings(entry(task, folder, **QUICK), precision=precision)
+        kinds.clear()
+        with torch.nn.modules.module.register_module_forward_hook(states):
+            open_task(given.benchmarks[0]).judge(subject(given), "en", 0)
+        assert kinds == {True: {dtype}, False: {dtype}}
 
 
 def test_what_is_longer_than_the_encoder_has_positions_for_is_cut(subject: Make, tmp_path: Path) -> None:
