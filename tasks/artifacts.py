@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact, create_table_artifact
 
@@ -26,19 +25,15 @@ def publish_funnel(result: Result, examples: int) -> None:
 def publish_benchmark(result: Result) -> None:
     """Show base and trained model side by side: each language of each task, and the means over languages."""
     named = judged.titles(tables.protocol(result.folder))
-    figures = ("base", "base_deviation", "trained", "trained_deviation", "difference", "low", "high")
-    tested = (*figures, "corrected", "significant", "items")
-    _publish_scores("benchmark", tables.benchmark_rows(result.folder), ("language", "metric", *tested), named)
-    _publish_scores(
-        "benchmark-means", tables.mean_rows(result.folder), ("languages", "metric", *figures, "p", "significant"), named
-    )
+    languages, means = tables.benchmark_rows(result.folder), tables.mean_rows(result.folder)
+    _publish_scores("benchmark", judged.in_order(languages, named), "language", "by language")
+    _publish_scores("benchmark-means", judged.in_order(means, named), "languages", "means over languages without English")
 
 
-def _publish_scores(key: str, rows: list[tables.Row], shown: Sequence[str], named: Mapping[str, str]) -> None:
-    told = [name for name in shown if any(row[name] is not None for row in rows)]
-    table = [{"task": row["title"], **{name: _rounded(row[name]) for name in told}} for row in judged.in_order(rows, named)]
-    said = "means over languages without English" if key.endswith("means") else "by language"
-    create_table_artifact(table, key=key, description=f"Scores of the base model and the trained one, {said}")
+def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str) -> None:
+    table = [{"task": row["title"], column: row[column], **judged.written(row)} for row in rows]
+    described = f"The base model and the trained one, {which}; * beyond chance, in brackets 95% intervals"
+    create_table_artifact(table, key=key, description=described)
 
 
 def publish_training(result: Result) -> None:

@@ -109,15 +109,9 @@ def _table(rows: Sequence[Mapping[str, Any]], *columns: str) -> Iterator[str]:
     yield f"| task | figure | {' | '.join(columns)} | base | trained | difference, 95% interval |"
     yield f"|---|---|{'--:|' * len(columns)}--:|--:|--:|"
     for row in rows:
+        said = {name: text.replace("*", "\\*") for name, text in judged.written(row).items()}
         values = " | ".join(str(row[column]) for column in columns)
-        both = " | ".join(_share(row[model], row[f"{model}_deviation"]) for model in ("base", "trained"))
-        interval = f"({wording.points(row['low'])} … {wording.points(row['high'])})"
-        change = f"{wording.points(row['difference'])}{'*' if row['significant'] else ''} {interval}".replace("*", "\\*")
-        yield f"| {row['title']} | {wording.metric(row['metric'])} | {values} | {both} | {change} |"
-
-
-def _share(value: float, deviation: float | None) -> str:
-    return wording.percent(value) + (f" ± {100 * deviation:.1f}" if deviation is not None else "")
+        yield f"| {row['title']} | {said['figure']} | {values} | {said['base']} | {said['trained']} | {said['difference']} |"
 
 
 def _as_yaml(values: Mapping[str, object]) -> str:

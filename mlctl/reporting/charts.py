@@ -64,6 +64,7 @@ _ROOMY, _MANY = 42, 30  # pixels of a language with its two bars: where there ar
 _FEW = 12  # languages
 _CELL = 24  # pixels of a row of the heat map
 _SLANTED = 3  # from so many columns on, their names stand slanted
+_ROOM_FOR_SLANTED = {"left": 5, "top": 5, "right": 36, "bottom": 5}  # the last name stands out over its column
 _PRECISE = 6  # columns that leave room for a decimal on a phone
 _ENDS = (0.1, 0.25, 0.5, 1.0)  # where an axis of shares may end
 
@@ -135,7 +136,8 @@ def heat_chart(cells: Sequence[Row], tasks: Sequence[str], languages: Sequence[s
     text = place.encode(text=alt.Text("points:N"))
     bold = text.transform_filter("datum.sure").mark_text(fontWeight="bold", color="var(--ink)", fontSize=11)
     plain = text.transform_filter("!datum.sure").mark_text(color="var(--ink)", opacity=0.8, fontSize=11)
-    return _spec((cell + bold + plain).properties(height=_CELL * len(languages)))
+    chart = (cell + bold + plain).properties(height=_CELL * len(languages))
+    return _spec(chart.properties(padding=_ROOM_FOR_SLANTED) if angle else chart)
 
 
 def curve_chart(rows: Sequence[Row], title: str, from_zero: bool = False) -> Spec:

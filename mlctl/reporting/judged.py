@@ -33,6 +33,16 @@ def in_order(rows: Iterable[Row], named: Mapping[str, str]) -> list[Row]:
     return [{**row, "title": named.get(row["task"], wording.task_name(row["task"]))} for row in sorted(rows, key=place)]
 
 
+def written(row: Mapping[str, Any]) -> dict[str, str]:
+    """Write a row of a comparison out: `figure`, `base`, `trained` and `difference`, in percent; * marks what is beyond chance."""
+    low, high, star = wording.points(row["low"]), wording.points(row["high"]), "*" if row["significant"] else ""
+    return {
+        "figure": wording.metric(row["metric"]),
+        **{model: _share(row[model], row[f"{model}_deviation"]) for model in ("base", "trained")},
+        "difference": f"{wording.points(row['difference'])}{star} ({low} … {high})",
+    }
+
+
 def judged(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page's sections on scores show.
 
@@ -76,6 +86,10 @@ def heat(rows: Sequence[Row]) -> charts.Spec:
     ranked = sorted(rows, key=lambda row: (not row["zero_shot"], codes.name(row["language"])))
     languages = list(dict.fromkeys(_language(row) for row in ranked))
     return charts.heat_chart(cells, list(dict.fromkeys(row["title"] for row in rows)), languages)
+
+
+def _share(value: float, deviation: float | None) -> str:
+    return wording.percent(value) + (f" ± {100 * deviation:.1f}" if deviation is not None else "")
 
 
 def _language(row: Row) -> str:

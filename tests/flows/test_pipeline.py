@@ -115,6 +115,9 @@ def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
         "report-page",
         "differences",
     } <= {artifact["key"] for artifact in artifacts}
+    (shown,) = (json.loads(artifact["data"]) for artifact in artifacts if artifact["key"] == "benchmark")
+    assert {row["task"] for row in shown} == {"Sentence retrieval", "Word retrieval"}
+    assert all(row["base"].endswith("%") and "…" in row["difference"] for row in shown)
 
 
 def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) -> None:
