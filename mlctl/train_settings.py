@@ -83,6 +83,12 @@ class Train(Section):
         False,
         description="Let the contrastive loss see the masked tokens too (as the authors' code does): one pass instead of two.",
     )
+    seed: int | None = Field(
+        None,
+        ge=0,
+        lt=2**31,
+        description="Seed of the training alone; null: the recipe's. Trainings that differ in nothing else learn from the same shards.",
+    )
     steps: int = Field(10000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(64, ge=2, description="Sentence pairs a step.")
     language_alpha: float = Field(

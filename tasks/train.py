@@ -15,7 +15,12 @@ from tasks.stage import Folders, Metrics, Ref, Stage
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
     scratch = None if recipe.model.name else key_settings(recipe.model.scratch)
-    return {"train": key_settings(recipe.train), "scratch": scratch, "seed": recipe.seed}
+    own = {name: value for name, value in key_settings(recipe.train).items() if name != "seed"}
+    return {"train": own, "scratch": scratch, "seed": _seed(recipe)}
+
+
+def _seed(recipe: Recipe) -> int:
+    return recipe.seed if recipe.train.seed is None else recipe.train.seed
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
@@ -26,7 +31,7 @@ def _outside(recipe: Recipe) -> dict[str, str]:
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
-    return training.train(recipe.train, recipe.model, recipe.seed, folders["shard"], workspace, progress)
+    return training.train(recipe.train, recipe.model, _seed(recipe), folders["shard"], workspace, progress)
 
 
 STAGE = Stage(

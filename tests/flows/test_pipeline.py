@@ -143,6 +143,18 @@ def test_a_training_setting_reruns_training_and_what_follows(folder: Path, serve
     )
 
 
+def test_a_seed_of_the_training_leaves_the_data_as_they_are(folder: Path) -> None:
+    def training(*overrides: str) -> str:
+        again = run(folder, *overrides)
+        assert {stage for stage, state in again.items() if state != "cached"} <= {"train", "evaluate", "report"}
+        return next(stage.key for stage in Diary(Store(folder / "store")).runs()[0].stages if stage.stage == "train")
+
+    keys = [training("train.steps=2", seed) for seed in ("train.seed=null", "train.seed=0", "train.seed=1")]
+    assert keys[0] == keys[1], "the recipe's seed is 0"
+    weights = [(folder / "store/train" / key / "model/model.safetensors").read_bytes() for key in keys]
+    assert weights[1] != weights[2]
+
+
 def test_a_setting_that_changes_no_result_reruns_nothing(folder: Path) -> None:
     run(folder)
     assert set(run(folder, "train.checkpoint_seconds=100", "align.workers=2").values()) == {"cached"}
