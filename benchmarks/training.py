@@ -1,4 +1,4 @@
-"""Training side by side: with the authors' step, with sentence-transformers' trainer; the loader alone; memory; share of a GPU's peak.
+"""Training side by side: with the authors' step, sentence-transformers' trainer, torch.compile; the loader; memory; share of a GPU's peak.
 
     python benchmarks/training.py [--quick] [--only TABLE …] [--device cpu|cuda] [--folder FOLDER]
 
@@ -44,7 +44,7 @@ from mlctl.training.device import repeatable
 from mlctl.training.objective import Objective
 from mlctl.workspace import Workspace
 
-TABLES = ("authors", "sentence-transformers", "loader", "gradients", "memory", "mfu")
+TABLES = ("authors", "sentence-transformers", "compile", "loader", "gradients", "memory", "mfu")
 BASE = Geometry(12, 768)
 MFU_BATCHES = (64, 512, 4096)
 LOSSES: tuple[Literal["cz-nce", "info-nce"], ...] = ("cz-nce", "info-nce")
@@ -156,6 +156,26 @@ def versus_trainer(bench: Bench) -> float | None:
     ]
     table(["", "pairs/s", ""], rows)
     return ratio
+
+
+def versus_compiled(bench: Bench) -> None:
+    """Print what torch.compile would add to our step: lengths vary, so that it compiles for any."""
+    print(f"\nOur step with its encoder compiled (torch.compile, dynamic shapes): {BASE}, {bench.plan.batch} pairs, bf16")
+    plain, compiled = (Ours(BASE.model(), bench.settings(), bench.shards, bench.device) for _ in range(2))
+    compiled.objective.model.base_model.compile(dynamic=True)
+    with repeatable(bench.device, threads=0):
+        first = [bench.seconds(partial(step, 0)) for step in (plain, compiled)]
+        for warm in range(1, 3):
+            compiled(warm)
+        taken = [
+            [bench.seconds(partial(step, number)) for step in (plain, compiled)] for number in range(3, 3 + bench.plan.turns)
+        ]
+    eager, other = (list(column) for column in zip(*taken, strict=True))
+    rows = [
+        ["as it is", f"{bench.plan.batch / median(eager):.2f}", "×1.00", f"{first[0]:.0f}"],
+        ["compiled", f"{bench.plan.batch / median(other):.2f}", f"×{times(eager, other):.2f}", f"{first[1]:.0f}"],
+    ]
+    table(["", "pairs/s", "median of turns", "first step, s"], rows)
 
 
 # --- the loader, the gradients, memory ---------------------------------------------------------------------------------------
@@ -294,6 +314,8 @@ def measured(bench: Bench, only: Sequence[str]) -> Mapping[str, float | None]:
     """Make the tables asked for and return the figures; null where there is none."""
     speedup, eaten = versus_authors(bench) if "authors" in only else (None, None)
     trainer = versus_trainer(bench) if "sentence-transformers" in only else None
+    if "compile" in only:
+        versus_compiled(bench)
     read = loader(bench) if "loader" in only else None
     if read:
         rows = [["the loader alone, one thread", f"{read:,.0f}"], *([["what training eats", f"{eaten:,.1f}"]] if eaten else [])]
