@@ -117,8 +117,8 @@ def heat_chart(cells: Sequence[Row], tasks: Sequence[str], languages: Sequence[s
     most = max((abs(cell["change"]) for cell in cells), default=0.0) or 1.0
     digits = 1 if len(tasks) <= _PRECISE else 0
     values = [{**cell, "points": _signed(100 * cell["change"], digits), "size": abs(cell["change"])} for cell in cells]
-    angle = -60 if len(tasks) >= _SLANTED else 0
-    column = alt.Axis(orient="top", title=None, labelAngle=angle, labelAlign="left" if angle else "center", labelLimit=130)
+    angle = -70 if len(tasks) >= _SLANTED else 0
+    column = alt.Axis(orient="top", title=None, labelAngle=angle, labelAlign="left" if angle else "center", labelLimit=120)
     place = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("task:N", sort=list(tasks), axis=column, scale=alt.Scale(paddingInner=0.04)),
         y=_names(languages),

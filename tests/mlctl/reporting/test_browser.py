@@ -22,6 +22,11 @@ _SHOWN = "Object.fromEntries([...document.querySelectorAll('section')].map(s => 
 _LINKED = "[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href').slice(1))"
 _OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 _NARROW = "[...document.querySelectorAll('.chart svg')].filter(s => s.getBoundingClientRect().width < 200).length"
+_CUT = """[...document.querySelectorAll('.chart svg')].flatMap(svg => {
+  const frame = svg.getBoundingClientRect();
+  const inside = box => box.left >= frame.left - 1 && box.right <= frame.right + 1 && box.top >= frame.top - 1;
+  return [...svg.querySelectorAll('text')].filter(t => t.textContent && !inside(t.getBoundingClientRect())).map(t => t.textContent);
+})"""
 _CONTRAST = """(() => {
   const light = text => { const [r, g, b] = text.match(/\\d+/g).map(Number); return (r * 299 + g * 587 + b * 114) / 1000; };
   const style = getComputedStyle(document.body);
@@ -56,6 +61,7 @@ def test_a_page_in_a_browser(chromium: browser.Browser, pages: dict[str, Path], 
     assert chromium.asked == [pages[name].as_uri()], "nothing else is loaded"
     assert chromium.tell(_OVERFLOW) <= 0, "the page does not scroll sideways"
     assert chromium.tell(_NARROW) == 0, "charts fill their place"
+    assert chromium.tell(_CUT) == [], "names are whole"
     assert (chromium.tell(_CONTRAST) > 150) == dark
     assert chromium.picture().startswith(b"\x89PNG")
 
