@@ -28,7 +28,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
 
 
 _VOLATILE = ("report.html", "README.md", "ATTRIBUTION.md", reporting.PICTURE)
-STAGE = Stage("report", 7, NEEDS, _settings, _work, volatile=_VOLATILE, packages=("altair", "scikit-learn", "vl-convert-python"))
+STAGE = Stage("report", 8, NEEDS, _settings, _work, volatile=_VOLATILE, packages=("altair", "scikit-learn", "vl-convert-python"))
 
 
 @stage_task
