@@ -1,6 +1,6 @@
 """Sentences a second of the Tatoeba benchmark, side by side with XTREME's own script and with mteb, on the same encoder and machine.
 
-    python benchmarks/judging.py --encoder FOLDER [--data DIR] [--quick] [--peers PYTHON] [--xtreme FOLDER] [--prefix TEXT] [--threads N]
+    python benchmarks/judging.py --encoder FOLDER [--data DIR] [--pairs N | --quick] [--peers PYTHON] [--xtreme FOLDER] [--prefix TEXT] [--threads N]
 
 DIR has the files tatoeba.XXX-eng.*; FOLDER is a Hugging Face encoder. PYTHON is an interpreter that has mteb, sentence-transformers and
 faiss-cpu; `--xtreme` is a checkout of github.com/google-research/xtreme, whose third_party/evaluate_retrieval.py runs in that interpreter
@@ -9,7 +9,7 @@ faiss-cpu; `--xtreme` is a checkout of github.com/google-research/xtreme, whose 
 Sentence vectors are the mean of the last layer everywhere; loading the encoder is not timed. We are timed in bf16 (`evaluate.precision`),
 which the figures are of, and in fp32; the others compute in fp32, as they do by themselves. `tatoeba_difference` shows what bf16 does to the
 accuracy against mteb's (its accuracy, not its F1). XTREME's script asks from English, so its accuracy is another one. Every language that
-XTREME has is judged; `--quick` takes some sentences of some of them. The last line is JSON.
+XTREME has is judged, with `--pairs` on so many pairs of each; `--quick` takes some pairs of some languages, one round. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _chosen(options: argparse.Namespace, folder: Path) -> Path:
     for code in _codes(options.data):
         wanted = code in QUICK_CODES if options.quick else _is_xtremes(code)
         for side in (code, "eng") if wanted else ():
-            text = lines(options.data / f"tatoeba.{code}-eng.{side}")[: QUICK_PAIRS if options.quick else None]
+            text = lines(options.data / f"tatoeba.{code}-eng.{side}")[: QUICK_PAIRS if options.quick else options.pairs]
             (folder / f"tatoeba.{code}-eng.{side}").write_text("\n".join(text) + "\n", encoding="utf-8")
     return folder
 
@@ -157,6 +157,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", type=Path, required=True, help="folder of a Hugging Face encoder")
     parser.add_argument("--data", type=Path, default=Path("shared/data/tatoeba"), help="folder with tatoeba.XXX-eng.*")
+    parser.add_argument("--pairs", type=int, help="of each language at most (all)")
     parser.add_argument("--quick", action="store_true", help="some sentences of some languages")
     parser.add_argument("--peers", help="interpreter that has mteb, sentence-transformers and faiss-cpu")
     parser.add_argument("--xtreme", type=Path, help="checkout of github.com/google-research/xtreme")
