@@ -3,9 +3,10 @@
     python benchmarks/seeds.py RECIPE [K=V ...] [--seeds 5] [--quick]
 
 `mlctl run RECIPE K=V ... train.seed=N` for each N from 0 on, in the recipe's store, where all share the data and the scores of the base model;
-what is there is not made again. The tables give the means over languages, English left out, and each language: the base model, mean and
-standard deviation of the trained models, of their differences to the base, and in how many of the trainings that was beyond chance. A
-training that fails ends it. --quick: two seeds. The last line is JSON: by task the figures of the first table.
+what is there is not made again. The tables give the means over languages, English left out, and each language: the base model (the mean, as a
+model from scratch is drawn with that seed too), mean and standard deviation of the trained models and of their differences to the base, and in
+how many of the trainings that was beyond chance. A training that fails ends it. --quick: two seeds. The last line is JSON: by task the figures
+of the first table.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def of_rows(rows: Sequence[Row]) -> Row:
     better = sum(row["significant"] and row["difference"] > 0 for row in rows)
     worse = sum(row["significant"] and row["difference"] < 0 for row in rows)
     spread = {name: both([row[name] for row in rows]) for name in ("trained", "difference")}
-    return {"base": 100 * rows[0]["base"], **spread, "better": better, "worse": worse, "trainings": len(rows)}
+    return {"base": 100 * statistics.fmean(row["base"] for row in rows), **spread, "better": better, "worse": worse, "trainings": len(rows)}
 
 
 def both(shares: Iterable[float]) -> tuple[float, float | None]:
