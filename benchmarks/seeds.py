@@ -52,7 +52,13 @@ def of_rows(rows: Sequence[Row]) -> Row:
     better = sum(row["significant"] and row["difference"] > 0 for row in rows)
     worse = sum(row["significant"] and row["difference"] < 0 for row in rows)
     spread = {name: both([row[name] for row in rows]) for name in ("trained", "difference")}
-    return {"base": 100 * statistics.fmean(row["base"] for row in rows), **spread, "better": better, "worse": worse, "trainings": len(rows)}
+    return {
+        "base": 100 * statistics.fmean(row["base"] for row in rows),
+        **spread,
+        "better": better,
+        "worse": worse,
+        "trainings": len(rows),
+    }
 
 
 def both(shares: Iterable[float]) -> tuple[float, float | None]:
