@@ -22,15 +22,15 @@ from transformers import PreTrainedTokenizerFast
 
 from mlctl.alignment import align
 from mlctl.config import Align, EvaluationSet, Languages, Model, ScratchModel, Shard
-from mlctl.evaluation.heldout import one_to_one, read_heldout
-from mlctl.evaluation.retrieval import accuracy
-from mlctl.modeling import sources
+from mlctl.core.workspace import Workspace, discard
+from mlctl.evaluation.data.heldout import one_to_one, read_heldout
+from mlctl.evaluation.metrics.retrieval import accuracy
+from mlctl.modeling import model_sources
 from mlctl.modeling.devices import device_of
 from mlctl.modeling.encoders import load_encoder, load_tokenizer, save_model
 from mlctl.modeling.pooling import layer_states, mean_spans, mean_tokens
 from mlctl.schema import PAIR
 from mlctl.sharding import shard
-from mlctl.workspace import Workspace, discard
 
 CORPORA = ("newstest", "tico19", "multi30k")
 #: What Tatoeba calls languages that have another three-letter code in general.
@@ -133,7 +133,7 @@ def sharded(task: Task) -> Path:
     tatoeba = task.data / "tatoeba"
     sets = (EvaluationSet(name="tatoeba", path=str(tatoeba / "tatoeba.*")),) if tatoeba.is_dir() else ()
     settings = Shard(max_length=task.max_length, heldout_pairs=HELDOUT_PAIRS, decontaminate=sets)
-    weights = sources.identity(task.model, "tokenizer")
+    weights = model_sources.identity(task.model, "tokenizer")
     workspace = Workspace(task.out / f"sharded-{short(source, task.languages, task.max_length, weights)}")
     if not workspace.has("done"):
         print("cutting it into subwords", flush=True)
@@ -275,7 +275,7 @@ def prepared(task: Task) -> Ready:
         asked, model = questions(task, rows), task.model
         if task.trim and task.encoder:
             rows, model, asked = trimmed(task, rows, asked)
-    return Ready(rows, model, asked, short(rows.name, sources.identity(model, "weights"), task.tatoeba))
+    return Ready(rows, model, asked, short(rows.name, model_sources.identity(model, "weights"), task.tatoeba))
 
 
 def trimmed(task: Task, rows: Path, asked: Questions) -> tuple[Path, Model, Questions]:
@@ -289,7 +289,7 @@ def trimmed(task: Task, rows: Path, asked: Questions) -> tuple[Path, Model, Ques
         used.update(*(np.unique(table[side].combine_chunks().flatten().to_numpy()).tolist() for side in table.column_names))
     kept = np.array(sorted(used))
     assert task.encoder is not None
-    workspace = Workspace(task.out / f"trimmed-{short(rows.name, task.tatoeba, sources.identity(task.model, 'weights'))}")
+    workspace = Workspace(task.out / f"trimmed-{short(rows.name, task.tatoeba, model_sources.identity(task.model, 'weights'))}")
     if not workspace.has("done"):
         print(f"cutting the vocabulary down from {len(whole):,} subwords to {len(kept):,}", flush=True)
         for file in sorted((rows / "train").glob("*.parquet")):

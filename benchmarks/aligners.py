@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 from gold import Link, Words, grow_diag_final_and, links_of
 
-from mlctl.align_settings import Align
 from mlctl.alignment.aligner import Aligner, Pair, Sentence
-from mlctl.alignment.words import Splitter, normalised
+from mlctl.alignment.word_tokenization import Splitter, normalised
+from mlctl.config.align import Align
 
 PART = Align().part_rows
 WARMING = 64  # pairs with which an engine compiles what it compiles, before the clock starts
@@ -113,13 +113,13 @@ def sentence(joined: str, language: str) -> Sentence:
 
 
 def aligner(job: Job) -> Aligner:
-    from mlctl.alignment import engines
+    from mlctl.alignment import registry
 
     settings = Align.model_validate({"engine": job.engine, "encoder": job.encoder})
     encoder = Path(job.encoder) if job.encoder else None
     if job.model:
-        return engines.load(settings, *job.languages, SEED, Path(job.model), encoder=encoder)
-    return engines.new(settings, *job.languages, SEED, encoder=encoder, threads=job.processes)
+        return registry.load(settings, *job.languages, SEED, Path(job.model), encoder=encoder)
+    return registry.new(settings, *job.languages, SEED, encoder=encoder, threads=job.processes)
 
 
 def do(job: Job) -> dict[str, float]:

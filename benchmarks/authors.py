@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from mlctl.training.batch import Batch
+from mlctl.training.collator import Batch
 
 WIDTH = 128  # subwords that every sequence is padded to
 IGNORED = -100  # label of a token that is not to be predicted

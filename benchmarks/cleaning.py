@@ -29,11 +29,11 @@ from noise import KINDS, Row, dirty
 
 from mlctl.alignment import align
 from mlctl.cleaning import clean
-from mlctl.cleaning.judge import UNLIKELY
-from mlctl.cleaning.tidy import tidy
+from mlctl.cleaning.normalize import tidy
+from mlctl.cleaning.row_filters import UNLIKELY
 from mlctl.config import Align, Clean, Languages
+from mlctl.core.workspace import Workspace
 from mlctl.schema import PAIR
-from mlctl.workspace import Workspace
 
 SETS = (("newstest", "de", "cs"), ("newstest", "ru", "cs"), ("newstest", "zh", "de"), ("tico19", "sw", "es"))
 MOST_LINES = {True: 20_000, False: 40_000}

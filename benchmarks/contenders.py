@@ -17,17 +17,17 @@ from made_shards import MOST, texts
 from transformers import BertConfig, BertForMaskedLM
 
 from mlctl.config import Model, Train
+from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import load_tokenizer
 from mlctl.training import train
-from mlctl.training.batch import Batch, Collator
-from mlctl.training.data import Corpus
+from mlctl.training.collator import Batch, Collator
+from mlctl.training.dataset import Corpus
+from mlctl.training.distributed import ALONE
 from mlctl.training.gradients import add_gradients
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
 from mlctl.training.sampler import Sampler
-from mlctl.training.team import ALONE
-from mlctl.workspace import Workspace
 
 Batches = Callable[[int], Batch]
 

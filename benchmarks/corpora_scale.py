@@ -32,8 +32,8 @@ import pyarrow.parquet as pq
 
 from mlctl.cleaning import clean
 from mlctl.config import Clean, Languages
+from mlctl.core.workspace import Workspace
 from mlctl.schema import PAIR
-from mlctl.workspace import Workspace
 
 MILLIONS = (1, 3, 10)
 LANGUAGE = "fr"

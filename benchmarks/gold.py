@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mlctl.evaluation.gold import Gold, GoldFiles, Link, Words, checked, counts, find, made, pharaoh
-from mlctl.textfiles import lines
+from mlctl.core.text_lines import lines
+from mlctl.evaluation.data.gold_alignments import Gold, GoldFiles, Link, Words, checked, counts, find, made, pharaoh
 
 __all__ = ["READERS", "Gold", "Score", "Words", "check_scorer", "grow_diag_final_and", "score"]
 

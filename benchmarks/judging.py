@@ -27,13 +27,13 @@ import torch
 
 from mlctl import languages
 from mlctl.config import Evaluate
+from mlctl.core.text_lines import lines
 from mlctl.evaluation import Parts
-from mlctl.evaluation.heldout import Heldout, Side
-from mlctl.evaluation.subject import Subject
+from mlctl.evaluation.data.heldout import Heldout, Side
+from mlctl.evaluation.model_under_test import Subject
 from mlctl.evaluation.tasks import open_task
 from mlctl.evaluation.tasks.tatoeba import CARD
 from mlctl.modeling.pooling import FIRST_AND_LAST
-from mlctl.textfiles import lines
 
 QUICK_CODES = "deu fra rus cmn swh tam jpn tur".split()
 QUICK_PAIRS = 60

@@ -29,8 +29,8 @@ from sklearn.metrics import accuracy_score
 
 from mlctl.config import Evaluate
 from mlctl.evaluation import Parts
-from mlctl.evaluation.heldout import Heldout, Side
-from mlctl.evaluation.subject import Subject
+from mlctl.evaluation.data.heldout import Heldout, Side
+from mlctl.evaluation.model_under_test import Subject
 from mlctl.evaluation.tasks import open_task
 from mlctl.modeling.pooling import FIRST_AND_LAST
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from mlctl.crew import Worker
+    from mlctl.execution.backend import Worker
 
 HOUR = 3600.0
 ROUNDS = {True: 1, False: 5}
@@ -57,7 +57,7 @@ def main() -> None:
             environment["PREFECT_API_URL"] = options.server
         else:
             environment.pop("PREFECT_API_URL", None)
-        (folder / "orchestration_part.py").write_text("from mlctl.processes import serve\nserve(lambda number: None)\n")
+        (folder / "orchestration_part.py").write_text("from mlctl.execution.processes import serve\nserve(lambda number: None)\n")
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (place, environment.get("PYTHONPATH"))))
         figures = {
             **_runs(folder, environment, ROUNDS[options.quick]),
@@ -220,8 +220,8 @@ def _threads(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
 def _workers(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
     """As clean and align have parts done: jobs that go to processes, of this machine or through Ray."""
     from mlctl.config import Recipe
-    from mlctl.crew import crew_of
-    from mlctl.workspace import Workspace
+    from mlctl.core.workspace import Workspace
+    from mlctl.execution.backend import crew_of
 
     with crew_of(Recipe.model_validate({"scale": kind}), Workspace(folder)) as crew, contextlib.ExitStack() as stack:
         idle: SimpleQueue[Worker] = SimpleQueue()

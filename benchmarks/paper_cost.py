@@ -25,9 +25,9 @@ from made_shards import write_shards
 
 from flows import recipes
 from mlctl.config import Recipe, load
-from mlctl.evaluation.finetuning.answers import answered_pairs
-from mlctl.evaluation.finetuning.learning import Budget, fine_tune
-from mlctl.evaluation.finetuning.rows import Row
+from mlctl.evaluation.finetuning.features import Row
+from mlctl.evaluation.finetuning.predict import answered_pairs
+from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
 from mlctl.modeling.encoders import load_classifier
 
 BASE = Geometry(12, 768)

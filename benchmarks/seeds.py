@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from flows import recipes
 from mlctl import config
 from storage import Store
-from storage.runs import Diary
+from storage.run_log import Diary
 
 Row = dict[str, Any]
 

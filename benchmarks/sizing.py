@@ -58,8 +58,8 @@ def work(stage: str, folder: Path) -> None:
     from mlctl.alignment import align
     from mlctl.cleaning import clean
     from mlctl.config import Recipe
+    from mlctl.core.workspace import Workspace
     from mlctl.sharding import shard
-    from mlctl.workspace import Workspace
 
     recipe = Recipe.model_validate({"languages": {"targets": [LANGUAGE]}})
     place = Workspace(folder / stage)

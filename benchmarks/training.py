@@ -37,12 +37,12 @@ from contenders import Authors, Geometry, Ours, batches, our_trainer, peak_mb, t
 from made_shards import SHARD_ROWS, write_shards
 
 from mlctl.config import Model, ScratchModel, Train
+from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import save_model
 from mlctl.training import train
-from mlctl.training.batch import Batch
+from mlctl.training.collator import Batch
 from mlctl.training.device import repeatable
 from mlctl.training.objective import Objective
-from mlctl.workspace import Workspace
 
 TABLES = ("authors", "sentence-transformers", "compile", "loader", "gradients", "memory", "mfu")
 BASE = Geometry(12, 768)

@@ -33,8 +33,8 @@ from word_model import LARGE, MOST_TOKENS, SMALL, USUAL, build, sentences
 
 from mlctl import schema
 from mlctl.config import Languages, Translate
+from mlctl.core.workspace import Workspace
 from mlctl.translation import conversion, models, translate
-from mlctl.workspace import Workspace
 
 TARGET = "tlh"  # words made up here are in no language that could be told by its letters
 NAIVE_BATCH = 32

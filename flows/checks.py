@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from mlctl import crew, evaluation, sharding, training
+from mlctl import evaluation, sharding, training
 from mlctl.config import Recipe
+from mlctl.execution import backend
 from tasks import lexicons, priors
 from tasks.licences import check_engines
 
@@ -15,7 +16,7 @@ def _benchmarks(recipe: Recipe) -> None:
 
 
 _CHECKS: dict[str, tuple[Callable[[Recipe], None], ...]] = {
-    "clean": (lexicons.check, crew.check),
+    "clean": (lexicons.check, backend.check),
     "translate": (check_engines,),
     "align": (priors.check,),
     "shard": (lambda recipe: sharding.check(recipe.shard), _benchmarks),  # their text is kept out of training

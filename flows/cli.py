@@ -22,7 +22,7 @@ from mlctl import config
 from mlctl.errors import InputError
 from storage import Store, StoreError
 from storage.gc import collect
-from storage.runs import Diary
+from storage.run_log import Diary
 from storage.verify import faults
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from flows import recipes
 from mlctl import config
 from mlctl.errors import InputError
 from storage import Store
-from storage.champion import Champion, Champions, Standing
+from storage.champion_registry import Champion, Champions, Standing
 
 champion_app = typer.Typer(no_args_is_help=True, help="Look at the best encoder so far, or take another one.")
 out = Console(highlight=False)

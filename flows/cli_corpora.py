@@ -14,7 +14,7 @@ from rich.text import Text
 from mlctl import config
 
 if TYPE_CHECKING:
-    from mlctl.corpora.search import Found, Offer
+    from mlctl.corpora.catalog.search import Found, Offer
 
 corpora_app = typer.Typer(no_args_is_help=True, help="Find text.")
 
@@ -34,7 +34,7 @@ def search(
 ) -> None:
     """List the corpora that OPUS and mtdata's index have for a pair, with the entry of `download.sources` for each."""
     settings = config.parse(config.override({}, overrides or ()), "settings").download
-    from mlctl.corpora.search import search as look
+    from mlctl.corpora.catalog.search import search as look
 
     logging.getLogger("mlctl.corpora.transfer").setLevel(logging.ERROR)  # why an index is missing is told below
     with Console(stderr=True).status("asking OPUS and mtdata's index (its first use takes some twenty seconds)"):

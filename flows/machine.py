@@ -18,8 +18,8 @@ import psutil
 
 import flows
 from mlctl import config
+from mlctl.core.locks import held
 from mlctl.errors import InputError
-from storage.locks import held
 
 #: Where prefect.yaml is, and what the workers run.
 PROJECT = Path(flows.__file__).parents[1]

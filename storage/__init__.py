@@ -1,7 +1,7 @@
 """Where results live: addressed by what made them, committed atomically, verified, locked. Knows nothing of language or Prefect."""
 
+from mlctl.core.hashing import content_digest, file_digest, key_of, tree_digest
 from storage.errors import StoreError
-from storage.keys import content_digest, file_digest, key_of, tree_digest
 from storage.manifest import File, Manifest
 from storage.store import Draft, Result, Store
 

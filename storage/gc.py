@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from storage.champion import champions
-from storage.runs import Diary
+from storage.champion_registry import champions
+from storage.run_log import Diary
 from storage.store import Store
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.keys import content_digest
+from mlctl.core.hashing import content_digest
 
 NAME = "manifest.json"
 FORMAT = 1

@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlctl.core.hashing import file_digest
 from storage.errors import StoreError
-from storage.keys import file_digest
 from storage.manifest import NAME, File, Manifest, as_json
 
 _CACHE = "MLCTL_CACHE"

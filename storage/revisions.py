@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from storage.texts import Texts
+from storage.documents import Texts
 
 _FILE = re.compile(r"(\d{8})\.json")
 

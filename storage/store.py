@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from storage import locks
+from mlctl.core import locks
+from mlctl.core.hashing import KEY_LENGTH, file_digest, key_of
+from storage.documents import Behind, OnDisk, Texts, make_folder
 from storage.errors import StoreError
-from storage.keys import KEY_LENGTH, file_digest, key_of
 from storage.manifest import NAME, File, Manifest
 from storage.remote import Remote, cache_folder
-from storage.texts import Behind, OnDisk, Texts, make_folder
 from storage.verify import faults
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from storage.keys import file_digest
+from mlctl.core.hashing import file_digest
 from storage.manifest import File, Manifest
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from mlctl import alignment
 from mlctl.config import Recipe, key_settings
-from mlctl.crew import crew_of
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace
+from mlctl.execution.backend import crew_of
 from storage import Result
 from tasks import priors
 from tasks.artifacts import publish_alignment, publish_funnel

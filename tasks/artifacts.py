@@ -6,7 +6,18 @@ import base64
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from mlctl.reporting import PICTURE, alignment, charts, curves, judged, markdown, picture, samples, tables, translation
+from mlctl.reporting import (
+    PICTURE,
+    alignment,
+    benchmark_section,
+    charts,
+    curves,
+    markdown,
+    png_export,
+    samples,
+    tables,
+    translation,
+)
 from storage import Result
 
 
@@ -24,14 +35,16 @@ def publish_funnel(result: Result, examples: int) -> None:
 
 def publish_benchmark(result: Result) -> None:
     """Show base and trained model side by side: each language of each task, and the means over languages."""
-    named = judged.titles(tables.protocol(result.folder))
+    named = benchmark_section.titles(tables.protocol(result.folder))
     languages, means = tables.benchmark_rows(result.folder), tables.mean_rows(result.folder)
-    _publish_scores("benchmark", judged.in_order(languages, named), "language", "by language")
-    _publish_scores("benchmark-means", judged.in_order(means, named), "languages", "means over languages without English")
+    _publish_scores("benchmark", benchmark_section.in_order(languages, named), "language", "by language")
+    _publish_scores(
+        "benchmark-means", benchmark_section.in_order(means, named), "languages", "means over languages without English"
+    )
 
 
 def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str) -> None:
-    table = [{"task": row["title"], column: row[column], **judged.written(row)} for row in rows]
+    table = [{"task": row["title"], column: row[column], **benchmark_section.written(row)} for row in rows]
     described = f"The base model and the trained one, {which}; * beyond chance, in brackets 95% intervals"
     create_table_artifact(table, key=key, description=described)
 
@@ -43,7 +56,7 @@ def publish_training(result: Result) -> None:
     losses = curves.loss_curves(result.folder)
     if "loss" in losses:
         title = curves.NAMES["loss"][0]
-        _publish_picture(picture.png(charts.curve_chart(losses["loss"], title)), "loss-curve", f"{title} by step")
+        _publish_picture(png_export.png(charts.curve_chart(losses["loss"], title)), "loss-curve", f"{title} by step")
 
 
 def publish_report(result: Result) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlctl import evaluation, sharding
 from mlctl.config import Recipe, key_settings
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace
 from tasks.artifacts import publish_benchmark
 from tasks.engine import run_stage, stage_task
 from tasks.evaluate import parts_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import Store
-from storage.champion import Champion, Champions
+from storage.champion_registry import Champion, Champions
 
 _MODEL = "model"
 
@@ -53,10 +53,10 @@ def check(recipe: Recipe, champion: Champion | None) -> None:
     """
     if champion is None or not recipe.model.name:
         return
-    from mlctl.modeling import sources
+    from mlctl.modeling import model_sources
     from mlctl.modeling.encoders import same_vocabulary
 
-    if not same_vocabulary(sources.resolve(recipe.model), model_of(recipe, champion)):
+    if not same_vocabulary(model_sources.resolve(recipe.model), model_of(recipe, champion)):
         raise InputError(
             f"{recipe.model.name} has another tokenizer than champion {champion.number} of {book(recipe).name}: they would be asked "
             "different questions",

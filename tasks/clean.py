@@ -7,8 +7,8 @@ from typing import Any
 
 from mlctl import cleaning
 from mlctl.config import Recipe, key_settings
-from mlctl.crew import crew_of
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace
+from mlctl.execution.backend import crew_of
 from tasks import lexicons
 from tasks.artifacts import publish_funnel
 from tasks.engine import run_stage, stage_task

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.evaluation import between
-from mlctl.reporting import comparing, tables
-from mlctl.workspace import Workspace
+from mlctl.evaluation.statistics import run_comparison
+from mlctl.reporting import run_comparison_page, tables
 from storage import Manifest, Result, Store
-from storage.runs import Diary
+from storage.run_log import Diary
 from tasks.export import find_run
 from tasks.records import record_of
 from tasks.stage import Ref, lineage
@@ -31,12 +31,12 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
     Raises:
         InputError: too few or too many, one that is not found, or the same result twice.
     """
-    if not 2 <= len(names) <= comparing.MOST:
-        raise InputError(f"{len(names)} runs given", f"name two to {comparing.MOST}: `mlctl runs` lists them")
+    if not 2 <= len(names) <= run_comparison_page.MOST:
+        raise InputError(f"{len(names)} runs given", f"name two to {run_comparison_page.MOST}: `mlctl runs` lists them")
     found = [_open(store, name) for name in names]
     _check_different(names, [one.key for one in found])
     paired = [_pair(found[0], other) for other in found[1:]]
-    text = comparing.render([one.run for one in found], paired)
+    text = run_comparison_page.render([one.run for one in found], paired)
     page = page.expanduser().absolute()
     try:
         with Workspace(page.parent).part(page.name) as part:
@@ -50,9 +50,9 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
 class _Found:
     """A run with its results by stage, and what each of its scores asked."""
 
-    run: comparing.ComparedRun
+    run: run_comparison_page.ComparedRun
     results: Mapping[str, Result]
-    questions: Mapping[between.Place, str]
+    questions: Mapping[run_comparison.Place, str]
 
     @property
     def key(self) -> str:
@@ -69,7 +69,7 @@ def _open(store: Store, name: str) -> _Found:
     results = lineage(_find(store, name))
     settings = results["report"].manifest.parts["settings"]["recipe"]
     folders = {stage: results[stage].folder for stage in _STAGES}
-    run = comparing.ComparedRun(
+    run = run_comparison_page.ComparedRun(
         settings["name"],
         name if not Path(name).is_dir() else results["report"].manifest.key,
         {setting: value for setting, value in settings.items() if setting not in {"name", "report"}},
@@ -78,7 +78,7 @@ def _open(store: Store, name: str) -> _Found:
     )
     tables.protocol(folders["evaluate"])  # says what to do where an older mlctl judged
     digests = results["evaluate"].manifest.parts["outside"]
-    return _Found(run, results, between.questions(folders["evaluate"], folders["shard"], digests, int(settings["seed"])))
+    return _Found(run, results, run_comparison.questions(folders["evaluate"], folders["shard"], digests, int(settings["seed"])))
 
 
 def _find(store: Store, name: str) -> Ref:
@@ -107,9 +107,9 @@ def _check_different(names: Sequence[str], keys: Sequence[str]) -> None:
             raise InputError(f"{names[place]} and {same} are one result ({key[:8]})", "name runs that came to different reports")
 
 
-def _pair(first: _Found, other: _Found) -> comparing.Paired:
+def _pair(first: _Found, other: _Found) -> run_comparison_page.Paired:
     both = first.questions.keys() & other.questions.keys()
     alike = {place for place in both if first.questions[place] == other.questions[place]}
     folders = first.run.folders["evaluate"], other.run.folders["evaluate"]
     resamples = int(tables.protocol(folders[0])["resamples"])
-    return comparing.Paired(*between.between(*folders, alike, resamples, first.seed), apart=sorted(both - alike))
+    return run_comparison_page.Paired(*run_comparison.between(*folders, alike, resamples, first.seed), apart=sorted(both - alike))

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from mlctl import addresses
 from mlctl.config import Recipe
+from mlctl.core import url_redaction
 from storage import Store
-from storage.runs import Diary, Run, StageRun
+from storage.run_log import Diary, Run, StageRun
 
 _current: ContextVar[tuple[Diary, Run] | None] = ContextVar("current_run", default=None)
 
@@ -19,7 +19,7 @@ _current: ContextVar[tuple[Diary, Run] | None] = ContextVar("current_run", defau
 def run(name: str, recipe: Recipe) -> Iterator[Run]:
     """Record a run of the flow `name` while the block lasts."""
     book = Diary(Store(recipe.store))
-    with book.run(name, addresses.for_records(recipe.model_dump(mode="json"))) as record:
+    with book.run(name, url_redaction.for_records(recipe.model_dump(mode="json"))) as record:
         token = _current.set((book, record))
         try:
             yield record

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mlctl import corpora
-from mlctl.addresses import for_records
 from mlctl.config import Recipe, key_settings
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.url_redaction import for_records
+from mlctl.core.workspace import Progress, Workspace
 from storage import Store
 from tasks.engine import run_stage, stage_task
 from tasks.reuse import guard_of

@@ -6,8 +6,8 @@ from typing import Any
 
 from mlctl import evaluation
 from mlctl.config import Recipe, key_settings
-from mlctl.modeling import sources
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace
+from mlctl.modeling import model_sources
 from storage import Store
 from tasks.artifacts import publish_benchmark
 from tasks.engine import run_stage, stage_task
@@ -23,7 +23,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    return {"weights": sources.identity(recipe.model, "weights"), **evaluation.digests(recipe.evaluate)}
+    return {"weights": model_sources.identity(recipe.model, "weights"), **evaluation.digests(recipe.evaluate)}
 
 
 def parts_of(recipe: Recipe) -> evaluation.Parts:

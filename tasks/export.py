@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mlctl.core.hashing import file_digest
+from mlctl.core.workspace import Workspace, discard
 from mlctl.errors import InputError
-from mlctl.workspace import Workspace, discard
 from storage import Result, Store, StoreError
-from storage.keys import file_digest
-from storage.runs import Diary, Run
+from storage.run_log import Diary, Run
 from tasks.stage import found
 
 #: Tells what made the folder, and the digest of each file: a later export replaces what is listed there and nothing else.

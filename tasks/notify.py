@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from prefect.events import emit_event
 
-from mlctl.addresses import shown
+from mlctl.core.url_redaction import shown
 from mlctl.errors import InputError
 
 logger = logging.getLogger("mlctl.retrain")

@@ -8,7 +8,7 @@ from typing import Any
 from mlctl.alignment import WITH_ENCODER, WITH_PRIORS
 from mlctl.config import Model, Recipe
 from mlctl.errors import InputError
-from mlctl.modeling import sources
+from mlctl.modeling import model_sources
 from storage import Store, content_digest
 from tasks import champions, reuse
 from tasks.reuse import CHAMPION, LAST, NONE, Choice
@@ -36,7 +36,7 @@ def check(recipe: Recipe) -> None:
         InputError: the engine needs an encoder and the recipe has none, or the folder of priors holds none.
     """
     if recipe.align.engine in WITH_ENCODER and recipe.align.encoder not in {LAST, CHAMPION}:
-        sources.resolve(_model(recipe))
+        model_sources.resolve(_model(recipe))
     if asked(recipe)["priors"] not in {LAST, NONE}:
         _given(recipe)
 
@@ -76,8 +76,8 @@ def _encoder(recipe: Recipe) -> Choice:
         if trained and (taken := reuse.taken_from(store, trained, "model")):
             return {"encoder": taken}
     model = _model(recipe)
-    digests = {what: sources.identity(model, what) for what in ("tokenizer", "weights")}
-    return {"encoder": {"digest": content_digest(digests), "place": str(sources.resolve(model).absolute())}}
+    digests = {what: model_sources.identity(model, what) for what in ("tokenizer", "weights")}
+    return {"encoder": {"digest": content_digest(digests), "place": str(model_sources.resolve(model).absolute())}}
 
 
 def _model(recipe: Recipe) -> Model:

@@ -13,7 +13,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 from tqdm import tqdm
 
-from mlctl.workspace import Progress
+from mlctl.core.workspace import Progress
 
 logger = logging.getLogger("mlctl.progress")
 

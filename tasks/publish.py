@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlctl.errors import InputError
 from storage import Store
-from storage.champion import Champion
+from storage.champion_registry import Champion
 from storage.remote import Remote
 from tasks.export import export_results
 

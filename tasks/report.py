@@ -6,7 +6,7 @@ from typing import Any
 
 from mlctl import reporting
 from mlctl.config import Recipe, key_settings
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace
 from storage import Store
 from tasks import diary
 from tasks.artifacts import publish_report

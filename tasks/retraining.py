@@ -12,13 +12,13 @@ from typing import Any
 from prefect.artifacts import create_table_artifact
 
 from mlctl import corpora
-from mlctl.addresses import shown
 from mlctl.config import Recipe, key_settings
+from mlctl.core.locks import held
+from mlctl.core.url_redaction import shown
 from mlctl.evaluation import Verdict, decide
 from storage import Store, key_of
-from storage.champion import Champion, Champions, MovedError
-from storage.locks import held
-from storage.texts import make_folder
+from storage.champion_registry import Champion, Champions, MovedError
+from storage.documents import make_folder
 from tasks import champions
 from tasks.challenge import challenge
 from tasks.notify import emit, post

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.config import Recipe
+from mlctl.core.locks import held
 from mlctl.errors import InputError
 from storage import Manifest, Result, Store, content_digest, key_of, tree_digest
-from storage.locks import held
+from storage.documents import make_folder
 from storage.manifest import write_json
-from storage.texts import make_folder
 from tasks.stage import Folders, Stage
 
 logger = logging.getLogger("mlctl.stages")

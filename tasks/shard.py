@@ -7,8 +7,8 @@ from typing import Any
 
 from mlctl import evaluation, sharding
 from mlctl.config import Recipe, key_settings
-from mlctl.modeling import sources
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace
+from mlctl.modeling import model_sources
 from tasks.artifacts import publish_funnel
 from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
@@ -19,14 +19,14 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         "shard": key_settings(recipe.shard),
         "languages": key_settings(recipe.languages),
         "seed": recipe.seed,
-        "vocabulary": None if sources.with_words(recipe.model) else recipe.model.scratch.vocabulary,
+        "vocabulary": None if model_sources.with_words(recipe.model) else recipe.model.scratch.vocabulary,
     }
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
     """Return digests of all that comes from outside: text of benchmarks in it, which is kept out of training."""
     benchmarks = {f"benchmark/{name}": digest for name, digest in evaluation.text_digests(recipe.evaluate).items()}
-    return {"tokenizer": sources.identity(recipe.model, "tokenizer"), **sharding.digests(recipe.shard), **benchmarks}
+    return {"tokenizer": model_sources.identity(recipe.model, "tokenizer"), **sharding.digests(recipe.shard), **benchmarks}
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:

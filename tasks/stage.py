@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from mlctl.config import Recipe
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.workspace import Progress, Workspace, silent
 from storage import Draft, Result, Store, key_of
 from tasks import diary
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from mlctl import training
 from mlctl.config import Recipe, key_settings
-from mlctl.modeling import sources
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace
+from mlctl.modeling import model_sources
 from tasks.artifacts import publish_training
 from tasks.engine import run_stage, stage_task
 from tasks.stage import Folders, Metrics, Ref, Stage
@@ -24,9 +24,9 @@ def _seed(recipe: Recipe) -> int:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    start = sources.start_of(recipe.model)
-    return {"weights": sources.identity(recipe.model, "weights")} | (
-        {"start": sources.identity(start, "weights")} if start else {}
+    start = model_sources.start_of(recipe.model)
+    return {"weights": model_sources.identity(recipe.model, "weights")} | (
+        {"start": model_sources.identity(start, "weights")} if start else {}
     )
 
 

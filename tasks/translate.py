@@ -7,7 +7,7 @@ from typing import Any
 
 from mlctl import translation
 from mlctl.config import Recipe, key_settings
-from mlctl.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace
 from storage import Result, Store
 from tasks.artifacts import publish_funnel, publish_translation
 from tasks.engine import run_stage, stage_task

@@ -4,7 +4,7 @@ Words are Moses tokens where they are spaced and dictionary words where they are
 links the pairs part by part, in processes of their own, always alike.
 """
 
-from mlctl.alignment.engines import WITH_ENCODER, WITH_PRIORS
+from mlctl.alignment.registry import WITH_ENCODER, WITH_PRIORS
 from mlctl.alignment.stage import align
 
 __all__ = ["WITH_ENCODER", "WITH_PRIORS", "align"]

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.words import Span, normalised
+from mlctl.alignment.word_tokenization import Span, normalised
 
 
 class Sentence(NamedTuple):

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mlctl.alignment.aligner import Aligner, Links, Pair
 from mlctl.alignment.embedding import EmbeddingAligner, no_links, to_links
-from mlctl.modeling.extraction import argmax, shares
-from mlctl.modeling.likeness import Similarities
+from mlctl.modeling.link_extraction import argmax, shares
+from mlctl.modeling.word_similarity import Similarities
 
 _FLOOR = 1e-3  # of a share, for its logarithm
 _SURE = 0.9  # statistical confidence of a link that nobody doubts when the encoder agrees

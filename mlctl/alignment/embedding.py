@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from mlctl.align_settings import Align
 from mlctl.alignment.aligner import Links, Pair
 from mlctl.config import Model
+from mlctl.config.align import Align
 from mlctl.errors import InputError
-from mlctl.modeling import sources
+from mlctl.modeling import model_sources
 from mlctl.modeling.devices import device_of
-from mlctl.modeling.extraction import agreement, extract, shares
-from mlctl.modeling.likeness import Similarities, similarities
-from mlctl.modeling.words import WordEncoder
+from mlctl.modeling.link_extraction import agreement, extract, shares
+from mlctl.modeling.word_encoder import WordEncoder
+from mlctl.modeling.word_similarity import Similarities, similarities
 
 #: What `save` writes: which encoder the links are from.
 IDENTITY = "encoder.json"
@@ -79,7 +79,7 @@ class EmbeddingAligner:
         return similarities(self._encoder, pairs, self._settings.batch_tokens)
 
     def _identity(self) -> dict[str, str | int]:
-        return {"encoder": sources.identity(Model(name=str(self._folder)), "weights"), "layer": self._encoder.layer}
+        return {"encoder": model_sources.identity(Model(name=str(self._folder)), "weights"), "layer": self._encoder.layer}
 
 
 def to_links(cells: Tensor, confidence: Tensor) -> list[Links]:

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from mlctl.alignment.isolation import Hand
-from mlctl.alignment.language import Language, Step, StepName
-from mlctl.crew import Worker
-from mlctl.workspace import Progress
+from mlctl.alignment.fault_isolation import Hand
+from mlctl.alignment.language_job import Language, Step, StepName
+from mlctl.core.workspace import Progress
+from mlctl.execution.backend import Worker
 
 log = logging.getLogger(__name__)
 

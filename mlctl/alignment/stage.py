@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.alignment import engines, schedule, tables
-from mlctl.alignment.language import Language
-from mlctl.alignment.outcome import RULES, Outcome, read_outcome
+from mlctl.alignment import arrow_io, registry, schedule
+from mlctl.alignment.language_job import Language
+from mlctl.alignment.merge_step import RULES, Outcome, read_outcome
 from mlctl.config import Align, Languages
-from mlctl.crew import HERE, Crew
+from mlctl.core.workspace import Progress, Workspace, discard, silent
 from mlctl.errors import InputError
-from mlctl.workspace import Progress, Workspace, discard, silent
+from mlctl.execution.backend import HERE, Crew
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +77,8 @@ def align(
 
 
 def _files(pairs: Sequence[Path], languages: Languages) -> dict[str, list[Path]]:
-    files = {target: tables.pair_files(pairs, target) for target in languages.targets}
-    if not any(tables.rows_of(file) for found in files.values() for file in found):
+    files = {target: arrow_io.pair_files(pairs, target) for target in languages.targets}
+    if not any(arrow_io.rows_of(file) for found in files.values() for file in found):
         raise InputError(
             "align: there are no sentence pairs in any language",
             "look at the funnel of clean: which rule dropped them, or no source",
@@ -88,7 +88,7 @@ def _files(pairs: Sequence[Path], languages: Languages) -> dict[str, list[Path]]
 
 def _gpus(settings: Align, crew: Crew) -> int:
     """Return how many GPUs encoders are run on."""
-    if settings.engine not in engines.WITH_ENCODER or settings.device == "cpu":
+    if settings.engine not in registry.WITH_ENCODER or settings.device == "cpu":
         return 0
     if crew.gpus is not None:
         return crew.gpus

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mlctl.cleaning.tidy import Tidied
+from mlctl.cleaning.normalize import Tidied
 
 _ENOUGH = 10
 _ENOUGH_FOR_SPREAD = 500

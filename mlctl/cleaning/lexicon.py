@@ -17,7 +17,7 @@ import numpy.typing as npt
 import regex  # type: ignore[import-untyped]
 
 from mlctl.cleaning.characters import comparable
-from mlctl.scripts import UNSPACED
+from mlctl.core.unicode_scripts import UNSPACED
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

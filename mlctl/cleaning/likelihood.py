@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.cleaning.duplicates import digests_of
-from mlctl.cleaning.earlier import Earlier
 from mlctl.cleaning.lexicon import Direction, Floats, Tokens, Vocabulary, words_of
+from mlctl.cleaning.prior_lexicon import Earlier
 
 #: Pairs to learn from: more makes a better model and a longer start.
 SAMPLE = 20_000

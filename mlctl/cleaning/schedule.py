@@ -8,10 +8,10 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from mlctl.cleaning.judge import Learned
-from mlctl.cleaning.language import Language, Step, StepName
-from mlctl.crew import Crew, Worker
-from mlctl.workspace import Progress
+from mlctl.cleaning.language_job import Language, Step, StepName
+from mlctl.cleaning.row_filters import Learned
+from mlctl.core.workspace import Progress
+from mlctl.execution.backend import Crew, Worker
 
 log = logging.getLogger(__name__)
 

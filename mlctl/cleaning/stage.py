@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mlctl import config
-from mlctl.cleaning import compare, judge, schedule
-from mlctl.cleaning.language import Language
-from mlctl.cleaning.outputs import Funnel, funnel_of, write_funnel
-from mlctl.crew import HERE, Crew
+from mlctl.cleaning import corpus_filters, row_filters, schedule
+from mlctl.cleaning.language_job import Language
+from mlctl.cleaning.writer import Funnel, funnel_of, write_funnel
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.workspace import Progress, Workspace, silent
+from mlctl.execution.backend import HERE, Crew
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def clean(
 
 def reasons(settings: config.Clean, source: str, target: str) -> dict[str, str]:
     """Return the rules' names in the order in which they are applied, each with what it drops."""
-    return judge.reasons(settings, source, target) | compare.reasons(settings)
+    return row_filters.reasons(settings, source, target) | corpus_filters.reasons(settings)
 
 
 def _summary(funnel: Funnel) -> str:

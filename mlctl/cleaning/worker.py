@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mlctl.cleaning.language import Step
-from mlctl.processes import serve
+from mlctl.cleaning.language_job import Step
+from mlctl.execution.processes import serve
 
 if __name__ == "__main__":
     serve(lambda told: Step.model_validate(told).do())

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from mlctl import config
-from mlctl.corpora import parts
+from mlctl.core.workspace import Progress, Workspace, silent
+from mlctl.corpora import parquet_io
 from mlctl.corpora.corpus import Corpus
-from mlctl.corpora.disk import sha256_of
-from mlctl.corpora.fetch import discard_leftovers, fetch, named_package
-from mlctl.corpora.files import FilesCorpus
-from mlctl.corpora.huggingface import HuggingfaceCorpus, folder_files
+from mlctl.corpora.corpus_cache import Identity, Shelf, Shelved, identity_of
+from mlctl.corpora.file_info import sha256_of
 from mlctl.corpora.licences import Gate, spdx
-from mlctl.corpora.locales import LocalesCorpus
-from mlctl.corpora.lock import Lock, renewed_digests
-from mlctl.corpora.mtdata import mtdata_addresses, open_mtdata, stated_licence
-from mlctl.corpora.opus import open_opus, opus_addresses
-from mlctl.corpora.shelf import Identity, Shelf, Shelved, identity_of
-from mlctl.corpora.url import Web, open_url, slug, url_addresses, web
+from mlctl.corpora.lockfile import Lock, renewed_digests
+from mlctl.corpora.sources.files import FilesCorpus
+from mlctl.corpora.sources.huggingface import HuggingfaceCorpus, folder_files
+from mlctl.corpora.sources.locales import LocalesCorpus
+from mlctl.corpora.sources.mtdata import mtdata_addresses, open_mtdata, stated_licence
+from mlctl.corpora.sources.opus import open_opus, opus_addresses
+from mlctl.corpora.sources.pip_download import discard_leftovers, fetch, named_package
+from mlctl.corpora.sources.url import Web, open_url, slug, url_addresses, web
 from mlctl.errors import InputError
-from mlctl.workspace import Progress, Workspace, silent
 
 log = logging.getLogger(__name__)
 
@@ -209,13 +209,13 @@ def _write(corpus: Corpus, source: str, target: str, part: str, workspace: Works
         if isinstance(corpus, Shelved):
             corpus.copy(target, path)
         else:
-            parts.write(path, corpus, source, target)
-    pairs, untranslated = parts.count(workspace.path(part))
+            parquet_io.write(path, corpus, source, target)
+    pairs, untranslated = parquet_io.count(workspace.path(part))
     log.info("%s: %s-%s %d pairs, %d texts without translation", corpus.name, source, target, pairs, untranslated)
 
 
 def _record(corpus: Corpus, name: str, workspace: Workspace) -> dict[str, Any]:
-    counts = {target: parts.count(workspace.path(f"pairs/{target}/{name}.parquet")) for target in corpus.targets}
+    counts = {target: parquet_io.count(workspace.path(f"pairs/{target}/{name}.parquet")) for target in corpus.targets}
     return {
         "corpus": corpus.name,
         "kind": corpus.kind,

@@ -1,8 +1,8 @@
 """evaluate: judge the base model and the trained one by the same code, on held-out pairs and on published benchmarks."""
 
-from mlctl.evaluation.contamination import benchmark_texts, text_digests
-from mlctl.evaluation.harness import check, digests, evaluate
-from mlctl.evaluation.parts import Parts
-from mlctl.evaluation.promotion import Verdict, decide
+from mlctl.evaluation.data.benchmark_texts import benchmark_texts, text_digests
+from mlctl.evaluation.score_cache import Parts
+from mlctl.evaluation.stage import check, digests, evaluate
+from mlctl.evaluation.statistics.promotion import Verdict, decide
 
 __all__ = ["Parts", "Verdict", "benchmark_texts", "check", "decide", "digests", "evaluate", "text_digests"]

@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mlctl.core.workspace import discard, flush_to_disk
 from mlctl.errors import InputError
-from mlctl.modeling.sources import file_digest
-from mlctl.workspace import discard, flush_to_disk
+from mlctl.modeling.model_sources import file_digest
 
 _log = logging.getLogger(__name__)
 

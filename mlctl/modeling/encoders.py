@@ -14,9 +14,9 @@ import torch
 
 from mlctl.config import ScratchModel
 from mlctl.errors import InputError
+from mlctl.modeling.model_sources import tokenizer_files
 from mlctl.modeling.pooling import FIRST_AND_LAST
-from mlctl.modeling.sentences import read_places, write_modules
-from mlctl.modeling.sources import tokenizer_files
+from mlctl.modeling.sentence_transformers_export import read_places, write_modules
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mlctl.reporting.formatting import number
 from mlctl.reporting.tables import Row, corpus_rows
-from mlctl.reporting.wording import number
 
 _NOT_CLEAR = ("unknown", "LicenseRef-")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from mlctl import addresses
 from mlctl import languages as codes
 from mlctl.config import Recipe
-from mlctl.reporting import attribution, judged, translation, wording
+from mlctl.core import url_redaction
+from mlctl.reporting import attribution, benchmark_section, formatting, translation
 from mlctl.reporting.figures import Figures
 
 _METHOD = (
@@ -60,12 +60,12 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
     sections = [
         _header(recipe),
         f"# {recipe.report.title or recipe.name}",
-        f"A text encoder for {codes.name(recipe.languages.source)}, {', '.join(named)}. {_METHOD} {wording.base_is(recipe.model)}",
-        _USE.replace("LAYERS", wording.layers(recipe.train.layers)),
+        f"A text encoder for {codes.name(recipe.languages.source)}, {', '.join(named)}. {_METHOD} {formatting.base_is(recipe.model)}",
+        _USE.replace("LAYERS", formatting.layers(recipe.train.layers)),
         "## Results\n\n" + "\n".join(_results(figures)),
         notice.strip(),
         f"## Data\n\n{gates}",
-        f"## Recipe\n\n```yaml\n{_as_yaml(addresses.for_records(recipe.model_dump(mode='json', exclude={'store'})))}```",
+        f"## Recipe\n\n```yaml\n{_as_yaml(url_redaction.for_records(recipe.model_dump(mode='json', exclude={'store'})))}```",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -85,12 +85,12 @@ def _header(recipe: Recipe) -> str:
 
 def _results(figures: Figures) -> Iterator[str]:
     """Yield the section's lines: means over languages, every language, how it was judged."""
-    named = judged.titles(figures["protocol"])
-    rows = judged.in_order(figures["benchmark"], named)
+    named = benchmark_section.titles(figures["protocol"])
+    rows = benchmark_section.in_order(figures["benchmark"], named)
     if not rows:
         yield "Nothing was judged."
         return
-    yield from _table(judged.in_order(figures["means"], named), "languages")
+    yield from _table(benchmark_section.in_order(figures["means"], named), "languages")
     yield ""
     yield "Means over languages; English, which benchmarks learn from, is left out. By language:"
     yield ""
@@ -109,7 +109,7 @@ def _table(rows: Sequence[Mapping[str, Any]], *columns: str) -> Iterator[str]:
     yield f"| task | figure | {' | '.join(columns)} | base | trained | difference, 95% interval |"
     yield f"|---|---|{'--:|' * len(columns)}--:|--:|--:|"
     for row in rows:
-        said = {name: text.replace("*", "\\*") for name, text in judged.written(row).items()}
+        said = {name: text.replace("*", "\\*") for name, text in benchmark_section.written(row).items()}
         values = " | ".join(str(row[column]) for column in columns)
         yield f"| {row['title']} | {said['figure']} | {values} | {said['base']} | {said['trained']} | {said['difference']} |"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from mlctl.reporting.formatting import number, shortened
 from mlctl.reporting.tables import Row
-from mlctl.reporting.wording import number, shortened
 
 _MOST_BYTES = 100_000
 # Control characters and what turns the direction of writing, of the text itself and of all that follows it.

@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from mlctl import addresses
 from mlctl import languages as codes
 from mlctl.config import Recipe, Report
-from mlctl.reporting import alignment, attribution, charts, curves, frame, samples, tables, translation, wording
-from mlctl.reporting.drawing import draw
+from mlctl.core import url_redaction
+from mlctl.reporting import alignment, attribution, charts, curves, formatting, html_page, samples, tables, translation
+from mlctl.reporting.alignment_drawing import draw
+from mlctl.reporting.benchmark_section import HELD_OUT, in_order, judged, titles
 from mlctl.reporting.figures import Figures
-from mlctl.reporting.judged import HELD_OUT, in_order, judged, titles
 from mlctl.reporting.records import StageRecord
 
 _SECTIONS = {
@@ -58,7 +58,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
     context = {name: value for part in parts for name, value in part.items() if name != "charts"}
     drawn = {name: spec for part in parts for name, spec in part.get("charts", {}).items()}
     fixed = {"settings": settings, "recipe": recipe, "figures": figures, "sections": _SECTIONS}
-    return frame.fill("page.html", drawn, {**fixed, **context})
+    return html_page.fill("page.html", drawn, {**fixed, **context})
 
 
 def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
@@ -69,15 +69,15 @@ def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequen
         "title": settings.title or recipe.name,
         "source": recipe.languages.source,
         "targets": recipe.languages.targets,
-        "finding": wording.finding(rows, figures["means"], named),
-        "base_is": wording.base_is(recipe.model),
-        "pooled_layers": wording.layers(recipe.train.layers).replace("the ", ""),
+        "finding": formatting.finding(rows, figures["means"], named),
+        "base_is": formatting.base_is(recipe.model),
+        "pooled_layers": formatting.layers(recipe.train.layers).replace("the ", ""),
         "unjudged": [target for target in recipe.languages.targets if target not in asked],
         "shown_means": in_order(figures["means"], named)[:_TILES],
         "tiles": [
-            {"value": wording.number(training_rows), "what": "sentence pairs to train on"},
-            {"value": wording.number(figures["final_losses"]["steps"]), "what": "training steps"},
-            {"value": wording.duration(sum(record.seconds for record in stages)), "what": "to make all results"},
+            {"value": formatting.number(training_rows), "what": "sentence pairs to train on"},
+            {"value": formatting.number(figures["final_losses"]["steps"]), "what": "training steps"},
+            {"value": formatting.duration(sum(record.seconds for record in stages)), "what": "to make all results"},
         ],
     }
 
@@ -85,7 +85,7 @@ def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequen
 def _training(figures: Figures, train: Path) -> dict[str, Any]:
     found = {name: rows for name, rows in {**curves.loss_curves(train), "speed": curves.speed_curve(train)}.items() if rows}
     last = figures["final_losses"]
-    ends = {name: f"; at the end {wording.figure(last[name])}" for name in curves.LOSSES}
+    ends = {name: f"; at the end {formatting.figure(last[name])}" for name in curves.LOSSES}
     return {
         "curves": [(name, curves.NAMES[name][0], curves.NAMES[name][1] + ends.get(name, "")) for name in found],
         "charts": {
@@ -164,7 +164,7 @@ def _map(figures: Figures, recipe: Recipe) -> dict[str, Any]:
 
 
 def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]) -> dict[str, Any]:
-    environment = wording.versions(record.versions for record in stages)
+    environment = formatting.versions(record.versions for record in stages)
     seconds = sum(record.seconds for record in stages)
     saved = sum(record.seconds for record in stages if record.cached)
     return {
@@ -177,7 +177,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Pa
         "gate": attribution.gate_words(recipe.licences.allow),
         "evaluation_sets": attribution.decontamination_rows(sets := attribution.decontamination(folders.get("shard"))),
         "decontamination": attribution.decontamination_words(sets),
-        "recipe_yaml": _as_yaml(addresses.for_records(recipe.model_dump(mode="json"))),
+        "recipe_yaml": _as_yaml(url_redaction.for_records(recipe.model_dump(mode="json"))),
         "environment": environment,
     }
 

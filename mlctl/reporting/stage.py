@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlctl.config import Recipe, Report
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
+from mlctl.reporting.benchmark_section import heat, in_order, titles
 from mlctl.reporting.card import make_card, make_notice
 from mlctl.reporting.figures import Figures, make_figures
-from mlctl.reporting.judged import heat, in_order, titles
 from mlctl.reporting.page import render
-from mlctl.reporting.picture import png
+from mlctl.reporting.png_export import png
 from mlctl.reporting.records import StageRecord
-from mlctl.workspace import Progress, Workspace, silent
 
 _FIGURES = "figures.json"
 _PAGE = "report.html"

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import Languages, Model, Shard
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.sharding import build, evaluation_sets, runs, tokenizer
+from mlctl.sharding import build, evaluation_sets, external_sort, tokenizer
 from mlctl.sharding.decontamination import Unseen
 from mlctl.sharding.evaluation_sets import check, digests
-from mlctl.sharding.spans import Encoder
-from mlctl.sharding.unseen import unseen
-from mlctl.workspace import Progress, Workspace, silent
+from mlctl.sharding.subword_spans import Encoder
+from mlctl.sharding.unseen_heldout import unseen
 
 __all__ = ["Unseen", "check", "digests", "shard", "unseen"]
 
@@ -83,7 +83,7 @@ def _encoder(settings: Shard, model: Model, corpus: build.Corpus, workspace: Wor
     return Encoder(tokenizer.load(workspace.path("tokenizer")), settings.max_length)
 
 
-def _check_rows(table: list[dict[str, str | int]], opened: Sequence[runs.Run], settings: Shard) -> None:
+def _check_rows(table: list[dict[str, str | int]], opened: Sequence[external_sort.Run], settings: Shard) -> None:
     if any(run.kept.rows for run in opened):
         return
     lines = [f"{row['language']}, {row['rule']}: {row['rows_in']} → {row['rows_out']}" for row in table]
@@ -95,14 +95,14 @@ def _check_rows(table: list[dict[str, str | int]], opened: Sequence[runs.Run], s
     )
 
 
-def _write_shards(opened: Sequence[runs.Run], rows_per_shard: int, workspace: Workspace) -> None:
-    shards = runs.number_of_shards(opened, rows_per_shard)
+def _write_shards(opened: Sequence[external_sort.Run], rows_per_shard: int, workspace: Workspace) -> None:
+    shards = external_sort.number_of_shards(opened, rows_per_shard)
     _log.info("%d training rows in %d shards", sum(run.kept.rows for run in opened), shards)
     for number in range(shards):
         name = f"train/{number:05d}.parquet"
         if not workspace.has(name):
             with workspace.part(name) as path:
-                runs.write_shard(path, opened, number, shards)
+                external_sort.write_shard(path, opened, number, shards)
 
 
 def _decontaminated(found: dict[str, Any]) -> dict[str, int | None]:
@@ -111,7 +111,9 @@ def _decontaminated(found: dict[str, Any]) -> dict[str, int | None]:
     return {"decontaminated": dropped if found["checked"] else None}
 
 
-def _couple_figures(language: str, opened: Sequence[runs.Run], table: Sequence[dict[str, str | int]]) -> dict[str, float | None]:
+def _couple_figures(
+    language: str, opened: Sequence[external_sort.Run], table: Sequence[dict[str, str | int]]
+) -> dict[str, float | None]:
     """Return a language's couples per training row, and the share of pairs that would be trained on, had they a couple."""
     kept = [run.kept for run in opened if run.language == language]
     couples, rows = (sum(counts) for counts in ([each.couples for each in kept], [each.rows for each in kept]))
@@ -124,13 +126,13 @@ def _couple_figures(language: str, opened: Sequence[runs.Run], table: Sequence[d
 
 
 def _metrics(
-    opened: Sequence[runs.Run], settings: Shard, targets: Sequence[str], encoder: Encoder, workspace: Workspace
+    opened: Sequence[external_sort.Run], settings: Shard, targets: Sequence[str], encoder: Encoder, workspace: Workspace
 ) -> dict[str, str | int | float | None]:
     rows = {language: sum(run.kept.rows for run in opened if run.language == language) for language in targets}
     couples = sum(run.kept.couples for run in opened)
     return {
         "rows": sum(rows.values()),
-        "shards": runs.number_of_shards(opened, settings.rows_per_shard),
+        "shards": external_sort.number_of_shards(opened, settings.rows_per_shard),
         "couples": couples,
         "couples_per_row": round(couples / sum(rows.values()), 4),
         "vocabulary": encoder.vocabulary,

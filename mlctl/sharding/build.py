@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from mlctl.config import Shard
-from mlctl.sharding import heldout, rows, runs, words
-from mlctl.sharding.cap import Cap
+from mlctl.core.workspace import Progress, Workspace
+from mlctl.sharding import content_words, external_sort, heldout, rows
 from mlctl.sharding.decontamination import Flags, Screen, Unseen
-from mlctl.sharding.limit import Limit
-from mlctl.sharding.spans import Encoder
-from mlctl.workspace import Progress, Workspace
+from mlctl.sharding.subword_spans import Encoder
+from mlctl.sharding.synthetic_cap import Cap
+from mlctl.sharding.word_frequency_cap import Limit
 
 _HELD, _HELD_TEXT, _HELD_PASSAGE = "held out", "held-out text", "held-out passage"
 #: The rule that drops pairs without a couple.
@@ -44,29 +44,29 @@ class Corpus:
     def training_text(self) -> Iterator[list[str]]:
         """Yield the texts of both sides of the pairs that may be trained on, in batches."""
         for file in self.files.values():
-            for batch in words.batches(file):
+            for batch in content_words.batches(file):
                 free = batch.filter(pa.array(self._free(batch, Counter())))
                 yield from (free["source"].to_pylist(), free["target"].to_pylist())
 
     def write_heldout(self, language: str, encoder: Encoder, path: Path) -> None:
         """Write the held-out rows of one language."""
         chosen, first, found = self.plan.heldout[language], 0, []
-        for batch in words.batches(self.files[language]):
+        for batch in content_words.batches(self.files[language]):
             inside = chosen[(chosen >= first) & (chosen < first + batch.num_rows)] - first
             found.append(rows.make(batch.take(pa.array(inside)), self.plan.content[language], encoder, self.seed))
             first += batch.num_rows
-        runs.write_table(path, pa.Table.from_batches(found, rows.KEYED))
+        external_sort.write_table(path, pa.Table.from_batches(found, rows.KEYED))
 
-    def write_runs(self, encoder: Encoder, workspace: Workspace, progress: Progress) -> list[runs.Run]:
+    def write_runs(self, encoder: Encoder, workspace: Workspace, progress: Progress) -> list[external_sort.Run]:
         """Turn all other pairs into sorted runs in the scratch folder; runs that are there already stay."""
         done, total, opened = 0, sum(self.plan.pairs.values()), []
         for language, file in self.files.items():
-            for number, batch in enumerate(words.batches(file, runs.PAIRS)):
+            for number, batch in enumerate(content_words.batches(file, external_sort.PAIRS)):
                 path = workspace.scratch / f"{language}-{number:05d}.arrow"
                 if not path.exists():
                     counts = Counter({"pairs": batch.num_rows})
-                    runs.write(path, self._training_rows(language, batch, encoder, counts), counts)
-                opened.append(runs.Run.open(path, language))
+                    external_sort.write(path, self._training_rows(language, batch, encoder, counts), counts)
+                opened.append(external_sort.Run.open(path, language))
                 done += batch.num_rows
                 progress(done, total, "pairs")
         return opened
@@ -75,8 +75,8 @@ class Corpus:
         self, language: str, pairs: pa.RecordBatch, encoder: Encoder, counts: Counter[str]
     ) -> Iterator[pa.RecordBatch]:
         """Yield the training rows of some pairs and count those that each rule drops."""
-        for first in range(0, pairs.num_rows, words.ROWS):
-            batch = pairs.slice(first, words.ROWS)
+        for first in range(0, pairs.num_rows, content_words.ROWS):
+            batch = pairs.slice(first, content_words.ROWS)
             free = self._free(batch, counts)
             made = rows.make(batch.filter(pa.array(free)), self.plan.content[language], encoder, self.seed)
             counts[NO_COUPLE] += int(np.count_nonzero(free)) - made.num_rows
@@ -93,7 +93,7 @@ class Corpus:
             free &= ~match.either
         return free
 
-    def funnel(self, language: str, opened: list[runs.Run]) -> list[dict[str, str | int]]:
+    def funnel(self, language: str, opened: list[external_sort.Run]) -> list[dict[str, str | int]]:
         """Return the funnel's rows of one language: what each rule left of its pairs."""
         counts, chosen = _counts(language, opened), len(self.plan.heldout[language])
         dropped = {_HELD: chosen, _HELD_TEXT: counts[_HELD_TEXT] - chosen}
@@ -109,7 +109,7 @@ class Corpus:
             left -= number
         return table
 
-    def decontamination(self, unseen: Sequence[Unseen], opened: list[runs.Run]) -> dict[str, Any]:
+    def decontamination(self, unseen: Sequence[Unseen], opened: list[external_sort.Run]) -> dict[str, Any]:
         """Return what was looked for and found, for people and the report.
 
         `checked` is false where there was no set to look for. For each set and language: pairs that have the `text` of a sentence,
@@ -132,7 +132,7 @@ class Corpus:
         return {"checked": bool(sets), "sets": sets}
 
 
-def chosen(opened: list[runs.Run], settings: Shard) -> list[runs.Run]:
+def chosen(opened: list[external_sort.Run], settings: Shard) -> list[external_sort.Run]:
     """Return the runs with what the recipe says about their languages: the cap on synthetic rows, the limit of each word."""
     opened = _capped(opened, settings.max_synthetic)
     if settings.max_couples_of_a_word is None:
@@ -142,14 +142,14 @@ def chosen(opened: list[runs.Run], settings: Shard) -> list[runs.Run]:
     return _capped(limited, settings.max_synthetic) if lost else limited  # again: the limit may have taken more human rows
 
 
-def _limits(opened: list[runs.Run], most: int) -> list[Limit]:
+def _limits(opened: list[external_sort.Run], most: int) -> list[Limit]:
     found: dict[str, Limit] = {}
     for language in dict.fromkeys(run.language for run in opened):
         found[language] = Limit.of(functools.partial(_tables, opened, language), most)
     return [found[run.language] for run in opened]
 
 
-def _capped(opened: list[runs.Run], max_synthetic: float | None) -> list[runs.Run]:
+def _capped(opened: list[external_sort.Run], max_synthetic: float | None) -> list[external_sort.Run]:
     if max_synthetic is None:
         return opened
     languages = dict.fromkeys(run.language for run in opened)
@@ -160,11 +160,11 @@ def _capped(opened: list[runs.Run], max_synthetic: float | None) -> list[runs.Ru
     return [run.filtered(caps[run.language]) for run in opened]
 
 
-def _tables(opened: list[runs.Run], language: str) -> Iterator[pa.Table]:
+def _tables(opened: list[external_sort.Run], language: str) -> Iterator[pa.Table]:
     return (run.columns() for run in opened if run.language == language)
 
 
-def _counts(language: str, opened: list[runs.Run]) -> Counter[str]:
+def _counts(language: str, opened: list[external_sort.Run]) -> Counter[str]:
     return sum((run.counts for run in opened if run.language == language), Counter[str]())
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlctl.scripts import has_unspaced
+from mlctl.core.unicode_scripts import has_unspaced
 from mlctl.sharding import texts
 
 Flags = npt.NDArray[np.bool_]

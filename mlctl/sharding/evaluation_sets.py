@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlctl.config import EvaluationSet, Shard
+from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
 from mlctl.sharding.decontamination import Unseen
-from mlctl.textfiles import numbered_lines
 
 _TEXT = "# text = "
 _CONLLU_COLUMNS = 10

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlctl.config import Shard
-from mlctl.sharding import texts, words
-from mlctl.sharding.words import ContentWords, Side
+from mlctl.sharding import content_words, texts
+from mlctl.sharding.content_words import ContentWords, Side
 
 Integers = npt.NDArray[np.int64]
 
@@ -49,7 +49,7 @@ class Plan:
         """Yield the texts of both sides of the held-out pairs, from the files that the plan was made of."""
         for language, file in files.items():
             first = 0
-            for batch in words.batches(file):
+            for batch in content_words.batches(file):
                 chosen = self.heldout[language]
                 inside = batch.take(pa.array(chosen[(chosen >= first) & (chosen < first + batch.num_rows)] - first))
                 yield from inside["source"].to_pylist() + inside["target"].to_pylist()
@@ -68,7 +68,9 @@ class Candidates:
 
         The draw looks at the source text alone, so that a sentence that several languages translate is held out in all of them.
         """
-        fit = np.flatnonzero(self.fit & words.occurs_once(self.identities[:, 0]) & words.occurs_once(self.identities[:, 1]))
+        fit = np.flatnonzero(
+            self.fit & content_words.occurs_once(self.identities[:, 0]) & content_words.occurs_once(self.identities[:, 1])
+        )
         number = min(settings.heldout_pairs, len(self.fit) // _LARGEST_SHARE)
         draws = texts.draws([identity.tobytes() for identity in self.identities[fit, 0].astype("<i8")], seed, "held out")
         return np.sort(fit[np.argsort(draws, kind="stable")[:number]])
@@ -90,14 +92,14 @@ def plan(settings: Shard, files: Mapping[str, Path], seed: int) -> Plan:
 def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, ContentWords]:
     source, target = Counter[str](), {language: Counter[str]() for language in files}
     for language, file in files.items():
-        for batch in words.batches(file):
-            words.count_words(source, Side.of(batch, "source"))
-            words.count_words(target[language], Side.of(batch, "target"))
-    stops = words.most_frequent(source, settings.stop_words)
+        for batch in content_words.batches(file):
+            content_words.count_words(source, Side.of(batch, "source"))
+            content_words.count_words(target[language], Side.of(batch, "target"))
+    stops = content_words.most_frequent(source, settings.stop_words)
     return {
         language: ContentWords(
             stops,
-            words.most_frequent(counts, settings.stop_words),
+            content_words.most_frequent(counts, settings.stop_words),
             settings.min_word_letters,
             settings.blocks,
             settings.min_confidence,
@@ -107,7 +109,7 @@ def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, Cont
 
 
 def _candidates(file: Path, content: ContentWords, min_words: int) -> Candidates:
-    found = [_of_batch(batch, content, min_words) for batch in words.batches(file)]
+    found = [_of_batch(batch, content, min_words) for batch in content_words.batches(file)]
     return Candidates(
         np.concatenate([np.empty((0, 2), np.int64), *(candidates.identities for candidates in found)]),
         np.concatenate([np.empty(0, bool), *(candidates.fit for candidates in found)]),

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from mlctl import schema
 from mlctl.sharding import texts
-from mlctl.sharding.spans import Encoder, Subwords
-from mlctl.sharding.words import ContentWords, Couples, Side
+from mlctl.sharding.content_words import ContentWords, Couples, Side
+from mlctl.sharding.subword_spans import Encoder, Subwords
 
 Integers = npt.NDArray[np.int64]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.scripts import UNSPACED, has_unspaced
+from mlctl.core.unicode_scripts import UNSPACED, has_unspaced
 
 
 class _Kept(dict[int, int | None]):

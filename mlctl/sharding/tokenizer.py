@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from mlctl.config import Model
 from mlctl.errors import InputError
+from mlctl.modeling import model_sources
 
 _SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 _FILE = "tokenizer.json"
@@ -28,11 +29,10 @@ def write(folder: Path, model: Model, max_length: int, text: Callable[[], Iterab
     Raises:
         InputError: the encoder has no tokenizer, none that knows characters' places, or reads less than `max_length` tokens.
     """
-    from mlctl.modeling import sources
 
     folder.mkdir()
-    if words := sources.with_words(model):
-        _adopt(sources.resolve(words), folder, max_length)
+    if words := model_sources.with_words(model):
+        _adopt(model_sources.resolve(words), folder, max_length)
     else:
         _write_trained(_train(model.scratch.vocabulary, text), folder, max_length)
 
@@ -43,10 +43,9 @@ def load(folder: Path) -> Tokenizer:
 
 
 def _adopt(source: Path, folder: Path, max_length: int) -> None:
-    from mlctl.modeling import sources
 
     _check_length(source, max_length)
-    files = sources.tokenizer_files(source)
+    files = model_sources.tokenizer_files(source)
     if any(file.name == _FILE for file in files):
         for file in files:
             shutil.copyfile(file, folder / file.name)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlctl.config import Model, Train
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.training.trackers import check
-from mlctl.workspace import Progress, Workspace, silent
 
 __all__ = ["check", "train"]
 
@@ -34,6 +34,6 @@ def train(
             installed.
     """
     check(settings)
-    from mlctl.training.run import run
+    from mlctl.training.stage import run
 
     return run(settings, model, seed, sharded, workspace, progress)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mlctl.training.batch import Batch, Chunk
+from mlctl.training.collator import Batch, Chunk
 from mlctl.training.device import random_state, set_random_state
+from mlctl.training.distributed import Team
 from mlctl.training.objective import Encoded, Losses, Objective
-from mlctl.training.team import Team
 
 
 def add_gradients(objective: Objective, batch: Batch, team: Team, cached: bool) -> Losses:

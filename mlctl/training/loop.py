@@ -14,19 +14,19 @@ import numpy as np
 import torch
 
 from mlctl.config import Train
+from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
 from mlctl.modeling.checkpoint import CheckpointFolder
-from mlctl.training.batch import Batch
+from mlctl.training.collator import Batch
+from mlctl.training.counter_rng import Purpose, keys
+from mlctl.training.distributed import Team
 from mlctl.training.divergence import Divergence
-from mlctl.training.draws import Purpose, keys
 from mlctl.training.gradients import add_gradients
 from mlctl.training.optimiser import learning_rate
-from mlctl.training.speed import Speed
 from mlctl.training.state import TrainingState
-from mlctl.training.team import Team
 from mlctl.training.temperature import keep_above_lowest
+from mlctl.training.throughput import Speed
 from mlctl.training.trackers import Trackers
-from mlctl.workspace import Progress
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory")  # what torch says of a full main memory
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlctl.errors import InputError
-from mlctl.training.draws import Keys, bits, uniform
+from mlctl.training.counter_rng import Keys, bits, uniform
 
 _TO_MASK, _TO_RANDOM = 0.8, 0.1  # of the chosen tokens; the rest stays as it is
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mlctl.config import Train
 from mlctl.modeling.pooling import full_precision
-from mlctl.training.batch import Batch
+from mlctl.training.collator import Batch
 from mlctl.training.losses import alike
 
 Sides = tuple[Tensor, Tensor]

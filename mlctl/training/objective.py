@@ -14,10 +14,10 @@ from mlctl.errors import InputError
 from mlctl.modeling.encoders import longest_input, seeded
 from mlctl.modeling.masked_lm import MaskedLmHead
 from mlctl.modeling.pooling import full_precision, layer_states, mean_spans, mean_tokens, places_of
-from mlctl.training.anchor import Anchor, distance
-from mlctl.training.batch import Batch, Chunk
-from mlctl.training.team import ALONE, Team
-from mlctl.training.wirings import WIRINGS, Pooled
+from mlctl.training.anchor_loss import Anchor, distance
+from mlctl.training.collator import Batch, Chunk
+from mlctl.training.contrastive_objectives import WIRINGS, Pooled
+from mlctl.training.distributed import ALONE, Team
 
 
 class Losses(NamedTuple):

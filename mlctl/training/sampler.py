@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlctl.errors import InputError
-from mlctl.training.draws import Purpose, permutation
-from mlctl.training.mixture import Mixture, earlier
+from mlctl.training.counter_rng import Purpose, permutation
+from mlctl.training.language_sampling import Mixture, earlier
 
 
 @dataclass(frozen=True)

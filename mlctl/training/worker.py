@@ -18,9 +18,9 @@ import torch
 from torch import distributed
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
-from mlctl.processes import die_with, done
-from mlctl.training.run import Job, work
-from mlctl.training.team import Team
+from mlctl.execution.processes import die_with, done
+from mlctl.training.distributed import Team
+from mlctl.training.stage import Job, work
 
 
 def main() -> None:

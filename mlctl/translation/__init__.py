@@ -4,7 +4,7 @@ Only new pairs are written. A part is some thousand sentences of one language; w
 stage does nothing and imports no torch.
 """
 
-from mlctl.translation.engines import fingerprint
+from mlctl.translation.backend_pool import fingerprint
 from mlctl.translation.licences import check_licence, licence
 from mlctl.translation.stage import translate
 

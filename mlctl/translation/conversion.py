@@ -10,10 +10,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from mlctl.core.workspace import discard, flush_to_disk
 from mlctl.errors import InputError
 from mlctl.translation import models
 from mlctl.translation.tokenisation import unreadable
-from mlctl.workspace import discard, flush_to_disk
 
 #: What CTranslate2 calls the recipe's arithmetic.
 COMPUTE_TYPES = {"int8": "int8", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}

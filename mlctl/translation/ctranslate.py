@@ -13,8 +13,8 @@ import ctranslate2
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation import conversion, models
+from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, model_name
 from mlctl.translation.tokenisation import Tokenisation
-from mlctl.translation.translators import TOO_LONG, UNFINISHED, Translation, model_name
 
 
 class Ctranslate2Translator:

@@ -18,7 +18,7 @@ import yaml
 
 from mlctl.config import Languages, Translate
 from mlctl.errors import InputError
-from mlctl.translation.translators import model_name
+from mlctl.translation.backend import model_name
 
 UNKNOWN = "unknown"
 #: Licence of translations that carry that of their text and no other.

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from mlctl.translation.translators import Translation, Translator
+from mlctl.translation.backend import Translation, Translator
 
 _BUSY_SECONDS = 60.0
 _KEYS_AT_ONCE = 5000  # SQLite takes 32,766 values in a query

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlctl.config import Model, Translate
 from mlctl.errors import InputError
-from mlctl.modeling import sources
+from mlctl.modeling import model_sources
 
 _CONVERTED = "model.bin"  # what CTranslate2 calls its weights
 _FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "pytorch_model*.bin", _CONVERTED)
@@ -29,7 +29,7 @@ def folder_of(settings: Translate, name: str) -> Path:
     if settings.backend == "ctranslate2" and is_converted(local):
         return local
     try:
-        return sources.resolve(Model(name=name, revision=settings.revision))
+        return model_sources.resolve(Model(name=name, revision=settings.revision))
     except InputError as error:
         problem, remedy = (text.replace("model.", "translate.") for text in (error.problem, error.remedy))
         raise InputError(problem.replace("translate.name", "translate.model"), remedy) from None
@@ -48,7 +48,7 @@ def is_converted(folder: Path) -> bool:
 def digest(folder: Path) -> str:
     """Return sha256 over the sorted (name, sha256) of the files that decide what a model says."""
     whole = hashlib.sha256()
-    for file in sources.matching(folder, _FILES):
+    for file in model_sources.matching(folder, _FILES):
         state = file.stat()
         whole.update(f"{file.name}\0{_file_digest(file, state.st_size, state.st_mtime_ns)}\n".encode())
     return whole.hexdigest()
@@ -127,4 +127,4 @@ def precision(settings: Translate) -> str:
 @functools.lru_cache(maxsize=256)
 def _file_digest(file: Path, size: int, changed: int) -> str:
     del size, changed  # a file that changed is read again
-    return sources.file_digest(file)
+    return model_sources.file_digest(file)

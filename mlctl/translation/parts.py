@@ -14,9 +14,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.translation import outcomes
-from mlctl.translation.translators import Translation
-from mlctl.workspace import Workspace, discard
+from mlctl.core.workspace import Workspace, discard
+from mlctl.translation import output_checks
+from mlctl.translation.backend import Translation
 
 #: What translates texts from one language (BCP 47) into another: `Translator.translate`.
 Speak = Callable[[Sequence[str], str, str], list[Translation]]
@@ -125,7 +125,7 @@ def _translated(batch: pa.RecordBatch, direction: Direction, engine: Speak) -> t
     mine = batch.filter(mask)
     texts = mine[direction.given].to_pylist()
     made = engine(texts, direction.source, direction.target) if texts else []
-    judged = outcomes.judge(texts, made, direction.source, direction.target)
+    judged = output_checks.judge(texts, made, direction.source, direction.target)
     columns = {name: mine[name] for name in schema.PAIR.names}
     columns[direction.made] = pa.array([answer.text or None for answer in judged], pa.string())
     columns["synthetic"] = _synthetic(judged, direction.made, mine["synthetic"].to_pylist())

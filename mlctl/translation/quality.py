@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import DevSet, Translate
-from mlctl.translation import dev, licences, outcomes
-from mlctl.translation.translators import EMPTY, Translation, Translator
+from mlctl.translation import dev_sets, licences, output_checks
+from mlctl.translation.backend import EMPTY, Translation, Translator
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -27,7 +27,7 @@ Row = dict[str, str | float | int]
 
 CHRF, BLEU, ROUND_TRIP = "chrf", "bleu", "round_trip_chrf"
 #: Shares of faulty outputs, and the rule that each counts.
-SHARES = {"empty": EMPTY, "copies": outcomes.COPIED, "wrong_language": outcomes.WRONG_LANGUAGE}
+SHARES = {"empty": EMPTY, "copies": output_checks.COPIED, "wrong_language": output_checks.WRONG_LANGUAGE}
 #: What a language's texts are rejected by when its engine does not reach the recipe's floor.
 BELOW_FLOOR = "engine below the floor"
 #: Key of sacrebleu's signatures among the metadata of `quality.parquet`.
@@ -70,7 +70,7 @@ def measure(
     fixed = {"language": language, "direction": f"{source}→{target}", "engine": licences.engine_name(translator.identity())}
     found = [row for known in settings.dev if known.target == language for row in _on_dev(known, translator, source, target)]
     texts = _sample(waiting)
-    made = outcomes.judge(texts, translator.translate(texts, source, target), source, target) if texts else []
+    made = output_checks.judge(texts, translator.translate(texts, source, target), source, target) if texts else []
     if not found and reverse and reverse.serves(target, source):
         found += _round_trip(texts, made, reverse, target, source)
     rows = [{**fixed, **row} for row in [*found, *_shares(made)]]
@@ -105,10 +105,10 @@ def write(path: Path, rows: Sequence[Mapping[str, str | float | int]]) -> None:
 
 def _on_dev(known: DevSet, translator: Translator, source: str, target: str) -> list[Row]:
     """Return chrF and BLEU on one set; a sentence without translation counts as an empty one."""
-    texts, references = dev.read(known, source, target)
+    texts, references = dev_sets.read(known, source, target)
     made = [translation.text for translation in translator.translate(texts, source, target)]
     figures = {CHRF: _chrf(), BLEU: _bleu(target)}
-    return [_row(name, _score(metric, made, references), len(texts), dev.name_of(known)) for name, metric in figures.items()]
+    return [_row(name, _score(metric, made, references), len(texts), dev_sets.name_of(known)) for name, metric in figures.items()]
 
 
 def _round_trip(texts: Sequence[str], made: Sequence[Translation], reverse: Translator, source: str, target: str) -> list[Row]:

@@ -12,8 +12,8 @@ from transformers.utils import logging as transformers_logging
 
 from mlctl.config import Translate
 from mlctl.translation import models
+from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, model_name
 from mlctl.translation.tokenisation import Tokenisation, unreadable
-from mlctl.translation.translators import TOO_LONG, UNFINISHED, Translation, model_name
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

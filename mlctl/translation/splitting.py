@@ -7,8 +7,8 @@ from typing import Literal
 
 from icu4py.breakers import SentenceBreaker
 
-from mlctl.scripts import has_unspaced
-from mlctl.translation.translators import EMPTY, TOO_LONG, Translation, Translator
+from mlctl.core.unicode_scripts import has_unspaced
+from mlctl.translation.backend import EMPTY, TOO_LONG, Translation, Translator
 
 
 class Splitting:

@@ -16,17 +16,17 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import Languages, Translate
-from mlctl.translation import licences, outcomes, quality, translators
-from mlctl.translation.engines import Engines
+from mlctl.core.workspace import Progress, Workspace, silent
+from mlctl.translation import backend, licences, output_checks, quality
+from mlctl.translation.backend import Translation
+from mlctl.translation.backend_pool import Engines
 from mlctl.translation.parts import Direction, LanguageParts, Speak, directions
 from mlctl.translation.quality import BELOW_FLOOR
-from mlctl.translation.translators import Translation
-from mlctl.workspace import Progress, Workspace, silent
 
 Metrics = dict[str, str | int | float | None]
 
 #: Rules in the order in which the funnel tells them.
-RULES = tuple(dict.fromkeys((BELOW_FLOOR, *translators.RULES, *outcomes.RULES)))
+RULES = tuple(dict.fromkeys((BELOW_FLOOR, *backend.RULES, *output_checks.RULES)))
 _NO_BACKEND = "no backend"
 # Parts on their way at the same time: with two, the next one's sentences wait in the engine's queue while one is written.
 _AT_ONCE = {"ctranslate2": 2}

@@ -16,7 +16,7 @@ from typing import Any
 
 import tasks.stage
 from flows.cli import main
-from mlctl.workspace import Workspace
+from mlctl.core.workspace import Workspace
 from storage.manifest import Manifest
 
 stage, when, *arguments = sys.argv[1:]

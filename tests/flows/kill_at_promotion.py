@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from flows.cli import main
-from storage.champion import Champions
+from storage.champion_registry import Champions
 
 promote = Champions.promote
 

@@ -9,7 +9,7 @@ import yaml
 
 from flows.cli import main
 from storage import Store
-from storage.runs import Diary
+from storage.run_log import Diary
 
 TINY = ["translate.backend=none", "train.steps=3", "evaluate.map_meanings=0", "evaluate.resamples=100"]
 

@@ -16,7 +16,7 @@ import yaml
 
 from flows.cli import main
 from storage import Store
-from storage.runs import Diary
+from storage.run_log import Diary
 
 TEXT = tiny.sentences()
 KNOWN = TEXT[:200:20]  # of the training text, each in English and in a language that nobody trains on

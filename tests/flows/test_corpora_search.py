@@ -16,7 +16,7 @@ import yaml
 
 from flows.cli import main
 from mlctl.config import parse
-from mlctl.corpora.mtdata_index import Entry, kept_index, write
+from mlctl.corpora.catalog.mtdata_index import Entry, kept_index, write
 
 LONG = "ELRC-government_offices_of_a_country_with_a_long_name_legislation_regulations-1-eng-swa"
 ANSWER = {

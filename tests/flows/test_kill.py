@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from storage import Store
-from storage.runs import Diary
+from storage.run_log import Diary
 
 STAGES = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")
 KILLS = [

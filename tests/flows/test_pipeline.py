@@ -21,7 +21,7 @@ from flows.prepare import prepare
 from flows.train import train
 from mlctl import config
 from storage import Store
-from storage.runs import Diary
+from storage.run_log import Diary
 
 STAGES = ["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
 

@@ -21,8 +21,8 @@ import yaml
 from flows.cli import main
 from mlctl import config
 from storage import Store
-from storage.champion import Champions, Standing
-from storage.runs import Diary
+from storage.champion_registry import Champions, Standing
+from storage.run_log import Diary
 
 BAD, GOOD = 1, 80  # steps
 SCRIPT = Path(__file__).with_name("kill_at_promotion.py")

@@ -19,7 +19,9 @@ importlib.import_module(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("module", ["mlctl.evaluation.encoding", "mlctl.modeling.encoders", "mlctl.training.run"])
+@pytest.mark.parametrize(
+    "module", ["mlctl.evaluation.embedding.token_embeddings", "mlctl.modeling.encoders", "mlctl.training.stage"]
+)
 def test_idle_threads_do_not_burn_their_cores(module: str) -> None:
     surroundings = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     for given, expected in ({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"):

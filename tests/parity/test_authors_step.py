@@ -14,11 +14,11 @@ from transformers import BertConfig, BertForMaskedLM
 
 from benchmarks.authors import AuthorsStep, gradient_error, gradients, head_of, sides_of
 from mlctl.config import Train
-from mlctl.training.batch import Batch, Collator
-from mlctl.training.data import Rows
+from mlctl.training.collator import Batch, Collator
+from mlctl.training.dataset import Rows
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
-from mlctl.training.ragged import Ragged
+from mlctl.training.ragged_array import Ragged
 
 TYPES, PAIRS = 200, 12
 SEED, EPOCH = 7, 1

@@ -16,12 +16,12 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from transformers import BertConfig, BertForMaskedLM, RobertaConfig, RobertaForMaskedLM
 
 from mlctl.config import Train
-from mlctl.training.batch import Batch, Collator
-from mlctl.training.data import Rows
-from mlctl.training.draws import Purpose, keys
+from mlctl.training.collator import Batch, Collator
+from mlctl.training.counter_rng import Purpose, keys
+from mlctl.training.dataset import Rows
 from mlctl.training.masking import MaskingRule, mask_tokens
 from mlctl.training.objective import Objective
-from mlctl.training.ragged import Ragged
+from mlctl.training.ragged_array import Ragged
 
 TYPES, PAD, SEED, EPOCH = 60, 1, 5, 2
 RULE = MaskingRule(0.3, 4, np.arange(TYPES) < 5)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from storage import Draft, Result, Store, StoreError
-from storage.champion import Champions, MovedError
+from storage.champion_registry import Champions, MovedError
 from storage.remote import Remote
 
 KEY = "a" * 24

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlctl.core.hashing import canonical_json, content_digest
 from storage import Draft, Result, Store, key_of
 from storage.gc import collect
-from storage.keys import canonical_json, content_digest
-from storage.runs import Diary, StageRun
+from storage.run_log import Diary, StageRun
 from storage.store import differences
 from storage.verify import faults
 
@@ -232,7 +232,7 @@ def test_runs_tell_completed_failed_and_interrupted(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from storage import Store
-from storage.runs import Diary
+from storage.run_log import Diary
 with Diary(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
     os.kill(os.getpid(), signal.SIGKILL)
 """

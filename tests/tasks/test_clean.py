@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mlctl.cleaning.judge import UNLIKELY
+from mlctl.cleaning.row_filters import UNLIKELY
 from mlctl.config import Recipe, parse
 from mlctl.errors import InputError
 from storage import Result, Store

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from mlctl.config import FileFormat, Side
-from mlctl.corpora.compression import Place
+from mlctl.corpora.archives.compression import Place
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import jsonl, moses, parquet, po, text, tmx, tsv, xliff
 from mlctl.corpora.readers.wanted import Wanted

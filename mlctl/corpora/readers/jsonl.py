@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from mlctl.corpora.compression import Place
+from mlctl.corpora.archives.compression import Place
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.lines import read_lines
 from mlctl.corpora.readers.records import Columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from mlctl.corpora.compression import Place, open_bytes
+from mlctl.corpora.archives.compression import Place, open_bytes
 from mlctl.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"

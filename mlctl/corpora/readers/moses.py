@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from mlctl.corpora.compression import Place, members
+from mlctl.corpora.archives.compression import Place, members
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.lines import read_lines
 from mlctl.corpora.readers.wanted import Wanted, language_of

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlctl.corpora.compression import Place
+from mlctl.corpora.archives.compression import Place
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.records import Columns
 from mlctl.corpora.readers.wanted import Wanted

@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlctl.corpora.bounds import LARGEST_CATALOGUE, check_catalogue
-from mlctl.corpora.catalogues import CatalogueError, parse
-from mlctl.corpora.compression import Place, open_bytes
+from mlctl.corpora.archives.compression import Place, open_bytes
+from mlctl.corpora.archives.limits import LARGEST_CATALOGUE, check_catalogue
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.wanted import Wanted
+from mlctl.corpora.sources.gettext import CatalogueError, parse
 from mlctl.errors import InputError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlctl.corpora.compression import Place
+from mlctl.corpora.archives.compression import Place
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.lines import read_lines
 from mlctl.corpora.readers.wanted import Wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mlctl.corpora.compression import Place
+from mlctl.corpora.archives.compression import Place
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import xml
 from mlctl.corpora.readers.wanted import Wanted, language_of, pick

@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import etree
 
-from mlctl.corpora.compression import Place, open_bytes
+from mlctl.corpora.archives.compression import Place, open_bytes
 from mlctl.errors import InputError
 
 # More than any unit of a translation memory has; a file that is one huge unit would fill the memory.

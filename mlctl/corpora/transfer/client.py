@@ -15,7 +15,7 @@ import urllib3
 from urllib3 import exceptions as http
 
 from mlctl import __version__
-from mlctl.addresses import shown
+from mlctl.core.url_redaction import shown
 from mlctl.corpora.transfer.limits import Limits
 from mlctl.corpora.transfer.part import Version
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import urllib3
 
-from mlctl.addresses import shown
-from mlctl.corpora.disk import NO_ROOM, sha256_of
+from mlctl.core.url_redaction import shown
+from mlctl.core.workspace import Progress, silent
+from mlctl.corpora.file_info import NO_ROOM, sha256_of
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError, chunks, content_range, version_of
 from mlctl.corpora.transfer.limits import Limits, Pace
 from mlctl.corpora.transfer.part import Part, forget, origin
 from mlctl.errors import InputError
-from mlctl.workspace import Progress, silent
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlctl.workspace import flush_to_disk
+from mlctl.core.workspace import flush_to_disk
 
 _SYNC_EVERY = 32 * 2**20
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlctl.evaluate_settings import AnyBenchmark, Bucc, Ntrex, Panx, Pawsx, Tatoeba, Udpos, WordAlignment, Xnli
-from mlctl.evaluation.cards import Card
-from mlctl.evaluation.task import Task
+from mlctl.config.evaluate import AnyBenchmark, Bucc, Ntrex, Panx, Pawsx, Tatoeba, Udpos, WordAlignment, Xnli
+from mlctl.evaluation.tasks.base import Task
+from mlctl.evaluation.tasks.metadata import Card
 
 
 def open_task(entry: AnyBenchmark) -> Task:

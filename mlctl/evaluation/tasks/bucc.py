@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mlctl import languages as codes
+from mlctl.config.evaluate import BenchmarkFolder, Bucc
+from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
-from mlctl.evaluate_settings import BenchmarkFolder, Bucc
-from mlctl.evaluation import places
-from mlctl.evaluation.cards import Card
-from mlctl.evaluation.outcomes import Outcome, share
-from mlctl.evaluation.task import SAMPLE, complaint
-from mlctl.textfiles import numbered_lines
+from mlctl.evaluation.data import sources as places
+from mlctl.evaluation.metrics.item_scores import Outcome, share
+from mlctl.evaluation.tasks.base import SAMPLE, complaint
+from mlctl.evaluation.tasks.metadata import Card
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.subject import Subject
+    from mlctl.evaluation.model_under_test import Subject
 
 CARD = Card(
     task="bucc",
@@ -123,7 +123,7 @@ class BuccTask:
         return [_outcome(dev, test, f"{language}→en", names[1])]
 
     def _mine(self, subject: Subject, texts: Texts) -> Mined:
-        from mlctl.evaluation.mining import mine
+        from mlctl.evaluation.metrics.bitext_mining import mine
 
         source, target = (subject.vectors(list(side.values())) for side in (texts.source, texts.target))
         found = mine(source, target, self._entry.score, self._entry.neighbours)
@@ -163,7 +163,7 @@ def _cut(mined: Mined, gold: set[tuple[str, str]], sources: Sequence[str] | Mapp
 
 def _outcome(dev: _Judged, test: _Judged, direction: str, judged_on: str) -> Outcome:
     """Tune on dev, judge test: F1 as 2 hits / (pairs found + gold pairs), by sentence of the foreign text."""
-    from mlctl.evaluation.mining import threshold
+    from mlctl.evaluation.metrics.bitext_mining import threshold
 
     least = threshold(dev.mined.scores, [pair in dev.gold for pair in dev.mined.pairs], len(dev.gold))
     found = {pair for pair, score in zip(test.mined.pairs, test.mined.scores, strict=True) if score >= least}

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
+from mlctl.config.evaluate import FineTuned
 from mlctl.errors import InputError
-from mlctl.evaluate_settings import FineTuned
-from mlctl.evaluation.cards import Card
 from mlctl.evaluation.finetuning.examples import LEARNED, Example, Sets
-from mlctl.evaluation.outcomes import Outcome
-from mlctl.evaluation.task import SAMPLE, complaint
+from mlctl.evaluation.metrics.item_scores import Outcome
+from mlctl.evaluation.tasks.base import SAMPLE, complaint
+from mlctl.evaluation.tasks.metadata import Card
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.finetuning.rows import Row
-    from mlctl.evaluation.subject import Subject
+    from mlctl.evaluation.finetuning.features import Row
+    from mlctl.evaluation.model_under_test import Subject
 
 
 class FineTunedTask(ABC, Generic[Example]):
@@ -92,7 +92,7 @@ class FineTunedTask(ABC, Generic[Example]):
 
     def _model(self, subject: Subject, seed: int) -> Any:
         """Return the model fine-tuned with a seed, made now unless it was before."""
-        from mlctl.evaluation.finetuning.learning import saved
+        from mlctl.evaluation.finetuning.trainer import saved
 
         identity = {
             "task": f"{self.card.task}-model",
@@ -109,7 +109,7 @@ class FineTunedTask(ABC, Generic[Example]):
         return self._loaded[1]
 
     def _fine_tune(self, subject: Subject, seed: int, folder: Path, scratch: Path) -> None:
-        from mlctl.evaluation.finetuning.learning import Budget, fine_tune, save
+        from mlctl.evaluation.finetuning.trainer import Budget, fine_tune, save
         from mlctl.modeling.encoders import load_classifier
 
         entry = self._entry

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl import languages as codes
+from mlctl.config.evaluate import BenchmarkFolder, Ntrex
+from mlctl.core.text_lines import lines
 from mlctl.errors import InputError
-from mlctl.evaluate_settings import BenchmarkFolder, Ntrex
-from mlctl.evaluation import places
-from mlctl.evaluation.cards import Card
-from mlctl.evaluation.outcomes import Outcome
-from mlctl.evaluation.task import SAMPLE, complaint
-from mlctl.textfiles import lines
+from mlctl.evaluation.data import sources
+from mlctl.evaluation.metrics.item_scores import Outcome
+from mlctl.evaluation.tasks.base import SAMPLE, complaint
+from mlctl.evaluation.tasks.metadata import Card
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.subject import Subject
+    from mlctl.evaluation.model_under_test import Subject
 
 CARD = Card(
     task="ntrex",
@@ -68,7 +68,7 @@ class NtrexTask:
 
     def data(self, language: str) -> str:
         """See `Task`."""
-        return places.digest_of(self._files[side] for side in (self._entry.pivot, language))
+        return sources.digest_of(self._files[side] for side in (self._entry.pivot, language))
 
     def sample(self, language: str) -> list[str]:
         """See `Task`."""
@@ -80,7 +80,7 @@ class NtrexTask:
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
-        from mlctl.evaluation.benchmarks import translations
+        from mlctl.evaluation.tasks.heldout_retrieval import translations
 
         del seed
         pivot = self._entry.pivot
@@ -92,7 +92,7 @@ class NtrexTask:
 
     @staticmethod
     def _found(source: BenchmarkFolder) -> dict[str, Path]:
-        matches = [(match[1], path) for name, path in places.files_of(source).items() if (match := _FILE.fullmatch(name))]
+        matches = [(match[1], path) for name, path in sources.files_of(source).items() if (match := _FILE.fullmatch(name))]
         known = [(code, path) for code, path in matches if codes.is_language(code)]
         ordered = sorted(known, key=lambda pair: ("-" in pair[0], pair[0]), reverse=True)  # the last one wins
         return dict(sorted({codes.canonical(code): path for code, path in ordered}.items()))

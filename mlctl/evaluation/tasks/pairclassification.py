@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlctl.evaluate_settings import BenchmarkFolder, Pawsx, Xnli
-from mlctl.evaluation.cards import Card
-from mlctl.evaluation.finetuning.dataset import DatasetSets
+from mlctl.config.evaluate import BenchmarkFolder, Pawsx, Xnli
 from mlctl.evaluation.finetuning.examples import Pair, Sets
-from mlctl.evaluation.finetuning.folder import FolderSets
-from mlctl.evaluation.finetuning.pairs import pair_of_row, read_pairs
-from mlctl.evaluation.outcomes import Outcome, of_hits
+from mlctl.evaluation.finetuning.folder_dataset import FolderSets
+from mlctl.evaluation.finetuning.hub_dataset import DatasetSets
+from mlctl.evaluation.finetuning.pair_files import pair_of_row, read_pairs
+from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
+from mlctl.evaluation.tasks.metadata import Card
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.finetuning.rows import Row
-    from mlctl.evaluation.subject import Subject
+    from mlctl.evaluation.finetuning.features import Row
+    from mlctl.evaluation.model_under_test import Subject
 
 CARDS = {
     "xnli": Card(
@@ -61,13 +61,13 @@ class PairTask(FineTunedTask[Pair]):
 
     def rows(self, examples: Sequence[Pair], subject: Subject) -> list[Row]:
         """See `FineTunedTask`."""
-        from mlctl.evaluation.finetuning.rows import rows_of_pairs
+        from mlctl.evaluation.finetuning.features import rows_of_pairs
 
         return rows_of_pairs(examples, subject.tokenizer, self._labels, subject.longest(self._entry.max_length))
 
     def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[int]:
         """See `FineTunedTask`."""
-        from mlctl.evaluation.finetuning.answers import answered_pairs
+        from mlctl.evaluation.finetuning.predict import answered_pairs
 
         del examples
         return answered_pairs(model, rows, subject.tokenizer.pad_token_id, subject.settings.batch_rows, subject.bf16)

@@ -7,19 +7,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlctl import languages as codes
-from mlctl.evaluate_settings import BenchmarkFolder, Panx, Udpos
-from mlctl.evaluation.cards import Card
-from mlctl.evaluation.finetuning.dataset import DatasetSets
+from mlctl.config.evaluate import BenchmarkFolder, Panx, Udpos
+from mlctl.evaluation.finetuning.chunk_f1 import counted, figures
 from mlctl.evaluation.finetuning.examples import Sets, Tagged
-from mlctl.evaluation.finetuning.folder import FolderSets
-from mlctl.evaluation.finetuning.scores import counted, figures
-from mlctl.evaluation.finetuning.tagged import read_tagged, tagged_of_row
-from mlctl.evaluation.outcomes import Outcome
+from mlctl.evaluation.finetuning.folder_dataset import FolderSets
+from mlctl.evaluation.finetuning.hub_dataset import DatasetSets
+from mlctl.evaluation.finetuning.tagged_files import read_tagged, tagged_of_row
+from mlctl.evaluation.metrics.item_scores import Outcome
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
+from mlctl.evaluation.tasks.metadata import Card
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.finetuning.rows import Row
-    from mlctl.evaluation.subject import Subject
+    from mlctl.evaluation.finetuning.features import Row
+    from mlctl.evaluation.model_under_test import Subject
 
 # XTREME's languages by its codes.
 _XTREME = {
@@ -73,13 +73,13 @@ class TaggingTask(FineTunedTask[Tagged]):
 
     def rows(self, examples: Sequence[Tagged], subject: Subject) -> list[Row]:
         """See `FineTunedTask`."""
-        from mlctl.evaluation.finetuning.rows import rows_of_tags
+        from mlctl.evaluation.finetuning.features import rows_of_tags
 
         return rows_of_tags(examples, subject.tokenizer, self._labels, subject.longest(self._entry.max_length))
 
     def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[list[int]]:
         """See `FineTunedTask`."""
-        from mlctl.evaluation.finetuning.answers import answered_tags
+        from mlctl.evaluation.finetuning.predict import answered_tags
 
         padding, size = subject.tokenizer.pad_token_id, subject.settings.batch_rows
         return answered_tags(model, rows, examples, padding, size, subject.bf16)

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlctl import languages as codes
+from mlctl.config.evaluate import BenchmarkDataset, BenchmarkFolder, Tatoeba
+from mlctl.core.text_lines import lines
 from mlctl.errors import InputError
-from mlctl.evaluate_settings import BenchmarkDataset, BenchmarkFolder, Tatoeba
-from mlctl.evaluation import places
-from mlctl.evaluation.cards import Card
-from mlctl.evaluation.outcomes import Outcome
-from mlctl.evaluation.task import SAMPLE, complaint
-from mlctl.textfiles import lines
+from mlctl.evaluation.data import sources
+from mlctl.evaluation.metrics.item_scores import Outcome
+from mlctl.evaluation.tasks.base import SAMPLE, complaint
+from mlctl.evaluation.tasks.metadata import Card
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.subject import Subject
+    from mlctl.evaluation.model_under_test import Subject
 
 # XTREME's 36 languages by the codes of LASER's files.
 _XTREME = (
@@ -98,7 +98,7 @@ class TatoebaTask:
 
     def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
-        from mlctl.evaluation.benchmarks import translations
+        from mlctl.evaluation.tasks.heldout_retrieval import translations
 
         del seed
         texts, english = self._data.pairs(language)
@@ -112,12 +112,12 @@ class _Folder:
 
     def __init__(self, source: BenchmarkFolder) -> None:
         self.place = source.path
-        self._files = places.files_of(source)
+        self._files = sources.files_of(source)
         self._stems = {match[1]: name.removesuffix("eng") for name in self._files if (match := _FILE.fullmatch(name))}
         self.codes = _codes(self._stems)
 
     def digest(self, language: str) -> str:
-        return places.digest_of(self._sides(language))
+        return sources.digest_of(self._sides(language))
 
     def pairs(self, language: str) -> Pairs:
         files = self._sides(language)
@@ -141,18 +141,18 @@ class _Dataset:
     def __init__(self, source: BenchmarkDataset) -> None:
         self.place = source.dataset
         self._source = source
-        self.codes = _codes(match[1] for name in places.dataset_subsets(source) if (match := _SUBSET.fullmatch(name)))
+        self.codes = _codes(match[1] for name in sources.dataset_subsets(source) if (match := _SUBSET.fullmatch(name)))
 
     def digest(self, language: str) -> str:
-        return places.digest_of_values([self._identity, self.codes[language]])
+        return sources.digest_of_values([self._identity, self.codes[language]])
 
     @cached_property
     def _identity(self) -> str:  # of a branch's commit the hub is asked once
-        return places.dataset_identity(self._source)
+        return sources.dataset_identity(self._source)
 
     def pairs(self, language: str) -> Pairs:
         """Read XTREME's columns; they say themselves which side is English."""
-        rows = places.dataset_rows(self._source, f"tatoeba.{self.codes[language]}", "validation")
+        rows = sources.dataset_rows(self._source, f"tatoeba.{self.codes[language]}", "validation")
         sides = [("target", "source") if row["source_lang"] == "eng" else ("source", "target") for row in rows]
         both = [[row[f"{side}_sentence"] for side in order] for row, order in zip(rows, sides, strict=True)]
         return Pairs([pair[0] for pair in both], [pair[1] for pair in both])

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlctl import languages as codes
+from mlctl.config.evaluate import BenchmarkFolder, WordAlignment
 from mlctl.errors import InputError
-from mlctl.evaluate_settings import BenchmarkFolder, WordAlignment
-from mlctl.evaluation import places
-from mlctl.evaluation.cards import Card
-from mlctl.evaluation.gold import Counts, Gold, GoldFiles, Link, counts, find
-from mlctl.evaluation.outcomes import Outcome, share
-from mlctl.evaluation.task import SAMPLE, complaint
+from mlctl.evaluation.data import sources
+from mlctl.evaluation.data.gold_alignments import Counts, Gold, GoldFiles, Link, counts, find
+from mlctl.evaluation.metrics.item_scores import Outcome, share
+from mlctl.evaluation.tasks.base import SAMPLE, complaint
+from mlctl.evaluation.tasks.metadata import Card
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.subject import Subject
-    from mlctl.modeling.likeness import Text
+    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.modeling.word_similarity import Text
 
 CARD = Card(
     task="word-alignment",
@@ -51,7 +51,7 @@ class WordAlignmentTask:
             raise InputError("evaluate.benchmarks, word-alignment: read from folders only", complaint("the gold alignments"))
         self._entry = entry
         self._sets: dict[str, list[GoldFiles]] = {}
-        for found in find(places.files_of(entry.source)):
+        for found in find(sources.files_of(entry.source)):
             first, second = found.languages
             other = codes.canonical(first if codes.canonical(second) == "en" else second)
             self._sets.setdefault(other, []).append(found)
@@ -85,7 +85,7 @@ class WordAlignmentTask:
 
     def data(self, language: str) -> str:
         """See `Task`."""
-        return places.digest_of_values([[found.name, places.digest_of(found.files)] for found in self._sets[language]])
+        return sources.digest_of_values([[found.name, sources.digest_of(found.files)] for found in self._sets[language]])
 
     def sample(self, language: str) -> list[str]:
         """See `Task`."""
@@ -112,8 +112,8 @@ class WordAlignmentTask:
 
     def _links(self, subject: Subject, golds: Sequence[Gold]) -> list[list[list[Link]]]:
         """Return the links of each sentence of each set."""
-        from mlctl.modeling.extraction import extract
-        from mlctl.modeling.likeness import similarities
+        from mlctl.modeling.link_extraction import extract
+        from mlctl.modeling.word_similarity import similarities
 
         encoder, entry = subject.word_encoder(self._entry.layer), self._entry
         pairs = [(_text(source), _text(target)) for gold in golds for source, target in gold.pairs]

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlctl import addresses
 from mlctl.config import Train
+from mlctl.core import url_redaction
 from mlctl.errors import InputError
 from mlctl.training.trackers.guard import Guarded, InBackground
 from mlctl.training.trackers.interface import Figures, Run, Tracker
@@ -116,7 +116,7 @@ def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}.")
         else:
-            yield f"{before}{name}", addresses.for_records(value)
+            yield f"{before}{name}", url_redaction.for_records(value)
 
 
 def _make(name: str) -> Guarded | InBackground:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.workspace import Workspace
+from mlctl.core.workspace import Workspace
 
 
 def pair(source: str | None, target: str | None, language: str = "fr", origin: str = "x:1") -> dict[str, Any]:

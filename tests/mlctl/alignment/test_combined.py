@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from mlctl.align_settings import Align
 from mlctl.alignment import combined
 from mlctl.alignment.aligner import Links, Pair
 from mlctl.alignment.combined import CombinedAligner, Grid
 from mlctl.alignment.embedding import EmbeddingAligner
-from mlctl.modeling.extraction import argmax, shares
+from mlctl.config.align import Align
+from mlctl.modeling.link_extraction import argmax, shares
 
 Sides = tuple[list[int], list[int]]
 

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from transformers import AutoModel, AutoTokenizer
 
-from mlctl.align_settings import Align
 from mlctl.alignment.aligner import Sentence
 from mlctl.alignment.embedding import IDENTITY, EmbeddingAligner
+from mlctl.config.align import Align
 from mlctl.errors import InputError
-from mlctl.modeling.likeness import batches, centred
-from mlctl.modeling.words import WordEncoder, usual_layer
+from mlctl.modeling.word_encoder import WordEncoder, usual_layer
+from mlctl.modeling.word_similarity import batches, centred
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl import schema
-from mlctl.alignment import align, tables
-from mlctl.alignment.language import Language
+from mlctl.alignment import align, arrow_io
+from mlctl.alignment.language_job import Language
 from mlctl.config import Align, Languages
 from mlctl.errors import InputError
 
@@ -158,7 +158,7 @@ def test_a_language_with_too_few_links_stops_and_the_others_go_on(tmp_path: Path
 
 def test_the_sample_to_learn_from_is_spread_evenly_over_all_parts(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 100))
-    files = tuple(tables.pair_files([tmp_path], "fr"))
+    files = tuple(arrow_io.pair_files([tmp_path], "fr"))
     root = workspace(tmp_path / "work").root
     for most, expected in ((10, 10), (30, 30), (99, 99), (100, 100), (1000, 100)):
         work = Language(
@@ -179,7 +179,7 @@ def test_rows_of_several_files_are_read_in_ranges(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.parquet", "b.parquet", "c.parquet")]
     origins = [f"x:{row}" for size in (40, 11) for row in range(size)]
     for first, last in ((0, 51), (0, 1), (6, 8), (7, 14), (35, 45), (40, 51), (50, 51), (3, 3)):
-        found = [origin for batch in tables.row_range(files, first, last) for origin in batch["origin"].to_pylist()]
+        found = [origin for batch in arrow_io.row_range(files, first, last) for origin in batch["origin"].to_pylist()]
         assert found == origins[first:last]
 
 

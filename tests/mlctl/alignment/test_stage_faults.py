@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mlctl.alignment import align, isolation
+from mlctl.alignment import align, fault_isolation
 from mlctl.config import Align, Languages
 from mlctl.errors import InputError
-from mlctl.processes import EndedError
+from mlctl.execution.processes import EndedError
 
 from .made import contents, mirrored, pair, workspace, write
 
@@ -30,8 +30,8 @@ FAST = Align(engine="fast_align", part_rows=32, workers=2)
 FRAIL_WORKER = """
 import os, signal, sys, time
 from mlctl.alignment import engines
-from mlctl.alignment.language import Step
-from mlctl.processes import serve
+from mlctl.alignment.language_job import Step
+from mlctl.execution.processes import serve
 
 new, load = engines.new, engines.load
 
@@ -59,7 +59,7 @@ serve(lambda told: Step.model_validate(told).do())
 def frail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "frail_worker.py").write_text(FRAIL_WORKER)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH")))))
-    monkeypatch.setattr(isolation, "WORKER", "frail_worker")
+    monkeypatch.setattr(fault_isolation, "WORKER", "frail_worker")
 
 
 def with_bad(words: dict[int, str], rows: int = 60) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def test_pairs_that_crash_the_engine_are_named_and_the_rest_is_aligned(tmp_path:
 
 @pytest.mark.usefixtures("frail")
 def test_a_pair_that_the_engine_hangs_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "PATIENCE", 4.0)
+    monkeypatch.setattr(fault_isolation, "PATIENCE", 4.0)
     write(tmp_path, "pairs/fr.parquet", with_bad({32: "stuck"}, rows=33))  # a part of its own: each try costs the patience
     place = workspace(tmp_path / "work")
     metrics = align(FAST, Languages(), 0, [tmp_path], place)
@@ -96,7 +96,7 @@ def test_a_pair_that_the_engine_hangs_on_is_given_up(tmp_path: Path, monkeypatch
 
 @pytest.mark.usefixtures("frail")
 def test_an_engine_that_takes_no_pair_at_all_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "_MOST_FAILED", 0)
+    monkeypatch.setattr(fault_isolation, "_MOST_FAILED", 0)
     write(tmp_path, "pairs/fr.parquet", with_bad({0: "oops"}, rows=1))
     with pytest.raises(InputError, match="more than 0 pairs of one part") as raised:
         align(FAST, Languages(), 0, [tmp_path], workspace(tmp_path / "work"))
@@ -177,7 +177,7 @@ import os, signal, sys
 from pathlib import Path
 from mlctl.alignment import align
 from mlctl.config import Align, Languages
-from mlctl.workspace import Workspace
+from mlctl.core.workspace import Workspace
 
 root, die_at = Path(sys.argv[1]), int(sys.argv[2])
 told = []

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.config import Download, FilesSource, Languages, Licences, LocalesSource
+from mlctl.core.workspace import Workspace
 from mlctl.corpora import download
 from mlctl.corpora.licences import UNKNOWN, Gate, spdx
 from mlctl.errors import InputError
-from mlctl.workspace import Workspace
 
 MakeWheel = Callable[..., Path]
 

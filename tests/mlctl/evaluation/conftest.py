@@ -14,9 +14,9 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
 from mlctl import schema
 from mlctl.config import Evaluate
-from mlctl.evaluation.heldout import Heldout, Side
-from mlctl.evaluation.parts import Parts
-from mlctl.evaluation.subject import Subject
+from mlctl.evaluation.data.heldout import Heldout, Side
+from mlctl.evaluation.model_under_test import Subject
+from mlctl.evaluation.score_cache import Parts
 
 VOCABULARY = [
     "[PAD]",

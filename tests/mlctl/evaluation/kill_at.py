@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from mlctl.config import Evaluate, Languages, Model
+from mlctl.core.workspace import Workspace
 from mlctl.evaluation import Parts, evaluate
-from mlctl.workspace import Workspace
 
 torch.set_num_threads(1)
 scores, sharded, trained, place, settings = sys.argv[1:]

@@ -16,12 +16,12 @@ import pytest
 
 from mlctl import schema
 from mlctl.config import Evaluate, Languages, Model, parse
+from mlctl.core.workspace import Workspace
 from mlctl.evaluation import Parts, digests, evaluate
-from mlctl.workspace import Workspace
 from tasks.evaluate import MEMORY, STAGE
 
 from .conftest import entry, save_tokenizer, settings
-from .test_published import bucc, ntrex, tatoeba
+from .tasks.test_published import bucc, ntrex, tatoeba
 
 Rows = Callable[[str], list[dict[str, Any]]]
 Write = Callable[[dict[str, list[dict[str, Any]]]], Path]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mlctl.config import Recipe
-from mlctl.reporting import comparing, report
-from mlctl.reporting.comparing import ComparedRun, Paired
-from mlctl.workspace import Workspace
+from mlctl.core.workspace import Workspace
+from mlctl.reporting import report, run_comparison_page
+from mlctl.reporting.run_comparison_page import ComparedRun, Paired
 
 from . import browser
 from .conftest import differences, records
@@ -46,7 +46,7 @@ def pages(folders: dict[str, Path], recipe: Recipe, tmp_path_factory: pytest.Tem
     report(recipe.report, recipe, records(), folders, Workspace(root))
     runs = [ComparedRun(name, name, {"seed": number}, records(), folders) for number, name in enumerate(("one", "two"))]
     paired = Paired(differences(), [], [])
-    (root / "compare.html").write_text(comparing.render(runs, [paired]), encoding="utf-8")
+    (root / "compare.html").write_text(run_comparison_page.render(runs, [paired]), encoding="utf-8")
     return {name: root / f"{name}.html" for name in ("report", "compare")}
 
 

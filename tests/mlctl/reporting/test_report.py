@@ -16,9 +16,9 @@ import yaml
 from huggingface_hub import ModelCard
 
 from mlctl.config import Recipe, Report
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.reporting import report
-from mlctl.workspace import Workspace
 
 from .conftest import HOSTILE, JUDGED, LANGUAGES, STAGES, records, write_results
 from .page import Page, values

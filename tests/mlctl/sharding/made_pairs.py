@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import Languages, Model, ScratchModel, Shard
-from mlctl.workspace import Workspace
+from mlctl.core.workspace import Workspace
 
 LANGUAGES = Languages(targets=("fr", "de"))
 MODEL = Model(scratch=ScratchModel(vocabulary=400))

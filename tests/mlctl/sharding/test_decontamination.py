@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from mlctl import schema
 from mlctl.config import EvaluationSet, Languages, Model, ScratchModel, Shard
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.sharding import digests, shard
 from mlctl.sharding.decontamination import Screen, Vocabulary, known
 from mlctl.sharding.evaluation_sets import sentences
-from mlctl.workspace import Workspace
 
 ENGLISH = "The committee agreed on Monday to publish its first report before the end of the year."
 CHINESE = "委员会星期一同意在年底之前公布第一份报告。"

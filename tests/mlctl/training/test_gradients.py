@@ -20,13 +20,13 @@ from torch import Tensor, distributed
 from transformers import BertConfig, BertForMaskedLM
 
 from mlctl.config import Train
-from mlctl.training.batch import Batch, Collator
-from mlctl.training.data import Rows
+from mlctl.training.collator import Batch, Collator
+from mlctl.training.dataset import Rows
+from mlctl.training.distributed import ALONE, Team
 from mlctl.training.gradients import add_gradients
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
-from mlctl.training.ragged import Ragged
-from mlctl.training.team import ALONE, Team
+from mlctl.training.ragged_array import Ragged
 
 TYPES, PAD = 60, 1
 RULE = MaskingRule(0.3, 4, np.arange(TYPES) < 5)

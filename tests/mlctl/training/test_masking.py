@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.errors import InputError
-from mlctl.training.draws import Purpose, keys
+from mlctl.training.counter_rng import Purpose, keys
 from mlctl.training.masking import MaskingRule, mask_tokens
 
 MASK, SPECIAL, TYPES = 4, [0, 1, 2, 3, 4], 1000

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.config import Train
-from mlctl.training.batch import Batch, Collator
-from mlctl.training.data import Corpus, Rows
+from mlctl.training.collator import Batch, Collator
+from mlctl.training.dataset import Corpus, Rows
 from mlctl.training.losses import alike
 from mlctl.training.negatives import Negatives, near
 from mlctl.training.sampler import Piece
@@ -83,7 +83,7 @@ def test_words_have_equal_numbers_where_their_subwords_are_equal(rows: Rows) -> 
 
 
 def test_words_of_several_subwords_are_told_apart(rows: Rows) -> None:
-    from mlctl.training.batch import _forms
+    from mlctl.training.collator import _forms
 
     spans = np.array([[1, 2], [1, 3], [2, 3], [1, 4], [1, 3]])
     forms = _forms(rows.tokens[0], np.zeros(5, np.int64), spans)

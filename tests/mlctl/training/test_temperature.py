@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mlctl.config import Model, Train
-from mlctl.modeling.sources import file_digest
+from mlctl.core.workspace import Workspace
+from mlctl.modeling.model_sources import file_digest
 from mlctl.training import train
 from mlctl.training.losses import cz_nce, info_nce
 from mlctl.training.optimiser import Optimiser
 from mlctl.training.temperature import LOWEST, Temperature, keep_above_lowest, learned
-from mlctl.workspace import Workspace
 
 QUICK: dict[str, Any] = {"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "couples": 2}
 

@@ -21,12 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.config import Model, Train
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.training import check, train
 from mlctl.training.trackers import Figures, Run, Trackers, tracking
 from mlctl.training.trackers.guard import Guarded, InBackground
 from mlctl.training.trackers.tensorboard import FILE, TensorBoard, masked_crc, records
-from mlctl.workspace import Workspace
 
 QUICK: dict[str, Any] = {"batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "track_every": 1}
 Curve = dict[str, dict[int, float]]
@@ -109,7 +109,7 @@ import sys
 from pathlib import Path
 from mlctl.config import Model, Train
 from mlctl.training import train
-from mlctl.workspace import Workspace
+from mlctl.core.workspace import Workspace
 settings, model, shards, folder = sys.argv[1:]
 train(Train.model_validate_json(settings), Model.model_validate_json(model), 3, Path(shards), Workspace(Path(folder)))
 """

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mlctl.config import Train
+from mlctl.core.workspace import Workspace
 from mlctl.training.trackers import name_of, tracking
-from mlctl.workspace import Workspace
 
 TOLD = {"train/loss", "speed/pairs_per_s", "speed/tokens_per_s"}
 Points = list[tuple[int, float]]

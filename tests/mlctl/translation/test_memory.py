@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from mlctl.translation.backend import TOO_LONG, Translation
 from mlctl.translation.memory import Memory, Remembering
-from mlctl.translation.translators import TOO_LONG, Translation
 
 
 class Reversing:

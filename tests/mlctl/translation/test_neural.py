@@ -18,7 +18,7 @@ from sacrebleu.metrics.chrf import CHRF
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation import conversion, models
-from mlctl.translation.translators import TOO_LONG, UNFINISHED, Translation, Translator, load
+from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, Translator, load
 
 TEXTS = tiny_models.sentences(200, seed=9)
 

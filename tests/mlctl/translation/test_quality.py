@@ -15,8 +15,8 @@ from backports import zstd
 from mlctl import schema
 from mlctl.config import DevSet, Languages, Translate
 from mlctl.errors import InputError
-from mlctl.translation import dev, quality
-from mlctl.translation.translators import TOO_LONG, Translation
+from mlctl.translation import dev_sets, quality
+from mlctl.translation.backend import TOO_LONG, Translation
 
 ENGLISH = [f"The old house number {number} beyond the river is empty now." for number in range(30)]
 FRENCH = [f"La vieille maison numéro {number} de l'autre côté de la rivière est vide." for number in range(30)]
@@ -169,9 +169,9 @@ def test_packed_files_and_an_even_spread(tmp_path: Path, suffix: str) -> None:
         text = "\ufeff" + "\r\n".join(lines)
         (tmp_path / f"{language}{suffix}").write_bytes(PACKERS[suffix](text.encode()))
     known = DevSet(target="fr", path=f"{tmp_path}/{{language}}{suffix}", sentences=3)
-    assert dev.read(known, "en", "fr") == ([ENGLISH[0], ENGLISH[10], ENGLISH[20]], [FRENCH[0], FRENCH[10], FRENCH[20]])
-    assert dev.read(known, "fr", "en")[0][1] == FRENCH[10]
-    assert len(dev.read(known.model_copy(update={"sentences": 500}), "en", "fr")[0]) == 30
+    assert dev_sets.read(known, "en", "fr") == ([ENGLISH[0], ENGLISH[10], ENGLISH[20]], [FRENCH[0], FRENCH[10], FRENCH[20]])
+    assert dev_sets.read(known, "fr", "en")[0][1] == FRENCH[10]
+    assert len(dev_sets.read(known.model_copy(update={"sentences": 500}), "en", "fr")[0]) == 30
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_bad_dev_sets_are_told_with_file_and_line(tmp_path: Path, french: bytes 
     if french is not None:
         (tmp_path / "dev.fr").write_bytes(french)
     with pytest.raises(InputError, match=problem) as raised:
-        dev.read(DevSet(target="fr", path=f"{tmp_path}/dev.{{language}}"), "en", "fr")
+        dev_sets.read(DevSet(target="fr", path=f"{tmp_path}/dev.{{language}}"), "en", "fr")
     assert raised.value.remedy
 
 
@@ -199,17 +199,17 @@ def test_a_damaged_file_is_told(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"en{suffix}").write_bytes(packed)
     (tmp_path / f"fr{suffix}").write_bytes(packed[: len(packed) // 2])
     with pytest.raises(InputError, match=r"fr.* is cut off or damaged"):
-        dev.read(DevSet(target="fr", path=f"{tmp_path}/{{language}}{suffix}"), "en", "fr")
+        dev_sets.read(DevSet(target="fr", path=f"{tmp_path}/{{language}}{suffix}"), "en", "fr")
 
 
 def test_digests_are_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     here, there = dev_set(tmp_path), dev_set(tmp_path / "there")
-    found = dev.digests(here, Languages())
+    found = dev_sets.digests(here, Languages())
     assert list(found) == ["dev/0/en", "dev/0/fr"]
-    assert dev.digests(there, Languages()) == found
-    assert dev.digests(dev_set(tmp_path / "there", french=["une", "autre"]), Languages()) != found
-    assert dev.digests(Translate(), Languages()) == {}
+    assert dev_sets.digests(there, Languages()) == found
+    assert dev_sets.digests(dev_set(tmp_path / "there", french=["une", "autre"]), Languages()) != found
+    assert dev_sets.digests(Translate(), Languages()) == {}
 
 
 @pytest.mark.parametrize(
@@ -222,4 +222,4 @@ def test_digests_are_of_the_content(tmp_path: Path) -> None:
 )
 def test_a_dev_set_that_cannot_be_is_told_before_the_run(values: dict[str, str], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
-        dev.digests(Translate(dev=(DevSet(**values),)), Languages())
+        dev_sets.digests(Translate(dev=(DevSet(**values),)), Languages())

@@ -19,12 +19,12 @@ import tiny_models
 
 from mlctl import schema
 from mlctl.config import Languages, Translate
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.translation import fingerprint, translate
-from mlctl.translation.routes import Leg, Routed
+from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
+from mlctl.translation.pivot import Leg, Routed
 from mlctl.translation.splitting import Splitting
-from mlctl.translation.translators import EMPTY, TOO_LONG, Translation
-from mlctl.workspace import Workspace
 
 TEXTS = tiny_models.sentences(60, seed=4, most=8)
 
@@ -221,7 +221,7 @@ import os, signal, sys
 from pathlib import Path
 from mlctl.config import Languages, Translate
 from mlctl.translation import translate
-from mlctl.workspace import Workspace
+from mlctl.core.workspace import Workspace
 def progress(done, total, unit, **figures):
     if done >= 32:
         os.kill(os.getpid(), signal.SIGKILL)

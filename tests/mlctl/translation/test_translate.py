@@ -17,10 +17,10 @@ from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
 from mlctl import schema
 from mlctl.config import Languages, Translate
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.translation import fingerprint, translate
 from mlctl.translation.seq2seq import Seq2SeqTranslator, batches_by_tokens
-from mlctl.workspace import Workspace
 
 torch.set_num_threads(1)  # models this small are slower on more
 
@@ -208,7 +208,7 @@ import sys
 from pathlib import Path
 from mlctl.config import Languages, Translate
 from mlctl.translation import fingerprint, translate
-from mlctl.workspace import Workspace
+from mlctl.core.workspace import Workspace
 settings = Translate(backend=sys.argv[3], model="/no/such/folder")
 if settings.backend == "none":
     assert fingerprint(settings, Languages()) == {}

@@ -1,0 +1,1 @@
+"""Rules that drop a pair by looking at it alone."""

@@ -1,0 +1,39 @@
+"""The recipe and its sections, one module each."""
+
+from mlctl.config.align import Align
+from mlctl.config.base import Language, Section, aside, key_settings
+from mlctl.config.clean import Clean
+from mlctl.config.download import Download
+from mlctl.config.evaluate import Evaluate
+from mlctl.config.languages import Languages
+from mlctl.config.licences import Licences
+from mlctl.config.model import Model, ScratchModel
+from mlctl.config.recipe import Recipe, load, override, parse
+from mlctl.config.report import Report
+from mlctl.config.retrain import Retrain
+from mlctl.config.shard import EvaluationSet, Shard
+from mlctl.config.sources import (
+    Column,
+    FileFormat,
+    FilesSource,
+    HuggingfaceSource,
+    LocalesSource,
+    MtdataSource,
+    OpusSource,
+    Side,
+    Source,
+    UrlSource,
+    WebAddress,
+)
+from mlctl.config.train import Train
+from mlctl.config.translate import DevSet, Translate
+
+# fmt: off
+__all__ = [
+    "Align", "Clean", "Column", "DevSet", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource",
+    "HuggingfaceSource", "Language", "Languages", "Licences", "LocalesSource", "Model", "MtdataSource", "OpusSource", "Recipe",
+    "Report", "Retrain", "ScratchModel",
+    "Section", "Shard", "Side", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
+    "override", "parse",
+]
+# fmt: on

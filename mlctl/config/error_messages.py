@@ -1,0 +1,36 @@
+"""What is wrong with a recipe, in words: each setting by its dotted path, what is allowed and what was given."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from mlctl.config.base import Section
+from mlctl.core.url_redaction import for_records
+
+
+def of(error: ValidationError, model: type[Section]) -> list[str]:
+    """Return a line for each wrong setting; for unknown ones with the nearest setting that `model` has."""
+    return [_explain(problem, model) for problem in error.errors()]
+
+
+def _explain(problem: Any, model: type[Section]) -> str:
+    path = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: no such setting{_nearest(problem['loc'], model)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = repr(for_records(given))  # an address may hold a password or a token
+    return f"{path}: {message}" + ("" if isinstance(given, (dict, Section)) else f" (given: {shown})")
+
+
+def _nearest(location: Sequence[str | int], model: Any) -> str:
+    for step in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(step)
+        model = field.annotation if field else None
+    known = list(getattr(model, "model_fields", ()))
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else (f"; known: {', '.join(known)}" if known else "")

@@ -1,0 +1,47 @@
+"""The recipe's section `model`: the encoder that is trained."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from mlctl.config.base import ASIDE, Section
+
+
+class ScratchModel(Section):
+    """A small BERT with a tokenizer trained on the corpus, for a recipe that names no encoder."""
+
+    vocabulary: int = Field(16000, ge=200, description="WordPiece types at most.")
+    layers: int = Field(2, ge=1, description="Transformer layers.")
+    hidden: int = Field(192, ge=8, description="Size of token states.")
+    heads: int = Field(4, ge=1, description="Attention heads; divides `hidden`.")
+    feed_forward: int = Field(768, ge=8, description="Size of the feed-forward layer.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of states and attention.")
+    tokenizer: str = Field(
+        "",
+        description="Folder or hub name of a Hugging Face model whose tokenizer is taken; empty: one is trained on the corpus.",
+        json_schema_extra={ASIDE: False},  # its digest is in the keys
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ScratchModel:
+        if self.hidden % self.heads:
+            raise ValueError(f"heads must divide hidden, given {self.heads} and {self.hidden}")
+        return self
+
+
+class Model(Section):
+    """The encoder that is trained."""
+
+    name: str = Field(
+        "",
+        description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.",
+        json_schema_extra={ASIDE: False},  # the digests of its tokenizer and weights are in the keys, not where it lies
+    )
+    revision: str = Field("main", description="Revision of an encoder from the hub.")
+    scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
+    start: str = Field(
+        "",
+        description="Folder or hub name of an encoder of the same kind and tokenizer whose weights training starts from; empty: those "
+        "of `name`, or random ones.",
+        json_schema_extra={ASIDE: False},  # the digest of its weights is in the key
+    )

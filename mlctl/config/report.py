@@ -1,0 +1,17 @@
+"""The recipe's section `report`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mlctl.config.base import Section
+
+
+class Report(Section):
+    """What the page shows."""
+
+    title: str = Field("", description="Heading of the page; empty: the recipe's name.")
+    projection: Literal["tsne", "pca"] = Field("tsne", description="How token states are laid out in two dimensions.")
+    rejected_examples: int = Field(10, ge=0, le=100, description="Dropped pairs shown for each cleaning rule.")

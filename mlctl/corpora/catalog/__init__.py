@@ -1,0 +1,1 @@
+"""Indexes of published corpora: search, and what has changed."""

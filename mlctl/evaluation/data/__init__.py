@@ -1,0 +1,1 @@
+"""What models are judged on: files of benchmarks and held-out pairs."""

@@ -1,0 +1,1 @@
+"""Sentence and token embeddings of the model under test."""

@@ -1,0 +1,1 @@
+"""Metrics of benchmarks, as functions of arrays."""

@@ -1,0 +1,1 @@
+"""Comparison of models and runs: intervals, paired tests, promotion."""

@@ -1,0 +1,1 @@
+"""Apertium: rule-based translation through its own programs."""

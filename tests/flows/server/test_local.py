@@ -1,0 +1,181 @@
+"""One machine under `mlctl up`: deployments, triggering, crashes, cancelling. All real, on a recipe of seconds."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import Store
+from storage.run_log import Diary
+
+STAGES = ["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
+SLOW = {"steps": 200}  # long enough to be interrupted
+
+
+def contents(store: Path) -> dict[str, str]:
+    return {r.manifest.stage: f"{r.manifest.key} {r.manifest.content}" for r in Store(store).results()}
+
+
+def checkpoint(store: Path) -> bool:
+    """Tell whether an unfinished training has a checkpoint."""
+    return any(path.is_file() for draft in Store(store).drafts() for path in draft.rglob("*") if draft.parent.name == "train")
+
+
+@pytest.fixture(scope="module")
+def silent(operated: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run that was killed together with its worker, right at the beginning: nobody is left to say so."""
+    recipe = operated.recipe(tmp_path_factory.mktemp("silent") / "store")
+    run_id = operated.start("prepare/prepare", recipe=recipe)
+    operated.wait(run_id, "Running")
+    operated.until(lambda: "starts" in operated.said(run_id), "a first heartbeat")
+    operated.part("cpu").kill()
+    operated.kill_run(run_id)
+    assert operated.run(run_id)["state_name"] == "Running"
+    assert "started a worker for the pool cpu" in operated.up()
+    return str(run_id)
+
+
+@pytest.fixture(scope="module")
+def prepared(operated: Any, silent: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which `pipeline/demo` ran up to the shards, as a user asks for it."""
+    store = tmp_path_factory.mktemp("prepared") / "store"
+    recipe = json.dumps(operated.recipe(store))
+    done = operated.do(
+        "prefect", "deployment", "run", "pipeline/demo", "--watch", "--param", f"recipe={recipe}", "--param", "until=shard"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(contents(store)) == set(STAGES[:5])
+    return store
+
+
+def test_up_again_changes_nothing(operated: Any, silent: str) -> None:
+    parts = [operated.part(name).pid for name in ("server", "cpu", "gpu")]
+    said = operated.up()
+    assert f"http://127.0.0.1:{operated.port}" in said
+    assert "started" not in said
+    assert "deployed" not in said
+    assert parts == [operated.part(name).pid for name in ("server", "cpu", "gpu")]
+    other = operated.mlctl("up", "--port", "1")
+    assert other.returncode == 1
+    assert f"the server is up on port {operated.port}" in other.stderr
+
+
+def test_every_deployment_has_a_form_with_the_recipe(operated: Any) -> None:
+    found = {d["name"]: d for d in operated.post("deployments/filter", {})}
+    assert {"prepare", "train", "evaluate", "pipeline", "demo"} <= set(found)
+    for deployment in found.values():
+        form = deployment["parameter_openapi_schema"]["properties"]
+        assert form["recipe"]["description"]
+        assert deployment["parameters"]["recipe"]["name"]
+        assert deployment["enforce_parameter_schema"]
+    pools = {d["name"]: d["work_pool_name"] for d in found.values()}
+    assert (pools["prepare"], pools["train"], pools["evaluate"], pools["pipeline"]) == ("cpu", "gpu", "gpu", "cpu")
+    assert operated.post("work_pools/filter", {"work_pools": {"name": {"any_": ["gpu"]}}})[0]["concurrency_limit"] == 1
+
+
+def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
+    operated: Any, prepared: Path, tmp_path: Path
+) -> None:
+    recipe = operated.recipe(prepared, **SLOW)
+    both = [operated.start("pipeline/pipeline", recipe=recipe) for _ in range(2)]
+    (first,) = operated.until(lambda: operated.runs("train"), "a training run")
+    operated.wait(first["id"], "Running")
+    operated.until(lambda: checkpoint(prepared), "a checkpoint")
+    operated.kill_run(first["id"])
+    operated.wait(first["id"], "Crashed")
+    for run_id in both:
+        operated.completes(run_id)
+
+    runs = operated.runs("train")
+    assert sorted(run["state_name"] for run in runs) == ["Completed", "Crashed"], "one attempt for both"
+    second = next(run for run in runs if run["state_name"] == "Completed")
+    assert second["name"].endswith("attempt 2")
+    assert "train: goes on where it was interrupted" in operated.said(second["id"])
+    children = operated.post("flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": both}}})
+    assert {first["id"], second["id"]} <= {child["id"] for child in children}, "the parents' pages show them"
+    diary = [run for run in Diary(Store(prepared)).runs() if run.stages[-1].stage == "report"]
+    assert {(s.stage, s.state) for s in diary[0].stages} >= {("shard", "cached"), ("train", "computed"), ("evaluate", "computed")}
+
+    calm = {**recipe, "store": str(tmp_path / "calm")}
+    (tmp_path / "calm.yaml").write_text(json.dumps(calm))
+    assert operated.mlctl("train", str(tmp_path / "calm.yaml")).returncode == 0
+    assert contents(tmp_path / "calm")["train"] == contents(prepared)["train"]
+
+    again = operated.start("pipeline/pipeline", recipe=recipe)
+    operated.wait(again, "Completed")
+    assert operated.tasks(again) == dict.fromkeys(STAGES, "Cached"), "nothing is triggered for what the store has"
+
+
+def test_cancelling_a_run_ends_its_training_and_the_next_run_goes_on(operated: Any, prepared: Path) -> None:
+    recipe = operated.recipe(prepared, steps=500)
+    parent = operated.start("pipeline/pipeline", recipe=recipe, until="train")
+    child = operated.until(lambda: [run for run in operated.runs("train") if run["state_name"] == "Running"], "training")[0]
+    operated.until(lambda: checkpoint(prepared), "a checkpoint")
+    assert operated.do("prefect", "flow-run", "cancel", parent).returncode == 0
+    operated.wait(parent, "Cancelled")
+    operated.wait(child["id"], "Cancelled")
+    operated.until(lambda: not operated.processes(PREFECT__FLOW_RUN_ID=child["id"]), "the end of its processes")
+    again = operated.start("train/train", recipe=recipe)
+    operated.completes(again)
+    assert "train: goes on where it was interrupted" in operated.said(again)
+    assert [s.stage for s in Diary(Store(prepared)).runs()[0].stages][-1] == "train"
+
+
+def test_a_failed_training_fails_the_pipeline_with_its_message(operated: Any, prepared: Path) -> None:
+    parent = operated.start("pipeline/pipeline", recipe=operated.recipe(prepared, batch_size=5000))
+    message = operated.wait(parent, "Failed", "Completed")["state"]["message"]
+    assert "train: its run 'tiny: train " in message
+    assert "train.batch_size" in message
+    assert "/runs/flow-run/" in message
+
+
+def test_a_server_that_was_killed_comes_back_and_the_run_completes(operated: Any, prepared: Path) -> None:
+    recipe = operated.recipe(prepared, **SLOW, learning_rate=3e-3)
+    run_id = operated.start("train/train", recipe=recipe)
+    operated.wait(run_id, "Running")
+    server = operated.part("server")
+    for process in [*server.children(recursive=True), server]:
+        process.kill()
+    said = operated.up()
+    assert "started the Prefect server" in said
+    assert "worker" not in said
+    operated.completes(run_id)
+
+
+def test_a_schedule_fires(operated: Any, prepared: Path) -> None:
+    deployment = operated.deployment("prepare/prepare")
+    schedule = {
+        "schedule": {"interval": 20, "anchor_date": datetime.now(UTC).isoformat()},
+        "active": True,
+        "parameters": {"recipe": operated.recipe(prepared)},
+    }
+    before = {run["id"] for run in operated.runs("prepare")}
+    (made,) = operated.post(f"deployments/{deployment}/schedules", [schedule])
+
+    def fired() -> list[dict[str, Any]]:
+        return [run for run in operated.runs("prepare") if run["id"] not in before and run["state_name"] == "Completed"]
+
+    assert operated.until(fired, "a scheduled run")[0]["auto_scheduled"]
+    operated.ask("DELETE", f"deployments/{deployment}/schedules/{made['id']}")
+
+
+def test_a_run_that_fell_silent_is_declared_crashed(operated: Any, silent: str) -> None:
+    assert operated.wait(silent, "Crashed")["state"]["message"] == "no heartbeat: its process is gone"
+
+
+def test_down_ends_everything_also_what_lost_its_parent(operated: Any, prepared: Path) -> None:
+    run_id = operated.start("train/train", recipe=operated.recipe(prepared, steps=1000))
+    operated.wait(run_id, "Running")
+    operated.part("gpu").kill()
+    assert operated.processes(PREFECT__FLOW_RUN_ID=run_id)
+    done = operated.mlctl("down")
+    assert done.returncode == 0
+    assert done.stdout.startswith("ended ")
+    assert not operated.processes()
+    assert operated.mlctl("down").stdout == "nothing was up\n"
+    operated.up()
+    assert operated.run(run_id)["state_name"] == "Crashed", "it said so before it ended"

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlctl.cleaning.characters import comparable, even
+from mlctl.cleaning.markup import strip
+from mlctl.cleaning.normalize import tidy
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("e\u0301te\u0301", "été"),
+        ("  a\u00a0b\t\r\nc\u2028d\u3000e  ", "a b c d e"),
+        ("ze\u00adro\u200bwidth\ufeff", "zerowidth"),
+        ("\u202bשלום\u202c \u200fabc\x07\x84", "שלום abc"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("ab\u200ccd", "abcd"),
+        ("👩\u200d💻", "👩\u200d💻"),
+    ],
+)
+def test_characters(raw: str, clean: str) -> None:
+    assert even(raw) == clean
+
+
+@given(st.text())
+def test_even_text_stays_even(text: str) -> None:
+    clean = even(text)
+    assert even(clean) == clean
+    assert unicodedata.is_normalized("NFC", clean)
+    assert clean == clean.strip()
+    assert "  " not in clean
+
+
+@given(st.text())
+def test_comparable_forms_are_stable(text: str) -> None:
+    assert comparable(comparable(text)) == comparable(text)
+
+
+def test_comparable_sees_through_case_width_and_space() -> None:
+    assert comparable("Ｓtraße  ﬁn") == comparable("STRASSE FIN")
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean", "placeholders"),
+    [
+        ("%(count)d files", "files", ("%(count)",)),
+        ("Hello, %(name)s!", "Hello!", ("%(name)",)),
+        ("Error: %s", "Error", ("%s",)),
+        ("Error: %s.", "Error.", ("%s",)),
+        ('Cannot open "%s" (%d)', "Cannot open", ("%d", "%s")),
+        ("Le fichier «\u00a0%(a)s\u00a0» n'existe pas", "Le fichier n'existe pas", ("%(a)",)),
+        ("%1$s of %2$s", "of", ("%s", "%s")),
+        ("Edit {name!r} at {0:.2f}", "Edit at", ("{name}", "{}")),
+        ("Hi {{ user|title }}, {% trans %}", "Hi", ("{%trans%}", "{{user|title}}")),
+        ("Delete ${title}?", "Delete?", ("${title}",)),
+        ("%(percent)s%% complete", "complete", ("%(percent)",)),
+        ("100%% sure", "100% sure", ()),
+        ("by %(a)s, %(b)s and %(c)s", "by and", ("%(a)", "%(b)", "%(c)")),
+        ("(%d options: %s, ...)", "(options, ...)", ("%d", "%s")),
+        ("%(user)s's page", "page", ("%(user)",)),
+        ("已删除 %d 个项目", "已删除个项目", ("%d",)),
+        ("%s的文件", "的文件", ("%s",)),
+        ("%(a)s", "", ("%(a)",)),
+        ("%Y-%m-%d", "", ("%Y", "%d", "%m")),
+        ("took %.2fs", "took", ("%f",)),
+        ("%s -> %s", "", ("%s", "%s")),
+        ("from %s:", "from:", ("%s",)),
+        ('<a href="{url}">Read</a> <b>more</b><br/>now', "Read more now", ("{url}",)),
+        ("<p class='x'>one</p><p>two</p>", "one two", ()),
+        ("a <blink>b</blink> <!-- c --> d", "a b d", ()),
+        ("Press <0>here</0>.", "Press here.", ()),
+        ("People with the <event filter>", "People with the event filter", ()),
+        ("Don&#8217;t &amp; won&rsquo;t&hellip;", "Don’t & won’t…", ()),
+        ('say \\"hi\\"\\nnow', 'say "hi" now', ()),
+    ],
+)
+def test_markup_goes_with_what_it_leaves_empty(raw: str, clean: str, placeholders: tuple[str, ...]) -> None:
+    text, found = strip(raw)
+    assert (even(text), found) == (clean, placeholders)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "clean_source", "clean_target"),
+    [
+        ("_File", "_Fichier", "File", "Fichier"),
+        ("&File", "文件(&F)", "File", "文件"),
+        ("Save _As…", "另存为(_A)…", "Save As…", "另存为…"),
+        ("E_xit", "_Quitter", "Exit", "Quitter"),
+        ("E&xit", "B&eenden", "Exit", "Beenden"),
+        ("R_ight:", "à d_roite\u00a0:", "Right:", "à droite :"),
+        ("R&D budget", "F&E-Budget", "R&D budget", "F&E-Budget"),
+        ("AT&T", "AT&T", "AT&T", "AT&T"),
+        ("set file_name", "file_name setzen", "set file_name", "file_name setzen"),
+        ("no “file_name”", "没有“file_name”的", "no “file_name”", "没有“file_name”的"),
+        ("__init__ and _x", "__init__ et _x", "__init__ and _x", "__init__ et _x"),
+        ("a=1&b=2", "a=1&c=2", "a=1&b=2", "a=1&c=2"),
+    ],
+)
+def test_accelerators(source: str, target: str, clean_source: str, clean_target: str) -> None:
+    assert tidy(source, target)[:2] == (clean_source, clean_target)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "clean"),
+    [
+        ("Open...", "Ouvrir", ("Open", "Ouvrir")),
+        ("Open", "Ouvrir…", ("Open", "Ouvrir")),
+        ("Open...", "Ouvrir…", ("Open...", "Ouvrir…")),
+        ("Name:", "名称：", ("Name:", "名称：")),
+        ("Wait …….", "等", ("Wait …….", "等")),
+        ("Wait ……", "等", ("Wait", "等")),
+        ("Name", "Nom\u00a0:", ("Name", "Nom")),
+    ],
+)
+def test_ends_are_the_same_on_both_sides(source: str, target: str, clean: tuple[str, str]) -> None:
+    assert tidy(source, target)[:2] == clean
+
+
+PROSE = (
+    "R&D AT&T Q&A a&b H&M snake_case foo_bar.txt 100% 100 % 50% de 5% sur { } {x, y} a & b a < b x > 3 <3 l’été (voir p. 3) C:\\new "
+    "Müller $5 #1 e.g. “quoted” « non » 日本語 и файл foo@example.com <foo@example.com> https://x.org/?a=1&b=2%20c%D0%9F 3:4 --help 1/2 "
+    "it's ‘so’ 100%ige Ends: Well... A→B [1] (a) \"b\" don't 12,5% 7%. %"
+).split(" ")
+
+
+@given(st.lists(st.sampled_from(PROSE) | st.text("abcdéüжя漢ab", min_size=1, max_size=8), min_size=1, max_size=12))
+def test_prose_is_left_alone(words: list[str]) -> None:
+    text = unicodedata.normalize("NFC", " ".join(words))
+    assert tidy(text, None) == (text, None, (), ())
+    assert tidy(text, text) == (text, text, (), ())
+
+
+@given(st.text(), st.text() | st.none())
+def test_any_text_is_taken(source: str, target: str | None) -> None:
+    tidied = tidy(source, target)
+    assert (tidied.target is None) == (target is None)
+    assert "\x00" not in tidied.source + (tidied.target or "")
+
+
+@given(st.text("%{}()<>s$d& \"'/=-a\\_:,.\x00", max_size=60))
+def test_markup_soup_leaves_no_holes(text: str) -> None:
+    assert "\x00" not in tidy(text, text).source
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", "<a ", "%(", "{", "%s ", '"%s', "<!--", "- ", "&amp", "(%s", "<a b=c ", "_a", "\\n", "%s: "]
+)
+def test_hostile_text_costs_little(unit: str) -> None:
+    start = time.process_time()
+    tidy(unit * (12_000 // len(unit)), "x")
+    assert time.process_time() - start < 1.0

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlctl.cleaning import clean
+from mlctl.cleaning.reader import Downloaded
+from mlctl.config import Clean, Languages
+from mlctl.core.workspace import Workspace
+from mlctl.errors import InputError
+from mlctl.schema import FUNNEL, PAIR, REJECTED
+
+Rows = Sequence[tuple[str | None, str | None]]
+Write = Callable[[str, Rows], None]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a part such as `fr/00-demo` of a download."""
+
+    def write(name: str, rows: Rows) -> None:
+        path = tmp_path / f"in/pairs/{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        language, _, corpus = name.partition("/")
+        same = {
+            "source_language": "en",
+            "target_language": language,
+            "corpus": corpus,
+            "version": "1",
+            "licence": "MIT",
+            "synthetic": "",
+        }
+        listed = [same | {"source": s, "target": t, "origin": f"{corpus}:{n}"} for n, (s, t) in enumerate(rows)]
+        pq.write_table(pa.Table.from_pylist(listed, schema=PAIR), path)
+
+    return write
+
+
+def run(tmp_path: Path, *targets: str, out: str = "out", **settings: Any) -> tuple[dict[str, Any], Path]:
+    folder = tmp_path / out
+    folder.mkdir(exist_ok=True)
+    return clean(Clean(**settings), Languages(targets=targets or ("fr",)), tmp_path / "in", Workspace(folder)), folder
+
+
+def rows(path: Path, *columns: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in pq.read_table(path).select(columns).to_pylist()]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+DEMO = [
+    ("&File  menu", "Menu _fichier"),
+    ("OK", "ok"),
+    ("%d items", "éléments"),
+    ("12:30", "12 h 30"),
+    ("Save", None),
+    ("_Undo ", None),
+]
+
+
+def test_tables_and_funnel(write: Write, tmp_path: Path) -> None:
+    write("fr/00-a", DEMO)
+    write("fr/01-b", [("Save", "Enregistrer"), ("file menu", "menu fichier"), ("undo", None)])
+    metrics, out = run(tmp_path)
+    assert rows(out / "pairs/fr.parquet", "source", "target", "origin") == [
+        ("File menu", "Menu fichier", "00-a:0"),
+        ("Save", "Enregistrer", "01-b:0"),
+    ]
+    assert rows(out / "untranslated/fr.parquet", "source", "target", "corpus") == [("Undo", None, "00-a")]
+    assert rows(out / "rejected/fr.parquet", "source", "target", "rule") == [
+        ("OK", "ok", "identical"),
+        ("%d items", "éléments", "placeholders"),
+        ("12:30", "12 h 30", "too few letters"),
+        ("Save", None, "translated elsewhere"),
+        ("file menu", "menu fichier", "duplicate"),
+        ("undo", None, "duplicate"),
+    ]
+    assert pq.read_schema(out / "pairs/fr.parquet").equals(PAIR)
+    assert pq.read_schema(out / "rejected/fr.parquet").equals(REJECTED)
+    assert pq.read_schema(out / "funnel.parquet").equals(FUNNEL)
+    funnel = rows(out / "funnel.parquet", "stage", "language", "rule", "rows_in", "rows_out")
+    assert list(json.loads((out / "reasons.json").read_text(encoding="utf-8"))) == [row[2] for row in funnel]
+    assert funnel[:4] == [
+        ("clean", "fr", "empty", 9, 9),
+        ("clean", "fr", "placeholders", 9, 8),
+        ("clean", "fr", "too few letters", 8, 7),
+        ("clean", "fr", "too long", 7, 7),
+    ]
+    assert all(after[3] == before[4] for before, after in itertools.pairwise(funnel))
+    assert funnel[-2][1:] == ("fr", "translated elsewhere", 4, 3)
+    assert metrics == {
+        "rows_in": 9, "rows_in.fr": 9, "pairs": 2, "pairs.fr": 2, "untranslated": 1, "untranslated.fr": 1,
+    }  # fmt: skip
+
+
+def test_text_of_the_target_language_alone(write: Write, tmp_path: Path) -> None:
+    """It is judged as what it is, compared with its own kind, and goes where there is a pair with it."""
+    foreign = "The minister said that the government would announce its decision about the proposal before the end of the week."
+    own = "Le ministre a déclaré que le gouvernement annoncerait sa décision sur la proposition avant la fin de la semaine."
+    alone = [(None, "_Enregistrer"), (None, foreign), (None, own), ("Menu", None), (None, "Menu"), (None, "menu"), (None, "12")]
+    write("fr/00-a", [*alone, (own, None), (None, "Привет всем"), ("", None), (None, "")])
+    write("fr/01-b", [("Save", "Enregistrer")])
+    metrics, out = run(tmp_path)
+    assert rows(out / "untranslated/fr.parquet", "source", "target") == [(None, own), ("Menu", None), (None, "Menu")]
+    assert rows(out / "pairs/fr.parquet", "source", "target") == [("Save", "Enregistrer")]
+    assert rows(out / "rejected/fr.parquet", "source", "target", "rule") == [
+        (None, "_Enregistrer", "translated elsewhere"),
+        (None, foreign, "language"),
+        (None, "menu", "duplicate"),
+        (None, "12", "too few letters"),
+        (own, None, "language"),
+        (None, "Привет всем", "script"),
+        ("", None, "empty"),
+        (None, "", "empty"),
+    ]
+    assert (metrics["rows_in"], metrics["pairs"], metrics["untranslated"]) == (12, 1, 3)
+
+
+def test_no_untranslated_file_without_untranslated_text(write: Write, tmp_path: Path) -> None:
+    write("fr/00-a", [("Yes", "Oui"), ("1", None)])
+    _, out = run(tmp_path)
+    assert sorted(content(out)) == ["funnel.parquet", "pairs/fr.parquet", "rejected/fr.parquet"]
+
+
+def test_batches_change_nothing(write: Write, tmp_path: Path) -> None:
+    """More rows than a batch holds, with duplicates far apart, in one part or in two."""
+    many = [(f"text number {n % 9000}", f"texte numéro {n % 9000}") for n in range(20_000)]
+    write("fr/00-a", many)
+    _, out = run(tmp_path, max_repeats=0)
+    once = pq.read_table(out / "pairs/fr.parquet")
+    assert once["origin"].to_pylist() == [f"00-a:{n}" for n in range(9000)]
+    write("fr/00-a", many[:7001])
+    write("fr/01-a", many[7001:])
+    _, again = run(tmp_path, out="again", max_repeats=0)
+    assert pq.read_table(again / "pairs/fr.parquet")["source"].equals(once["source"])
+
+
+def test_the_usual_ratio_of_the_language_is_learned(write: Write, tmp_path: Path) -> None:
+    short = [
+        (
+            f"an English sentence that is long enough for rule {'abcdefghij'[n]}",
+            f"中文句子很短没关系吗{'甲乙丙丁戊己庚辛壬癸'[n]}",
+        )
+        for n in range(10)
+    ]
+    write("zh/00-a", [*short, ("yes", "一个非常长的中文句子" * 5)])
+    _, out = run(tmp_path, "zh")
+    assert pq.read_metadata(out / "pairs/zh.parquet").num_rows == 10
+    assert rows(out / "rejected/zh.parquet", "source", "rule") == [("yes", "length ratio")]
+
+
+def test_a_language_without_text_is_named_but_others_go_on(
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write("fr/00-a", [("Yes", "Oui")])
+    metrics, out = run(tmp_path, "fr", "de")
+    assert metrics["pairs.de"] == 0
+    assert pq.read_metadata(out / "pairs/de.parquet").num_rows == 0
+    assert "de: no text is left" in caplog.text
+
+
+def test_nothing_left_names_the_rule_and_the_language(write: Write, tmp_path: Path) -> None:
+    write("fr/00-a", [("OK", "OK"), ("1", "2")])
+    write("de/00-a", [("OK", "OK"), ("PDF", "PDF"), ("1", "2")])
+    with pytest.raises(InputError, match=r"none of 5 rows; most went by the rule 'identical' \(both sides .*\): 2 of de"):
+        run(tmp_path, "fr", "de")
+    with pytest.raises(InputError, match="no text came in"):
+        run(tmp_path, "ja", out="ja")
+
+
+def test_untranslated_text_alone_is_enough(write: Write, tmp_path: Path) -> None:
+    write("fr/00-a", [("Yes", None)])
+    metrics, _ = run(tmp_path)
+    assert metrics["untranslated"] == 1
+
+
+# With a third argument the process kills itself as soon as there is such a file; with a number, when so many rows are judged.
+SCRIPT = """
+import os, signal, sys, threading, time
+from pathlib import Path
+root, when = Path(sys.argv[2]), sys.argv[3]
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+def kill_in_the_middle():
+    while not list(root.glob(when)):
+        time.sleep(0.001)
+    die()
+if when and not when.isdigit():
+    threading.Thread(target=kill_in_the_middle, daemon=True).start()
+def progress(done, total, unit, **figures):
+    if when.isdigit() and done >= int(when):
+        die()
+from mlctl.cleaning import clean
+from mlctl.config import Clean, Languages
+from mlctl.core.workspace import Workspace
+clean(Clean(workers=int(sys.argv[4])), Languages(targets=("fr", "de")), Path(sys.argv[1]), Workspace(root), progress)
+"""
+
+
+def script(tmp_path: Path, out: str, when: str = "", workers: int = 2) -> int:
+    (tmp_path / out).mkdir(exist_ok=True)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in"), str(tmp_path / out), when, str(workers)]
+    return subprocess.run(command, check=False).returncode
+
+
+def write_two_languages(write: Write) -> None:
+    """Five parts of one language and one of another: enough for processes of their own, and to learn what translates what."""
+    for language, count in (("fr", 33_000), ("de", 500)):
+        write(f"{language}/00-a", [(f"t{n % 9000} of %s", f"{language}{n} %s" if n % 9 else None) for n in range(count)])
+
+
+def test_workers_and_kills_change_nothing(write: Write, tmp_path: Path) -> None:
+    write_two_languages(write)
+    assert script(tmp_path, "one", workers=1) == 0
+    kept = {}
+    # While a file is written or, on a busy machine where that is missed, soon after.
+    for when in (".scratch/clean-fr/slices/*3*", ".scratch/clean-fr/*learned*", "16000", "rejected/.part-fr*"):
+        assert script(tmp_path, "killed", when) == -signal.SIGKILL
+        judged = list((tmp_path / "killed/.scratch/clean-fr/judged").glob("0*"))
+        assert all(path.stat().st_ino == kept.get(path.name, path.stat().st_ino) for path in judged), "done again"
+        kept = {path.name: path.stat().st_ino for path in judged}
+    assert len(kept) == 5
+    assert not (tmp_path / "killed/pairs/fr.parquet").exists()
+    assert script(tmp_path, "killed") == 0
+    assert content(tmp_path / "killed") == content(tmp_path / "one")
+    assert not list((tmp_path / "killed/.scratch").iterdir())
+
+
+def test_a_finished_language_is_kept(write: Write, tmp_path: Path) -> None:
+    for language in ("fr", "de"):
+        write(f"{language}/00-a", [(f"text {n}", f"{language}{n}") for n in range(50)])
+    metrics, out = run(tmp_path, "fr", "de", max_repeats=0)
+    before, kept = content(out), (out / "pairs/de.parquet").stat().st_ino
+    (out / "pairs/fr.parquet").unlink()
+    assert run(tmp_path, "fr", "de", max_repeats=0) == (metrics, out)
+    assert content(out) == before
+    assert (out / "pairs/de.parquet").stat().st_ino == kept
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_killed_worker_is_an_error_with_a_remedy(write: Write, tmp_path: Path) -> None:
+    write_two_languages(write)
+    killed: list[int] = []
+
+    def progress(done: int, total: int | None, unit: str, **_: float | str) -> None:
+        if done and not killed:
+            killed.extend(workers())
+            for worker in killed:
+                os.kill(worker, signal.SIGKILL)
+
+    settings = Clean(workers=2)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"clean of \w+ \(\w+\): its process was ended by SIGKILL") as raised:
+        clean(settings, Languages(targets=("fr", "de")), tmp_path / "in", Workspace(tmp_path / "out"), progress)
+    assert "clean.workers" in raised.value.remedy
+    assert len(killed) == 2
+    assert not workers()
+
+
+def workers() -> list[int]:
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread or a child may end meanwhile
+            children = map(int, (task / "children").read_text().split())
+            found += [child for child in children if b"mlctl.cleaning.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return found
+
+
+def test_progress_counts_the_rows_that_are_judged(write: Write, tmp_path: Path) -> None:
+    write("fr/00-a", [(f"text {n}", f"fr{n}") for n in range(20)])
+    write("de/00-a", [(f"text {n}", f"de{n}") for n in range(10)])
+    told: list[tuple[int, int | None, str]] = []
+    (tmp_path / "out").mkdir()
+    languages = Languages(targets=("fr", "de"))
+    clean(Clean(), languages, tmp_path / "in", Workspace(tmp_path / "out"), lambda *told_now, **_: told.append(told_now))
+    assert told == [(0, 30, "rows"), (20, 30, "rows"), (30, 30, "rows"), (30, 30, "rows")]
+
+
+def test_a_range_of_rows_is_read_over_files_and_row_groups(write: Write, tmp_path: Path) -> None:
+    for part, count in enumerate((5, 0, 9)):
+        path = tmp_path / f"in/pairs/fr/{part:02}-a.parquet"
+        write(f"fr/{part:02}-a", [(f"{part}.{n}", None if n % 4 == 3 else f"x{part}.{n}") for n in range(count)])
+        pq.write_table(pq.read_table(path), path, row_group_size=4)
+    inputs = Downloaded(tmp_path / "in", "fr")
+    whole = [f"0.{n}" for n in range(5)] + [f"2.{n}" for n in range(9)]
+    for first, last in itertools.combinations(range(15), 2):
+        assert inputs.read(first, last)["source"].to_pylist() == whole[first:last]
+    assert (inputs.rows, inputs.untranslated, inputs.parts) == (14, 3, [(0, 14)])
+    sample = [source for source, _ in inputs.sample(4, 0, 14)]
+    assert sample == ["0.0", "0.2", "0.4", "2.1", "2.5"]  # every other one; 2.3 and 2.7 have no translation
+    for cut in range(15):
+        assert [source for ends in ((0, cut), (cut, 14)) for source, _ in inputs.sample(4, *ends)] == sample
+    assert inputs.slices == [(0, 14)]
+    assert Downloaded(tmp_path / "in", "ja").parts == []

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from webserver import Server, serving, status
+
+from mlctl.config import Download, Languages, OpusSource, parse
+from mlctl.corpora.catalog.mtdata_index import Entry, kept_index, write
+from mlctl.corpora.catalog.search import Found, parse_pair, search
+from mlctl.errors import InputError
+
+QUESTION = "/api/?source=en&target=sw&preprocessing=moses&version=latest"
+CRAWLED = "https://files/OPUS-CCMatrix/v1/moses/en-sw.txt.zip"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    write(
+        [
+            Entry("OPUS-ccmatrix-v1-eng-swa", ("en", "sw"), (CRAWLED,), "x.zip", ("*.en", "*.sw")),
+            Entry("ELRC-health-1-swa-eng", ("sw", "en"), ("https://elrc/1",), "1.zip", ("a.tmx",), "tmx", licence="CC-BY-4.0"),
+            Entry("Old-news-2014-eng-swa", ("en", "sw"), ("https://old/1",), "1.tgz", ("a.sgm", "b.sgm"), "sgm"),
+            Entry("Other-toy-1-eng-fra", ("en", "fr"), ("https://other",), "x.tsv", format="tsv"),
+        ],
+        kept_index(),
+    )
+    with serving() as server:
+        yield server
+
+
+def opus(server: Server, *entries: dict[str, Any], path: str = QUESTION) -> None:
+    server.files[path] = json.dumps({"corpora": entries}).encode()
+
+
+def corpus(name: str, **values: Any) -> dict[str, Any]:
+    return {"corpus": name, "version": "v1", "alignment_pairs": 7, "size": 1234, "url": f"https://files/{name}", **values}
+
+
+def ask(server: Server, pair: str = "en-sw", api: str = "/api/") -> Found:
+    return search(pair, Download(opus_api=server.url(api)))
+
+
+def test_both_indexes_the_largest_first(server: Server) -> None:
+    big = corpus("CCMatrix", alignment_pairs="5756664", url=CRAWLED)
+    opus(server, corpus("Tanzil", size=None), big, corpus("QED", alignment_pairs="", version="v2.0a"))
+    found = ask(server)
+    listed = [(offer.kind, offer.name, offer.version, offer.pairs, offer.size_kb, offer.licence) for offer in found.offers]
+    assert listed == [
+        ("opus", "CCMatrix", "v1", 5756664, 1234, "unknown"),
+        ("opus", "Tanzil", "v1", 7, None, "unknown"),
+        ("opus", "QED", "v2.0a", None, 1234, "unknown"),
+        ("mtdata", "ELRC-health-1-swa-eng", "1", None, None, "CC-BY-4.0"),  # mtdata's CCMatrix is the same file
+    ]
+    assert (found.source, found.target, found.unread, found.missing) == ("en", "sw", 1, {})
+    recipe = parse({"download": {"sources": [offer.recipe for offer in found.offers]}})
+    assert [source.kind for source in recipe.download.sources] == ["opus", "opus", "opus", "mtdata"]
+
+
+def test_codes_of_any_notation(server: Server) -> None:
+    opus(server, corpus("Tanzil"))
+    assert [offer.name for offer in ask(server, "eng-swh_Latn").offers] == [offer.name for offer in ask(server).offers]
+    assert parse_qs(urlsplit(server.seen[0].path).query)["target"] == ["sw"]
+
+
+@pytest.mark.parametrize(
+    ("pair", "tags"),
+    [
+        ("en-sw", ("en", "sw")),
+        ("cmn_Hans-eng", ("zh", "en")),
+        ("zh-CN-en", ("zh", "en")),
+        ("en-zh-CN", ("en", "zh")),
+        ("sr-Latn-en", ("sr-Latn", "en")),
+        (" pt_BR-es_MX ", ("pt", "es")),
+    ],
+)
+def test_pairs(pair: str, tags: tuple[str, str]) -> None:
+    assert parse_pair(pair) == tags
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("en", r"'en' is no language pair\n.*en-sw"),
+        ("en-", "'en-' is no language pair"),
+        ("", "'' is no language pair"),
+        ("en-swahilli", "unknown language 'swahilli'\n.*such as 'sw'"),
+        ("zz-en", "unknown language 'zz'"),
+        ("zh-cmn_Hans", "names 'zh' twice"),
+    ],
+)
+def test_what_is_no_pair(pair: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_pair(pair)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"<html>", "does not answer as OPUS does"),
+        (b'{"corpora": [{"corpus": "x"}]}', "does not answer as OPUS does"),
+        (b'["corpora"]', "does not answer as OPUS does"),
+        (None, "it answers 404"),
+    ],
+)
+def test_without_opus(server: Server, answer: bytes | None, why: str) -> None:
+    if answer is not None:
+        server.files[QUESTION] = answer
+    found = ask(server)
+    assert [offer.name for offer in found.offers] == ["ELRC-health-1-swa-eng", "OPUS-ccmatrix-v1-eng-swa"]
+    assert why in found.missing["OPUS"].problem
+
+
+def test_a_busy_opus_is_asked_again(server: Server) -> None:
+    opus(server, corpus("Tanzil"))
+    server.plans[QUESTION] = [status(503)]
+    assert (len(ask(server).offers), len(server.seen)) == (3, 2)
+
+
+def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    opus(server, corpus("Tanzil"))
+    found = ask(server)
+    assert [offer.name for offer in found.offers] == ["Tanzil"]
+    assert "extra `corpora`" in found.missing["mtdata"].remedy
+    with pytest.raises(InputError, match=r"no index can be asked. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*extra `corpora`"):
+        ask(server, api="/gone/")
+
+
+def test_offers_are_of_the_codes_that_the_kind_uses(server: Server) -> None:
+    opus(server, corpus("Tatoeba"), path="/api/?source=en&target=sr_Latn&preprocessing=moses&version=latest")
+    assert [offer.recipe for offer in ask(server, "en-sr@latin").offers] == [
+        {"kind": "opus", "corpus": "Tatoeba", "version": "v1"}
+    ]
+    assert OpusSource.model_validate(ask(server, "en-sr@latin").offers[0].recipe).targets == ()
+    assert Languages(targets=("sr-Latn",)).targets == ("sr-Latn",)

@@ -1,0 +1,168 @@
+"""Fine-tuning for real on a tiny encoder: it learns, goes on after a kill, and answers for every word."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+from mlctl.evaluation.finetuning import trainer
+from mlctl.evaluation.finetuning.examples import Pair, Tagged
+from mlctl.evaluation.finetuning.features import IGNORED, Row, rows_of_pairs, rows_of_tags
+from mlctl.evaluation.finetuning.predict import answered_pairs, answered_tags
+from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
+from mlctl.modeling.encoders import load_classifier
+from mlctl.modeling.sparse_embeddings import narrowed
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] red blue big ball cat s ##s".split()
+PAIRS = [
+    Pair(f"big {a} ball", f"{b} cats", "same" if a == "red" else "other") for a in ("red", "blue") for b in ("red", "blue")
+] * 4
+TAGGED = [Tagged(("red", "balls", "big", "cats"), ("ADJ", "NOUN", "ADJ", "NOUN")), Tagged(("cat",), ("NOUN",))] * 6
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    inner = Tokenizer(WordPiece({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    inner.pre_tokenizer = Whitespace()
+    inner.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]"
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    BertForMaskedLM(BertConfig(vocab_size=len(WORDS), max_position_embeddings=40, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def pair_rows(tokenizer: PreTrainedTokenizerFast) -> list[Row]:
+    return rows_of_pairs(PAIRS, tokenizer, {"same": 0, "other": 1}, 32)
+
+
+def accuracy_on(rows: list[Row]) -> Callable[[Any], float]:
+    return lambda model: (
+        sum(a == row.labels[0] for a, row in zip(answered_pairs(model, rows, 0, 4), rows, strict=True)) / len(rows)
+    )
+
+
+def test_pairs_are_learned(encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    rows = pair_rows(tokenizer)
+    model = load_classifier(encoder, 2, False, seed=1)
+    found = fine_tune(model, rows, False, Budget(30, 4, 3e-3), 1, tmp_path, 0, accuracy_on(rows))
+    assert found["dev"] == 1
+    assert answered_pairs(model, rows, 0, 3) == [row.labels[0] for row in rows]
+
+
+def test_tags_are_learned_and_rows_of_other_lengths_change_no_answer(
+    encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    rows = rows_of_tags(TAGGED, tokenizer, {"ADJ": 0, "NOUN": 1}, 32)
+    model = load_classifier(encoder, 2, True, seed=1)
+    gold = [[{"ADJ": 0, "NOUN": 1}[tag] for tag in sentence.tags] for sentence in TAGGED]
+
+    def judge(model: Any) -> float:
+        return float(answered_tags(model, rows, len(TAGGED), 0, 4) == gold)
+
+    assert fine_tune(model, rows, True, Budget(30, 4, 3e-3), 1, tmp_path, 0, judge)["dev"] == 1
+    assert all(answered_tags(model, rows, len(TAGGED), 0, size) == gold for size in (1, 5, 64))
+
+
+def test_long_sentences_are_cut_between_words_and_none_is_lost(tokenizer: PreTrainedTokenizerFast) -> None:
+    words = ("red", "balls", "\u200b", "cats", "blue", "xyz")
+    rows = rows_of_tags([Tagged(("cat",), ("A",)), Tagged(words, tuple("ABABAB"))], tokenizer, {"A": 0, "B": 1}, 5)
+    assert [row.example for row in rows] == [0, *[1] * (len(rows) - 1)]
+    assert [label for row in rows[1:] for label in row.labels if label != IGNORED] == [0, 1, 0, 1, 0, 1]
+    assert all(len(row.ids) <= 5 and row.ids[0] == 2 and row.ids[-1] == 3 for row in rows)
+    assert len(rows) > 2
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_table(
+    encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, tagged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of_tags(TAGGED, tokenizer, {"ADJ": 0, "NOUN": 1}, 32) if tagged else pair_rows(tokenizer)
+    met = {0, *(token for row in rows for token in row.ids)}
+    models = [load_classifier(encoder, 2, tagged, seed=1) for _ in range(2)]
+    before = models[0].get_input_embeddings().weight.detach().clone()
+    seen = []
+
+    def judge(model: Any) -> float:
+        with torch.no_grad():
+            seen.append(model(torch.arange(len(WORDS))[None]).logits)
+        return float(len(seen))
+
+    for model, whole in zip(models, (False, True), strict=True):
+        if whole:
+            monkeypatch.setattr(trainer, "narrowed", lambda *_: contextlib.nullcontext())
+        fine_tune(model, rows, tagged, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, judge)
+    after = [model.get_input_embeddings().weight.detach() for model in models]
+    stay = [number for number in range(len(WORDS)) if number not in met]
+    assert stay
+    assert torch.equal(after[0][stay], before[stay])
+    assert not torch.equal(after[0], before)
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.stack(seen[:3]), torch.stack(seen[3:]), rtol=0, atol=1e-4)
+
+
+def test_a_narrow_table_is_what_learns_and_what_a_checkpoint_holds(encoder: Path) -> None:
+    model = load_classifier(encoder, 2, False, seed=1)
+    with narrowed(model, [0, 7, 5, 7]):
+        assert dict(model.named_parameters())["bert.embeddings.word_embeddings.weight"].shape == (3, 32)
+    assert dict(model.named_parameters())["bert.embeddings.word_embeddings.weight"].shape == (len(WORDS), 32)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 6, 8, 13])
+def test_killed_and_gone_on_with_the_weights_are_the_same(
+    encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_CHECKPOINT_SECONDS", 0)
+    rows, budget = pair_rows(tokenizer), Budget(4, 4, 3e-3)
+
+    def run(scratch: Path, stop: int | None) -> dict[str, torch.Tensor]:
+        def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
+            if done == stop:
+                raise KilledError
+
+        model = load_classifier(encoder, 2, False, seed=5)
+        fine_tune(model, rows, False, budget, 5, scratch, 0, accuracy_on(rows), progress)
+        return dict(model.named_parameters())
+
+    whole = run(tmp_path / "whole", None)
+    with pytest.raises(KilledError):
+        run(tmp_path / "cut", at)
+    again = run(tmp_path / "cut", None)
+    assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
+
+
+def test_another_seed_is_another_head_and_order(encoder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    heads = [load_classifier(encoder, 2, False, seed=seed).classifier.weight for seed in (1, 1, 2)]
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+    rows = pair_rows(tokenizer)
+    orders = [
+        [row.example for batch in trainer._order(rows, 4, seed, epoch) for row in batch]
+        for seed, epoch in ((1, 0), (1, 1), (2, 0))
+    ]
+    assert sorted(orders[0]) == list(range(len(rows)))
+    assert orders[0] != orders[1] != orders[2] != orders[0]

@@ -1,0 +1,99 @@
+"""Two runs against each other: equal to judging them as base and trained, and only where they answered the same items."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mlctl.config import Languages, Model
+from mlctl.core.workspace import Workspace
+from mlctl.evaluation import evaluate
+from mlctl.evaluation.statistics.model_comparison import difference_rows
+from mlctl.evaluation.statistics.run_comparison import between, questions
+
+from ..conftest import entry, save_encoder, save_tokenizer, sentences, settings
+
+Rows = list[dict[str, Any]]
+LANGUAGES = Languages(targets=("fr", "de"))
+DIGESTS = {"tatoeba.fr": "one", "tatoeba.de": "two"}
+
+
+def judged(root: Path, sharded: Path, seed: int) -> Path:
+    """Evaluate a model of that seed against one that is constant."""
+    save_encoder(root / f"trained{seed}" / "base", seed=0, constant=True)
+    save_encoder(root / f"trained{seed}" / "model", seed=seed)
+    for side, number in (("fra", 0), ("eng", 0), ("deu", 3)):
+        for pair in ("fra", "deu"):
+            (root / "tatoeba").mkdir(exist_ok=True)
+            name = root / "tatoeba" / f"tatoeba.{pair}-eng.{side}"
+            name.write_text("\n".join(sentences(20, number)), encoding="utf-8")
+    asked = settings(entry("tatoeba", root / "tatoeba", languages=["fr", "de"]), resamples=200, map_meanings=0)
+    workspace = Workspace(root / f"evaluated{seed}")
+    evaluate(asked, Model(), LANGUAGES, 0, sharded, root / f"trained{seed}", workspace)
+    return workspace.root
+
+
+@pytest.fixture
+def results(
+    tmp_path: Path, write_sharded: Callable[[dict[str, Rows]], Path], copied_rows: Callable[[str], Rows]
+) -> tuple[Path, Path, Path]:
+    sharded = write_sharded({language: copied_rows(language) for language in LANGUAGES.targets})
+    save_tokenizer(sharded / "tokenizer")
+    return judged(tmp_path, sharded, 1), judged(tmp_path, sharded, 2), sharded
+
+
+def test_both_models_are_tested_as_base_and_trained_are(results: tuple[Path, Path, Path]) -> None:
+    first, second, sharded = results
+    places = questions(first, sharded, DIGESTS, 0).items() & questions(second, sharded, DIGESTS, 0).items()
+    assert {task for (task, _), _ in places} == {"sentence-retrieval", "word-retrieval", "tatoeba"}
+    rows, averages = between(first, second, {place for place, _ in places}, 200, 0)
+    mine = {(row["task"], row["language"]): row for row in rows}
+    for place, one in differences(second).items():
+        assert mine[place]["trained"] == pytest.approx(one["trained"])
+        assert mine[place]["base"] == pytest.approx(differences(first)[place]["trained"])
+        assert mine[place]["metric"] == one["metric"]
+    assert {(row["task"], row["languages"]) for row in averages} == {(task, 2) for task, _ in mine}
+
+
+def test_a_run_against_itself_shows_no_difference(results: tuple[Path, Path, Path]) -> None:
+    first, _, sharded = results
+    rows, _ = between(first, first, questions(first, sharded, DIGESTS, 0), 100, 0)
+    assert {(row["difference"], row["low"], row["high"], row["p"]) for row in rows} == {(0.0, 0.0, 0.0, 1.0)}
+
+
+def test_other_items_are_other_questions(
+    results: tuple[Path, Path, Path], tmp_path: Path, copied_rows: Callable[[str], Rows]
+) -> None:
+    first, _, sharded = results
+    before = questions(first, sharded, DIGESTS, 0)
+    data = questions(first, sharded, {**DIGESTS, "tatoeba.fr": "other"}, 0)
+    assert {place for place in before if before[place] != data[place]} == {("tatoeba", "fr")}
+    drawn = questions(first, sharded, DIGESTS, 1)
+    assert {task for task, _ in (place for place in before if before[place] != drawn[place])} == {"word-retrieval"}
+    other = tmp_path / "other"
+    shutil.copytree(sharded, other)
+    table = pq.read_table(other / "heldout" / "fr.parquet")
+    pq.write_table(table.slice(0, 9), other / "heldout" / "fr.parquet")
+    pairs = questions(first, other, DIGESTS, 0)
+    assert {place for place in before if before[place] != pairs[place]} == {
+        ("sentence-retrieval", "fr"),
+        ("word-retrieval", "fr"),
+    }
+
+
+def test_only_some_places(results: tuple[Path, Path, Path]) -> None:
+    first, second, _ = results
+    (row,), (average,) = between(first, second, {("tatoeba", "de")}, 100, 0)
+    assert (row["language"], average["languages"]) == ("de", 1)
+    assert np.isclose(row["difference"], average["difference"])
+    assert between(first, second, (), 100, 0) == difference_rows((), 100, 0)
+
+
+def differences(evaluated: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["task"], row["language"]): row for row in pq.read_table(evaluated / "differences.parquet").to_pylist()}

@@ -1,0 +1,249 @@
+"""The published benchmarks on miniature files in their published forms, against figures computed otherwise."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+from transformers import AutoModel, AutoTokenizer
+
+from mlctl.config import Evaluate
+from mlctl.errors import InputError
+from mlctl.evaluation.model_under_test import Subject
+from mlctl.evaluation.tasks import cards, open_task
+from mlctl.evaluation.tasks.bucc import halves
+
+from ..conftest import entry, sentences, settings, words
+
+Make = Callable[[Evaluate], Subject]
+
+
+def vectors(folder: Path, texts: Sequence[str], layer: int = -1) -> np.ndarray:
+    """Encode one by one, with nothing of ours."""
+    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        states = [
+            model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[layer][0] for text in texts
+        ]
+    found = np.stack([state.mean(0).numpy() for state in states])
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def put(file: Path, lines: Sequence[str], end: str = "\n") -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(line + end for line in lines).encode()
+    file.write_bytes(gzip.compress(data) if file.suffix == ".gz" else data)
+
+
+def judged(subject: Subject, given: Evaluate, language: str) -> list[Any]:
+    return open_task(given.benchmarks[0]).judge(subject, language, None)
+
+
+def tatoeba(folder: Path, codes: Sequence[str] = ("deu", "cmn", "arq"), pairs: int = 40) -> Path:
+    for number, code in enumerate(codes):
+        english = sentences(pairs)
+        foreign = [english[n] if n % 3 else words(n, n + 1, number) for n in range(pairs)]
+        put(folder / f"tatoeba.{code}-eng.{code}", foreign)
+        put(folder / f"tatoeba.{code}-eng.eng.gz", english)
+    return folder
+
+
+@pytest.mark.parametrize("pooling", ["last", 1])
+def test_tatoeba_is_the_nearest_by_cosine(subject: Make, tmp_path: Path, pooling: Any) -> None:
+    given = settings(entry("tatoeba", tatoeba(tmp_path / "t")), pooling=pooling)
+    (outcome,) = judged(subject(given), given, "de")
+    english, foreign = sentences(40), (tmp_path / "t" / "tatoeba.deu-eng.deu").read_text().splitlines()
+    a, b = (vectors(tmp_path / "encoder", side, pooling if pooling == 1 else -1) for side in (foreign, english))
+    nearest = (a @ b.T).argmax(1)
+    assert outcome.figures["accuracy"] == accuracy_score(np.arange(40), nearest)
+    assert outcome.part.tolist() == (nearest == np.arange(40)).tolist()
+    assert 0.5 < outcome.figures["accuracy"] < 1
+    assert outcome.direction == "de→en"
+
+
+def test_tatoeba_asks_from_either_side(subject: Make, tmp_path: Path) -> None:
+    given = settings(entry("tatoeba", tatoeba(tmp_path / "t"), direction="both"), pooling="last")
+    assert [outcome.direction for outcome in judged(subject(given), given, "zh")] == ["en→zh", "zh→en"]
+
+
+def test_tatoeba_has_xtremes_languages_unless_others_are_named(tmp_path: Path) -> None:
+    tatoeba(tmp_path / "t", ("deu", "cmn", "arq", "ara"))
+    assert list(open_task(settings(entry("tatoeba", tmp_path / "t")).benchmarks[0]).languages) == ["ar", "de", "zh"]
+    assert list(open_task(settings(entry("tatoeba", tmp_path / "t", languages=["arq"])).benchmarks[0]).languages) == ["arq"]
+
+
+def test_tatoeba_in_the_hubs_format(subject: Make, tmp_path: Path) -> None:
+    plain = tatoeba(tmp_path / "t", ("deu",))
+    foreign, english = ((plain / name).read_text().splitlines() for name in ("tatoeba.deu-eng.deu",) * 2)
+    english = sentences(40)
+    import datasets
+
+    rows = {"source_sentence": foreign, "target_sentence": english, "source_lang": ["deu"] * 40, "target_lang": ["eng"] * 40}
+    (tmp_path / "hub" / "deu").mkdir(parents=True)
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "hub" / "deu" / "validation.parquet")
+    readme = "---\nconfigs:\n- config_name: tatoeba.deu\n  data_files:\n  - split: validation\n    path: deu/*.parquet\n---\n"
+    (tmp_path / "hub" / "README.md").write_text(readme)
+    hub = settings({"name": "tatoeba", "source": {"kind": "huggingface", "dataset": str(tmp_path / "hub")}}, pooling="last")
+    local = settings(entry("tatoeba", plain), pooling="last")
+    (one,), (other,) = (judged(subject(given), given, "de") for given in (hub, local))
+    assert one.part.tolist() == other.part.tolist()
+
+
+def bucc(folder: Path, sets: Sequence[str] = ("dev", "test")) -> Path:
+    """In dev translations are near, in test they are equal, and what is near is none: the best threshold is not the same."""
+    for number, name in enumerate(sets):
+        foreign = sentences(60, 5 * number)
+        english = [words(n, 11 * n + 5, 29 * n + 1, 37 * n // 3, 5 * n // 2 + number) for n in range(90)]
+        gold = [(i, i + 3) for i in range(0, 60, 3)]
+        for n, (i, j) in enumerate(gold):
+            near = foreign[i].partition(" ")[2]
+            english[j] = foreign[i] if name == "test" else near if n % 4 else words(i, j, i + j)
+            if name == "test" and j + 1 < len(english):
+                english[j + 1] = foreign[i + 1].partition(" ")[2]
+        put(folder / f"zh-en.{name}.zh.gz", [f"zh-{n:06}\t{text}" for n, text in enumerate(foreign)])
+        put(folder / f"zh-en.{name}.en", [f"en-{n:06}\t{text}" for n, text in enumerate(english)])
+        put(folder / f"zh-en.{name}.gold", [f"zh-{i:06}\ten-{j:06}" for i, j in gold])
+    return folder
+
+
+def test_bucc_tunes_on_dev_and_judges_on_test(subject: Make, tmp_path: Path) -> None:
+    bucc(tmp_path / "b")
+    given = settings(entry("bucc", tmp_path / "b", score="cosine", neighbours=1), pooling="last")
+    (outcome,) = judged(subject(given), given, "zh")
+    found, gold = {}, {}
+    for name in ("dev", "test"):
+        rows = {side: _rows(tmp_path / "b", name, side) for side in ("zh", "en", "gold")}
+        a, b = (vectors(tmp_path / "encoder", [text for _, text in rows[side]]) for side in ("zh", "en"))
+        cosine = a @ b.T
+        pairs = {(i, int(j)) for i, j in enumerate(cosine.argmax(1))} | {(int(i), j) for j, i in enumerate(cosine.argmax(0))}
+        taken: list[set[int]] = [set(), set()]
+        best = []
+        for i, j in sorted(pairs, key=lambda pair: -cosine[pair]):
+            if i not in taken[0] and j not in taken[1]:
+                taken[0].add(i)
+                taken[1].add(j)
+                best.append((float(cosine[i, j]), rows["zh"][i][0], rows["en"][j][0]))
+        found[name], gold[name] = best, {tuple(pair) for pair in rows["gold"]}
+    f1s = [(_f1({(i, j) for s, i, j in found["dev"] if s >= least}, gold["dev"]), least) for least, *_ in found["dev"]]
+    least = outcome.notes["threshold"]
+    assert _f1({(i, j) for s, i, j in found["dev"] if s >= least}, gold["dev"]) == pytest.approx(max(f1s)[0])
+    assert outcome.figures["f1"] == pytest.approx(_f1({(i, j) for s, i, j in found["test"] if s >= least}, gold["test"]))
+    assert outcome.figures["f1"] == pytest.approx(outcome.part.sum() / outcome.whole.sum())
+    best_on_test = max(_f1({(i, j) for s, i, j in found["test"] if s >= least}, gold["test"]) for least, *_ in found["test"])
+    assert 0.4 < outcome.figures["f1"] < best_on_test
+    assert outcome.notes["judged"] == "test"
+
+
+def _rows(folder: Path, name: str, side: str) -> list[list[str]]:
+    file = folder / f"zh-en.{name}.{side}"
+    text = file.read_text() if file.exists() else gzip.decompress(file.with_name(f"{file.name}.gz").read_bytes()).decode()
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def _f1(found: set[Any], gold: set[Any]) -> float:
+    everything = sorted(found | gold)
+    return float(f1_score([one in gold for one in everything], [one in found for one in everything]))
+
+
+def test_bucc_without_a_test_set_judges_the_half_that_it_did_not_tune_on(subject: Make, tmp_path: Path) -> None:
+    bucc(tmp_path / "b", ("dev",))
+    given = settings(entry("bucc", tmp_path / "b"), pooling="last")
+    (outcome,) = judged(subject(given), given, "zh")
+    tuned, tested = halves({name: "" for name, _ in _rows(tmp_path / "b", "dev", "zh")})
+    assert outcome.notes["judged"] == "half of dev"
+    assert set(outcome.items) <= set(tested)
+    assert outcome.notes["gold"] == sum(name in tested for name, _ in _rows(tmp_path / "b", "dev", "gold"))
+    assert set(tuned).isdisjoint(tested)
+    assert 15 < len(tuned) < 45
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [
+        (("sample", "training"), "training"),  # BUCC's own names of XTREME's dev and test
+        (("training", "other"), "half of training"),
+        (("training", "test"), "test"),  # as LASER does
+    ],
+)
+def test_bucc_by_its_own_names(names: Sequence[str], asked: str, subject: Make, tmp_path: Path) -> None:
+    given = settings(entry("bucc", bucc(tmp_path / "b", names)), pooling="last")
+    (outcome,) = judged(subject(given), given, "zh")
+    assert outcome.notes["judged"] == asked
+    if names[0] == "sample":
+        for file in sorted((tmp_path / "b").iterdir()):
+            file.rename(file.with_name(file.name.replace("sample", "dev").replace("training", "test")))
+        (renamed,) = judged(subject(given), given, "zh")
+        assert (renamed.figures, renamed.notes["threshold"]) == (outcome.figures, outcome.notes["threshold"])
+
+
+def test_bucc_from_the_hub_is_refused(tmp_path: Path) -> None:
+    given = settings({"name": "bucc", "source": {"kind": "huggingface", "dataset": "google/xtreme"}})
+    with pytest.raises(InputError, match="gold pairs alone"):
+        open_task(given.benchmarks[0])
+
+
+def ntrex(folder: Path) -> Path:
+    put(folder / "newstest2019-src.eng.txt.gz", sentences(20), "\r\n")
+    for code in ("swa", "zho-TW", "zho-CN", "fra-CA", "fra"):
+        put(folder / f"newstest2019-ref.{code}.txt", sentences(20), "\r\n")
+    put(folder / "newstest2019-ref.fra-CA.txt", ["wrong"] * 20, "\r\n")
+    put(folder / "LANGUAGES.tsv", ["swa\tSwahili"])
+    return folder
+
+
+def test_ntrex_has_windows_line_ends_and_codes_of_its_own(subject: Make, tmp_path: Path) -> None:
+    given = settings(entry("ntrex", ntrex(tmp_path / "n")), pooling="last")
+    task = open_task(given.benchmarks[0])
+    assert list(task.languages) == ["fr", "sw", "zh", "zh-Hant"]
+    outcomes = task.judge(subject(given), "fr", None)
+    assert [(outcome.direction, outcome.figures["accuracy"]) for outcome in outcomes] == [("en→fr", 1.0), ("fr→en", 1.0)]
+    assert "\r" not in "".join(task.sample("sw"))
+
+
+def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    put(tatoeba(tmp_path / "t") / "tatoeba.deu-eng.deu", ["one"])
+    with pytest.raises(InputError, match=r"tatoeba\.deu-eng\.deu has 1 lines"):
+        open_task(settings(entry("tatoeba", tmp_path / "t")).benchmarks[0]).sample("de")
+    with pytest.raises(InputError, match="no fi in"):
+        open_task(settings(entry("tatoeba", tmp_path / "t", languages=["fi"])).benchmarks[0])
+    with pytest.raises(InputError, match="no folder"):
+        open_task(settings(entry("ntrex", tmp_path / "nowhere")).benchmarks[0])
+    bucc(tmp_path / "b")
+    put(tmp_path / "b" / "zh-en.dev.en", ["no tab here"])
+    with pytest.raises(InputError, match=r"zh-en\.dev\.en, line 1 has no TAB"):
+        open_task(settings(entry("bucc", tmp_path / "b")).benchmarks[0]).sample("zh")
+
+
+def test_the_search_takes_the_pooling_that_finds_most_dev_pairs(subject: Make) -> None:
+    found = subject(settings(pooling="search"))
+    accuracy = dict(found.tried)
+    assert list(accuracy) == ["trained", 2, 1, 0, "cls"]
+    assert accuracy[found.pooling] == max(accuracy.values())
+    assert found.described(True)["tried"]["language"] == "fr"
+
+
+def test_a_layer_that_is_not_there_is_an_error(subject: Make) -> None:
+    with pytest.raises(InputError, match=r"evaluate\.pooling: 7, but the encoder has 2 layers"):
+        subject(settings(pooling=7)).vectors(["waa"])
+
+
+def test_a_prefix_and_remembered_texts(subject: Make, tmp_path: Path) -> None:
+    given = settings(pooling="last", prefix="wab ")
+    one = subject(given).vectors(["waa wac", "wad"], remember=True)
+    expected = vectors(tmp_path / "encoder", ["wab waa wac", "wab wad"])
+    np.testing.assert_allclose(torch.nn.functional.normalize(one, dim=1).numpy(), expected, atol=1e-5)
+
+
+def test_cards_say_what_must_be_known() -> None:
+    for card in cards():
+        assert card.citation
+        assert card.licence
+        assert card.metric in {"accuracy", "f1", "agreement"}
+        assert card.revision >= 1
+    assert len(next(card for card in cards() if card.task == "tatoeba").languages) == 36

@@ -1,0 +1,84 @@
+"""Scores that outlive the run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
+from mlctl.evaluation.score_cache import Parts
+
+IDENTITY = {"task": "toy", "model": "m", "seed": None}
+FOUND = [
+    of_hits("toy", "fr→en", np.array([True, False, True]), ["1", "2", "3"]),
+    Outcome(
+        "toy", "en→fr", {"f1": 0.0, "precision": 0.5}, [], np.empty(0, np.float32), np.empty(0, np.float32), {"threshold": 1.25}
+    ),
+]
+
+
+def make() -> list[Outcome]:
+    return FOUND
+
+
+def never() -> list[Outcome]:
+    raise AssertionError("it was there")
+
+
+def same(one: list[Outcome], other: list[Outcome]) -> bool:
+    flat = [
+        [(o.task, o.direction, o.figures, list(o.items), o.part.tolist(), o.whole.tolist(), o.notes) for o in os]
+        for os in (one, other)
+    ]
+    return flat[0] == flat[1]
+
+
+def test_what_was_made_is_found_by_its_identity(tmp_path: Path) -> None:
+    assert same(Parts(tmp_path).outcomes(IDENTITY, make), FOUND)
+    assert same(Parts(tmp_path).outcomes(dict(reversed(IDENTITY.items())), never), FOUND)
+    with pytest.raises(AssertionError):
+        Parts(tmp_path).outcomes({**IDENTITY, "seed": 0}, never)
+
+
+def test_a_part_says_when_it_was_last_used(tmp_path: Path) -> None:
+    Parts(tmp_path).outcomes(IDENTITY, make)
+    folder = Parts(tmp_path).folder(IDENTITY, lambda *_: None)
+    (file,) = tmp_path.glob("toy-*.parquet")
+    for path in (file, folder):
+        os.utime(path, (1e9, 1e9))
+    Parts(tmp_path).outcomes(IDENTITY, never)
+    Parts(tmp_path).folder(IDENTITY, lambda *_: None)
+    assert min(path.stat().st_mtime for path in (file, folder)) > 1e9
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing", None])
+def test_a_damaged_part_is_made_anew(tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
+    Parts(tmp_path).outcomes(IDENTITY, make)
+    (file,) = tmp_path.glob("toy-*.parquet")
+    file.write_bytes(file.read_bytes()[:-20] if damage is None else damage)
+    assert same(Parts(tmp_path).outcomes(IDENTITY, make), FOUND)
+    assert "made anew" in caplog.text
+    assert same(Parts(tmp_path).outcomes(IDENTITY, never), FOUND)
+
+
+def test_what_fails_leaves_no_part(tmp_path: Path) -> None:
+    def fill(folder: Path, scratch: Path) -> None:
+        (folder / "weights").write_text("half")
+        scratch.mkdir()
+        (scratch / "so far").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Parts(tmp_path).folder(IDENTITY, fill)
+
+    def go_on(folder: Path, scratch: Path) -> None:
+        assert (scratch / "so far").exists()
+        (folder / "weights").write_text("whole")
+
+    folder = Parts(tmp_path).folder(IDENTITY, go_on)
+    assert not list((tmp_path / ".scratch").iterdir())
+    assert (folder / "weights").read_text() == "whole"
+    assert Parts(tmp_path).folder(IDENTITY, fill) == folder

@@ -1,0 +1,326 @@
+"""Parts on a real Ray cluster of this machine: the same bytes as by processes, also when workers are killed."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from mlctl import config
+from mlctl.alignment import align
+from mlctl.cleaning import clean
+from mlctl.config import Align, Clean, Languages
+from mlctl.core.workspace import Progress, silent
+from mlctl.errors import InputError
+from mlctl.execution import backend
+from mlctl.execution.backend import HERE, Crew
+from mlctl.execution.processes import EndedError
+from mlctl.execution.ray_backend import Cluster
+from mlctl.schema import PAIR
+
+from ..alignment.made import contents, mirrored, workspace, write
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
+]
+
+# Ray takes this machine's own address for 127.0.0.1 unless it believes that there can be no other machine.
+NO_RAY = "Ray is not installed: pip install 'mlctl[ray]'"
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster of one machine with two cores and, so it believes, one GPU; it listens on the loopback interface alone."""
+    patch, port = pytest.MonkeyPatch(), free_port()
+    for name, value in (*LOOPBACK.items(), ("RAY_AUTH_TOKEN", secrets.token_hex(16))):
+        patch.setenv(name, value)
+    patch.delenv("RAY_ADDRESS", raising=False)
+    pytest.importorskip("ray", reason=NO_RAY)  # it reads the environment when it is imported
+    home = tmp_path_factory.mktemp("ray")
+    short = Path(f"/tmp/mlctl-ray-{os.getpid()}")  # noqa: S108 - names of sockets may not be long
+    short.symlink_to(home)
+    arguments = {
+        "node-ip-address": "127.0.0.1", "port": port, "num-cpus": 2, "num-gpus": 1,
+        "object-store-memory": 80_000_000, "include-dashboard": "false", "temp-dir": short,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *(f"--{name}={value}" for name, value in arguments.items())], stdout=log, stderr=log
+        )
+    try:
+        wait_for(lambda: b"Ray runtime started" in (home / "log").read_bytes(), 120, process)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
+        short.unlink()
+        patch.undo()
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 30, process: subprocess.Popen[bytes] | None = None) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        assert process is None or process.poll() is None, "Ray ended by itself"
+        time.sleep(0.02)
+
+
+def processes(name: bytes) -> list[int]:
+    """Processes of the cluster with a word in their command line: Ray's actors, or what these have started."""
+    token = os.environ["RAY_AUTH_TOKEN"].encode()  # other tests have workers, too
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if name in (folder / "cmdline").read_bytes() and (name == ACTORS or token in (folder / "environ").read_bytes()):
+                found.append(int(folder.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+ACTORS, CLEANERS, ALIGNERS = b"ray::Post", b"mlctl.cleaning.worker", b"mlctl.alignment.worker"
+
+
+@pytest.fixture(scope="module")
+def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three parts of one language: enough for workers."""
+    folder = tmp_path_factory.mktemp("in")
+    (folder / "pairs/fr").mkdir(parents=True)
+    same = {"source_language": "en", "target_language": "fr", "corpus": "made", "version": "1", "licence": "MIT", "synthetic": ""}
+    rows = [
+        same | {"source": f"t{n % 9000} of %s", "target": f"fr{n} %s" if n % 9 else None, "origin": str(n)} for n in range(17_000)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=PAIR), folder / "pairs/fr/00.parquet")
+    return folder
+
+
+def cleaned(downloaded: Path, folder: Path, who: Crew, progress: Progress = silent) -> dict[str, bytes]:
+    clean(Clean(workers=2), Languages(), downloaded, workspace(folder), progress, None, who)
+    return contents(folder)
+
+
+@pytest.fixture(scope="module")
+def cleaned_here(downloaded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return cleaned(downloaded, tmp_path_factory.mktemp("here") / "out", HERE)
+
+
+FAST = Align(engine="fast_align", part_rows=32, workers=2)
+
+
+def aligned(text: Path, folder: Path, who: Crew, progress: Progress = silent, settings: Align = FAST) -> dict[str, bytes]:
+    align(settings, Languages(), 0, [text], workspace(folder), progress, crew=who)
+    return contents(folder)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    write(tmp_path, "pairs/fr.parquet", mirrored("fr", 200))
+    return tmp_path
+
+
+def killer(name: bytes, when: str = "") -> tuple[list[int], Progress]:
+    """Return whom it killed, and a progress that kills all processes of a name once, when it is told of a step."""
+    killed: list[int] = []
+
+    def kill(done: int, total: int | None, unit: str, **figures: float | str) -> None:
+        if done and not killed and figures.get("step", "") == when:
+            killed.extend(processes(name))
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+
+    return killed, kill
+
+
+def test_cleaned_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
+    address: str, downloaded: Path, cleaned_here: dict[str, bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    killed, kill = killer(ACTORS)
+    with Cluster(address, workspace(tmp_path / "out")) as cluster:
+        assert (cluster.cores, cluster.cores_of_one, cluster.gpus) == (2, 2, 1)
+        assert cleaned(downloaded, tmp_path / "out", cluster, kill) == cleaned_here
+    assert len(killed) == 2
+    assert f"its Ray worker on {socket.gethostname()} was lost; again on another" in caplog.text
+    assert "Ray: 1 machines with 2 cores and 1 GPUs" in caplog.text
+    wait_for(lambda: not processes(ACTORS) and not processes(CLEANERS))
+
+
+def test_a_crash_inside_a_worker_is_told_as_on_one_machine(address: str, downloaded: Path, tmp_path: Path) -> None:
+    _, kill = killer(CLEANERS)
+    with Cluster(address, workspace(tmp_path / "out")) as cluster, pytest.raises(EndedError) as raised:
+        cleaned(downloaded, tmp_path / "out", cluster, kill)
+    assert raised.value.problem == f"clean of fr (judge) on {socket.gethostname()}: its process was ended by SIGKILL"
+    assert "clean.workers" in raised.value.remedy
+    wait_for(lambda: not processes(ACTORS) and not processes(CLEANERS))
+
+
+@pytest.mark.parametrize(("whom", "step", "said"), [
+    (ACTORS, "split", "was lost; again on another"),
+    (ALIGNERS, "link", "its process was ended by SIGKILL; once more"),
+])  # fmt: skip
+def test_aligned_on_ray_by_workers_that_are_killed_it_is_the_same_to_the_byte(
+    address: str, text: Path, whom: bytes, step: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed, kill = killer(whom, step)
+    here = aligned(text, text / "here", HERE)
+    with Cluster(address, workspace(text / "ray")) as cluster:
+        assert aligned(text, text / "ray", cluster, kill) == here
+    assert killed
+    assert said in caplog.text
+
+
+def test_workers_ask_ray_for_gpus(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = "import os\nfrom mlctl.execution.processes import serve\n"
+    look += "serve(lambda file: open(file, 'w').write(os.environ.get('CUDA_VISIBLE_DEVICES', 'all')))"
+    (tmp_path / "looks_for_gpus.py").write_text(look)
+    from mlctl.execution import ray_backend as module
+
+    class Post(module.Post):
+        """An actor that finds the module, as the machines of a cluster find mlctl."""
+
+        def __init__(self, name: str) -> None:
+            os.environ["PYTHONPATH"] = str(tmp_path)
+            super().__init__(name)
+
+    monkeypatch.setattr(module, "Post", Post)
+    with Cluster(address, workspace(tmp_path / "out")) as cluster:
+        given = []
+        for gpus in (0.5, 1):
+            worker = cluster.worker("looks_for_gpus", gpus)
+            worker.do(str(tmp_path / "seen"), "looking", "")
+            worker.close()
+            given.append((tmp_path / "seen").read_text())
+        assert given == ["0", "0"]
+    sizes = {"engine": "embedding", "device": "auto"}
+    assert alignment_gpus(Align(**sizes), address, tmp_path) == 1
+    assert alignment_gpus(Align(**sizes | {"device": "cpu"}), address, tmp_path) == 0
+    assert alignment_gpus(FAST, address, tmp_path) == 0
+
+
+def alignment_gpus(settings: Align, address: str, folder: Path) -> int:
+    from mlctl.alignment import stage
+
+    with Cluster(address, workspace(folder / "out")) as cluster:
+        return stage._gpus(settings, cluster)
+
+
+def test_a_machine_that_cannot_take_part_is_named(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = workspace(tmp_path / "out")
+    with Cluster(address, place) as cluster:
+        next(place.scratch.glob("seen-by-*")).unlink()
+        with pytest.raises(InputError, match=rf"^{socket.gethostname()} of the Ray cluster does not see .*out") as raised:
+            cluster.worker("mlctl.cleaning.worker").do({}, "cleaning", "")
+        assert "under the same path" in raised.value.remedy
+        monkeypatch.setattr("mlctl.__version__", "9.9")
+        with pytest.raises(InputError, match=r"of the Ray cluster has mlctl .*, this machine mlctl 9\.9"):
+            cluster.worker("mlctl.cleaning.worker").do({}, "cleaning", "")
+
+
+def test_a_worker_can_be_ended_while_it_waits_for_room(address: str, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with Cluster(address, workspace(tmp_path / "out")) as cluster, ThreadPoolExecutor(1) as pool:
+        worker = cluster.worker("mlctl.cleaning.worker", gpus=5)
+        job = pool.submit(worker.do, {}, "cleaning", "look")
+        time.sleep(1)
+        assert not job.done()
+        worker.kill()
+        with pytest.raises(EndedError):
+            job.result(20)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from mlctl.alignment import align
+from mlctl.execution.ray_backend import Cluster
+from mlctl.config import Align, Languages
+from mlctl.core.workspace import Workspace
+place = Workspace(Path(sys.argv[2]))
+with Cluster(sys.argv[1], place) as cluster:
+    align(Align(engine="fast_align", workers=2), Languages(), 0, [Path(sys.argv[3])], place, crew=cluster)
+"""
+
+
+def test_workers_end_when_the_run_is_killed(address: str, tmp_path: Path) -> None:
+    write(tmp_path, "pairs/fr.parquet", mirrored("fr", 5000) * 20)
+    workspace(tmp_path / "work")
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, address, str(tmp_path / "work"), str(tmp_path)]) as run:
+        wait_for((tmp_path / "work/.scratch/align-fr/split").exists, 60)
+        assert processes(ACTORS)
+        run.kill()
+    wait_for(lambda: not processes(ACTORS) and not processes(ALIGNERS), 60)
+
+
+def recipe(folder: Path, **values: Any) -> config.Recipe:
+    lines = [f"word{n % 7} other{n % 5} last{n}" for n in range(40)]
+    for language in ("en", "fr"):
+        (folder / f"text.{language}").write_text("".join(f"{line} {language}\n" for line in lines))
+    source = {"kind": "files", "name": "text", "path": str(folder / "text.{language}")}
+    small = {"clean": {"language_letters": 1000, "min_likelihood": -3, "max_copied_share": 1}, "align": {"priors": "none"}}
+    return config.parse({"download": {"sources": [source]}, **small, **values})
+
+
+def test_a_run_on_ray_is_found_by_one_that_knows_no_ray(
+    address: str, server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from flows.cli import main
+    from storage import Store
+
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(recipe(tmp_path).model_dump(mode="json", exclude_unset=True)))
+    before, found = signal.getsignal(signal.SIGTERM), {}
+    for name, settings in (("ray", ["scale=ray", f"ray_address={address}"]), ("processes", [])):
+        store = tmp_path / name
+        assert main(["align", str(file), f"store={store}", *settings]) == 0
+        found[name] = {result.manifest.stage: (result.manifest.key, result.manifest.content) for result in Store(store).results()}
+    assert set(found["ray"]) == {"download", "clean", "translate", "align"}
+    assert found["ray"] == found["processes"]
+    assert caplog.text.count("Ray: 1 machines") == 2, "clean and align go to Ray"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ("", "no address is given"),
+    ("somewhere", "'somewhere' is no address"),
+    ("ray://127.0.0.1:10001", "no Ray cluster answers|is no address"),
+    ("127.0.0.1:{port}", "no Ray cluster answers at 127.0.0.1:.*refused"),
+])  # fmt: skip
+def test_an_address_without_a_cluster(given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not importlib.util.find_spec("ray"):
+        pytest.skip(NO_RAY)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match=said) as raised:
+        backend.check(recipe(tmp_path, scale="ray", ray_address=given.replace("{port}", str(free_port()))))
+    assert "ray start --head" in raised.value.remedy
+
+
+def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match="Ray is not installed") as raised:
+        backend.check(recipe(tmp_path, scale="ray", ray_address="127.0.0.1:6379"))
+    assert "mlctl[ray]" in raised.value.remedy

@@ -1,0 +1,110 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from mlctl.config import Train
+from mlctl.training.collator import Batch, Collator
+from mlctl.training.dataset import Corpus, Rows
+from mlctl.training.masking import MaskingRule
+from mlctl.training.sampler import Piece
+
+Tokens = list[list[int]]
+
+
+@pytest.fixture(scope="module")
+def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shards(tmp_path_factory.mktemp("shards"), [30])
+
+
+@pytest.fixture(scope="module")
+def rows(shards: Path) -> Rows:
+    return Corpus(shards).rows([Piece(0, np.arange(20)[::-1].copy(), np.zeros(20, np.int64))])
+
+
+def batch_of(shards: Path, rows: Rows, epoch: int = 0, **settings: Any) -> Batch:
+    rule = MaskingRule.of(AutoTokenizer.from_pretrained(shards / "tokenizer"), 0.3)
+    return Collator(Train.model_validate({"chunk_rows": 6, **settings}), 0, 0, rule).collate(rows, epoch)
+
+
+def restored(batch: Batch, name: str) -> Tokens:
+    """The sequences in the order of the rows, sources then targets."""
+    sequences = [
+        row[there].tolist() for chunk in batch.chunks for row, there in zip(getattr(chunk, name), chunk.there, strict=True)
+    ]
+    return [sequences[place] for place in batch.sequence_places]
+
+
+def original(rows: Rows) -> Tokens:
+    return [side.values[a : a + n].tolist() for side in rows.tokens for a, n in zip(side.starts, side.lengths, strict=True)]
+
+
+def test_chunks_hold_every_sequence_once_by_length(shards: Path, rows: Rows) -> None:
+    batch = batch_of(shards, rows)
+    assert restored(batch, "ids") == original(rows)
+    assert [len(chunk.ids) for chunk in batch.chunks] == [6] * 6 + [4]
+    lengths = [length for chunk in batch.chunks for length in chunk.there.sum(1).tolist()]
+    assert lengths == sorted(lengths)
+    assert all(chunk.there.sum(1).max() == chunk.ids.shape[1] for chunk in batch.chunks), "columns of padding alone"
+    assert (batch.pairs, batch.tokens) == (20, sum(map(len, original(rows))))
+
+
+def test_spans_lead_to_the_words_of_the_couples(shards: Path, rows: Rows) -> None:
+    batch = batch_of(shards, rows, couples=3)
+    words = [chunk.ids[row, start:end].tolist() for chunk in batch.chunks for row, start, end in chunk.spans.tolist()]
+    words = [words[place] for place in batch.span_places]
+    half = len(batch.couple_rows)
+    assert half == 3 * 20
+    sentences = original(rows)
+    for number, row in enumerate(batch.couple_rows.tolist()):
+        for side in range(2):
+            start, end = batch.couple_spans[side][number].tolist()
+            assert words[number + side * half] == sentences[row + 20 * side][start:end]
+        # Toy translations: word w is word w + 40.
+        assert words[number + half] == [word + 40 for word in words[number]]
+
+
+def test_masked_tokens_and_their_labels(shards: Path, rows: Rows) -> None:
+    batch = batch_of(shards, rows)
+    changed = 0
+    for chunk in batch.chunks:
+        flat, masked = chunk.ids.flatten(), chunk.masked_ids.flatten()
+        assert torch.equal(chunk.labels, flat[chunk.predicted])
+        assert chunk.there.flatten()[chunk.predicted].all()
+        different = (flat != masked).nonzero().flatten().tolist()
+        assert set(different) <= set(chunk.predicted.tolist())
+        changed += len(different)
+    assert changed > 20
+
+
+def test_couples_and_masks_are_drawn_anew_in_each_epoch(shards: Path, rows: Rows) -> None:
+    first, again, second = (batch_of(shards, rows, epoch) for epoch in (0, 0, 1))
+    assert restored(first, "masked_ids") == restored(again, "masked_ids") != restored(second, "masked_ids")
+    assert torch.equal(first.couple_spans[0], again.couple_spans[0])
+    assert not torch.equal(first.couple_spans[0], second.couple_spans[0])
+
+
+def test_what_a_row_draws_depends_on_no_other_row(shards: Path, rows: Rows) -> None:
+    alone = batch_of(shards, rows.take(np.array([7])))
+    together = batch_of(shards, rows)
+    assert restored(alone, "masked_ids") == [restored(together, "masked_ids")[place] for place in (7, 27)]
+    assert torch.equal(alone.couple_spans[0], together.couple_spans[0][together.couple_rows == 7])
+
+
+def test_nothing_masked_and_no_words_where_they_are_not_used(shards: Path, rows: Rows) -> None:
+    batch = Collator(Train(wiring="sentence"), 0, 0, None).collate(rows, 0)
+    assert all(chunk.masked_ids is chunk.ids for chunk in batch.chunks)
+    assert sum(len(chunk.predicted) for chunk in batch.chunks) == 0
+    assert len(batch.couple_rows) == 0
+    assert batch.to(torch.device("cpu")) is batch
+
+
+def test_moving_keeps_the_shape(shards: Path, rows: Rows) -> None:
+    moved = batch_of(shards, rows).to(torch.device("meta"))
+    assert {chunk.ids.device.type for chunk in moved.chunks} == {"meta"}
+    assert moved.identities[1].device.type == moved.couple_spans[0].device.type == "meta"
+    assert moved.pairs == 20

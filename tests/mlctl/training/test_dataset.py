@@ -1,0 +1,92 @@
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlctl.errors import InputError
+from mlctl.schema import SHARD
+from mlctl.training.dataset import Corpus
+from mlctl.training.sampler import Piece, Sampler
+
+
+def piece(shard: int, *rows: int) -> Piece:
+    return Piece(shard, np.array(rows), np.zeros(len(rows), np.int64))
+
+
+def test_rows_are_what_the_shards_say(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    corpus = Corpus(make_shards(tmp_path, [5, 0, 7]))
+    assert corpus.shard_rows == [5, 0, 7]
+    assert corpus.size == 12
+    rows = corpus.rows([piece(2, 6, 1), piece(0, 4)])
+    assert rows.numbers.tolist() == [11, 6, 4]
+    tables = {number: pq.read_table(tmp_path / "train" / f"{number:05d}.parquet").to_pylist() for number in (0, 2)}
+    wanted = [tables[2][6], tables[2][1], tables[0][4]]
+    for side, name in enumerate(("source", "target")):
+        tokens = rows.tokens[side]
+        got = [
+            tokens.values[start : start + length].tolist() for start, length in zip(tokens.starts, tokens.lengths, strict=True)
+        ]
+        assert got == [row[f"{name}_ids"] for row in wanted]
+        assert rows.identities[side].tolist() == [row[f"{name}_identity"] for row in wanted]
+    assert rows.couples.values.tolist() == [list(couple.values()) for row in wanted for couple in row["couples"]]
+    assert rows.couples.lengths.tolist() == [len(row["couples"]) for row in wanted]
+
+
+def test_all_rows_of_an_epoch_can_be_read(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    corpus = Corpus(make_shards(tmp_path, [9, 4, 6]))
+    sampler = Sampler(corpus.shard_rows, 5, 0)
+    numbers = np.concatenate([corpus.rows(sampler.batch(step)).numbers for step in range(sampler.batches)])
+    assert len(np.unique(numbers)) == 15
+
+
+def peak_of_an_epoch(folder: Path) -> int:
+    """Bytes of numpy and Arrow at most while all rows are read."""
+    corpus, most = Corpus(folder), 0
+    sampler = Sampler(corpus.shard_rows, 50, 0)
+    tracemalloc.start()
+    for step in range(sampler.batches):
+        corpus.rows(sampler.batch(step))
+        most = max(most, tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes())
+    tracemalloc.stop()
+    return most
+
+
+def test_memory_does_not_grow_with_the_number_of_shards(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    few, many = make_shards(tmp_path / "few", [400] * 4), tmp_path / "many"
+    (many / "train").mkdir(parents=True)
+    for number in range(60):
+        os.link(few / "train" / f"{number % 4:05d}.parquet", many / "train" / f"{number:05d}.parquet")
+    peak_of_an_epoch(few)  # what is loaded or made once
+    before = pa.total_allocated_bytes()
+    assert peak_of_an_epoch(many) - before < 1.5 * (peak_of_an_epoch(few) - before)
+
+
+def test_no_shards(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no training shards in .*train\n"):
+        Corpus(tmp_path)
+
+
+def test_damaged_shard_is_named(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    file = make_shards(tmp_path, [5]) / "train" / "00000.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"00000\.parquet is damaged"):
+        Corpus(tmp_path)
+    file.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    with pytest.raises(InputError, match=r"00000\.parquet is damaged"):
+        Corpus(tmp_path).rows([piece(0, *range(5))])
+
+
+@pytest.mark.parametrize("span", [(2, 2), (-1, 1), (4, 99)])
+def test_word_outside_of_its_sentence(make_shards: Callable[..., Path], tmp_path: Path, span: tuple[int, int]) -> None:
+    file = make_shards(tmp_path, [5]) / "train" / "00000.parquet"
+    rows = pq.read_table(file).to_pylist()
+    rows[3]["couples"][0].update(target_start=span[0], target_end=span[1])
+    pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), file)
+    with pytest.raises(InputError, match=r"00000\.parquet is damaged: a word lies outside of its sentence"):
+        Corpus(tmp_path).rows([piece(0, *range(5))])

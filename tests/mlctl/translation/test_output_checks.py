@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
+from mlctl.translation.output_checks import COPIED, RULES, WRONG_LANGUAGE, judge
+
+LONG = "The old house beyond the river has been empty for many years now."
+FRENCH = "La vieille maison de l'autre côté de la rivière est vide depuis de nombreuses années."
+
+
+def rule(text: str, made: str, source: str = "en", target: str = "fr") -> str:
+    judged = judge([text], [Translation(made)], source, target)[0]
+    assert judged.text == ("" if judged.rule else made)
+    return judged.rule
+
+
+@pytest.mark.parametrize("made", ["", " ", "\u3000\n"])
+def test_empty(made: str) -> None:
+    assert rule("a b", made) == EMPTY
+
+
+@pytest.mark.parametrize("made", [LONG, LONG.upper(), f"« {LONG} »", LONG.replace(" ", "  ")])
+def test_copies(made: str) -> None:
+    assert rule(LONG, made) == COPIED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OK",
+        "Documentation",
+        "Microsoft Windows",
+        "https://www.example.org/documentation/installation/index.html",
+        "lib/python/site-packages/example/module.py %(filename)s",
+        "<a href='x'><strong>Note</strong></a>",
+        "user.name@mail.example.org",
+        "2026-11-22 10:30:00 1234567890 0x7f3a2b1c",
+    ],
+)
+def test_what_stays_as_it_is_in_every_language_is_no_copy(text: str) -> None:
+    assert rule(text, text) == ""
+
+
+def test_copies_without_spaces() -> None:
+    assert rule("政府周二表示不会提高税收", "政府周二表示不会提高税收。", "zh", "ja") == COPIED
+    assert rule("東京都", "東京都", "ja", "zh") == ""
+    assert rule("政府周二表示不会提高税收", "政府周二表示不会提高税收", "zh", "zh-Hant") == ""
+
+
+def test_wrong_language() -> None:
+    assert rule(LONG, "Das alte Haus jenseits des Flusses steht seit vielen Jahren leer.") == WRONG_LANGUAGE
+    assert rule(LONG, FRENCH) == ""
+    assert rule(LONG, "Das alte Haus") == ""  # too short to say
+
+
+def test_other_rejections_stay_and_the_order_too() -> None:
+    made = [Translation("", TOO_LONG), Translation(FRENCH), Translation(LONG)]
+    judged = judge([LONG] * 3, made, "en", "fr")
+    assert judged == [made[0], made[1], Translation("", COPIED)]
+    assert RULES == (EMPTY, COPIED, WRONG_LANGUAGE)
+    with pytest.raises(ValueError, match="longer"):
+        judge([LONG], made, "en", "fr")

@@ -1,0 +1,145 @@
+"""The champion registry: moved whole or not at all, by one of two, and moved back; in a folder, and behind a URL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from storage import Store, StoreError
+from storage.champion_registry import Champions, MovedError, champions
+from storage.gc import collect
+
+KEYS = {"train": "a" * 24, "shard": "b" * 24}
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "cache"))
+    return Store(tmp_path / "store" if request.param == "folder" else f"memory://lab-{uuid.uuid4().hex}")
+
+
+def test_before_the_first_there_is_none(store: Store) -> None:
+    standing = Champions(store, "x").read()
+    assert (standing.current, standing.champion, standing.seen) == (0, None, {})
+    assert list(champions(store)) == []
+
+
+def test_a_promotion_moves_the_pointer_and_keeps_the_last(store: Store) -> None:
+    book = Champions(store, "x")
+    for number in range(4):
+        made = book.promote(number, {**KEYS, "report": str(number)}, f"why {number}", keep=2, seen={"text": number})
+        assert made.number == number + 1
+    standing = Champions(store, "x").read()
+    assert (standing.current, [one.number for one in standing.champions], standing.seen) == (4, [4, 3], {"text": 3})
+    assert standing.champion
+    assert (standing.champion.results["report"], standing.champion.why) == ("3", "why 3")
+    assert [name for name, _ in champions(store)] == ["x"]
+
+
+def test_who_compared_with_another_champion_is_told(store: Store) -> None:
+    book = Champions(store, "x")
+    book.promote(0, KEYS, "first", keep=3)
+    for moved in (lambda: book.promote(0, KEYS, "late", keep=3), lambda: book.confirm(0, {"text": 1})):
+        with pytest.raises(MovedError, match="is number 1 by now, not 0"):
+            moved()
+    assert Champions(store, "x").read().seen == {}
+
+
+def test_rollback_goes_to_any_that_is_kept_and_numbers_are_never_given_twice(store: Store) -> None:
+    book = Champions(store, "x")
+    for number in range(3):
+        book.promote(number, KEYS, "", keep=5, seen={"text": number})
+    book.note(2, "published")
+    assert book.rollback().number == 2
+    assert book.read().seen == {"text": 2}, "or the same challenger would come again"
+    assert book.rollback(to=3).number == 3
+    assert book.rollback(to=2).done == (), "something else took its place meanwhile"
+    assert book.rollback(to=1).number == 1
+    with pytest.raises(StoreError, match="no champion of x before number 1"):
+        book.rollback()
+    with pytest.raises(StoreError, match=r"no champion 9 of x is kept\n  → there are: 3, 2, 1"):
+        book.rollback(to=9)
+    assert book.promote(1, KEYS, "", keep=5).number == 4
+
+
+def test_what_was_done_is_noted_once(store: Store) -> None:
+    book = Champions(store, "x")
+    book.promote(0, KEYS, "", keep=1)
+    for done in ("published", "told", "told"):
+        book.note(1, done)
+    book.note(7, "of one that is not kept")
+    champion = book.read().champion
+    assert champion
+    assert champion.done == ("published", "told")
+
+
+def test_of_many_that_promote_over_the_same_champion_one_does(tmp_path: Path) -> None:
+    def attempt(place: int) -> int:
+        try:
+            return Champions(Store(tmp_path), "x").promote(0, {"train": str(place)}, "", keep=5).number
+        except MovedError:
+            return 0
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(attempt, range(24)))[-2:] == [0, 1]
+
+
+def test_notes_of_many_processes_are_all_kept(tmp_path: Path) -> None:
+    Champions(Store(tmp_path), "x").promote(0, KEYS, "", keep=5)
+    script = """
+        import sys
+        from storage import Store
+        from storage.champion_registry import Champions
+        for number in range(10):
+            Champions(Store(sys.argv[1]), "x").note(1, f"{sys.argv[2]}-{number}")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    started = [subprocess.Popen([*command, str(place)]) for place in range(3)]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    champion = Champions(Store(tmp_path), "x").read().champion
+    assert champion
+    assert len(champion.done) == 30
+
+
+@pytest.mark.parametrize("moment", ["fsync", "link", "unlink"])
+def test_killed_at_any_moment_the_pointer_is_the_old_or_the_new_one(tmp_path: Path, moment: str) -> None:
+    Champions(Store(tmp_path), "x").promote(0, KEYS, "old", keep=5)
+    script = f"""
+        import os, pathlib, signal, sys
+        from storage import Store
+        from storage.champion_registry import Champions
+        def die(*_, **__):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "{moment}" == "unlink":
+            pathlib.Path.unlink = die
+        else:
+            os.{moment} = die
+        Champions(Store(sys.argv[1]), "x").promote(1, {{"train": "new"}}, "new", keep=5)
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], env=os.environ, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    standing = Champions(Store(tmp_path), "x").read()
+    assert standing.current == (2 if moment == "unlink" else 1)
+    assert Champions(Store(tmp_path), "x").promote(standing.current, KEYS, "next", keep=5).number == standing.current + 1
+
+
+def test_gc_keeps_what_champions_refer_to(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key in "abc":
+        with store.building("train", key * 24) as draft:
+            (draft.folder / "weights").write_text(key)
+            draft.seal({}, {}, {}, {})  # type: ignore[union-attr]
+    book = Champions(store, "x")
+    for place, key in enumerate("ab"):
+        book.promote(place, {"train": key * 24}, "", keep=2)
+    assert [folder.name[0] for folder, _ in collect(store, 0)] == ["c"]
+    book.promote(2, {"train": "b" * 24}, "", keep=2)
+    assert [folder.name[0] for folder, _ in collect(store, 0)] == ["a"]
