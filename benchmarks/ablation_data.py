@@ -174,8 +174,8 @@ def questions(task: Task, folder: Path) -> Questions:
 
     held = []
     for pairs in read_heldout(folder, task.languages):
-        couples = one_to_one(pairs, word, 0)
-        words = [(c.row, *c.source) for c in couples], [(c.row, *c.target) for c in couples]
+        word_pairs = one_to_one(pairs, word, 0)
+        words = [(c.row, *c.source) for c in word_pairs], [(c.row, *c.target) for c in word_pairs]
         identities = torch.tensor([pairs.source.identities, pairs.target.identities]).T
         held.append(Asked(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
     return Questions(held, [asked for language in task.tatoeba for asked in tatoeba_of(task, tokenizer, language)])

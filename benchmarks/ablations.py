@@ -10,7 +10,7 @@ there is not done again, and a training that was stopped goes on. The same comma
 gives mean ± standard deviation over seeds; the last line is JSON.
 
     --variants base,cz-snt,separate   some of the recipes (--list shows them)
-    --variant "mine:wiring=separate,couples=5"   one more
+    --variant "mine:objective=separate,word_pairs=5"   one more
     --set learning_rate=5e-5          for all recipes, where they do not say otherwise
     --trim                            cut the encoder's vocabulary down to the subwords of these texts. Without masked-LM loss, which is
                                       switched off, that changes no figure: what has no gradient does not move. It spares the optimiser
@@ -38,9 +38,9 @@ from mlctl.errors import InputError
 from mlctl.modeling.encoders import save_model, scratch_model
 from mlctl.training import train
 
-PAPER = {"wiring": "joint", "couples": 1}
-SENTENCE = {"wiring": "sentence", "couples": 1}
-SEPARATE = {"wiring": "separate", "couples": 3}
+PAPER = {"objective": "joint", "word_pairs": 1}
+SENTENCE = {"objective": "sentence", "word_pairs": 1}
+SEPARATE = {"objective": "separate", "word_pairs": 3}
 ANCHORED = {"temperature": 0.03, "anchor_weight": 10.0}
 REFINE = {**SEPARATE, **ANCHORED, "word_temperature": 0.07}
 #: Recipes: settings of `train`. The first five are the paper's, and the model before training.
@@ -50,9 +50,9 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "cz-snt": SENTENCE,
     "ml-ctl-info": {**PAPER, "loss": "info-nce"},
     "ml-ctl-cz": PAPER,
-    "joint-3": {**PAPER, "couples": 3},
+    "joint-3": {**PAPER, "word_pairs": 3},
     "separate": SEPARATE,
-    "separate-1": {**SEPARATE, "couples": 1},
+    "separate-1": {**SEPARATE, "word_pairs": 1},
     "light-words": {**SEPARATE, "word_weight": 0.3},
     "info": {**SEPARATE, "loss": "info-nce"},
     "info-words": {**SEPARATE, "word_loss": "info-nce"},
@@ -61,7 +61,7 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "learned-temperature": {**SEPARATE, "temperature_mode": "learned"},
     "learned-temperature-info": {**SEPARATE, "loss": "info-nce", "temperature_mode": "learned"},
     "falling-temperature": {**SEPARATE, "temperature": 0.1, "temperature_mode": "linear", "final_temperature": 0.05},
-    "cosine": {**SEPARATE, "decay": "cosine"},
+    "cosine": {**SEPARATE, "lr_schedule": "cosine"},
     "languages-0.3": {**SEPARATE, "language_alpha": 0.3},
     "near-left-out": {**SEPARATE, "false_negative_similarity": 0.95},
     "no-hard-words": {**SEPARATE, "hard_word_negatives": False},
@@ -72,7 +72,7 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "refine": REFINE,
     "refine-sentences": {**SENTENCE, **ANCHORED},
     "refine-joint": {**PAPER, **ANCHORED},
-    "refine-joint-3": {**PAPER, **ANCHORED, "couples": 3},
+    "refine-joint-3": {**PAPER, **ANCHORED, "word_pairs": 3},
 }
 QUICK, QUICK_LANGUAGES = ("base", "cz-snt", "ml-ctl-cz", "separate"), ("de", "fr")
 SCORES = ("sentence", "word", "tatoeba")
@@ -309,7 +309,7 @@ def variants_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> d
 def common_of(given: argparse.Namespace) -> dict[str, Any]:
     rate = 3e-5 if given.encoder else 1e-3
     common = {"steps": given.steps, "batch_size": given.batch, "threads": given.threads}
-    return {**common, "learning_rate": rate, "warmup_steps": given.steps // 10, "decay": "linear", **dict(given.set)}
+    return {**common, "learning_rate": rate, "warmup_steps": given.steps // 10, "lr_schedule": "linear", **dict(given.set)}
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Each side is padded to 128 subwords and goes through the encoder twice, once for
 both passes see the same masked tokens; the masked-LM head sees every position; similarities are a broadcast cosine; everything is fp32.
 What their code does by mistake (half of the loss, masks drawn into the shared input) is not here: docs/parity.md lists it.
 
-Symbols: B samples (a sentence pair with one word couple each), T padded length, H size of states.
+Symbols: B samples (a sentence pair with one word pair each), T padded length, H size of states.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Side:
 
 
 def sides_of(batch: Batch, padding: int, width: int = WIDTH) -> tuple[Side, Side]:
-    """Lay a batch of ours out as theirs: in the order of its pairs, padded to one width; one couple a pair."""
-    assert batch.couple_rows.tolist() == list(range(batch.pairs)), "a batch with one couple of each pair is needed"
+    """Lay a batch of ours out as theirs: in the order of its pairs, padded to one width; one word pair a pair."""
+    assert batch.word_pair_rows.tolist() == list(range(batch.pairs)), "a batch with one word pair of each pair is needed"
     rows = [row for chunk in batch.chunks for row in _rows(chunk, padding, width)]
     laid = [torch.stack(column) for column in zip(*(rows[place] for place in batch.sequence_places.tolist()), strict=True)]
     halves = zip(*(column.chunk(2) for column in laid), strict=True)
-    return tuple(Side(*half, *spans.T) for half, spans in zip(halves, batch.couple_spans, strict=True))  # type: ignore[return-value]
+    return tuple(Side(*half, *spans.T) for half, spans in zip(halves, batch.word_pair_spans, strict=True))  # type: ignore[return-value]
 
 
 def _rows(chunk: Any, padding: int, width: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:

@@ -89,11 +89,11 @@ class Ours:
 
 
 class Authors:
-    """The authors' steps on the same rows, couples and masks; laying them out as theirs takes no time of theirs."""
+    """The authors' steps on the same rows, word pairs and masks; laying them out as theirs takes no time of theirs."""
 
     def __init__(self, model: Any, settings: Train, folder: Path, device: torch.device) -> None:
         objective = Objective(model, settings, seed=0).to(device)
-        self._step = AuthorsStep(model, head_of(objective.wiring.projection), settings.loss, words=settings.wiring == "joint")
+        self._step = AuthorsStep(model, head_of(objective.wiring.projection), settings.loss, words=settings.objective == "joint")
         self._adam = torch.optim.Adam(objective.parameters(), lr=settings.learning_rate)
         self._batches, self._device, self._laid = batches(folder, settings), device, {}
 

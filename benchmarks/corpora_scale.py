@@ -88,15 +88,15 @@ class Sentences(NamedTuple):
     starts: Numbers
 
 
-def couples(text: Sequence[str]) -> list[tuple[str, str]]:
+def word_pairs(text: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(text[::2], text[1::2], strict=True))
 
 
 def lexicon() -> Lexicon:
     """Make some 40,000 words: small ones, then stems with endings, with prefixes, and two by two."""
-    stems, endings = couples(STEMS), couples(ENDINGS)
-    made = couples(SMALL_WORDS)
-    for prefix, ending, stem in itertools.product(couples(PREFIXES), endings, stems):
+    stems, endings = word_pairs(STEMS), word_pairs(ENDINGS)
+    made = word_pairs(SMALL_WORDS)
+    for prefix, ending, stem in itertools.product(word_pairs(PREFIXES), endings, stems):
         made.append((prefix[0] + stem[0] + ending[0], prefix[1] + stem[1] + ending[1]))
     made += [(str(year), str(year)) for year in range(1900, 2030)]
     for ending, first, second in itertools.product(endings, stems, stems):

@@ -15,14 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlctl.schema import COUPLE, SHARD
+from mlctl.schema import SHARD, WORD_PAIR
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BEGIN, END = SPECIAL.index("[CLS]"), SPECIAL.index("[SEP]")
 FEWEST, MOST = 6, 128  # subwords of a sentence, special ones counted
 MEDIAN, SPREAD, TRANSLATED = 29.0, 0.6, 0.15  # of the lengths of sources, and how far a translation's differs
 RARER = (2.7, 1.1)  # frequency of a subword: (rank + 2.7) ** -1.1
-COUPLES = 6  # of a pair, at most
+WORD_PAIRS = 6  # of a pair, at most
 SHARD_ROWS = 8192  # as the shard stage writes
 
 Numbers = npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ def rows(rng: np.random.Generator, count: int, first: int, cumulative: npt.NDArr
     for name, side in zip(("source", "target"), lengths, strict=True):
         columns[f"{name}_ids"] = listed(side, pa.array(subwords(rng, side, cumulative), pa.int32()))
         columns[f"{name}_identity"] = pa.array(np.arange(first, first + count) * 2 + (name == "target"))
-    columns["couples"] = couples(rng, lengths)
+    columns["word_pairs"] = word_pairs(rng, lengths)
     return pa.table([columns[name] for name in SHARD.names], schema=SHARD)
 
 
@@ -86,14 +86,14 @@ def subwords(rng: np.random.Generator, lengths: Numbers, cumulative: npt.NDArray
     return drawn
 
 
-def couples(rng: np.random.Generator, lengths: list[Numbers]) -> pa.ListArray:
+def word_pairs(rng: np.random.Generator, lengths: list[Numbers]) -> pa.ListArray:
     """Draw up to COUPLES words of one subword or two on each side, none twice on a side."""
     shorter = np.minimum(*lengths) - 2
-    counts = np.minimum(shorter // 2, COUPLES)
+    counts = np.minimum(shorter // 2, WORD_PAIRS)
     place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     starts = 1 + 2 * place
     ranges = [bound for _ in lengths for bound in (starts, starts + rng.integers(1, 3, len(starts)))]
-    structs = pa.StructArray.from_arrays([pa.array(bound, pa.int32()) for bound in ranges], fields=list(COUPLE))
+    structs = pa.StructArray.from_arrays([pa.array(bound, pa.int32()) for bound in ranges], fields=list(WORD_PAIR))
     return listed(counts, structs)
 
 

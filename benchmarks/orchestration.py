@@ -138,7 +138,7 @@ def _recipe(folder: Path) -> Path:
         "shard": {"heldout_pairs": 40, "max_length": 48},
         "model": {"scratch": small},
         "train": {"steps": 20, "batch_size": 16, "threads": 1, "devices": "cpu", "trackers": []},
-        "evaluate": {"device": "cpu", "resamples": 100, "map_meanings": 2},
+        "evaluate": {"device": "cpu", "resamples": 100, "embedding_map_sentences": 2},
         "report": {"projection": "pca"},
     }
     path = folder / "toy.yaml"
@@ -221,12 +221,12 @@ def _workers(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
     """As clean and align have parts done: jobs that go to processes, of this machine or through Ray."""
     from mlctl.config import Recipe
     from mlctl.core.workspace import Workspace
-    from mlctl.execution.backend import crew_of
+    from mlctl.execution.backend import open_backend
 
-    with crew_of(Recipe.model_validate({"scale": kind}), Workspace(folder)) as crew, contextlib.ExitStack() as stack:
+    with open_backend(Recipe.model_validate({"executor": kind}), Workspace(folder)) as backend, contextlib.ExitStack() as stack:
         idle: SimpleQueue[Worker] = SimpleQueue()
         for _ in range(WORKERS):
-            idle.put(worker := crew.worker("orchestration_part"))
+            idle.put(worker := backend.worker("orchestration_part"))
             stack.callback(worker.close)
 
         def part(number: int) -> None:

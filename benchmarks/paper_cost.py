@@ -75,7 +75,7 @@ def trained(recipe: Recipe, shards: Path, device: torch.device, precision: str, 
     changes = {
         "precision": precision,
         "devices": device.type,
-        **({"batch_size": 16 if quick else 64, "chunk_rows": 8} if cpu else {}),
+        **({"batch_size": 16 if quick else 64, "micro_batch_size": 8} if cpu else {}),
     }
     settings = recipe.train.model_validate({**recipe.train.model_dump(), **changes})
     step = Ours(BASE.model(), settings, shards, device)

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from flows import recipes
 from mlctl import config
 from storage import Store
-from storage.run_log import Diary
+from storage.run_log import RunLog
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ def judged(recipe: str, overrides: Sequence[str], seed: int) -> Path:
     asked = [*overrides, f"train.seed={seed}"]
     subprocess.run([str(Path(sys.executable).with_name("mlctl")), "run", recipe, *asked], check=True, stdout=subprocess.DEVNULL)
     store = Store(config.load(recipes.find(recipe), asked).store)
-    key = next(stage.key for stage in Diary(store).runs()[0].stages if stage.stage == "evaluate")
+    key = next(stage.key for stage in RunLog(store).runs()[0].stages if stage.stage == "evaluate")
     return store.root / "evaluate" / key
 
 

@@ -84,8 +84,8 @@ class Bench:
     def settings(self, **changes: Any) -> Train:
         """Return the fastest settings that do the authors' work: the contrast sees the masked tokens, so that one pass does."""
         chunk = {"cpu": 8}.get(self.device.type, 128)
-        theirs = {"wiring": "joint", "couples": 1, "contrast_on_masked": True}
-        fixed = {**theirs, "precision": "bf16", "chunk_rows": chunk, "devices": self.device.type}
+        theirs = {"objective": "joint", "word_pairs": 1, "contrast_on_masked": True}
+        fixed = {**theirs, "precision": "bf16", "micro_batch_size": chunk, "devices": self.device.type}
         return Train.model_validate({**fixed, "batch_size": self.plan.batch, **changes})
 
     def wait(self) -> None:
@@ -136,10 +136,10 @@ def versus_trainer(bench: Bench) -> float | None:
     steps, batch = bench.plan.trainer_steps, bench.plan.trainer_batch
     print(f"\nTrainers, sentences alone, InfoNCE: {BASE}, {batch} pairs a step, bf16, {bench.device.type}")
     settings = bench.settings(
-        wiring="sentence", loss="info-nce", mlm_weight=0, contrast_on_masked=False, batch_size=batch, steps=steps
+        objective="sentence", loss="info-nce", mlm_weight=0, contrast_on_masked=False, batch_size=batch, steps=steps
     )
     settings = settings.model_copy(
-        update={"trackers": (), "checkpoint_seconds": 1e9, "chunk_rows": 2 * bench.settings().chunk_rows}
+        update={"trackers": (), "checkpoint_seconds": 1e9, "micro_batch_size": 2 * bench.settings().micro_batch_size}
     )
     shards = write_shards(bench.scratch / "few", steps * batch, BASE.types)
     save_model(BASE.model(), shards / "tokenizer", bench.scratch / "model")
@@ -195,8 +195,8 @@ def worst_gradient(bench: Bench) -> float:
     print(f"\nGradients of our step against the authors', largest relative error: {geometry}")
     shards, rows, errors = write_shards(bench.scratch / "tiny", 1000, geometry.types), [], []
     for loss, words in itertools.product(LOSSES, (True, False)):
-        settings = bench.settings(loss=loss, wiring="joint" if words else "sentence", precision="fp32", batch_size=16)
-        laid = settings.model_copy(update={"wiring": "joint"})  # with a word couple each, also where nobody looks at the words
+        settings = bench.settings(loss=loss, objective="joint" if words else "sentence", precision="fp32", batch_size=16)
+        laid = settings.model_copy(update={"objective": "joint"})  # with a word pair each, also where nobody looks at the words
         model = geometry.model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.1)
         objective, batch = Objective(model, settings, seed=0).train(), batches(shards, laid)(0)
         errors.append(error_of(objective, batch, settings))
@@ -209,7 +209,7 @@ def worst_gradient(bench: Bench) -> float:
 def error_of(objective: Objective, batch: Batch, settings: Train) -> float:
     objective(batch).total.backward()
     ours = gradients(objective)
-    step = AuthorsStep(objective.model, head_of(objective.wiring.projection), settings.loss, settings.wiring == "joint")
+    step = AuthorsStep(objective.model, head_of(objective.wiring.projection), settings.loss, settings.objective == "joint")
     step(sides_of(batch, padding=0)).backward()
     return gradient_error(ours, gradients(objective))
 
@@ -231,10 +231,10 @@ def train_and_tell(shards: Path, steps: int) -> None:
     """Train a tiny encoder and print how much memory that took at most, in MB."""
     tiny = Model(scratch=ScratchModel(layers=1, hidden=32, heads=2, feed_forward=64))
     settings = Train(
-        wiring="separate",
+        objective="separate",
         steps=steps,
         batch_size=512,
-        chunk_rows=128,
+        micro_batch_size=128,
         devices="cpu",
         trackers=(),
         mlm_weight=0,

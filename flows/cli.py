@@ -22,7 +22,7 @@ from mlctl import config
 from mlctl.errors import InputError
 from storage import Store, StoreError
 from storage.gc import collect
-from storage.run_log import Diary
+from storage.run_log import RunLog
 from storage.verify import faults
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def explain(
 def runs(store: StoreFolder = _DEFAULT_STORE) -> None:
     """List the runs of a store, newest first."""
     table = Table("run", "recipe", "status", "seconds", "computed", "cached", "error")
-    for run in Diary(Store(store)).runs():
+    for run in RunLog(Store(store)).runs():
         made = [s.stage for s in run.stages if s.state == "computed"]
         cached = [s.stage for s in run.stages if s.state == "cached"]
         seconds = sum(s.seconds for s in run.stages)
@@ -234,7 +234,7 @@ def _print_end(recipe: config.Recipe, ref: Ref) -> None:
     from tasks.stage import lineage
 
     results = lineage(ref)
-    last = Diary(Store(recipe.store)).runs()[0]
+    last = RunLog(Store(recipe.store)).runs()[0]
     cached = [stage.stage for stage in last.stages if stage.state == "cached"]
     if "evaluate" in results:
         out.print(_benchmark_table(tables.benchmark_rows(results["evaluate"].folder)))

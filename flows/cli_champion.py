@@ -12,7 +12,7 @@ from flows import recipes
 from mlctl import config
 from mlctl.errors import InputError
 from storage import Store
-from storage.champion_registry import Champion, Champions, Standing
+from storage.champion_registry import Champion, ChampionRegistry, RegistryState
 
 champion_app = typer.Typer(no_args_is_help=True, help="Look at the best encoder so far, or take another one.")
 out = Console(highlight=False)
@@ -79,7 +79,7 @@ def promote(
     _tell(loaded, registry, registry.promote(over, results, f"run {found.id}, by hand", loaded.retrain.keep), "promoted")
 
 
-def _tell(recipe: config.Recipe, registry: Champions, champion: Champion, what: str) -> None:
+def _tell(recipe: config.Recipe, registry: ChampionRegistry, champion: Champion, what: str) -> None:
     from tasks.notify import emit
     from tasks.retraining import finish, message
 
@@ -92,11 +92,11 @@ def _load(name: str, overrides: list[str] | None) -> config.Recipe:
     return config.load(recipes.find(name), overrides or ())
 
 
-def _registry(recipe: config.Recipe) -> Champions:
-    return Champions(Store(recipe.store), recipe.retrain.champion or recipe.name)
+def _registry(recipe: config.Recipe) -> ChampionRegistry:
+    return ChampionRegistry(Store(recipe.store), recipe.retrain.champion or recipe.name)
 
 
-def _table(name: str, standing: Standing) -> Table:
+def _table(name: str, standing: RegistryState) -> Table:
     table = Table("", "champion", "made", "train", "done", Column("why", overflow="fold"), title=name, title_justify="left")
     for one in standing.champions:
         counts = "→" if one.number == standing.current else ""
@@ -105,15 +105,22 @@ def _table(name: str, standing: Standing) -> Table:
 
 
 def _print_scores(champion: Champion) -> None:
-    duels = champion.facts.get("duels", [])
-    if not duels:
+    comparisons = champion.facts.get("comparisons", [])
+    if not comparisons:
         return
     table = Table("task", title=f"Scores in %, champion {champion.number} against {champion.facts['over']}", title_justify="left")
     for name in (f"number {champion.facts['over']}", f"number {champion.number}", "gain", "95% interval", "p"):
         table.add_column(name, justify="right", no_wrap=True)
-    for duel in duels:
-        before, now, gain, low, high = (100 * duel[name] for name in ("champion", "challenger", "difference", "low", "high"))
+    for comparison in comparisons:
+        before, now, gain, low, high = (
+            100 * comparison[name] for name in ("champion", "challenger", "difference", "low", "high")
+        )
         table.add_row(
-            duel["task"], f"{before:.1f}", f"{now:.1f}", f"{gain:+.1f}", f"{low:+.1f} … {high:+.1f}", f"{duel['p']:.3g}"
+            comparison["task"],
+            f"{before:.1f}",
+            f"{now:.1f}",
+            f"{gain:+.1f}",
+            f"{low:+.1f} … {high:+.1f}",
+            f"{comparison['p']:.3g}",
         )
     out.print(table)

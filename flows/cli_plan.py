@@ -18,7 +18,7 @@ from mlctl import config
 from storage import Store
 
 if TYPE_CHECKING:
-    from mlctl.corpora import Look
+    from mlctl.corpora import SourceState
     from tasks.estimate import Estimate, Estimates
 
 out = Console(highlight=False)
@@ -74,7 +74,7 @@ def _measured(one: Estimate) -> str:
     return f"{one.plan.stage} {one.measured[:8]}" + (f": {one.rate:,.3g} {one.unit}/s{where}" if told else "")
 
 
-def _downloads(look: Look | None) -> Iterable[str]:
+def _downloads(look: SourceState | None) -> Iterable[str]:
     """Yield what would be fetched, and how much of it is not known."""
     if look is None:
         yield "to download: nothing"

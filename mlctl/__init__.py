@@ -5,7 +5,7 @@ The library behind the pipeline: what each stage does, usable without Prefect an
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # How long an idle OpenMP thread burns its core before it sleeps, read when torch is first loaded. By default it does so for milliseconds,
 # which slows an encoder down many times when other programs run on the same cores.

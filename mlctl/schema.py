@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # Subword or character ranges are half-open: [start, end). Word indices and ranges count from 0.
 SPAN = pa.struct([pa.field("start", pa.int32(), nullable=False), pa.field("end", pa.int32(), nullable=False)])
 LINK = pa.struct([pa.field("source", pa.int32(), nullable=False), pa.field("target", pa.int32(), nullable=False)])
-COUPLE = pa.struct(
+WORD_PAIR = pa.struct(
     [
         pa.field("source_start", pa.int32(), nullable=False),
         pa.field("source_end", pa.int32(), nullable=False),
@@ -83,7 +83,7 @@ ALIGNED = (
     .append(pa.field("confidences", pa.list_(pa.float32()), nullable=False))
 )
 
-#: A training row: token ids with special tokens, and for every couple of aligned content words its subword ranges on both
+#: A training row: token ids with special tokens, and for every word pair of aligned content words its subword ranges on both
 #: sides (special tokens counted). `source_identity` and `target_identity` are equal for sentences that say the same to the
 #: letter (after normalisation): a batch must not use one as the other's negative.
 SHARD = pa.schema(
@@ -92,7 +92,7 @@ SHARD = pa.schema(
         pa.field("target_language", pa.string(), nullable=False),
         pa.field("source_ids", pa.list_(pa.int32()), nullable=False),
         pa.field("target_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("couples", pa.list_(COUPLE), nullable=False),
+        pa.field("word_pairs", pa.list_(WORD_PAIR), nullable=False),
         pa.field("source_identity", pa.int64(), nullable=False),
         pa.field("target_identity", pa.int64(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
@@ -114,7 +114,7 @@ FUNNEL = pa.schema(
     ]
 )
 
-#: One optimiser step. Losses are means over the batch; a part that the wiring does not have is null.
+#: One optimiser step. Losses are means over the batch; a part that the objective does not have is null.
 STEPS = pa.schema(
     [
         pa.field("step", pa.int64(), nullable=False),

@@ -38,7 +38,7 @@ class Champion:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RegistryState:
     """How things stand under one name.
 
     Attributes:
@@ -63,14 +63,14 @@ class MovedError(StoreError):
     """Another process moved the pointer since it was read: read again and decide anew."""
 
 
-class Champions:
+class ChampionRegistry:
     """The champions of one name in a store. Safe for any number of processes and machines, and for kill -9 at any moment."""
 
     def __init__(self, store: Store, name: str) -> None:
         self.name = name
-        self._revisions = Revisions(store.texts(), f"{_FOLDER}/{name}")
+        self._revisions = Revisions(store.documents(), f"{_FOLDER}/{name}")
 
-    def read(self) -> Standing:
+    def read(self) -> RegistryState:
         """Return how things stand."""
         return _standing(self._revisions.latest()[1])
 
@@ -97,11 +97,11 @@ class Champions:
             MovedError: another champion is in that place by now.
         """
 
-        def change(old: Standing) -> Standing:
+        def change(old: RegistryState) -> RegistryState:
             self._check(old, over)
             new = Champion(old.given + 1, dict(results), _now(), why, dict(facts or {}))
             kept = (new, *old.champions)[:keep]
-            return Standing(new.number, kept, old.seen if seen is None else dict(seen), new.number)
+            return RegistryState(new.number, kept, old.seen if seen is None else dict(seen), new.number)
 
         return _current(self._change(change))
 
@@ -112,7 +112,7 @@ class Champions:
             MovedError: another champion is in that place by now.
         """
 
-        def change(old: Standing) -> Standing:
+        def change(old: RegistryState) -> RegistryState:
             self._check(old, over)
             return dataclasses.replace(old, seen=dict(seen))
 
@@ -127,7 +127,7 @@ class Champions:
             StoreError: it is not kept, or there is none before.
         """
 
-        def change(old: Standing) -> Standing:
+        def change(old: RegistryState) -> RegistryState:
             chosen = _wanted(old, to, self.name)
             champions = tuple(dataclasses.replace(one, done=()) if one.number == chosen else one for one in old.champions)
             return dataclasses.replace(old, current=chosen, champions=champions)
@@ -137,7 +137,7 @@ class Champions:
     def note(self, number: int, done: str) -> None:
         """Note what has been done with a champion; where it is not kept any more, nothing."""
 
-        def change(old: Standing) -> Standing:
+        def change(old: RegistryState) -> RegistryState:
             champions = tuple(
                 dataclasses.replace(one, done=tuple(dict.fromkeys((*one.done, done)))) if one.number == number else one
                 for one in old.champions
@@ -146,11 +146,11 @@ class Champions:
 
         self._change(change)
 
-    def _check(self, old: Standing, over: int) -> None:
+    def _check(self, old: RegistryState, over: int) -> None:
         if old.current != over:
             raise MovedError(f"champion {self.name} is number {old.current} by now, not {over}\n  → run again: it is judged anew")
 
-    def _change(self, change: Callable[[Standing], Standing]) -> Standing:
+    def _change(self, change: Callable[[RegistryState], RegistryState]) -> RegistryState:
         """Write what `change` makes of how things stand; where another writer is first, look and change again."""
         while True:
             number, document = self._revisions.latest()
@@ -159,26 +159,26 @@ class Champions:
                 return new
 
 
-def champions(store: Store) -> Iterator[tuple[str, Standing]]:
+def champions(store: Store) -> Iterator[tuple[str, RegistryState]]:
     """Yield every name with how things stand under it."""
-    for name in store.texts().names(_FOLDER):
-        yield name, Champions(store, name).read()
+    for name in store.documents().names(_FOLDER):
+        yield name, ChampionRegistry(store, name).read()
 
 
-def _standing(document: Mapping[str, Any]) -> Standing:
+def _standing(document: Mapping[str, Any]) -> RegistryState:
     values = {name: value for name, value in document.items() if name != "change"}
     kept = tuple(Champion(**{**one, "done": tuple(one["done"])}) for one in values.pop("champions", ()))
-    return Standing(champions=kept, **values)
+    return RegistryState(champions=kept, **values)
 
 
-def _current(standing: Standing) -> Champion:
+def _current(standing: RegistryState) -> Champion:
     found = standing.champion
     if found is None:
         raise StoreError("the champion registry is damaged: its pointer names no champion")
     return found
 
 
-def _wanted(standing: Standing, to: int | None, name: str) -> int:
+def _wanted(standing: RegistryState, to: int | None, name: str) -> int:
     kept = [one.number for one in standing.champions]
     earlier = [number for number in kept if number < standing.current]
     if to in kept:

@@ -14,7 +14,7 @@ from storage.manifest import sync
 from storage.remote import Remote
 
 
-class Texts(Protocol):
+class Documents(Protocol):
     """Small texts in folders, on a disk or behind a URL."""
 
     def names(self, folder: str) -> Sequence[str]:
@@ -27,7 +27,7 @@ class Texts(Protocol):
         """Write a text whole, unless there is one; tell whether it was written."""
 
 
-class OnDisk:
+class LocalDocuments:
     """Texts below a folder of this machine."""
 
     def __init__(self, root: Path) -> None:
@@ -66,7 +66,7 @@ class OnDisk:
         return True
 
 
-class Behind:
+class RemoteDocuments:
     """Texts behind a URL that fsspec knows."""
 
     def __init__(self, remote: Remote) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.champion_registry import champions
-from storage.run_log import Diary
+from storage.run_log import RunLog
 from storage.store import Store
 
 
@@ -27,7 +27,7 @@ def collect(store: Store, keep_runs: int, dry_run: bool = False, memories: Seque
     Returns:
         Folder (or file) and bytes of each removal.
     """
-    diary = Diary(store)
+    diary = RunLog(store)
     runs = diary.runs()
     kept = {(stage.stage, stage.key) for run in runs[:keep_runs] for stage in run.stages}
     kept |= {place for _, standing in champions(store) for one in standing.champions for place in one.results.items()}

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from storage.documents import Texts
+from storage.documents import Documents
 
 _FILE = re.compile(r"(\d{8})\.json")
 
@@ -21,8 +21,8 @@ Document = dict[str, Any]
 class Revisions:
     """The revisions of one document."""
 
-    def __init__(self, texts: Texts, folder: str) -> None:
-        self._texts, self._folder = texts, folder
+    def __init__(self, documents: Documents, folder: str) -> None:
+        self._texts, self._folder = documents, folder
 
     def latest(self) -> tuple[int, Document]:
         """Return number and content of the revision that counts; 0 and nothing before the first."""

@@ -44,7 +44,7 @@ class Run:
     stages: list[StageRun] = field(default_factory=list)
 
 
-class Diary:
+class RunLog:
     """The runs of one store."""
 
     def __init__(self, store: Store) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mlctl.core import locks
 from mlctl.core.hashing import KEY_LENGTH, file_digest, key_of
-from storage.documents import Behind, OnDisk, Texts, make_folder
+from storage.documents import Documents, LocalDocuments, RemoteDocuments, make_folder
 from storage.errors import StoreError
 from storage.manifest import NAME, File, Manifest
 from storage.remote import Remote, cache_folder
@@ -85,9 +85,9 @@ class Store:
         here = cache_folder() / hashlib.sha256(self._remote.url.encode()).hexdigest()[:KEY_LENGTH] if self._remote else Path(root)
         self.root = here.expanduser().absolute()
 
-    def texts(self) -> Texts:
+    def documents(self) -> Documents:
         """Return the small texts that belong to the whole store, not to one machine's part of it."""
-        return Behind(self._remote) if self._remote else OnDisk(self.root)
+        return RemoteDocuments(self._remote) if self._remote else LocalDocuments(self.root)
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the result of `stage` with `key` lies or will lie."""

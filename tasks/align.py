@@ -7,7 +7,7 @@ from typing import Any
 from mlctl import alignment
 from mlctl.config import Recipe, key_settings
 from mlctl.core.workspace import Progress, Workspace
-from mlctl.execution.backend import crew_of
+from mlctl.execution.backend import open_backend
 from storage import Result
 from tasks import priors
 from tasks.artifacts import publish_alignment, publish_funnel
@@ -25,8 +25,8 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
     models = {target: reused[name] for target in recipe.languages.targets if (name := f"priors.{target}") in reused}
     pairs = [folders["clean"], folders["translate"]]
     given = recipe.align, recipe.languages, recipe.seed, pairs
-    with crew_of(recipe, workspace) as crew:
-        return alignment.align(*given, workspace, progress, models, reused.get("encoder"), crew)
+    with open_backend(recipe, workspace) as backend:
+        return alignment.align(*given, workspace, progress, models, reused.get("encoder"), backend)
 
 
 STAGE = ReusingStage(

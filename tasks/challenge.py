@@ -21,7 +21,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _asked(recipe: Recipe) -> Any:
-    return recipe.evaluate.model_copy(update={"map_meanings": 0})  # nobody looks at this map
+    return recipe.evaluate.model_copy(update={"embedding_map_sentences": 0})  # nobody looks at this map
 
 
 def _outside(champion: dict[str, Ref], recipe: Recipe) -> dict[str, str]:

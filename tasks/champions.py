@@ -7,14 +7,14 @@ from pathlib import Path
 from mlctl.config import Recipe
 from mlctl.errors import InputError
 from storage import Store
-from storage.champion_registry import Champion, Champions
+from storage.champion_registry import Champion, ChampionRegistry
 
 _MODEL = "model"
 
 
-def book(recipe: Recipe) -> Champions:
+def book(recipe: Recipe) -> ChampionRegistry:
     """Return the registry under the recipe's name for its champion."""
-    return Champions(Store(recipe.store), recipe.retrain.champion or recipe.name)
+    return ChampionRegistry(Store(recipe.store), recipe.retrain.champion or recipe.name)
 
 
 def model_of(recipe: Recipe, champion: Champion) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 from mlctl import cleaning
 from mlctl.config import Recipe, key_settings
 from mlctl.core.workspace import Progress, Workspace
-from mlctl.execution.backend import crew_of
+from mlctl.execution.backend import open_backend
 from tasks import lexicons
 from tasks.artifacts import publish_funnel
 from tasks.engine import run_stage, stage_task
@@ -23,8 +23,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
     reused = STAGE.reused(recipe, folders)
     known = {target: reused[name] for target in recipe.languages.targets if (name := f"lexicon.{target}") in reused}
-    with crew_of(recipe, workspace) as crew:
-        return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress, known, crew)
+    with open_backend(recipe, workspace) as backend:
+        return cleaning.clean(recipe.clean, recipe.languages, folders["download"], workspace, progress, known, backend)
 
 
 STAGE = ReusingStage(

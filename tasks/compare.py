@@ -11,7 +11,7 @@ from mlctl.errors import InputError
 from mlctl.evaluation.statistics import run_comparison
 from mlctl.reporting import run_comparison_page, tables
 from storage import Manifest, Result, Store
-from storage.run_log import Diary
+from storage.run_log import RunLog
 from tasks.export import find_run
 from tasks.records import record_of
 from tasks.stage import Ref, lineage
@@ -87,7 +87,7 @@ def _find(store: Store, name: str) -> Ref:
         if manifest.stage != "report":
             raise InputError(f"{name} is a result of {manifest.stage}", "name the folder of a report")
         return Ref(stage="report", key=manifest.key, store=str(Path(name).expanduser().absolute().parents[1]))
-    if any(run.id.startswith(name) for run in Diary(store).runs()):
+    if any(run.id.startswith(name) for run in RunLog(store).runs()):
         return _ref(store, next(stage.key for stage in find_run(store, name).stages if stage.stage == "report"))
     keys = [result.manifest.key for result in store.results("report") if result.manifest.key.startswith(name)]
     if len(keys) != 1:

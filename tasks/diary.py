@@ -10,15 +10,15 @@ from contextvars import ContextVar
 from mlctl.config import Recipe
 from mlctl.core import url_redaction
 from storage import Store
-from storage.run_log import Diary, Run, StageRun
+from storage.run_log import Run, RunLog, StageRun
 
-_current: ContextVar[tuple[Diary, Run] | None] = ContextVar("current_run", default=None)
+_current: ContextVar[tuple[RunLog, Run] | None] = ContextVar("current_run", default=None)
 
 
 @contextlib.contextmanager
 def run(name: str, recipe: Recipe) -> Iterator[Run]:
     """Record a run of the flow `name` while the block lasts."""
-    book = Diary(Store(recipe.store))
+    book = RunLog(Store(recipe.store))
     with book.run(name, url_redaction.for_records(recipe.model_dump(mode="json"))) as record:
         token = _current.set((book, record))
         try:
@@ -50,7 +50,7 @@ def states() -> dict[str, str]:
     return {record.stage: record.state for record in current[1].stages} if current else {}
 
 
-def _save(current: tuple[Diary, Run] | None, new: StageRun | None = None) -> None:
+def _save(current: tuple[RunLog, Run] | None, new: StageRun | None = None) -> None:
     if current:
         book, record = current
         record.stages += [new] if new else []

@@ -30,9 +30,9 @@ def _outside(recipe: Recipe) -> dict[str, str]:
     return corpora.local_files(recipe.download, recipe.languages)
 
 
-def shelf_of(recipe: Recipe) -> corpora.Shelf:
+def shelf_of(recipe: Recipe) -> corpora.CorpusCache:
     """Return the text that outlives runs, shared by all runs of the recipe's store."""
-    return corpora.Shelf(Store(recipe.store).root / MEMORY, _VERSION, guard_of(recipe, MEMORY))
+    return corpora.CorpusCache(Store(recipe.store).root / MEMORY, _VERSION, guard_of(recipe, MEMORY))
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:

@@ -48,7 +48,7 @@ class Estimates:
     """The estimates of all stages, in order, and what the sources say; None: nothing has to be fetched."""
 
     stages: Sequence[Estimate]
-    look: corpora.Look | None
+    look: corpora.SourceState | None
 
 
 def estimate(recipe: Recipe, ask: bool = True) -> Estimates:

@@ -26,9 +26,9 @@ def _outside(recipe: Recipe) -> dict[str, str]:
     return {"weights": model_sources.identity(recipe.model, "weights"), **evaluation.digests(recipe.evaluate)}
 
 
-def parts_of(recipe: Recipe) -> evaluation.Parts:
+def parts_of(recipe: Recipe) -> evaluation.ScoreCache:
     """Return the scores that outlive runs, shared by all runs of the recipe's store."""
-    return evaluation.Parts(Store(recipe.store).root / MEMORY, guard_of(recipe, MEMORY))
+    return evaluation.ScoreCache(Store(recipe.store).root / MEMORY, guard_of(recipe, MEMORY))
 
 
 def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:

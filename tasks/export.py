@@ -12,7 +12,7 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace, discard
 from mlctl.errors import InputError
 from storage import Result, Store, StoreError
-from storage.run_log import Diary, Run
+from storage.run_log import Run, RunLog
 from tasks.stage import found
 
 #: Tells what made the folder, and the digest of each file: a later export replaces what is listed there and nothing else.
@@ -84,7 +84,7 @@ def find_run(store: Store, run_id: str) -> Run:
     Raises:
         InputError: there is none, several, or one that did not come to a report.
     """
-    runs = [run for run in Diary(store).runs() if run.id.startswith(run_id)]
+    runs = [run for run in RunLog(store).runs() if run.id.startswith(run_id)]
     whole = [run for run in runs if any(s.stage == "report" and s.state in {"computed", "cached"} for s in run.stages)]
     if run_id and len(runs) != 1:
         found = "fits several runs" if runs else "fits no run"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlctl import translation
 from mlctl.config import Recipe
-from mlctl.corpora.licences import Gate, spdx
+from mlctl.corpora.licences import LicencePolicy, spdx
 
 
 def check_engines(recipe: Recipe) -> None:
@@ -13,6 +13,6 @@ def check_engines(recipe: Recipe) -> None:
     Raises:
         InputError: it has another one; the message names the model.
     """
-    gate = Gate.of(recipe.licences)
+    gate = LicencePolicy.of(recipe.licences)
     if gate.allowed:
         translation.check_licence(recipe.translate, recipe.languages, lambda stated: gate.allows(spdx(stated)))

@@ -15,9 +15,9 @@ from mlctl import corpora
 from mlctl.config import Recipe, key_settings
 from mlctl.core.locks import held
 from mlctl.core.url_redaction import shown
-from mlctl.evaluation import Verdict, decide
+from mlctl.evaluation import PromotionDecision, decide
 from storage import Store, key_of
-from storage.champion_registry import Champion, Champions, MovedError
+from storage.champion_registry import Champion, ChampionRegistry, MovedError
 from storage.documents import make_folder
 from tasks import champions
 from tasks.challenge import challenge
@@ -42,7 +42,7 @@ class News:
 
     recipe: Recipe
     lines: list[str]
-    found: corpora.Look
+    found: corpora.SourceState
 
     def seen(self) -> dict[str, Any]:
         """Return what the registry keeps of it, once all of it was fetched."""
@@ -73,7 +73,7 @@ def look(recipe: Recipe, known: Mapping[str, Any]) -> News:
         InputError: a file that the recipe names is missing.
     """
     sources = known.get("sources", {})
-    found = corpora.look(recipe.download, recipe.languages, recipe.retrain.renew, sources)
+    found = corpora.look(recipe.download, recipe.languages, recipe.retrain.refresh_sources, sources)
     for name, why in found.unasked.items():
         logger.warning("%s could not be asked, it counts as it was: %s", name, why)
     lines = corpora.news(sources, found.states)
@@ -90,7 +90,7 @@ def take(news: News) -> None:
     if len(news.lines) > _MOST_LINES:
         logger.info("and %d more", len(news.lines) - _MOST_LINES)
     if news.found.changed:
-        corpora.Lock(Path(news.recipe.download.lock)).expire(news.found.changed)
+        corpora.Lockfile(Path(news.recipe.download.lock)).expire(news.found.changed)
 
 
 def settle(recipe: Recipe, reported: Ref, seen: Mapping[str, Any]) -> tuple[Champion, bool, str]:
@@ -111,7 +111,7 @@ def settle(recipe: Recipe, reported: Ref, seen: Mapping[str, Any]) -> tuple[Cham
             logger.info("%s has another champion by now: judging against that one", registry.name)
 
 
-def finish(recipe: Recipe, registry: Champions, what: str = "promoted") -> None:
+def finish(recipe: Recipe, registry: ChampionRegistry, what: str = "promoted") -> None:
     """Do what is left to do with the champion that counts: publish it and tell of it. What was done is not done again.
 
     `what` says how it came to count.
@@ -133,7 +133,7 @@ def finish(recipe: Recipe, registry: Champions, what: str = "promoted") -> None:
             registry.note(champion.number, note)
 
 
-def tell_kept(recipe: Recipe, registry: Champions, champion: Champion, why: str) -> None:
+def tell_kept(recipe: Recipe, registry: ChampionRegistry, champion: Champion, why: str) -> None:
     """Tell that a challenger did not win."""
     said = message(registry, "kept", champion, why)
     emit(registry.name, "kept", said)
@@ -141,7 +141,7 @@ def tell_kept(recipe: Recipe, registry: Champions, champion: Champion, why: str)
         post(receiver, said)
 
 
-def message(registry: Champions, what: str, champion: Champion, why: str = "") -> dict[str, Any]:
+def message(registry: ChampionRegistry, what: str, champion: Champion, why: str = "") -> dict[str, Any]:
     """Return what others are told: no addresses, no paths, no secrets."""
     why = why or champion.why
     return {
@@ -152,7 +152,7 @@ def message(registry: Champions, what: str, champion: Champion, why: str = "") -
         "made": champion.made,
         "why": why,
         "results": champion.results,
-        "scores": champion.facts.get("duels", []),
+        "scores": champion.facts.get("comparisons", []),
     }
 
 
@@ -169,7 +169,7 @@ def _first() -> str:
 
 
 def _settle(
-    recipe: Recipe, registry: Champions, champion: Champion, results: dict[str, str], seen: Mapping[str, Any]
+    recipe: Recipe, registry: ChampionRegistry, champion: Champion, results: dict[str, str], seen: Mapping[str, Any]
 ) -> tuple[Champion, bool, str]:
     if results["train"] == champion.results["train"]:
         registry.confirm(champion.number, seen)
@@ -179,12 +179,12 @@ def _settle(
     if not verdict.better:
         registry.confirm(champion.number, seen)
         return champion, False, verdict.why
-    facts = {"duels": [asdict(duel) for duel in verdict.duels], "over": champion.number}
+    facts = {"comparisons": [asdict(comparison) for comparison in verdict.comparisons], "over": champion.number}
     places = {**results, "challenge": judged["key"]}
     return registry.promote(champion.number, places, verdict.why, recipe.retrain.keep, seen, facts), True, verdict.why
 
 
-def _judge(recipe: Recipe, champion: Champion, results: Mapping[str, str]) -> tuple[Ref, Verdict]:
+def _judge(recipe: Recipe, champion: Champion, results: Mapping[str, str]) -> tuple[Ref, PromotionDecision]:
     def ref(stage: str, keys: Mapping[str, str]) -> Ref:
         return Ref(stage=stage, key=keys[stage], store=recipe.store)
 
@@ -194,8 +194,9 @@ def _judge(recipe: Recipe, champion: Champion, results: Mapping[str, str]) -> tu
     return judged, decide(folder, recipe.evaluate.resamples, recipe.seed, recipe.retrain.tolerance)
 
 
-def _show(verdict: Verdict) -> None:
+def _show(verdict: PromotionDecision) -> None:
     rows = [
-        {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(d).items()} for d in verdict.duels
+        {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(d).items()}
+        for d in verdict.comparisons
     ]
     create_table_artifact(rows, key="verdict", description=f"Challenger against champion: {verdict.why}")

@@ -39,7 +39,7 @@ def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Prog
     )
 
 
-STAGE = Stage("shard", 3, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))
+STAGE = Stage("shard", 4, ("align",), _settings, _work, _outside, packages=("tokenizers", "pyarrow"))
 
 
 @stage_task

@@ -90,8 +90,8 @@ def recipe(store: Path) -> dict[str, Any]:
         "shard": {"max_length": 32, "rows_per_shard": 100, "heldout_pairs": 20, "stop_words": 3},
         "model": {"scratch": {"vocabulary": 300, "layers": 2, "hidden": 32, "heads": 2, "feed_forward": 64}},
         "train": {
-            "wiring": "separate",
-            "couples": 2,
+            "objective": "separate",
+            "word_pairs": 2,
             "steps": 12,
             "batch_size": 16,
             "learning_rate": 1e-3,
@@ -99,6 +99,6 @@ def recipe(store: Path) -> dict[str, Any]:
             "checkpoint_seconds": 0.001,
             "devices": "cpu",
         },
-        "evaluate": {"map_meanings": 3, "device": "cpu"},
+        "evaluate": {"embedding_map_sentences": 3, "device": "cpu"},
         "report": {"projection": "pca"},
     }

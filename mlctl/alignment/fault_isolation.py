@@ -29,12 +29,12 @@ _REMEDIES = {
 }
 
 
-class Hand:
+class ResilientWorker:
     """Has steps done by a worker, and takes a new one when that has ended."""
 
-    def __init__(self, hire: Callable[[str], Worker]) -> None:
+    def __init__(self, start_worker: Callable[[str], Worker]) -> None:
         """Take what starts a worker of a module."""
-        self._hire = hire
+        self._start_worker = start_worker
         self._worker: Worker | None = None
         self._stopped = False
 
@@ -108,7 +108,7 @@ class Hand:
 
     def _ask(self, step: Step) -> None:
         """Do a step, within its time."""
-        worker = self._worker = self._worker or self._hire(WORKER)
+        worker = self._worker = self._worker or self._start_worker(WORKER)
         if self._stopped:
             worker.kill()
         try:

@@ -50,7 +50,7 @@ def read_outcome(language: Language) -> Outcome:
 def write_outcome(language: Language) -> None:
     """Write `rejected/<t>.parquet`, `pairs/<t>.parquet` and, last, the outcome."""
     figures = Figures.total(map(_figures, _pieces(language)))
-    stopped = bool(figures.pairs) and figures.linked < language.settings.min_linked
+    stopped = bool(figures.pairs) and figures.linked < language.settings.min_link_coverage
     counts = dict.fromkeys(RULES, 0)
     workspace = language.workspace
     with workspace.part(f"rejected/{language.target}.parquet") as file:

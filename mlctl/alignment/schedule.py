@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from mlctl.alignment.fault_isolation import Hand
+from mlctl.alignment.fault_isolation import ResilientWorker
 from mlctl.alignment.language_job import Language, Step, StepName
 from mlctl.core.workspace import Progress
 from mlctl.execution.backend import Worker
@@ -74,7 +74,7 @@ class Tally:
         self._progress(self._done, self._total, "parts", language=step.language.target, step=step.name)
 
 
-def run(languages: Sequence[Language], workers: int, hire: Callable[[str], Worker], progress: Progress) -> None:
+def run(languages: Sequence[Language], workers: int, start_worker: Callable[[str], Worker], progress: Progress) -> None:
     """Do all that is not finished, by up to `workers` workers; `hire` starts one of a module.
 
     Raises:
@@ -82,22 +82,22 @@ def run(languages: Sequence[Language], workers: int, hire: Callable[[str], Worke
     """
     tally, agenda = Tally(languages, progress), Agenda(languages)
     with ExitStack() as stack:
-        idle = [Hand(hire) for _ in range(max(1, min(workers, tally.missing)))]
-        for hand in idle:
-            stack.callback(hand.close)
+        idle = [ResilientWorker(start_worker) for _ in range(max(1, min(workers, tally.missing)))]
+        for worker in idle:
+            stack.callback(worker.close)
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(len(idle)))
-        for hand in idle:
-            stack.callback(hand.kill)  # comes first: nobody waits for a process when a step has failed
-        running: dict[concurrent.futures.Future[None], tuple[Hand, Step]] = {}
+        for worker in idle:
+            stack.callback(worker.kill)  # comes first: nobody waits for a process when a step has failed
+        running: dict[concurrent.futures.Future[None], tuple[ResilientWorker, Step]] = {}
         while True:
             while idle and (step := agenda.next()):
-                hand = idle.pop()
-                running[pool.submit(hand.do, step)] = hand, step
+                worker = idle.pop()
+                running[pool.submit(worker.do, step)] = worker, step
             if not running:
                 return
             for future in concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED).done:
-                hand, step = running.pop(future)
+                worker, step = running.pop(future)
                 future.result()
-                idle.append(hand)
+                idle.append(worker)
                 agenda.done(step)
                 tally.add(step)

@@ -19,7 +19,7 @@ from mlctl.alignment.merge_step import RULES, Outcome, read_outcome
 from mlctl.config import Align, Languages
 from mlctl.core.workspace import Progress, Workspace, discard, silent
 from mlctl.errors import InputError
-from mlctl.execution.backend import HERE, Crew
+from mlctl.execution.backend import LOCAL, ExecutionBackend
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def align(
     progress: Progress = silent,
     priors: Mapping[str, Path] | None = None,
     encoder: Path | None = None,
-    crew: Crew = HERE,
+    backend: ExecutionBackend = LOCAL,
 ) -> dict[str, Any]:
     """Align the words of all pairs under the folders `pairs` and return the figures of `summary.json`, flat.
 
@@ -58,8 +58,8 @@ def align(
         InputError: there is no pair, none is left, or an engine crashed while it learned; the message names language and engine.
     """
     files = _files(pairs, languages)
-    gpus = _gpus(settings, crew)
-    workers = settings.workers or min(crew.cores, gpus * _ON_A_GPU or crew.cores)
+    gpus = _gpus(settings, backend)
+    workers = settings.workers or min(backend.cores, gpus * _ON_A_GPU or backend.cores)
     common: dict[str, Any] = {
         "settings": settings,
         "source": languages.source,
@@ -67,12 +67,12 @@ def align(
         "root": workspace.root,
         "encoder": encoder,
     }
-    threads = max(1, min(workers // len(languages.targets), crew.cores_of_one))
+    threads = max(1, min(workers // len(languages.targets), backend.min_node_cores))
     works = [
         Language(**common, target=target, files=tuple(files[target]), priors=(priors or {}).get(target), threads=threads)
         for target in languages.targets
     ]
-    schedule.run(works, workers, functools.partial(crew.worker, gpus=1 / _ON_A_GPU if gpus else 0), progress)
+    schedule.run(works, workers, functools.partial(backend.worker, gpus=1 / _ON_A_GPU if gpus else 0), progress)
     return _written(works, workspace)
 
 
@@ -86,12 +86,12 @@ def _files(pairs: Sequence[Path], languages: Languages) -> dict[str, list[Path]]
     return files
 
 
-def _gpus(settings: Align, crew: Crew) -> int:
+def _gpus(settings: Align, backend: ExecutionBackend) -> int:
     """Return how many GPUs encoders are run on."""
     if settings.engine not in registry.WITH_ENCODER or settings.device == "cpu":
         return 0
-    if crew.gpus is not None:
-        return crew.gpus
+    if backend.gpus is not None:
+        return backend.gpus
     from mlctl.modeling.devices import device_of
 
     return int(device_of(settings.device, "align.device").type != "cpu")
@@ -127,8 +127,8 @@ def _tell(language: Language, outcome: Outcome) -> None:
     log.info("%s: %s pairs aligned, %s links a pair, %s", language.target, f"{outcome.pairs:,}", figures["links_per_pair"], sides)
     if outcome.stopped:
         log.warning(
-            "%s stops here: %s is below align.min_linked (%s); all %s pairs are in rejected/%s.parquet",
-            *(language.target, sides, language.settings.min_linked, f"{outcome.figures.pairs:,}", language.target),
+            "%s stops here: %s is below align.min_link_coverage (%s); all %s pairs are in rejected/%s.parquet",
+            *(language.target, sides, language.settings.min_link_coverage, f"{outcome.figures.pairs:,}", language.target),
         )
 
 
@@ -139,8 +139,8 @@ def _check(settings: Align, outcomes: Mapping[str, Outcome]) -> None:
     if stopped:
         shares = ", ".join(f"{target} {share:.1%}" for target, share in stopped.items())
         raise InputError(
-            f"align: too few words are linked in every language ({shares}; align.min_linked={settings.min_linked})",
-            "look whether the sides of the pairs belong together; with very little text, lower align.min_linked",
+            f"align: too few words are linked in every language ({shares}; align.min_link_coverage={settings.min_link_coverage})",
+            "look whether the sides of the pairs belong together; with very little text, lower align.min_link_coverage",
         )
     raise InputError("align: no pair is left", f"raise align.max_words ({settings.max_words}) or look at rejected/")
 

@@ -24,7 +24,7 @@ def split(batches: Iterable[pa.RecordBatch], source: str, target: str, most: int
     splitters = Splitter(source), Splitter(target)
     with (
         pq.ParquetWriter(folder / WORDS, arrow_io.WORDS, compression="zstd") as words,
-        pq.ParquetWriter(folder / REJECTED, schema.REJECTED, compression="zstd") as aside,
+        pq.ParquetWriter(folder / REJECTED, schema.REJECTED, compression="zstd") as runtime_only,
     ):
         for batch in batches:
             sides = [_spans(splitter, batch[name]) for splitter, name in zip(splitters, ("source", "target"), strict=True)]
@@ -33,7 +33,7 @@ def split(batches: Iterable[pa.RecordBatch], source: str, target: str, most: int
             lists = [arrow_io.pair_lists([side[row] for row in kept], schema.SPAN) for side in sides]
             words.write_batch(pa.RecordBatch.from_arrays([*batch.take(pa.array(kept)).columns, *lists], schema=arrow_io.WORDS))
             dropped = np.flatnonzero([rule is not None for rule in rules])
-            aside.write_batch(arrow_io.rejected(batch.take(pa.array(dropped)), [rule for rule in rules if rule]))
+            runtime_only.write_batch(arrow_io.rejected(batch.take(pa.array(dropped)), [rule for rule in rules if rule]))
 
 
 def _spans(splitter: Splitter, texts: pa.StringArray) -> list[list[Span]]:

@@ -13,7 +13,7 @@ from mlctl.cleaning.duplicates import Digests, Mask, digests_of
 from mlctl.cleaning.filters.base import Candidate
 from mlctl.cleaning.minhash import BANDS, Numbers, Places, sketch
 from mlctl.cleaning.repeats import number_blind
-from mlctl.cleaning.row_filters import Verdict
+from mlctl.cleaning.row_filters import FilterDecision
 
 #: One row for each row that came in. The numbers of a row that a rule drops are null.
 JUDGED = pa.schema(
@@ -58,17 +58,17 @@ class _Sides(NamedTuple):
         return f"{self.source_key or ''}\x00{self.target_key or ''}"
 
 
-def judged(settings: config.Clean, rows: pa.RecordBatch, verdicts: Sequence[Verdict]) -> pa.RecordBatch:
+def judged(settings: config.Clean, rows: pa.RecordBatch, decisions: Sequence[FilterDecision]) -> pa.RecordBatch:
     """Return the rows of JUDGED for rows of PAIR and the verdicts on them."""
-    kept = np.array([not verdict.rule for verdict in verdicts], dtype=bool)
+    kept = np.array([not verdict.rule for verdict in decisions], dtype=bool)
     has_source, has_target = (np.array(rows[name].is_valid(), dtype=bool) for name in ("source", "target"))
     paired = has_source & has_target
-    given = zip(verdicts, has_source.tolist(), strict=True)
+    given = zip(decisions, has_source.tolist(), strict=True)
     sides = [_Sides.of(verdict.pair, forward) for verdict, forward in given if verdict.pair]
     keys = [(side.source_key, side.target_key) for side in sides]
     pairs = [(source, target) for source, target in keys if source is not None and target is not None]
     columns = {
-        "rule": pa.array([verdict.rule for verdict in verdicts], pa.string()),
+        "rule": pa.array([verdict.rule for verdict in decisions], pa.string()),
         "paired": pa.array(paired),
         "source": _changed(rows["source"].to_pylist(), (side.source for side in sides), kept),
         "target": _changed(rows["target"].to_pylist(), (side.target for side in sides), kept),
@@ -78,7 +78,7 @@ def judged(settings: config.Clean, rows: pa.RecordBatch, verdicts: Sequence[Verd
         "repeated_source": _spread(number_blind(source for source, _ in pairs), kept & paired),
         "repeated_target": _spread(number_blind(target for _, target in pairs), kept & paired),
     }
-    columns["sketch"], columns["places"] = _nearness(settings, verdicts)
+    columns["sketch"], columns["places"] = _nearness(settings, decisions)
     return pa.record_batch(columns, schema=JUDGED)
 
 
@@ -93,11 +93,11 @@ def numbers(column: pa.ChunkedArray) -> Digests:
     return np.asarray(column.fill_null(0).combine_chunks(), dtype=np.uint64)
 
 
-def _nearness(settings: config.Clean, verdicts: Sequence[Verdict]) -> tuple[pa.Array, pa.Array]:
+def _nearness(settings: config.Clean, decisions: Sequence[FilterDecision]) -> tuple[pa.Array, pa.Array]:
     if settings.near_duplicates == "off":
-        return pa.nulls(len(verdicts), pa.uint64()), pa.nulls(len(verdicts), JUDGED.field("places").type)
+        return pa.nulls(len(decisions), pa.uint64()), pa.nulls(len(decisions), JUDGED.field("places").type)
     side = _SIDES[settings.near_duplicates]
-    texts = [side(verdict.pair) if verdict.pair and verdict.pair.target else "" for verdict in verdicts]
+    texts = [side(verdict.pair) if verdict.pair and verdict.pair.target else "" for verdict in decisions]
     long = np.array([len(text) >= settings.near_duplicate_characters for text in texts], dtype=bool)
     sketched, places = sketch([text for text, judge in zip(texts, long, strict=True) if judge])
     each = iter(places.astype("<u4"))

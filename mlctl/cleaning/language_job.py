@@ -87,8 +87,8 @@ class Language(BaseModel):
         table = self.inputs.read(*self.inputs.parts[number])
         with self.scratch.part(_part(number)) as path, pq.ParquetWriter(path, JUDGED, compression="zstd") as writer:
             for rows in table.to_batches(_BATCH_ROWS):
-                verdicts = judges.judge(rows["source"].to_pylist(), rows["target"].to_pylist())
-                writer.write_batch(judged(self.settings, rows, verdicts))
+                decisions = judges.judge(rows["source"].to_pylist(), rows["target"].to_pylist())
+                writer.write_batch(judged(self.settings, rows, decisions))
 
     def finish(self) -> None:
         """Compare the rows of all parts, write the tables and drop what the steps left."""

@@ -84,18 +84,18 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class _Couples:
+class _WordPairs:
     """Every word of a text with every word of its translation, those of one made word side by side."""
 
     cells: Ints  # places in the table
-    first: Ints  # where each made word's couples begin
+    first: Ints  # where each made word's word pairs begin
     widths: Ints  # how many each made word has; at least one
     made: Ints  # the made words' numbers
     owner: Ints  # the text that each made word is in
 
     @classmethod
-    def of(cls, given: Tokens, made: Tokens, size: int) -> _Couples:
-        """Return the couples; made words whose text has no known word on the other side are left out."""
+    def of(cls, given: Tokens, made: Tokens, size: int) -> _WordPairs:
+        """Return the word pairs; made words whose text has no known word on the other side are left out."""
         owner = np.repeat(np.arange(len(made.counts)), made.counts)
         widths = given.counts[owner]
         owner, words, widths = owner[widths > 0], made.words[widths > 0], widths[widths > 0]
@@ -105,11 +105,11 @@ class _Couples:
 
 
 class Prior(NamedTuple):
-    """Couples that count as if they had been seen, though they are not from the texts at hand: of a Dirichlet distribution.
+    """Word pairs that count as if they had been seen, though they are not from the texts at hand: of a Dirichlet distribution.
 
     Attributes:
         counts: of each given word, with each made word (V, W).
-        weights: what one such couple of each given word counts (V, 1).
+        weights: what one such word pair of each given word counts (V, 1).
     """
 
     counts: Table
@@ -148,31 +148,33 @@ class Direction:
 
     def scores(self, given: Tokens, made: Tokens) -> Floats:
         """Return for each text the sum over its known words of log p(word | other side) / p(word)."""
-        couples = _Couples.of(given, made, len(self._usual))
-        ratio = np.log((1 - _NULL) * self._mean(couples) / self._usual[couples.made] + _NULL)
-        sums: Floats = np.bincount(couples.owner, np.clip(ratio, _FLOOR, _CEILING), minlength=len(made.counts)).astype(np.float64)
+        word_pairs = _WordPairs.of(given, made, len(self._usual))
+        ratio = np.log((1 - _NULL) * self._mean(word_pairs) / self._usual[word_pairs.made] + _NULL)
+        sums: Floats = np.bincount(word_pairs.owner, np.clip(ratio, _FLOOR, _CEILING), minlength=len(made.counts)).astype(
+            np.float64
+        )
         return sums
 
-    def _learn(self, pieces: Sequence[_Couples], counts: Table, prior: Prior | None) -> Table:
+    def _learn(self, pieces: Sequence[_WordPairs], counts: Table, prior: Prior | None) -> Table:
         """Learn once from all pieces, into the table `counts`; return the table that this was done with, for the next time."""
         rows = counts.reshape(-1, len(self._usual))
         if prior:
             np.multiply(prior.counts, prior.weights, out=rows)
         else:
             rows.fill(0)
-        for couples in pieces:
-            whole = couples.widths * (self._mean(couples) * (1 - _NULL) + self._usual[couples.made] * _NULL)
-            share = self._table[couples.cells] * np.repeat(((1 - _NULL) / whole).astype(np.float32), couples.widths)
-            np.add.at(counts, couples.cells, share)
+        for word_pairs in pieces:
+            whole = word_pairs.widths * (self._mean(word_pairs) * (1 - _NULL) + self._usual[word_pairs.made] * _NULL)
+            share = self._table[word_pairs.cells] * np.repeat(((1 - _NULL) / whole).astype(np.float32), word_pairs.widths)
+            np.add.at(counts, word_pairs.cells, share)
         rows += (_DOUBT * self._usual).astype(np.float32)
         rows /= rows.sum(axis=1, keepdims=True)
         before, self._table = self._table, counts
         return before
 
-    def _mean(self, couples: _Couples) -> Floats:
-        if not len(couples.cells):
+    def _mean(self, word_pairs: _WordPairs) -> Floats:
+        if not len(word_pairs.cells):
             return np.zeros(0)
-        return np.add.reduceat(self._table[couples.cells], couples.first, dtype=np.float64) / couples.widths
+        return np.add.reduceat(self._table[word_pairs.cells], word_pairs.first, dtype=np.float64) / word_pairs.widths
 
 
 def words_of(text: str) -> list[str]:
@@ -194,7 +196,7 @@ def _by_frequency(texts: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]
     return ordered[:enough], ordered[enough:]
 
 
-def _pieces(given: Tokens, made: Tokens, size: int) -> Iterator[_Couples]:
+def _pieces(given: Tokens, made: Tokens, size: int) -> Iterator[_WordPairs]:
     for first in range(0, len(made.counts), _PIECE):
         last = min(first + _PIECE, len(made.counts))
-        yield _Couples.of(given.some(first, last), made.some(first, last), size)
+        yield _WordPairs.of(given.some(first, last), made.some(first, last), size)

@@ -27,7 +27,7 @@ _FAR_TOO_LONG = 20
 _LONGEST_SAMPLE = 5_000
 
 
-class Verdict(NamedTuple):
+class FilterDecision(NamedTuple):
     """The rule that drops a row, or ("") the row as it is kept."""
 
     rule: str
@@ -79,13 +79,13 @@ class Judges:
         self._forward = Judge(settings, source, target, learned)
         self._back = Judge(settings, target, source, Learned(Lengths()))
 
-    def judge(self, sources: Sequence[str | None], targets: Sequence[str | None]) -> list[Verdict]:
+    def judge(self, sources: Sequence[str | None], targets: Sequence[str | None]) -> list[FilterDecision]:
         """Return what becomes of each row. One side may be None: the candidate's source is then the text that is there."""
         back = [row for row, source in enumerate(sources) if source is None]
         forward = [(source, target) for source, target in zip(sources, targets, strict=True) if source is not None]
-        verdicts = iter(self._forward.judge([source for source, _ in forward], [target for _, target in forward]))
+        decisions = iter(self._forward.judge([source for source, _ in forward], [target for _, target in forward]))
         alone = iter(self._back.judge([targets[row] or "" for row in back], [None] * len(back)) if back else ())
-        return [next(alone if source is None else verdicts) for source in sources]
+        return [next(alone if source is None else decisions) for source in sources]
 
 
 class Judge:
@@ -98,21 +98,21 @@ class Judge:
         self._language = _language(settings, source, target)
         self._likelihood = learned.likelihood
 
-    def judge(self, sources: Sequence[str], targets: Sequence[str | None]) -> list[Verdict]:
+    def judge(self, sources: Sequence[str], targets: Sequence[str | None]) -> list[FilterDecision]:
         """Return what becomes of each row. A target is None where the text has no translation."""
-        verdicts = list(map(self._verdict, sources, targets))
-        _drop(verdicts, self._language.name, self._language.among)
+        decisions = list(map(self._verdict, sources, targets))
+        _drop(decisions, self._language.name, self._language.among)
         if self._likelihood:
-            _drop(verdicts, UNLIKELY, functools.partial(self._unlikely, self._likelihood))
-        return verdicts
+            _drop(decisions, UNLIKELY, functools.partial(self._unlikely, self._likelihood))
+        return decisions
 
-    def _verdict(self, source: str, target: str | None) -> Verdict:
+    def _verdict(self, source: str, target: str | None) -> FilterDecision:
         hopeless = _FAR_TOO_LONG * self._settings.max_characters
         if len(source) > hopeless or len(target or "") > hopeless:
-            return Verdict(base.TooLong.name)
+            return FilterDecision(base.TooLong.name)
         pair = Candidate(tidy(source, target), *self._spaced)
         rule = first_rule(self._rules, pair)
-        return Verdict(rule, None if rule else pair)
+        return FilterDecision(rule, None if rule else pair)
 
     def _unlikely(self, model: Likelihood, rows: Sequence[Candidate]) -> Mask:
         pairs = [row.target is not None for row in rows]
@@ -171,9 +171,9 @@ def _in_order(settings: config.Clean, source: str, target: str, lengths: Lengths
         base.Identical(),
         base.Punctuation(settings.max_punctuation),
         language_script.Mojibake(),
-        cross_side.LengthRatio(settings.max_length_ratio, settings.max_ratio_spreads, settings.ratio_slack, lengths),
+        cross_side.LengthRatio(settings.max_length_ratio, settings.max_ratio_zscore, settings.ratio_slack, lengths),
         cross_side.SentenceEnds(settings.max_end_difference),
-        cross_side.CutOff(settings.cut_off_spreads, lengths),
+        cross_side.CutOff(settings.cut_off_zscore, lengths),
         language_script.Script(source, target, settings.min_script_share),
         cross_side.Untranslated(settings.max_copied_share),
         cross_side.Numbers(settings.min_shared_digits),
@@ -186,9 +186,9 @@ def _language(settings: config.Clean, source: str, target: str) -> language_scri
     return language_script.WrongLanguage(source, target, settings.language_letters, settings.language_margin)
 
 
-def _drop(verdicts: list[Verdict], rule: str, find: Callable[[Sequence[Candidate]], Mask]) -> None:
+def _drop(decisions: list[FilterDecision], rule: str, find: Callable[[Sequence[Candidate]], Mask]) -> None:
     """Have a rule look at the rows that are left."""
-    left = [(row, verdict.pair) for row, verdict in enumerate(verdicts) if verdict.pair]
+    left = [(row, verdict.pair) for row, verdict in enumerate(decisions) if verdict.pair]
     for dropped, (row, _) in zip(find([pair for _, pair in left]).tolist(), left, strict=True):
         if dropped:
-            verdicts[row] = Verdict(rule)
+            decisions[row] = FilterDecision(rule)

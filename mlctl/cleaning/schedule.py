@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from mlctl.cleaning.language_job import Language, Step, StepName
 from mlctl.cleaning.row_filters import Learned
 from mlctl.core.workspace import Progress
-from mlctl.execution.backend import Crew, Worker
+from mlctl.execution.backend import ExecutionBackend, Worker
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Agenda:
         heapq.heappush(self._ready, (number, part, name))
 
 
-def run(languages: Sequence[Language], workers: int, crew: Crew, progress: Progress) -> None:
+def run(languages: Sequence[Language], workers: int, backend: ExecutionBackend, progress: Progress) -> None:
     """Do all that is not finished, by up to `workers` workers of a crew.
 
     Raises:
@@ -89,7 +89,7 @@ def run(languages: Sequence[Language], workers: int, crew: Crew, progress: Progr
     if workers < 2 or tally.rows <= _FEW_ROWS:
         _here(agenda, tally)
     else:
-        _side_by_side(agenda, tally, [crew.worker(WORKER) for _ in range(workers)])
+        _side_by_side(agenda, tally, [backend.worker(WORKER) for _ in range(workers)])
     tally.end()
 
 

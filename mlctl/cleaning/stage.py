@@ -14,7 +14,7 @@ from mlctl.cleaning.language_job import Language
 from mlctl.cleaning.writer import Funnel, funnel_of, write_funnel
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.execution.backend import HERE, Crew
+from mlctl.execution.backend import LOCAL, ExecutionBackend
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def clean(
     workspace: Workspace,
     progress: Progress = silent,
     lexicons: Mapping[str, Path] | None = None,
-    crew: Crew = HERE,
+    backend: ExecutionBackend = LOCAL,
 ) -> dict[str, Any]:
     """Write clean `pairs/<t>.parquet`, `untranslated/<t>.parquet` (if any), `rejected/<t>.parquet`, `funnel.parquet` and
     `reasons.json` (each rule in words).
@@ -53,7 +53,7 @@ def clean(
     names = reasons(settings, languages.source, languages.targets[0])
     common: dict[str, Any] = {"settings": settings, "source": languages.source, "downloaded": downloaded, "root": workspace.root}
     works = [Language(**common, target=target, lexicon=(lexicons or {}).get(target)) for target in languages.targets]
-    schedule.run(works, settings.workers or crew.cores, crew, progress)
+    schedule.run(works, settings.workers or backend.cores, backend, progress)
     funnels = [funnel_of(workspace, language, names) for language in languages.targets]
     _check(funnels, names)
     write_funnel(funnels, workspace)

@@ -1,7 +1,7 @@
 """The recipe and its sections, one module each."""
 
 from mlctl.config.align import Align
-from mlctl.config.base import Language, Section, aside, key_settings
+from mlctl.config.base import Language, Section, key_settings, runtime_only
 from mlctl.config.clean import Clean
 from mlctl.config.download import Download
 from mlctl.config.evaluate import Evaluate
@@ -30,10 +30,39 @@ from mlctl.config.translate import DevSet, Translate
 
 # fmt: off
 __all__ = [
-    "Align", "Clean", "Column", "DevSet", "Download", "Evaluate", "EvaluationSet", "FileFormat", "FilesSource",
-    "HuggingfaceSource", "Language", "Languages", "Licences", "LocalesSource", "Model", "MtdataSource", "OpusSource", "Recipe",
-    "Report", "Retrain", "ScratchModel",
-    "Section", "Shard", "Side", "Source", "Train", "Translate", "UrlSource", "WebAddress", "aside", "key_settings", "load",
-    "override", "parse",
+    "Align",
+    "Clean",
+    "Column",
+    "DevSet",
+    "Download",
+    "Evaluate",
+    "EvaluationSet",
+    "FileFormat",
+    "FilesSource",
+    "HuggingfaceSource",
+    "Language",
+    "Languages",
+    "Licences",
+    "LocalesSource",
+    "Model",
+    "MtdataSource",
+    "OpusSource",
+    "Recipe",
+    "Report",
+    "Retrain",
+    "ScratchModel",
+    "Section",
+    "Shard",
+    "Side",
+    "Source",
+    "Train",
+    "Translate",
+    "UrlSource",
+    "WebAddress",
+    "key_settings",
+    "load",
+    "override",
+    "parse",
+    "runtime_only",
 ]
 # fmt: on

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mlctl.config.base import ASIDE, Section, aside
+from mlctl.config.base import Section, digested_elsewhere, runtime_only
 
 AlignEngine = Literal["eflomal", "fast_align", "embedding", "combined"]
 Symmetrisation = Literal["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"]
@@ -32,17 +32,15 @@ class Align(Section):
         ge=1,
         description="Pairs that a language's model learns from, spread evenly over them; all are aligned with it.",
     )
-    priors: str = Field(
+    priors: str = digested_elsewhere(
         "last",
         description="What a model knows before it learns. last: what the last run on other text of the same languages learned, if there is "
         "one. none: nothing. Else the folder of an align result.",
-        json_schema_extra={ASIDE: False},  # the digest of what is reused is in the key
     )
-    encoder: str = Field(
+    encoder: str = digested_elsewhere(
         "",
         description="Encoder of engines `embedding` and `combined`: a folder or hub name; last: what the last run trained; "
         "champion: the best that re-training has found; empty: the recipe's model.",
-        json_schema_extra={ASIDE: False},  # the digest of its weights is in the key
     )
     layer: int = Field(
         -1, ge=-1, description="Layer whose token states are compared; 0: the embeddings; -1: at three fifths of the depth."
@@ -53,13 +51,13 @@ class Align(Section):
         "softmax: above `threshold` in both.",
     )
     threshold: float = Field(0.3, gt=0, lt=1, description="Least share of softmax for a link, in both directions.")
-    min_linked: float = Field(
+    min_link_coverage: float = Field(
         0.1, ge=0, le=1, description="Share of the words of both sides that are linked, at least; below, the language stops."
     )
     part_rows: int = Field(16_384, ge=1, description="Pairs a part: what a crash can lose at most.")
-    workers: int = aside(0, "Parts aligned side by side; 0: one a core.", ge=0)
-    device: str = aside("auto", "Where the encoder runs: auto, cpu, cuda or cuda:N.", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    batch_tokens: int = aside(8192, "Padded tokens that the encoder takes at once.", ge=16)
+    workers: int = runtime_only(0, "Parts aligned side by side; 0: one a core.", ge=0)
+    device: str = runtime_only("auto", "Where the encoder runs: auto, cpu, cuda or cuda:N.", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    batch_tokens: int = runtime_only(8192, "Padded tokens that the encoder takes at once.", ge=16)
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Align:

@@ -9,12 +9,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from mlctl import languages as codes
 from mlctl.errors import InputError
 
-ASIDE = "affects_result"
+_IN_KEY = "in_key"  # in the field's JSON schema: false keeps a setting out of the stage's key
 
 
-def aside(default: Any, description: str, **limits: Any) -> Any:
+def runtime_only(default: Any, description: str, **limits: Any) -> Any:
     """Declare a setting that changes how fast or where a result is made, never the result itself."""
-    return Field(default, description=description, json_schema_extra={ASIDE: False}, **limits)
+    return Field(default, description=description, json_schema_extra={_IN_KEY: False}, **limits)
+
+
+def digested_elsewhere(default: Any, *, description: str, **limits: Any) -> Any:
+    """Declare the place of a file, folder or model whose content digest is in the key: the same content elsewhere is the same result."""
+    return Field(default, description=description, json_schema_extra={_IN_KEY: False}, **limits)
 
 
 class Section(BaseModel):
@@ -53,7 +58,7 @@ def key_settings(section: Section) -> dict[str, Any]:
     return {
         name: _key_value(getattr(section, name))
         for name, field in type(section).model_fields.items()
-        if not (isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get(ASIDE) is False)
+        if not (isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get(_IN_KEY) is False)
     }
 
 

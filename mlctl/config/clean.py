@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mlctl.config.base import ASIDE, Section, aside
+from mlctl.config.base import Section, digested_elsewhere, runtime_only
 
 
 class Clean(Section):
@@ -20,13 +20,13 @@ class Clean(Section):
         gt=1,
         description="Most that one side may be longer than the other, in characters corrected by the pair's usual ratio.",
     )
-    max_ratio_spreads: float = Field(
+    max_ratio_zscore: float = Field(
         6.0,
         gt=0,
         description="The same in spreads: how far the ratio's logarithm may be from the usual one, against how far it usually is.",
     )
     ratio_slack: int = Field(12, ge=0, description="Characters of difference that are always allowed, so that short pairs pass.")
-    cut_off_spreads: float = Field(
+    cut_off_zscore: float = Field(
         2.5,
         gt=0,
         description="Spreads that a side without end mark may be shorter than usual, if the other side has an end mark.",
@@ -86,10 +86,9 @@ class Clean(Section):
         description="Good pairs in a sample of 20,000 from which on translations are judged by their likelihood; the words that a "
         "lexicon knows count as the pairs that it takes to learn them.",
     )
-    lexicon: str = Field(
+    lexicon: str = digested_elsewhere(
         "last",
         description="What the lexical model knows before it looks at the pairs. last: which words were translations in the last run on "
         "other text of the same languages, if there is one. none: nothing. Else the folder of an align result.",
-        json_schema_extra={ASIDE: False},  # the digest of what is reused is in the key
     )
-    workers: int = aside(0, "Processes that clean side by side; 0: one a core.", ge=0)
+    workers: int = runtime_only(0, "Processes that clean side by side; 0: one a core.", ge=0)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mlctl.config.align import Extraction
-from mlctl.config.base import ASIDE, Language, Section, aside
+from mlctl.config.base import Language, Section, digested_elsewhere, runtime_only
 
 Pooling = Literal["trained", "last", "cls", "search"] | Annotated[int, Field(ge=0)]
 
@@ -16,10 +16,10 @@ class BenchmarkFolder(Section):
     """A folder with the files of a benchmark as they were published."""
 
     kind: Literal["folder"]
-    path: str = Field(
+    path: str = digested_elsewhere(
+        ...,
         min_length=1,
         description="Folder of the files, plain or .gz.",
-        json_schema_extra={ASIDE: False},  # the digests of the files are in the key, not where they lie
     )
 
 
@@ -154,9 +154,11 @@ class Evaluate(Section):
     resamples: int = Field(
         2000, ge=100, le=100_000, description="Draws of the bootstrap and of the randomisation test of each difference."
     )
-    map_meanings: int = Field(8, ge=0, le=20, description="Sentences whose tokens are drawn in the map of the embedding space.")
-    batch_rows: int = aside(128, "Sentences encoded at once.", ge=1)
-    device: str = aside("auto", "auto, cpu, cuda or cuda:N.")
+    embedding_map_sentences: int = Field(
+        8, ge=0, le=20, description="Sentences whose tokens are drawn in the map of the embedding space."
+    )
+    batch_rows: int = runtime_only(128, "Sentences encoded at once.", ge=1)
+    device: str = runtime_only("auto", "auto, cpu, cuda or cuda:N.")
 
     @model_validator(mode="after")
     def _each_once(self) -> Evaluate:

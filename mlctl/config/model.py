@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from mlctl.config.base import ASIDE, Section
+from mlctl.config.base import Section, digested_elsewhere
 
 
 class ScratchModel(Section):
@@ -16,10 +16,9 @@ class ScratchModel(Section):
     heads: int = Field(4, ge=1, description="Attention heads; divides `hidden`.")
     feed_forward: int = Field(768, ge=8, description="Size of the feed-forward layer.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of states and attention.")
-    tokenizer: str = Field(
+    tokenizer: str = digested_elsewhere(
         "",
         description="Folder or hub name of a Hugging Face model whose tokenizer is taken; empty: one is trained on the corpus.",
-        json_schema_extra={ASIDE: False},  # its digest is in the keys
     )
 
     @model_validator(mode="after")
@@ -32,16 +31,14 @@ class ScratchModel(Section):
 class Model(Section):
     """The encoder that is trained."""
 
-    name: str = Field(
+    name: str = digested_elsewhere(
         "",
         description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.",
-        json_schema_extra={ASIDE: False},  # the digests of its tokenizer and weights are in the keys, not where it lies
     )
     revision: str = Field("main", description="Revision of an encoder from the hub.")
     scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
-    start: str = Field(
+    start: str = digested_elsewhere(
         "",
         description="Folder or hub name of an encoder of the same kind and tokenizer whose weights training starts from; empty: those "
         "of `name`, or random ones.",
-        json_schema_extra={ASIDE: False},  # the digest of its weights is in the key
     )

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from mlctl.config import error_messages
 from mlctl.config.align import Align
-from mlctl.config.base import Section, aside
+from mlctl.config.base import Section, runtime_only
 from mlctl.config.clean import Clean
 from mlctl.config.download import Download
 from mlctl.config.evaluate import Evaluate
@@ -36,13 +36,13 @@ class Recipe(Section):
 
     name: str = Field("recipe", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run, for people.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
-    store: str = aside(
+    store: str = runtime_only(
         "mlctl-store", "Folder where results lie, or a URL that fsspec knows such as s3://bucket/place.", min_length=1
     )
-    scale: Literal["processes", "ray"] = aside(
+    executor: Literal["processes", "ray"] = runtime_only(
         "processes", "Who cleans and aligns part by part: processes of this machine, or workers on a Ray cluster."
     )
-    ray_address: str = aside("", "host:port of that cluster; empty: RAY_ADDRESS of the environment.")
+    ray_address: str = runtime_only("", "host:port of that cluster; empty: RAY_ADDRESS of the environment.")
     languages: Languages = Field(Languages(), description="Which languages are pulled together.")
     download: Download = Field(Download(), description="Where the text comes from.")
     licences: Licences = Field(Licences(), description="Which licences the text may have.")
@@ -54,7 +54,7 @@ class Recipe(Section):
     train: Train = Field(Train(), description="Multi-level contrastive training.")
     evaluate: Evaluate = Field(Evaluate(), description="How base and trained model are compared.")
     report: Report = Field(Report(), description="What the page shows.")
-    retrain: Retrain = aside(Retrain(), "How the trained encoder is followed by a better one.")
+    retrain: Retrain = runtime_only(Retrain(), "How the trained encoder is followed by a better one.")
 
 
 def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -66,7 +66,7 @@ def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = error_messages.of(error, Recipe)
+        lines = error_messages.format_errors(error, Recipe)
         raise InputError(f"{where}: " + "\n  ".join(lines), "`mlctl recipe --schema` lists every setting") from None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from mlctl.config.base import Section, aside
+from mlctl.config.base import Section, runtime_only
 from mlctl.config.sources import plain_url
 
 _INDIRECT = re.compile(r"(env|block):[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -32,30 +32,30 @@ def _receiver(text: str) -> str:
 class Retrain(Section):
     """How a trained encoder is followed by a better one, run by run."""
 
-    champion: str = aside(
+    champion: str = runtime_only(
         "",
         "Name under which the best encoder so far is kept in the store; empty: the recipe's name.",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$",
     )
-    start: Literal["champion", "model"] = aside(
+    start: Literal["champion", "model"] = runtime_only(
         "champion",
         "What training starts from. champion: the weights of the best encoder so far. model: the recipe's model, afresh.",
     )
-    renew: bool = aside(
+    refresh_sources: bool = runtime_only(
         True,
         "Take what addresses, packages without a version and `latest` releases give now where it has changed; false: only local files "
         "and the recipe itself count as new.",
     )
-    tolerance: float = aside(
+    tolerance: float = runtime_only(
         0.01, "Most that the score of any one task may fall, as a share (0.01: one point in a hundred).", ge=0, le=1
     )
-    keep: int = aside(5, "Champions kept, with all their results, to go back to.", ge=1, le=1000)
-    publish: tuple[Annotated[str, AfterValidator(_destination)], ...] = aside(
+    keep: int = runtime_only(5, "Champions kept, with all their results, to go back to.", ge=1, le=1000)
+    publish: tuple[Annotated[str, AfterValidator(_destination)], ...] = runtime_only(
         (),
         "Where a new champion is written: folders, URLs that fsspec knows (s3://bucket/place), models of the Hugging Face hub "
         "(hf://owner/name). Keys and tokens come from the environment.",
     )
-    notify: tuple[Annotated[str, AfterValidator(_receiver)], ...] = aside(
+    notify: tuple[Annotated[str, AfterValidator(_receiver)], ...] = runtime_only(
         (),
         "Addresses that are sent a small JSON object when a champion was chosen, confirmed or taken back; env:NAME or block:NAME where "
         "the address is secret: it is read from that environment variable or Prefect Secret block.",

@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mlctl.config.base import ASIDE, Section
+from mlctl.config.base import Section, digested_elsewhere
 
 
 class EvaluationSet(Section):
     """Sentences that the model will be judged on, so that training must not see them."""
 
     name: str = Field(min_length=1, description="Name of the set, shown in reports.")
-    path: str = Field(
+    path: str = digested_elsewhere(
+        ...,
         min_length=1,
         description="Files of the set, plain or .gz; a pattern with * takes several: `xnli/test-*.tsv.gz`.",
-        json_schema_extra={ASIDE: False},  # the digests of the files are in the key, not where they lie
     )
     format: Literal["lines", "tsv", "conll"] = Field(
         "lines",
@@ -49,13 +49,13 @@ class Shard(Section):
     min_word_letters: int = Field(2, ge=1, description="Letters that a content word has at least (1 where words are not spaced).")
     blocks: bool = Field(
         True,
-        description="Couples of several neighbouring words that are linked to each other alone count too, not one-to-one links alone.",
+        description="Word pairs of several neighbouring words that are linked to each other alone count too, not one-to-one links alone.",
     )
-    min_confidence: float = Field(0.0, ge=0, le=1, description="Confidence of its links that a couple has at least.")
-    max_couples_of_a_word: int | None = Field(
+    min_confidence: float = Field(0.0, ge=0, le=1, description="Confidence of its links that a word pair has at least.")
+    word_frequency_cap: int | None = Field(
         10_000,
         ge=1,
-        description="Couples of one source word at most, drawn by hash: frequent words must not dominate; null: all.",
+        description="Word pairs of one source word at most, drawn by hash: frequent words must not dominate; null: all.",
     )
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from mlctl.config.base import ASIDE, Language, Section
+from mlctl.config.base import Language, Section, digested_elsewhere
 from mlctl.core.url_redaction import shown
 
 
@@ -35,11 +35,11 @@ class FilesSource(Section):
 
     kind: Literal["files"] = "files"
     name: str = Field(min_length=1, description="Name of the corpus, shown in reports.")
-    path: str = Field(
+    path: str = digested_elsewhere(
+        ...,
         min_length=1,
         description="File pattern: {language} stands for a side's language (Moses: one file a side), {target} for the target "
         "language. `data/x.{language}` reads x.en and x.fr; `x.en-{target}.tsv` reads x.en-fr.tsv.",
-        json_schema_extra={ASIDE: False},  # the digests of the files are in the key, not where they lie
     )
     format: FileFormat = Field(
         "moses",

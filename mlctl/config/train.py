@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mlctl.config.base import Devices, Section, aside
+from mlctl.config.base import Devices, Section, runtime_only
 
 
 def _layers(given: object) -> object:
@@ -25,21 +25,23 @@ class Train(Section):
     """Multi-level contrastive training (ML-CTL, arXiv 2202.13083)."""
 
     loss: Literal["cz-nce", "info-nce"] = Field("cz-nce", description="Contrastive loss.")
-    wiring: Literal["joint", "sentence", "separate"] = Field(
+    objective: Literal["joint", "sentence", "separate"] = Field(
         "separate",
         description="separate: a sentence term and a word term with a projection each. joint: one term on [sentence; word] as in "
         "the paper. sentence: its ablation without words.",
     )
-    couples: int = Field(
-        3, ge=1, le=16, description="Word couples drawn from a sentence pair at each visit, from one encoder pass."
+    word_pairs: int = Field(
+        3, ge=1, le=16, description="Word pairs drawn from a sentence pair at each visit, from one encoder pass."
     )
-    word_weight: float = Field(1.0, ge=0, description="Weight of the word term against the sentence term (separate wiring only).")
+    word_weight: float = Field(
+        1.0, ge=0, description="Weight of the word term against the sentence term (objective separate only)."
+    )
     word_loss: Literal["same", "cz-nce", "info-nce"] = Field(
-        "same", description="Contrastive loss of the word term (separate wiring only); same: as `loss`."
+        "same", description="Contrastive loss of the word term (objective separate only); same: as `loss`."
     )
     temperature: float = Field(0.07, gt=0, description="τ of the similarity cos/τ; where it is not fixed, what it starts from.")
     word_temperature: float | None = Field(
-        None, gt=0, description="τ of the word term (separate wiring only); null: as `temperature`."
+        None, gt=0, description="τ of the word term (objective separate only); null: as `temperature`."
     )
     temperature_mode: Literal["fixed", "learned", "linear"] = Field(
         "fixed",
@@ -60,11 +62,11 @@ class Train(Section):
         "alone are not.",
     )
     hard_word_negatives: bool = Field(
-        True, description="Couples of one sentence pair are each other's negatives (couples above 1 only)."
+        True, description="Word pairs of one sentence pair are each other's negatives (word pairs above 1 only)."
     )
     same_word_negatives: bool = Field(
         True,
-        description="Couples of different sentences that have a word in common, subword for subword, are each other's negatives.",
+        description="Word pairs of different sentences that have a word in common, subword for subword, are each other's negatives.",
     )
     layers: Layers = Field(
         "first-and-last",
@@ -100,39 +102,41 @@ class Train(Section):
     )
     learning_rate: float = Field(2e-6, gt=0, description="Peak learning rate of Adam.")
     warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate grows from 0.")
-    decay: Literal["none", "linear", "cosine"] = Field("none", description="How the learning rate falls to 0 after the warm-up.")
+    lr_schedule: Literal["none", "linear", "cosine"] = Field(
+        "none", description="How the learning rate falls to 0 after the warm-up."
+    )
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the encoder; similarities are always fp32.")
-    chunk_rows: int = Field(32, ge=1, description="Sentences encoded at once, sorted by length inside the batch.")
-    devices: Devices = aside(
+    micro_batch_size: int = Field(32, ge=1, description="Sentences encoded at once, sorted by length inside the batch.")
+    devices: Devices = runtime_only(
         "auto",
         "What to train on, a process each: auto (every GPU, or the CPU where there is none), a number of GPUs (or of processes "
         "on the CPU where there is none), or names such as cpu or [cuda:0, cuda:2].",
     )
-    nodes: int = aside(1, "Machines that train together, each with its `devices`; the others join at `rendezvous`.", ge=1)
-    rendezvous: str = aside(
+    nodes: int = runtime_only(1, "Machines that train together, each with its `devices`; the others join at `rendezvous`.", ge=1)
+    rendezvous: str = runtime_only(
         "",
         "host:port of the machine that runs the pipeline, where the others join (nodes above 1 only).",
         pattern=r"^(\S+:\d+)?$",
     )
-    threads: int = aside(0, "CPU threads of a process; 0: all cores, shared out among the processes.", ge=0)
-    cache_gradients: bool = aside(
+    threads: int = runtime_only(0, "CPU threads of a process; 0: all cores, shared out among the processes.", ge=0)
+    cache_gradients: bool = runtime_only(
         False,
-        "Encode every sentence twice, chunk_rows at a time, so that memory does not grow with batch_size (GradCache); equal up "
+        "Encode every sentence twice, micro_batch_size at a time, so that memory does not grow with batch_size (GradCache); equal up "
         "to rounding.",
     )
-    max_loss_rise: float = aside(
+    max_loss_rise: float = runtime_only(
         0.5, "Training stops as diverged when it gives back this share of all that the loss had fallen; 1000: never.", gt=0
     )
-    checkpoint_seconds: float = aside(30.0, "Seconds between checkpoints: what a crash can lose at most.", gt=0)
-    keep_checkpoints: int = aside(
+    checkpoint_seconds: float = runtime_only(30.0, "Seconds between checkpoints: what a crash can lose at most.", gt=0)
+    keep_checkpoints: int = runtime_only(
         2, "Newest checkpoints kept while training; the one with the lowest loss is kept besides.", ge=1
     )
-    trackers: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = aside(
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = runtime_only(
         ("tensorboard",), "Who shows the curves of training; each but TensorBoard needs the extra of its name."
     )
-    track_every: int = aside(10, "Steps from one point of those curves to the next.", ge=1)
-    track_project: str = aside("mlctl", "Project (MLflow: experiment) under which a training is listed.", min_length=1)
+    track_every: int = runtime_only(10, "Steps from one point of those curves to the next.", ge=1)
+    track_project: str = runtime_only("mlctl", "Project (MLflow: experiment) under which a training is listed.", min_length=1)
 
     @model_validator(mode="after")
     def _machines_can_meet(self) -> Train:

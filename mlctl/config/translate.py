@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mlctl.config.base import ASIDE, Language, Section, aside
+from mlctl.config.base import Language, Section, digested_elsewhere, runtime_only
 
 Backend = Literal["none", "ctranslate2", "transformers", "apertium", "command"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
@@ -18,11 +18,11 @@ class DevSet(Section):
     """Sentences with a human translation, to measure an engine on before its output is trusted."""
 
     target: Language = Field(description="Target language of the recipe that the set is for.")
-    path: str = Field(
+    path: str = digested_elsewhere(
+        ...,
         min_length=1,
         description="One file a side, a sentence a line, plain, .gz, .xz or .zst; {language} stands for the side's language: "
         "`dev/newstest.{language}`.",
-        json_schema_extra={ASIDE: False},  # the digests of the files are in the key, not where they lie
     )
     sentences: int = Field(500, ge=1, description="Sentences that are used, spread evenly over the file.")
 
@@ -35,10 +35,9 @@ class Translate(Section):
         description="none: text without a translation is left out. ctranslate2: the fast engine for Marian, NLLB, M2M-100 and MADLAD. "
         "transformers: any Hugging Face seq2seq model, slower. apertium: rules, no model. command: a program of yours.",
     )
-    model: str = Field(
+    model: str = digested_elsewhere(
         "",
         description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes.",
-        json_schema_extra={ASIDE: False},  # the digest of the model is in the key, not where it lies
     )
     revision: str = Field("main", description="Revision of a model from the hub.")
     licence: str = Field(
@@ -71,10 +70,10 @@ class Translate(Section):
         0.5, gt=0, le=1, description="Share of outputs that are empty, copies or in another language; above, the language stops."
     )
     part_rows: int = Field(2000, ge=1, description="Sentences a part: what a crash can lose at most.")
-    batch_tokens: int = aside(0, "Padded source tokens translated at once; 0: 1,024 a core, 16,384 a GPU.", ge=0)
-    workers: int = aside(0, "Translations side by side: engine processes or, on GPUs, models; 0: one a core or GPU.", ge=0)
-    device: str = aside("auto", "auto, cpu, cuda or cuda:N.", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    remember: bool = aside(True, "Keep every translated sentence beside the store, and look there before translating.")
+    batch_tokens: int = runtime_only(0, "Padded source tokens translated at once; 0: 1,024 a core, 16,384 a GPU.", ge=0)
+    workers: int = runtime_only(0, "Translations side by side: engine processes or, on GPUs, models; 0: one a core or GPU.", ge=0)
+    device: str = runtime_only("auto", "auto, cpu, cuda or cuda:N.", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    remember: bool = runtime_only(True, "Keep every translated sentence beside the store, and look there before translating.")
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Translate:

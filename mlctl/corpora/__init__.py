@@ -4,9 +4,9 @@
 module a kind. Nothing is dropped or changed here: cleaning does that, by name.
 """
 
-from mlctl.corpora.catalog.changes import Look, look, news, settled
-from mlctl.corpora.corpus_cache import Shelf
-from mlctl.corpora.lockfile import Lock
+from mlctl.corpora.catalog.changes import SourceState, look, news, settled
+from mlctl.corpora.corpus_cache import CorpusCache
+from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.stage import download, local_files
 
-__all__ = ["Lock", "Look", "Shelf", "download", "local_files", "look", "news", "settled"]
+__all__ = ["CorpusCache", "Lockfile", "SourceState", "download", "local_files", "look", "news", "settled"]

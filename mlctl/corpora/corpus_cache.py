@@ -22,7 +22,7 @@ from mlctl.config import Download, Languages, Source, key_settings
 from mlctl.core.workspace import Workspace, discard
 from mlctl.corpora.corpus import Corpus, Row, wanted_targets
 from mlctl.corpora.file_info import sha256_of
-from mlctl.corpora.lockfile import Lock
+from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.mtdata import mtdata_addresses
 from mlctl.corpora.sources.opus import opus_addresses
 from mlctl.corpora.sources.pip_download import named_package
@@ -39,7 +39,7 @@ Identity = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Shelved:
+class CachedCorpus:
     """A corpus as it was read before; see `Corpus`. `parts` has (file, sha256) by target language."""
 
     name: str
@@ -84,7 +84,7 @@ class Shelved:
         )
 
 
-class Shelf:
+class CorpusCache:
     """Corpora read before, in one folder that runs share.
 
     Args:
@@ -97,7 +97,7 @@ class Shelf:
         self._place, self._revision = Workspace(root), revision
         self._guard = guard or contextlib.nullcontext
 
-    def find(self, identity: Identity | None) -> list[Shelved]:
+    def find(self, identity: Identity | None) -> list[CachedCorpus]:
         """Return the corpora of a source; none where it was not read before, or what was kept is damaged."""
         if identity is None:
             return []
@@ -119,10 +119,10 @@ class Shelf:
                     records = [_put(corpus, files, number, folder) for number, (corpus, files) in enumerate(corpora)]
                     (folder / _RECORD).write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
-    def _read(self, folder: Path) -> list[Shelved]:
+    def _read(self, folder: Path) -> list[CachedCorpus]:
         try:
             records = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-            found = [Shelved(**{**one, "targets": tuple(one["targets"]), "folder": folder}) for one in records]
+            found = [CachedCorpus(**{**one, "targets": tuple(one["targets"]), "folder": folder}) for one in records]
         except (OSError, ValueError, TypeError, KeyError):
             found = []
         if found and all(one.whole() for one in found):
@@ -136,7 +136,7 @@ class Shelf:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def identity_of(source: Source, settings: Download, languages: Languages, lock: Lock) -> Identity | None:
+def identity_of(source: Source, settings: Download, languages: Languages, lock: Lockfile) -> Identity | None:
     """Return what decides about the text of a source that is not on this machine, as far as it is known before it is fetched; None: it is not."""
     told = _told(source, settings, languages, lock)
     if told is None:
@@ -144,7 +144,7 @@ def identity_of(source: Source, settings: Download, languages: Languages, lock: 
     return {"source": key_settings(source), "languages": key_settings(languages), "index": settings.index_url, "told": told}
 
 
-def _told(source: Source, settings: Download, languages: Languages, lock: Lock) -> list[str] | None:
+def _told(source: Source, settings: Download, languages: Languages, lock: Lockfile) -> list[str] | None:
     """Return digests, versions or commits that pin a source; None where one is missing."""
     if isinstance(source, config.FilesSource):
         return None  # they are here
@@ -164,7 +164,7 @@ def exact(package: str) -> bool:
     return any(one.operator in ("==", "===") and "*" not in one.version for one in named_package(package).specifier)
 
 
-def _addresses(source: Source, settings: Download, languages: Languages, lock: Lock) -> list[str]:
+def _addresses(source: Source, settings: Download, languages: Languages, lock: Lockfile) -> list[str]:
     if isinstance(source, config.UrlSource):
         return url_addresses(source, languages)
     if isinstance(source, config.MtdataSource):
@@ -184,5 +184,5 @@ def _put(corpus: Corpus, files: Mapping[str, Path], number: int, folder: Path) -
             shutil.copyfile(file, folder / names[target])
     parts = {target: (name, sha256_of(folder / name)) for target, name in names.items()}
     said = (corpus.name, corpus.kind, corpus.version, corpus.licence, corpus.address, corpus.targets)
-    shelved = Shelved(*said, corpus.sha256(), dict(corpus.retrieved()), parts, folder)
+    shelved = CachedCorpus(*said, corpus.sha256(), dict(corpus.retrieved()), parts, folder)
     return {name: value for name, value in asdict(shelved).items() if name != "folder"}

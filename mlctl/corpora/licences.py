@@ -76,13 +76,13 @@ def spdx(stated: str) -> str:
 
 
 @dataclass(frozen=True)
-class Gate:
+class LicencePolicy:
     """The licences that a recipe allows; with none named, everything passes."""
 
     allowed: frozenset[str]
 
     @classmethod
-    def of(cls, settings: Licences) -> Gate:
+    def of(cls, settings: Licences) -> LicencePolicy:
         """Read the recipe's list.
 
         Raises:

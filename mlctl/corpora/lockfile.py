@@ -26,7 +26,7 @@ _FORMAT = 1
 _ADVICE = "mend it, or take it away: the next run writes a new one"
 
 
-class Lock:
+class Lockfile:
     """A lock file that is there or will be.
 
     With `update`, what it says is not enforced but renewed. Raises InputError where the file cannot be read.
@@ -116,7 +116,7 @@ class Lock:
             raise InputError(f"{self.path} cannot be written: {error.strerror or error}", remedy) from None
 
 
-def renewed_digests(lock: Lock, addresses: Sequence[str]) -> dict[str, str]:
+def renewed_digests(lock: Lockfile, addresses: Sequence[str]) -> dict[str, str]:
     """Return what a lock file adds to the key of a result.
 
     Digests count once they were renewed on request; the first ones do not, or the run that writes them would have another key than

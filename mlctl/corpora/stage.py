@@ -12,10 +12,10 @@ from mlctl import config
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.corpora import parquet_io
 from mlctl.corpora.corpus import Corpus
-from mlctl.corpora.corpus_cache import Identity, Shelf, Shelved, identity_of
+from mlctl.corpora.corpus_cache import CachedCorpus, CorpusCache, Identity, identity_of
 from mlctl.corpora.file_info import sha256_of
-from mlctl.corpora.licences import Gate, spdx
-from mlctl.corpora.lockfile import Lock, renewed_digests
+from mlctl.corpora.licences import LicencePolicy, spdx
+from mlctl.corpora.lockfile import Lockfile, renewed_digests
 from mlctl.corpora.sources.files import FilesCorpus
 from mlctl.corpora.sources.huggingface import HuggingfaceCorpus, folder_files
 from mlctl.corpora.sources.locales import LocalesCorpus
@@ -34,7 +34,7 @@ def download(
     workspace: Workspace,
     progress: Progress = silent,
     licences: config.Licences | None = None,
-    shelf: Shelf | None = None,
+    shelf: CorpusCache | None = None,
 ) -> dict[str, Any]:
     """Bring the text of all sources into `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR); write `provenance.json`, and `retrieved.json`
     with the times at which it was fetched.
@@ -49,8 +49,8 @@ def download(
         InputError: a package, a version, a file or a language is not there or cannot be read; the message says which. A corpus
             has a licence that `licences` does not allow.
     """
-    gate = Gate.of(licences or config.Licences())
-    lock = Lock(Path(settings.lock), settings.update_lock)
+    gate = LicencePolicy.of(licences or config.Licences())
+    lock = Lockfile(Path(settings.lock), settings.update_lock)
     pieces = _open(settings, languages, workspace, progress, gate, lock, shelf)
     corpora = [corpus for _, several in pieces for corpus in several]
     names = [f"{_number(index, len(corpora))}-{slug(corpus.name)}" for index, corpus in enumerate(corpora)]
@@ -82,12 +82,12 @@ def local_files(settings: config.Download, languages: config.Languages) -> dict[
             digests.update({f"{index}/{place}/{path.name}": sha256_of(path) for place, path in enumerate(paths)})
         elif isinstance(source, config.HuggingfaceSource):
             digests.update({f"{index}/{name}": sha256_of(path) for name, path in folder_files(source).items()})
-    if addresses := _addresses(settings, languages, lock := Lock(Path(settings.lock), settings.update_lock)):
+    if addresses := _addresses(settings, languages, lock := Lockfile(Path(settings.lock), settings.update_lock)):
         digests.update(renewed_digests(lock, addresses))
     return digests
 
 
-def _addresses(settings: config.Download, languages: config.Languages, lock: Lock) -> list[str]:
+def _addresses(settings: config.Download, languages: config.Languages, lock: Lockfile) -> list[str]:
     """Return the addresses on the web that are known before anything is asked."""
     found = []
     for source in settings.sources:
@@ -105,9 +105,9 @@ def _open(
     languages: config.Languages,
     workspace: Workspace,
     progress: Progress,
-    gate: Gate,
-    lock: Lock,
-    shelf: Shelf | None,
+    gate: LicencePolicy,
+    lock: Lockfile,
+    shelf: CorpusCache | None,
 ) -> list[tuple[config.Source, list[Corpus]]]:
     """Return the pieces of all sources, each with its corpora.
 
@@ -132,7 +132,7 @@ def _open(
     return opened
 
 
-def _check_sources(settings: config.Download, languages: config.Languages, gate: Gate) -> dict[int, FilesCorpus]:
+def _check_sources(settings: config.Download, languages: config.Languages, gate: LicencePolicy) -> dict[int, FilesCorpus]:
     """Check all that can be without a network; return the corpora on disk by number of their source."""
     if not settings.sources:
         raise InputError("the recipe names no text", "add a source to download.sources: `kind: locales` or `kind: files`")
@@ -155,7 +155,7 @@ def _pieces(source: config.Source) -> list[config.Source]:
 
 
 def _keep(
-    shelf: Shelf,
+    shelf: CorpusCache,
     pieces: Sequence[tuple[config.Source, Sequence[Corpus]]],
     names: Sequence[str],
     workspace: Workspace,
@@ -206,7 +206,7 @@ def _write(corpus: Corpus, source: str, target: str, part: str, workspace: Works
     if workspace.has(part):
         return
     with workspace.part(part) as path:
-        if isinstance(corpus, Shelved):
+        if isinstance(corpus, CachedCorpus):
             corpus.copy(target, path)
         else:
             parquet_io.write(path, corpus, source, target)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Evaluate, Model
 from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
-from mlctl.evaluation.score_cache import Parts
+from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.modeling import model_sources
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _REVISION = 1  # of the search, see Card.revision
 _log = logging.getLogger(__name__)
 
 
-class Subject:
+class ModelUnderTest:
     """A model under judgement.
 
     Args:
@@ -46,7 +46,7 @@ class Subject:
         folder: Path,
         tokenizer: Path,
         settings: Evaluate,
-        parts: Parts,
+        parts: ScoreCache,
         dev: Heldout,
         places: Sequence[int],
     ) -> None:

@@ -21,7 +21,7 @@ Lock = Callable[[str], AbstractContextManager[None]]
 _log = logging.getLogger(__name__)
 
 
-class Parts:
+class ScoreCache:
     """Finished pieces of judging in one folder.
 
     A part's identity says all that can change it: weights, task and revision of its card, data, settings, seed. Equal identities

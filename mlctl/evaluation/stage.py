@@ -17,10 +17,10 @@ from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.evaluation.data import tokenizer_coverage
-from mlctl.evaluation.data.heldout import Couple, Heldout, one_to_one, read_heldout
+from mlctl.evaluation.data.heldout import Heldout, WordPair, one_to_one, read_heldout
 from mlctl.evaluation.metrics.item_scores import Outcome
-from mlctl.evaluation.model_under_test import Subject
-from mlctl.evaluation.score_cache import Parts
+from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.evaluation.statistics.model_comparison import Judged, difference_rows, item_columns, score_rows
 from mlctl.evaluation.tasks import open_task
 from mlctl.evaluation.tasks.base import Task
@@ -45,7 +45,7 @@ def evaluate(
     trained: Path,
     workspace: Workspace,
     progress: Progress = silent,
-    parts: Parts | None = None,
+    parts: ScoreCache | None = None,
     against: Path | None = None,
 ) -> dict[str, float | int]:
     """Judge the base and the trained encoder on the held-out pairs and on the recipe's benchmarks.
@@ -73,7 +73,7 @@ def evaluate(
         InputError: no held-out pairs, no trained model, no data of a benchmark, or a device that is not there.
     """
     kept = Workspace(workspace.scratch)
-    run = _open(settings, languages, seed, sharded, trained, model, parts or Parts(kept.path("parts")), against)
+    run = _open(settings, languages, seed, sharded, trained, model, parts or ScoreCache(kept.path("parts")), against)
     judged = [one for name in MODELS for one in _judge(run, name, kept, progress)]
     differences, averages = difference_rows(judged, settings.resamples, seed)
     _put(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(judged), schema.SCORES))
@@ -102,7 +102,7 @@ def digests(settings: Evaluate) -> dict[str, str]:
         InputError: data of a benchmark are not there.
     """
     tasks = [open_task(entry) for entry in settings.benchmarks]
-    return {f"{task.card.task}.{language}": task.data(language) for task in tasks for language in task.languages}
+    return {f"{task.metadata.task}.{language}": task.data(language) for task in tasks for language in task.languages}
 
 
 @dataclass
@@ -116,11 +116,11 @@ class _Run:
     digests: dict[str, str]
     tasks: Sequence[tuple[Task, Sequence[str]]]
     tokenizer: PreTrainedTokenizerBase
-    subjects: dict[str, Subject]
+    subjects: dict[str, ModelUnderTest]
     done: int = 0
 
-    def couples(self, pairs: Heldout) -> list[Couple]:
-        """Return the couples of the word benchmark."""
+    def word_pairs(self, pairs: Heldout) -> list[WordPair]:
+        """Return the word pairs of the word benchmark."""
         return one_to_one(pairs, self._word, self.seed)
 
     @property
@@ -131,7 +131,7 @@ class _Run:
 
     def seeds(self, task: Task) -> Sequence[int | None]:
         """Return the seeds that a task is judged with."""
-        return self.settings.seeds if task.card.fine_tuned else (None,)
+        return self.settings.seeds if task.metadata.fine_tuned else (None,)
 
     def _word(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids))).strip().casefold()
@@ -144,7 +144,7 @@ def _open(
     sharded: Path,
     trained: Path,
     model: Model,
-    parts: Parts,
+    parts: ScoreCache,
     against: Path | None,
 ) -> _Run:
     heldout = read_heldout(sharded, languages.targets)
@@ -163,7 +163,7 @@ def _open(
         for task in (open_task(entry),)
     ]
     places = read_places(folders["trained"])
-    subjects = {name: Subject(name, folder, words, settings, parts, dev, places) for name, folder in folders.items()}
+    subjects = {name: ModelUnderTest(name, folder, words, settings, parts, dev, places) for name, folder in folders.items()}
     digests = {pairs.language: tokenizer_coverage.digest(pairs) for pairs in heldout}
     return _Run(settings, languages.source, seed, heldout, digests, tasks, tokenizer, subjects)
 
@@ -193,7 +193,7 @@ def _judge(run: _Run, name: str, kept: Workspace, progress: Progress) -> Iterato
     subject.release()
 
 
-def _heldout(run: _Run, subject: Subject, pairs: Heldout) -> list[Judged]:
+def _heldout(run: _Run, subject: ModelUnderTest, pairs: Heldout) -> list[Judged]:
     from mlctl.evaluation.tasks.heldout_retrieval import judge
 
     tasks = run.settings.tasks
@@ -209,7 +209,7 @@ def _heldout(run: _Run, subject: Subject, pairs: Heldout) -> list[Judged]:
 
     def make() -> list[Outcome]:
         encoder = subject.encoder_for(pairs.largest_id())
-        return judge(encoder, pairs, run.couples(pairs), run.source, run.settings.batch_rows, tasks)
+        return judge(encoder, pairs, run.word_pairs(pairs), run.source, run.settings.batch_rows, tasks)
 
     found = subject.parts.outcomes(identity, make)
     missing = set(tasks) - {outcome.task for outcome in found}
@@ -224,11 +224,11 @@ def _heldout(run: _Run, subject: Subject, pairs: Heldout) -> list[Judged]:
     return judged
 
 
-def _published(subject: Subject, task: Task, language: str, seed: int | None) -> Judged:
-    card = task.card
+def _published(subject: ModelUnderTest, task: Task, language: str, seed: int | None) -> Judged:
+    metadata = task.metadata
     identity = {
-        "task": card.task,
-        "revision": card.revision,
+        "task": metadata.task,
+        "revision": metadata.revision,
         "model": subject.identity,
         "vectors": {**subject.asked, "pooling": subject.pooling},
         "settings": task.settings,
@@ -237,7 +237,7 @@ def _published(subject: Subject, task: Task, language: str, seed: int | None) ->
         "seed": seed,
     }
     found = subject.parts.outcomes(identity, lambda: task.judge(subject, language, seed))
-    judged = Judged(subject.name, card.task, language, seed, card.metric, found)
+    judged = Judged(subject.name, metadata.task, language, seed, metadata.metric, found)
     _log.info("%s, %s%s: %s", subject.name, language, "" if seed is None else f", seed {seed}", _in_words([judged]))
     return judged
 
@@ -256,13 +256,13 @@ def _items(judged: Sequence[Judged]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _keep_tokens(run: _Run, subject: Subject, kept: Workspace) -> None:
+def _keep_tokens(run: _Run, subject: ModelUnderTest, kept: Workspace) -> None:
     """Write one model's token states where a killed run finds them."""
     from mlctl.evaluation.embedding.token_map import choose_sentences, token_rows
 
     if kept.has(_tokens_of(subject.name)):
         return
-    sentences = choose_sentences(run.heldout, run.source, run.settings.map_meanings, run.seed)
+    sentences = choose_sentences(run.heldout, run.source, run.settings.embedding_map_sentences, run.seed)
     largest = max(pairs.largest_id() for pairs in run.heldout)
     found = token_rows(subject.encoder_for(largest), sentences, run.tokenizer) if sentences else ()
     _put(
@@ -287,7 +287,8 @@ def _write_protocol(run: _Run, judged: Sequence[Judged], workspace: Workspace) -
     if workspace.has("protocol.json"):
         return
     benchmarks = [
-        {"card": task.card.as_json(), "settings": task.settings, "languages": list(languages)} for task, languages in run.tasks
+        {"card": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
+        for task, languages in run.tasks
     ]
     notes = [
         {"model": one.model, "task": one.task, "language": one.language, "direction": o.direction, **o.notes}

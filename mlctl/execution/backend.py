@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mlctl.config import Recipe
 from mlctl.core.workspace import Workspace
-from mlctl.execution.processes import Child
+from mlctl.execution.processes import ChildProcess
 
 
 class Worker(Protocol):
@@ -28,7 +28,7 @@ class Worker(Protocol):
         """End the worker, which has no job."""
 
 
-class Crew(Protocol):
+class ExecutionBackend(Protocol):
     """Where workers come from."""
 
     @property
@@ -36,7 +36,7 @@ class Crew(Protocol):
         """CPU cores of all machines."""
 
     @property
-    def cores_of_one(self) -> int:
+    def min_node_cores(self) -> int:
         """CPU cores of the smallest machine."""
 
     @property
@@ -47,38 +47,40 @@ class Crew(Protocol):
         """Return a new worker that runs a module such as `mlctl.cleaning.worker` and has a share of a GPU to itself."""
 
 
-class _Here:
+class LocalBackend:
     """Processes of this machine."""
 
     gpus = None
 
     @property
     def cores(self) -> int:
+        """CPU cores of this machine."""
         return os.cpu_count() or 1
 
-    cores_of_one = cores
+    min_node_cores = cores
 
     def worker(self, module: str, gpus: float = 0) -> Worker:
+        """Return a new child process that runs a module."""
         del gpus  # processes find them by themselves
-        return Child(module)
+        return ChildProcess(module)
 
 
-HERE: Crew = _Here()
+LOCAL: ExecutionBackend = LocalBackend()
 
 
 @contextlib.contextmanager
-def crew_of(recipe: Recipe, workspace: Workspace) -> Iterator[Crew]:
+def open_backend(recipe: Recipe, workspace: Workspace) -> Iterator[ExecutionBackend]:
     """Yield who does the parts of a stage that is made in `workspace`.
 
     Raises:
         InputError: the recipe's Ray cluster cannot be used; the message says why.
     """
-    if recipe.scale == "processes":
-        yield HERE
+    if recipe.executor == "processes":
+        yield LOCAL
         return
-    from mlctl.execution.ray_backend import Cluster
+    from mlctl.execution.ray_backend import RayBackend
 
-    with Cluster(recipe.ray_address, workspace) as cluster:
+    with RayBackend(recipe.ray_address, workspace) as cluster:
         yield cluster
 
 
@@ -88,7 +90,7 @@ def check(recipe: Recipe) -> None:
     Raises:
         InputError: Ray is not installed, or no cluster answers.
     """
-    if recipe.scale == "ray":
+    if recipe.executor == "ray":
         from mlctl.execution.ray_backend import found
 
         found(recipe.ray_address)

@@ -28,7 +28,7 @@ class EndedError(InputError):
     """A signal ended a child in the middle of a job."""
 
 
-class Child:
+class ChildProcess:
     """A process that waits for jobs. It ends with this process, however that ends."""
 
     def __init__(self, module: str) -> None:

@@ -24,7 +24,7 @@ from typing import Any, Self
 import mlctl
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.execution.processes import Child, EndedError, done, failure
+from mlctl.execution.processes import ChildProcess, EndedError, done, failure
 
 _ADDRESS = "RAY_ADDRESS"  # Ray's own variable
 _LIVES = 5  # workers that may be lost over one job: with more, it is the job
@@ -34,7 +34,7 @@ _ANSWERS = 10.0  # seconds that a cluster may take to answer
 _log = logging.getLogger(__name__)
 
 
-class Cluster:
+class RayBackend:
     """A Ray cluster that this machine is part of: connected inside a `with` block.
 
     Raises:
@@ -43,7 +43,7 @@ class Cluster:
 
     gpus: int
     cores: int
-    cores_of_one: int
+    min_node_cores: int
 
     def __init__(self, address: str, workspace: Workspace) -> None:
         """Take the address (`host:port`; empty: that of RAY_ADDRESS) and the workspace of the stage, which all machines must see."""
@@ -64,23 +64,23 @@ class Cluster:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open.close()
 
-    def worker(self, module: str, gpus: float = 0) -> _Away:
+    def worker(self, module: str, gpus: float = 0) -> RayWorker:
         """Return a worker on some machine: one core, and `gpus` GPUs (a half: two workers share one), are its own."""
-        return _Away(module, gpus, str(self._workspace.scratch / self._mark))
+        return RayWorker(module, gpus, str(self._workspace.scratch / self._mark))
 
     def _count(self) -> None:
         import ray
 
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cores = [int(resources["CPU"]) for resources in machines if resources.get("CPU")]
-        self.cores, self.cores_of_one = sum(cores), min(cores, default=1)
+        self.cores, self.min_node_cores = sum(cores), min(cores, default=1)
         self.gpus = sum(int(resources.get("GPU", 0)) for resources in machines)
         if not cores:
             raise InputError("the Ray cluster has no CPU to work with", "start its machines with some: `ray start --num-cpus=…`")
         _log.info("Ray: %d machines with %d cores and %d GPUs", len(machines), self.cores, self.gpus)
 
 
-class _Away:
+class RayWorker:
     """A worker on some machine of the cluster."""
 
     def __init__(self, module: str, gpus: float, mark: str) -> None:
@@ -126,14 +126,14 @@ class _Away:
         import ray
 
         if self._post is None:
-            self._hire()
+            self._start_worker()
         answer: dict[str, Any] = ray.get(self._post.do.remote(job, f"{what} on {self._machine}", remedy, seconds))
         return answer
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         import ray
 
-        kind = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")(Post)
+        kind = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")(WorkerActor)
         with self._changing:
             if self._killed:
                 raise EndedError("a worker that was to start was ended", "run again")
@@ -145,11 +145,11 @@ class _Away:
         self._machine = _welcome(ray.get(told), Path(self._mark).parents[1])
 
 
-class Post:
+class WorkerActor:
     """The actor: on its machine it has a child process do the jobs."""
 
     def __init__(self, module: str) -> None:
-        self._child = Child(module)
+        self._child = ChildProcess(module)
 
     def greet(self, mark: str) -> dict[str, Any]:
         """Tell which machine this is, what is installed there, and whether it sees a file of the one that asks."""
@@ -173,12 +173,12 @@ def found(address: str) -> str:
     try:
         import ray  # noqa: F401
     except ImportError:
-        raise InputError("scale is ray, but Ray is not installed", "pip install 'mlctl[ray]', on every machine") from None
+        raise InputError("executor is ray, but Ray is not installed", "pip install 'mlctl[ray]', on every machine") from None
     address = address or os.environ.get(_ADDRESS, "")
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):
         raise InputError(
-            f"scale is ray, but {f'{address!r} is no address' if address else 'no address is given'}",
+            f"executor is ray, but {f'{address!r} is no address' if address else 'no address is given'}",
             f"set ray_address (or {_ADDRESS}) to the host:port that `ray start --head` tells",
         )
     try:

@@ -1,6 +1,6 @@
 """Sharding: aligned pairs become training rows, so that training tokenises nothing and searches for nothing.
 
-A row holds the token ids of both sides and the subword ranges of the couples of content words. Some pairs of each language are
+A row holds the token ids of both sides and the subword ranges of the word pairs of content words. Some pairs of each language are
 kept out of training, by text, for the benchmark; so is all text of the recipe's benchmarks and evaluation sets. Shards are random
 samples of the whole corpus, whatever its size.
 """
@@ -46,8 +46,8 @@ def shard(
     Pairs that have text of `benchmarks` or of the recipe's own evaluation sets are left out.
 
     Returns:
-        rows, shards, couples, couples_per_row, vocabulary, decontaminated (None: there was no set to look for), and for every
-        language its rows, held-out rows, couples per row and the share of its other pairs that had no couple (None: it has none).
+        rows, shards, word pairs, word_pairs_per_row, vocabulary, decontaminated (None: there was no set to look for), and for every
+        language its rows, held-out rows, word pairs per row and the share of its other pairs that had no word pair (None: it has none).
 
     Raises:
         InputError: no training row is left, or the encoder's tokenizer or an evaluation set cannot be used.
@@ -71,7 +71,7 @@ def shard(
         path.write_text(json.dumps(decontamination, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return {
         **_metrics(opened, settings, languages.targets, encoder, workspace),
-        **{name: value for language in files for name, value in _couple_figures(language, opened, table).items()},
+        **{name: value for language in files for name, value in _word_pair_figures(language, opened, table).items()},
         **_decontaminated(decontamination),
     }
 
@@ -111,17 +111,17 @@ def _decontaminated(found: dict[str, Any]) -> dict[str, int | None]:
     return {"decontaminated": dropped if found["checked"] else None}
 
 
-def _couple_figures(
+def _word_pair_figures(
     language: str, opened: Sequence[external_sort.Run], table: Sequence[dict[str, str | int]]
 ) -> dict[str, float | None]:
-    """Return a language's couples per training row, and the share of pairs that would be trained on, had they a couple."""
+    """Return a language's word pairs per training row, and the share of pairs that would be trained on, had they a word pair."""
     kept = [run.kept for run in opened if run.language == language]
-    couples, rows = (sum(counts) for counts in ([each.couples for each in kept], [each.rows for each in kept]))
-    judged = next(row for row in table if (row["language"], row["rule"]) == (language, build.NO_COUPLE))
+    word_pairs, rows = (sum(counts) for counts in ([each.word_pairs for each in kept], [each.rows for each in kept]))
+    judged = next(row for row in table if (row["language"], row["rule"]) == (language, build.NO_WORD_PAIR))
     pairs, left = int(judged["rows_in"]), int(judged["rows_out"])
     return {
-        f"{language}.couples_per_row": round(couples / rows, 4) if rows else None,
-        f"{language}.without_couple": round((pairs - left) / pairs, 4) if pairs else None,
+        f"{language}.word_pairs_per_row": round(word_pairs / rows, 4) if rows else None,
+        f"{language}.without_word_pair": round((pairs - left) / pairs, 4) if pairs else None,
     }
 
 
@@ -129,12 +129,12 @@ def _metrics(
     opened: Sequence[external_sort.Run], settings: Shard, targets: Sequence[str], encoder: Encoder, workspace: Workspace
 ) -> dict[str, str | int | float | None]:
     rows = {language: sum(run.kept.rows for run in opened if run.language == language) for language in targets}
-    couples = sum(run.kept.couples for run in opened)
+    word_pairs = sum(run.kept.word_pairs for run in opened)
     return {
         "rows": sum(rows.values()),
         "shards": external_sort.number_of_shards(opened, settings.rows_per_shard),
-        "couples": couples,
-        "couples_per_row": round(couples / sum(rows.values()), 4),
+        "word_pairs": word_pairs,
+        "word_pairs_per_row": round(word_pairs / sum(rows.values()), 4),
         "vocabulary": encoder.vocabulary,
         **{f"{language}.rows": number for language, number in rows.items()},
         **{f"{t}.heldout": pq.read_metadata(workspace.path(f"heldout/{t}.parquet")).num_rows for t in targets},

@@ -21,8 +21,8 @@ from mlctl.sharding.synthetic_cap import Cap
 from mlctl.sharding.word_frequency_cap import Limit
 
 _HELD, _HELD_TEXT, _HELD_PASSAGE = "held out", "held-out text", "held-out passage"
-#: The rule that drops pairs without a couple.
-NO_COUPLE = "no word couple"
+#: The rule that drops pairs without a word pair.
+NO_WORD_PAIR = "no word pair"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Corpus:
             batch = pairs.slice(first, content_words.ROWS)
             free = self._free(batch, counts)
             made = rows.make(batch.filter(pa.array(free)), self.plan.content[language], encoder, self.seed)
-            counts[NO_COUPLE] += int(np.count_nonzero(free)) - made.num_rows
+            counts[NO_WORD_PAIR] += int(np.count_nonzero(free)) - made.num_rows
             yield made
 
     def _free(self, batch: pa.RecordBatch, counts: Counter[str]) -> Flags:
@@ -99,7 +99,7 @@ class Corpus:
         dropped = {_HELD: chosen, _HELD_TEXT: counts[_HELD_TEXT] - chosen}
         for one in self.screen.sets:
             dropped[one.name] = counts[_count_of(one.name, "dropped")]
-        dropped[NO_COUPLE] = counts[NO_COUPLE]
+        dropped[NO_WORD_PAIR] = counts[NO_WORD_PAIR]
         for rule in dict.fromkeys(filter_.rule for run in opened for filter_ in run.filters):
             dropped[rule] = sum(run.kept.dropped[rule] for run in opened if run.language == language)
         table: list[dict[str, str | int]] = []
@@ -135,9 +135,9 @@ class Corpus:
 def chosen(opened: list[external_sort.Run], settings: Shard) -> list[external_sort.Run]:
     """Return the runs with what the recipe says about their languages: the cap on synthetic rows, the limit of each word."""
     opened = _capped(opened, settings.max_synthetic)
-    if settings.max_couples_of_a_word is None:
+    if settings.word_frequency_cap is None:
         return opened
-    limited = [run.filtered(limit) for run, limit in zip(opened, _limits(opened, settings.max_couples_of_a_word), strict=True)]
+    limited = [run.filtered(limit) for run, limit in zip(opened, _limits(opened, settings.word_frequency_cap), strict=True)]
     lost = any(run.kept.rows < before.kept.rows for run, before in zip(limited, opened, strict=True))
     return _capped(limited, settings.max_synthetic) if lost else limited  # again: the limit may have taken more human rows
 

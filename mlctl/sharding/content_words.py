@@ -1,4 +1,4 @@
-"""Words of aligned pairs: which are content words, and which couples of them can be learnt from."""
+"""Words of aligned pairs: which are content words, and which word pairs of them can be learnt from."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Couples:
-    """Couples of words or of blocks of words, sentence by sentence.
+class WordPairs:
+    """Word pairs of words or of blocks of words, sentence by sentence.
 
     Attributes:
         rows: the row of each (N,).
@@ -75,8 +75,8 @@ class ContentWords:
     Attributes:
         source_stops, target_stops: frequent words, case-folded, that are not content words.
         min_letters: letters that a content word has at least; 1 in scripts without spaces.
-        blocks: whether several neighbouring words that are linked to each other alone are a couple too.
-        min_confidence: mean confidence of its links that a couple has at least.
+        blocks: whether several neighbouring words that are linked to each other alone are a word pair too.
+        min_confidence: mean confidence of its links that a word pair has at least.
     """
 
     source_stops: frozenset[str]
@@ -85,11 +85,11 @@ class ContentWords:
     blocks: bool
     min_confidence: float
 
-    def couples(self, batch: pa.RecordBatch) -> Couples:
-        """Return the couples of content words that are linked to each other alone and stand once in their sentences.
+    def word_pairs(self, batch: pa.RecordBatch) -> WordPairs:
+        """Return the word pairs of content words that are linked to each other alone and stand once in their sentences.
 
         A block begins and ends with such a word on both sides. What stands inside may be anything (`pomme de terre`), but a
-        function word at an end (`la maison`) would make the couple learn that it belongs to the other word.
+        function word at an end (`la maison`) would make the word pair learn that it belongs to the other word.
         """
         source, target = Side.of(batch, "source"), Side.of(batch, "target")
         found = _blocks(batch)
@@ -105,7 +105,7 @@ class ContentWords:
             places.append(there)
         rows, named = found.rows[good], found.source[good].tolist()
         hashes = [_hash(" ".join(words[row][first:end])) for row, (first, end) in zip(rows.tolist(), named, strict=True)]
-        return Couples(rows, places[0][good], places[1][good], np.array(hashes, np.uint64))
+        return WordPairs(rows, places[0][good], places[1][good], np.array(hashes, np.uint64))
 
     def _usable(self, words: list[list[str]], stops: frozenset[str]) -> npt.NDArray[np.bool_]:
         return np.array(

@@ -29,11 +29,11 @@ _COUNTS = b"counts"
 
 
 # What filters look at.
-_LOOKED_AT = ("key", "synthetic", "couples", "couple_words")
+_LOOKED_AT = ("key", "synthetic", "word_pairs", "word_pair_words")
 
 
 class Filter(Protocol):
-    """Leaves some rows out, or some couples of rows: which ones depends on the row alone. `rule` is its name in the funnel."""
+    """Leaves some rows out, or some word pairs of rows: which ones depends on the row alone. `rule` is its name in the funnel."""
 
     @property
     def rule(self) -> str:
@@ -44,10 +44,10 @@ class Filter(Protocol):
 
 
 class Kept(NamedTuple):
-    """How many rows and couples are trained on, and how many rows each filter took."""
+    """How many rows and word pairs are trained on, and how many rows each filter took."""
 
     rows: int
-    couples: int
+    word_pairs: int
     dropped: Counter[str]
 
 
@@ -88,7 +88,7 @@ class Run:
     def kept(self) -> Kept:
         """What of the rows is trained on."""
         table, dropped = self._chosen(self.table.select(_LOOKED_AT))
-        return Kept(table.num_rows, int(pc.sum(pc.list_value_length(table["couples"])).as_py() or 0), dropped)
+        return Kept(table.num_rows, int(pc.sum(pc.list_value_length(table["word_pairs"])).as_py() or 0), dropped)
 
     def _chosen(self, table: pa.Table) -> tuple[pa.Table, Counter[str]]:
         dropped = Counter[str]()
@@ -123,7 +123,7 @@ def write_shard(path: Path, runs: Sequence[Run], number: int, shards: int) -> No
 
 def write_table(path: Path, rows: pa.Table) -> None:
     """Write rows (KEYED) as Parquet (SHARD) in the order of their keys."""
-    pq.write_table(_sorted(rows).drop_columns(["key", "couple_words"]).cast(schema.SHARD), path, compression="zstd")
+    pq.write_table(_sorted(rows).drop_columns(["key", "word_pair_words"]).cast(schema.SHARD), path, compression="zstd")
 
 
 def _sorted(table: pa.Table) -> pa.Table:

@@ -118,7 +118,7 @@ def _candidates(file: Path, content: ContentWords, min_words: int) -> Candidates
 
 def _of_batch(batch: pa.RecordBatch, content: ContentWords, min_words: int) -> Candidates:
     fit = pc.list_value_length(batch["source_words"]).to_numpy() >= min_words
-    fit &= np.bincount(content.couples(batch).rows, minlength=batch.num_rows) > 0
+    fit &= np.bincount(content.word_pairs(batch).rows, minlength=batch.num_rows) > 0
     fit &= pc.equal(batch["synthetic"], "").to_numpy(zero_copy_only=False)
     return Candidates(_identities(batch), fit)
 

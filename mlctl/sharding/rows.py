@@ -1,4 +1,4 @@
-"""Training rows: aligned pairs as token ids with the subword ranges of their word couples."""
+"""Training rows: aligned pairs as token ids with the subword ranges of their word pairs."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import pyarrow as pa
 
 from mlctl import schema
 from mlctl.sharding import texts
-from mlctl.sharding.content_words import ContentWords, Couples, Side
+from mlctl.sharding.content_words import ContentWords, Side, WordPairs
 from mlctl.sharding.subword_spans import Encoder, Subwords
 
 Integers = npt.NDArray[np.int64]
 
-#: A training row, its place in the order of the corpus, which is random and the same everywhere, and for each couple the
+#: A training row, its place in the order of the corpus, which is random and the same everywhere, and for each word pair the
 #: hash of its source word.
 KEYED = schema.SHARD.append(pa.field("key", pa.uint64(), nullable=False)).append(
-    pa.field("couple_words", pa.list_(pa.uint64()), nullable=False)
+    pa.field("word_pair_words", pa.list_(pa.uint64()), nullable=False)
 )
 
 
 def make(batch: pa.RecordBatch, content: ContentWords, encoder: Encoder, seed: int) -> pa.RecordBatch:
-    """Turn aligned pairs into rows (KEYED, unsorted); pairs without a couple of words that both have exact ranges drop out."""
+    """Turn aligned pairs into rows (KEYED, unsorted); pairs without a word pair of words that both have exact ranges drop out."""
     subwords = {name: encoder.encode(batch[name].to_pylist()) for name in ("source", "target")}
-    found = content.couples(batch)
-    couples, exact = _couple_ranges(batch, found, subwords)
+    found = content.word_pairs(batch)
+    word_pairs, exact = _word_pair_ranges(batch, found, subwords)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(found.rows[exact], minlength=batch.num_rows))])
     same = [texts.identities(batch[name].to_pylist()) for name in ("source", "target")]
     columns = {
         **{name: batch[name] for name in KEYED.names if name in batch.schema.names},
         "source_ids": _id_lists(subwords["source"]),
         "target_ids": _id_lists(subwords["target"]),
-        "couples": _couple_lists(couples, bounds),
-        "couple_words": pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), pa.array(found.words[exact])),
+        "word_pairs": _word_pair_lists(word_pairs, bounds),
+        "word_pair_words": pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), pa.array(found.words[exact])),
         "source_identity": pa.array(same[0]),
         "target_identity": pa.array(same[1]),
         "key": pa.array(_keys(batch, seed)),
@@ -41,15 +41,15 @@ def make(batch: pa.RecordBatch, content: ContentWords, encoder: Encoder, seed: i
     return rows.filter(pa.array(np.diff(bounds) > 0))
 
 
-def _couple_ranges(
-    batch: pa.RecordBatch, couples: Couples, subwords: dict[str, Subwords]
+def _word_pair_ranges(
+    batch: pa.RecordBatch, word_pairs: WordPairs, subwords: dict[str, Subwords]
 ) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """Return subword ranges (N, 4) of the couples that have them, and which of all couples they are."""
+    """Return subword ranges (N, 4) of the word pairs that have them, and which of all word pairs they are."""
     sides = []
-    for name, blocks in (("source", couples.source), ("target", couples.target)):
+    for name, blocks in (("source", word_pairs.source), ("target", word_pairs.target)):
         places = Side.of(batch, name).ranges
         characters = np.stack([places[blocks[:, 0], 0], places[blocks[:, 1] - 1, 1]], axis=1)
-        sides.append(subwords[name].spans(couples.rows, characters))
+        sides.append(subwords[name].spans(word_pairs.rows, characters))
     ranges = np.concatenate(sides, axis=1)
     exact: npt.NDArray[np.bool_] = np.all(ranges >= 0, axis=1)
     return ranges[exact], exact
@@ -59,10 +59,10 @@ def _id_lists(subwords: Subwords) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(subwords.bounds, pa.int32()), pa.array(subwords.ids, pa.int32()))
 
 
-def _couple_lists(ranges: Integers, bounds: Integers) -> pa.ListArray:
+def _word_pair_lists(ranges: Integers, bounds: Integers) -> pa.ListArray:
     columns = [pa.array(np.ascontiguousarray(ranges[:, place]), pa.int32()) for place in range(4)]
-    structs = pa.StructArray.from_arrays(columns, fields=list(schema.COUPLE))
-    return pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), structs, type=pa.list_(schema.COUPLE))
+    structs = pa.StructArray.from_arrays(columns, fields=list(schema.WORD_PAIR))
+    return pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), structs, type=pa.list_(schema.WORD_PAIR))
 
 
 def _keys(batch: pa.RecordBatch, seed: int) -> npt.NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""How many couples of one word are trained on: the recipe's limit, so that frequent words do not dominate."""
+"""How many word pairs of one word are trained on: the recipe's limit, so that frequent words do not dominate."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _SPARE = 6
 
 @dataclass(frozen=True)
 class Limit:
-    """The couples of frequent words that are trained on: those whose draw is below the word's bound.
+    """The word pairs of frequent words that are trained on: those whose draw is below the word's bound.
 
     Attributes:
-        words: hashes of the words that have too many couples, ascending (W,).
+        words: hashes of the words that have too many word pairs, ascending (W,).
         below: the bound of each (W,).
     """
 
     words: Draws
     below: Draws
-    rule = "couples of a word"
+    rule = "word frequency cap"
 
     @classmethod
     def of(cls, tables: Callable[[], Iterator[pa.Table]], most: int) -> Limit:
-        """Find the limit that leaves each word `most` couples, or one or a few less.
+        """Find the limit that leaves each word `most` word pairs, or one or a few less.
 
         Args:
-            tables: gives the rows of a language, anew at each call; `key` and `couple_words` are looked at.
-            most: couples of a word.
+            tables: gives the rows of a language, anew at each call; `key` and `word_pair_words` are looked at.
+            most: word pairs of a word.
         """
         words, counts = _too_many(tables(), most)
         share = (most + _SPARE * np.sqrt(most)) / counts
@@ -48,7 +48,7 @@ class Limit:
         draws = np.concatenate([np.empty(0, np.uint64), *(draws for _, draws in found)])
         order = np.lexsort((draws, numbers))
         numbers, draws = numbers[order], draws[order]
-        # Couples of one text have one draw, so that the first one too many takes its equals along.
+        # Word pairs of one text have one draw, so that the first one too many takes its equals along.
         first_too_many = np.searchsorted(numbers, np.arange(len(words))) + most
         there = first_too_many < np.searchsorted(numbers, np.arange(len(words)), side="right")
         below = spare.copy()
@@ -56,31 +56,31 @@ class Limit:
         return cls(words, below)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Return the rows that have a couple left, with the couples that are trained on."""
+        """Return the rows that have a word pair left, with the word pairs that are trained on."""
         if not len(self.words):
             return table
         kept, lengths = self._keeps(table)
         ends = np.concatenate([[0], np.cumsum(kept)])
         bounds = ends[np.concatenate([[0], np.cumsum(lengths)])]
-        for name in ("couples", "couple_words"):
+        for name in ("word_pairs", "word_pair_words"):
             values = table[name].combine_chunks().flatten().filter(pa.array(kept))
             lists = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), values, type=table.schema.field(name).type)
             table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), lists)
         return table.filter(pa.array(np.diff(bounds) > 0))
 
     def _keeps(self, table: pa.Table) -> tuple[npt.NDArray[np.bool_], Integers]:
-        """Tell for each couple whether it is trained on, and how many each row has."""
+        """Tell for each word pair whether it is trained on, and how many each row has."""
         numbers, draws, lengths = self._drawn(table)
         return (numbers < 0) | (draws < self.below[numbers]), lengths
 
     def _found(self, table: pa.Table) -> tuple[Integers, Draws]:
-        """Return the numbers of frequent words and the draws of their couples, where these are below the bounds."""
+        """Return the numbers of frequent words and the draws of their word pairs, where these are below the bounds."""
         numbers, draws, _ = self._drawn(table)
         low = (numbers >= 0) & (draws < self.below[numbers])
         return numbers[low], draws[low]
 
     def _drawn(self, table: pa.Table) -> tuple[Integers, Draws, Integers]:
-        """Return of each couple its word's number among the frequent ones (−1: none) and its draw, and each row's couples."""
+        """Return of each word pair its word's number among the frequent ones (−1: none) and its draw, and each row's word pairs."""
         words, lengths = _words(table)
         draws = mixed(np.repeat(table["key"].to_numpy(), lengths) ^ words)
         places = np.minimum(np.searchsorted(self.words, words), len(self.words) - 1)
@@ -88,7 +88,7 @@ class Limit:
 
 
 def _too_many(tables: Iterator[pa.Table], most: int) -> tuple[Draws, Integers]:
-    """Return the words that have more than `most` couples, ascending, and how many they have."""
+    """Return the words that have more than `most` word pairs, ascending, and how many they have."""
     words, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
     for table in tables:
         more, numbers = np.unique(_words(table)[0], return_counts=True)
@@ -98,6 +98,6 @@ def _too_many(tables: Iterator[pa.Table], most: int) -> tuple[Draws, Integers]:
 
 
 def _words(table: pa.Table) -> tuple[Draws, Integers]:
-    """Return the word of each couple, and how many couples each row has."""
-    lists = table["couple_words"].combine_chunks()
+    """Return the word of each word pair, and how many word pairs each row has."""
+    lists = table["word_pair_words"].combine_chunks()
     return lists.flatten().to_numpy(), np.diff(lists.offsets.to_numpy()).astype(np.int64)

@@ -1,6 +1,6 @@
 """One step's input as tensors: sequences of both sides sorted by length and cut into chunks that are encoded at once.
 
-Sorting inside the batch saves padding and leaves the negatives as they are. Symbols: B sentence pairs, N word couples.
+Sorting inside the batch saves padding and leaves the negatives as they are. Symbols: B sentence pairs, N word pairs.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class Batch:
         mine: (s,) places in the order of the sequences in the chunks, and (w,) of the words in the chunks.
         sequence_places: (2B,) where in the order each sequence is: sources in the order of the rows, then targets.
         span_places: (2N,) where in the order each word is: source words, then target words.
-        couple_rows: (N,) which pair each couple is of.
-        couple_spans: (N, 2) spans of the source words, and (N, 2) of the target words.
-        couple_words: (N,) of the source words and (N,) of the target words: numbers that are equal for equal subwords.
+        word_pair_rows: (N,) which pair each word pair is of.
+        word_pair_spans: (N, 2) spans of the source words, and (N, 2) of the target words.
+        word_pair_words: (N,) of the source words and (N,) of the target words: numbers that are equal for equal subwords.
         identities: (B,) of the source side and (B,) of the target side.
         pairs: B.
         tokens: how many tokens both sides have, without padding.
@@ -67,9 +67,9 @@ class Batch:
     mine: tuple[Tensor, Tensor]
     sequence_places: Tensor
     span_places: Tensor
-    couple_rows: Tensor
-    couple_spans: tuple[Tensor, Tensor]
-    couple_words: tuple[Tensor, Tensor]
+    word_pair_rows: Tensor
+    word_pair_spans: tuple[Tensor, Tensor]
+    word_pair_words: tuple[Tensor, Tensor]
     identities: tuple[Tensor, Tensor]
     pairs: int
     tokens: int
@@ -81,10 +81,10 @@ class Batch:
 
 
 class Collator:
-    """Makes batches of rows, drawing couples and masks anew in each epoch.
+    """Makes batches of rows, drawing word pairs and masks anew in each epoch.
 
     Args:
-        settings: how many couples, how many sequences a chunk.
+        settings: how many word pairs, how many sequences a chunk.
         seed: seed of the draws.
         pad_id: id of the padding token.
         rule: how tokens are masked; None: not at all.
@@ -92,17 +92,17 @@ class Collator:
     """
 
     def __init__(self, settings: Train, seed: int, pad_id: int, rule: MaskingRule | None, team: Team = ALONE) -> None:
-        self._couples = 0 if settings.wiring == "sentence" else settings.couples
-        self._chunk_rows, self._seed, self._pad_id, self._rule = settings.chunk_rows, seed, pad_id, rule
+        self._word_pairs = 0 if settings.objective == "sentence" else settings.word_pairs
+        self._chunk_rows, self._seed, self._pad_id, self._rule = settings.micro_batch_size, seed, pad_id, rule
         self._team = team
 
     def collate(self, rows: Rows, epoch: int, step: int = 0) -> Batch:
         """Return the batch of these rows when they are visited in this epoch and this step."""
         sequences = Ragged.concatenated(rows.tokens)
         order = np.argsort(sequences.lengths, kind="stable")
-        couple_rows, couple_spans = self._draw_couples(rows, epoch)
-        spans, span_places = _sorted_spans(couple_rows, couple_spans, _inverse(order))
-        forms = [_forms(side, couple_rows, couple_spans[:, 2 * number :][:, :2]) for number, side in enumerate(rows.tokens)]
+        word_pair_rows, word_pair_spans = self._draw_word_pairs(rows, epoch)
+        spans, span_places = _sorted_spans(word_pair_rows, word_pair_spans, _inverse(order))
+        forms = [_forms(side, word_pair_rows, word_pair_spans[:, 2 * number :][:, :2]) for number, side in enumerate(rows.tokens)]
         mine = np.arange(self._team.rank, len(order), self._team.size)
         my_words = np.flatnonzero(spans[:, 0] % self._team.size == self._team.rank)
         my_spans = spans[my_words] // np.array([self._team.size, 1, 1])
@@ -111,18 +111,18 @@ class Collator:
             mine=(torch.from_numpy(mine), torch.from_numpy(my_words)),
             sequence_places=torch.from_numpy(_inverse(order)),
             span_places=torch.from_numpy(span_places),
-            couple_rows=torch.from_numpy(couple_rows),
-            couple_spans=(torch.from_numpy(couple_spans[:, :2]), torch.from_numpy(couple_spans[:, 2:])),
-            couple_words=(torch.from_numpy(forms[0]), torch.from_numpy(forms[1])),
+            word_pair_rows=torch.from_numpy(word_pair_rows),
+            word_pair_spans=(torch.from_numpy(word_pair_spans[:, :2]), torch.from_numpy(word_pair_spans[:, 2:])),
+            word_pair_words=(torch.from_numpy(forms[0]), torch.from_numpy(forms[1])),
             identities=(torch.from_numpy(rows.identities[0]), torch.from_numpy(rows.identities[1])),
             pairs=len(rows.numbers),
             tokens=int(sequences.lengths.sum()),
             step=step,
         )
 
-    def _draw_couples(self, rows: Rows, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        drawn = rows.couples.draw(keys(self._seed, Purpose.COUPLES, epoch, rows.numbers), self._couples)
-        return rows.couples.owners()[drawn], rows.couples.values[drawn].astype(np.int64)
+    def _draw_word_pairs(self, rows: Rows, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        drawn = rows.word_pairs.draw(keys(self._seed, Purpose.WORD_PAIRS, epoch, rows.numbers), self._word_pairs)
+        return rows.word_pairs.owners()[drawn], rows.word_pairs.values[drawn].astype(np.int64)
 
     def _mask_keys(self, rows: Rows, epoch: int) -> NDArray[np.uint64]:
         sides = (Purpose.SOURCE_MASK, Purpose.TARGET_MASK)
@@ -162,12 +162,12 @@ def _chunk(
 
 
 def _sorted_spans(
-    couple_rows: NDArray[np.int64], couple_spans: NDArray[np.int64], sequence_places: NDArray[np.int64]
+    word_pair_rows: NDArray[np.int64], word_pair_spans: NDArray[np.int64], sequence_places: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the words of both sides as (2N, 3), by the place of their sequence, and where each couple's words went."""
+    """Return the words of both sides as (2N, 3), by the place of their sequence, and where each word pair's words went."""
     pairs = len(sequence_places) // 2
-    place = sequence_places[np.concatenate([couple_rows, couple_rows + pairs])]
-    spans = np.concatenate([couple_spans[:, :2], couple_spans[:, 2:]])
+    place = sequence_places[np.concatenate([word_pair_rows, word_pair_rows + pairs])]
+    spans = np.concatenate([word_pair_spans[:, :2], word_pair_spans[:, 2:]])
     order = np.argsort(place, kind="stable")
     return np.column_stack([place, spans])[order], _inverse(order)
 

@@ -1,6 +1,6 @@
 """How the pooled states of sentences and words become contrastive terms: the paper's wiring, its ablation, and our own.
 
-Symbols: B sentence pairs, N word couples drawn from them, H size of the encoder's states.
+Symbols: B sentence pairs, N word pairs drawn from them, H size of the encoder's states.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Contrast(nn.Module):
 
 
 class Joint(nn.Module):
-    """The paper's CCE: one term on [sentence ; word]. Each couple is a sample of its own."""
+    """The paper's CCE: one term on [sentence ; word]. Each word pair is a sample of its own."""
 
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Joint(nn.Module):
         return loss
 
     def _sample(self, pooled: Pooled, batch: Batch, side: int) -> Tensor:
-        return torch.cat([pooled.sentences[side].index_select(0, batch.couple_rows), pooled.words[side]], dim=1)
+        return torch.cat([pooled.sentences[side].index_select(0, batch.word_pair_rows), pooled.words[side]], dim=1)
 
 
 class Sentence(nn.Module):

@@ -23,7 +23,7 @@ class Purpose(IntEnum):
 
     SHARD_ORDER = 0
     ROW_ORDER = 1
-    COUPLES = 2
+    WORD_PAIRS = 2
     SOURCE_MASK = 3
     TARGET_MASK = 4
     DROPOUT = 5

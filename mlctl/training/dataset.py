@@ -19,7 +19,7 @@ from mlctl.training.language_sampling import Mixture
 from mlctl.training.ragged_array import Ragged
 from mlctl.training.sampler import Piece
 
-_COLUMNS = ("source_ids", "target_ids", "couples", "source_identity", "target_identity")
+_COLUMNS = ("source_ids", "target_ids", "word_pairs", "source_identity", "target_identity")
 _REMEDY = "delete the result of the shard stage, so that it is made again"
 
 
@@ -30,13 +30,13 @@ class Rows:
     Attributes:
         numbers: (n,) number of each row in the corpus; what it draws depends on it.
         tokens: token ids of the source and of the target side.
-        couples: (…, 4) source start and end, target start and end.
+        word pairs: (…, 4) source start and end, target start and end.
         identities: (n,) of the source and of the target side.
     """
 
     numbers: NDArray[np.int64]
     tokens: tuple[Ragged, Ragged]
-    couples: Ragged
+    word_pairs: Ragged
     identities: tuple[NDArray[np.int64], NDArray[np.int64]]
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
@@ -44,7 +44,7 @@ class Rows:
         return Rows(
             self.numbers[rows],
             (self.tokens[0].take(rows), self.tokens[1].take(rows)),
-            self.couples.take(rows),
+            self.word_pairs.take(rows),
             (self.identities[0][rows], self.identities[1][rows]),
         )
 
@@ -56,7 +56,7 @@ class Rows:
         return cls(
             np.concatenate([piece.numbers for piece in pieces]),
             (_joined([piece.tokens[0] for piece in pieces]), _joined([piece.tokens[1] for piece in pieces])),
-            _joined([piece.couples for piece in pieces]),
+            _joined([piece.word_pairs for piece in pieces]),
             (_stacked([piece.identities[0] for piece in pieces]), _stacked([piece.identities[1] for piece in pieces])),
         )
 
@@ -113,7 +113,7 @@ class Corpus:
         rows = Rows(
             np.arange(first, first + len(table)),
             (Ragged.of_list_column(table["source_ids"]), Ragged.of_list_column(table["target_ids"])),
-            Ragged.of_list_column(table["couples"]),
+            Ragged.of_list_column(table["word_pairs"]),
             (table["source_identity"].to_numpy(), table["target_identity"].to_numpy()),
         )
         if not _spans_fit(rows):
@@ -126,8 +126,8 @@ _joined, _stacked = Ragged.concatenated, np.concatenate
 
 def _spans_fit(rows: Rows) -> bool:
     """Tell whether every word has a token and lies inside its sentence: else training would learn from padding or fail."""
-    owners = rows.couples.owners()
-    sides = [(rows.couples.values[:, 2 * side : 2 * side + 2], rows.tokens[side].lengths[owners]) for side in range(2)]
+    owners = rows.word_pairs.owners()
+    sides = [(rows.word_pairs.values[:, 2 * side : 2 * side + 2], rows.tokens[side].lengths[owners]) for side in range(2)]
     return all(
         bool(np.all((spans[:, 0] >= 0) & (spans[:, 0] < spans[:, 1]) & (spans[:, 1] <= lengths))) for spans, lengths in sides
     )

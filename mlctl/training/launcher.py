@@ -30,7 +30,7 @@ from mlctl.training.multinode import Share
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _GRACE = 5.0  # seconds in which others may still say why they ended: the first to fail is not always the one to blame
 _REMEDY = (
-    "where the system ran out of memory, lower train.devices, train.batch_size or train.chunk_rows; run again: "
+    "where the system ran out of memory, lower train.devices, train.batch_size or train.micro_batch_size; run again: "
     "training goes on from the newest checkpoint"
 )
 

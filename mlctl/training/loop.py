@@ -118,7 +118,7 @@ def _memory_for(settings: Train) -> Iterator[None]:
         full = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in _NO_MEMORY)
         if not full:
             raise
-        cheapest = "lower train.chunk_rows" if settings.cache_gradients else "set train.cache_gradients=true"
+        cheapest = "lower train.micro_batch_size" if settings.cache_gradients else "set train.cache_gradients=true"
         raise InputError(
             "the device's memory is full",
             f"{cheapest}, lower train.batch_size or shard.max_length, or set train.precision=bf16",

@@ -66,8 +66,8 @@ def alike(identities: tuple[Tensor, Tensor], spans: tuple[Tensor, Tensor] | None
 
     Two sentences are the same when any identity of one is an identity of the other: translations of equal sentences are
     translations of each other. Two words are the same when, besides, their spans in that equal sentence overlap. So the
-    couples of one sentence pair stay each other's hard negatives, as do different words of a sentence that occurs twice;
-    the same word of such a sentence does not, nor do two couples of a pair that share a word on one side.
+    word pairs of one sentence pair stay each other's hard negatives, as do different words of a sentence that occurs twice;
+    the same word of such a sentence does not, nor do two word pairs of a pair that share a word on one side.
 
     Args:
         identities: (N,) int64 of the source and of the target side.

@@ -1,6 +1,6 @@
 """Which samples are not to be each other's negatives, for they mean the same or may do so.
 
-Symbols: B sentence pairs, N word couples drawn from them.
+Symbols: B sentence pairs, N word pairs drawn from them.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ class Negatives:
         return same if self._near is None else same | near(sentences, self._near)
 
     def of_words(self, sentences: Sides, batch: Batch) -> Tensor:
-        """Return which couples are no negatives of each other, (N, N), for the pooled states (B, H) of the sentences.
+        """Return which word pairs are no negatives of each other, (N, N), for the pooled states (B, H) of the sentences.
 
-        Of two sentences that are only near each other it is not known which words are the same: none of their couples are
+        Of two sentences that are only near each other it is not known which words are the same: none of their word pairs are
         negatives of each other. Of equal ones it is.
         """
-        rows, (source, target) = batch.couple_rows, batch.identities
+        rows, (source, target) = batch.word_pair_rows, batch.identities
         identities = source[rows], target[rows]
-        same = alike(identities, batch.couple_spans)
+        same = alike(identities, batch.word_pair_spans)
         if self._near is not None:
             same |= near(sentences, self._near)[rows][:, rows] & ~alike(identities)
         if not self._hard:
             same |= alike(identities)
-        return same if self._same_words else same | alike(batch.couple_words)
+        return same if self._same_words else same | alike(batch.word_pair_words)
 
 
 def near(sentences: Sides, least: float) -> Tensor:

@@ -56,7 +56,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         with seeded(seed):
-            self.wiring = WIRINGS[settings.wiring](settings, model.config.hidden_size)
+            self.wiring = WIRINGS[settings.objective](settings, model.config.hidden_size)
         self.anchor = Anchor(model) if settings.anchor_weight else None
         self._places = places_of(settings.layers, model.config.num_hidden_layers)
         self._settings = settings
@@ -184,5 +184,5 @@ def _at(states: Tensor, places: Tensor) -> Tensor:
 def _restored(sentences: Tensor, words: Tensor, batch: Batch) -> Pooled:
     """Put the vectors back in the order of the batch and part the sides."""
     source, target = sentences.index_select(0, batch.sequence_places).chunk(2)
-    both_words, half = words.index_select(0, batch.span_places), len(batch.couple_rows)
+    both_words, half = words.index_select(0, batch.span_places), len(batch.word_pair_rows)
     return Pooled((source, target), (both_words[:half], both_words[half:]))

@@ -49,9 +49,9 @@ def learning_rate(settings: Train, step: int) -> float:
     """
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
-    if settings.decay == "none":
+    if settings.lr_schedule == "none":
         return settings.learning_rate
     left, whole = settings.steps - step, settings.steps - settings.warmup_steps
-    if settings.decay == "linear":
+    if settings.lr_schedule == "linear":
         return settings.learning_rate * left / whole
     return settings.learning_rate * (1 - math.cos(math.pi * left / whole)) / 2

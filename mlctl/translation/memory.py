@@ -129,12 +129,12 @@ class Memory:
         with self._file_lock():
             self._close()
             if self._path.exists() and self._path.stat().st_ino == self._inode:
-                aside = self._path.with_name(f"{self._path.name}.damaged")
+                runtime_only = self._path.with_name(f"{self._path.name}.damaged")
                 for end in _BESIDE:
-                    Path(f"{aside}{end}").unlink(missing_ok=True)
+                    Path(f"{runtime_only}{end}").unlink(missing_ok=True)
                     if (file := Path(f"{self._path}{end}")).exists():
-                        file.replace(f"{aside}{end}")
-                _log.warning("the translation memory was damaged (%s): set aside as %s, a new one is begun", error, aside)
+                        file.replace(f"{runtime_only}{end}")
+                _log.warning("the translation memory was damaged (%s): set aside as %s, a new one is begun", error, runtime_only)
 
     def _close(self) -> None:
         if self._connection and self._owner == os.getpid():

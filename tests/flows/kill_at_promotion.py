@@ -8,15 +8,15 @@ import sys
 from typing import Any
 
 from flows.cli import main
-from storage.champion_registry import Champions
+from storage.champion_registry import ChampionRegistry
 
-promote = Champions.promote
+promote = ChampionRegistry.promote
 
 
-def promote_and_die(self: Champions, *arguments: Any, **named: Any) -> None:
+def promote_and_die(self: ChampionRegistry, *arguments: Any, **named: Any) -> None:
     os.link = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
     promote(self, *arguments, **named)
 
 
-Champions.promote = promote_and_die  # type: ignore[method-assign, assignment]
+ChampionRegistry.promote = promote_and_die  # type: ignore[method-assign, assignment]
 sys.exit(main(["retrain", *sys.argv[1:]]))

@@ -9,9 +9,9 @@ import yaml
 
 from flows.cli import main
 from storage import Store
-from storage.run_log import Diary
+from storage.run_log import RunLog
 
-TINY = ["translate.backend=none", "train.steps=3", "evaluate.map_meanings=0", "evaluate.resamples=100"]
+TINY = ["translate.backend=none", "train.steps=3", "evaluate.embedding_map_sentences=0", "evaluate.resamples=100"]
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def store(tmp_path_factory: pytest.TempPathFactory, wheels: Path, server: str) -
 
 def runs(store: Path) -> list[str]:
     """Ids, the oldest first."""
-    return [run.id for run in Diary(Store(store)).runs()][::-1]
+    return [run.id for run in RunLog(Store(store)).runs()][::-1]
 
 
 def reports(store: Path) -> list[str]:
     """Keys of the reports of those runs."""
-    return [run.stages[-1].key for run in Diary(Store(store)).runs()][::-1]
+    return [run.stages[-1].key for run in RunLog(Store(store)).runs()][::-1]
 
 
 def test_runs_and_folders_are_set_side_by_side(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from flows.cli import main
 from storage import Store
-from storage.run_log import Diary
+from storage.run_log import RunLog
 
 TEXT = tiny.sentences()
 KNOWN = TEXT[:200:20]  # of the training text, each in English and in a language that nobody trains on
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, wheels: Path, server: str) 
 def run(folder: Path, *overrides: str) -> dict[str, str]:
     """Run the recipe; return each stage's state."""
     assert main(["run", str(folder / "tiny.yaml"), *overrides]) == 0
-    return {stage.stage: stage.state for stage in Diary(Store(folder / "store")).runs()[0].stages}
+    return {stage.stage: stage.state for stage in RunLog(Store(folder / "store")).runs()[0].stages}
 
 
 def newest(store: Path, stage: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from storage import Store
-from storage.run_log import Diary
+from storage.run_log import RunLog
 
 STAGES = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")
 KILLS = [
@@ -90,7 +90,7 @@ def test_killed_in_every_stage_and_resumed_the_results_are_equal(recipe: Path, s
             finished = {result.manifest.stage for result in Store(tmp_path / "store").results()}
             assert stage not in finished
         if (stage, when) == ("train", "part"):
-            assert Diary(Store(tmp_path / "store")).runs()[0].status == "interrupted"
+            assert RunLog(Store(tmp_path / "store")).runs()[0].status == "interrupted"
     assert run("-m", "flows.pipeline", str(recipe)) == 0
     assert run("-m", "flows.pipeline", str(recipe), f"store={tmp_path / 'calm'}") == 0
     assert contents(tmp_path / "store") == contents(tmp_path / "calm")

@@ -151,7 +151,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, opus: Any, server: str) -> 
         "shard": {"max_length": 32, "heldout_pairs": 20, "stop_words": 3},
         "model": {"name": str(encoder(place / "mbert"))},
         "train": {"steps": 6, "batch_size": 8, "threads": 1, "devices": "cpu"},
-        "evaluate": {"seeds": [0], "benchmarks": benchmarks, "map_meanings": 3, "device": "cpu", "resamples": 100},
+        "evaluate": {"seeds": [0], "benchmarks": benchmarks, "embedding_map_sentences": 3, "device": "cpu", "resamples": 100},
         "report": {"projection": "pca"},
     }
     (place / "paper.yaml").write_text(yaml.safe_dump(changes), encoding="utf-8")

@@ -21,7 +21,7 @@ from flows.prepare import prepare
 from flows.train import train
 from mlctl import config
 from storage import Store
-from storage.run_log import Diary
+from storage.run_log import RunLog
 
 STAGES = ["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, wheels: Path, server: str) 
 
 
 def states(folder: Path) -> dict[str, str]:
-    return {stage.stage: stage.state for stage in Diary(Store(folder / "store")).runs()[0].stages}
+    return {stage.stage: stage.state for stage in RunLog(Store(folder / "store")).runs()[0].stages}
 
 
 def run(folder: Path, *overrides: str) -> dict[str, str]:
@@ -71,7 +71,7 @@ def test_the_parts_of_the_pipeline_run_by_themselves(folder: Path, tmp_path: Pat
     run(folder)
     recipe = config.load(folder / "tiny.yaml")
     assert [part(recipe)["stage"] for part in (prepare, train, evaluate)] == ["shard", "train", "report"]
-    newest = Diary(Store(folder / "store")).runs()[0]
+    newest = RunLog(Store(folder / "store")).runs()[0]
     assert newest.name == "evaluate"
     assert [s.stage for s in newest.stages if s.state == "cached"][-2:] == ["evaluate", "report"]
     assert {s.stage for s in newest.stages} == set(STAGES), "what it stands on is kept with it"
@@ -147,7 +147,7 @@ def test_a_seed_of_the_training_leaves_the_data_as_they_are(folder: Path) -> Non
     def training(*overrides: str) -> str:
         again = run(folder, *overrides)
         assert {stage for stage, state in again.items() if state != "cached"} <= {"train", "evaluate", "report"}
-        return next(stage.key for stage in Diary(Store(folder / "store")).runs()[0].stages if stage.stage == "train")
+        return next(stage.key for stage in RunLog(Store(folder / "store")).runs()[0].stages if stage.stage == "train")
 
     keys = [training("train.steps=2", seed) for seed in ("train.seed=null", "train.seed=0", "train.seed=1")]
     assert keys[0] == keys[1], "the recipe's seed is 0"
@@ -163,7 +163,7 @@ def test_a_setting_that_changes_no_result_reruns_nothing(folder: Path) -> None:
 @pytest.mark.parametrize("stage", ["download", "align", "train"])
 def test_a_damaged_file_rebuilds_just_its_result(folder: Path, stage: str) -> None:
     run(folder)
-    key = next(s.key for s in Diary(Store(folder / "store")).runs()[0].stages if s.stage == stage)
+    key = next(s.key for s in RunLog(Store(folder / "store")).runs()[0].stages if s.stage == stage)
     result = Store(folder / "store").find(stage, key)
     assert result
     file = next(f for f in result.manifest.files if f.name.endswith(("parquet", "safetensors")))
@@ -232,7 +232,7 @@ def test_export_makes_a_folder_to_publish(folder: Path, tmp_path: Path, capfd: p
     made = tmp_path / "new" / "model"
     export = ["export", str(made), f"--store={folder / 'store'}"]
     assert main(export) == 0
-    newest = Diary(Store(folder / "store")).runs()[0]
+    newest = RunLog(Store(folder / "store")).runs()[0]
     train = Store(folder / "store").find("train", next(stage.key for stage in newest.stages if stage.stage == "train"))
     assert train
     kept = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
@@ -271,14 +271,14 @@ def test_export_refuses_and_leaves_nothing_behind(folder: Path, tmp_path: Path, 
     assert "fits several runs" in fails(str(tmp_path / "a"), store, "--run=2")
     assert "no run in" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
     main(["clean", str(folder / "tiny.yaml")])
-    last = Diary(Store(folder / "store")).runs()[0].id
+    last = RunLog(Store(folder / "store")).runs()[0].id
     assert f"run {last} did not come to a report" in fails(str(tmp_path / "a"), store, f"--run={last}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
 
 
 def test_export_notices_a_damaged_model(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(folder)
-    key = next(s.key for s in Diary(Store(folder / "store")).runs()[0].stages if s.stage == "train")
+    key = next(s.key for s in RunLog(Store(folder / "store")).runs()[0].stages if s.stage == "train")
     victim = Store(folder / "store").folder("train", key) / "model" / "model.safetensors"
     content, status = victim.read_bytes(), victim.stat()
     victim.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -21,8 +21,8 @@ import yaml
 from flows.cli import main
 from mlctl import config
 from storage import Store
-from storage.champion_registry import Champions, Standing
-from storage.run_log import Diary
+from storage.champion_registry import ChampionRegistry, RegistryState
+from storage.run_log import RunLog
 
 BAD, GOOD = 1, 80  # steps
 SCRIPT = Path(__file__).with_name("kill_at_promotion.py")
@@ -52,7 +52,7 @@ class World:
         }
         values["align"]["engine"] = "fast_align"
         values["shard"]["heldout_pairs"] = 40  # more than one in ten
-        values["evaluate"] |= {"map_meanings": 0, "resamples": 200}
+        values["evaluate"] |= {"embedding_map_sentences": 0, "resamples": 200}
         values["train"] |= {"steps": BAD, "learning_rate": 3e-3}
         self.recipe.write_text(yaml.safe_dump(values), encoding="utf-8")
 
@@ -60,15 +60,15 @@ class World:
         return main(["retrain", str(self.recipe), *overrides])
 
     @property
-    def standing(self) -> Standing:
-        return Champions(Store(self.store), "tiny").read()
+    def standing(self) -> RegistryState:
+        return ChampionRegistry(Store(self.store), "tiny").read()
 
     @property
     def runs(self) -> int:
-        return len(Diary(Store(self.store)).runs())
+        return len(RunLog(Store(self.store)).runs())
 
     def states(self) -> dict[str, str]:
-        return {stage.stage: stage.state for stage in Diary(Store(self.store)).runs()[0].stages}
+        return {stage.stage: stage.state for stage in RunLog(Store(self.store)).runs()[0].stages}
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_a_better_one_is_promoted_published_and_told_of(
     heard, again = listener.heard
     assert heard == again
     assert (heard["event"], heard["number"], heard["champion"]) == ("promoted", 2, "tiny")
-    assert {duel["task"] for duel in heard["scores"]} == {"all", "sentence-retrieval", "word-retrieval"}
+    assert {row["task"] for row in heard["scores"]} == {"all", "sentence-retrieval", "word-retrieval"}
     _check_published(world, champion.results["train"])
     assert world.retrain(f"train.steps={GOOD}", *told) == 0
     assert len(listener.heard) == 2, "each was told once"
@@ -274,7 +274,7 @@ def test_what_could_not_be_published_is_made_up_for(world: World, server: str, c
 
 
 def test_a_run_is_promoted_by_hand(world: World, server: str) -> None:
-    run = Diary(Store(world.store)).runs()[0].id
+    run = RunLog(Store(world.store)).runs()[0].id
     assert main(["champion", "promote", str(world.recipe), run]) == 0
     champion = world.standing.champion
     assert champion
@@ -299,7 +299,7 @@ def test_another_tokenizer_is_refused_before_anything_runs(world: World, server:
 
 def test_the_champion_aligns_words(world: World, server: str) -> None:
     world.write_text(slice(0, 210))
-    settings = ["align.engine=embedding", "align.encoder=champion", "align.min_linked=0"]
+    settings = ["align.engine=embedding", "align.encoder=champion", "align.min_link_coverage=0"]
     assert world.retrain(*settings) == 0
     champion = world.standing.champions[-1]
     model = Store(world.store).find("train", champion.results["train"])

@@ -49,22 +49,22 @@ def ragged(rows: list[Any]) -> Ragged:
 
 
 def batch() -> Batch:
-    """Sentences of 5 to 60 subwords, some masked, with one word couple of one to three subwords a pair."""
+    """Sentences of 5 to 60 subwords, some masked, with one word pair of one to three subwords a pair."""
     rng = np.random.default_rng(0)
     sides = [[[2, *rng.integers(5, TYPES, rng.integers(3, 59)), 3] for _ in range(PAIRS)] for _ in range(2)]
     starts = rng.integers(1, 3, (PAIRS, 2))
-    couples = [[(a, a + rng.integers(1, 4), b, b + rng.integers(1, 4))] for a, b in starts]
+    word_pairs = [[(a, a + rng.integers(1, 4), b, b + rng.integers(1, 4))] for a, b in starts]
     rows = Rows(
-        np.arange(PAIRS), (ragged(sides[0]), ragged(sides[1])), ragged(couples), (np.arange(PAIRS), np.arange(PAIRS) + 100)
+        np.arange(PAIRS), (ragged(sides[0]), ragged(sides[1])), ragged(word_pairs), (np.arange(PAIRS), np.arange(PAIRS) + 100)
     )
     rule = MaskingRule(0.15, 4, np.arange(TYPES) < 5)
-    return Collator(Train(couples=1, chunk_rows=5), SEED, 0, rule).collate(rows, EPOCH)
+    return Collator(Train(word_pairs=1, micro_batch_size=5), SEED, 0, rule).collate(rows, EPOCH)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 @pytest.mark.parametrize(("loss", "words"), itertools.product(("cz-nce", "info-nce"), (True, False)))
 def test_loss_and_gradients(loss: Literal["cz-nce", "info-nce"], words: bool, precision: torch.dtype, tolerance: float) -> None:
-    settings = Train(loss=loss, wiring="joint" if words else "sentence", couples=1, contrast_on_masked=True)
+    settings = Train(loss=loss, objective="joint" if words else "sentence", word_pairs=1, contrast_on_masked=True)
     objective, given = Objective(model(), settings, seed=1).to(precision).train(), batch()
     losses = objective(given)
     losses.total.backward()

@@ -35,18 +35,18 @@ def ragged(rows: list[Any], empty: tuple[int, ...] = (0,)) -> Ragged:
 
 
 def rows_of(count: int) -> Rows:
-    """Random pairs with three to six couples each; the last row repeats the first with another translation."""
+    """Random pairs with three to six word pairs each; the last row repeats the first with another translation."""
     rng = np.random.default_rng(0)
     sides = [[[2, *rng.integers(5, TYPES, rng.integers(7, 14)), 3] for _ in range(count)] for _ in range(2)]
     sides[0][-1] = sides[0][0]
-    couples = [[couple(rng) for _ in range(rng.integers(3, 7))] for _ in range(count)]
-    couples[-1] = [(a, b, *couple(rng)[2:]) for a, b, *_ in couples[0]]
+    word_pairs = [[word_pair(rng) for _ in range(rng.integers(3, 7))] for _ in range(count)]
+    word_pairs[-1] = [(a, b, *word_pair(rng)[2:]) for a, b, *_ in word_pairs[0]]
     identities = np.arange(count), np.arange(count) + 100
     identities[0][-1] = 0
-    return Rows(np.arange(count) + 1000, (ragged(sides[0]), ragged(sides[1])), ragged(couples, (0, 4)), identities)
+    return Rows(np.arange(count) + 1000, (ragged(sides[0]), ragged(sides[1])), ragged(word_pairs, (0, 4)), identities)
 
 
-def couple(rng: np.random.Generator) -> tuple[int, ...]:
+def word_pair(rng: np.random.Generator) -> tuple[int, ...]:
     starts = rng.integers(1, 5, 2)
     ends = starts + rng.integers(1, 4, 2)
     return int(starts[0]), int(ends[0]), int(starts[1]), int(ends[1])
@@ -94,14 +94,14 @@ class Reference:
 
     def contrastive(self, encoded: list[tuple[Tensor, Tensor]]) -> Tensor:
         sentences = [sentence for _, sentence in encoded]
-        if self.settings.wiring == "sentence":
+        if self.settings.objective == "sentence":
             return self.term(sentences, self.wiring.projection, words=False)
-        rows = self.batch.couple_rows.tolist()
+        rows = self.batch.word_pair_rows.tolist()
         words = [
             torch.stack([states[row, a:b].mean(0) for row, (a, b) in zip(rows, spans.tolist(), strict=True)])
-            for (states, _), spans in zip(encoded, self.batch.couple_spans, strict=True)
+            for (states, _), spans in zip(encoded, self.batch.word_pair_spans, strict=True)
         ]
-        if self.settings.wiring == "joint":
+        if self.settings.objective == "joint":
             both = [torch.cat([sentence[rows], word], 1) for sentence, word in zip(sentences, words, strict=True)]
             return self.term(both, self.wiring.projection, words=True)
         sentence_term = self.term(sentences, self.wiring.sentence.projection, words=False)
@@ -116,7 +116,7 @@ class Reference:
 
     def row(self, here: Tensor, there: Tensor, i: int, words: bool) -> Tensor:
         loss, temperature = self.settings.loss, self.settings.temperature
-        if words and self.settings.wiring == "separate":
+        if words and self.settings.objective == "separate":
             loss = loss if self.settings.word_loss == "same" else self.settings.word_loss
             temperature = self.settings.word_temperature or temperature
 
@@ -135,20 +135,20 @@ class Reference:
         """What a sample shows on a side: its sentence, or the tokens of its word in that sentence."""
         if not words:
             return {(int(self.rows.identities[side][sample]), -1)}
-        start, end = self.batch.couple_spans[side][sample].tolist()
-        sentence = int(self.rows.identities[side][self.batch.couple_rows[sample]])
+        start, end = self.batch.word_pair_spans[side][sample].tolist()
+        sentence = int(self.rows.identities[side][self.batch.word_pair_rows[sample]])
         return {(sentence, token) for token in range(start, end)}
 
 
 def cases() -> Iterator[Any]:
     for wiring in ("joint", "sentence", "separate"):
         for loss in ("cz-nce", "info-nce"):
-            yield {"wiring": wiring, "loss": loss, "couples": 2, "word_weight": 0.3}
-    yield {"wiring": "separate", "loss": "info-nce", "word_loss": "cz-nce", "couples": 2}
-    yield {"wiring": "separate", "word_loss": "info-nce", "word_temperature": 0.2, "couples": 2}
-    yield {"wiring": "joint", "contrast_on_masked": True}
-    yield {"wiring": "separate", "contrast_on_masked": True, "couples": 3, "mlm_weight": 1.0}
-    yield {"wiring": "joint", "mlm_weight": 0.0}
+            yield {"objective": wiring, "loss": loss, "word_pairs": 2, "word_weight": 0.3}
+    yield {"objective": "separate", "loss": "info-nce", "word_loss": "cz-nce", "word_pairs": 2}
+    yield {"objective": "separate", "word_loss": "info-nce", "word_temperature": 0.2, "word_pairs": 2}
+    yield {"objective": "joint", "contrast_on_masked": True}
+    yield {"objective": "separate", "contrast_on_masked": True, "word_pairs": 3, "mlm_weight": 1.0}
+    yield {"objective": "joint", "mlm_weight": 0.0}
 
 
 EXACT, USUAL = (torch.float64, 1e-9), (torch.float32, 1e-5)
@@ -159,7 +159,7 @@ CASES += [("roberta", EXACT, case) for case in list(cases())[-3:-1]] + [("bert",
 @pytest.mark.parametrize(("family", "arithmetic", "changes"), CASES)
 def test_loss_and_gradients(family: str, arithmetic: tuple[torch.dtype, float], changes: dict[str, Any]) -> None:
     precision, tolerance = arithmetic
-    settings = Train.model_validate({"chunk_rows": 5, **changes})
+    settings = Train.model_validate({"micro_batch_size": 5, **changes})
     rows = rows_of(6)
     batch = Collator(settings, SEED, PAD, RULE).collate(rows, EPOCH)
     objective = Objective(model_of(family), settings, seed=1).to(precision).train()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from storage import Store, StoreError
-from storage.champion_registry import Champions, MovedError, champions
+from storage.champion_registry import ChampionRegistry, MovedError, champions
 from storage.gc import collect
 
 KEYS = {"train": "a" * 24, "shard": "b" * 24}
@@ -27,17 +27,17 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_before_the_first_there_is_none(store: Store) -> None:
-    standing = Champions(store, "x").read()
+    standing = ChampionRegistry(store, "x").read()
     assert (standing.current, standing.champion, standing.seen) == (0, None, {})
     assert list(champions(store)) == []
 
 
 def test_a_promotion_moves_the_pointer_and_keeps_the_last(store: Store) -> None:
-    book = Champions(store, "x")
+    book = ChampionRegistry(store, "x")
     for number in range(4):
         made = book.promote(number, {**KEYS, "report": str(number)}, f"why {number}", keep=2, seen={"text": number})
         assert made.number == number + 1
-    standing = Champions(store, "x").read()
+    standing = ChampionRegistry(store, "x").read()
     assert (standing.current, [one.number for one in standing.champions], standing.seen) == (4, [4, 3], {"text": 3})
     assert standing.champion
     assert (standing.champion.results["report"], standing.champion.why) == ("3", "why 3")
@@ -45,16 +45,16 @@ def test_a_promotion_moves_the_pointer_and_keeps_the_last(store: Store) -> None:
 
 
 def test_who_compared_with_another_champion_is_told(store: Store) -> None:
-    book = Champions(store, "x")
+    book = ChampionRegistry(store, "x")
     book.promote(0, KEYS, "first", keep=3)
     for moved in (lambda: book.promote(0, KEYS, "late", keep=3), lambda: book.confirm(0, {"text": 1})):
         with pytest.raises(MovedError, match="is number 1 by now, not 0"):
             moved()
-    assert Champions(store, "x").read().seen == {}
+    assert ChampionRegistry(store, "x").read().seen == {}
 
 
 def test_rollback_goes_to_any_that_is_kept_and_numbers_are_never_given_twice(store: Store) -> None:
-    book = Champions(store, "x")
+    book = ChampionRegistry(store, "x")
     for number in range(3):
         book.promote(number, KEYS, "", keep=5, seen={"text": number})
     book.note(2, "published")
@@ -71,7 +71,7 @@ def test_rollback_goes_to_any_that_is_kept_and_numbers_are_never_given_twice(sto
 
 
 def test_what_was_done_is_noted_once(store: Store) -> None:
-    book = Champions(store, "x")
+    book = ChampionRegistry(store, "x")
     book.promote(0, KEYS, "", keep=1)
     for done in ("published", "told", "told"):
         book.note(1, done)
@@ -84,7 +84,7 @@ def test_what_was_done_is_noted_once(store: Store) -> None:
 def test_of_many_that_promote_over_the_same_champion_one_does(tmp_path: Path) -> None:
     def attempt(place: int) -> int:
         try:
-            return Champions(Store(tmp_path), "x").promote(0, {"train": str(place)}, "", keep=5).number
+            return ChampionRegistry(Store(tmp_path), "x").promote(0, {"train": str(place)}, "", keep=5).number
         except MovedError:
             return 0
 
@@ -93,7 +93,7 @@ def test_of_many_that_promote_over_the_same_champion_one_does(tmp_path: Path) ->
 
 
 def test_notes_of_many_processes_are_all_kept(tmp_path: Path) -> None:
-    Champions(Store(tmp_path), "x").promote(0, KEYS, "", keep=5)
+    ChampionRegistry(Store(tmp_path), "x").promote(0, KEYS, "", keep=5)
     script = """
         import sys
         from storage import Store
@@ -104,14 +104,14 @@ def test_notes_of_many_processes_are_all_kept(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
     started = [subprocess.Popen([*command, str(place)]) for place in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]
-    champion = Champions(Store(tmp_path), "x").read().champion
+    champion = ChampionRegistry(Store(tmp_path), "x").read().champion
     assert champion
     assert len(champion.done) == 30
 
 
 @pytest.mark.parametrize("moment", ["fsync", "link", "unlink"])
 def test_killed_at_any_moment_the_pointer_is_the_old_or_the_new_one(tmp_path: Path, moment: str) -> None:
-    Champions(Store(tmp_path), "x").promote(0, KEYS, "old", keep=5)
+    ChampionRegistry(Store(tmp_path), "x").promote(0, KEYS, "old", keep=5)
     script = f"""
         import os, pathlib, signal, sys
         from storage import Store
@@ -126,9 +126,9 @@ def test_killed_at_any_moment_the_pointer_is_the_old_or_the_new_one(tmp_path: Pa
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL
-    standing = Champions(Store(tmp_path), "x").read()
+    standing = ChampionRegistry(Store(tmp_path), "x").read()
     assert standing.current == (2 if moment == "unlink" else 1)
-    assert Champions(Store(tmp_path), "x").promote(standing.current, KEYS, "next", keep=5).number == standing.current + 1
+    assert ChampionRegistry(Store(tmp_path), "x").promote(standing.current, KEYS, "next", keep=5).number == standing.current + 1
 
 
 def test_gc_keeps_what_champions_refer_to(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_gc_keeps_what_champions_refer_to(tmp_path: Path) -> None:
         with store.building("train", key * 24) as draft:
             (draft.folder / "weights").write_text(key)
             draft.seal({}, {}, {}, {})  # type: ignore[union-attr]
-    book = Champions(store, "x")
+    book = ChampionRegistry(store, "x")
     for place, key in enumerate("ab"):
         book.promote(place, {"train": key * 24}, "", keep=2)
     assert [folder.name[0] for folder, _ in collect(store, 0)] == ["c"]

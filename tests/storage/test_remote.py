@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from storage import Draft, Result, Store, StoreError
-from storage.champion_registry import Champions, MovedError
+from storage.champion_registry import ChampionRegistry, MovedError
 from storage.remote import Remote
 
 KEY = "a" * 24
@@ -243,7 +243,7 @@ def test_refusal_is_explained(url: str, machine: Any, monkeypatch: pytest.Monkey
 
 def test_of_two_machines_that_promote_over_one_champion_one_does(url: str, machine: Any) -> None:
     machine("a")
-    first, second = Champions(Store(url), "x"), Champions(Store(url), "x")
+    first, second = ChampionRegistry(Store(url), "x"), ChampionRegistry(Store(url), "x")
     first.promote(0, {"train": KEY}, "a", keep=3)
     with pytest.raises(MovedError, match="number 1 by now"):
         second.promote(0, {"train": KEY}, "b", keep=3)
@@ -251,7 +251,7 @@ def test_of_two_machines_that_promote_over_one_champion_one_does(url: str, machi
     first.note(1, "published")
     assert not second._revisions.follow(*document), "the service itself refuses, not the look before"
     machine("b")
-    champion = Champions(Store(url), "x").read().champion
+    champion = ChampionRegistry(Store(url), "x").read().champion
     assert champion
     assert (champion.why, champion.done) == ("a", ("published",))
 

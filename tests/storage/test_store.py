@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mlctl.core.hashing import canonical_json, content_digest
 from storage import Draft, Result, Store, key_of
 from storage.gc import collect
-from storage.run_log import Diary, StageRun
+from storage.run_log import RunLog, StageRun
 from storage.store import differences
 from storage.verify import faults
 
@@ -194,7 +194,7 @@ def test_gc_keeps_what_recent_runs_need_and_what_is_being_made(tmp_path: Path) -
     store, keys = Store(tmp_path), [f"{n}" * 24 for n in range(4)]
     for key in keys[:3]:
         build(store, key)
-    diary = Diary(store)
+    diary = RunLog(store)
     for key in keys[:2]:
         with diary.run("pipeline", {}) as run:
             run.stages.append(StageRun("clean", key, "computed"))
@@ -213,7 +213,7 @@ def test_gc_forgets_parts_that_no_recent_run_used(tmp_path: Path) -> None:
         (memory / name).write_bytes(b"1234")
     for name in ("old.folder", "old.parquet"):
         os.utime(memory / name, (1e9, 1e9))
-    with Diary(store).run("pipeline", {}):
+    with RunLog(store).run("pipeline", {}):
         pass
     removed = [(memory / "old.folder", 4), (memory / "old.parquet", 4)]
     assert collect(store, keep_runs=1, dry_run=True, memories=("memory", "none")) == removed
@@ -224,7 +224,7 @@ def test_gc_forgets_parts_that_no_recent_run_used(tmp_path: Path) -> None:
 
 
 def test_runs_tell_completed_failed_and_interrupted(tmp_path: Path) -> None:
-    diary = Diary(Store(tmp_path))
+    diary = RunLog(Store(tmp_path))
     with diary.run("pipeline", {"name": "a"}):
         assert diary.runs()[0].status == "running"
     with pytest.raises(ValueError, match="bad"), diary.run("pipeline", {"name": "b"}):

@@ -15,7 +15,7 @@ from mlctl.core.url_redaction import shown
 from mlctl.core.workspace import silent
 from mlctl.corpora.corpus_cache import exact
 from mlctl.corpora.file_info import sha256_of
-from mlctl.corpora.lockfile import Lock
+from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.files import FilesCorpus
 from mlctl.corpora.sources.huggingface import commit_of, folder_files, local_folder
 from mlctl.corpora.sources.mtdata import mtdata_addresses
@@ -32,7 +32,7 @@ _ABSENT = ("", "")
 
 
 @dataclass
-class Look:
+class SourceState:
     """What was found.
 
     Attributes:
@@ -50,7 +50,9 @@ class Look:
     sizes: dict[str, int | None] = field(default_factory=dict)
 
 
-def look(settings: Download, languages: Languages, ask: bool = True, known: Mapping[str, Sequence[str]] | None = None) -> Look:
+def look(
+    settings: Download, languages: Languages, ask: bool = True, known: Mapping[str, Sequence[str]] | None = None
+) -> SourceState:
     """Return what the sources of a recipe are now. Nothing is fetched.
 
     Args:
@@ -75,9 +77,9 @@ def news(before: Mapping[str, Sequence[str]], now: States) -> list[str]:
     return lines
 
 
-def settled(found: Look, settings: Download) -> States:
+def settled(found: SourceState, settings: Download) -> States:
     """Return the states of a look after all of it was fetched: of addresses what the lock file has by now."""
-    lock = Lock(Path(settings.lock))
+    lock = Lockfile(Path(settings.lock))
     return {name: (lock.digest(name) or content, stamp) for name, (content, stamp) in found.states.items()}
 
 
@@ -89,10 +91,10 @@ def _content(states: Mapping[str, Sequence[str]], name: str) -> str:
 class _Looker:
     def __init__(self, settings: Download, languages: Languages, ask: bool, known: Mapping[str, Sequence[str]]) -> None:
         self._settings, self._languages, self._asks, self._known = settings, languages, ask, known
-        self._lock = Lock(Path(settings.lock))
-        self.found = Look()
+        self._lock = Lockfile(Path(settings.lock))
+        self.found = SourceState()
 
-    def look(self) -> Look:
+    def look(self) -> SourceState:
         for source in self._settings.sources:
             self.found.sources += self._look_at(source)
         return self.found

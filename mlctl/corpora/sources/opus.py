@@ -17,7 +17,7 @@ from mlctl.corpora.archives import unpack
 from mlctl.corpora.archives.limits import Bounds
 from mlctl.corpora.corpus import wanted_targets
 from mlctl.corpora.licences import UNKNOWN, spdx
-from mlctl.corpora.lockfile import Lock
+from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.files import FilesCorpus, sides
 from mlctl.corpora.sources.url import Text, Web, WebCorpus, file_name, obtain, slug
 from mlctl.corpora.transfer import Fetched, Wanted
@@ -76,7 +76,7 @@ def open_opus(source: OpusSource, languages: Languages, settings: Download, surr
     return corpora
 
 
-def opus_addresses(source: OpusSource, languages: Languages, settings: Download, lock: Lock) -> list[str]:
+def opus_addresses(source: OpusSource, languages: Languages, settings: Download, lock: Lockfile) -> list[str]:
     """Return the addresses of a source as far as its versions are known: from the recipe, or from the lock for `latest`."""
     found = []
     for target in _targets(source, languages):

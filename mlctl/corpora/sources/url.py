@@ -16,7 +16,7 @@ from mlctl.corpora.archives import unpack
 from mlctl.corpora.archives.limits import Bounds
 from mlctl.corpora.corpus import Row, wanted_targets
 from mlctl.corpora.file_info import joint_sha256, written_at
-from mlctl.corpora.lockfile import Lock
+from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.files import SILENT, FilesCorpus, sides
 from mlctl.corpora.transfer import Downloader, Fetched, Limits, Wanted
 from mlctl.errors import InputError
@@ -29,7 +29,7 @@ class Web:
     """What sources on the web need: how to fetch, the lock, how much may be unpacked, and a folder that outlives a crash."""
 
     downloader: Downloader
-    lock: Lock
+    lock: Lockfile
     bounds: Bounds
     folder: Path
 
@@ -70,7 +70,7 @@ class WebCorpus:
         return self._files.rows(target)
 
 
-def web(settings: Download, scratch: Path, progress: Progress, lock: Lock) -> Web:
+def web(settings: Download, scratch: Path, progress: Progress, lock: Lockfile) -> Web:
     """Return what sources on the web need, from the recipe's settings."""
     bounds = Bounds(unpacked=settings.max_unpacked_gib * 2**30)
     return Web(Downloader(limits_of(settings), progress), lock, bounds, scratch / "web")
@@ -149,7 +149,7 @@ def file_name(address: str) -> str:
     return unquote(urlsplit(address).path).rpartition("/")[2] or "file"
 
 
-def _wanted(addresses: tuple[str, ...], folder: Path, lock: Lock, sha256: str) -> Wanted:
+def _wanted(addresses: tuple[str, ...], folder: Path, lock: Lockfile, sha256: str) -> Wanted:
     locked = lock.pinned(addresses[0])
     if sha256 and locked and sha256 != locked:
         problem = f"{shown(addresses[0])}: the recipe says sha256 {sha256}, {lock.path} says {locked}"

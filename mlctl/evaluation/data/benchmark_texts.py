@@ -33,7 +33,7 @@ def benchmark_texts(settings: Evaluate) -> list[BenchmarkText]:
         InputError: data of a benchmark are not there, or, while they are read, not as they should be.
     """
     tasks = [open_task(entry) for entry in settings.benchmarks]
-    return [BenchmarkText(task.card.title, list(task.there), _sentences(task)) for task in tasks]
+    return [BenchmarkText(task.metadata.title, list(task.there), _sentences(task)) for task in tasks]
 
 
 def text_digests(settings: Evaluate) -> dict[str, str]:
@@ -43,7 +43,7 @@ def text_digests(settings: Evaluate) -> dict[str, str]:
         InputError: data of a benchmark are not there.
     """
     tasks = [open_task(entry) for entry in settings.benchmarks]
-    return {f"{task.card.task}.{language}": task.data(language) for task in tasks for language in task.there}
+    return {f"{task.metadata.task}.{language}": task.data(language) for task in tasks for language in task.there}
 
 
 def _sentences(task: Task) -> Iterator[str]:

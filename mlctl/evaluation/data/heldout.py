@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from mlctl.errors import InputError
 
-#: Couples that one language's word benchmark has at most.
-MOST_COUPLES = 2000
+#: Word pairs that one language's word benchmark has at most.
+MOST_WORD_PAIRS = 2000
 
 _FEWEST_PAIRS = 2
-_COLUMNS = ["source_ids", "target_ids", "couples", "source_identity", "target_identity", "source", "target"]
+_COLUMNS = ["source_ids", "target_ids", "word_pairs", "source_identity", "target_identity", "source", "target"]
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +31,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Couple:
+class WordPair:
     """A word and its translation: half-open subword ranges in the two sides of pair `row`."""
 
     row: int
@@ -46,7 +46,7 @@ class Heldout:
     language: str
     source: Side
     target: Side
-    couples: Sequence[Couple]
+    word_pairs: Sequence[WordPair]
 
     def __len__(self) -> int:
         return len(self.source.ids)
@@ -76,29 +76,32 @@ def read_heldout(folder: Path, targets: Iterable[str]) -> list[Heldout]:
     return good
 
 
-def one_to_one(heldout: Heldout, word: Callable[[Sequence[int]], str], seed: int) -> list[Couple]:
-    """Choose the couples of the word benchmark: every word, on either side, stands in one couple at most.
+def one_to_one(heldout: Heldout, word: Callable[[Sequence[int]], str], seed: int) -> list[WordPair]:
+    """Choose the word pairs of the word benchmark: every word, on either side, stands in one word pair at most.
 
     So the right answer is one by construction, and frequent words weigh no more than rare ones. A word goes with the word it
-    is linked to most often; one occurrence of each couple and, above `MOST_COUPLES`, the couples themselves are drawn by hash.
+    is linked to most often; one occurrence of each word pair and, above `MOST_WORD_PAIRS`, the word pairs themselves are drawn by hash.
 
     Args:
-        heldout: pairs with their couples.
+        heldout: pairs with their word pairs.
         word: the word that token ids stand for, "" for ids that are no word.
         seed: changes what the hash draws.
 
     Returns:
-        Couples sorted by row and place.
+        Word pairs sorted by row and place.
     """
-    occurrences: dict[tuple[str, str], list[Couple]] = {}
-    for couple in heldout.couples:
-        pair = word(_cut(heldout.source, couple.row, couple.source)), word(_cut(heldout.target, couple.row, couple.target))
+    occurrences: dict[tuple[str, str], list[WordPair]] = {}
+    for word_pair in heldout.word_pairs:
+        pair = (
+            word(_cut(heldout.source, word_pair.row, word_pair.source)),
+            word(_cut(heldout.target, word_pair.row, word_pair.target)),
+        )
         if all(pair):
-            occurrences.setdefault(pair, []).append(couple)
+            occurrences.setdefault(pair, []).append(word_pair)
     counts = Counter({pair: len(places) for pair, places in occurrences.items()})
-    kept = sorted(_linked_most_often(counts, seed), key=lambda pair: digest(seed, *pair))[:MOST_COUPLES]
-    chosen = [min(occurrences[pair], key=lambda couple: digest(seed, *pair, _texts(heldout, couple))) for pair in kept]
-    return sorted(chosen, key=lambda couple: (couple.row, couple.source, couple.target))
+    kept = sorted(_linked_most_often(counts, seed), key=lambda pair: digest(seed, *pair))[:MOST_WORD_PAIRS]
+    chosen = [min(occurrences[pair], key=lambda word_pair: digest(seed, *pair, _texts(heldout, word_pair))) for pair in kept]
+    return sorted(chosen, key=lambda word_pair: (word_pair.row, word_pair.source, word_pair.target))
 
 
 def digest(seed: int, *parts: str) -> bytes:
@@ -122,17 +125,17 @@ def _cut(side: Side, row: int, span: tuple[int, int]) -> Sequence[int]:
     return side.ids[row][span[0] : span[1]]
 
 
-def _texts(heldout: Heldout, couple: Couple) -> str:
-    return f"{heldout.source.texts[couple.row]}\0{heldout.target.texts[couple.row]}\0{couple.source}\0{couple.target}"
+def _texts(heldout: Heldout, word_pair: WordPair) -> str:
+    return f"{heldout.source.texts[word_pair.row]}\0{heldout.target.texts[word_pair.row]}\0{word_pair.source}\0{word_pair.target}"
 
 
 def _read(path: Path, target: str) -> Heldout:
     columns = pq.read_table(path, columns=_COLUMNS).to_pydict() if path.exists() else {name: [] for name in _COLUMNS}
     source = Side(columns["source_ids"], columns["source_identity"], columns["source"])
     side = Side(columns["target_ids"], columns["target_identity"], columns["target"])
-    couples = [
-        Couple(row, (c["source_start"], c["source_end"]), (c["target_start"], c["target_end"]))
-        for row, several in enumerate(columns["couples"])
+    word_pairs = [
+        WordPair(row, (c["source_start"], c["source_end"]), (c["target_start"], c["target_end"]))
+        for row, several in enumerate(columns["word_pairs"])
         for c in several
     ]
-    return Heldout(target, source, side, couples)
+    return Heldout(target, source, side, word_pairs)

@@ -32,11 +32,11 @@ def readable(task: Task, asked: Sequence[str], tokenizer: PreTrainedTokenizerBas
         return asked
     unread = [language for language in task.languages if unknown_share(task.sample(language), tokenizer) > MOST_UNKNOWN]
     if unread:
-        _log.warning("%s: not judged, the tokenizer cannot read them: %s", task.card.title, ", ".join(unread))
+        _log.warning("%s: not judged, the tokenizer cannot read them: %s", task.metadata.title, ", ".join(unread))
     found = [language for language in task.languages if language not in unread]
     if not found:
         raise InputError(
-            f"evaluate.benchmarks, {task.card.task}: the tokenizer reads none of {', '.join(task.languages)}",
+            f"evaluate.benchmarks, {task.metadata.task}: the tokenizer reads none of {', '.join(task.languages)}",
             "name languages, or take this benchmark out",
         )
     return found
@@ -49,10 +49,10 @@ def unknown_share(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> f
 
 
 def digest(heldout: Heldout) -> str:
-    """Return a digest of held-out pairs: tokens, couples, identities and texts."""
+    """Return a digest of held-out pairs: tokens, word pairs, identities and texts."""
     sides = [[side.ids, same(side.identities), side.texts] for side in (heldout.source, heldout.target)]
-    couples = [(couple.row, *couple.source, *couple.target) for couple in heldout.couples]
-    text = json.dumps([sides, couples], separators=(",", ":"))
+    word_pairs = [(word_pair.row, *word_pair.source, *word_pair.target) for word_pair in heldout.word_pairs]
+    text = json.dumps([sides, word_pairs], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -14,7 +14,7 @@ from mlctl.evaluation.statistics.run_comparison import read_judged
 
 
 @dataclass(frozen=True)
-class Duel:
+class TaskComparison:
     """Champion and challenger in one task, or in the mean of all (`task` is "all"): scores in [0, 1], 95% interval, p."""
 
     task: str
@@ -27,15 +27,15 @@ class Duel:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What came of it: `better` tells whether the challenger is promoted, `why` says so for people; the first duel is the mean of all."""
+class PromotionDecision:
+    """What came of it: `better` tells whether the challenger is promoted, `why` says so for people; the first comparison is the mean of all."""
 
     better: bool
     why: str
-    duels: tuple[Duel, ...]
+    comparisons: tuple[TaskComparison, ...]
 
 
-def decide(evaluated: Path, resamples: int, seed: int, tolerance: float) -> Verdict:
+def decide(evaluated: Path, resamples: int, seed: int, tolerance: float) -> PromotionDecision:
     """Return the verdict on a challenger, judged as `trained` against the champion as `base`.
 
     It is better when the mean of its scores over tasks (each the mean over languages, English left out where there are others) is
@@ -50,22 +50,22 @@ def decide(evaluated: Path, resamples: int, seed: int, tolerance: float) -> Verd
     """
     judged = [one for model in ("base", "trained") for one in read_judged(evaluated, model, model)]
     tasks = {task: mean(languages) for task, languages in by_task(judged, resamples, seed).items()}
-    duels = (_duel("all", _together(list(tasks.values()))), *(_duel(task, one) for task, one in tasks.items()))
-    return _verdict(duels, tolerance)
+    comparisons = (_comparison("all", _together(list(tasks.values()))), *(_comparison(task, one) for task, one in tasks.items()))
+    return _verdict(comparisons, tolerance)
 
 
-def _verdict(duels: tuple[Duel, ...], tolerance: float) -> Verdict:
-    whole, *tasks = duels
-    fallen = [duel for duel in tasks if duel.difference < -tolerance]
+def _verdict(comparisons: tuple[TaskComparison, ...], tolerance: float) -> PromotionDecision:
+    whole, *tasks = comparisons
+    fallen = [comparison for comparison in tasks if comparison.difference < -tolerance]
     if fallen:
-        said = ", ".join(f"{duel.task} {_points(duel.difference)}" for duel in fallen)
-        return Verdict(False, f"falls by more than {100 * tolerance:g} points: {said}", duels)
+        said = ", ".join(f"{comparison.task} {_points(comparison.difference)}" for comparison in fallen)
+        return PromotionDecision(False, f"falls by more than {100 * tolerance:g} points: {said}", comparisons)
     said = (
         f"{_points(whole.difference)} on the whole (95% interval {_points(whole.low)} … {_points(whole.high)}, p {whole.p:.3g})"
     )
     if whole.difference > 0 and whole.low > 0 and whole.p < ALPHA:
-        return Verdict(True, f"better beyond noise: {said}", duels)
-    return Verdict(False, f"not better beyond noise: {said}", duels)
+        return PromotionDecision(True, f"better beyond noise: {said}", comparisons)
+    return PromotionDecision(False, f"not better beyond noise: {said}", comparisons)
 
 
 def _together(tasks: Sequence[Comparison]) -> Comparison:
@@ -77,9 +77,9 @@ def _together(tasks: Sequence[Comparison]) -> Comparison:
     return Comparison(*means, *(np.mean(draws, axis=0) for draws in zip(*((t.drawn, t.swapped) for t in tasks), strict=True)))
 
 
-def _duel(task: str, one: Comparison) -> Duel:
+def _comparison(task: str, one: Comparison) -> TaskComparison:
     low, high = one.interval()
-    return Duel(task, float(one.base.mean()), float(one.trained.mean()), one.difference, low, high, one.p())
+    return TaskComparison(task, float(one.base.mean()), float(one.trained.mean()), one.difference, low, high, one.p())
 
 
 def _points(share: float) -> str:

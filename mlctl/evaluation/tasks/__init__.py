@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mlctl.config.evaluate import AnyBenchmark, Bucc, Ntrex, Panx, Pawsx, Tatoeba, Udpos, WordAlignment, Xnli
 from mlctl.evaluation.tasks.base import Task
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 
 def open_task(entry: AnyBenchmark) -> Task:
@@ -32,8 +32,15 @@ def open_task(entry: AnyBenchmark) -> Task:
             return tagging.TaggingTask(entry)
 
 
-def cards() -> Sequence[Card]:
+def all_metadata() -> Sequence[TaskMetadata]:
     """Return the cards of all published benchmarks."""
     from mlctl.evaluation.tasks import bucc, ntrex, pairclassification, tagging, tatoeba, wordalignment
 
-    return [tatoeba.CARD, bucc.CARD, ntrex.CARD, wordalignment.CARD, *pairclassification.CARDS.values(), *tagging.CARDS.values()]
+    return [
+        tatoeba.METADATA,
+        bucc.METADATA,
+        ntrex.METADATA,
+        wordalignment.METADATA,
+        *pairclassification.METADATA_BY_TASK.values(),
+        *tagging.METADATA_BY_TASK.values(),
+    ]

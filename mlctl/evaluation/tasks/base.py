@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from mlctl.evaluation.metrics.item_scores import Outcome
-from mlctl.evaluation.model_under_test import Subject
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 #: Texts that tell whether a tokenizer can read a language.
 SAMPLE = 100
@@ -17,7 +17,7 @@ class Task(Protocol):
     """A benchmark with its data. Making one looks at what lies there; nothing is encoded."""
 
     @property
-    def card(self) -> Card:
+    def metadata(self) -> TaskMetadata:
         """What it is."""
 
     @property
@@ -41,7 +41,7 @@ class Task(Protocol):
     def texts(self, language: str) -> Iterable[str]:
         """Return all text of a language that is there by which models are judged, tuned or chosen: training must not see it."""
 
-    def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
+    def judge(self, subject: ModelUnderTest, language: str, seed: int | None) -> list[Outcome]:
         """Judge a model in a language; `seed` is of the fine-tuning, None where the card says that there is none."""
 
 

@@ -17,12 +17,12 @@ from mlctl.errors import InputError
 from mlctl.evaluation.data import sources as places
 from mlctl.evaluation.metrics.item_scores import Outcome, share
 from mlctl.evaluation.tasks.base import SAMPLE, complaint
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.evaluation.model_under_test import ModelUnderTest
 
-CARD = Card(
+METADATA = TaskMetadata(
     task="bucc",
     title="BUCC 2018",
     citation="Zweigenbaum, Sharoff and Rapp 2018; Hu et al. 2020 (XTREME, arXiv 2003.11080)",
@@ -64,7 +64,7 @@ class BuccTask:
         InputError: there is none of it at the entry's source, or not the languages that the entry names.
     """
 
-    card = CARD
+    metadata = METADATA
 
     def __init__(self, entry: Bucc) -> None:
         if not isinstance(entry.source, BenchmarkFolder):
@@ -110,7 +110,7 @@ class BuccTask:
             yield from source.values()
             yield from target.values()
 
-    def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
+    def judge(self, subject: ModelUnderTest, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
         del seed
         names = list(self._sets[language])[:2]
@@ -122,7 +122,7 @@ class BuccTask:
         dev, test = (_cut(found, each.gold, each.source) for found, each in zip(mined, texts, strict=True))
         return [_outcome(dev, test, f"{language}→en", names[1])]
 
-    def _mine(self, subject: Subject, texts: Texts) -> Mined:
+    def _mine(self, subject: ModelUnderTest, texts: Texts) -> Mined:
         from mlctl.evaluation.metrics.bitext_mining import mine
 
         source, target = (subject.vectors(list(side.values())) for side in (texts.source, texts.target))
@@ -176,7 +176,7 @@ def _outcome(dev: _Judged, test: _Judged, direction: str, judged_on: str) -> Out
     hits = len(found & test.gold)
     figures = {"f1": share(part, whole), "precision": hits / max(1, len(found)), "recall": hits / max(1, len(test.gold))}
     notes = {"threshold": least if np.isfinite(least) else None, "judged": judged_on, "gold": len(test.gold), "found": len(found)}
-    return Outcome(CARD.task, direction, figures, items, part, whole, notes)
+    return Outcome(METADATA.task, direction, figures, items, part, whole, notes)
 
 
 def _read(files: Sequence[Path]) -> Texts:

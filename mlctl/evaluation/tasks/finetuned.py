@@ -12,11 +12,11 @@ from mlctl.errors import InputError
 from mlctl.evaluation.finetuning.examples import LEARNED, Example, Sets
 from mlctl.evaluation.metrics.item_scores import Outcome
 from mlctl.evaluation.tasks.base import SAMPLE, complaint
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.features import Row
-    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.evaluation.model_under_test import ModelUnderTest
 
 
 class FineTunedTask(ABC, Generic[Example]):
@@ -28,21 +28,21 @@ class FineTunedTask(ABC, Generic[Example]):
 
     tagged: ClassVar[bool]
 
-    def __init__(self, entry: FineTuned, card: Card, labels: Sequence[str], sets: Sets[Example]) -> None:
-        self.card, self._entry, self._sets = card, entry, sets
+    def __init__(self, entry: FineTuned, metadata: TaskMetadata, labels: Sequence[str], sets: Sets[Example]) -> None:
+        self.metadata, self._entry, self._sets = metadata, entry, sets
         self._labels = {label: number for number, label in enumerate(labels)}
         missing = [language for language in entry.languages if language not in sets.languages]
         if missing:
             what = f"nothing to judge {', '.join(missing)} by in {sets.place}"
-            raise InputError(f"evaluate.benchmarks, {card.task}: {what}", complaint(card.title))
+            raise InputError(f"evaluate.benchmarks, {metadata.task}: {what}", complaint(metadata.title))
         self._loaded: tuple[Path, Any] | None = None
 
     @abstractmethod
-    def rows(self, examples: Sequence[Example], subject: Subject) -> list[Row]:
+    def rows(self, examples: Sequence[Example], subject: ModelUnderTest) -> list[Row]:
         """Return examples as the encoder reads them."""
 
     @abstractmethod
-    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[Any]:
+    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: ModelUnderTest) -> list[Any]:
         """Return what a model answers to each example."""
 
     @abstractmethod
@@ -56,7 +56,7 @@ class FineTunedTask(ABC, Generic[Example]):
     @property
     def languages(self) -> list[str]:
         """See `Task`."""
-        of_protocol = [language for language in self._sets.languages if language in self.card.languages]
+        of_protocol = [language for language in self._sets.languages if language in self.metadata.languages]
         return list(self._entry.languages) or of_protocol or self._sets.languages
 
     @property
@@ -83,20 +83,20 @@ class FineTunedTask(ABC, Generic[Example]):
         chosen = self._sets.dev() if language == LEARNED else None
         return self.sentences([*self._sets.judged(language).examples, *(chosen or ())])
 
-    def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
+    def judge(self, subject: ModelUnderTest, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
         model = self._model(subject, seed or 0)
         examples, name = self._sets.judged(language)
         answers = self.answer(model, self.rows(examples, subject), len(examples), subject)
         return [self.outcome(examples, answers, f"{LEARNED}→{language}", {"judged": name})]
 
-    def _model(self, subject: Subject, seed: int) -> Any:
+    def _model(self, subject: ModelUnderTest, seed: int) -> Any:
         """Return the model fine-tuned with a seed, made now unless it was before."""
         from mlctl.evaluation.finetuning.trainer import saved
 
         identity = {
-            "task": f"{self.card.task}-model",
-            "revision": self.card.revision,
+            "task": f"{self.metadata.task}-model",
+            "revision": self.metadata.revision,
             "model": subject.identity,
             "settings": self.settings,
             "data": self._sets.digest(),
@@ -108,7 +108,7 @@ class FineTunedTask(ABC, Generic[Example]):
             self._loaded = folder, saved(folder, len(self._labels), self.tagged, subject.device)
         return self._loaded[1]
 
-    def _fine_tune(self, subject: Subject, seed: int, folder: Path, scratch: Path) -> None:
+    def _fine_tune(self, subject: ModelUnderTest, seed: int, folder: Path, scratch: Path) -> None:
         from mlctl.evaluation.finetuning.trainer import Budget, fine_tune, save
         from mlctl.modeling.encoders import load_classifier
 
@@ -120,12 +120,12 @@ class FineTunedTask(ABC, Generic[Example]):
 
         def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
             del figures
-            subject.say(f"{self.card.task}, seed {seed}, {done} of {total} {unit}")
+            subject.say(f"{self.metadata.task}, seed {seed}, {done} of {total} {unit}")
 
         judge = self._judge_dev(subject)
         save(model, fine_tune(model, rows, self.tagged, budget, seed, scratch, padding, judge, progress), folder)
 
-    def _judge_dev(self, subject: Subject) -> Any:
+    def _judge_dev(self, subject: ModelUnderTest) -> Any:
         """Return what tells a model's figure on English dev, or None."""
         examples = self._sets.dev()
         if examples is None:
@@ -134,6 +134,6 @@ class FineTunedTask(ABC, Generic[Example]):
 
         def figure(model: Any) -> float:
             answers = self.answer(model, rows, len(examples), subject)
-            return self.outcome(examples, answers, LEARNED, {}).figures[self.card.metric]
+            return self.outcome(examples, answers, LEARNED, {}).figures[self.metadata.metric]
 
         return figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mlctl.evaluation.data.heldout import Couple, Heldout
+from mlctl.evaluation.data.heldout import Heldout, WordPair
 from mlctl.evaluation.embedding.token_embeddings import encode
 from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
 from mlctl.evaluation.metrics.retrieval import hits, same_texts
@@ -15,20 +15,20 @@ from mlctl.evaluation.metrics.retrieval import hits, same_texts
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.evaluation.model_under_test import ModelUnderTest
 
 _FEWEST = 2
 
 
 def judge(
-    encoder: PreTrainedModel, heldout: Heldout, couples: Sequence[Couple], source: str, batch_rows: int, tasks: Sequence[str]
+    encoder: PreTrainedModel, heldout: Heldout, word_pairs: Sequence[WordPair], source: str, batch_rows: int, tasks: Sequence[str]
 ) -> list[Outcome]:
     """Run the benchmarks of one language from one encoding of each side.
 
     Args:
         encoder: in evaluation mode.
         heldout: pairs of one target language.
-        couples: the word benchmark's couples; none of its words twice on a side.
+        word pairs: the word benchmark's word pairs; none of its words twice on a side.
         source: language of the source side.
         batch_rows: sentences encoded at once.
         tasks: "sentence-retrieval", "word-retrieval".
@@ -36,7 +36,7 @@ def judge(
     Returns:
         An outcome for each task and direction; a task with fewer than two items is left out.
     """
-    words = couples if "word-retrieval" in tasks else ()
+    words = word_pairs if "word-retrieval" in tasks else ()
     left = encode(encoder, heldout.source.ids, [(c.row, *c.source) for c in words], batch_rows)
     right = encode(encoder, heldout.target.ids, [(c.row, *c.target) for c in words], batch_rows)
     found = []
@@ -61,7 +61,7 @@ def both_ways(
 
 
 def translations(
-    task: str, subject: Subject, source: Sequence[str], target: Sequence[str], source_language: str, target_language: str
+    task: str, subject: ModelUnderTest, source: Sequence[str], target: Sequence[str], source_language: str, target_language: str
 ) -> list[Outcome]:
     """Ask for the translations of sentences that stand in the same order on both sides, from the source side and from the target's."""
     identities = torch.tensor([same_texts(source), same_texts(target)]).T

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Card:
+class TaskMetadata:
     """A benchmark's card. It is written into `protocol.json` of every result and read by the report and the model card.
 
     Attributes:

@@ -13,12 +13,12 @@ from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
 from mlctl.evaluation.metrics.item_scores import Outcome
 from mlctl.evaluation.tasks.base import SAMPLE, complaint
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.evaluation.model_under_test import ModelUnderTest
 
-CARD = Card(
+METADATA = TaskMetadata(
     task="ntrex",
     title="NTREX-128",
     citation="Federmann, Kocmi and Xin 2022 (NTREX-128)",
@@ -40,7 +40,7 @@ class NtrexTask:
         InputError: there is none of it at the entry's source, or not the languages that the entry names.
     """
 
-    card = CARD
+    metadata = METADATA
 
     def __init__(self, entry: Ntrex) -> None:
         if not isinstance(entry.source, BenchmarkFolder):
@@ -78,7 +78,7 @@ class NtrexTask:
         """See `Task`."""
         return lines(self._files[language])
 
-    def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
+    def judge(self, subject: ModelUnderTest, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
         from mlctl.evaluation.tasks.heldout_retrieval import translations
 
@@ -88,7 +88,7 @@ class NtrexTask:
         if len(source) != len(target):
             said = f"{self._files[pivot]} has {len(source)} lines, {self._files[language].name} {len(target)}"
             raise InputError(said, complaint("NTREX"))
-        return translations(CARD.task, subject, source, target, pivot, language)
+        return translations(METADATA.task, subject, source, target, pivot, language)
 
     @staticmethod
     def _found(source: BenchmarkFolder) -> dict[str, Path]:

@@ -15,14 +15,14 @@ from mlctl.evaluation.finetuning.hub_dataset import DatasetSets
 from mlctl.evaluation.finetuning.pair_files import pair_of_row, read_pairs
 from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.features import Row
-    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.evaluation.model_under_test import ModelUnderTest
 
-CARDS = {
-    "xnli": Card(
+METADATA_BY_TASK = {
+    "xnli": TaskMetadata(
         task="xnli",
         title="XNLI",
         citation="Conneau et al. 2018 (arXiv 1809.05053); English training set: Williams et al. 2018 (MultiNLI, arXiv 1704.05426)",
@@ -33,7 +33,7 @@ CARDS = {
         protocol="Fine-tuned on English, the epoch that does best on English dev is judged on each language's test set.",
         fine_tuned=True,
     ),
-    "pawsx": Card(
+    "pawsx": TaskMetadata(
         task="pawsx",
         title="PAWS-X",
         citation="Yang et al. 2019 (arXiv 1908.11828)",
@@ -56,16 +56,16 @@ class PairTask(FineTunedTask[Pair]):
     tagged = False
 
     def __init__(self, entry: Xnli | Pawsx) -> None:
-        card, known = CARDS[entry.name], _LABELS[entry.name]
-        super().__init__(entry, card, known, _sets(entry, card, known))
+        metadata, known = METADATA_BY_TASK[entry.name], _LABELS[entry.name]
+        super().__init__(entry, metadata, known, _sets(entry, metadata, known))
 
-    def rows(self, examples: Sequence[Pair], subject: Subject) -> list[Row]:
+    def rows(self, examples: Sequence[Pair], subject: ModelUnderTest) -> list[Row]:
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.features import rows_of_pairs
 
         return rows_of_pairs(examples, subject.tokenizer, self._labels, subject.longest(self._entry.max_length))
 
-    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[int]:
+    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: ModelUnderTest) -> list[int]:
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.predict import answered_pairs
 
@@ -75,7 +75,7 @@ class PairTask(FineTunedTask[Pair]):
     def outcome(self, examples: Sequence[Pair], answers: Sequence[int], direction: str, notes: dict[str, Any]) -> Outcome:
         """See `FineTunedTask`."""
         right = np.array([self._labels[one.label] == answer for one, answer in zip(examples, answers, strict=True)], np.bool_)
-        found = of_hits(self.card.task, direction, right, [str(number) for number in range(len(examples))])
+        found = of_hits(self.metadata.task, direction, right, [str(number) for number in range(len(examples))])
         return Outcome(**{**vars(found), "notes": notes})
 
     def sentences(self, examples: Sequence[Pair]) -> list[str]:
@@ -83,10 +83,10 @@ class PairTask(FineTunedTask[Pair]):
         return [side for one in examples for side in (one.first, one.second)]
 
 
-def _sets(entry: Xnli | Pawsx, card: Card, known: Sequence[str]) -> Sets[Pair]:
+def _sets(entry: Xnli | Pawsx, metadata: TaskMetadata, known: Sequence[str]) -> Sets[Pair]:
     if isinstance(entry.source, BenchmarkFolder):
-        return FolderSets(entry.source, entry.train, card.title, partial(read_pairs, known=known, name=card.title))
+        return FolderSets(entry.source, entry.train, metadata.title, partial(read_pairs, known=known, name=metadata.title))
     xtreme = {"xnli": "XNLI", "pawsx": "PAWS-X.{}"}[entry.name]
-    subsets = {language: (xtreme.format(language), language) for language in card.languages}
-    make = partial(pair_of_row, known=known, name=card.title)
-    return DatasetSets(entry.source, entry.train, card.title, subsets, make, _MULTINLI if entry.name == "xnli" else "")
+    subsets = {language: (xtreme.format(language), language) for language in metadata.languages}
+    make = partial(pair_of_row, known=known, name=metadata.title)
+    return DatasetSets(entry.source, entry.train, metadata.title, subsets, make, _MULTINLI if entry.name == "xnli" else "")

@@ -15,11 +15,11 @@ from mlctl.evaluation.finetuning.hub_dataset import DatasetSets
 from mlctl.evaluation.finetuning.tagged_files import read_tagged, tagged_of_row
 from mlctl.evaluation.metrics.item_scores import Outcome
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.features import Row
-    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.evaluation.model_under_test import ModelUnderTest
 
 # XTREME's languages by its codes.
 _XTREME = {
@@ -29,8 +29,8 @@ _XTREME = {
     ).split(),
 }
 
-CARDS = {
-    "udpos": Card(
+METADATA_BY_TASK = {
+    "udpos": TaskMetadata(
         task="udpos",
         title="UDPOS",
         citation="Nivre et al. 2018 (Universal Dependencies 2.5); Hu et al. 2020 (XTREME, arXiv 2003.11080)",
@@ -42,7 +42,7 @@ CARDS = {
         "language's test set. F1 of runs of equal tags, as XTREME's script has it; accuracy stands beside it.",
         fine_tuned=True,
     ),
-    "panx": Card(
+    "panx": TaskMetadata(
         task="panx",
         title="PAN-X (WikiANN)",
         citation="Pan et al. 2017 (ACL, P17-1178), as balanced by Rahimi et al. 2019 (arXiv 1902.00193)",
@@ -68,16 +68,16 @@ class TaggingTask(FineTunedTask[Tagged]):
     tagged = True
 
     def __init__(self, entry: Udpos | Panx) -> None:
-        card, self._names = CARDS[entry.name], _TAGS[entry.name]
-        super().__init__(entry, card, self._names, _sets(entry, card, self._names))
+        metadata, self._names = METADATA_BY_TASK[entry.name], _TAGS[entry.name]
+        super().__init__(entry, metadata, self._names, _sets(entry, metadata, self._names))
 
-    def rows(self, examples: Sequence[Tagged], subject: Subject) -> list[Row]:
+    def rows(self, examples: Sequence[Tagged], subject: ModelUnderTest) -> list[Row]:
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.features import rows_of_tags
 
         return rows_of_tags(examples, subject.tokenizer, self._labels, subject.longest(self._entry.max_length))
 
-    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: Subject) -> list[list[int]]:
+    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: ModelUnderTest) -> list[list[int]]:
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.predict import answered_tags
 
@@ -90,19 +90,23 @@ class TaggingTask(FineTunedTask[Tagged]):
         """See `FineTunedTask`."""
         counts = counted([one.tags for one in examples], [[self._names[tag] for tag in tags] for tags in answers])
         items = [str(number) for number in range(len(examples))]
-        return Outcome(self.card.task, direction, figures(counts), items, 2 * counts.right, counts.predicted + counts.gold, notes)
+        return Outcome(
+            self.metadata.task, direction, figures(counts), items, 2 * counts.right, counts.predicted + counts.gold, notes
+        )
 
     def sentences(self, examples: Sequence[Tagged]) -> list[str]:
         """See `FineTunedTask`."""
         return [" ".join(one.words) for one in examples]
 
 
-def _sets(entry: Udpos | Panx, card: Card, known: Sequence[str]) -> Sets[Tagged]:
+def _sets(entry: Udpos | Panx, metadata: TaskMetadata, known: Sequence[str]) -> Sets[Tagged]:
     if isinstance(entry.source, BenchmarkFolder):
-        return FolderSets(entry.source, entry.train, card.title, partial(read_tagged, known=known, name=card.title))
+        return FolderSets(entry.source, entry.train, metadata.title, partial(read_tagged, known=known, name=metadata.title))
     named = {codes.canonical(code): code for code in _XTREME[entry.name]}
     subsets = {language: (_subset(entry.name, language, code), code) for language, code in named.items()}
-    return DatasetSets(entry.source, entry.train, card.title, subsets, partial(tagged_of_row, known=known, name=card.title))
+    return DatasetSets(
+        entry.source, entry.train, metadata.title, subsets, partial(tagged_of_row, known=known, name=metadata.title)
+    )
 
 
 def _subset(benchmark: str, language: str, code: str) -> str:

@@ -15,10 +15,10 @@ from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
 from mlctl.evaluation.metrics.item_scores import Outcome
 from mlctl.evaluation.tasks.base import SAMPLE, complaint
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.evaluation.model_under_test import ModelUnderTest
 
 # XTREME's 36 languages by the codes of LASER's files.
 _XTREME = (
@@ -26,7 +26,7 @@ _XTREME = (
     "tur est fin hun"
 ).split()
 
-CARD = Card(
+METADATA = TaskMetadata(
     task="tatoeba",
     title="Tatoeba",
     citation="Artetxe and Schwenk 2019 (arXiv 1812.10464); Hu et al. 2020 (XTREME, arXiv 2003.11080)",
@@ -57,7 +57,7 @@ class TatoebaTask:
         InputError: there is none of it at the entry's source, or not the languages that the entry names.
     """
 
-    card = CARD
+    metadata = METADATA
 
     def __init__(self, entry: Tatoeba) -> None:
         source = entry.source
@@ -71,7 +71,7 @@ class TatoebaTask:
     @property
     def languages(self) -> list[str]:
         """See `Task`."""
-        return list(self._entry.languages) or [language for language in CARD.languages if language in self._data.codes]
+        return list(self._entry.languages) or [language for language in METADATA.languages if language in self._data.codes]
 
     @property
     def there(self) -> list[str]:
@@ -96,13 +96,13 @@ class TatoebaTask:
         pairs = self._data.pairs(language)
         return pairs.texts + pairs.english
 
-    def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
+    def judge(self, subject: ModelUnderTest, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
         from mlctl.evaluation.tasks.heldout_retrieval import translations
 
         del seed
         texts, english = self._data.pairs(language)
-        outcomes = translations(CARD.task, subject, english, texts, "en", language)
+        outcomes = translations(METADATA.task, subject, english, texts, "en", language)
         wanted = {"to-english": outcomes[1:], "from-english": outcomes[:1], "both": outcomes}
         return wanted[self._entry.direction]
 

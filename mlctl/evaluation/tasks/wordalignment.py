@@ -15,13 +15,13 @@ from mlctl.evaluation.data import sources
 from mlctl.evaluation.data.gold_alignments import Counts, Gold, GoldFiles, Link, counts, find
 from mlctl.evaluation.metrics.item_scores import Outcome, share
 from mlctl.evaluation.tasks.base import SAMPLE, complaint
-from mlctl.evaluation.tasks.metadata import Card
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
-    from mlctl.evaluation.model_under_test import Subject
+    from mlctl.evaluation.model_under_test import ModelUnderTest
     from mlctl.modeling.word_similarity import Text
 
-CARD = Card(
+METADATA = TaskMetadata(
     task="word-alignment",
     title="Word alignment",
     citation="Och and Ney 2003 (alignment error rate); Jalili Sabet et al. 2020 (arXiv 2004.08728) and Dou and Neubig 2021 (arXiv 2101.08231) "
@@ -44,7 +44,7 @@ class WordAlignmentTask:
         InputError: there is none of it at the entry's source, or not the languages that the entry names.
     """
 
-    card = CARD
+    metadata = METADATA
 
     def __init__(self, entry: WordAlignment) -> None:
         if not isinstance(entry.source, BenchmarkFolder):
@@ -97,7 +97,7 @@ class WordAlignmentTask:
         """See `Task`."""
         return (" ".join(side) for found in self._sets[language] for pair in self._gold(found).pairs for side in pair)
 
-    def judge(self, subject: Subject, language: str, seed: int | None) -> list[Outcome]:
+    def judge(self, subject: ModelUnderTest, language: str, seed: int | None) -> list[Outcome]:
         """See `Task`."""
         del seed
         by_direction: dict[str, list[Gold]] = {}
@@ -110,7 +110,7 @@ class WordAlignmentTask:
     def _gold(self, found: GoldFiles) -> Gold:
         return found.gold(None if self._entry.index_base == "published" else self._entry.index_base)
 
-    def _links(self, subject: Subject, golds: Sequence[Gold]) -> list[list[list[Link]]]:
+    def _links(self, subject: ModelUnderTest, golds: Sequence[Gold]) -> list[list[list[Link]]]:
         """Return the links of each sentence of each set."""
         from mlctl.modeling.link_extraction import extract
         from mlctl.modeling.word_similarity import similarities
@@ -134,7 +134,7 @@ def _outcome(direction: str, golds: Sequence[Gold], links: Sequence[Sequence[Ite
     part = np.array([one.in_sure + one.in_possible for one in total], np.float32)
     whole = np.array([one.found + one.sure for one in total], np.float32)
     notes = {"sets": [gold.name for gold in golds], "dropped": sum(len(gold.dropped) for gold in golds)}
-    return Outcome(CARD.task, direction, _figures(total, share(part, whole)), items, part, whole, notes)
+    return Outcome(METADATA.task, direction, _figures(total, share(part, whole)), items, part, whole, notes)
 
 
 def _figures(total: Sequence[Counts], agreement: float) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage import Store
-from storage.run_log import Diary
+from storage.run_log import RunLog
 
 STAGES = ["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
 SLOW = {"steps": 200}  # long enough to be interrupted
@@ -97,7 +97,7 @@ def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
     assert "train: goes on where it was interrupted" in operated.said(second["id"])
     children = operated.post("flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": both}}})
     assert {first["id"], second["id"]} <= {child["id"] for child in children}, "the parents' pages show them"
-    diary = [run for run in Diary(Store(prepared)).runs() if run.stages[-1].stage == "report"]
+    diary = [run for run in RunLog(Store(prepared)).runs() if run.stages[-1].stage == "report"]
     assert {(s.stage, s.state) for s in diary[0].stages} >= {("shard", "cached"), ("train", "computed"), ("evaluate", "computed")}
 
     calm = {**recipe, "store": str(tmp_path / "calm")}
@@ -122,7 +122,7 @@ def test_cancelling_a_run_ends_its_training_and_the_next_run_goes_on(operated: A
     again = operated.start("train/train", recipe=recipe)
     operated.completes(again)
     assert "train: goes on where it was interrupted" in operated.said(again)
-    assert [s.stage for s in Diary(Store(prepared)).runs()[0].stages][-1] == "train"
+    assert [s.stage for s in RunLog(Store(prepared)).runs()[0].stages][-1] == "train"
 
 
 def test_a_failed_training_fails_the_pipeline_with_its_message(operated: Any, prepared: Path) -> None:

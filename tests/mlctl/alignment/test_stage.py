@@ -50,9 +50,9 @@ def test_known_links_are_found_and_any_number_of_workers_writes_the_same_bytes(t
     assert table.schema == schema.ALIGNED
     assert table["origin"].to_pylist() == [f"x:{row}" for size in (300, 25, 15) for row in range(size)]  # all, in their order
     rows = table.to_pylist()
-    couples = [couple for row in rows for couple in linked_words(row)]
-    right = sum(target == source[::-1].upper() for source, target in couples)
-    assert right / len(couples) > 0.7  # some go to the word that has no partner
+    word_pairs = [word_pair for row in rows for word_pair in linked_words(row)]
+    right = sum(target == source[::-1].upper() for source, target in word_pairs)
+    assert right / len(word_pairs) > 0.7  # some go to the word that has no partner
     assert right / sum(len(row["source_words"]) for row in rows) > 0.9
     for row in rows:
         links = [(link["source"], link["target"]) for link in row["links"]]
@@ -139,7 +139,7 @@ def test_a_language_with_too_few_links_stops_and_the_others_go_on(tmp_path: Path
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 60))
     # One word opposite fifteen: the intersection can link one word of each side, so 8% of the source's and all of the target's.
     write(tmp_path, "pairs/de.parquet", [pair(f"{row['source']} " * 4, "ja", "de") for row in mirrored("fr", 60)])
-    settings = Align(engine="fast_align", symmetrisation="intersection", min_linked=0.6)
+    settings = Align(engine="fast_align", symmetrisation="intersection", min_link_coverage=0.6)
     place = workspace(tmp_path / "work")
     metrics = align(settings, Languages(targets=("fr", "de")), 0, [tmp_path], place)
     assert (metrics["fr.pairs"], metrics["de.pairs"]) == (60, 0)
@@ -151,7 +151,7 @@ def test_a_language_with_too_few_links_stops_and_the_others_go_on(tmp_path: Path
     assert not place.path("models/de").exists()  # later runs must not start from it
     assert place.path("models/fr").exists()
     assert "de stops here" in caplog.text
-    assert "align.min_linked (0.6)" in caplog.text
+    assert "align.min_link_coverage (0.6)" in caplog.text
     with pytest.raises(InputError, match=r"too few words are linked in every language \(de"):
         align(settings, Languages(targets=("de",)), 0, [tmp_path], workspace(tmp_path / "alone"))
 
@@ -230,9 +230,11 @@ def test_engines_with_an_encoder_align_in_parts(tmp_path: Path, engine: Any) -> 
     place = workspace(tmp_path / "work")
     settings = Align(engine=engine, part_rows=25, workers=1, device="cpu")
     align(settings, Languages(), 0, [tmp_path], place, encoder=encoder)
-    couples = [couple for row in pq.read_table(place.path("pairs/fr.parquet")).to_pylist() for couple in linked_words(row)]
-    right = sum(source[1:].replace("x", "y") == target[1:] for source, target in couples)
-    assert right > 0.9 * max(len(couples), sum(map(len, meanings)))
+    word_pairs = [
+        word_pair for row in pq.read_table(place.path("pairs/fr.parquet")).to_pylist() for word_pair in linked_words(row)
+    ]
+    right = sum(source[1:].replace("x", "y") == target[1:] for source, target in word_pairs)
+    assert right > 0.9 * max(len(word_pairs), sum(map(len, meanings)))
 
 
 def right_links(file: Path) -> float:

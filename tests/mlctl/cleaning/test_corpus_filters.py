@@ -223,7 +223,7 @@ def test_rows_are_compared_as_one_by_one(
     monkeypatch.setattr(reader, "PART_ROWS", 8)
     monkeypatch.setattr(duplicates, "_IN_A_BUCKET", 3)
     sources, targets = [row[0] for row in rows], [row[1] for row in rows]
-    given_rules = verdicts(tmp_path, sources, targets, max_repeats=repeats, max_length_ratio=90, max_ratio_spreads=90)
+    given_rules = verdicts(tmp_path, sources, targets, max_repeats=repeats, max_length_ratio=90, max_ratio_zscore=90)
     assert given_rules == one_by_one(rows, repeats)
 
 

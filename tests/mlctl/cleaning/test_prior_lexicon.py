@@ -188,7 +188,7 @@ def posterior(texts: list[tuple[list[int], list[int]]], prior: np.ndarray, usual
     return table
 
 
-def test_the_prior_counts_as_couples_that_were_seen() -> None:
+def test_the_prior_counts_as_word_pairs_that_were_seen() -> None:
     rng = np.random.default_rng(0)
     texts = [(rng.integers(0, 5, rng.integers(1, 6)), rng.integers(0, 6, rng.integers(1, 6))) for _ in range(40)]
     prior = rng.gamma(0.3, 4, (5, 6)).astype(np.float32)

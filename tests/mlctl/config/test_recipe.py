@@ -93,12 +93,12 @@ def test_every_setting_has_a_description_and_a_literal_default() -> None:
 
 
 def test_a_recipe_says_only_what_differs_from_its_base(tmp_path: Path) -> None:
-    (tmp_path / "low.yaml").write_text("name: low\nlanguages: {targets: [fr, de]}\ntrain: {steps: 7, couples: 2}\n")
+    (tmp_path / "low.yaml").write_text("name: low\nlanguages: {targets: [fr, de]}\ntrain: {steps: 7, word_pairs: 2}\n")
     (tmp_path / "high.yaml").write_text("base: low.yaml\nname: high\nlanguages: {targets: [ru]}\ntrain: {steps: 9}\n")
     (tmp_path / "top.yaml").write_text("base: high.yaml\nname: top\n")
     recipe = config.load(tmp_path / "top.yaml", ["train.batch_size=8"])
     assert (recipe.name, recipe.languages.targets) == ("top", ("ru",))
-    assert (recipe.train.steps, recipe.train.couples, recipe.train.batch_size) == (9, 2, 8)
+    assert (recipe.train.steps, recipe.train.word_pairs, recipe.train.batch_size) == (9, 2, 8)
 
 
 @pytest.mark.parametrize("base", ["me.yaml", "over.yaml", "[a]", "gone.yaml"])
@@ -111,14 +111,14 @@ def test_a_base_that_is_none(tmp_path: Path, base: str) -> None:
 
 def test_the_papers_ablations_differ_from_it_in_loss_and_wiring_alone() -> None:
     paper = config.load(recipes.find("paper"))
-    assert (paper.train.wiring, paper.train.couples) == ("joint", 1), "whatever the defaults are"
+    assert (paper.train.objective, paper.train.word_pairs) == ("joint", 1), "whatever the defaults are"
     for name, wiring, loss in (
         ("info-snt", "sentence", "info-nce"),
         ("cz-snt", "sentence", "cz-nce"),
         ("ml-ctl-info", "joint", "info-nce"),
         ("ml-ctl-cz", "joint", "cz-nce"),
     ):
-        changed = {"name": name, "train": paper.train.model_copy(update={"wiring": wiring, "loss": loss})}
+        changed = {"name": name, "train": paper.train.model_copy(update={"objective": wiring, "loss": loss})}
         assert config.load(recipes.find(name)) == paper.model_copy(update=changed)
 
 

@@ -12,7 +12,7 @@ from webserver import Server
 
 from mlctl.config import Download, Languages, parse
 from mlctl.core.workspace import Workspace
-from mlctl.corpora import Lock, Shelf, download
+from mlctl.corpora import CorpusCache, Lockfile, download
 
 FRENCH = Languages(targets=("fr",))
 
@@ -21,12 +21,12 @@ class Runs:
     """Runs of one recipe that share a shelf."""
 
     def __init__(self, folder: Path, *sources: dict[str, Any], **more: Any) -> None:
-        self.folder, self.shelf = folder, Shelf(folder / "shelf", 1)
+        self.folder, self.shelf = folder, CorpusCache(folder / "shelf", 1)
         self.settings: Download = parse(
             {"download": {"sources": list(sources), "lock": str(folder / "corpora.lock"), "retries": 1, "backoff": 0.01, **more}}
         ).download
 
-    def run(self, name: str, shelf: Shelf | None = None) -> dict[str, str]:
+    def run(self, name: str, shelf: CorpusCache | None = None) -> dict[str, str]:
         """Download, and return the digest of each file that is equal for equal runs."""
         root = self.folder / name
         root.mkdir()
@@ -55,9 +55,9 @@ def test_what_was_read_before_is_not_fetched_again(server: Server, tmp_path: Pat
     assert len(asked(server)) == 4
     assert runs.run("b") == first
     assert asked(server) == []
-    assert runs.run("c", Shelf(tmp_path / "other", 1)) == first
+    assert runs.run("c", CorpusCache(tmp_path / "other", 1)) == first
     assert len(asked(server)) == 4
-    assert runs.run("d", Shelf(tmp_path / "shelf", 2)) == first, "another revision of the code reads anew"
+    assert runs.run("d", CorpusCache(tmp_path / "shelf", 2)) == first, "another revision of the code reads anew"
     assert len(asked(server)) == 4
 
 
@@ -66,7 +66,7 @@ def test_of_two_sources_the_changed_one_is_fetched(server: Server, tmp_path: Pat
     first = runs.run("a")
     asked(server)
     server.files["/y.fr"] = b"un\nDEUX\n"
-    Lock(tmp_path / "corpora.lock").expire([server.url("/y.fr")])
+    Lockfile(tmp_path / "corpora.lock").expire([server.url("/y.fr")])
     second = runs.run("b")
     assert asked(server) == ["/y.en", "/y.fr"]
     assert {name for name in first if first[name] != second[name]} == {"pairs/fr/01-y.parquet", "provenance.json"}

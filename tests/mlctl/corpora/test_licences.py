@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlctl.config import Download, FilesSource, Languages, Licences, LocalesSource
 from mlctl.core.workspace import Workspace
 from mlctl.corpora import download
-from mlctl.corpora.licences import UNKNOWN, Gate, spdx
+from mlctl.corpora.licences import UNKNOWN, LicencePolicy, spdx
 from mlctl.errors import InputError
 
 MakeWheel = Callable[..., Path]
@@ -63,7 +63,7 @@ def test_any_text_is_an_expression_or_unknown(text: str) -> None:
 
 
 def test_an_expression_is_covered_by_what_is_allowed() -> None:
-    gate = Gate.of(Licences(allow=("MIT", "gpl-2.0-or-later", "BSD")))
+    gate = LicencePolicy.of(Licences(allow=("MIT", "gpl-2.0-or-later", "BSD")))
     covered = (
         "MIT",
         "LicenseRef-BSD",
@@ -74,19 +74,19 @@ def test_an_expression_is_covered_by_what_is_allowed() -> None:
     assert [gate.allows(licence) for licence in covered] == [True] * 5
     outside = ("BSD-3-Clause", "MIT AND CC-BY-4.0", "CC0-1.0 OR CC-BY-4.0", "GPL-2.0-only", "unknown")
     assert [gate.allows(licence) for licence in outside] == [False] * 5
-    assert Gate.of(Licences()).allows("unknown")
-    assert Gate.of(Licences(allow=("unknown",))).allows("unknown")
+    assert LicencePolicy.of(Licences()).allows("unknown")
+    assert LicencePolicy.of(Licences(allow=("unknown",))).allows("unknown")
 
 
 def test_corpora_of_one_name_are_all_looked_at() -> None:
     with pytest.raises(InputError, match=r"news \(CC-BY-4\.0, stated as 'CC BY 4\.0'\)\. Nothing was downloaded"):
-        Gate.of(Licences(allow=("MIT",))).check([("news", "CC BY 4.0"), ("news", "MIT")])
+        LicencePolicy.of(Licences(allow=("MIT",))).check([("news", "CC BY 4.0"), ("news", "MIT")])
 
 
 @pytest.mark.parametrize("entry", ["free", "", "MIT OR BSD-3-Clause", "CC-BY-9.0"])
 def test_a_wrong_entry_is_named(entry: str) -> None:
     with pytest.raises(InputError, match=r"licences\.allow"):
-        Gate.of(Licences(allow=("MIT", entry)))
+        LicencePolicy.of(Licences(allow=("MIT", entry)))
 
 
 @pytest.fixture

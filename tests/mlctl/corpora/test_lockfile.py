@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlctl.corpora.lockfile import Lock, renewed_digests
+from mlctl.corpora.lockfile import Lockfile, renewed_digests
 from mlctl.corpora.transfer import Fetched
 from mlctl.errors import InputError
 
@@ -19,9 +19,9 @@ def fetched(digest: str) -> Fetched:
 
 def test_written_once_and_enforced_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "corpora.lock"
-    Lock(path).record({A: fetched("1" * 64)}, {"opus T en-fr": "v1"})
+    Lockfile(path).record({A: fetched("1" * 64)}, {"opus T en-fr": "v1"})
     before = path.read_bytes()
-    lock = Lock(path)
+    lock = Lockfile(path)
     assert (lock.pinned(A), lock.pinned(B), lock.version("opus T en-fr"), lock.version("other")) == ("1" * 64, "", "v1", "")
     lock.record({A: fetched("2" * 64)}, {"opus T en-fr": "v1"})
     assert path.read_bytes() == before
@@ -34,27 +34,27 @@ def test_written_once_and_enforced_afterwards(tmp_path: Path) -> None:
 
 def test_renewed_on_request(tmp_path: Path) -> None:
     path = tmp_path / "corpora.lock"
-    Lock(path).record({A: fetched("1" * 64)}, {"c": "v1"})
-    update = Lock(path, update=True)
+    Lockfile(path).record({A: fetched("1" * 64)}, {"c": "v1"})
+    update = Lockfile(path, update=True)
     assert (update.pinned(A), update.version("c"), update.last_version("c")) == ("", "", "v1")
     update.record({A: fetched("2" * 64)}, {"c": "v2"})
-    assert (Lock(path).pinned(A), Lock(path).version("c")) == ("2" * 64, "v2")
+    assert (Lockfile(path).pinned(A), Lockfile(path).version("c")) == ("2" * 64, "v2")
 
 
 def test_what_goes_into_a_key(tmp_path: Path) -> None:
     path = tmp_path / "corpora.lock"
-    assert renewed_digests(Lock(path), [A]) == {}
-    Lock(path).record({A: fetched("1" * 64), B: fetched("3" * 64)})
-    assert renewed_digests(Lock(path), [A, B]) == {}  # or the second run would have another key than the first
-    first = renewed_digests(Lock(path, update=True), [A])
-    Lock(path, update=True).record({A: fetched("2" * 64)})
-    assert renewed_digests(Lock(path), [A, B]) == {A: "2" * 64}
-    assert renewed_digests(Lock(path, update=True), [A]) not in ({}, first)
+    assert renewed_digests(Lockfile(path), [A]) == {}
+    Lockfile(path).record({A: fetched("1" * 64), B: fetched("3" * 64)})
+    assert renewed_digests(Lockfile(path), [A, B]) == {}  # or the second run would have another key than the first
+    first = renewed_digests(Lockfile(path, update=True), [A])
+    Lockfile(path, update=True).record({A: fetched("2" * 64)})
+    assert renewed_digests(Lockfile(path), [A, B]) == {A: "2" * 64}
+    assert renewed_digests(Lockfile(path, update=True), [A]) not in ({}, first)
 
 
 def test_several_runs_share_a_lock(tmp_path: Path) -> None:
     path = tmp_path / "corpora.lock"
-    locks = [Lock(path) for _ in range(8)]
+    locks = [Lockfile(path) for _ in range(8)]
     threads = [
         threading.Thread(target=lock.record, args=({f"https://a.example/{number}": fetched("1" * 64)},))
         for number, lock in enumerate(locks)
@@ -76,13 +76,13 @@ def test_several_runs_share_a_lock(tmp_path: Path) -> None:
 def test_a_lock_that_is_none(text: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "corpora.lock").write_text(text)
     with pytest.raises(InputError, match=problem) as raised:
-        Lock(tmp_path / "corpora.lock")
+        Lockfile(tmp_path / "corpora.lock")
     assert str(tmp_path / "corpora.lock") in str(raised.value)
 
 
 def test_where_nothing_may_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    lock = Lock(tmp_path / "new" / "corpora.lock")
+    lock = Lockfile(tmp_path / "new" / "corpora.lock")
     lock.path = tmp_path / "file" / "corpora.lock"
     with pytest.raises(InputError, match=r"corpora\.lock"):
         lock.record({A: fetched("1" * 64)})

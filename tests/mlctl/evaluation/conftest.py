@@ -15,8 +15,8 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 from mlctl import schema
 from mlctl.config import Evaluate
 from mlctl.evaluation.data.heldout import Heldout, Side
-from mlctl.evaluation.model_under_test import Subject
-from mlctl.evaluation.score_cache import Parts
+from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.score_cache import ScoreCache
 
 VOCABULARY = [
     "[PAD]",
@@ -34,7 +34,7 @@ CLS, SEP, FULL_STOP, FIRST = 2, 3, 5, 6
 
 def row(target_language: str, number: int, source: Sequence[int], target: Sequence[int]) -> dict[str, Any]:
     """A held-out row of word ids (counted from 0); word i is linked to word i."""
-    couples = [
+    word_pairs = [
         {"source_start": i + 1, "source_end": i + 2, "target_start": i + 1, "target_end": i + 2}
         for i in range(min(len(source), len(target)))
     ]
@@ -43,7 +43,7 @@ def row(target_language: str, number: int, source: Sequence[int], target: Sequen
         "target_language": target_language,
         "source_ids": [CLS, *(FIRST + word for word in source), FULL_STOP, SEP],
         "target_ids": [CLS, *(FIRST + word for word in target), FULL_STOP, SEP],
-        "couples": couples,
+        "word_pairs": word_pairs,
         "source_identity": hash(tuple(source)),
         "target_identity": hash(tuple(target)),
         "source": f"source {number}",
@@ -125,7 +125,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 @pytest.fixture
-def subject(tmp_path: Path) -> Callable[[Evaluate], Subject]:
+def subject(tmp_path: Path) -> Callable[[Evaluate], ModelUnderTest]:
     """Make a model under judgement: random weights, and for `pooling: search` thirty dev pairs whose sides are equal."""
     folder = tmp_path / "encoder"
     save_encoder(folder, seed=1)
@@ -133,8 +133,10 @@ def subject(tmp_path: Path) -> Callable[[Evaluate], Subject]:
     texts = sentences(30)
     side = Side([[CLS, SEP]] * 30, range(30), texts)
 
-    def make(settings: Evaluate) -> Subject:
-        return Subject("base", folder, folder, settings, Parts(tmp_path / "parts"), Heldout("fr", side, side, ()), (1, -1))
+    def make(settings: Evaluate) -> ModelUnderTest:
+        return ModelUnderTest(
+            "base", folder, folder, settings, ScoreCache(tmp_path / "parts"), Heldout("fr", side, side, ()), (1, -1)
+        )
 
     return make
 

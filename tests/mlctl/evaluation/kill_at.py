@@ -11,7 +11,7 @@ import torch
 
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Workspace
-from mlctl.evaluation import Parts, evaluate
+from mlctl.evaluation import ScoreCache, evaluate
 
 torch.set_num_threads(1)
 scores, sharded, trained, place, settings = sys.argv[1:]
@@ -31,5 +31,5 @@ evaluate(
     Path(trained),
     Workspace(Path(place) / "out"),
     progress,
-    Parts(Path(place) / "parts"),
+    ScoreCache(Path(place) / "parts"),
 )

@@ -17,7 +17,7 @@ import pytest
 from mlctl import schema
 from mlctl.config import Evaluate, Languages, Model, parse
 from mlctl.core.workspace import Workspace
-from mlctl.evaluation import Parts, digests, evaluate
+from mlctl.evaluation import ScoreCache, digests, evaluate
 from tasks.evaluate import MEMORY, STAGE
 
 from .conftest import entry, save_tokenizer, settings
@@ -36,7 +36,7 @@ def sharded(write_sharded: Write, copied_rows: Rows, trained: Path) -> Path:
 
 
 def run(sharded: Path, trained: Path, place: Path, given: Evaluate, **more: Any) -> dict[str, float | int]:
-    more = {"parts": Parts(place / "parts"), **more}
+    more = {"parts": ScoreCache(place / "parts"), **more}
     return evaluate(given, Model(), FRENCH, 0, sharded, trained, Workspace(place / "out"), **more)
 
 
@@ -89,7 +89,7 @@ def _value(place: Path, row: dict[str, Any], model: str) -> float:
 
 
 def test_a_new_language_computes_that_language_alone(sharded: Path, trained: Path, tmp_path: Path) -> None:
-    folder, parts = tatoeba(tmp_path / "t"), Parts(tmp_path / "parts")
+    folder, parts = tatoeba(tmp_path / "t"), ScoreCache(tmp_path / "parts")
     run(sharded, trained, tmp_path / "one", settings(entry("tatoeba", folder, languages=["de"]), resamples=100), parts=parts)
     before = {path: path.stat().st_ino for path in (tmp_path / "parts").iterdir()}
     run(
@@ -104,7 +104,7 @@ def test_a_new_language_computes_that_language_alone(sharded: Path, trained: Pat
 
 @pytest.mark.parametrize("change", ["weights", "data", "settings", "pooling"])
 def test_what_changes_a_score_makes_it_anew(sharded: Path, trained: Path, tmp_path: Path, change: str) -> None:
-    folder, parts = tatoeba(tmp_path / "t", ("deu",)), Parts(tmp_path / "parts")
+    folder, parts = tatoeba(tmp_path / "t", ("deu",)), ScoreCache(tmp_path / "parts")
     given = entry("tatoeba", folder)
     run(sharded, trained, tmp_path / "one", settings(given, resamples=100), parts=parts)
     names = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")}

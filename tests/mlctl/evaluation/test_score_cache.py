@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
-from mlctl.evaluation.score_cache import Parts
+from mlctl.evaluation.score_cache import ScoreCache
 
 IDENTITY = {"task": "toy", "model": "m", "seed": None}
 FOUND = [
@@ -37,31 +37,31 @@ def same(one: list[Outcome], other: list[Outcome]) -> bool:
 
 
 def test_what_was_made_is_found_by_its_identity(tmp_path: Path) -> None:
-    assert same(Parts(tmp_path).outcomes(IDENTITY, make), FOUND)
-    assert same(Parts(tmp_path).outcomes(dict(reversed(IDENTITY.items())), never), FOUND)
+    assert same(ScoreCache(tmp_path).outcomes(IDENTITY, make), FOUND)
+    assert same(ScoreCache(tmp_path).outcomes(dict(reversed(IDENTITY.items())), never), FOUND)
     with pytest.raises(AssertionError):
-        Parts(tmp_path).outcomes({**IDENTITY, "seed": 0}, never)
+        ScoreCache(tmp_path).outcomes({**IDENTITY, "seed": 0}, never)
 
 
 def test_a_part_says_when_it_was_last_used(tmp_path: Path) -> None:
-    Parts(tmp_path).outcomes(IDENTITY, make)
-    folder = Parts(tmp_path).folder(IDENTITY, lambda *_: None)
+    ScoreCache(tmp_path).outcomes(IDENTITY, make)
+    folder = ScoreCache(tmp_path).folder(IDENTITY, lambda *_: None)
     (file,) = tmp_path.glob("toy-*.parquet")
     for path in (file, folder):
         os.utime(path, (1e9, 1e9))
-    Parts(tmp_path).outcomes(IDENTITY, never)
-    Parts(tmp_path).folder(IDENTITY, lambda *_: None)
+    ScoreCache(tmp_path).outcomes(IDENTITY, never)
+    ScoreCache(tmp_path).folder(IDENTITY, lambda *_: None)
     assert min(path.stat().st_mtime for path in (file, folder)) > 1e9
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing", None])
 def test_a_damaged_part_is_made_anew(tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
-    Parts(tmp_path).outcomes(IDENTITY, make)
+    ScoreCache(tmp_path).outcomes(IDENTITY, make)
     (file,) = tmp_path.glob("toy-*.parquet")
     file.write_bytes(file.read_bytes()[:-20] if damage is None else damage)
-    assert same(Parts(tmp_path).outcomes(IDENTITY, make), FOUND)
+    assert same(ScoreCache(tmp_path).outcomes(IDENTITY, make), FOUND)
     assert "made anew" in caplog.text
-    assert same(Parts(tmp_path).outcomes(IDENTITY, never), FOUND)
+    assert same(ScoreCache(tmp_path).outcomes(IDENTITY, never), FOUND)
 
 
 def test_what_fails_leaves_no_part(tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_what_fails_leaves_no_part(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Parts(tmp_path).folder(IDENTITY, fill)
+        ScoreCache(tmp_path).folder(IDENTITY, fill)
 
     def go_on(folder: Path, scratch: Path) -> None:
         assert (scratch / "so far").exists()
         (folder / "weights").write_text("whole")
 
-    folder = Parts(tmp_path).folder(IDENTITY, go_on)
+    folder = ScoreCache(tmp_path).folder(IDENTITY, go_on)
     assert not list((tmp_path / ".scratch").iterdir())
     assert (folder / "weights").read_text() == "whole"
-    assert Parts(tmp_path).folder(IDENTITY, fill) == folder
+    assert ScoreCache(tmp_path).folder(IDENTITY, fill) == folder

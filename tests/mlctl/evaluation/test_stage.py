@@ -55,7 +55,7 @@ def test_scores_of_both_models(sharded: Path, trained: Path, tmp_path: Path) -> 
 
 
 def test_token_states_of_both_models(sharded: Path, trained: Path, tmp_path: Path) -> None:
-    run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", map_meanings=3))
+    run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", embedding_map_sentences=3))
     table = pq.read_table(tmp_path / "out" / "tokens.parquet")
     assert table.schema == schema.TOKEN_STATES
     rows = table.to_pylist()
@@ -69,7 +69,7 @@ def test_token_states_of_both_models(sharded: Path, trained: Path, tmp_path: Pat
 
 def test_both_models_are_pooled_from_the_layers_that_were_trained(sharded: Path, trained: Path, tmp_path: Path) -> None:
     write_modules(trained / "model", 16, 2, 32, places=(-1,))
-    run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", map_meanings=1))
+    run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", embedding_map_sentences=1))
     rows = pq.read_table(tmp_path / "out" / "tokens.parquet").to_pylist()
     for name in ("base", "trained"):
         states = torch.tensor([row["state"] for row in rows if row["model"] == name])
@@ -79,7 +79,9 @@ def test_both_models_are_pooled_from_the_layers_that_were_trained(sharded: Path,
 
 
 def test_no_map_and_one_task(sharded: Path, trained: Path, tmp_path: Path) -> None:
-    metrics = run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", map_meanings=0, tasks=("word-retrieval",)))
+    metrics = run(
+        sharded, trained, tmp_path / "out", Evaluate(device="cpu", embedding_map_sentences=0, tasks=("word-retrieval",))
+    )
     assert pq.read_table(tmp_path / "out" / "tokens.parquet").num_rows == 0
     assert set(metrics) == {"languages", "word_retrieval_base", "word_retrieval_trained"}
 
@@ -130,7 +132,7 @@ def test_a_named_encoder_is_the_base_where_training_left_none(sharded: Path, tra
 def test_words_too_few_to_judge_by_are_said(
     write_sharded: Write, copied_rows: Rows, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows = {"fr": copied_rows("fr"), "de": [{**row, "couples": []} for row in copied_rows("de")]}
+    rows = {"fr": copied_rows("fr"), "de": [{**row, "word_pairs": []} for row in copied_rows("de")]}
     run(write_sharded(rows), trained, tmp_path / "out")
     assert "de: no word-retrieval" in caplog.text
     tasks = {(row["language"], row["task"]) for row in pq.read_table(tmp_path / "out" / "scores.parquet").to_pylist()}

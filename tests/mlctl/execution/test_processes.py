@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlctl.errors import InputError
-from mlctl.execution.processes import Child, environment
+from mlctl.execution.processes import ChildProcess, environment
 
 JOBS = """
 import os, signal, sys
@@ -34,15 +34,15 @@ serve(do)
 
 
 @pytest.fixture
-def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildProcess]:
     (tmp_path / "jobs_to_do.py").write_text(JOBS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    started = Child("jobs_to_do")
+    started = ChildProcess("jobs_to_do")
     yield started
     started.close()
 
 
-def test_one_child_does_many_jobs_and_outlives_failures(child: Child, tmp_path: Path) -> None:
+def test_one_child_does_many_jobs_and_outlives_failures(child: ChildProcess, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="work on fr: bad line 7") as raised:
         child.do({"do": "mend"}, "work on fr", "")
     assert raised.value.remedy == "mend it"
@@ -52,7 +52,7 @@ def test_one_child_does_many_jobs_and_outlives_failures(child: Child, tmp_path: 
     assert (tmp_path / "counted").read_text() == "mend read count"
 
 
-def test_a_crash_is_named_with_its_signal_and_remedy(child: Child) -> None:
+def test_a_crash_is_named_with_its_signal_and_remedy(child: ChildProcess) -> None:
     with pytest.raises(InputError, match="work on fr: its process was ended by SIGSEGV") as raised:
         child.do({"do": "die"}, "work on fr", "less of it")
     assert raised.value.remedy == "less of it"
@@ -60,12 +60,12 @@ def test_a_crash_is_named_with_its_signal_and_remedy(child: Child) -> None:
         child.do({"do": "count"}, "work on fr", "")
 
 
-def test_any_other_failure_shows_what_the_child_said(child: Child) -> None:
+def test_any_other_failure_shows_what_the_child_said(child: ChildProcess) -> None:
     with pytest.raises(RuntimeError, match="ValueError: no such thing"):
         child.do({"do": "fail"}, "work on fr", "")
 
 
-def test_a_killed_child_is_an_error_too(child: Child) -> None:
+def test_a_killed_child_is_an_error_too(child: ChildProcess) -> None:
     child.kill()
     with pytest.raises(InputError, match=signal.SIGKILL.name):
         child.do({"do": "count"}, "work on fr", "")

@@ -27,9 +27,9 @@ from mlctl.config import Align, Clean, Languages
 from mlctl.core.workspace import Progress, silent
 from mlctl.errors import InputError
 from mlctl.execution import backend
-from mlctl.execution.backend import HERE, Crew
+from mlctl.execution.backend import LOCAL, ExecutionBackend
 from mlctl.execution.processes import EndedError
-from mlctl.execution.ray_backend import Cluster
+from mlctl.execution.ray_backend import RayBackend
 from mlctl.schema import PAIR
 
 from ..alignment.made import contents, mirrored, workspace, write
@@ -117,21 +117,23 @@ def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def cleaned(downloaded: Path, folder: Path, who: Crew, progress: Progress = silent) -> dict[str, bytes]:
+def cleaned(downloaded: Path, folder: Path, who: ExecutionBackend, progress: Progress = silent) -> dict[str, bytes]:
     clean(Clean(workers=2), Languages(), downloaded, workspace(folder), progress, None, who)
     return contents(folder)
 
 
 @pytest.fixture(scope="module")
 def cleaned_here(downloaded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return cleaned(downloaded, tmp_path_factory.mktemp("here") / "out", HERE)
+    return cleaned(downloaded, tmp_path_factory.mktemp("here") / "out", LOCAL)
 
 
 FAST = Align(engine="fast_align", part_rows=32, workers=2)
 
 
-def aligned(text: Path, folder: Path, who: Crew, progress: Progress = silent, settings: Align = FAST) -> dict[str, bytes]:
-    align(settings, Languages(), 0, [text], workspace(folder), progress, crew=who)
+def aligned(
+    text: Path, folder: Path, who: ExecutionBackend, progress: Progress = silent, settings: Align = FAST
+) -> dict[str, bytes]:
+    align(settings, Languages(), 0, [text], workspace(folder), progress, backend=who)
     return contents(folder)
 
 
@@ -159,8 +161,8 @@ def test_cleaned_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
 ) -> None:
     caplog.set_level(logging.INFO)
     killed, kill = killer(ACTORS)
-    with Cluster(address, workspace(tmp_path / "out")) as cluster:
-        assert (cluster.cores, cluster.cores_of_one, cluster.gpus) == (2, 2, 1)
+    with RayBackend(address, workspace(tmp_path / "out")) as cluster:
+        assert (cluster.cores, cluster.min_node_cores, cluster.gpus) == (2, 2, 1)
         assert cleaned(downloaded, tmp_path / "out", cluster, kill) == cleaned_here
     assert len(killed) == 2
     assert f"its Ray worker on {socket.gethostname()} was lost; again on another" in caplog.text
@@ -170,7 +172,7 @@ def test_cleaned_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
 
 def test_a_crash_inside_a_worker_is_told_as_on_one_machine(address: str, downloaded: Path, tmp_path: Path) -> None:
     _, kill = killer(CLEANERS)
-    with Cluster(address, workspace(tmp_path / "out")) as cluster, pytest.raises(EndedError) as raised:
+    with RayBackend(address, workspace(tmp_path / "out")) as cluster, pytest.raises(EndedError) as raised:
         cleaned(downloaded, tmp_path / "out", cluster, kill)
     assert raised.value.problem == f"clean of fr (judge) on {socket.gethostname()}: its process was ended by SIGKILL"
     assert "clean.workers" in raised.value.remedy
@@ -185,8 +187,8 @@ def test_aligned_on_ray_by_workers_that_are_killed_it_is_the_same_to_the_byte(
     address: str, text: Path, whom: bytes, step: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     killed, kill = killer(whom, step)
-    here = aligned(text, text / "here", HERE)
-    with Cluster(address, workspace(text / "ray")) as cluster:
+    here = aligned(text, text / "here", LOCAL)
+    with RayBackend(address, workspace(text / "ray")) as cluster:
         assert aligned(text, text / "ray", cluster, kill) == here
     assert killed
     assert said in caplog.text
@@ -198,15 +200,15 @@ def test_workers_ask_ray_for_gpus(address: str, tmp_path: Path, monkeypatch: pyt
     (tmp_path / "looks_for_gpus.py").write_text(look)
     from mlctl.execution import ray_backend as module
 
-    class Post(module.Post):
+    class WorkerActor(module.WorkerActor):
         """An actor that finds the module, as the machines of a cluster find mlctl."""
 
         def __init__(self, name: str) -> None:
             os.environ["PYTHONPATH"] = str(tmp_path)
             super().__init__(name)
 
-    monkeypatch.setattr(module, "Post", Post)
-    with Cluster(address, workspace(tmp_path / "out")) as cluster:
+    monkeypatch.setattr(module, "Post", WorkerActor)
+    with RayBackend(address, workspace(tmp_path / "out")) as cluster:
         given = []
         for gpus in (0.5, 1):
             worker = cluster.worker("looks_for_gpus", gpus)
@@ -223,13 +225,13 @@ def test_workers_ask_ray_for_gpus(address: str, tmp_path: Path, monkeypatch: pyt
 def alignment_gpus(settings: Align, address: str, folder: Path) -> int:
     from mlctl.alignment import stage
 
-    with Cluster(address, workspace(folder / "out")) as cluster:
+    with RayBackend(address, workspace(folder / "out")) as cluster:
         return stage._gpus(settings, cluster)
 
 
 def test_a_machine_that_cannot_take_part_is_named(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = workspace(tmp_path / "out")
-    with Cluster(address, place) as cluster:
+    with RayBackend(address, place) as cluster:
         next(place.scratch.glob("seen-by-*")).unlink()
         with pytest.raises(InputError, match=rf"^{socket.gethostname()} of the Ray cluster does not see .*out") as raised:
             cluster.worker("mlctl.cleaning.worker").do({}, "cleaning", "")
@@ -242,7 +244,7 @@ def test_a_machine_that_cannot_take_part_is_named(address: str, tmp_path: Path, 
 def test_a_worker_can_be_ended_while_it_waits_for_room(address: str, tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    with Cluster(address, workspace(tmp_path / "out")) as cluster, ThreadPoolExecutor(1) as pool:
+    with RayBackend(address, workspace(tmp_path / "out")) as cluster, ThreadPoolExecutor(1) as pool:
         worker = cluster.worker("mlctl.cleaning.worker", gpus=5)
         job = pool.submit(worker.do, {}, "cleaning", "look")
         time.sleep(1)
@@ -294,7 +296,7 @@ def test_a_run_on_ray_is_found_by_one_that_knows_no_ray(
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe(tmp_path).model_dump(mode="json", exclude_unset=True)))
     before, found = signal.getsignal(signal.SIGTERM), {}
-    for name, settings in (("ray", ["scale=ray", f"ray_address={address}"]), ("processes", [])):
+    for name, settings in (("ray", ["executor=ray", f"ray_address={address}"]), ("processes", [])):
         store = tmp_path / name
         assert main(["align", str(file), f"store={store}", *settings]) == 0
         found[name] = {result.manifest.stage: (result.manifest.key, result.manifest.content) for result in Store(store).results()}
@@ -315,12 +317,12 @@ def test_an_address_without_a_cluster(given: str, said: str, tmp_path: Path, mon
         pytest.skip(NO_RAY)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(InputError, match=said) as raised:
-        backend.check(recipe(tmp_path, scale="ray", ray_address=given.replace("{port}", str(free_port()))))
+        backend.check(recipe(tmp_path, executor="ray", ray_address=given.replace("{port}", str(free_port()))))
     assert "ray start --head" in raised.value.remedy
 
 
 def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="Ray is not installed") as raised:
-        backend.check(recipe(tmp_path, scale="ray", ray_address="127.0.0.1:6379"))
+        backend.check(recipe(tmp_path, executor="ray", ray_address="127.0.0.1:6379"))
     assert "mlctl[ray]" in raised.value.remedy

@@ -27,11 +27,11 @@ _WATCHED = ("Page", "Runtime", "Log", "Network")
 
 
 class Browser:
-    """One tab. `complaints` is what the console and the browser's log said of errors, `asked` the addresses that were asked for."""
+    """One tab. `errors` is what the console and the browser's log said of errors, `asked` the addresses that were asked for."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection, self._number = connection, 0
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.asked: list[str] = []
         for domain in _WATCHED:
             self.call(f"{domain}.enable")
@@ -47,7 +47,7 @@ class Browser:
 
     def open(self, page: Path, width: int, dark: bool = False) -> None:
         """Open a page at a width in CSS pixels and wait until all its charts are drawn."""
-        self.complaints, self.asked = [], []
+        self.errors, self.asked = [], []
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
@@ -55,7 +55,7 @@ class Browser:
         end = time.monotonic() + _PATIENCE
         drawn = "document.readyState === 'complete' && [...document.querySelectorAll('.chart')].every(box => box.querySelector('svg'))"
         while not self.tell(drawn):
-            assert time.monotonic() < end, f"charts are not drawn; {self.complaints}"
+            assert time.monotonic() < end, f"charts are not drawn; {self.errors}"
             time.sleep(0.05)
 
     def tell(self, expression: str) -> Any:
@@ -74,11 +74,11 @@ class Browser:
     def _hear(self, message: dict[str, Any]) -> None:
         said, what = message.get("params", {}), message["method"]
         if what == "Runtime.exceptionThrown":
-            self.complaints.append(json.dumps(said["exceptionDetails"]))
+            self.errors.append(json.dumps(said["exceptionDetails"]))
         elif what == "Runtime.consoleAPICalled" and said["type"] in {"error", "warning", "assert"}:
-            self.complaints.append(json.dumps(said["args"]))
+            self.errors.append(json.dumps(said["args"]))
         elif what == "Log.entryAdded" and said["entry"]["level"] in {"error", "warning"}:
-            self.complaints.append(said["entry"]["text"])
+            self.errors.append(said["entry"]["text"])
         elif what == "Network.requestWillBeSent":
             self.asked.append(said["request"]["url"])
 

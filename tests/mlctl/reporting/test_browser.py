@@ -57,7 +57,7 @@ def test_a_page_in_a_browser(chromium: browser.Browser, pages: dict[str, Path], 
     heights = chromium.tell(_SHOWN)
     assert list(heights) == chromium.tell(_LINKED)
     assert min(heights.values()) > 40
-    assert chromium.complaints == []
+    assert chromium.errors == []
     assert chromium.asked == [pages[name].as_uri()], "nothing else is loaded"
     assert chromium.tell(_OVERFLOW) <= 0, "the page does not scroll sideways"
     assert chromium.tell(_NARROW) == 0, "charts fill their place"

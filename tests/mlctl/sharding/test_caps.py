@@ -78,7 +78,7 @@ def test_no_more_synthetic_rows_than_the_recipe_says(aligned: Path, tmp_path: Pa
     assert len(machine(tables)) == human // 2
     assert (metrics["fr.rows"], metrics["de.rows"], metrics["es.rows"]) == (human + human // 2, human, 0)
     assert metrics["rows"] == sum(table.num_rows for table in tables)
-    assert metrics["couples"] == sum(len(row["couples"]) for row in pa.concat_tables(tables).to_pylist())
+    assert metrics["word_pairs"] == sum(len(row["word_pairs"]) for row in pa.concat_tables(tables).to_pylist())
     assert metrics["shards"] == len(tables)
     funnel = [row for row in pq.read_table(tmp_path / "half" / "funnel.parquet").to_pylist() if row["rule"] == "synthetic cap"]
     assert {row["language"]: row["rows_in"] - row["rows_out"] for row in funnel} == {

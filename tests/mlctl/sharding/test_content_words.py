@@ -23,10 +23,10 @@ from mlctl.sharding.phrase_blocks import blocks
 from mlctl.sharding.word_frequency_cap import Limit
 
 
-def couples(pair: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
+def word_pairs(pair: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
     chosen = {"source_stops": frozenset({"the", "of"}), "target_stops": frozenset({"le", "de"}), "min_letters": 2, **changes}
     batch = pa.Table.from_pylist([row("x y", "u v"), pair], schema=schema.ALIGNED).to_batches()[0]
-    found = ContentWords(**{"blocks": True, "min_confidence": 0.0, **chosen}).couples(batch)
+    found = ContentWords(**{"blocks": True, "min_confidence": 0.0, **chosen}).word_pairs(batch)
     words = pair["source"].split(" "), pair["target"].split(" ")
     places = zip((found.source - 2).tolist(), (found.target - 2).tolist(), found.rows.tolist(), strict=True)
     return [(" ".join(words[0][a:b]), " ".join(words[1][c:d])) for (a, b), (c, d), number in places if number == 1]
@@ -53,8 +53,8 @@ def links(*pairs: tuple[int, int]) -> list[dict[str, int]]:
         (row("THE cat", "LE chat"), [("cat", "chat")]),
     ],
 )
-def test_couples_of_content_words(pair: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    assert couples(pair) == expected
+def test_word_pairs_of_content_words(pair: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert word_pairs(pair) == expected
 
 
 BLOCKS = [
@@ -73,8 +73,8 @@ BLOCKS = [
 
 @pytest.mark.parametrize(("pair", "expected"), BLOCKS)
 def test_blocks_of_words_linked_to_each_other_alone(pair: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    assert couples(pair) == expected
-    assert couples(pair, blocks=False) == [couple for couple in expected if " " not in "".join(couple)]
+    assert word_pairs(pair) == expected
+    assert word_pairs(pair, blocks=False) == [word_pair for word_pair in expected if " " not in "".join(word_pair)]
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), unique=True, max_size=9), max_size=4))
@@ -106,10 +106,10 @@ def searched(pairs: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]
             yield min(sources), max(sources) + 1, min(targets), max(targets) + 1
 
 
-def test_couples_of_little_confidence_are_left_out() -> None:
+def test_word_pairs_of_little_confidence_are_left_out() -> None:
     pair = row("cat dog pig", "chat chien porc", links=links((0, 0), (1, 1), (1, 2), (2, 2)), confidences=[0.7, 0.2, 0.9, 1.0])
-    assert couples(pair, min_confidence=0.7) == [("cat", "chat"), ("dog pig", "chien porc")]
-    assert couples(pair, min_confidence=0.71) == []
+    assert word_pairs(pair, min_confidence=0.7) == [("cat", "chat"), ("dog pig", "chien porc")]
+    assert word_pairs(pair, min_confidence=0.71) == []
 
 
 def limited(folder: Path, aligned: Path, seed: int, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -121,34 +121,34 @@ def limited(folder: Path, aligned: Path, seed: int, **changes: Any) -> tuple[dic
 def source_words(rows: list[dict[str, Any]], folder: Path) -> Counter[str]:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
     return Counter(
-        tokenizer.decode(found["source_ids"][couple["source_start"] : couple["source_end"]])
+        tokenizer.decode(found["source_ids"][word_pair["source_start"] : word_pair["source_end"]])
         for found in rows
-        for couple in found["couples"]
+        for word_pair in found["word_pairs"]
     )
 
 
-def test_no_word_has_more_couples_than_the_limit(tmp_path: Path) -> None:
+def test_no_word_has_more_word_pairs_than_the_limit(tmp_path: Path) -> None:
     aligned = write(tmp_path / "aligned", {"fr": made("fr", 300)})
-    _, free = limited(tmp_path / "free", aligned, 5, max_couples_of_a_word=None)
-    metrics, rows = limited(tmp_path / "some", aligned, 5, max_couples_of_a_word=4)
+    _, free = limited(tmp_path / "free", aligned, 5, word_frequency_cap=None)
+    metrics, rows = limited(tmp_path / "some", aligned, 5, word_frequency_cap=4)
     before, after = source_words(free, tmp_path / "free"), source_words(rows, tmp_path / "some")
     assert max(before.values()) > 8
     assert all(min(count, 4) - after[word] in (0, 1, 2) for word, count in before.items())  # equal texts go together
     assert max(after.values()) == 4
     assert sum(after.values()) > 0.9 * sum(min(count, 4) for count in before.values())
     funnel = pq.read_table(tmp_path / "some" / "funnel.parquet").to_pylist()[-1]
-    assert (funnel["rule"], funnel["rows_in"], funnel["rows_out"]) == ("couples of a word", len(free), len(rows))
-    assert metrics["couples"] == sum(after.values())
-    assert metrics["fr.couples_per_row"] == round(sum(after.values()) / len(rows), 4)
-    _, others = limited(tmp_path / "others", aligned, 6, max_couples_of_a_word=4)
-    assert [found["couples"] for found in others] != [found["couples"] for found in rows]
+    assert (funnel["rule"], funnel["rows_in"], funnel["rows_out"]) == ("word frequency cap", len(free), len(rows))
+    assert metrics["word_pairs"] == sum(after.values())
+    assert metrics["fr.word_pairs_per_row"] == round(sum(after.values()) / len(rows), 4)
+    _, others = limited(tmp_path / "others", aligned, 6, word_frequency_cap=4)
+    assert [found["word_pairs"] for found in others] != [found["word_pairs"] for found in rows]
 
 
 def test_the_limit_does_not_depend_on_the_size_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aligned = write(tmp_path / "aligned", {"fr": made("fr", 150)})
-    limited(tmp_path / "one", aligned, 5, max_couples_of_a_word=2, max_synthetic=1.0)
+    limited(tmp_path / "one", aligned, 5, word_frequency_cap=2, max_synthetic=1.0)
     monkeypatch.setattr("mlctl.sharding.external_sort.PAIRS", 23)
-    limited(tmp_path / "many", aligned, 5, max_couples_of_a_word=2, max_synthetic=1.0)
+    limited(tmp_path / "many", aligned, 5, word_frequency_cap=2, max_synthetic=1.0)
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
 
 
@@ -157,29 +157,29 @@ def test_the_limit_takes_the_lowest_draws_of_each_word(most: int) -> None:
     rng = np.random.default_rng(1)
     words = [rng.choice(40, size=rng.integers(1, 6), replace=False, p=np.arange(1, 41) / 820).tolist() for _ in range(3000)]
     keys = np.sort(rng.integers(0, 1 << 63, 3000).astype(np.uint64))
-    table = pa.table({"key": keys, "couples": pa.array(words), "couple_words": pa.array(words, pa.list_(pa.uint64()))})
+    table = pa.table({"key": keys, "word_pairs": pa.array(words), "word_pair_words": pa.array(words, pa.list_(pa.uint64()))})
     kept = Limit.of(lambda: iter([table.slice(0, 1000), table.slice(1000)]), most)(table)
     counts = Counter(itertools.chain.from_iterable(words))
-    left = Counter(itertools.chain.from_iterable(kept["couple_words"].to_pylist()))
+    left = Counter(itertools.chain.from_iterable(kept["word_pair_words"].to_pylist()))
     assert left == {word: min(count, most) for word, count in counts.items()}
-    assert kept["couples"].to_pylist() == kept["couple_words"].to_pylist()
-    assert all(kept["couples"].to_pylist())
+    assert kept["word_pairs"].to_pylist() == kept["word_pair_words"].to_pylist()
+    assert all(kept["word_pairs"].to_pylist())
 
 
 def test_the_cap_holds_for_what_the_limit_left(tmp_path: Path) -> None:
     human = [row(f"cat dog {number}", f"chat chien {number}") for number in range(90)]  # the limit leaves two or so
     rows = [*human, *({**found, "synthetic": "target"} for found in made("fr", 150))]
     aligned = write(tmp_path / "aligned", {"fr": rows})
-    _, left = limited(tmp_path / "work", aligned, 5, max_couples_of_a_word=3, max_synthetic=1.0, stop_words=1)
+    _, left = limited(tmp_path / "work", aligned, 5, word_frequency_cap=3, max_synthetic=1.0, stop_words=1)
     synthetic = sum(bool(found["synthetic"]) for found in left)
     assert 0 < synthetic <= len(left) - synthetic
     table = pq.read_table(tmp_path / "work" / "funnel.parquet").to_pylist()
-    assert [found["rule"] for found in table][-2:] == ["synthetic cap", "couples of a word"]
+    assert [found["rule"] for found in table][-2:] == ["synthetic cap", "word frequency cap"]
     assert table[-1]["rows_out"] == len(left)
 
 
-def test_the_share_of_pairs_without_couples_is_told(tmp_path: Path) -> None:
+def test_the_share_of_pairs_without_word_pairs_is_told(tmp_path: Path) -> None:
     rows = made("fr", 60)
     none = [row(f"one two {number}", f"un deux {number}", links=[]) for number in range(len(rows))]
     metrics, _ = limited(tmp_path / "work", write(tmp_path / "aligned", {"fr": rows + none}), 0)
-    assert metrics["fr.without_couple"] == 0.5
+    assert metrics["fr.without_word_pair"] == 0.5

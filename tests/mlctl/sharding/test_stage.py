@@ -53,7 +53,7 @@ def test_held_out_pairs_are_fit_for_the_benchmark(sharded: tuple[dict[str, Any],
         assert metrics[f"{language}.heldout"] == len(pairs) == most
         for side in ("source", "target"):
             assert len({letters(pair[side]) for pair in pairs}) == len(pairs)
-        assert all(len(pair["source"].split(" ")) >= 3 and pair["couples"] for pair in pairs)
+        assert all(len(pair["source"].split(" ")) >= 3 and pair["word_pairs"] for pair in pairs)
         sources.append({pair["source"] for pair in pairs})
     assert len(sources[0] & sources[1]) >= 5  # the same sentences; drawn language by language it would be one or two
 
@@ -63,12 +63,12 @@ def test_rows_hold_what_they_say(sharded: tuple[dict[str, Any], Path]) -> None:
     tokenizer = Tokenizer.from_file(str(root / "tokenizer" / "tokenizer.json"))
     rows = rows_of(root / "train")
     assert metrics["rows"] == len(rows) == metrics["fr.rows"] + metrics["de.rows"]
-    assert metrics["couples"] == sum(len(found["couples"]) for found in rows)
+    assert metrics["word_pairs"] == sum(len(found["word_pairs"]) for found in rows)
     for found in rows:
-        assert found["couples"]
-        for couple in found["couples"]:
+        assert found["word_pairs"]
+        for word_pair in found["word_pairs"]:
             words = [
-                tokenizer.decode(found[f"{side}_ids"][couple[f"{side}_start"] : couple[f"{side}_end"]])
+                tokenizer.decode(found[f"{side}_ids"][word_pair[f"{side}_start"] : word_pair[f"{side}_end"]])
                 for side in ("source", "target")
             ]
             assert words == ["again", "the"] or words[1].removesuffix(found["target_language"]) == words[0]
@@ -104,8 +104,8 @@ def test_the_funnel_adds_up(sharded: tuple[dict[str, Any], Path]) -> None:
             "held out",
             "held-out text",
             "held-out passage",
-            "no word couple",
-            "couples of a word",
+            "no word pair",
+            "word frequency cap",
         ]
         assert rows[0]["rows_in"] == pairs
         assert rows[0]["rows_in"] - rows[0]["rows_out"] == metrics[f"{language}.heldout"]
@@ -186,7 +186,7 @@ def test_runs_of_any_size_give_the_same_shards(
     assert contents(tmp_path) == contents(sharded[1])
 
 
-def test_a_pair_without_couples_or_a_synthetic_one_is_not_held_out(tmp_path: Path) -> None:
+def test_a_pair_without_word_pairs_or_a_synthetic_one_is_not_held_out(tmp_path: Path) -> None:
     rows = made("fr", 100)
     odd = [row(f"one two {number}", f"un deux {number}", synthetic="target") for number in range(60)]
     odd += [row(f"three four five {number}", f"trois quatre cinq {number}", links=[]) for number in range(60)]
@@ -206,7 +206,7 @@ def test_heldout_is_drawn_anew_with_another_seed(aligned: Path, sharded: tuple[d
 
 def test_no_row_left_is_an_error_with_counts_and_a_remedy(tmp_path: Path) -> None:
     aligned = write(tmp_path / "aligned", {"fr": [row("a b", "c d")] * 3, "de": []})
-    with pytest.raises(InputError, match="fr, no word couple: 3 → 0") as raised:
+    with pytest.raises(InputError, match="fr, no word pair: 3 → 0") as raised:
         shard(SETTINGS, MODEL, LANGUAGES, 0, aligned, workspace(tmp_path / "work"))
     assert "shard.stop_words" in raised.value.remedy
 

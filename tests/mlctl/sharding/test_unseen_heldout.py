@@ -15,7 +15,7 @@ from mlctl.sharding import unseen_heldout
 def rows(*identities: tuple[int, int]) -> pa.Table:
     texts = dict.fromkeys(("source_language", "target_language", "source", "target", "corpus", "licence", "synthetic"), "x")
     values = [
-        {**texts, "source_ids": [1], "target_ids": [1], "couples": [], "source_identity": one, "target_identity": other}
+        {**texts, "source_ids": [1], "target_ids": [1], "word_pairs": [], "source_identity": one, "target_identity": other}
         for one, other in identities
     ]
     return pa.Table.from_pylist(values, schema.SHARD)

@@ -64,7 +64,7 @@ def row(rng: np.random.Generator) -> dict[str, Any]:
     words = rng.choice(WORDS, rng.integers(3, 9), replace=False)
     order = np.arange(len(words))
     order[:2] = order[1::-1]
-    couples = [
+    word_pairs = [
         {"source_start": place + 1, "source_end": place + 2, "target_start": at + 1, "target_end": at + 2}
         for at, place in enumerate(order.tolist())
     ]
@@ -74,7 +74,7 @@ def row(rng: np.random.Generator) -> dict[str, Any]:
         "target_language": "bb",
         "source_ids": source,
         "target_ids": target,
-        "couples": couples,
+        "word_pairs": word_pairs,
         "source_identity": hash(tuple(source)),
         "target_identity": hash(tuple(target)),
         "source": "",

@@ -22,7 +22,7 @@ from mlctl.training.dataset import Corpus, Rows
 from mlctl.training.objective import Objective
 from mlctl.training.sampler import Piece
 
-QUICK: dict[str, Any] = {"steps": 8, "batch_size": 8, "learning_rate": 3e-3, "threads": 1, "devices": "cpu", "couples": 2}
+QUICK: dict[str, Any] = {"steps": 8, "batch_size": 8, "learning_rate": 3e-3, "threads": 1, "devices": "cpu", "word_pairs": 2}
 
 
 @given(rows=st.integers(1, 6), seed=st.integers(0, 99))
@@ -38,7 +38,7 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 
 def objective_of(shards: Path, model: Model, **changes: Any) -> tuple[Objective, Batch, Rows]:
-    settings = Train.model_validate({"mlm_weight": 0, "chunk_rows": 3, **changes})
+    settings = Train.model_validate({"mlm_weight": 0, "micro_batch_size": 3, **changes})
     network = scratch_model(model.scratch, shards / "tokenizer", 0, seed=0)
     rows = Corpus(shards).rows([Piece(0, np.arange(7), np.zeros(7, np.int64))])
     return Objective(network, settings, 0).double().train(), Collator(settings, 0, 0, None).collate(rows, 0), rows

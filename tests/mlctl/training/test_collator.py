@@ -28,7 +28,7 @@ def rows(shards: Path) -> Rows:
 
 def batch_of(shards: Path, rows: Rows, epoch: int = 0, **settings: Any) -> Batch:
     rule = MaskingRule.of(AutoTokenizer.from_pretrained(shards / "tokenizer"), 0.3)
-    return Collator(Train.model_validate({"chunk_rows": 6, **settings}), 0, 0, rule).collate(rows, epoch)
+    return Collator(Train.model_validate({"micro_batch_size": 6, **settings}), 0, 0, rule).collate(rows, epoch)
 
 
 def restored(batch: Batch, name: str) -> Tokens:
@@ -53,16 +53,16 @@ def test_chunks_hold_every_sequence_once_by_length(shards: Path, rows: Rows) -> 
     assert (batch.pairs, batch.tokens) == (20, sum(map(len, original(rows))))
 
 
-def test_spans_lead_to_the_words_of_the_couples(shards: Path, rows: Rows) -> None:
-    batch = batch_of(shards, rows, couples=3)
+def test_spans_lead_to_the_words_of_the_word_pairs(shards: Path, rows: Rows) -> None:
+    batch = batch_of(shards, rows, word_pairs=3)
     words = [chunk.ids[row, start:end].tolist() for chunk in batch.chunks for row, start, end in chunk.spans.tolist()]
     words = [words[place] for place in batch.span_places]
-    half = len(batch.couple_rows)
+    half = len(batch.word_pair_rows)
     assert half == 3 * 20
     sentences = original(rows)
-    for number, row in enumerate(batch.couple_rows.tolist()):
+    for number, row in enumerate(batch.word_pair_rows.tolist()):
         for side in range(2):
-            start, end = batch.couple_spans[side][number].tolist()
+            start, end = batch.word_pair_spans[side][number].tolist()
             assert words[number + side * half] == sentences[row + 20 * side][start:end]
         # Toy translations: word w is word w + 40.
         assert words[number + half] == [word + 40 for word in words[number]]
@@ -81,30 +81,30 @@ def test_masked_tokens_and_their_labels(shards: Path, rows: Rows) -> None:
     assert changed > 20
 
 
-def test_couples_and_masks_are_drawn_anew_in_each_epoch(shards: Path, rows: Rows) -> None:
+def test_word_pairs_and_masks_are_drawn_anew_in_each_epoch(shards: Path, rows: Rows) -> None:
     first, again, second = (batch_of(shards, rows, epoch) for epoch in (0, 0, 1))
     assert restored(first, "masked_ids") == restored(again, "masked_ids") != restored(second, "masked_ids")
-    assert torch.equal(first.couple_spans[0], again.couple_spans[0])
-    assert not torch.equal(first.couple_spans[0], second.couple_spans[0])
+    assert torch.equal(first.word_pair_spans[0], again.word_pair_spans[0])
+    assert not torch.equal(first.word_pair_spans[0], second.word_pair_spans[0])
 
 
 def test_what_a_row_draws_depends_on_no_other_row(shards: Path, rows: Rows) -> None:
     alone = batch_of(shards, rows.take(np.array([7])))
     together = batch_of(shards, rows)
     assert restored(alone, "masked_ids") == [restored(together, "masked_ids")[place] for place in (7, 27)]
-    assert torch.equal(alone.couple_spans[0], together.couple_spans[0][together.couple_rows == 7])
+    assert torch.equal(alone.word_pair_spans[0], together.word_pair_spans[0][together.word_pair_rows == 7])
 
 
 def test_nothing_masked_and_no_words_where_they_are_not_used(shards: Path, rows: Rows) -> None:
-    batch = Collator(Train(wiring="sentence"), 0, 0, None).collate(rows, 0)
+    batch = Collator(Train(objective="sentence"), 0, 0, None).collate(rows, 0)
     assert all(chunk.masked_ids is chunk.ids for chunk in batch.chunks)
     assert sum(len(chunk.predicted) for chunk in batch.chunks) == 0
-    assert len(batch.couple_rows) == 0
+    assert len(batch.word_pair_rows) == 0
     assert batch.to(torch.device("cpu")) is batch
 
 
 def test_moving_keeps_the_shape(shards: Path, rows: Rows) -> None:
     moved = batch_of(shards, rows).to(torch.device("meta"))
     assert {chunk.ids.device.type for chunk in moved.chunks} == {"meta"}
-    assert moved.identities[1].device.type == moved.couple_spans[0].device.type == "meta"
+    assert moved.identities[1].device.type == moved.word_pair_spans[0].device.type == "meta"
     assert moved.pairs == 20

@@ -17,7 +17,7 @@ def test_everything_that_names_a_draw_matters() -> None:
 
 
 def test_uniform_is_uniform() -> None:
-    draws = uniform(keys(0, Purpose.COUPLES, 0, np.arange(1000))[:, None], np.arange(100)[None, :])
+    draws = uniform(keys(0, Purpose.WORD_PAIRS, 0, np.arange(1000))[:, None], np.arange(100)[None, :])
     assert draws.min() >= 0
     assert draws.max() < 1
     counts, _ = np.histogram(draws, 20, (0, 1))
@@ -30,8 +30,8 @@ def test_uniform_is_uniform() -> None:
 
 
 def test_a_row_draws_the_same_in_any_company() -> None:
-    alone = bits(keys(1, Purpose.COUPLES, 2, np.array([17])), np.arange(5))
-    together = bits(keys(1, Purpose.COUPLES, 2, np.array([3, 17]))[:, None], np.arange(9))
+    alone = bits(keys(1, Purpose.WORD_PAIRS, 2, np.array([17])), np.arange(5))
+    together = bits(keys(1, Purpose.WORD_PAIRS, 2, np.array([3, 17]))[:, None], np.arange(9))
     assert np.array_equal(alone, together[1, :5])
 
 

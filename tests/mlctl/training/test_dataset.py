@@ -33,8 +33,8 @@ def test_rows_are_what_the_shards_say(make_shards: Callable[..., Path], tmp_path
         ]
         assert got == [row[f"{name}_ids"] for row in wanted]
         assert rows.identities[side].tolist() == [row[f"{name}_identity"] for row in wanted]
-    assert rows.couples.values.tolist() == [list(couple.values()) for row in wanted for couple in row["couples"]]
-    assert rows.couples.lengths.tolist() == [len(row["couples"]) for row in wanted]
+    assert rows.word_pairs.values.tolist() == [list(word_pair.values()) for row in wanted for word_pair in row["word_pairs"]]
+    assert rows.word_pairs.lengths.tolist() == [len(row["word_pairs"]) for row in wanted]
 
 
 def test_all_rows_of_an_epoch_can_be_read(make_shards: Callable[..., Path], tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_damaged_shard_is_named(make_shards: Callable[..., Path], tmp_path: Path
 def test_word_outside_of_its_sentence(make_shards: Callable[..., Path], tmp_path: Path, span: tuple[int, int]) -> None:
     file = make_shards(tmp_path, [5]) / "train" / "00000.parquet"
     rows = pq.read_table(file).to_pylist()
-    rows[3]["couples"][0].update(target_start=span[0], target_end=span[1])
+    rows[3]["word_pairs"][0].update(target_start=span[0], target_end=span[1])
     pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), file)
     with pytest.raises(InputError, match=r"00000\.parquet is damaged: a word lies outside of its sentence"):
         Corpus(tmp_path).rows([piece(0, *range(5))])

@@ -31,7 +31,14 @@ from mlctl.training.ragged_array import Ragged
 TYPES, PAD = 60, 1
 RULE = MaskingRule(0.3, 4, np.arange(TYPES) < 5)
 CASES: list[dict[str, Any]] = [
-    {"wiring": wiring, "mlm_weight": mlm, "contrast_on_masked": masked, "couples": 2, "chunk_rows": 3, "word_weight": 0.3}
+    {
+        "objective": wiring,
+        "mlm_weight": mlm,
+        "contrast_on_masked": masked,
+        "word_pairs": 2,
+        "micro_batch_size": 3,
+        "word_weight": 0.3,
+    }
     for wiring, mlm, masked in itertools.product(("joint", "sentence", "separate"), (0.0, 0.4), (False, True))
 ]
 CASES += [
@@ -54,14 +61,14 @@ def ragged(rows: list[Any], empty: tuple[int, ...] = (0,)) -> Ragged:
 
 
 def rows_of(count: int) -> Rows:
-    """Random pairs, some without couples; the last three repeat the first three's source side, words included."""
+    """Random pairs, some without word pairs; the last three repeat the first three's source side, words included."""
     rng = np.random.default_rng(0)
     sides = [[[2, *rng.integers(5, TYPES, rng.integers(7, 14)), 3] for _ in range(count)] for _ in range(2)]
-    couples = [[(a, a + 2, b, b + 1) for a, b in rng.integers(1, 6, (row % 4, 2))] for row in range(count)]
+    word_pairs = [[(a, a + 2, b, b + 1) for a, b in rng.integers(1, 6, (row % 4, 2))] for row in range(count)]
     identities = np.arange(count), np.arange(count) + 1000
     for row in range(3):
-        sides[0][row - 3], couples[row - 3], identities[0][row - 3] = sides[0][row], couples[row], row
-    return Rows(np.arange(count) + 1000, (ragged(sides[0]), ragged(sides[1])), ragged(couples, (0, 4)), identities)
+        sides[0][row - 3], word_pairs[row - 3], identities[0][row - 3] = sides[0][row], word_pairs[row], row
+    return Rows(np.arange(count) + 1000, (ragged(sides[0]), ragged(sides[1])), ragged(word_pairs, (0, 4)), identities)
 
 
 def objective_of(settings: Train, dropout: float) -> Objective:
@@ -90,7 +97,7 @@ def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 def label(case: dict[str, Any]) -> str:
     more = [name for name in case if name not in CASES[0]]
-    return "-".join(str(part) for part in (case["wiring"], case["mlm_weight"], case["contrast_on_masked"], *more))
+    return "-".join(str(part) for part in (case["objective"], case["mlm_weight"], case["contrast_on_masked"], *more))
 
 
 def take_steps(team: Team, folder: Path) -> None:
@@ -167,7 +174,7 @@ def test_chunk_by_chunk_memory_does_not_grow_with_the_batch(case: dict[str, Any]
     small, large = (kept(case, rows, cached=True) for rows in (10, 40))
     assert large < 1.3 * small
     assert kept(case, 40, cached=False) > 3 * kept(case, 10, cached=False)
-    more = kept({**case, "chunk_rows": 12}, 40, cached=True)
+    more = kept({**case, "micro_batch_size": 12}, 40, cached=True)
     assert more > 2.5 * large, "it does grow with the chunk"
 
 
@@ -184,11 +191,11 @@ def test_every_sequence_is_somebodys_and_shares_are_about_equal(size: int) -> No
     for batch, sequences in shares(batches):
         in_order |= dict(zip(batch.mine[0].tolist(), sequences, strict=True))
         assert torch.equal(batch.sequence_places, batches[0].sequence_places)
-        assert torch.equal(batch.couple_spans[1], batches[0].couple_spans[1])
+        assert torch.equal(batch.word_pair_spans[1], batches[0].word_pair_spans[1])
     sides = [side.values[a : a + n].tolist() for side in rows.tokens for a, n in zip(side.starts, side.lengths, strict=True)]
     assert [in_order[place] for place in batches[0].sequence_places.tolist()] == sides
     words = torch.cat([batch.mine[1] for batch in batches])
-    assert sorted(words.tolist()) == list(range(2 * len(batches[0].couple_rows)))
+    assert sorted(words.tolist()) == list(range(2 * len(batches[0].word_pair_rows)))
     tokens = [sum(map(len, sequences)) for _, sequences in shares(batches)]
     assert max(tokens) - min(tokens) <= 15, "more than one sentence's"
 

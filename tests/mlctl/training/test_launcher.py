@@ -28,13 +28,13 @@ from mlctl.training.device import devices_of
 SETTINGS: dict[str, Any] = {
     "steps": 40,
     "batch_size": 8,
-    "chunk_rows": 3,
+    "micro_batch_size": 3,
     "learning_rate": 1e-3,
     "threads": 1,
-    "couples": 2,
+    "word_pairs": 2,
     "checkpoint_seconds": 0.001,
     "devices": ["cpu", "cpu"],
-    "wiring": "separate",
+    "objective": "separate",
 }
 MODEL = Model(scratch=ScratchModel(layers=2, hidden=32, heads=2, feed_forward=32, dropout=0.0))
 PROGRAM = """
@@ -153,7 +153,7 @@ def test_gone_on_with_by_one_process_it_sees_the_same_rows(
     told: list[int] = []
     run(shards, tmp_path / "on", lambda done, *_, **__: told.append(done), devices="cpu", cache_gradients=True)
     assert 7 < told[0] <= 40
-    # With other rows, couples or masks these would differ by tenths; dropout is off.
+    # With other rows, word pairs or masks these would differ by tenths; dropout is off.
     np.testing.assert_allclose(losses(tmp_path / "on"), losses(straight[0]), rtol=1e-3, atol=1e-4)
 
 

@@ -142,13 +142,13 @@ def test_alike_sentences_share_an_identity_on_any_side() -> None:
     assert off_diagonal(same) == [(0, 1), (1, 2), (3, 4)]
 
 
-def test_couples_of_one_pair_are_negatives_of_each_other() -> None:
+def test_word_pairs_of_one_pair_are_negatives_of_each_other() -> None:
     same = alike((ids(1, 1, 1), ids(5, 5, 5)), (spans((1, 2), (2, 4), (4, 5)), spans((3, 4), (1, 2), (2, 3))))
     assert off_diagonal(same) == []
 
 
-def test_couples_that_share_a_word_are_not() -> None:
-    # Couples 0 and 1 have the same source word; 1 and 2 have target words that overlap.
+def test_word_pairs_that_share_a_word_are_not() -> None:
+    # Word pairs 0 and 1 have the same source word; 1 and 2 have target words that overlap.
     same = alike((ids(1, 1, 1), ids(5, 5, 5)), (spans((1, 2), (1, 2), (2, 3)), spans((1, 2), (2, 4), (3, 5))))
     assert off_diagonal(same) == [(0, 1), (1, 2)]
 

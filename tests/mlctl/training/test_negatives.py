@@ -51,21 +51,21 @@ def rows(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
 
 
 def batch_of(rows: Rows) -> Batch:
-    return Collator(Train(couples=4), 0, 0, None).collate(rows, 0)
+    return Collator(Train(word_pairs=4), 0, 0, None).collate(rows, 0)
 
 
-def words_of(rows: Rows, batch: Batch, couple: int) -> list[tuple[int, ...]]:
-    """The subwords of a couple's word on each side."""
-    row, found = int(batch.couple_rows[couple]), []
+def words_of(rows: Rows, batch: Batch, word_pair: int) -> list[tuple[int, ...]]:
+    """The subwords of a word pair's word on each side."""
+    row, found = int(batch.word_pair_rows[word_pair]), []
     for side in range(2):
-        start, end = batch.couple_spans[side][couple].tolist()
+        start, end = batch.word_pair_spans[side][word_pair].tolist()
         begin = int(rows.tokens[side].starts[row])
         found.append(tuple(rows.tokens[side].values[begin + start : begin + end].tolist()))
     return found
 
 
 def pair(batch: Batch, i: int) -> int:
-    return int(batch.couple_rows[i])
+    return int(batch.word_pair_rows[i])
 
 
 def one_sentence(batch: Batch, i: int, j: int) -> bool:
@@ -74,8 +74,8 @@ def one_sentence(batch: Batch, i: int, j: int) -> bool:
 
 def test_words_have_equal_numbers_where_their_subwords_are_equal(rows: Rows) -> None:
     batch = batch_of(rows)
-    words = [words_of(rows, batch, couple) for couple in range(len(batch.couple_rows))]
-    numbers = torch.stack(batch.couple_words, 1).tolist()
+    words = [words_of(rows, batch, word_pair) for word_pair in range(len(batch.word_pair_rows))]
+    numbers = torch.stack(batch.word_pair_words, 1).tolist()
     for i, j in itertools.combinations(range(len(words)), 2):
         assert [a == b for a, b in zip(numbers[i], numbers[j], strict=True)] == [
             a == b for a, b in zip(words[i], words[j], strict=True)
@@ -98,10 +98,10 @@ def left_out(rows: Rows, sentences: tuple[torch.Tensor, torch.Tensor], **setting
 
 def test_by_default_different_words_are_negatives_whatever_sentence_they_are_of(rows: Rows) -> None:
     batch, same = left_out(rows, sides(PAIRS))
-    identities = tuple(side[batch.couple_rows] for side in batch.identities)
-    assert torch.equal(same, alike((identities[0], identities[1]), batch.couple_spans))
-    inside = batch.couple_rows.unsqueeze(1) == batch.couple_rows
-    assert torch.equal(same & inside, torch.eye(len(same), dtype=torch.bool)), "couples of one pair are hard negatives"
+    identities = tuple(side[batch.word_pair_rows] for side in batch.identities)
+    assert torch.equal(same, alike((identities[0], identities[1]), batch.word_pair_spans))
+    inside = batch.word_pair_rows.unsqueeze(1) == batch.word_pair_rows
+    assert torch.equal(same & inside, torch.eye(len(same), dtype=torch.bool)), "word pairs of one pair are hard negatives"
 
 
 def test_without_hard_negatives_those_of_equal_sentences_are_left_out(rows: Rows) -> None:

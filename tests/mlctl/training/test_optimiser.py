@@ -22,7 +22,7 @@ from mlctl.training.optimiser import Optimiser, learning_rate
     ],
 )
 def test_schedule(warmup: int, decay: str, expected: list[float]) -> None:
-    settings = Train.model_validate({"steps": 5, "learning_rate": 1.0, "warmup_steps": warmup, "decay": decay})
+    settings = Train.model_validate({"steps": 5, "learning_rate": 1.0, "warmup_steps": warmup, "lr_schedule": decay})
     assert [learning_rate(settings, step) for step in range(5)] == pytest.approx(expected)
 
 

@@ -46,16 +46,16 @@ def test_chunked_and_sliced_columns() -> None:
 def test_draw_without_replacement(lengths: list[int], count: int, epoch: int) -> None:
     numbers = np.arange(len(lengths)) + 1000
     values = ragged([list(range(length)) for length in lengths])
-    drawn = values.draw(keys(0, Purpose.COUPLES, epoch, numbers), count)
+    drawn = values.draw(keys(0, Purpose.WORD_PAIRS, epoch, numbers), count)
     assert len(set(drawn.tolist())) == len(drawn)
     owners = values.owners()[drawn]
     assert owners.tolist() == [row for row, length in enumerate(lengths) for _ in range(min(count, length))]
     last = len(lengths) - 1  # what a row draws does not depend on its company
-    alone = ragged([list(range(lengths[last]))]).draw(keys(0, Purpose.COUPLES, epoch, numbers[[last]]), count)
+    alone = ragged([list(range(lengths[last]))]).draw(keys(0, Purpose.WORD_PAIRS, epoch, numbers[[last]]), count)
     assert alone.tolist() == values.values[drawn][owners == last].tolist()
 
 
 def test_every_item_is_drawn_as_often() -> None:
     values = ragged([list(range(5))] * 2000)
-    drawn = values.values[values.draw(keys(0, Purpose.COUPLES, 0, np.arange(2000)), 2)]
+    drawn = values.values[values.draw(keys(0, Purpose.WORD_PAIRS, 0, np.arange(2000)), 2)]
     assert np.bincount(drawn).min() > 700  # 800 expected

@@ -26,7 +26,7 @@ from mlctl.modeling.pooling import mean_tokens, pooled_states
 from mlctl.schema import STEPS
 from mlctl.training import train
 
-QUICK: dict[str, Any] = {"steps": 12, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "couples": 2}
+QUICK: dict[str, Any] = {"steps": 12, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "word_pairs": 2}
 
 
 def settings(**changes: Any) -> Train:
@@ -91,7 +91,7 @@ def test_seed_and_settings_decide_about_the_bytes(shards: Path, toy_model: Model
         (0, {}),
         (0, {"checkpoint_seconds": 0.001, "keep_checkpoints": 1}),
         (1, {}),
-        (0, {"couples": 1}),
+        (0, {"word_pairs": 1}),
     ]
     for number, (seed, changes) in enumerate(runs):
         torch.manual_seed(number)  # the caller's random state must not matter
@@ -106,14 +106,14 @@ def test_seed_and_settings_decide_about_the_bytes(shards: Path, toy_model: Model
 @pytest.mark.parametrize(
     "changes",
     [
-        {"wiring": "joint", "couples": 1},
-        {"wiring": "sentence", "loss": "info-nce"},
-        {"wiring": "separate", "word_weight": 0.3, "couples": 3},
+        {"objective": "joint", "word_pairs": 1},
+        {"objective": "sentence", "loss": "info-nce"},
+        {"objective": "separate", "word_weight": 0.3, "word_pairs": 3},
         {"contrast_on_masked": True},
         {"mlm_weight": 0, "contrast_on_masked": True},
         {"mlm_weight": 0},
-        {"precision": "bf16", "warmup_steps": 3, "decay": "linear"},
-        {"batch_size": 64, "chunk_rows": 1, "steps": 2},
+        {"precision": "bf16", "warmup_steps": 3, "lr_schedule": "linear"},
+        {"batch_size": 64, "micro_batch_size": 1, "steps": 2},
         {"cache_gradients": True, "precision": "bf16", "contrast_on_masked": True},
         {
             "layers": "all",
@@ -146,12 +146,12 @@ def found(model: Path, shards: Path) -> float:
     return float((nearest == torch.arange(len(nearest))).float().mean())
 
 
-@pytest.mark.parametrize("wiring", ["joint", "separate"])
+@pytest.mark.parametrize("objective", ["joint", "separate"])
 def test_overfitting_finds_every_translation(
     make_shards: Callable[..., Path], toy_model: Model, tmp_path: Path, wiring: str
 ) -> None:
     shards = make_shards(tmp_path / "shards", [48])
-    train(settings(wiring=wiring, steps=100, batch_size=24, learning_rate=5e-3), toy_model, 0, shards, Workspace(tmp_path))
+    train(settings(objective=wiring, steps=100, batch_size=24, learning_rate=5e-3), toy_model, 0, shards, Workspace(tmp_path))
     assert found(tmp_path / "base", shards) < 0.3
     assert found(tmp_path / "model", shards) == 1.0
 
@@ -261,7 +261,7 @@ def test_full_memory_says_what_takes_less(shards: Path, toy_model: Model, tmp_pa
 
     with pytest.raises(InputError, match="the device's memory is full") as caught:
         train(settings(cache_gradients=cached), toy_model, 0, shards, Workspace(tmp_path), fill)
-    assert caught.value.remedy.startswith("lower train.chunk_rows" if cached else "set train.cache_gradients=true")
+    assert caught.value.remedy.startswith("lower train.micro_batch_size" if cached else "set train.cache_gradients=true")
 
 
 class Interrupted(BaseException):
@@ -277,13 +277,13 @@ def interrupt_at(step: int) -> Callable[..., None]:
 
 
 def test_chunk_by_chunk_it_trains_alike_and_goes_on_to_the_same_bytes(shards: Path, toy_model: Model, tmp_path: Path) -> None:
-    cached = settings(cache_gradients=True, chunk_rows=3, checkpoint_seconds=0.001)
+    cached = settings(cache_gradients=True, micro_batch_size=3, checkpoint_seconds=0.001)
     with pytest.raises(Interrupted):
         train(cached, toy_model, 0, shards, Workspace(tmp_path / "cut"), interrupt_at(7))
     for name in ("cut", "straight"):
         train(cached, toy_model, 0, shards, Workspace(tmp_path / name))
     assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
-    train(settings(chunk_rows=3), toy_model, 0, shards, Workspace(tmp_path / "whole"))
+    train(settings(micro_batch_size=3), toy_model, 0, shards, Workspace(tmp_path / "whole"))
     one, other = (np.array(pq.read_table(tmp_path / name / "steps.parquet")["loss"]) for name in ("cut", "whole"))
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
@@ -292,7 +292,7 @@ def test_chunk_by_chunk_it_trains_alike_and_goes_on_to_the_same_bytes(shards: Pa
 def test_without_masking_the_embeddings_that_no_row_has_are_left_out(
     shards: Path, toy_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
 ) -> None:
-    alone = settings(mlm_weight=0, anchor_weight=0.5, cache_gradients=cached, chunk_rows=3, checkpoint_seconds=0.001)
+    alone = settings(mlm_weight=0, anchor_weight=0.5, cache_gradients=cached, micro_batch_size=3, checkpoint_seconds=0.001)
     with pytest.raises(Interrupted):
         train(alone, toy_model, 0, shards, Workspace(tmp_path / "cut"), interrupt_at(7))
     for name in ("cut", "straight"):

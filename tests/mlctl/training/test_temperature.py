@@ -19,7 +19,7 @@ from mlctl.training.losses import cz_nce, info_nce
 from mlctl.training.optimiser import Optimiser
 from mlctl.training.temperature import LOWEST, Temperature, keep_above_lowest, learned
 
-QUICK: dict[str, Any] = {"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "couples": 2}
+QUICK: dict[str, Any] = {"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "word_pairs": 2}
 
 
 def temperature(start: float = 0.07, **changes: Any) -> Temperature:
@@ -68,7 +68,7 @@ def test_below_the_lowest_it_is_put_back_and_can_rise_again() -> None:
 
 def test_it_has_a_learning_rate_of_its_own_and_no_part_in_the_norm() -> None:
     weight, logarithm = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.tensor(0.0))
-    settings = Train(steps=4, learning_rate=1e-5, temperature_learning_rate=0.1, decay="linear", max_gradient_norm=1.0)
+    settings = Train(steps=4, learning_rate=1e-5, temperature_learning_rate=0.1, lr_schedule="linear", max_gradient_norm=1.0)
     optimiser = Optimiser([weight], settings, [logarithm])
     weight.grad, logarithm.grad = torch.tensor([0.3, 0.4]), torch.tensor(-1000.0)
     assert optimiser.bound_gradients().item() == pytest.approx(0.5)
@@ -98,8 +98,8 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 @pytest.mark.parametrize(
     "changes",
     [
-        {"temperature_mode": "learned", "wiring": "separate", "word_loss": "info-nce", "word_temperature": 0.2},
-        {"temperature_mode": "linear", "final_temperature": 0.02, "decay": "cosine", "language_alpha": 0.5},
+        {"temperature_mode": "learned", "objective": "separate", "word_loss": "info-nce", "word_temperature": 0.2},
+        {"temperature_mode": "linear", "final_temperature": 0.02, "lr_schedule": "cosine", "language_alpha": 0.5},
     ],
     ids=["learned", "linear"],
 )
@@ -118,11 +118,11 @@ def test_interrupted_and_gone_on_with_it_gives_the_same_bytes(
 
 
 def test_each_of_these_settings_changes_what_is_learnt(shards: Path, toy_model: Model, tmp_path: Path) -> None:
-    common: dict[str, Any] = {"wiring": "separate", "steps": 4, "decay": "linear"}
+    common: dict[str, Any] = {"objective": "separate", "steps": 4, "lr_schedule": "linear"}
     runs: dict[str, dict[str, Any]] = {
         "as it was": {},
         "said": {"word_loss": "cz-nce", "word_temperature": 0.07, "temperature_learning_rate": 0.5, "final_temperature": 0.5},
-        "cosine": {"decay": "cosine"},
+        "cosine": {"lr_schedule": "cosine"},
         "learned": {"temperature_mode": "learned", "temperature_learning_rate": 0.1},
         "linear": {"temperature_mode": "linear", "final_temperature": 0.5},
         "word loss": {"word_loss": "info-nce"},

@@ -82,9 +82,9 @@ SHORT = "Le comité de la ville va bientôt se réunir"
         ({"max_characters": 5}, "abcdef", "bcde", "too long"),
         ({"max_words": 1}, "ab cd", "bcde", "too long"),
         ({"max_length_ratio": 1.5, "ratio_slack": 1}, "abcdef", "bcd", "length ratio"),
-        ({"max_ratio_spreads": 1, "ratio_slack": 1}, "abcdefgh", "bcdef", "length ratio"),
+        ({"max_ratio_zscore": 1, "ratio_slack": 1}, "abcdefgh", "bcdef", "length ratio"),
         ({"max_punctuation": 0.1}, "ab1234", "bcdefg", "punctuation"),
-        ({"cut_off_spreads": 1}, LONG, SHORT, "cut off"),
+        ({"cut_off_zscore": 1}, LONG, SHORT, "cut off"),
         ({"max_end_difference": 1}, "one. two. three.", "un, deux et trois.", "sentence ends"),
         ({"min_script_share": 1}, "use this", "пользуйтесь Ceci", "script"),
         (

@@ -15,8 +15,8 @@ from webserver import Handler, Loopback, Server, status, whole
 from mlctl.config import Download, Languages, parse
 from mlctl.core.workspace import Workspace
 from mlctl.corpora import download, local_files
-from mlctl.corpora.catalog.changes import Look, look, news, settled
-from mlctl.corpora.lockfile import Lock
+from mlctl.corpora.catalog.changes import SourceState, look, news, settled
+from mlctl.corpora.lockfile import Lockfile
 
 FRENCH = Languages(targets=("fr",))
 
@@ -26,7 +26,7 @@ def settings(tmp_path: Path, *sources: dict[str, Any], **more: Any) -> Download:
     return parse({"download": values}).download
 
 
-def seen(tmp_path: Path, made: Download, **more: Any) -> tuple[Look, list[str]]:
+def seen(tmp_path: Path, made: Download, **more: Any) -> tuple[SourceState, list[str]]:
     """Look twice and say what is new."""
     first = look(made, FRENCH, **more)
     return first, news(settled(first, made), look(made, FRENCH, **more).states)
@@ -86,7 +86,7 @@ def test_an_expired_address_is_fetched_anew_under_another_key(server: Server, tm
     keys = [local_files(made, FRENCH)]
     before = settled(look(made, FRENCH), made)
     server.files["/x.fr"] = b"un\nDEUX\n"
-    Lock(tmp_path / "corpora.lock").expire(look(made, FRENCH).changed)
+    Lockfile(tmp_path / "corpora.lock").expire(look(made, FRENCH).changed)
     keys.append(local_files(made, FRENCH))
     download(made, FRENCH, Workspace(tmp_path / "b"))
     keys.append(local_files(made, FRENCH))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlctl.errors import InputError
-from mlctl.evaluation.data.heldout import Couple, Heldout, Side, one_to_one, read_heldout
+from mlctl.evaluation.data.heldout import Heldout, Side, WordPair, one_to_one, read_heldout
 
 Rows = Callable[[str], list[dict[str, Any]]]
 Write = Callable[[dict[str, list[dict[str, Any]]]], Path]
@@ -20,18 +20,18 @@ def pairs_of(*links: tuple[int, int]) -> Heldout:
     count = len(links)
     source = Side([[0, left, 1] for left, _ in links], range(count), [f"s{i}" for i in range(count)])
     target = Side([[0, right, 1] for _, right in links], range(count), [f"t{i}" for i in range(count)])
-    return Heldout("fr", source, target, [Couple(row, (1, 2), (1, 2)) for row in range(count)])
+    return Heldout("fr", source, target, [WordPair(row, (1, 2), (1, 2)) for row in range(count)])
 
 
 def spell(ids: Sequence[int]) -> str:
     return ",".join(map(str, ids))
 
 
-def words_of(heldout: Heldout, couples: Sequence[Couple]) -> set[tuple[int, int]]:
-    return {(heldout.source.ids[c.row][1], heldout.target.ids[c.row][1]) for c in couples}
+def words_of(heldout: Heldout, word_pairs: Sequence[WordPair]) -> set[tuple[int, int]]:
+    return {(heldout.source.ids[c.row][1], heldout.target.ids[c.row][1]) for c in word_pairs}
 
 
-def test_every_word_stands_in_one_couple() -> None:
+def test_every_word_stands_in_one_word_pair() -> None:
     heldout = pairs_of((10, 20), (10, 20), (10, 21), (11, 20), (11, 22), (12, 23))
     assert words_of(heldout, one_to_one(heldout, spell, 0)) == {(10, 20), (11, 22), (12, 23)}
 
@@ -48,8 +48,8 @@ def test_spelling_decides_what_one_word_is() -> None:
     assert len(one_to_one(heldout, lambda ids: "" if ids[0] == 11 else spell(ids), 0)) == 2, "ids that are no word are left out"
 
 
-def test_the_most_couples_are_drawn_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlctl.evaluation.data.heldout.MOST_COUPLES", 5)
+def test_the_most_word_pairs_are_drawn_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlctl.evaluation.data.heldout.MOST_WORD_PAIRS", 5)
     heldout = pairs_of(*((i, 1000 + i) for i in range(40)))
     drawn = one_to_one(heldout, spell, 0)
     assert len(drawn) == 5
@@ -57,11 +57,11 @@ def test_the_most_couples_are_drawn_by_seed(monkeypatch: pytest.MonkeyPatch) -> 
     assert drawn != one_to_one(heldout, spell, 1)
 
 
-def test_reads_pairs_and_couples(write_sharded: Write, copied_rows: Rows) -> None:
+def test_reads_pairs_and_word_pairs(write_sharded: Write, copied_rows: Rows) -> None:
     (heldout,) = read_heldout(write_sharded({"fr": copied_rows("fr")}), ["fr"])
     assert len(heldout) == 10
     assert heldout.source.ids[0] == heldout.target.ids[0]
-    assert heldout.couples[0] == Couple(0, (1, 2), (1, 2))
+    assert heldout.word_pairs[0] == WordPair(0, (1, 2), (1, 2))
 
 
 def test_languages_without_pairs_are_left_out_and_named(

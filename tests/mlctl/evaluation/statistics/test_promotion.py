@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl import schema
-from mlctl.evaluation.statistics.promotion import Verdict, decide
+from mlctl.evaluation.statistics.promotion import PromotionDecision, decide
 
 
 def judged(folder: Path, items: int = 400, **rights: tuple[float, float]) -> Path:
@@ -36,15 +36,15 @@ def judged(folder: Path, items: int = 400, **rights: tuple[float, float]) -> Pat
     return folder
 
 
-def verdict(folder: Path, tolerance: float = 0.01, **rights: tuple[float, float]) -> Verdict:
+def verdict(folder: Path, tolerance: float = 0.01, **rights: tuple[float, float]) -> PromotionDecision:
     return decide(judged(folder, **rights), 500, 0, tolerance)
 
 
 def test_better_beyond_noise(tmp_path: Path) -> None:
     found = verdict(tmp_path, one=(0.5, 0.7), other=(0.5, 0.6))
     assert found.better
-    whole, *tasks = found.duels
-    assert (whole.task, [duel.task for duel in tasks]) == ("all", ["one", "other"])
+    whole, *tasks = found.comparisons
+    assert (whole.task, [comparison.task for comparison in tasks]) == ("all", ["one", "other"])
     assert whole.difference == pytest.approx(0.15)
     assert 0 < whole.low < 0.15 < whole.high
     assert found.why.startswith("better beyond noise: +15.0 on the whole")
@@ -72,4 +72,4 @@ def test_tasks_count_alike_however_many_items_they_have(tmp_path: Path) -> None:
     pq.write_table(pa.concat_tables([items, pq.read_table(small / "items.parquet")]), small / "items.parquet")
     metrics = [{"task": task, "metric": "accuracy"} for task in ("one", "other")]
     pq.write_table(pa.Table.from_pylist(metrics), small / "differences.parquet")
-    assert decide(small, 500, 0, 0.01).duels[0].difference == pytest.approx(0.125)
+    assert decide(small, 500, 0, 0.01).comparisons[0].difference == pytest.approx(0.125)

@@ -33,7 +33,7 @@ def judged(root: Path, sharded: Path, seed: int) -> Path:
             (root / "tatoeba").mkdir(exist_ok=True)
             name = root / "tatoeba" / f"tatoeba.{pair}-eng.{side}"
             name.write_text("\n".join(sentences(20, number)), encoding="utf-8")
-    asked = settings(entry("tatoeba", root / "tatoeba", languages=["fr", "de"]), resamples=200, map_meanings=0)
+    asked = settings(entry("tatoeba", root / "tatoeba", languages=["fr", "de"]), resamples=200, embedding_map_sentences=0)
     workspace = Workspace(root / f"evaluated{seed}")
     evaluate(asked, Model(), LANGUAGES, 0, sharded, root / f"trained{seed}", workspace)
     return workspace.root

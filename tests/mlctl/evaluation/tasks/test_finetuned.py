@@ -13,12 +13,12 @@ from seqeval.metrics import f1_score
 
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
-from mlctl.evaluation.model_under_test import Subject
+from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.tasks import open_task
 
 from ..conftest import entry, settings, words
 
-Make = Callable[[Evaluate], Subject]
+Make = Callable[[Evaluate], ModelUnderTest]
 QUICK = {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3}
 
 
@@ -56,7 +56,7 @@ def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path) -
     task, model, heard = open_task(given.benchmarks[0]), subject(given), list[str]()
     model.say = heard.append
     assert list(task.languages) == ["de", "en", "zh"]
-    assert task.card.fine_tuned
+    assert task.metadata.fine_tuned
     (german,), (chinese,), (other,) = (task.judge(model, language, seed) for language, seed in (("de", 0), ("zh", 0), ("zh", 1)))
     assert heard == [f"pawsx, seed {seed}, {step} of 6 steps" for seed in (0, 1) for step in range(1, 7)]
     assert german.part.tolist() == chinese.part.tolist()

@@ -15,13 +15,13 @@ from transformers import AutoModel, AutoTokenizer
 
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
-from mlctl.evaluation.model_under_test import Subject
-from mlctl.evaluation.tasks import cards, open_task
+from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.tasks import all_metadata, open_task
 from mlctl.evaluation.tasks.bucc import halves
 
 from ..conftest import entry, sentences, settings, words
 
-Make = Callable[[Evaluate], Subject]
+Make = Callable[[Evaluate], ModelUnderTest]
 
 
 def vectors(folder: Path, texts: Sequence[str], layer: int = -1) -> np.ndarray:
@@ -41,7 +41,7 @@ def put(file: Path, lines: Sequence[str], end: str = "\n") -> None:
     file.write_bytes(gzip.compress(data) if file.suffix == ".gz" else data)
 
 
-def judged(subject: Subject, given: Evaluate, language: str) -> list[Any]:
+def judged(subject: ModelUnderTest, given: Evaluate, language: str) -> list[Any]:
     return open_task(given.benchmarks[0]).judge(subject, language, None)
 
 
@@ -241,9 +241,9 @@ def test_a_prefix_and_remembered_texts(subject: Make, tmp_path: Path) -> None:
 
 
 def test_cards_say_what_must_be_known() -> None:
-    for card in cards():
-        assert card.citation
-        assert card.licence
-        assert card.metric in {"accuracy", "f1", "agreement"}
-        assert card.revision >= 1
-    assert len(next(card for card in cards() if card.task == "tatoeba").languages) == 36
+    for metadata in all_metadata():
+        assert metadata.citation
+        assert metadata.licence
+        assert metadata.metric in {"accuracy", "f1", "agreement"}
+        assert metadata.revision >= 1
+    assert len(next(metadata for metadata in all_metadata() if metadata.task == "tatoeba").languages) == 36

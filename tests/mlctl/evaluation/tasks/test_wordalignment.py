@@ -10,12 +10,12 @@ import pytest
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
 from mlctl.evaluation.data.gold_alignments import Gold, counts, find
-from mlctl.evaluation.model_under_test import Subject
+from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.tasks import open_task
 
 from ..conftest import entry, settings, words
 
-Make = Callable[[Evaluate], Subject]
+Make = Callable[[Evaluate], ModelUnderTest]
 
 
 def put(file: Path, text: str) -> None:
