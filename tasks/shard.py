@@ -19,7 +19,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         "shard": key_settings(recipe.shard),
         "languages": key_settings(recipe.languages),
         "seed": recipe.seed,
-        "vocabulary": None if model_sources.with_words(recipe.model) else recipe.model.scratch.vocabulary,
+        "vocabulary": None if model_sources.tokenizer_model(recipe.model) else recipe.model.scratch.vocabulary,
     }
 
 

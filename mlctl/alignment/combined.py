@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mlctl.alignment.aligner import Aligner, Links, Pair
 from mlctl.alignment.embedding import EmbeddingAligner, no_links, to_links
-from mlctl.modeling.link_extraction import argmax, shares
-from mlctl.modeling.word_similarity import Similarities
+from mlctl.modeling.link_extraction import argmax, softmax_shares
+from mlctl.modeling.word_similarity import WordSimilarities
 
 _FLOOR = 1e-3  # of a share, for its logarithm
 _SURE = 0.9  # statistical confidence of a link that nobody doubts when the encoder agrees
@@ -98,7 +98,7 @@ def decide(grid: Grid, probability: Tensor) -> Tensor:
 
     Only what the statistical aligner links or the encoder finds possible can be one; what both are sure of always is.
     """
-    rows, columns = shares(grid.similarity, grid.mask)
+    rows, columns = softmax_shares(grid.similarity, grid.mask)
     linked = grid.confidence > 0
     possible = linked | ((rows > _POSSIBLE) & (columns > _POSSIBLE))
     sure = (grid.confidence >= _SURE) & argmax(grid.similarity, grid.mask)
@@ -111,7 +111,7 @@ def first_evidence(grid: Grid) -> list[Tensor]:
     Similarity; log of both softmax shares, added up; statistical confidence; distance; and of the statistical confidence: the two
     diagonal neighbours' sum, the largest other ones of row and column added up.
     """
-    rows, columns = shares(grid.similarity, grid.mask)
+    rows, columns = softmax_shares(grid.similarity, grid.mask)
     agreed = (rows + _FLOOR).log() + (columns + _FLOOR).log()
     rivals = others(grid.confidence, 1) + others(grid.confidence, 2)
     return [grid.similarity, agreed, grid.confidence, grid.distance, diagonal(grid.confidence), rivals]
@@ -130,7 +130,7 @@ def later_evidence(first: Sequence[Tensor], probability: Tensor) -> list[Tensor]
     return [similarity, agreed, confidence, rivals, *around]
 
 
-def to_grid(batch: Similarities, pairs: Sequence[Pair], links: Sequence[Links]) -> Grid:
+def to_grid(batch: WordSimilarities, pairs: Sequence[Pair], links: Sequence[Links]) -> Grid:
     """Lay statistical links and similarities of pairs on one grid."""
     values = batch.values
     confidence = torch.zeros_like(values)

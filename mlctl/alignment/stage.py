@@ -92,9 +92,9 @@ def _gpus(settings: Align, backend: ExecutionBackend) -> int:
         return 0
     if backend.gpus is not None:
         return backend.gpus
-    from mlctl.modeling.devices import device_of
+    from mlctl.modeling.devices import resolve_device
 
-    return int(device_of(settings.device, "align.device").type != "cpu")
+    return int(resolve_device(settings.device, "align.device").type != "cpu")
 
 
 def _written(works: Sequence[Language], workspace: Workspace) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def write(folder: Path, model: Model, max_length: int, text: Callable[[], Iterab
     """
 
     folder.mkdir()
-    if words := model_sources.with_words(model):
+    if words := model_sources.tokenizer_model(model):
         _adopt(model_sources.resolve(words), folder, max_length)
     else:
         _write_trained(_train(model.scratch.vocabulary, text), folder, max_length)

@@ -48,7 +48,7 @@ def is_converted(folder: Path) -> bool:
 def digest(folder: Path) -> str:
     """Return sha256 over the sorted (name, sha256) of the files that decide what a model says."""
     whole = hashlib.sha256()
-    for file in model_sources.matching(folder, _FILES):
+    for file in model_sources.find_files(folder, _FILES):
         state = file.stat()
         whole.update(f"{file.name}\0{_file_digest(file, state.st_size, state.st_mtime_ns)}\n".encode())
     return whole.hexdigest()

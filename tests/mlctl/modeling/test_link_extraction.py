@@ -95,8 +95,8 @@ def test_transposed_similarities_give_transposed_links(table: Table, method: Ext
 @settings(deadline=None)
 def test_agreement_is_a_share(table: Table) -> None:
     values, mask = padded([table, [[0.5]]])
-    rows, columns = link_extraction.shares(values, mask)
-    sure = link_extraction.agreement(rows, columns)
+    rows, columns = link_extraction.softmax_shares(values, mask)
+    sure = link_extraction.link_confidence(rows, columns)
     assert torch.all((sure >= 0) & (sure <= 1))
     assert not sure[~mask].any()
     assert torch.allclose(rows.sum(2), mask.any(2).double())

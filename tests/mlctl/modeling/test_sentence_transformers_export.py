@@ -97,7 +97,7 @@ def test_other_layers_are_what_mlctl_judges_by_too(tmp_path: Path, places: tuple
     folder, tokenizer = bert(tmp_path, 4, *places)
     compare(folder, tokenizer)
     encoder = load_encoder(folder)
-    assert encoder.pooled_places == {(-1,): (4,), (1, 4): FIRST_AND_LAST}.get(places, places)
+    assert encoder.pooled_layers == {(-1,): (4,), (1, 4): FIRST_AND_LAST}.get(places, places)
     ids = torch.tensor([tokenizer.encode(TEXTS[0]).ids])
     hidden = encoder(ids, output_hidden_states=True).hidden_states
     wanted = sum(hidden[place] for place in places).mean(1)

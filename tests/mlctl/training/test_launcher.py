@@ -23,7 +23,7 @@ from mlctl.errors import InputError
 from mlctl.execution.processes import EndedError
 from mlctl.modeling.model_sources import file_digest
 from mlctl.training import train
-from mlctl.training.device import devices_of
+from mlctl.training.device import resolve_devices
 
 SETTINGS: dict[str, Any] = {
     "steps": 40,
@@ -200,7 +200,7 @@ def test_a_machine_that_is_lost_ends_the_training_with_a_message(shards: Path, t
 
         with pytest.raises(InputError, match=r"another machine of the training") as raised:
             run(shards, tmp_path, kill, steps=100_000, devices="cpu", nodes=2, rendezvous=address)
-    assert "goes on from the newest checkpoint" in raised.value.remedy
+    assert "resumes from the newest checkpoint" in raised.value.remedy
     assert list((tmp_path / ".scratch" / "checkpoints").glob("step-*"))
 
 
@@ -215,7 +215,7 @@ def test_what_the_leading_machine_refuses_ends_the_other(shards: Path, tmp_path:
 
 
 def test_an_address_where_machines_cannot_meet(shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train\.rendezvous: 192\.0\.2\.77:29500 cannot be listened at"):
+    with pytest.raises(InputError, match=r"train\.rendezvous: cannot listen at 192\.0\.2\.77:29500"):
         run(shards, tmp_path, nodes=2, rendezvous="192.0.2.77:29500")
     for address in ("", "nowhere"):
         with pytest.raises(ValueError, match="rendezvous"):
@@ -250,7 +250,7 @@ def test_what_people_can_mend_comes_out_as_it_is(shards: Path, tmp_path: Path) -
 )
 def test_devices_that_cannot_be_used(given: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        devices_of(tuple(given))
+        resolve_devices(tuple(given))
 
 
 def test_more_processes_than_pairs(shards: Path, tmp_path: Path) -> None:
@@ -260,8 +260,8 @@ def test_more_processes_than_pairs(shards: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a number counts GPUs here")
 def test_a_number_of_processes_on_the_cpu() -> None:
-    assert [str(device) for device in devices_of(3)] == ["cpu"] * 3
-    assert [str(device) for device in devices_of("auto")] == ["cpu"]
+    assert [str(device) for device in resolve_devices(3)] == ["cpu"] * 3
+    assert [str(device) for device in resolve_devices("auto")] == ["cpu"]
 
 
 @pytest.mark.parametrize("given", ["auto", "cpu", 2, ("cpu", "cpu")])

@@ -22,7 +22,7 @@ from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import load_encoder
 from mlctl.modeling.model_sources import file_digest
-from mlctl.modeling.pooling import mean_tokens, pooled_states
+from mlctl.modeling.pooling import encode_tokens, mean_pool
 from mlctl.schema import STEPS
 from mlctl.training import train
 
@@ -135,7 +135,7 @@ def sentence_vectors(model: Path, shards: Path, side: str) -> torch.Tensor:
     encoder, rows = load_encoder(model), pq.read_table(shards / "train" / "00000.parquet")[f"{side}_ids"].to_pylist()
     with torch.no_grad():
         pooled = [
-            mean_tokens(pooled_states(encoder, torch.tensor([ids]), torch.ones(1, len(ids))), torch.ones(1, len(ids)))
+            mean_pool(encode_tokens(encoder, torch.tensor([ids]), torch.ones(1, len(ids))), torch.ones(1, len(ids)))
             for ids in rows
         ]
     return torch.nn.functional.normalize(torch.cat(pooled), dim=1)
@@ -148,10 +148,10 @@ def found(model: Path, shards: Path) -> float:
 
 @pytest.mark.parametrize("objective", ["joint", "separate"])
 def test_overfitting_finds_every_translation(
-    make_shards: Callable[..., Path], toy_model: Model, tmp_path: Path, wiring: str
+    make_shards: Callable[..., Path], toy_model: Model, tmp_path: Path, objective: str
 ) -> None:
     shards = make_shards(tmp_path / "shards", [48])
-    train(settings(objective=wiring, steps=100, batch_size=24, learning_rate=5e-3), toy_model, 0, shards, Workspace(tmp_path))
+    train(settings(objective=objective, steps=100, batch_size=24, learning_rate=5e-3), toy_model, 0, shards, Workspace(tmp_path))
     assert found(tmp_path / "base", shards) < 0.3
     assert found(tmp_path / "model", shards) == 1.0
 
@@ -168,10 +168,11 @@ def test_a_model_from_a_folder_goes_on_learning(shards: Path, toy_model: Model, 
 PROGRAM = """
 import json, sys
 from pathlib import Path
+import mlctl.training
 from mlctl.config import Model, Train
-from mlctl.training import train
 from mlctl.core.workspace import Workspace
 assert "torch" not in sys.modules, "importing mlctl.training is to be cheap"
+from mlctl.training import train
 settings, model, shards, folder = sys.argv[1:]
 train(Train.model_validate_json(settings), Model.model_validate_json(model), 3, Path(shards), Workspace(Path(folder)))
 """
@@ -226,7 +227,7 @@ def test_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(
 def test_diverging_stops_with_a_diagnosis(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     wild = settings(learning_rate=1e38, checkpoint_seconds=0.001)
     with pytest.raises(
-        InputError, match=r"came off the rails at step \d+: loss .*learning rate 1e\+38; last good checkpoint: step-\d+"
+        InputError, match=r"diverged at step \d+: loss .*learning rate 1e\+38; last good checkpoint: step-\d+"
     ) as caught:
         train(wild, toy_model, 0, shards, Workspace(tmp_path))
     assert "lower train.learning_rate" in caught.value.remedy
@@ -238,7 +239,7 @@ def test_a_loss_that_rises_for_good_stops_and_names_the_best_checkpoint(shards: 
     too_fast = settings(steps=600, learning_rate=0.1, warmup_steps=600, checkpoint_seconds=0.02)
     with pytest.raises(InputError, match=r"at step 200: the median loss of the last 100 steps is .* up to step 100") as caught:
         train(too_fast, toy_model, 0, shards, Workspace(tmp_path))
-    assert "raise train.max_loss_rise" in caught.value.remedy
+    assert "increase train.max_loss_rise" in caught.value.remedy
     named = re.search(r"last good checkpoint: (step-\d+) in", caught.value.problem)
     assert named is not None
     folders = sorted(path.name for path in (tmp_path / ".scratch" / "checkpoints").iterdir())
@@ -300,7 +301,7 @@ def test_without_masking_the_embeddings_that_no_row_has_are_left_out(
     assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
     newest = max((tmp_path / "cut" / ".scratch" / "checkpoints").glob("step-*"))
     assert not [name for name, tensor in load_file(newest / "tensors.safetensors").items() if tensor.shape == (85, 32)]
-    monkeypatch.setattr("mlctl.training.stage.narrowed", lambda *_: nullcontext())
+    monkeypatch.setattr("mlctl.training.stage.train_embedding_rows", lambda *_: nullcontext())
     train(alone, toy_model, 0, shards, Workspace(tmp_path / "whole"))
     base, narrow, whole = (load_file(tmp_path / name / "model.safetensors") for name in ("cut/base", "cut/model", "whole/model"))
     assert narrow.keys() == whole.keys()
