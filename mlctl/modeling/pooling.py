@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -34,7 +36,7 @@ def pad_batch(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.dev
     return PaddedBatch(pad(sequences, pad_id).to(device), pad(ones, 0).to(device))
 
 
-def pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
+def pad(sequences: Sequence[Sequence[int] | npt.NDArray[np.integer[Any]]], value: int) -> Tensor:
     """Return B ≥ 1 sequences of integers as (B, T) int64, padded on the right with `value`."""
     rows = [torch.as_tensor(sequence, dtype=torch.int64) for sequence in sequences]
     return pad_sequence(rows, batch_first=True, padding_value=value)

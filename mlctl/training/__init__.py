@@ -1,6 +1,7 @@
 """Training: an encoder learns from shards; interrupted and resumed, it gives the same result.
 
-Importing this package is cheap: torch is loaded at the first use of `train`.
+`ParallelDataset`, `ParallelIterableDataset` and `ParallelCollator` serve the shards to other training loops. Importing this package
+is cheap: torch is loaded at the first use of a name.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ from mlctl.training.trackers import check
 
 if TYPE_CHECKING:
     from mlctl.training.stage import train
+    from mlctl.training.torch_dataset import ParallelCollator, ParallelDataset, ParallelIterableDataset
 
-__all__ = ["check", "train"]
+__all__ = ["ParallelCollator", "ParallelDataset", "ParallelIterableDataset", "check", "train"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the exported name on first use."""
-    if name != "train":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from mlctl.training import stage
+    if name == "train":
+        from mlctl.training import stage
 
-    return stage.train
+        return stage.train
+    from mlctl.training import torch_dataset
+
+    return getattr(torch_dataset, name)

@@ -66,11 +66,15 @@ class Rows:
 class ShardReader:
     """Reads the training shards of a folder (`train/*.parquet`, schema SHARD).
 
+    Args:
+        sharded: result of the shard stage.
+        cached_shards: number of shards that are kept in memory; None: all that have been read.
+
     Raises:
         InputError: the folder has no shard, or one cannot be read.
     """
 
-    def __init__(self, sharded: Path) -> None:
+    def __init__(self, sharded: Path, cached_shards: int | None = 2) -> None:  # a batch may span two
         self._files = sorted((sharded / "train").glob("*.parquet"))
         if not self._files:
             raise InputError(
@@ -79,7 +83,7 @@ class ShardReader:
             )
         self.shard_rows = [_row_count(file) for file in self._files]
         self._first_rows = np.cumsum([0, *self.shard_rows])
-        self._cached_shard = lru_cache(maxsize=2)(self._read_shard)  # a batch may span two
+        self._cached_shard = lru_cache(maxsize=cached_shards)(self._read_shard)
 
     @property
     def num_rows(self) -> int:
@@ -96,22 +100,30 @@ class ShardReader:
         columns = (column.combine_chunks().flatten() for table in tables for column in table.columns)
         return set().union(*(column.unique().to_pylist() for column in columns))
 
-    def target_languages(self, shard: int) -> Any:
-        """Return the column of target languages of a shard, (rows,) strings."""
-        return _table(self._files[shard], ["target_language"])["target_language"]
+    def languages(self, sides: Sequence[str] = ("source", "target")) -> list[str]:
+        """Return the languages of these sides of all shards, sorted."""
+        names = (self._language_column(shard, side).unique().to_pylist() for shard in range(len(self._files)) for side in sides)
+        return sorted(set().union(*names))
+
+    def language_indices(self, shard: int, side: str, languages: Sequence[str]) -> NDArray[np.int64]:
+        """Return the index in `languages` of the language of each row of a shard, (rows,), on a side: source or target."""
+        column = pc.index_in(self._language_column(shard, side), pa.array(languages, pa.string()))
+        indices: NDArray[np.int64] = column.to_numpy().astype(np.int64)
+        return indices
 
     def language_sampler(self, alpha: float, seed: int) -> LanguageSampler:
         """Return the sampler that visits target languages in proportion to rows^alpha."""
-        shards = range(len(self._files))
-        names: set[str] = set().union(*(self.target_languages(shard).unique().to_pylist() for shard in shards))
-        languages = pa.array(sorted(names), pa.string())
+        languages = self.languages(["target"])
 
         def languages_of(shard: int) -> NDArray[np.int64]:
-            indices: NDArray[np.int64] = pc.index_in(self.target_languages(shard), languages).to_numpy().astype(np.int64)
-            return indices
+            return self.language_indices(shard, "target", languages)
 
-        counts = [np.bincount(languages_of(shard), minlength=len(languages)) for shard in shards]
+        counts = [np.bincount(languages_of(shard), minlength=len(languages)) for shard in range(len(self._files))]
         return LanguageSampler(np.stack(counts), languages_of, alpha, seed)
+
+    def _language_column(self, shard: int, side: str) -> Any:
+        name = f"{side}_language"
+        return _table(self._files[shard], [name])[name]
 
     def _read_slice(self, shard_slice: ShardSlice) -> Rows:
         rows = self._cached_shard(shard_slice.shard).take(shard_slice.rows)

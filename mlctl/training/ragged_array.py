@@ -32,6 +32,11 @@ class RaggedArray:
         values = np.stack([part.to_numpy() for part in flat.flatten()], axis=1) if flat.type.num_fields else flat.to_numpy()
         return cls(values, offsets[:-1] - offsets[0], np.diff(offsets))
 
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        """Return one row, (length,) or (length, width)."""
+        values: NDArray[Any] = self.values[self.starts[row] : self.starts[row] + self.lengths[row]]
+        return values
+
     @classmethod
     def concatenate(cls, arrays: Sequence[RaggedArray]) -> RaggedArray:
         """Return the rows of several arrays, one array after the other."""
