@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped: attempts, pauses, mirrors and several files at once."""
+"""Resumable downloads: retries, backoff, mirrors, and several files in parallel."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ from pathlib import Path
 
 import urllib3
 
+from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import shown
 from mlctl.core.workspace import Progress, silent
-from mlctl.corpora.file_info import NO_ROOM, sha256_of
+from mlctl.corpora.file_info import DISK_FULL
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError, chunks, content_range, version_of
-from mlctl.corpora.transfer.limits import Limits, Pace
-from mlctl.corpora.transfer.part import Part, forget, origin
+from mlctl.corpora.transfer.limits import RateLimiter, TransferLimits
+from mlctl.corpora.transfer.partial import PartialDownload, fetched_version, remove
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
 
-_LONGEST_BACKOFF = 60.0
-_TICK = 0.2
+_MAX_BACKOFF = 60.0  # seconds
+_PROGRESS_INTERVAL = 0.2  # seconds
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A file to fetch: its addresses (mirrors of the same bytes), where to put it and, if known, its digest.
+class DownloadRequest:
+    """A file to fetch.
 
-    `pinned_by` says for people who knows the digest: the recipe or a lock file.
+    Attributes:
+        urls: mirrors of the same bytes, tried in this order.
+        path: where the file is stored.
+        sha256: digest that the file must have; empty: any.
+        pinned_by: what sets the digest, for messages: the recipe or a lock file.
     """
 
-    addresses: tuple[str, ...]
+    urls: tuple[str, ...]
     path: Path
     sha256: str = ""
     pinned_by: str = "the recipe"
@@ -41,9 +46,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is there, whole: where it came from (as `shown` shows it; empty: not recorded), its digest and its size in bytes.
+    """A complete file.
 
-    `etag` and `modified` are what the server told its version by; empty: it did not.
+    Attributes:
+        path: where it is stored.
+        address: URL that it was fetched from, redacted; empty: unknown.
+        sha256: its digest.
+        size: bytes.
+        etag: as the server sent it; empty: it did not.
+        modified: Last-Modified as the server sent it; empty: it did not.
     """
 
     path: Path
@@ -59,181 +70,183 @@ class _StoppedError(Exception):
 
 
 class _DigestError(RefusedError):
-    """The file is there, but it is not the one that was pinned."""
+    """The file does not have the pinned digest."""
 
 
 class Downloader:
-    """Fetches files with the limits of the recipe; `progress` is told bytes, from the calling thread only."""
+    """Fetches files within limits; `progress` gets bytes, and is called from the calling thread only."""
 
-    def __init__(self, limits: Limits, progress: Progress = silent) -> None:
+    def __init__(self, limits: TransferLimits, progress: Progress = silent) -> None:
         self._limits = limits
         self._progress = progress
         self._client = Client(limits)
-        self._pace = Pace(limits.bandwidth)
+        self._rate_limiter = RateLimiter(limits.bandwidth)
         self._stop = threading.Event()
 
-    def fetch_all(self, files: Sequence[Wanted], corpus: str = "") -> list[Fetched]:
-        """Fetch files side by side and return them in the same order; those that an earlier run finished are not asked for.
+    def fetch_all(self, requests: Sequence[DownloadRequest], corpus: str = "") -> list[Fetched]:
+        """Fetch files in parallel and return them in the same order; files that an earlier run completed are not fetched again.
 
         Raises:
-            InputError: a file cannot be had, or is not the one that was pinned. What the others have so far is kept.
+            InputError: a file cannot be fetched, or does not have the pinned digest. The partial downloads of the others are kept.
         """
-        jobs = [_Job(wanted) for wanted in files]
+        transfers = [_Transfer(request) for request in requests]
         self._stop.clear()
         with ThreadPoolExecutor(max_workers=self._limits.connections) as pool:
             try:
-                futures = [pool.submit(self._fetch, job) for job in jobs]
-                self._watch(futures, jobs, corpus)
+                futures = [pool.submit(self._fetch, transfer) for transfer in transfers]
+                self._report_progress(futures, transfers, corpus)
                 return [future.result() for future in futures]
             finally:
                 self._stop.set()
 
-    def _watch(self, futures: Iterable[Future[Fetched]], jobs: Sequence[_Job], corpus: str) -> None:
+    def _report_progress(self, futures: Iterable[Future[Fetched]], transfers: Sequence[_Transfer], corpus: str) -> None:
         pending = set(futures)
         while pending:
-            done, pending = wait(pending, timeout=_TICK, return_when=FIRST_EXCEPTION)
-            lengths = [job.length for job in jobs]
+            done, pending = wait(pending, timeout=_PROGRESS_INTERVAL, return_when=FIRST_EXCEPTION)
+            lengths = [transfer.length for transfer in transfers]
             total = None if None in lengths else sum(length for length in lengths if length is not None)
-            self._progress(sum(job.done for job in jobs), total, "bytes", corpus=corpus)
+            self._progress(sum(transfer.done for transfer in transfers), total, "bytes", corpus=corpus)
             for future in done:
                 future.result()
 
-    def _fetch(self, job: _Job) -> Fetched:
+    def _fetch(self, transfer: _Transfer) -> Fetched:
         try:
-            return _finished(job) or self._from_any(job)
+            return _completed_before(transfer) or self._from_any_mirror(transfer)
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in DISK_FULL:
                 raise
-            raise InputError(f"no room left on the disk for {job.wanted.path}", "free some room and run again") from None
+            problem = f"the disk is full: cannot write {transfer.request.path}"
+            raise InputError(problem, "free disk space and run again") from None
 
-    def _from_any(self, job: _Job) -> Fetched:
-        job.wanted.path.parent.mkdir(parents=True, exist_ok=True)
-        reasons: list[RefusedError] = []
-        with Part(job.wanted.path) as part:
-            begun = part.version.address if part.version else ""
-            for address in sorted(job.wanted.addresses, key=lambda address: shown(address) != begun):
+    def _from_any_mirror(self, transfer: _Transfer) -> Fetched:
+        request = transfer.request
+        request.path.parent.mkdir(parents=True, exist_ok=True)
+        errors: list[RefusedError] = []
+        with PartialDownload(request.path) as partial:
+            begun_at = partial.version.address if partial.version else ""
+            for url in sorted(request.urls, key=lambda url: shown(url) != begun_at):
                 try:
-                    self._until_whole(address, part, job)
-                    return _accept(address, part, job)
+                    self._fetch_with_retries(url, partial, transfer)
+                    return _accept(url, partial, transfer)
                 except RefusedError as error:
-                    log.warning("%s: %s", shown(address), error)
-                    reasons.append(type(error)(f"{shown(address)}: {error}"))
-        raise _not_to_be_had(job.wanted, reasons)
+                    log.warning("%s: %s", shown(url), error)
+                    errors.append(type(error)(f"{shown(url)}: {error}"))
+        raise _fetch_error(request, errors)
 
-    def _until_whole(self, address: str, part: Part, job: _Job) -> None:
-        """Try until the file is whole. Attempts that bring nothing beyond what was had before count towards `retries`."""
+    def _fetch_with_retries(self, url: str, partial: PartialDownload, transfer: _Transfer) -> None:
+        """Repeat attempts until the file is complete. Only attempts that bring no new byte count towards `retries`."""
         failures = 0
         while True:
-            furthest = part.furthest
+            furthest = partial.furthest
             try:
-                return self._attempt(address, part, job)
+                return self._attempt(url, partial, transfer)
             except TransientError as error:
-                failures = 1 if part.furthest > furthest else failures + 1
+                failures = 1 if partial.furthest > furthest else failures + 1
                 if failures > self._limits.retries:
                     raise RefusedError(f"{error}; given up after {failures} attempts") from None
-                log.info("%s: %s", shown(address), error)
-                self._pause(error, failures)
+                log.info("%s: %s", shown(url), error)
+                self._back_off(error, failures)
 
-    def _pause(self, error: TransientError, failures: int) -> None:
-        """Wait as long as the server asks, else a random time up to a limit that doubles, so that clients spread out."""
+    def _back_off(self, error: TransientError, failures: int) -> None:
+        """Wait as long as the server asks plus a random time up to a limit that doubles (exponential backoff with jitter)."""
         if error.wait is not None and error.wait > self._limits.longest_pause:
             raise RefusedError(f"{error} and asks to wait {error.wait:.0f} s, longer than {self._limits.longest_pause:g} s")
-        highest = min(_LONGEST_BACKOFF, self._limits.backoff * 2.0 ** (failures - 1))
-        self._wait((error.wait or 0.0) + random.uniform(0, highest))  # noqa: S311 - no secret
+        limit = min(_MAX_BACKOFF, self._limits.backoff * 2.0 ** (failures - 1))
+        self._wait((error.wait or 0.0) + random.uniform(0, limit))  # noqa: S311 - no secret
 
     def _wait(self, seconds: float) -> None:
         if self._stop.wait(seconds) if seconds > 0 else self._stop.is_set():
             raise _StoppedError
 
-    def _attempt(self, address: str, part: Part, job: _Job) -> None:
-        """Ask for what is missing and add it."""
+    def _attempt(self, url: str, partial: PartialDownload, transfer: _Transfer) -> None:
+        """Request the missing bytes and append them."""
         self._wait(0)
-        if part.whole and part.version and part.version.address == shown(address):
+        if partial.is_complete and partial.version and partial.version.address == shown(url):
             return
-        headers = _range(address, part)
+        headers = _range_headers(url, partial)
         if not headers:
-            part.discard()
-        with self._client.get(address, headers) as response:
-            if _place(address, response, part):
-                self._receive(response, part, job)
+            partial.discard()
+        with self._client.get(url, headers) as response:
+            if _prepare(url, response, partial):
+                self._receive(response, partial, transfer)
 
-    def _receive(self, response: urllib3.BaseHTTPResponse, part: Part, job: _Job) -> None:
-        length = part.version.length if part.version else None
-        for data in chunks(response, self._pace.chunk):
-            part.append(data)
-            job.done, job.length = part.size, length
-            if part.size > self._limits.largest:
-                part.discard()
+    def _receive(self, response: urllib3.BaseHTTPResponse, partial: PartialDownload, transfer: _Transfer) -> None:
+        length = partial.version.length if partial.version else None
+        for data in chunks(response, self._rate_limiter.chunk):
+            partial.append(data)
+            transfer.done, transfer.length = partial.size, length
+            if partial.size > self._limits.largest:
+                partial.discard()
                 raise RefusedError(f"it has more than {self._limits.largest:.0f} bytes")
-            self._wait(self._pace.pause(len(data)))
-        if length is not None and part.size != length:
-            raise TransientError(f"it ended at byte {part.size} of {length}")
+            self._wait(self._rate_limiter.delay(len(data)))
+        if length is not None and partial.size != length:
+            raise TransientError(f"it ended at byte {partial.size} of {length}")
 
 
-class _Job:
-    """A file that is fetched, with how far it is."""
+class _Transfer:
+    """A request with its progress: bytes received, and the length of the file (None: unknown)."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+    def __init__(self, request: DownloadRequest) -> None:
+        self.request = request
         self.done = 0
         self.length: int | None = None
 
 
-def _range(address: str, part: Part) -> dict[str, str]:
-    """Return the headers that ask for the rest of the same version; none where only the whole file will do."""
-    version = part.version
-    if version is None or version.address != shown(address) or not version.validator or not part.size:
+def _range_headers(url: str, partial: PartialDownload) -> dict[str, str]:
+    """Return the headers that request the rest of the same version; empty: the whole file must be requested."""
+    version = partial.version
+    if version is None or version.address != shown(url) or not version.validator or not partial.size:
         return {}
-    return {"Range": f"bytes={part.size}-", "If-Range": version.validator}
+    return {"Range": f"bytes={partial.size}-", "If-Range": version.validator}
 
 
-def _place(address: str, response: urllib3.BaseHTTPResponse, part: Part) -> bool:
-    """Set the part to where the body of an answer belongs, and tell whether there is a body to add."""
-    there, version = part.version, version_of(address, response)
-    if response.status == 200:  # the first answer, or the file is another one by now, or the server knows no ranges
-        if part.size:
-            log.info("%s: starting afresh: it has changed or the server sends whole files only", version.address)
-        part.begin(version)
+def _prepare(url: str, response: urllib3.BaseHTTPResponse, partial: PartialDownload) -> bool:
+    """Make the partial download end where the body of a response begins; return False where nothing is missing."""
+    begun, version = partial.version, version_of(url, response)
+    if response.status == 200:  # the first response, or the file has changed, or the server does not support ranges
+        if partial.size:
+            log.info("%s: starting again: it has changed, or the server does not support ranges", version.address)
+        partial.restart(version)
         return True
     first, total = content_range(response)
-    if there is not None and not there.contradicts(version):
-        if response.status == 206 and first == part.size:
+    if begun is not None and not begun.contradicts(version):
+        if response.status == 206 and first == partial.size:
             return True
-        if response.status == 416 and total == part.size:  # it was whole, only nobody had said how long it would be
+        if response.status == 416 and total == partial.size:  # it was complete, but its length was unknown
             return False
-    part.discard()
-    raise TransientError("what it sends does not fit what was fetched before (the file may have changed)")
+    partial.discard()
+    raise TransientError("its response does not fit the bytes fetched before (the file may have changed)")
 
 
-def _finished(job: _Job) -> Fetched | None:
-    """Return the file if an earlier run finished it and it is the one that is wanted."""
-    wanted = job.wanted
-    if not wanted.path.is_file():
+def _completed_before(transfer: _Transfer) -> Fetched | None:
+    """Return the file if an earlier run completed it and it has the pinned digest."""
+    request = transfer.request
+    if not request.path.is_file():
         return None
-    digest = sha256_of(wanted.path)
-    if wanted.sha256 and digest != wanted.sha256:
-        forget(wanted.path)
+    digest = file_digest(request.path)
+    if request.sha256 and digest != request.sha256:
+        remove(request.path)
         return None
-    job.done = job.length = wanted.path.stat().st_size
-    known = origin(wanted.path)
-    return Fetched(wanted.path, known.address, digest, job.done, known.etag, known.modified)
+    transfer.done = transfer.length = request.path.stat().st_size
+    version = fetched_version(request.path)
+    return Fetched(request.path, version.address, digest, transfer.done, version.etag, version.modified)
 
 
-def _accept(address: str, part: Part, job: _Job) -> Fetched:
-    """Check the digest of a whole file and give it its name."""
-    wanted, digest = job.wanted, sha256_of(part.path)
-    if wanted.sha256 and digest != wanted.sha256:
-        part.discard()
-        raise _DigestError(f"its sha256 is {digest}, {wanted.pinned_by} says {wanted.sha256}")
-    part.finish()
-    job.done = job.length = part.size
-    known = origin(wanted.path)
-    return Fetched(wanted.path, shown(address), digest, part.size, known.etag, known.modified)
+def _accept(url: str, partial: PartialDownload, transfer: _Transfer) -> Fetched:
+    """Check the digest of a complete download and rename it."""
+    request, digest = transfer.request, file_digest(partial.path)
+    if request.sha256 and digest != request.sha256:
+        partial.discard()
+        raise _DigestError(f"its sha256 is {digest}, {request.pinned_by} has {request.sha256}")
+    partial.finish()
+    transfer.done = transfer.length = partial.size
+    version = fetched_version(request.path)
+    return Fetched(request.path, shown(url), digest, partial.size, version.etag, version.modified)
 
 
-def _not_to_be_had(wanted: Wanted, reasons: Sequence[RefusedError]) -> InputError:
-    problem = f"{wanted.path.name} could not be fetched from " + "\n  and ".join(str(reason) for reason in reasons)
-    if any(isinstance(reason, _DigestError) for reason in reasons):
-        remedy = f"if the publisher's new file is right, change {wanted.pinned_by} (a lock file: run once with "
-        return InputError(problem, remedy + "download.update_lock=true); otherwise take another address")
-    return InputError(problem, "check the address and the network, then run again: what was fetched so far is kept")
+def _fetch_error(request: DownloadRequest, errors: Sequence[RefusedError]) -> InputError:
+    problem = f"{request.path.name} could not be fetched from " + "\n  and ".join(map(str, errors))
+    if any(isinstance(error, _DigestError) for error in errors):
+        remedy = f"if the publisher's new file is right, change {request.pinned_by} (a lock file: run once with "
+        return InputError(problem, remedy + "download.update_lock=true); otherwise use another URL")
+    return InputError(problem, "check the URL and the network, then run again: partial downloads are resumed")

@@ -1,4 +1,4 @@
-"""A file on its way: the bytes so far, and which version of which address they are."""
+"""A partial download: the bytes received so far, and the version of the file to which they belong."""
 
 from __future__ import annotations
 
@@ -11,43 +11,42 @@ from typing import Self
 
 from mlctl.core.workspace import flush_to_disk
 
-_SYNC_EVERY = 32 * 2**20
+_FSYNC_INTERVAL = 32 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
-class Version:
-    """What a server says about the file that it is sending; `length` is None where it does not say. The address is without secrets."""
+class FileVersion:
+    """Identity of a file on a server: redacted URL, ETag, Last-Modified and length in bytes; empty or None: not sent by the server."""
 
-    address: str
+    address: str  # also a name in the .state files
     etag: str = ""
     modified: str = ""
     length: int | None = None
 
     @property
     def validator(self) -> str:
-        """What If-Range needs to ask for more of the same version; empty: the server gives nothing to tell versions by."""
+        """Value for If-Range, to request more of the same version; empty: the server sends no validator."""
         return self.modified if not self.etag or self.etag.startswith("W/") else self.etag
 
-    def contradicts(self, other: Version) -> bool:
-        """Tell whether two answers are about different versions, as far as both say."""
-        mine, theirs = (self.etag, self.modified, self.length), (other.etag, other.modified, other.length)
-        unsaid = ("", None)
-        said = [pair for pair in zip(mine, theirs, strict=True) if pair[0] not in unsaid and pair[1] not in unsaid]
-        return any(ours != others for ours, others in said)
+    def contradicts(self, other: FileVersion) -> bool:
+        """Return whether a field that both versions have differs."""
+        fields_of_both = zip((self.etag, self.modified, self.length), (other.etag, other.modified, other.length), strict=True)
+        missing = ("", None)
+        return any(a != b for a, b in fields_of_both if a not in missing and b not in missing)
 
 
 @dataclass(frozen=True)
 class _State:
-    version: Version
+    version: FileVersion
     durable: int = 0
     boot: str = ""
 
 
-class Part:
-    """`<name>.part` and `<name>.state` beside the file to be; both outlive a crash.
+class PartialDownload:
+    """`<name>.part` with the bytes and `<name>.state` with the version, beside the final file; both survive a crash.
 
-    Every byte goes to the operating system at once: after SIGKILL the size of the part is what was received. After a power cut
-    (the machine booted since) only what was flushed to the disk is trusted.
+    Writes are unbuffered: after SIGKILL the size of the `.part` file is what was received. After a power cut (another boot of the machine)
+    only what was flushed to the disk is trusted.
     """
 
     def __init__(self, final: Path) -> None:
@@ -63,62 +62,62 @@ class Part:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stream.close()
 
     @property
-    def version(self) -> Version | None:
-        """The version that the bytes so far belong to."""
+    def version(self) -> FileVersion | None:
+        """The version to which the bytes belong; None: there are none."""
         return self._state.version if self._state else None
 
     @property
-    def whole(self) -> bool:
-        """Tell whether as many bytes are there as the server said."""
+    def is_complete(self) -> bool:
+        """Return whether all bytes that the server announced were received."""
         return self._state is not None and self._state.version.length == self.size
 
-    def begin(self, version: Version) -> None:
-        """Drop the bytes so far and start with a version."""
+    def restart(self, version: FileVersion) -> None:
+        """Drop the bytes and start with a version."""
         self.discard()
-        self._save(_State(version, 0, _boot()))
+        self._save(_State(version, 0, _boot_id()))
 
     def append(self, data: bytes) -> None:
-        """Add bytes at the end."""
+        """Append bytes."""
         view = memoryview(data)
-        while view:  # an unbuffered write may take less than it is given
+        while view:  # an unbuffered write may write fewer bytes
             written = self._stream.write(view)
             view = view[written:]
         self.size += len(data)
         self.furthest = max(self.furthest, self.size)
-        if self._state and self.size - self._state.durable >= _SYNC_EVERY:
+        if self._state and self.size - self._state.durable >= _FSYNC_INTERVAL:
             os.fsync(self._stream.fileno())
-            self._save(replace(self._state, durable=self.size, boot=_boot()))
+            self._save(replace(self._state, durable=self.size, boot=_boot_id()))
 
     def discard(self) -> None:
-        """Drop the bytes so far, then what they were: in this order a kill between the two leaves nothing to go on from."""
+        """Drop the bytes, then the state: in this order a kill between the two leaves nothing to resume from."""
         self._stream.truncate(0)
         self.size = 0
         self._state_path.unlink(missing_ok=True)
         self._state = None
 
     def finish(self) -> None:
-        """Give the file its name. The state stays beside it and tells where it came from."""
+        """Rename the complete file. The state stays beside it as its provenance."""
         flush_to_disk(self.path)
         self.path.replace(self.final)
 
     def _load(self) -> _State | None:
         try:
             values = json.loads(self._state_path.read_text(encoding="utf-8"))
-            known = {field.name: values["version"][field.name] for field in fields(Version)}
-            return _State(Version(**known), int(values["durable"]), str(values["boot"]))
+            version = FileVersion(**{field.name: values["version"][field.name] for field in fields(FileVersion)})
+            return _State(version, int(values["durable"]), str(values["boot"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def _trim(self) -> None:
-        """Cut off what cannot be trusted: all without a state, and what a power cut may have left as zeros."""
+        """Truncate to the trusted bytes: none without a state; after a power cut only flushed ones, as others may be zeros."""
         if not self.path.exists():
             return
         trusted = 0 if self._state is None else self.path.stat().st_size
-        if self._state and self._state.boot != _boot():
+        if self._state and self._state.boot != _boot_id():
             trusted = min(trusted, self._state.durable)
         os.truncate(self.path, trusted)
 
@@ -130,22 +129,22 @@ class Part:
         temporary.replace(self._state_path)
 
 
-def origin(final: Path) -> Version:
-    """Return which version of which address a finished file is; an empty one: not known."""
+def fetched_version(final: Path) -> FileVersion:
+    """Return the version of a complete file; with an empty URL: unknown."""
     try:
-        return Version(**json.loads(final.with_name(f"{final.name}.state").read_text(encoding="utf-8"))["version"])
+        return FileVersion(**json.loads(final.with_name(f"{final.name}.state").read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):
-        return Version("")
+        return FileVersion("")
 
 
-def forget(final: Path) -> None:
-    """Remove a finished file with what is known about it."""
+def remove(final: Path) -> None:
+    """Remove a complete file and its state."""
     final.unlink(missing_ok=True)
     final.with_name(f"{final.name}.state").unlink(missing_ok=True)
 
 
-def _boot() -> str:
-    """Return what tells this boot of the machine from others; empty where the system does not say."""
+def _boot_id() -> str:
+    """Return the id of the machine's current boot; empty where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
