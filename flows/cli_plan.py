@@ -84,7 +84,7 @@ def _downloads(look: SourceState | None) -> Iterable[str]:
     said = [f"{size(sum(known))} in {_number(len(known), 'file')}"] if known else []
     said += [f"unknown: {', '.join(unknown[:4])}{' …' if len(unknown) > 4 else ''}"] if unknown else []
     yield f"to download: {'; '.join(said) or 'nothing, the text lies on this machine'}"
-    for name, why in look.unasked.items():
+    for name, why in look.unreachable.items():
         yield f"  not asked: {name}: {why}"
 
 

@@ -66,7 +66,7 @@ def estimate(recipe: Recipe, ask: bool = True) -> Estimates:
         done = _done(store, nearest.manifest) if nearest else None
         counts[planned.stage] = _counts(nearest, planned, work, done)
         found.append(_estimate(planned, nearest, work, done))
-    look = None if plans[0].result else corpora.look(recipe.download, recipe.languages, ask)
+    look = None if plans[0].result else corpora.inspect_sources(recipe.download, recipe.languages, ask)
     return Estimates(found, look)
 
 

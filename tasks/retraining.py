@@ -46,7 +46,7 @@ class News:
 
     def seen(self) -> dict[str, Any]:
         """Return what the registry keeps of it, once all of it was fetched."""
-        return {"sources": corpora.settled(self.found, self.recipe.download), "recipe": self._recipe}
+        return {"sources": corpora.settled_state(self.found, self.recipe.download), "recipe": self._recipe}
 
     @property
     def _recipe(self) -> str:
@@ -73,10 +73,10 @@ def look(recipe: Recipe, known: Mapping[str, Any]) -> News:
         InputError: a file that the recipe names is missing.
     """
     sources = known.get("sources", {})
-    found = corpora.look(recipe.download, recipe.languages, recipe.retrain.refresh_sources, sources)
-    for name, why in found.unasked.items():
+    found = corpora.inspect_sources(recipe.download, recipe.languages, recipe.retrain.refresh_sources, sources)
+    for name, why in found.unreachable.items():
         logger.warning("%s could not be asked, it counts as it was: %s", name, why)
-    lines = corpora.news(sources, found.states)
+    lines = corpora.diff_sources(sources, found.states)
     if known and known.get("recipe") != digest_of(recipe):
         lines.append("changed: the recipe")
     download = recipe.download.model_copy(update={"sources": tuple(found.sources)})
