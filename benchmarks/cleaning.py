@@ -1,10 +1,10 @@
-"""Clean against known dirt: precision and recall for each kind of noise, side by side with OpusFilter's default filters.
+"""Cleaning of text with known noise: precision and recall for each kind of noise, compared with OpusFilter's default filters.
 
     python benchmarks/cleaning.py --data DATA [--quick] [--opusfilter PYTHON]
 
 DATA has `parallel/newstest` and `parallel/tico19` (line-parallel `NAME.en-XX.{en,XX}.gz`). PYTHON is an interpreter that can import
-opusfilter (`python -m venv V && V/bin/pip install opusfilter`); this one is taken if it can. Then small batches of new text, with and
-without the lexicon of an earlier alignment. The last line is JSON.
+opusfilter (`python -m venv V && V/bin/pip install opusfilter`); by default the current one. Then small batches of new text are cleaned
+with and without the lexicon of an earlier alignment. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ SCRIPTS = {"de": "Latin", "ru": "Cyrillic", "zh": "Han", "sw": "Latin"}
 NEWS = {
     True: ("zh",),
     False: ("ru", "zh", "es", "hi"),
-}  # and health text; in French some 270 lines of that are shifted as it comes
+}  # and health text; in French about 270 lines of it are shifted in the original
 NEWS_LINES = {True: 6_000, False: 40_000}
 BATCHES = (300, 1000)
 
-# Run by OpusFilter's Python: what is kept by its filters with their default parameters, as its own generator configures them.
+# Run by OpusFilter's interpreter: the rows kept by its filters with default parameters, as its own generator configures them.
 PEER = """
 import json, logging, sys, time
 logging.disable(logging.CRITICAL)
@@ -65,7 +65,7 @@ print(json.dumps({"kept": [row for row, _ in left], "seconds": time.perf_counter
 
 @dataclass
 class Outcome:
-    """What a cleaner did: its verdict on each row (True: dropped, or repaired) and how long it took."""
+    """Result of a cleaner: for each row whether it was dropped or repaired, and the seconds it took."""
 
     handled: list[bool]
     seconds: float
@@ -85,7 +85,7 @@ def ours(rows: Sequence[Row], language: str) -> Outcome:
 
 
 class Staged(NamedTuple):
-    """What the stage did: the texts that it kept, the rules that dropped the others, by row, and how long it took."""
+    """Result of the stage: kept texts and the rules that dropped the others, by row, and the seconds it took."""
 
     kept: dict[int, str]
     dropped: dict[int, str]
@@ -97,7 +97,7 @@ class Staged(NamedTuple):
 
 
 def stage(rows: Sequence[Row], language: str, lexicons: dict[str, Path]) -> Staged:
-    """Run the stage itself, from Parquet to Parquet."""
+    """Run the clean stage from Parquet to Parquet."""
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder, "in/pairs", language, "00-noisy.parquet")
         part.parent.mkdir(parents=True)
@@ -127,7 +127,7 @@ def repaired(row: Row, text: str) -> bool:
 
 
 def by_rule(rows: Sequence[Row], dropped: dict[int, str]) -> None:
-    """Print what each rule dropped, by kind of noise."""
+    """Print the rows dropped by each rule, by kind of noise."""
     table: dict[str, Counter[str]] = {}
     for row, rule in dropped.items():
         table.setdefault(rule, Counter())[rows[row].kind or "clean"] += 1
@@ -141,7 +141,7 @@ def by_rule(rows: Sequence[Row], dropped: dict[int, str]) -> None:
 
 
 def opusfilter(rows: Sequence[Row], language: str, python: str) -> Outcome | None:
-    """Run OpusFilter's default filters over the same rows, in its own interpreter."""
+    """Run OpusFilter's default filters on the same rows, in its own interpreter."""
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder, "job.json")
         pairs = [[row.source, row.target] for row in rows]
@@ -156,7 +156,7 @@ def opusfilter(rows: Sequence[Row], language: str, python: str) -> Outcome | Non
 
 
 class Counts(NamedTuple):
-    """Rows of a kind that were found and missed, and clean rows that were dropped for it."""
+    """Rows of a kind of noise that were found and missed, and clean rows that were dropped (false positives)."""
 
     found: float = 0
     missed: float = 0
@@ -179,7 +179,7 @@ class Counts(NamedTuple):
 
 
 def count(rows: Sequence[Row], outcome: Outcome) -> dict[str, Counts]:
-    """Count by kind; clean rows that were dropped are shared out among the kinds by their size."""
+    """Count by kind of noise; false positives are distributed over the kinds in proportion to their size."""
     kinds = Counter(row.kind for row in rows)
     found = Counter(row.kind for row, handled in zip(rows, outcome.handled, strict=True) if handled)
     noise = len(rows) - kinds[""]
@@ -211,7 +211,7 @@ def added(sums: dict[str, Counts], counts: dict[str, Counts]) -> dict[str, Count
 
 
 def peer_python(given: str) -> str | None:
-    """Return a Python that can import opusfilter, or None, and say so."""
+    """Return an interpreter that can import opusfilter; None, with a message, if there is none."""
     python = given or sys.executable
     if subprocess.run([python, "-c", "import opusfilter"], capture_output=True, check=False).returncode == 0:
         return python
@@ -220,7 +220,7 @@ def peer_python(given: str) -> str | None:
 
 
 def learned(data: Path, language: str, lines_: int, folder: Path) -> Path:
-    """Align news, as an earlier run would have, and return the lexicon that comes out."""
+    """Align news, as an earlier run would have done, and return the resulting lexicon."""
     pairs = list(zip(*(lines(data, "newstest", language, side) for side in ("en", language)), strict=True))[:lines_]
     rows = [dict.fromkeys(PAIR.names, "") | {"source": source, "target": target} for source, target in pairs]
     (folder / "in/pairs").mkdir(parents=True)
@@ -231,7 +231,7 @@ def learned(data: Path, language: str, lines_: int, folder: Path) -> Path:
 
 
 def small_batches(options: argparse.Namespace) -> None:
-    """Print how well small batches of new text are judged by themselves, and with the lexicon of earlier text of another kind."""
+    """Print F1 on small batches of new text, each by itself and with the lexicon of earlier text of another domain."""
     print("\nsmall batches of health text, each cleaned by itself; lexicon: learned from news")
     print(
         f"    {'':6}{'pairs':>6}   {'shifted, by likelihood: F1 without':>34}{'with lexicon':>14}   {'all: F1 without':>15}{'with lexicon':>14}"
@@ -248,7 +248,7 @@ def small_batches(options: argparse.Namespace) -> None:
 
 
 def judged(batches: Sequence[Sequence[Row]], language: str, lexicons: dict[str, Path]) -> tuple[Counts, Counts]:
-    """Return what the likelihood rule did to shifted and clean rows of all batches, and what all rules did to all."""
+    """Return the counts of the likelihood rule on shifted and clean rows of all batches, and those of all rules on all rows."""
     sums, unlikely = dict[str, Counts](), Counts()
     for rows in batches:
         staged = stage(rows, language, lexicons)
@@ -262,7 +262,7 @@ def judged(batches: Sequence[Sequence[Row]], language: str, lexicons: dict[str, 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with parallel/newstest and parallel/tico19")
-    parser.add_argument("--quick", action="store_true", help="at most 20,000 lines of each set")
+    parser.add_argument("--quick", action="store_true", help="at most 20,000 lines per set")
     parser.add_argument("--opusfilter", default="", metavar="PYTHON", help="an interpreter that can import opusfilter")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -279,7 +279,7 @@ def main() -> None:
         others = lines(options.data, corpus, other, other)
         rows = dirty(pairs, others, random.Random(options.seed))
         print(
-            f"\n{corpus} en-{language}: {len(pairs):,} lines, {sum(bool(row.kind) for row in rows):,} of them or added to them spoiled"
+            f"\n{corpus} en-{language}: {len(pairs):,} lines, {sum(bool(row.kind) for row in rows):,} noisy rows changed or added"
         )
         mine = ours(rows, language)
         peer = opusfilter(rows, language, python) if python else None
@@ -288,14 +288,14 @@ def main() -> None:
         sums = added(sums[0], counted[0]), added(sums[1], counted[1]) if counted[1] else sums[1]
         seconds = [seconds[0] + mine.seconds, seconds[1] + (peer.seconds if peer else 0)]
         speeds = f"mlctl {len(rows) / mine.seconds:,.0f}" + (f", OpusFilter {len(rows) / peer.seconds:,.0f}" if peer else "")
-        print(f"    sentence pairs a second: {speeds}")
+        print(f"    sentence pairs per second: {speeds}")
     show("  all sets", sums[0], sums[1] or None)
     small_batches(options)
     print(json.dumps(figures(sums, seconds)))
 
 
 def figures(sums: tuple[dict[str, Counts], dict[str, Counts]], seconds: Sequence[float]) -> dict[str, float | None]:
-    """Return the figures for machines: F1 over all noise, and how much faster this is than OpusFilter."""
+    """Return the figures of the JSON line: F1 over all noise, and the speed relative to OpusFilter."""
     return {
         "f1_ours": round(total(sums[0]).f1, 4),
         "f1_opusfilter": round(total(sums[1]).f1, 4) if sums[1] else None,
