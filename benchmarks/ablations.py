@@ -258,9 +258,13 @@ def arguments() -> Options:
     parser.add_argument("--tatoeba", type=names, help="languages evaluated on Tatoeba (the same)")
     parser.add_argument("--corpora", type=names, default=CORPORA, help=f"corpora, in this order ({','.join(CORPORA)})")
     parser.add_argument("--pairs", type=int, help="maximum pairs per language, 0: all (20000)")
-    parser.add_argument("--characters", type=int, default=0, help="maximum characters of a sentence, 0: any; short ones cost less (0)")
+    parser.add_argument(
+        "--characters", type=int, default=0, help="maximum characters of a sentence, 0: any; short ones cost less (0)"
+    )
     parser.add_argument("--variants", type=names, help="recipes, e.g. base,cz-snt (all)")
-    parser.add_argument("--variant", type=variant_of, action="append", default=[], metavar="NAME:K=V,K=V", help="an additional recipe")
+    parser.add_argument(
+        "--variant", type=variant_of, action="append", default=[], metavar="NAME:K=V,K=V", help="an additional recipe"
+    )
     parser.add_argument("--set", type=setting_of, action="append", default=[], metavar="K=V", help="a setting for all recipes")
     parser.add_argument("--seeds", type=int, help="(5)")
     parser.add_argument("--steps", type=int, help="(250)")

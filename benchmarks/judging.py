@@ -37,7 +37,9 @@ from mlctl.modeling.pooling import FIRST_AND_LAST
 
 QUICK_CODES = "deu fra rus cmn swh tam jpn tur".split()
 QUICK_PAIRS = 60
-ROUNDS = 2  # (quick: 1) of all implementations in turn; the fastest counts, because other load on the machine only slows a run down
+ROUNDS = (
+    2  # (quick: 1) of all implementations in turn; the fastest counts, because other load on the machine only slows a run down
+)
 OURS, XTREME, MTEB = "mlctl, bf16", "XTREME's script", "mteb"
 PEERS = Path(__file__).with_name("judging_peers.py")
 NOBODY = Heldout("", Side((), (), ()), Side((), (), ()), ())

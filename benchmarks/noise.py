@@ -1,4 +1,4 @@
-"""Seven kinds of dirt for clean parallel lines: what `cleaning.py` looks for afterwards."""
+"""Adds seven kinds of noise to clean parallel lines, for `cleaning.py`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHIFTED_RUN = 10
 class Row(NamedTuple):
     source: str
     target: str
-    kind: str = ""  # of noise; "": clean
-    meant: str = ""  # the target before mojibake: cleaning may repair it instead of dropping the row
+    kind: str = ""  # kind of noise; "": clean
+    meant: str = ""  # the target before mojibake: cleaning can repair it instead of dropping the row
 
 
 def dirty(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: random.Random) -> list[Row]:
-    """Return clean pairs with noise of each kind in `SHARE` of them; near duplicates are added."""
+    """Return the pairs with each kind of noise in a `SHARE` of them; near duplicates are appended."""
     rows = [Row(*pair) for pair in pairs]
     count = max(20, int(SHARE * len(pairs)))
     used = shift(rows, count, rng)
@@ -34,11 +34,11 @@ def dirty(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: random.R
                 rows[row] = Row(*spoiled, kind, pairs[row][1] if kind == "mojibake" else "")
                 done += 1
     near = [Row(*near_copy(pairs[row], rng), KINDS[6]) for row in free if long_enough(pairs[row])][:count]
-    return rows + near  # each after its original, which stands at a place that is not touched
+    return rows + near  # each after its original, which is in an unchanged row
 
 
 def shift(rows: list[Row], count: int, rng: random.Random) -> set[int]:
-    """Move the targets of some runs of lines by one line, as an aligner does that lost a line."""
+    """Shift the targets of some runs of lines by one line, like a sentence aligner that lost a line."""
     used: set[int] = set()
     for start in rng.sample(range(0, len(rows) - SHIFTED_RUN, SHIFTED_RUN), max(1, count // SHIFTED_RUN)):
         run = range(start, start + SHIFTED_RUN)
@@ -57,7 +57,7 @@ def wrong_language(pair: tuple[str, str], others: Sequence[str], rng: random.Ran
 
 
 def copy(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """Half are exact, half with a word lost or another case."""
+    """Copy the source to the target: half of the rows exactly, half with a word dropped or another case."""
     words = pair[0].split()
     if len(words) < 4:
         return None
@@ -68,7 +68,7 @@ def copy(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled
 
 
 def truncation(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """One side ends after 20 to 60 per cent of its characters."""
+    """Truncate one side after 20 to 60 percent of its characters."""
     side = rng.randrange(2)
     text = pair[side]
     if len(text) < 40:
@@ -78,7 +78,7 @@ def truncation(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> S
 
 
 def mojibake(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """UTF-8 read as a one-byte encoding, or the reverse with losses."""
+    """Decode UTF-8 as a one-byte encoding, or the reverse with losses."""
     source, target = pair
     wrong: list[Callable[[str], str]] = [
         lambda text: text.encode().decode("latin-1"),
@@ -90,7 +90,7 @@ def mojibake(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spo
 
 
 def ratio(pair: tuple[str, str], _: Sequence[str], __: random.Random) -> Spoiled:
-    """One side keeps its first words only, as a sentence of its own."""
+    """Keep only the first words of one side, as a complete sentence."""
     source, target = pair
     if len(source) < 80:
         return None
@@ -112,7 +112,7 @@ def long_enough(pair: tuple[str, str]) -> bool:
 
 
 def near_copy(pair: tuple[str, str], rng: random.Random) -> tuple[str, str]:
-    """The same pair again with a word of the source lost, and punctuation of the target changed."""
+    """Repeat the pair with a word of the source dropped and the punctuation of the target changed."""
     words = pair[0].split()
     words.pop(rng.randrange(len(words)))
     return " ".join(words), pair[1].rstrip(".。।") + " …"
