@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.config import Source, key_settings
+from mlctl.core.files import discard
 from mlctl.core.hashing import file_digest
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.workspace import Workspace
 from mlctl.corpora.corpus import Corpus, Row
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.source_kind import SourceKind
@@ -55,9 +56,9 @@ class CachedCorpus:
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in their original order."""
-        import pyarrow.parquet as pq
+        from mlctl.core.arrow import batches
 
-        for batch in pq.ParquetFile(self.part(target)).iter_batches(columns=["source", "target", "origin"]):
+        for batch in batches(self.part(target), ["source", "target", "origin"]):
             yield from (Row(row["source"], row["target"], row["origin"]) for row in batch.to_pylist())
 
     def part(self, target: str) -> Path:

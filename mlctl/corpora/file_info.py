@@ -1,15 +1,11 @@
-"""Joint digests and times of files on disk, and the error numbers of a full disk."""
+"""Joint digests and times of files on disk."""
 
 from __future__ import annotations
 
 import datetime
-import errno
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-
-#: Error numbers of a full disk, an exhausted quota and a file that is too large.
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def joint_sha256(digests: Sequence[str]) -> str:

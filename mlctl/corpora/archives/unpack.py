@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from mlctl.core.workspace import flush_to_disk
+from mlctl.core.files import atomic_write, is_disk_full
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
 from mlctl.corpora.archives.limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
-from mlctl.corpora.file_info import DISK_FULL
 from mlctl.errors import InputError
 
 _CHUNK = 2**20
@@ -208,14 +207,10 @@ def _opened(stream: IO[bytes], compression: str) -> IO[bytes]:
 
 
 def _write(stream: IO[bytes], path: Path, budget: UnpackBudget) -> None:
-    temporary = path.with_name(f".part-{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open("wb") as out:
+    with atomic_write(path) as temporary, temporary.open("wb") as out:
         while data := stream.read(_CHUNK):
             budget.spend(len(data))
             out.write(data)
-    flush_to_disk(temporary)
-    temporary.replace(path)
 
 
 def _compression(head: bytes) -> str:
@@ -234,7 +229,7 @@ def _classified_errors(name: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        if getattr(error, "errno", None) in DISK_FULL:
+        if is_disk_full(error):
             raise InputError(f"the disk is full: cannot unpack {name}", "free disk space and run again") from None
         problem = f"{name} is damaged or cut off: {error or type(error).__name__}"
         raise DamagedError(problem, "run again: it is fetched again") from None

@@ -23,7 +23,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from mlctl.core.workspace import flush_to_disk
+from mlctl.core.files import atomic_write
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
@@ -116,10 +116,8 @@ def write_index(entries: Iterable[MtdataEntry], path: Path) -> None:
         }
     )
     rows = [{**asdict(entry), "pair": _pair(entry.languages)} for entry in sorted(entries, key=lambda entry: entry.id)]
-    temporary = path.with_name(f".part-{path.name}")
-    pq.write_table(pa.Table.from_pylist(rows, schema), temporary, compression="zstd")
-    flush_to_disk(temporary)
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema), temporary, compression="zstd")
 
 
 def _pair(languages: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mlctl.config import FileFormat, FilesSource, OpusSource
-from mlctl.core.workspace import discard
+from mlctl.core.files import discard
 from mlctl.corpora.corpus import select_targets
 from mlctl.corpora.licences import UNKNOWN
 from mlctl.corpora.lockfile import Lockfile

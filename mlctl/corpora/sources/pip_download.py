@@ -17,9 +17,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mlctl.config import Download
+from mlctl.core.files import commit, is_disk_full
 from mlctl.core.url_redaction import hide, shown
-from mlctl.core.workspace import flush_to_disk
-from mlctl.corpora.file_info import DISK_FULL
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -61,9 +60,8 @@ def fetch_wheel(requirement: str, settings: Download, scratch: Path) -> Path:
         log.info("fetching %s", requirement)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=scratch))
         _download_wheel(parsed, settings, unfinished)
-        flush_to_disk(unfinished)
         folder.parent.mkdir(exist_ok=True)
-        unfinished.rename(folder)
+        commit(unfinished, folder)
     return next(folder.glob("*.whl"))
 
 
@@ -126,7 +124,7 @@ def _pip_error(requirement: Requirement, settings: Download, output: str) -> Inp
 def _environment_error(requirement: Requirement, settings: Download, output: str) -> InputError | None:
     if "No module named pip" in output:
         return InputError("this Python has no pip", "install it: python -m ensurepip")
-    if any(os.strerror(code) in output for code in DISK_FULL):
+    if is_disk_full(output):
         return InputError(f"the disk is full: cannot fetch {requirement}", "free disk space and run again")
     if re.search(r"connection error:|connection broken by|confirming the ssl certificate", output, re.IGNORECASE):
         problem = f"{requirement.name} could not be fetched: {_index(settings)} cannot be reached"

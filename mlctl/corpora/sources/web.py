@@ -14,8 +14,8 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from mlctl.config import Download, Source
+from mlctl.core.files import discard
 from mlctl.core.url_redaction import shown
-from mlctl.core.workspace import discard
 from mlctl.corpora.archives import unpack
 from mlctl.corpora.archives.limits import UnpackLimits
 from mlctl.corpora.corpus import Row

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import urllib3
 
+from mlctl.core.files import is_disk_full
 from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import shown
 from mlctl.core.workspace import Progress, silent
-from mlctl.corpora.file_info import DISK_FULL
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError, chunks, content_range, version_of
 from mlctl.corpora.transfer.limits import RateLimiter, TransferLimits
 from mlctl.corpora.transfer.partial import PartialDownload, fetched_version, remove
@@ -113,7 +113,7 @@ class Downloader:
         try:
             return _completed_before(transfer) or self._from_any_mirror(transfer)
         except OSError as error:
-            if error.errno not in DISK_FULL:
+            if not is_disk_full(error):
                 raise
             problem = f"the disk is full: cannot write {transfer.request.path}"
             raise InputError(problem, "free disk space and run again") from None
