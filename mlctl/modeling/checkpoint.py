@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mlctl.core.workspace import discard, flush_to_disk
+from mlctl.core.files import commit, discard, is_disk_full, temporary_path
+from mlctl.core.hashing import file_digest
 from mlctl.errors import InputError
-from mlctl.modeling.model_sources import file_digest
 
 _log = logging.getLogger(__name__)
 
-_TENSORS, _STATE, _TEMPORARY = "tensors.safetensors", "state.json", ".part-"
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
@@ -54,13 +51,11 @@ class CheckpointFolder:
             InputError: the disk is full; the existing checkpoints stay.
         """
         final = self._path(step)
-        temporary = final.with_name(_TEMPORARY + final.name)
+        temporary = temporary_path(final)
         discard(temporary)
         with explain_disk_full(final), _discard_on_error(temporary):
             self._write(temporary, step, tensors, loss)
-            discard(final)
-            temporary.rename(final)
-            flush_to_disk(self.folder)
+            commit(temporary, final)
         best = self.best_name()
         for old in self._all()[self._keep :]:
             if old.name != best:
@@ -100,7 +95,6 @@ class CheckpointFolder:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / _TENSORS)
         state = {"step": step, "loss": loss, "fingerprint": self._fingerprint, "sha256": file_digest(folder / _TENSORS)}
         (folder / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-        flush_to_disk(folder)
 
     def _read(self, path: Path) -> Checkpoint:
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
@@ -125,7 +119,7 @@ def explain_disk_full(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if not _is_disk_full(error):
+        if not is_disk_full(error):
             raise
         raise InputError(f"disk full: cannot write {path}", "free disk space and run again: training resumes") from error
 
@@ -137,9 +131,3 @@ def _discard_on_error(temporary: Path) -> Iterator[None]:
     except BaseException:
         discard(temporary)
         raise
-
-
-def _is_disk_full(error: Exception) -> bool:
-    """Return whether an error means that the disk is full; safetensors passes on the system's text without its number."""
-    number = error.errno if isinstance(error, OSError) else None
-    return number in _DISK_FULL or any(os.strerror(code) in str(error) for code in _DISK_FULL)
