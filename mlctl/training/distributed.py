@@ -7,7 +7,7 @@ same weights. (Summing while the backward pass still runs would hide some of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,23 @@ class ProcessGroup:
 
 #: A group of one process.
 SINGLE = ProcessGroup()
+
+
+@dataclass(frozen=True)
+class NodeAssignment:
+    """The ranks of one machine's processes.
+
+    Attributes:
+        first_rank: rank of the first process of this machine; the others follow it.
+        world_size: number of processes of all machines.
+        init_method: URL at which the process group is initialised.
+        finish: called when all processes of this machine have their result and before they are ended.
+    """
+
+    first_rank: int
+    world_size: int
+    init_method: str
+    finish: Callable[[], None]
 
 
 class _AllGather(torch.autograd.Function):

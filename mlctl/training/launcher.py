@@ -25,7 +25,7 @@ import torch
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
 from mlctl.execution.processes import EndedError, ended, environment, failure
-from mlctl.training.multinode import NodeAssignment
+from mlctl.training.distributed import NodeAssignment
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _GRACE_SECONDS = 5.0  # for other processes to report why they ended: the first to fail is not always the cause

@@ -15,8 +15,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ from mlctl.config import Train
 from mlctl.errors import InputError
 from mlctl.execution.processes import failure
 from mlctl.training.device import resolve_devices
+from mlctl.training.distributed import NodeAssignment
+from mlctl.training.launcher import launch
 
 _POLL_SECONDS = 0.2  # between two polls, so that a signal gets through
 _FINISH_SECONDS = 60.0  # by which machines may differ in when they finish
@@ -36,23 +37,6 @@ _STORE_TIMEOUT = timedelta(seconds=30)
 _LOST_CONNECTION = ("by peer", "ncclRemoteError", "remote process", "Broken pipe", "Timed out", "timeout")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class NodeAssignment:
-    """The ranks of one machine's processes.
-
-    Attributes:
-        first_rank: rank of the first process of this machine; the others follow it.
-        world_size: number of processes of all machines.
-        init_method: URL at which the process group is initialised.
-        finish: called when all processes of this machine have their result and before they are ended.
-    """
-
-    first_rank: int
-    world_size: int
-    init_method: str
-    finish: Callable[[], None]
 
 
 @contextlib.contextmanager
@@ -86,8 +70,6 @@ def join_training(rendezvous: str) -> None:
     Raises:
         InputError: this machine has another version of mlctl, does not see the main machine's files, or joins too late.
     """
-    from mlctl.training.launcher import launch
-
     address = _parse_address(rendezvous)
     store = _connect_store(*address)
     message = json.loads(_wait_for(store, "job"))
