@@ -19,12 +19,17 @@ from mlctl import schema
 from mlctl.config import Languages
 from mlctl.sharding import shard
 from mlctl.sharding.content_words import ContentWords
-from mlctl.sharding.phrase_blocks import blocks
-from mlctl.sharding.word_frequency_cap import Limit
+from mlctl.sharding.phrase_blocks import find_blocks
+from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 
 
 def word_pairs(pair: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
-    chosen = {"source_stops": frozenset({"the", "of"}), "target_stops": frozenset({"le", "de"}), "min_letters": 2, **changes}
+    chosen = {
+        "source_stop_words": frozenset({"the", "of"}),
+        "target_stop_words": frozenset({"le", "de"}),
+        "min_letters": 2,
+        **changes,
+    }
     batch = pa.Table.from_pylist([row("x y", "u v"), pair], schema=schema.ALIGNED).to_batches()[0]
     found = ContentWords(**{"blocks": True, "min_confidence": 0.0, **chosen}).word_pairs(batch)
     words = pair["source"].split(" "), pair["target"].split(" ")
@@ -83,7 +88,7 @@ def test_blocks_are_what_a_search_finds(sentences: list[list[tuple[int, int]]]) 
     sentences = [sorted(pairs) for pairs in sentences]
     rows = np.array([number for number, pairs in enumerate(sentences) for _ in pairs], np.int64)
     flat = np.array([pair for pairs in sentences for pair in pairs], np.int64).reshape(-1, 2)
-    found = blocks(rows, flat, np.linspace(0, 1, len(flat), dtype=np.float32))
+    found = find_blocks(rows, flat, np.linspace(0, 1, len(flat), dtype=np.float32))
     got = {
         (row, *source, *target)
         for row, source, target in zip(found.rows.tolist(), found.source.tolist(), found.target.tolist(), strict=True)
@@ -147,7 +152,7 @@ def test_no_word_has_more_word_pairs_than_the_limit(tmp_path: Path) -> None:
 def test_the_limit_does_not_depend_on_the_size_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aligned = write(tmp_path / "aligned", {"fr": made("fr", 150)})
     limited(tmp_path / "one", aligned, 5, word_frequency_cap=2, max_synthetic=1.0)
-    monkeypatch.setattr("mlctl.sharding.external_sort.PAIRS", 23)
+    monkeypatch.setattr("mlctl.sharding.corpus_shards.RUN_PAIRS", 23)
     limited(tmp_path / "many", aligned, 5, word_frequency_cap=2, max_synthetic=1.0)
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
 
@@ -158,7 +163,7 @@ def test_the_limit_takes_the_lowest_draws_of_each_word(most: int) -> None:
     words = [rng.choice(40, size=rng.integers(1, 6), replace=False, p=np.arange(1, 41) / 820).tolist() for _ in range(3000)]
     keys = np.sort(rng.integers(0, 1 << 63, 3000).astype(np.uint64))
     table = pa.table({"key": keys, "word_pairs": pa.array(words), "word_pair_words": pa.array(words, pa.list_(pa.uint64()))})
-    kept = Limit.of(lambda: iter([table.slice(0, 1000), table.slice(1000)]), most)(table)
+    kept = WordFrequencyCap.fit(lambda: iter([table.slice(0, 1000), table.slice(1000)]), most)(table)
     counts = Counter(itertools.chain.from_iterable(words))
     left = Counter(itertools.chain.from_iterable(kept["word_pair_words"].to_pylist()))
     assert left == {word: min(count, most) for word, count in counts.items()}

@@ -143,8 +143,8 @@ import sys
 from pathlib import Path
 from mlctl.config import Languages, Model, ScratchModel, Shard
 from mlctl.sharding import shard
-from mlctl.sharding.phrase_blocks import blocks
-from mlctl.sharding.word_frequency_cap import Limit
+from mlctl.sharding.phrase_blocks import find_blocks
+from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 from mlctl.core.workspace import Workspace
 settings = Shard(max_length=24, rows_per_shard=50, heldout_pairs=20, heldout_min_words=3, stop_words=2)
 model = Model(scratch=ScratchModel(vocabulary=400))
@@ -180,8 +180,9 @@ def test_lost_parts_are_made_again_and_the_others_are_left_alone(aligned: Path, 
 def test_runs_of_any_size_give_the_same_shards(
     aligned: Path, sharded: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlctl.sharding.external_sort.PAIRS", 37)
-    monkeypatch.setattr("mlctl.sharding.content_words.ROWS", 11)
+    monkeypatch.setattr("mlctl.sharding.corpus_shards.RUN_PAIRS", 37)
+    monkeypatch.setattr("mlctl.sharding.corpus_shards.BATCH_ROWS", 11)
+    monkeypatch.setattr("mlctl.sharding.heldout.BATCH_ROWS", 11)
     shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, workspace(tmp_path))
     assert contents(tmp_path) == contents(sharded[1])
 
@@ -258,7 +259,7 @@ def test_more_tokens_than_the_encoder_reads_are_refused(
     aligned: Path, sharded: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
     save_encoder(tmp_path / "encoder", sharded[1], positions=16)
-    with pytest.raises(InputError, match="reads 16 tokens") as raised:
+    with pytest.raises(InputError, match="reads at most 16 tokens") as raised:
         shard(SETTINGS, Model(name=str(tmp_path / "encoder")), LANGUAGES, 5, aligned, workspace(tmp_path / "work"))
     assert raised.value.remedy == "set shard.max_length=16"
 
