@@ -83,9 +83,9 @@ ALIGNED = (
     .append(pa.field("confidences", pa.list_(pa.float32()), nullable=False))
 )
 
-#: A training row: token ids with special tokens, and for every word pair of aligned content words its subword ranges on both
-#: sides (special tokens counted). `source_identity` and `target_identity` are equal for sentences that say the same to the
-#: letter (after normalisation): a batch must not use one as the other's negative.
+#: A training row: token ids with special tokens, and the subword spans of every word pair of aligned content words on both sides
+#: (special tokens included). `source_identity` and `target_identity` are equal for sentences with the same normalised text, which
+#: must not be each other's negatives in a batch.
 SHARD = pa.schema(
     [
         pa.field("source_language", pa.string(), nullable=False),
@@ -114,7 +114,7 @@ FUNNEL = pa.schema(
     ]
 )
 
-#: One optimiser step. Losses are means over the batch; a part that the objective does not have is null.
+#: One optimiser step. Losses are means over the batch; a loss that is switched off is null.
 STEPS = pa.schema(
     [
         pa.field("step", pa.int64(), nullable=False),

@@ -134,7 +134,7 @@ def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
 
 
 def test_sets_need_names_of_their_own(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a name of its own"):
+    with pytest.raises(ValueError, match="a unique name"):
         Shard(decontaminate=(EvaluationSet(name="x", path="a"), EvaluationSet(name="x", path="b")))
 
 
