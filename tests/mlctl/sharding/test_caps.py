@@ -25,7 +25,7 @@ def pair(number: int, language: str, synthetic: str) -> dict[str, Any]:
     draw = random.Random(number)
     source = ["".join(draw.choices("bdfgklmnrst", k=5)) for _ in range(4)]
     target = [word[::-1] for word in source]
-    spans = [{"start": 6 * place, "end": 6 * place + 5} for place in range(4)]
+    spans = [{"start": 6 * index, "end": 6 * index + 5} for index in range(4)]
     return {
         "source_language": "en",
         "target_language": language,
@@ -38,7 +38,7 @@ def pair(number: int, language: str, synthetic: str) -> dict[str, Any]:
         "synthetic": synthetic,
         "source_words": spans,
         "target_words": spans,
-        "links": [{"source": place, "target": place} for place in range(4)],
+        "links": [{"source": index, "target": index} for index in range(4)],
         "confidences": [1.0] * 4,
     }
 

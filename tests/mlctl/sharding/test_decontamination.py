@@ -35,7 +35,7 @@ def screen(*lines: str) -> DecontaminationIndex:
     return DecontaminationIndex(vocabulary, (index_set("test", lines, vocabulary),))
 
 
-def found(screen: DecontaminationIndex, source: str, target: str = "–") -> str:
+def match_kind(screen: DecontaminationIndex, source: str, target: str = "–") -> str:
     (match,) = screen.matches(pa.record_batch({"source": [source, "other"], "target": [target, "text"]}))
     assert not match.either[1]
     return "text" if match.text[0] else "passage" if match.passage[0] else ""
@@ -61,7 +61,7 @@ def found(screen: DecontaminationIndex, source: str, target: str = "–") -> str
 )
 def test_same_text_and_passages_of_eight_words(text: str, by: str) -> None:
     known_text = screen(ENGLISH, CHINESE, THAI)
-    assert found(known_text, text) == found(known_text, "–", text) == by
+    assert match_kind(known_text, text) == match_kind(known_text, "–", text) == by
 
 
 def test_a_passage_does_not_run_over_the_end_of_a_sentence() -> None:
@@ -181,9 +181,9 @@ def test_what_a_set_has_is_not_trained_on_and_counted(tmp_path: Path) -> None:
     trained = {row["source"] for file in (tmp_path / "out/train").iterdir() for row in pq.read_table(file).to_pylist()}
     held = set(pq.read_table(tmp_path / "out/heldout/fr.parquet")["source"].to_pylist())
     assert trained == {" ".join(words) for words in drawn[40:]} - held
-    told = json.loads((tmp_path / "out/decontamination.json").read_text())
-    assert told["checked"]
-    one, two = told["sets"]
+    report = json.loads((tmp_path / "out/decontamination.json").read_text())
+    assert report["checked"]
+    one, two = report["sets"]
     free = [" ".join(words) not in held for words in drawn]
     assert one["pairs"]["fr"] == {"text": sum(free[:20]), "passage": 0, "dropped": sum(free[:20])}
     assert two["pairs"]["fr"] == {"text": 0, "passage": sum(free[10:40]), "dropped": sum(free[20:40])}

@@ -29,7 +29,7 @@ WORDS = {
 }  # tokenizers are trained on: no piece is two words
 
 
-def places(marked: str) -> list[tuple[int, int]]:
+def marked_spans(marked: str) -> list[tuple[int, int]]:
     ends = list(itertools.accumulate(map(len, marked.split("|")), initial=0))
     return [(start, end) for start, end in itertools.pairwise(ends) if not marked.replace("|", "")[start:end].isspace()]
 
@@ -86,10 +86,10 @@ KINDS = [wordpiece, unigram, byte_level_trimmed, byte_level_with_spaces]
 
 
 def spans_of(encoder: SpanTokenizer, text: str, words: Sequence[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
-    """Encode the text between two others, so that its place in the batch matters, and return its ids and the words' spans."""
+    """Encode the text between two others, so that its index in the batch matters, and return its ids and the words' spans."""
     coded = encoder.tokenise(["x 世界", text, "", text])
-    found = coded.spans(np.full(len(words), 1), np.array(words, dtype=np.int64).reshape(-1, 2))
-    return coded.ids[coded.bounds[1] : coded.bounds[2]].tolist(), [(int(start), int(end)) for start, end in found]
+    spans = coded.spans(np.full(len(words), 1), np.array(words, dtype=np.int64).reshape(-1, 2))
+    return coded.ids[coded.bounds[1] : coded.bounds[2]].tolist(), [(int(start), int(end)) for start, end in spans]
 
 
 def plain(text: str) -> str:
@@ -100,30 +100,30 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_span_covers_exactly_the_words_subwords(kind: Callable[[str], Tokenizer], language: str) -> None:
     tokenizer = kind(language)
-    text, words = TEXTS[language], places(SENTENCES[language])
+    text, words = TEXTS[language], marked_spans(SENTENCES[language])
     ids, spans = spans_of(SpanTokenizer(tokenizer, 128), text, words)
-    found = 0
+    exact = 0
     for (start, end), (first, last) in zip(words, spans, strict=True):
         if first >= 0:
-            found += 1
+            exact += 1
             assert plain(tokenizer.decode(ids[first:last])) == plain(text[start:end])
             assert plain(tokenizer.decode(ids[:first])) == plain(text[:start])
             assert plain(tokenizer.decode(ids[last:])) == plain(text[end:])
-        else:  # a subword lies over the word's border: no range of tokens says the word
+        else:  # a subword crosses the word's border: no range of tokens is the word
             ranges = itertools.combinations(range(len(ids) + 1), 2)
             assert not any(
                 plain(tokenizer.decode(ids[a:b])) == plain(text[start:end])
                 and plain(tokenizer.decode(ids[:a])) == plain(text[:start])
                 for a, b in ranges
             )
-    assert found >= 0.6 * len(words)
+    assert exact >= 0.6 * len(words)
 
 
 @pytest.mark.parametrize("language", SENTENCES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_block_of_words_has_the_range_from_its_first_to_its_last(kind: Callable[[str], Tokenizer], language: str) -> None:
     tokenizer = kind(language)
-    text, words = TEXTS[language], places(SENTENCES[language])
+    text, words = TEXTS[language], marked_spans(SENTENCES[language])
     encoder = SpanTokenizer(tokenizer, 128)
     ids, single = spans_of(encoder, text, words)
     for length in (2, 3):

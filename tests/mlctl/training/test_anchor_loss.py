@@ -69,14 +69,14 @@ def test_term_and_gradient_against_the_formula(shards: Path, toy_model: Model, l
     for sentence in ids:
         now, then = mean_state(objective.model.bert, sentence, numbers), mean_state(first, sentence, numbers).detach()
         distances.append(2 - 2 * (now @ then) / (now.norm() * then.norm()))
-    wanted = torch.stack(distances).mean()
-    assert losses.anchor.item() == pytest.approx(wanted.item(), rel=1e-9)
-    assert losses.total.item() == pytest.approx(alone.total.item() + 0.7 * wanted.item(), rel=1e-9)
-    found, usual, more = (
+    expected = torch.stack(distances).mean()
+    assert losses.anchor.item() == pytest.approx(expected.item(), rel=1e-9)
+    assert losses.total.item() == pytest.approx(alone.total.item() + 0.7 * expected.item(), rel=1e-9)
+    result, usual, more = (
         torch.autograd.grad(loss, list(one.model.bert.encoder.parameters()), allow_unused=True, materialize_grads=True)
-        for loss, one in ((losses.total, objective), (alone.total, without), (0.7 * wanted, objective))
+        for loss, one in ((losses.total, objective), (alone.total, without), (0.7 * expected, objective))
     )
-    for gradient, without_it, pull in zip(found, usual, more, strict=True):
+    for gradient, without_it, pull in zip(result, usual, more, strict=True):
         torch.testing.assert_close(gradient, without_it + pull, rtol=1e-7, atol=1e-10)
 
 

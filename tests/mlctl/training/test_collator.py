@@ -38,7 +38,7 @@ def restored(batch: Batch, name: str) -> Tokens:
         for micro_batch in batch.micro_batches
         for row, there in zip(getattr(micro_batch, name), micro_batch.attention_mask, strict=True)
     ]
-    return [sequences[place] for place in batch.sequence_positions]
+    return [sequences[index] for index in batch.sequence_positions]
 
 
 def original(rows: Rows) -> Tokens:
@@ -64,7 +64,7 @@ def test_spans_lead_to_the_words_of_the_word_pairs(shards: Path, rows: Rows) -> 
         for micro_batch in batch.micro_batches
         for row, start, end in micro_batch.spans.tolist()
     ]
-    words = [words[place] for place in batch.word_positions]
+    words = [words[index] for index in batch.word_positions]
     half = len(batch.word_pair_rows)
     assert half == 3 * 20
     sentences = original(rows)
@@ -99,7 +99,7 @@ def test_word_pairs_and_masks_are_drawn_anew_in_each_epoch(shards: Path, rows: R
 def test_what_a_row_draws_depends_on_no_other_row(shards: Path, rows: Rows) -> None:
     alone = batch_of(shards, rows.take(np.array([7])))
     together = batch_of(shards, rows)
-    assert restored(alone, "masked_ids") == [restored(together, "masked_ids")[place] for place in (7, 27)]
+    assert restored(alone, "masked_ids") == [restored(together, "masked_ids")[index] for index in (7, 27)]
     assert torch.equal(alone.word_pair_spans[0], together.word_pair_spans[0][together.word_pair_rows == 7])
 
 

@@ -36,8 +36,8 @@ def test_a_row_draws_the_same_in_any_company() -> None:
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 5), st.integers(0, 5), st.integers(0, 300))
-def test_permutations(seed: int, epoch: int, place: int, count: int) -> None:
-    order = permutation(seed, Stream.ROW_ORDER, epoch, place, count)
+def test_permutations(seed: int, epoch: int, index: int, count: int) -> None:
+    order = permutation(seed, Stream.ROW_ORDER, epoch, index, count)
     assert sorted(order) == list(range(count))
 
 

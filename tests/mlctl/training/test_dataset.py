@@ -25,16 +25,16 @@ def test_rows_are_what_the_shards_say(make_shards: Callable[..., Path], tmp_path
     rows = shards.read([piece(2, 6, 1), piece(0, 4)])
     assert rows.row_ids.tolist() == [11, 6, 4]
     tables = {number: pq.read_table(tmp_path / "train" / f"{number:05d}.parquet").to_pylist() for number in (0, 2)}
-    wanted = [tables[2][6], tables[2][1], tables[0][4]]
+    expected = [tables[2][6], tables[2][1], tables[0][4]]
     for side, name in enumerate(("source", "target")):
         tokens = rows.token_ids[side]
-        got = [
+        actual = [
             tokens.values[start : start + length].tolist() for start, length in zip(tokens.starts, tokens.lengths, strict=True)
         ]
-        assert got == [row[f"{name}_ids"] for row in wanted]
-        assert rows.identities[side].tolist() == [row[f"{name}_identity"] for row in wanted]
-    assert rows.word_pairs.values.tolist() == [list(word_pair.values()) for row in wanted for word_pair in row["word_pairs"]]
-    assert rows.word_pairs.lengths.tolist() == [len(row["word_pairs"]) for row in wanted]
+        assert actual == [row[f"{name}_ids"] for row in expected]
+        assert rows.identities[side].tolist() == [row[f"{name}_identity"] for row in expected]
+    assert rows.word_pairs.values.tolist() == [list(word_pair.values()) for row in expected for word_pair in row["word_pairs"]]
+    assert rows.word_pairs.lengths.tolist() == [len(row["word_pairs"]) for row in expected]
 
 
 def test_all_rows_of_an_epoch_can_be_read(make_shards: Callable[..., Path], tmp_path: Path) -> None:

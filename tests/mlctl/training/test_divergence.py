@@ -42,9 +42,9 @@ def test_a_loss_that_rises_for_good_stops_training_soon(seed: int, when: int, ho
     assert stopped is not None
     assert when < stopped <= when + 2 * BLOCK + (0 if how != "creep" else 120)
     divergence = DivergenceDetector(0.5)
-    said = next(filter(None, (divergence.check(losses[:step]) for step in range(1, 1601))))
+    message = next(filter(None, (divergence.check(losses[:step]) for step in range(1, 1601))))
     assert divergence.best_step <= when + BLOCK
-    assert f"up to step {divergence.best_step}" in said
+    assert f"up to step {divergence.best_step}" in message
 
 
 @given(st.integers(0, 10**6), st.integers(1, 900))

@@ -200,7 +200,7 @@ def test_every_sequence_is_somebodys_and_shares_are_about_equal(size: int) -> No
         assert torch.equal(batch.sequence_positions, batches[0].sequence_positions)
         assert torch.equal(batch.word_pair_spans[1], batches[0].word_pair_spans[1])
     sides = [side.values[a : a + n].tolist() for side in rows.token_ids for a, n in zip(side.starts, side.lengths, strict=True)]
-    assert [in_order[place] for place in batches[0].sequence_positions.tolist()] == sides
+    assert [in_order[index] for index in batches[0].sequence_positions.tolist()] == sides
     words = torch.cat([batch.local_words for batch in batches])
     assert sorted(words.tolist()) == list(range(2 * len(batches[0].word_pair_rows)))
     tokens = [sum(map(len, sequences)) for _, sequences in shares(batches)]

@@ -36,8 +36,8 @@ def test_languages_are_visited_in_proportion_to_a_power_of_their_rows(shards: li
     visits = Counter(shards[number][row] for number in range(len(shards)) for row in made.visits(0, number).tolist())
     whole = sum(size**alpha for size in sizes.values())
     for language, size in sizes.items():
-        wanted = size**alpha / whole * sum(sizes.values())
-        assert abs(visits[language] - wanted) <= 0.5 + 1e-9, "XLM-R: p ∝ n^α"
+        expected = size**alpha / whole * sum(sizes.values())
+        assert abs(visits[language] - expected) <= 0.5 + 1e-9, "XLM-R: p ∝ n^α"
     assert made.shard_visits == [len(made.visits(0, number)) for number in range(len(shards))]
 
 
@@ -77,14 +77,14 @@ def test_an_epoch_of_the_sampler_is_one_of_the_mixture() -> None:
     made = mixture(0.3)
     sampler = Sampler([len(shard) for shard in SHARDS], 1, 0, made)
     assert sampler.batches == sum(made.shard_visits)
-    wanted = Counter((number, row) for number in range(3) for row in made.visits(1, number).tolist())
-    assert visited(sampler, range(sampler.batches, 2 * sampler.batches)) == wanted
-    assert max(wanted.values()) > 1
+    expected = Counter((number, row) for number in range(3) for row in made.visits(1, number).tolist())
+    assert visited(sampler, range(sampler.batches, 2 * sampler.batches)) == expected
+    assert max(expected.values()) > 1
 
 
 @given(st.lists(st.integers(0, 5), max_size=30))
 def test_earlier_counts_equal_ones_before(rows: list[int]) -> None:
-    assert cumulative_count(np.array(rows, np.int64)).tolist() == [rows[:place].count(row) for place, row in enumerate(rows)]
+    assert cumulative_count(np.array(rows, np.int64)).tolist() == [rows[:index].count(row) for index, row in enumerate(rows)]
 
 
 def languages_of(folder: Path, numbers: np.ndarray) -> list[str]:
@@ -106,5 +106,5 @@ def test_of_a_corpus_a_second_visit_in_an_epoch_has_a_number_of_its_own(make_sha
     numbers = np.concatenate([shards.read(sampler.batch(step)).row_ids for step in range(sampler.batches)])
     assert len(np.unique(numbers)) == len(numbers) > len(np.unique(numbers % 100))
     shares = Counter(languages_of(folder, numbers))
-    wanted = 100 * 6**0.25 / (6**0.25 + 94**0.25)
-    assert shares["cc"] == pytest.approx(wanted, abs=2)
+    expected = 100 * 6**0.25 / (6**0.25 + 94**0.25)
+    assert shares["cc"] == pytest.approx(expected, abs=2)

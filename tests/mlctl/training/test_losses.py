@@ -169,8 +169,8 @@ def test_many_samples_are_taken_in_parts(loss: Loss, rows: int, monkeypatch: pyt
     x, y = (side.requires_grad_() for side in pair(rows))
     same = torch.rand(rows, rows, generator=torch.Generator().manual_seed(1)) < 0.3
     at_once = loss(x, y, 0.07, same | same.T)
-    wanted = torch.autograd.grad(at_once, (x, y))
+    reference = torch.autograd.grad(at_once, (x, y))
     monkeypatch.setattr("mlctl.training.losses._ROWS_IN_MEMORY", 4)
     in_parts = loss(x, y, 0.07, same | same.T)
     torch.testing.assert_close(in_parts, at_once, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(torch.autograd.grad(in_parts, (x, y)), wanted, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(in_parts, (x, y)), reference, rtol=1e-10, atol=1e-12)

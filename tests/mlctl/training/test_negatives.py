@@ -29,11 +29,11 @@ def sides(pairs: int, seed: int = 0, size: int = 3) -> tuple[torch.Tensor, torch
 @given(pairs=st.integers(1, 8), seed=st.integers(0, 500), least=st.floats(0.05, 0.99))
 def test_near_is_what_a_loop_over_cosines_says(pairs: int, seed: int, least: float) -> None:
     both = sides(pairs, seed)
-    found = similar_pairs(both, least)
+    result = similar_pairs(both, least)
     for i, j in itertools.product(range(pairs), repeat=2):
         vectors = [(one[i].numpy(), other[j].numpy()) for one in both for other in both]
         cosines = [float(a @ b / np.sqrt((a @ a) * (b @ b))) for a, b in vectors]
-        assert found[i, j].item() == any(cosine > least for cosine in cosines)
+        assert result[i, j].item() == any(cosine > least for cosine in cosines)
 
 
 def test_no_gradient_goes_through_the_choice() -> None:
@@ -45,9 +45,9 @@ def test_no_gradient_goes_through_the_choice() -> None:
 def rows(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Rows:
     """Pairs over 40 words of each language: most words stand in several sentences. The last pair has the first's source side."""
     folder = make_shards(tmp_path_factory.mktemp("shards"), [PAIRS])
-    found = ShardReader(folder).read([ShardSlice(0, np.arange(PAIRS), np.zeros(PAIRS, np.int64))])
-    found.identities[0][-1] = found.identities[0][0]
-    return found
+    result = ShardReader(folder).read([ShardSlice(0, np.arange(PAIRS), np.zeros(PAIRS, np.int64))])
+    result.identities[0][-1] = result.identities[0][0]
+    return result
 
 
 def batch_of(rows: Rows) -> Batch:
@@ -56,12 +56,12 @@ def batch_of(rows: Rows) -> Batch:
 
 def words_of(rows: Rows, batch: Batch, word_pair: int) -> list[tuple[int, ...]]:
     """The subwords of a word pair's word on each side."""
-    row, found = int(batch.word_pair_rows[word_pair]), []
+    row, result = int(batch.word_pair_rows[word_pair]), []
     for side in range(2):
         start, end = batch.word_pair_spans[side][word_pair].tolist()
         begin = int(rows.token_ids[side].starts[row])
-        found.append(tuple(rows.token_ids[side].values[begin + start : begin + end].tolist()))
-    return found
+        result.append(tuple(rows.token_ids[side].values[begin + start : begin + end].tolist()))
+    return result
 
 
 def pair(batch: Batch, i: int) -> int:

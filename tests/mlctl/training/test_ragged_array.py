@@ -24,7 +24,7 @@ def test_take_and_join(one: list[list[int]], other: list[list[int]], data: st.Da
     chosen = data.draw(st.lists(st.integers(0, len(one + other) - 1), max_size=8))
     taken = joined.take(np.array(chosen, dtype=np.int64))
     assert rows_of(taken) == [(one + other)[row] for row in chosen]
-    assert taken.row_indices().tolist() == [place for place, row in enumerate(chosen) for _ in (one + other)[row]]
+    assert taken.row_indices().tolist() == [index for index, row in enumerate(chosen) for _ in (one + other)[row]]
 
 
 @given(LISTS)

@@ -108,20 +108,20 @@ def test_interrupted_and_gone_on_with_it_gives_the_same_bytes(
 ) -> None:
     with pytest.raises(Interrupted):
         trained(shards, toy_model, tmp_path / "cut", 6, checkpoint_seconds=0.001, **changes)
-    told = [trained(shards, toy_model, tmp_path / name, **changes) for name in ("cut", "straight")]
-    assert told[0] == told[1]
+    results = [trained(shards, toy_model, tmp_path / name, **changes) for name in ("cut", "straight")]
+    assert results[0] == results[1]
     for file in ("model/model.safetensors", "steps.parquet"):
         assert file_digest(tmp_path / "cut" / file) == file_digest(tmp_path / "straight" / file)
     if changes["temperature_mode"] == "learned":
-        assert 0.06 < told[0]["temperature"] != pytest.approx(0.07, rel=1e-4)
-        assert told[0]["word_temperature"] == pytest.approx(0.2, rel=0.02)
+        assert 0.06 < results[0]["temperature"] != pytest.approx(0.07, rel=1e-4)
+        assert results[0]["word_temperature"] == pytest.approx(0.2, rel=0.02)
 
 
 def test_each_of_these_settings_changes_what_is_learnt(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     common: dict[str, Any] = {"objective": "separate", "steps": 4, "lr_schedule": "linear"}
     runs: dict[str, dict[str, Any]] = {
-        "as it was": {},
-        "said": {"word_loss": "cz-nce", "word_temperature": 0.07, "temperature_learning_rate": 0.5, "final_temperature": 0.5},
+        "unchanged": {},
+        "unread": {"word_loss": "cz-nce", "word_temperature": 0.07, "temperature_learning_rate": 0.5, "final_temperature": 0.5},
         "cosine": {"lr_schedule": "cosine"},
         "learned": {"temperature_mode": "learned", "temperature_learning_rate": 0.1},
         "linear": {"temperature_mode": "linear", "final_temperature": 0.5},
@@ -131,5 +131,5 @@ def test_each_of_these_settings_changes_what_is_learnt(shards: Path, toy_model: 
     for name, changes in runs.items():
         trained(shards, toy_model, tmp_path / name, **{**common, **changes})
     losses = {name: tuple(pq.read_table(tmp_path / name / "steps.parquet")["loss"].to_pylist()) for name in runs}
-    assert losses["said"] == losses["as it was"], "what is said of another mode is not read"
+    assert losses["unread"] == losses["unchanged"], "settings of another mode are not read"
     assert len(set(losses.values())) == len(runs) - 1

@@ -142,8 +142,8 @@ def test_word_pairs_and_masks_are_those_of_training(shards: Path, tokenizer: Pre
     assert {len(tensor) for tensor in batch.values()} == {BATCH}
     mask = batch["attention_mask"].bool()
     for name, expected_name in (("input_ids", "input_ids"), ("masked_input_ids", "masked_ids")):
-        found = [batch[name][:, side][row][mask[:, side][row]].tolist() for side in range(2) for row in range(BATCH)]
-        assert found == sequences(expected, expected_name)
+        result = [batch[name][:, side][row][mask[:, side][row]].tolist() for side in range(2) for row in range(BATCH)]
+        assert result == sequences(expected, expected_name)
     spans = batch["word_spans"][batch["word_pair_mask"]]
     assert torch.equal(batch["word_pair_mask"].nonzero()[:, 0], expected.word_pair_rows)
     assert torch.equal(spans, torch.stack(expected.word_pair_spans, dim=1))

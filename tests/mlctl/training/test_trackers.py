@@ -45,32 +45,32 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 def fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """Yield number and value of each field of a protocol buffer, as its encoding is documented."""
-    place = 0
+    index = 0
 
     def varint() -> int:
-        nonlocal place
+        nonlocal index
         number = shift = 0
         while True:
-            byte = message[place]
-            place += 1
+            byte = message[index]
+            index += 1
             number |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 return number
 
-    while place < len(message):
+    while index < len(message):
         key = varint()
         if key & 7 == 0:
             yield key >> 3, varint()
         else:
             size = {1: 8, 5: 4}.get(key & 7) or varint()
-            place += size
-            yield key >> 3, message[place - size : place]
+            index += size
+            yield key >> 3, message[index - size : index]
 
 
 def curves(file: Path) -> Curve:
     """Return what an event file says by tag and step; no step may be told twice."""
-    found: Curve = {}
+    result: Curve = {}
     for number, (_, record) in enumerate(records(file)):
         event = dict(fields(record))
         assert abs(struct.unpack("<d", event[1])[0] - time.time()) < 1000
@@ -79,20 +79,20 @@ def curves(file: Path) -> Curve:
             continue
         for _, value in fields(event[5]):
             tag, figure = dict(fields(value)).values()
-            assert event[2] not in found.setdefault(tag.decode(), {})
-            found[tag.decode()][event[2]] = struct.unpack("<f", figure)[0]
-    return found
+            assert event[2] not in result.setdefault(tag.decode(), {})
+            result[tag.decode()][event[2]] = struct.unpack("<f", figure)[0]
+    return result
 
 
 def test_the_event_file_shows_every_step_of_a_training(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     train(Train(**QUICK, steps=7), toy_model, 0, shards, Workspace(tmp_path))
-    steps, found = pq.read_table(tmp_path / "steps.parquet"), curves(tmp_path / FILE)
+    steps, result = pq.read_table(tmp_path / "steps.parquet"), curves(tmp_path / FILE)
     names = [f"train/{name}" for name in ("loss", "contrastive", "mlm", "learning_rate", "gradient_norm")]
-    assert set(found) == {*names, "speed/pairs_per_s", "speed/tokens_per_s"}
+    assert set(result) == {*names, "speed/pairs_per_s", "speed/tokens_per_s"}
     for name in names:
-        assert list(found[name]) == steps["step"].to_pylist()
-        np.testing.assert_allclose(list(found[name].values()), np.array(steps[name.removeprefix("train/")]), rtol=1e-6)
-    assert min(found["speed/tokens_per_s"].values()) > min(found["speed/pairs_per_s"].values()) > 0
+        assert list(result[name]) == steps["step"].to_pylist()
+        np.testing.assert_allclose(list(result[name].values()), np.array(steps[name.removeprefix("train/")]), rtol=1e-6)
+    assert min(result["speed/tokens_per_s"].values()) > min(result["speed/pairs_per_s"].values()) > 0
 
 
 def test_tensorboard_itself_reads_the_file(shards: Path, toy_model: Model, tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_after_sigkill_no_step_is_missing_and_none_told_twice(shards: Path, toy_
     checkpoints, file = tmp_path / ".scratch" / "checkpoints", tmp_path / FILE
     command = [sys.executable, "-c", PROGRAM, settings.model_dump_json(), toy_model.model_dump_json(), str(shards), str(tmp_path)]
     kill_when(lambda: any(checkpoints.glob("step-*")) and len(list(records(file))) > 20, command)
-    told = list(records(file))
+    complete = list(records(file))
     with file.open("r+b") as stream:  # a power cut: the last events did not reach the disk, but for a half
-        stream.truncate(told[len(told) // 3][0] + 30)
+        stream.truncate(complete[len(complete) // 3][0] + 30)
     train(settings, toy_model, 3, shards, Workspace(tmp_path))
     losses = pq.read_table(tmp_path / "steps.parquet")["loss"].to_pylist()
     assert curves(file)["train/loss"] == pytest.approx(dict(enumerate(losses, 1)), rel=1e-6)
@@ -164,7 +164,7 @@ def test_checksum_is_castagnolis(data: bytes) -> None:
     unmasked = (masked_crc(data) - 0xA282EAD8) & 0xFFFFFFFF
     unmasked = (unmasked >> 17 | unmasked << 15) & 0xFFFFFFFF
     crc = 0xFFFFFFFF
-    for bit in (byte >> place & 1 for byte in data for place in range(8)):  # the definition: division, bit by bit
+    for bit in (byte >> index & 1 for byte in data for index in range(8)):  # the definition: division, bit by bit
         crc = crc >> 1 ^ (0x82F63B78 if (crc ^ bit) & 1 else 0)
     assert unmasked == crc ^ 0xFFFFFFFF
 

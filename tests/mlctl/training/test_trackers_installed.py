@@ -61,13 +61,13 @@ def wandb_points(folder: Path, name: str) -> Points:
 
     points: Points = []
     for file in sorted(folder.glob(f"wandb/offline-run-*-{name}*/*.wandb")):
-        data, place = file.read_bytes(), 7
+        data, index = file.read_bytes(), 7
         assert len(data) < 2**15
-        while place < len(data):
-            _, length, kind = struct.unpack_from("<IHB", data, place)
+        while index < len(data):
+            _, length, kind = struct.unpack_from("<IHB", data, index)
             assert kind == 1, "the record is whole"
-            record = wandb_internal_pb2.Record.FromString(data[place + 7 : place + 7 + length])
-            place += 7 + length
+            record = wandb_internal_pb2.Record.FromString(data[index + 7 : index + 7 + length])
+            index += 7 + length
             if record.WhichOneof("record_type") == "history":
                 items = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
                 assert set(items) >= LOGGED
@@ -126,5 +126,7 @@ def test_wandb_without_a_login_is_a_warning_and_no_question(tmp_path: Path) -> N
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     environment = {**kept, "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_DIR": str(tmp_path)}
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stderr
-    assert said.count("wandb: tracker disabled after an error; training continues: no user is logged in: run `wandb login`") == 1
+    message = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stderr
+    assert (
+        message.count("wandb: tracker disabled after an error; training continues: no user is logged in: run `wandb login`") == 1
+    )
