@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import ctranslate2
 
 from mlctl.config import Translate
+from mlctl.core.cpu import usable_cores
 from mlctl.errors import InputError
 from mlctl.translation import conversion, models
 from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, model_name
@@ -90,7 +90,7 @@ class Ctranslate2Translator:
         if device == "cuda":
             side_by_side: dict[str, Any] = {"inter_threads": max(1, -(-workers // len(numbers))), "device_index": numbers}
         else:
-            side_by_side = {"inter_threads": workers or len(os.sched_getaffinity(0)), "intra_threads": 1}
+            side_by_side = {"inter_threads": workers or usable_cores(), "intra_threads": 1}
         try:
             return ctranslate2.Translator(
                 str(folder), device=device, compute_type=conversion.COMPUTE_TYPES[self._identity["precision"]], **side_by_side

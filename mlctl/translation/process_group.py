@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from mlctl.core.cpu import usable_cores
 from mlctl.core.unicode_scripts import has_unspaced
 
 #: Rule of a text on which an engine crashes or falls silent, also when it is asked again and alone.
@@ -109,8 +110,7 @@ def words(text: str) -> int:
 
 def side_by_side(workers: int) -> int:
     """Return how many processes to run at once: `workers`, or one a core where it is 0."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return workers or cores
+    return workers or usable_cores()
 
 
 def shown(text: str) -> str:
