@@ -23,7 +23,7 @@ from typing import NamedTuple
 from gold import Link, Words, grow_diag_final_and, links_of
 
 from mlctl.alignment.aligner import Aligner, Pair, Sentence
-from mlctl.alignment.word_tokenization import Splitter, normalised
+from mlctl.alignment.word_tokenization import WordTokenizer, normalised
 from mlctl.config.align import Align
 
 PART = Align().part_rows
@@ -88,8 +88,8 @@ def text_lines(text: Path) -> Iterator[str]:
 
 
 @functools.cache
-def splitter(language: str) -> Splitter:
-    return Splitter(language)
+def splitter(language: str) -> WordTokenizer:
+    return WordTokenizer(language)
 
 
 def split(text: str, language: str) -> Words:
@@ -119,7 +119,7 @@ def aligner(job: Job) -> Aligner:
     encoder = Path(job.encoder) if job.encoder else None
     if job.model:
         return registry.load(settings, *job.languages, SEED, Path(job.model), encoder=encoder)
-    return registry.new(settings, *job.languages, SEED, encoder=encoder, threads=job.processes)
+    return registry.create_aligner(settings, *job.languages, SEED, encoder=encoder, threads=job.processes)
 
 
 def do(job: Job) -> dict[str, float]:

@@ -16,7 +16,7 @@ def _benchmarks(recipe: Recipe) -> None:
 
 
 _CHECKS: dict[str, tuple[Callable[[Recipe], None], ...]] = {
-    "clean": (lexicons.check, backend.check),
+    "clean": (lexicons.check, backend.check_backend),
     "translate": (check_engines,),
     "align": (priors.check,),
     "shard": (lambda recipe: sharding.check(recipe.shard), _benchmarks),  # their text is kept out of training

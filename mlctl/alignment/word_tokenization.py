@@ -24,7 +24,7 @@ _JOINERS = "\u00ad\u200c\u200d\u2060"  # soft hyphen, zero-width (non-)joiner, w
 _REMEMBERED = 1 << 17  # pieces and words: most of a text is made of some ten thousand
 
 
-class Splitter:
+class WordTokenizer:
     """Splits texts of one language into words.
 
     Every visible character of a text is in exactly one word. White space, and control and format characters that stand alone,

@@ -82,7 +82,7 @@ class Outputs:
         return self._writers[kind]
 
 
-def funnel_of(workspace: Workspace, language: str, rules: Iterable[str]) -> Funnel:
+def read_funnel(workspace: Workspace, language: str, rules: Iterable[str]) -> Funnel:
     """Return the funnel of a finished language, counted from its tables."""
     dropped: Counter[str] = Counter()
     with pq.ParquetFile(workspace.path(f"rejected/{language}.parquet")) as rejected:

@@ -1,35 +1,35 @@
-"""Who does the parts of a stage: processes of this machine, or workers on the machines of a Ray cluster.
+"""Execution backends: local processes or Ray workers.
 
-A stage says what is to be done in which order; its parts are jobs (JSON) that name files. Who does them changes no byte.
+A worker runs jobs (JSON that names files). Which backend and how many workers run them changes no byte of a result.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 from mlctl.config import Recipe
+from mlctl.core.cpu import usable_cores
 from mlctl.core.workspace import Workspace
 from mlctl.execution.processes import ChildProcess
 
 
 class Worker(Protocol):
-    """Does the jobs of one module, one after another."""
+    """Runs the jobs of one module, one after another."""
 
-    def do(self, job: Any, what: str, remedy: str, seconds: float | None = None) -> None:
-        """Have a job done; see `mlctl.execution.processes.Child.do`."""
+    def run(self, job: Any, description: str, remedy: str, timeout: float | None = None) -> None:
+        """Run a job and return when it is done; see `mlctl.execution.processes.ChildProcess.run`."""
 
     def kill(self) -> None:
-        """End the worker at once; whoever waits for a job of it gets an EndedError."""
+        """Stop the worker at once; a running job raises an EndedError."""
 
     def close(self) -> None:
-        """End the worker, which has no job."""
+        """Stop the worker, which runs no job."""
 
 
 class ExecutionBackend(Protocol):
-    """Where workers come from."""
+    """Starts workers, on one machine or several."""
 
     @property
     def cores(self) -> int:
@@ -41,27 +41,27 @@ class ExecutionBackend(Protocol):
 
     @property
     def gpus(self) -> int | None:
-        """GPUs of all machines; None: those of this one, which torch knows."""
+        """GPUs of all machines; None: those of this machine, as torch reports them."""
 
-    def worker(self, module: str, gpus: float = 0) -> Worker:
-        """Return a new worker that runs a module such as `mlctl.cleaning.worker` and has a share of a GPU to itself."""
+    def start_worker(self, module: str, gpus: float = 0) -> Worker:
+        """Return a new worker that runs a module such as `mlctl.cleaning.worker`, with `gpus` GPUs (0.5: half of one) reserved for it."""
 
 
 class LocalBackend:
-    """Processes of this machine."""
+    """Child processes on this machine."""
 
     gpus = None
 
     @property
     def cores(self) -> int:
-        """CPU cores of this machine."""
-        return os.cpu_count() or 1
+        """CPU cores that this process may use."""
+        return usable_cores()
 
     min_node_cores = cores
 
-    def worker(self, module: str, gpus: float = 0) -> Worker:
+    def start_worker(self, module: str, gpus: float = 0) -> Worker:
         """Return a new child process that runs a module."""
-        del gpus  # processes find them by themselves
+        del gpus  # a process sees all GPUs of this machine
         return ChildProcess(module)
 
 
@@ -70,7 +70,7 @@ LOCAL: ExecutionBackend = LocalBackend()
 
 @contextlib.contextmanager
 def open_backend(recipe: Recipe, workspace: Workspace) -> Iterator[ExecutionBackend]:
-    """Yield who does the parts of a stage that is made in `workspace`.
+    """Yield the recipe's execution backend, for a stage that works in `workspace`.
 
     Raises:
         InputError: the recipe's Ray cluster cannot be used; the message says why.
@@ -84,13 +84,13 @@ def open_backend(recipe: Recipe, workspace: Workspace) -> Iterator[ExecutionBack
         yield cluster
 
 
-def check(recipe: Recipe) -> None:
-    """Look whether the recipe's Ray cluster is there, before hours of work.
+def check_backend(recipe: Recipe) -> None:
+    """Check that the recipe's Ray cluster can be reached, before a stage runs for hours.
 
     Raises:
         InputError: Ray is not installed, or no cluster answers.
     """
     if recipe.executor == "ray":
-        from mlctl.execution.ray_backend import found
+        from mlctl.execution.ray_backend import check_cluster
 
-        found(recipe.ray_address)
+        check_cluster(recipe.ray_address)

@@ -61,7 +61,7 @@ class _Direction(NamedTuple):
     target: pa.StringArray
 
 
-class GibbsAligner:
+class EflomalAligner:
     """Samples the links of both directions and joins them.
 
     What is drawn depends on the seed and the pairs alone: any number of threads makes the same bytes. Two threads take a direction
@@ -83,7 +83,7 @@ class GibbsAligner:
         self._starts: dict[tuple[int, int], Start] = {}  # by direction and first chain, for texts without new words
 
     @classmethod
-    def load(cls, folder: Path, symmetrisation: Symmetrisation, seed: int, threads: int = 1) -> GibbsAligner:
+    def load(cls, folder: Path, symmetrisation: Symmetrisation, seed: int, threads: int = 1) -> EflomalAligner:
         """Return an aligner that has learned what `save` wrote into the folder.
 
         Raises:

@@ -37,7 +37,7 @@ def vague(rows: int = 60, seed: int = 2) -> list[Pair]:
 
 
 def trained(pairs: list[Pair], symmetrisation: Symmetrisation = "grow-diag-final-and") -> Aligner:
-    aligner = registry.new(Align(engine="fast_align", symmetrisation=symmetrisation), "en", "fr", 0)
+    aligner = registry.create_aligner(Align(engine="fast_align", symmetrisation=symmetrisation), "en", "fr", 0)
     aligner.train(iter(pairs))
     return aligner
 
@@ -73,7 +73,7 @@ def test_what_is_saved_aligns_as_what_was_trained(tmp_path: Path) -> None:
     files = [{file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("a", "b")]
     assert files[0] == files[1]
     assert not any(b"w1 " in content for content in files[0].values())  # no sentence is kept
-    loaded = registry.load(Align(engine="fast_align"), "en", "fr", 0, tmp_path / "a")
+    loaded = registry.load_aligner(Align(engine="fast_align"), "en", "fr", 0, tmp_path / "a")
     assert same(loaded.align(others), aligner.align(others))
     assert same(loaded.align(others[:7]), loaded.align(others)[:7])  # a pair's links are its own
 
@@ -108,7 +108,7 @@ def test_odd_words_survive_the_files(rows: list[Any], tmp_path_factory: pytest.T
     pairs = [(sentence(source), sentence(target)) for source, target in rows]
     aligner = trained(pairs)
     aligner.save(folder)
-    assert same(registry.load(Align(engine="fast_align"), "en", "fr", 0, folder).align(pairs), aligner.align(pairs))
+    assert same(registry.load_aligner(Align(engine="fast_align"), "en", "fr", 0, folder).align(pairs), aligner.align(pairs))
 
 
 def test_empty_sides_and_unknown_words_are_no_crash() -> None:
@@ -122,11 +122,11 @@ def test_empty_sides_and_unknown_words_are_no_crash() -> None:
 @pytest.mark.parametrize("engine", ["fast_align", "eflomal"])
 def test_a_folder_without_a_model_is_said(tmp_path: Path, engine: Any) -> None:
     with pytest.raises(InputError, match="model"):
-        registry.load(Align(engine=engine), "en", "fr", 0, tmp_path)
+        registry.load_aligner(Align(engine=engine), "en", "fr", 0, tmp_path)
 
 
 @pytest.mark.parametrize("engine", ["embedding", "combined"])
 def test_an_encoder_is_asked_for_by_name(engine: Any) -> None:
     with pytest.raises(InputError, match=f"en-fr: align.engine={engine} needs an encoder") as raised:
-        registry.new(Align(engine=engine), "en", "fr", 0)
+        registry.create_aligner(Align(engine=engine), "en", "fr", 0)
     assert "align.encoder" in raised.value.remedy

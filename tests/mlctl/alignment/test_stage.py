@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl import schema
-from mlctl.alignment import align, arrow_io
-from mlctl.alignment.language_job import Language
+from mlctl.alignment import align, arrow_io, tokenize_step, train_step
+from mlctl.alignment.language_job import LanguageJob
 from mlctl.config import Align, Languages
 from mlctl.errors import InputError
 
@@ -150,7 +150,7 @@ def test_a_language_with_too_few_links_stops_and_the_others_go_on(tmp_path: Path
     assert rejected["target"].to_pylist() == ["ja"] * 60
     assert not place.path("models/de").exists()  # later runs must not start from it
     assert place.path("models/fr").exists()
-    assert "de stops here" in caplog.text
+    assert "de is excluded" in caplog.text
     assert "align.min_link_coverage (0.6)" in caplog.text
     with pytest.raises(InputError, match=r"too few words are linked in every language \(de"):
         align(settings, Languages(targets=("de",)), 0, [tmp_path], workspace(tmp_path / "alone"))
@@ -161,15 +161,15 @@ def test_the_sample_to_learn_from_is_spread_evenly_over_all_parts(tmp_path: Path
     files = tuple(arrow_io.pair_files([tmp_path], "fr"))
     root = workspace(tmp_path / "work").root
     for most, expected in ((10, 10), (30, 30), (99, 99), (100, 100), (1000, 100)):
-        work = Language(
+        job = LanguageJob(
             settings=Align(train_pairs=most, part_rows=33), source="en", target="fr", seed=0, files=files, root=root / str(most)
         )
-        for part in range(len(work.parts)):
-            work.split(part)
-        rows = [33 * part + row for part in range(4) for row in work.sample(part).tolist()]
+        for part in range(len(job.parts)):
+            tokenize_step.tokenize_part(job, part)
+        rows = [33 * part + row for part in range(4) for row in train_step.training_rows(job, part).tolist()]
         assert len(rows) == expected
         assert set(np.diff(rows)) <= {100 // min(most, 100), -(-100 // min(most, 100))}
-        assert [pair[0].text for pair in work._training()] == [mirrored("fr", 100)[row]["source"] for row in rows]
+        assert [pair[0].text for pair in train_step.training_pairs(job)] == [mirrored("fr", 100)[row]["source"] for row in rows]
 
 
 def test_rows_of_several_files_are_read_in_ranges(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_rows_of_several_files_are_read_in_ranges(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.parquet", "b.parquet", "c.parquet")]
     origins = [f"x:{row}" for size in (40, 11) for row in range(size)]
     for first, last in ((0, 51), (0, 1), (6, 8), (7, 14), (35, 45), (40, 51), (50, 51), (3, 3)):
-        found = [origin for batch in arrow_io.row_range(files, first, last) for origin in batch["origin"].to_pylist()]
+        found = [origin for batch in arrow_io.read_rows(files, first, last) for origin in batch["origin"].to_pylist()]
         assert found == origins[first:last]
 
 

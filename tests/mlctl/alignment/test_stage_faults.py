@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mlctl.alignment import align, fault_isolation
+from mlctl.alignment import align, fault_isolation, steps
 from mlctl.config import Align, Languages
 from mlctl.errors import InputError
 from mlctl.execution.processes import EndedError
@@ -29,11 +29,11 @@ FAST = Align(engine="fast_align", part_rows=32, workers=2)
 # The real worker with the real engine, but for words that it cannot take.
 FRAIL_WORKER = """
 import os, signal, sys, time
-from mlctl.alignment import engines
-from mlctl.alignment.language_job import Step
-from mlctl.execution.processes import serve
+from mlctl.alignment import registry
+from mlctl.alignment.steps import AlignStep
+from mlctl.execution.processes import serve_jobs
 
-new, load = engines.new, engines.load
+create, load = registry.create_aligner, registry.load_aligner
 
 class Frail:
     def __init__(self, sound): self.sound = sound
@@ -49,9 +49,9 @@ class Frail:
         if "stuck" in text: time.sleep(1000)
         return self.sound.align(pairs)
 
-engines.new = lambda *all, **named: Frail(new(*all, **named))
-engines.load = lambda *all, **named: Frail(load(*all, **named))
-serve(lambda told: Step.model_validate(told).do())
+registry.create_aligner = lambda *args, **kwargs: Frail(create(*args, **kwargs))
+registry.load_aligner = lambda *args, **kwargs: Frail(load(*args, **kwargs))
+serve_jobs(lambda message: AlignStep.model_validate(message).run())
 """
 
 
@@ -78,15 +78,15 @@ def test_pairs_that_crash_the_engine_are_named_and_the_rest_is_aligned(tmp_path:
     kept = pq.read_table(place.path("pairs/fr.parquet")).to_pylist()
     assert [row["origin"] for row in kept] == [f"x:{row}" for row in range(24) if row not in {1, 2, 20}]
     assert all(row["links"] for row in kept)
-    assert "failed: ValueError: oops; the pair is set aside: x:20 of made" in caplog.text
+    assert "failed: ValueError: oops; the pair is rejected: x:20 of made" in caplog.text
     funnel = {row["rule"]: row["rows_in"] - row["rows_out"] for row in pq.read_table(place.path("funnel.parquet")).to_pylist()}
     assert funnel == {"no words": 0, "too many words": 0, "engine failed": 3, "too few links": 0}
-    assert "SIGSEGV; the pair is set aside: x:2 of made" in caplog.text
+    assert "SIGSEGV; the pair is rejected: x:2 of made" in caplog.text
 
 
 @pytest.mark.usefixtures("frail")
 def test_a_pair_that_the_engine_hangs_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fault_isolation, "PATIENCE", 4.0)
+    monkeypatch.setattr(steps, "START_SECONDS", 4.0)
     write(tmp_path, "pairs/fr.parquet", with_bad({32: "stuck"}, rows=33))  # a part of its own: each try costs the patience
     place = workspace(tmp_path / "work")
     metrics = align(FAST, Languages(), 0, [tmp_path], place)
@@ -96,7 +96,7 @@ def test_a_pair_that_the_engine_hangs_on_is_given_up(tmp_path: Path, monkeypatch
 
 @pytest.mark.usefixtures("frail")
 def test_an_engine_that_takes_no_pair_at_all_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fault_isolation, "_MOST_FAILED", 0)
+    monkeypatch.setattr(fault_isolation, "_MAX_FAILED_PAIRS", 0)
     write(tmp_path, "pairs/fr.parquet", with_bad({0: "oops"}, rows=1))
     with pytest.raises(InputError, match="more than 0 pairs of one part") as raised:
         align(FAST, Languages(), 0, [tmp_path], workspace(tmp_path / "work"))
@@ -109,7 +109,7 @@ def test_a_crash_in_training_names_language_engine_and_remedy(tmp_path: Path) ->
     write(tmp_path, "pairs/fr.parquet", [*mirrored("fr", 40), pair("untrainable", "x")])
     with pytest.raises(EndedError) as raised:
         align(FAST, Languages(), 0, [tmp_path], workspace(tmp_path / "work"))
-    assert raised.value.problem == "word alignment of fr (fast_align, learn): its process was ended by SIGSEGV"
+    assert raised.value.problem == "word alignment of fr (fast_align, train): its process was ended by SIGSEGV"
     assert "align.train_pairs" in raised.value.remedy
 
 
@@ -137,16 +137,16 @@ def test_workers_killed_at_their_work_are_replaced(tmp_path: Path, caplog: pytes
 
     def kill_all(done: int, total: int | None, unit: str, **figures: float | str) -> None:
         step = figures.get("step")
-        if step in {"split", "link"} and step not in killed:
+        if step in {"tokenize", "align"} and step not in killed:
             killed[step] = children(os.getpid())
             for child in killed[step]:
                 os.kill(child, signal.SIGKILL)
 
     align(FAST, Languages(), 0, [tmp_path], calm)
     align(FAST, Languages(), 0, [tmp_path], shaken, kill_all)
-    for step in ("split", "link"):
+    for step in ("tokenize", "align"):
         assert killed[step]
-        assert f"(fast_align, {step}, part 2): its process was ended by SIGKILL; once more" in caplog.text
+        assert f"(fast_align, {step}, part 2): its process was ended by SIGKILL; retrying" in caplog.text
     assert contents(shaken.root) == contents(calm.root)
 
 
@@ -168,7 +168,7 @@ def test_a_killed_learner_says_what_it_learned(tmp_path: Path) -> None:
         os.kill(child, signal.SIGKILL)
     thread.join(30)
     assert isinstance(raised[0], InputError)
-    assert "word alignment of fr (fast_align, learn)" in raised[0].problem
+    assert "word alignment of fr (fast_align, train)" in raised[0].problem
     assert "SIGKILL" in raised[0].problem
 
 
@@ -214,7 +214,7 @@ def test_workers_die_with_the_parent(tmp_path: Path) -> None:
     workspace(tmp_path / "work")
     script = SCRIPT.replace("part_rows=40", "part_rows=1000000")
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path), "9"]) as parent:
-        wait_for((tmp_path / "work" / ".scratch" / "align-fr" / "split").exists)
+        wait_for((tmp_path / "work" / ".scratch" / "align-fr" / "tokenized").exists)
         (worker,) = children(parent.pid)
         parent.kill()
     wait_for(lambda: not command(worker))

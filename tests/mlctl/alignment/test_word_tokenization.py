@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlctl.alignment.word_tokenization import Splitter, normalised
+from mlctl.alignment.word_tokenization import WordTokenizer, normalised
 
 LANGUAGES = (
     "en",
@@ -30,7 +30,7 @@ LANGUAGES = (
     "sr-Latn",
     "yue",
 )
-SPLITTERS = {language: Splitter(language) for language in LANGUAGES}
+SPLITTERS = {language: WordTokenizer(language) for language in LANGUAGES}
 
 # Half from all of Unicode, half from what is known to be hard.
 _HARD = [
@@ -120,9 +120,9 @@ _RULED = st.lists(
 @example(text="' '5 a' 'b'.'")
 @example(text="a ' '5 ' '5 b'' ''5")
 def test_pieces_are_split_as_the_tokenizer_splits_the_whole(language: str, text: str) -> None:
-    splitter = SPLITTERS.setdefault(language, Splitter(language))
+    splitter = SPLITTERS.setdefault(language, WordTokenizer(language))
     by_pieces = splitter.spans(text)
-    whole = Splitter(language)
+    whole = WordTokenizer(language)
     whole._by_pieces = lambda *_: None  # type: ignore[method-assign] # as where pieces cannot be told apart
     assert by_pieces == whole.spans(text)
 

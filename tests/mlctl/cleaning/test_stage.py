@@ -176,9 +176,11 @@ def test_a_language_without_text_is_named_but_others_go_on(
 def test_nothing_left_names_the_rule_and_the_language(write: Write, tmp_path: Path) -> None:
     write("fr/00-a", [("OK", "OK"), ("1", "2")])
     write("de/00-a", [("OK", "OK"), ("PDF", "PDF"), ("1", "2")])
-    with pytest.raises(InputError, match=r"none of 5 rows; most went by the rule 'identical' \(both sides .*\): 2 of de"):
+    with pytest.raises(
+        InputError, match=r"no row of 5 is left; the rule 'identical' \(both sides .*\) dropped the most: 2 of de"
+    ):
         run(tmp_path, "fr", "de")
-    with pytest.raises(InputError, match="no text came in"):
+    with pytest.raises(InputError, match="no text was downloaded"):
         run(tmp_path, "ja", out="ja")
 
 

@@ -17,7 +17,7 @@ import pytest
 from mlctl.alignment.aligner import Links, Pair, Sentence
 from mlctl.alignment.eflomal import aligner as gibbs
 from mlctl.alignment.eflomal import chains
-from mlctl.alignment.eflomal.aligner import GibbsAligner
+from mlctl.alignment.eflomal.aligner import EflomalAligner
 from mlctl.alignment.eflomal.chains import Plan
 from mlctl.alignment.eflomal.model import Side
 from mlctl.errors import InputError
@@ -55,8 +55,8 @@ def errors(links: list[Links], gold: list[set[tuple[int, int]]]) -> float:
     return 1 - 2 * shared / sum(len(one) + len(other) for one, other in zip(found, gold, strict=True))
 
 
-def trained(pairs: list[Pair], **options: object) -> GibbsAligner:
-    aligner = GibbsAligner("grow-diag-final-and", 3, **options)  # type: ignore[arg-type]
+def trained(pairs: list[Pair], **options: object) -> EflomalAligner:
+    aligner = EflomalAligner("grow-diag-final-and", 3, **options)  # type: ignore[arg-type]
     aligner.train(iter(pairs))
     return aligner
 
@@ -90,7 +90,7 @@ def test_a_toy_language_is_learned() -> None:
 def test_new_sentences_are_aligned_by_a_loaded_model_and_new_words_among_themselves(tmp_path: Path) -> None:
     aligner = trained(toy(250)[0])
     aligner.save(tmp_path)
-    loaded = GibbsAligner.load(tmp_path, "grow-diag-final-and", 3)
+    loaded = EflomalAligner.load(tmp_path, "grow-diag-final-and", 3)
     pairs, gold = toy(60, seed=2)
     assert same(aligner.align(pairs), loaded.align(pairs))
     assert errors(loaded.align(pairs), gold) < 0.05
@@ -126,7 +126,7 @@ def test_threads_and_processes_change_no_byte(tmp_path: Path) -> None:
 
 def test_another_seed_draws_otherwise() -> None:
     pairs, _ = toy(60)
-    other = GibbsAligner("grow-diag-final-and", 4)
+    other = EflomalAligner("grow-diag-final-and", 4)
     other.train(pairs)
     assert not same(trained(pairs).align(pairs), other.align(pairs))
 
@@ -143,7 +143,7 @@ def test_the_heuristic_is_the_one_that_is_asked_for(tmp_path: Path) -> None:
     wrong = [(source, target) for (source, _), (_, target) in itertools.pairwise(right)]
     trained(wrong).save(tmp_path)
     names = ("intersection", "grow-diag", "grow-diag-final-and", "union")
-    links = [GibbsAligner.load(tmp_path, name, 3).align(wrong) for name in names]  # type: ignore[arg-type]
+    links = [EflomalAligner.load(tmp_path, name, 3).align(wrong) for name in names]  # type: ignore[arg-type]
     sizes = [sum(len(each.words) for each in found) for found in links]
     assert sizes == sorted(set(sizes))
 
@@ -223,7 +223,7 @@ def test_an_earlier_lexicon_that_cannot_be_read_is_named(tmp_path: Path) -> None
     trained(toy(10)[0]).save(tmp_path)
     (tmp_path / "lexicon.parquet").write_bytes(b"text")
     with pytest.raises(InputError, match=r"lexicon\.parquet"):
-        GibbsAligner("union", 3, tmp_path)  # before anything is learned
+        EflomalAligner("union", 3, tmp_path)  # before anything is learned
 
 
 def test_links_that_still_move_are_sampled_longer_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +242,7 @@ def test_links_that_still_move_are_sampled_longer_on_any_number_of_threads(monke
     sweeps.clear()
     one = trained(restless)
     assert set(sweeps) == {5}
-    six = GibbsAligner("grow-diag-final-and", 3, threads=6)
+    six = EflomalAligner("grow-diag-final-and", 3, threads=6)
     six.train(restless)
     for here, there in zip(one.align(restless), six.align(restless), strict=True):
         assert np.array_equal(here.confidence, there.confidence)
@@ -257,7 +257,7 @@ def test_hostile_words_are_words_like_others(tmp_path: Path, monkeypatch: pytest
     pairs = [(odd, odd), (sentence(["a"]), odd), (odd, sentence(["b"] * 1000)), (sentence(["a"] * 1000), sentence(["b"] * 1000))]
     aligner = trained(pairs * 2)
     aligner.save(tmp_path)
-    links = GibbsAligner.load(tmp_path, "union", 3).align(pairs)
+    links = EflomalAligner.load(tmp_path, "union", 3).align(pairs)
     assert len(links) == len(pairs)
     assert links[0].words.max() < len(hostile)
 
@@ -268,7 +268,7 @@ def test_nothing_to_learn_and_nothing_to_align(tmp_path: Path) -> None:
     pairs, _ = toy(5)
     assert len(aligner.align(pairs)) == 5
     aligner.save(tmp_path)
-    assert same(GibbsAligner.load(tmp_path, "grow-diag-final-and", 3).align(pairs), aligner.align(pairs))
+    assert same(EflomalAligner.load(tmp_path, "grow-diag-final-and", 3).align(pairs), aligner.align(pairs))
 
 
 def test_a_long_list_is_aligned_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +293,7 @@ def test_a_damaged_model_is_named(tmp_path: Path, damage: str) -> None:
     else:
         (tmp_path / "source.parquet").write_bytes(b"text")
     with pytest.raises(InputError, match=str(tmp_path)):
-        GibbsAligner.load(tmp_path, "union", 1)
+        EflomalAligner.load(tmp_path, "union", 1)
 
 
 _MEASURE = """
