@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mlctl.core.files import discard
 from mlctl.core.hashing import file_digest
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from storage import Result, Store, StoreError
 from storage.run_log import Run, RunLog

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import logging
 import platform
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from mlctl.config import Recipe
+from mlctl.core.files import is_disk_full
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from storage import Draft, Result, Store, key_of
 from tasks import diary
 
 logger = logging.getLogger("mlctl.stages")
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Ref(TypedDict):
@@ -165,7 +163,7 @@ def _room(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if not is_disk_full(error):
             raise
         raise InputError(
             f"no room left on the disk while writing {folder}: {error.strerror}",

@@ -12,6 +12,7 @@ from mlctl.alignment import arrow_io, registry
 from mlctl.alignment.aligner import Aligner
 from mlctl.alignment.language_job import LanguageJob, RowRange
 from mlctl.alignment.link_statistics import count_links
+from mlctl.core import arrow
 
 
 def align_rows(job: LanguageJob, part: int, rows: RowRange) -> None:
@@ -23,7 +24,7 @@ def align_rows(job: LanguageJob, part: int, rows: RowRange) -> None:
     with job.scratch.part(job.aligned_name(part, rows)) as folder:
         folder.mkdir()
         table = pa.Table.from_batches([aligned])
-        pq.write_table(table, folder / arrow_io.ALIGNED_FILE, compression="zstd", row_group_size=arrow_io.BATCH_ROWS)
+        pq.write_table(table, folder / arrow_io.ALIGNED_FILE, compression="zstd", row_group_size=arrow.BATCH_ROWS)
         (folder / arrow_io.STATISTICS_FILE).write_text(json.dumps(count_links(aligned)), encoding="utf-8")
 
 

@@ -1,19 +1,16 @@
-"""Reads sentence pairs from Parquet files, and converts between Arrow tables and what aligners take and return."""
+"""Conversions between Arrow tables and what aligners take and return, and the names of the files with these tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.alignment.aligner import Links, Pair, Sentence
-
-BATCH_ROWS = 8192  # rows in memory at a time
 
 #: The files of a tokenised part, and those of an aligned range of it.
 WORDS_FILE, REJECTED_FILE = "words.parquet", "rejected.parquet"
@@ -31,37 +28,6 @@ def pair_files(folders: Sequence[Path], language: str) -> list[Path]:
         files += [single] if single.is_file() else []
         files += sorted((folder / "pairs" / language).glob("*.parquet"))
     return files
-
-
-def count_rows(file: Path) -> int:
-    """Return the number of rows of a Parquet file, from its footer."""
-    return int(pq.read_metadata(file).num_rows)
-
-
-def read_batches(file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a Parquet file in record batches of at most `BATCH_ROWS` rows."""
-    with pq.ParquetFile(file) as parquet:
-        yield from parquet.iter_batches(batch_size=BATCH_ROWS, columns=columns)
-
-
-def read_rows(files: Sequence[Path], first: int, last: int) -> Iterator[pa.RecordBatch]:
-    """Yield the pairs `first` to `last` (exclusive), counted over all files in order; only row groups that contain some are read."""
-    start = 0
-    for file in files:
-        with pq.ParquetFile(file) as parquet:
-            for group in range(parquet.num_row_groups):
-                size = parquet.metadata.row_group(group).num_rows
-                if start < last and first < start + size:
-                    yield from _read_group_rows(parquet, group, first - start, last - start)
-                start += size
-
-
-def _read_group_rows(parquet: pq.ParquetFile, group: int, first: int, last: int) -> Iterator[pa.RecordBatch]:
-    for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=schema.PAIR.names):
-        low, high = max(first, 0), min(last, batch.num_rows)
-        if low < high:
-            yield batch.slice(low, high - low).select(schema.PAIR.names)
-        first, last = first - batch.num_rows, last - batch.num_rows
 
 
 def to_batch(table: pa.Table) -> pa.RecordBatch:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlctl.alignment import arrow_io
 from mlctl.config.align import Align
+from mlctl.core import arrow
 from mlctl.core.workspace import Workspace
 
 #: tokenize: the pairs of a part into words; train: a model; align: the pairs of a part; merge: all parts into tables.
@@ -43,7 +44,7 @@ class LanguageJob(BaseModel):
     @functools.cached_property
     def parts(self) -> list[RowRange]:
         """The rows of each part, of all files in order."""
-        rows = sum(map(arrow_io.count_rows, self.files))
+        rows = sum(map(arrow.row_count, self.files))
         return [(first, min(first + self.settings.part_rows, rows)) for first in range(0, rows, self.settings.part_rows)]
 
     @property
@@ -108,7 +109,7 @@ class LanguageJob(BaseModel):
 
     def part_rows(self, part: int) -> int:
         """Return the number of rows of a tokenised part that are to be aligned."""
-        return arrow_io.count_rows(self.words_file(part))
+        return arrow.row_count(self.words_file(part))
 
     @functools.cached_property
     def part_sizes(self) -> list[int]:

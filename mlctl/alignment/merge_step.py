@@ -15,6 +15,7 @@ from mlctl.alignment import arrow_io
 from mlctl.alignment.language_job import LanguageJob
 from mlctl.alignment.link_statistics import LinkStatistics
 from mlctl.alignment.tokenize_step import NO_WORDS, TOO_MANY_WORDS
+from mlctl.core import arrow
 from mlctl.core.workspace import Workspace
 
 ENGINE_FAILED, TOO_FEW_LINKS = "engine failed", "too few links"
@@ -77,7 +78,7 @@ def _write_table(file: Path, fields: pa.Schema, batches: Iterator[pa.RecordBatch
 
 def _aligned(job: LanguageJob) -> Iterator[pa.RecordBatch]:
     for folder in _aligned_folders(job):
-        yield from arrow_io.read_batches(folder / arrow_io.ALIGNED_FILE)
+        yield from arrow.batches(folder / arrow_io.ALIGNED_FILE)
 
 
 def _rejected(job: LanguageJob, too_few_links: bool, counts: dict[str, int]) -> Iterator[pa.RecordBatch]:
@@ -90,12 +91,12 @@ def _rejected(job: LanguageJob, too_few_links: bool, counts: dict[str, int]) -> 
 
 
 def _rejected_of_part(job: LanguageJob, part: int, too_few_links: bool) -> Iterator[pa.RecordBatch]:
-    yield from arrow_io.read_batches(job.scratch.path(job.tokenized_name(part)) / arrow_io.REJECTED_FILE)
+    yield from arrow.batches(job.scratch.path(job.tokenized_name(part)) / arrow_io.REJECTED_FILE)
     ranges, failed = job.read_ranges(part)
     if failed:
         rows = pq.read_table(job.words_file(part), columns=schema.PAIR.names).take(failed)
         yield arrow_io.to_rejected(arrow_io.to_batch(rows), ENGINE_FAILED)
     for row_range in ranges if too_few_links else ():
         folder = job.scratch.path(job.aligned_name(part, row_range))
-        for batch in arrow_io.read_batches(folder / arrow_io.ALIGNED_FILE, schema.PAIR.names):
+        for batch in arrow.batches(folder / arrow_io.ALIGNED_FILE, schema.PAIR.names):
             yield arrow_io.to_rejected(batch, TOO_FEW_LINKS)

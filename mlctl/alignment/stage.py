@@ -18,7 +18,9 @@ from mlctl.alignment.language_job import LanguageJob
 from mlctl.alignment.merge_step import RULES, MergeResult, read_merge_result
 from mlctl.alignment.step_graph import run_steps
 from mlctl.config import Align, Languages
-from mlctl.core.workspace import Progress, Workspace, discard, silent
+from mlctl.core import arrow
+from mlctl.core.files import discard
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.execution.backend import LOCAL, ExecutionBackend
 
@@ -80,7 +82,7 @@ def align(
 
 def _pair_files(folders: Sequence[Path], languages: Languages) -> dict[str, list[Path]]:
     files = {target: arrow_io.pair_files(folders, target) for target in languages.targets}
-    if not any(arrow_io.count_rows(file) for language_files in files.values() for file in language_files):
+    if not any(arrow.row_count(file) for language_files in files.values() for file in language_files):
         raise InputError(
             "align: there are no sentence pairs in any language",
             "check the clean stage's funnel.parquet for the rule that removed all rows, and download.sources for the languages",

@@ -13,6 +13,7 @@ from mlctl import schema
 from mlctl.alignment import arrow_io
 from mlctl.alignment.language_job import LanguageJob
 from mlctl.alignment.word_tokenization import Span, WordTokenizer
+from mlctl.core import arrow
 
 #: The rules that reject a pair before it is aligned, in the order in which they are applied.
 NO_WORDS, TOO_MANY_WORDS = "no words", "too many words"
@@ -22,7 +23,7 @@ def tokenize_part(job: LanguageJob, part: int) -> None:
     """Split the pairs of a part of a language into words."""
     with job.scratch.part(job.tokenized_name(part)) as folder:
         folder.mkdir()
-        batches = arrow_io.read_rows(job.files, *job.parts[part])
+        batches = arrow.row_range(job.files, *job.parts[part], schema.PAIR.names)
         tokenize(batches, job.source, job.target, job.settings.max_words, folder)
 
 

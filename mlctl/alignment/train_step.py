@@ -11,6 +11,7 @@ import pyarrow as pa
 from mlctl.alignment import arrow_io, registry
 from mlctl.alignment.aligner import Pair
 from mlctl.alignment.language_job import LanguageJob
+from mlctl.core import arrow
 
 
 def train(job: LanguageJob) -> None:
@@ -29,7 +30,7 @@ def training_pairs(job: LanguageJob) -> Iterator[Pair]:
     """Yield the pairs that the model is trained on, in order."""
     for part in range(len(job.parts)):
         rows, start = training_rows(job, part), 0
-        for batch in arrow_io.read_batches(job.words_file(part)):
+        for batch in arrow.batches(job.words_file(part)):
             in_batch = rows[(rows >= start) & (rows < start + batch.num_rows)] - start
             yield from arrow_io.to_pairs(batch.take(pa.array(in_batch)))
             start += batch.num_rows

@@ -19,7 +19,8 @@ from mlctl.cleaning.likelihood import SAMPLE
 from mlctl.cleaning.reader import Downloaded
 from mlctl.cleaning.row_filters import Evidence, Judges, Learned, learn, look
 from mlctl.cleaning.writer import Outputs
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 
 #: sample: statistics of a slice of the sample; learn: from all slices; filter: the rows of a part, one by one; write: compare
 #: rows across parts and write the tables.
