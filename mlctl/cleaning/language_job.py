@@ -1,4 +1,4 @@
-"""The steps of one language: collect statistics of a sample, learn from them, filter part by part, then write the tables.
+"""The steps of one language: collect statistics of a sample, fit them, filter the rows part by part, then write the tables.
 
 Each step commits a file that the next ones read.
 """
@@ -13,18 +13,19 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from mlctl import config
-from mlctl.cleaning.corpus_filters import Comparison
-from mlctl.cleaning.filter_results import JUDGED, judged
+from mlctl.cleaning.corpus_filters import CorpusFilter
+from mlctl.cleaning.corpus_statistics import CorpusStatistics, SampleStatistics, collect_statistics, fit_statistics
+from mlctl.cleaning.filter_results import FILTER_RESULT
 from mlctl.cleaning.likelihood import SAMPLE
-from mlctl.cleaning.reader import Downloaded
-from mlctl.cleaning.row_filters import Evidence, Judges, Learned, learn, look
-from mlctl.cleaning.writer import Outputs
+from mlctl.cleaning.reader import DownloadedRows
+from mlctl.cleaning.row_filters import RowFilter, filter_batch
+from mlctl.cleaning.writer import TableWriters
 from mlctl.core.files import discard
 from mlctl.core.workspace import Workspace
 
-#: sample: statistics of a slice of the sample; learn: from all slices; filter: the rows of a part, one by one; write: compare
+#: sample: statistics of a slice of the sample; fit: those of the corpus, from all slices; filter: the rows of a part, one by one; write: compare
 #: rows across parts and write the tables.
-Phase = Literal["sample", "learn", "filter", "write"]
+Phase = Literal["sample", "fit", "filter", "write"]
 
 _BATCH_ROWS = 4096
 
@@ -34,7 +35,7 @@ class LanguageJob(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    phases: ClassVar[tuple[Phase, ...]] = ("sample", "learn", "filter", "write")
+    phases: ClassVar[tuple[Phase, ...]] = ("sample", "fit", "filter", "write")
 
     settings: config.Clean
     source: str
@@ -44,9 +45,9 @@ class LanguageJob(BaseModel):
     lexicon: Path | None = None
 
     @functools.cached_property
-    def inputs(self) -> Downloaded:
+    def inputs(self) -> DownloadedRows:
         """The downloaded rows."""
-        return Downloaded(self.downloaded, self.target)
+        return DownloadedRows(self.downloaded, self.target)
 
     @property
     def finished(self) -> bool:
@@ -59,9 +60,9 @@ class LanguageJob(BaseModel):
         return Workspace(Workspace(self.root).scratch / f"clean-{self.target}")
 
     @property
-    def learned(self) -> Path:
-        """The folder with what was learned from the sample."""
-        return self.scratch.path("learned")
+    def statistics(self) -> Path:
+        """The folder with the statistics of the corpus (CorpusStatistics)."""
+        return self.scratch.path("statistics")
 
     def unfinished(self, phase: Phase) -> list[int]:
         """Return the numbers of a phase's steps that are not done yet: of slices, of parts, or [0] for a phase of one step."""
@@ -69,9 +70,9 @@ class LanguageJob(BaseModel):
             return [part for part in range(len(self.inputs.parts)) if not self.part_file(part).exists()]
         if phase == "write":
             return [] if self.finished else [0]
-        if self.learned.exists():
+        if self.statistics.exists():
             return []
-        if phase == "learn":
+        if phase == "fit":
             return [0]
         return [number for number in range(len(self.inputs.slices)) if not self.scratch.has(_slice_name(number))]
 
@@ -88,30 +89,31 @@ class LanguageJob(BaseModel):
         """Collect the statistics of a slice of the sample."""
         pairs = self.inputs.sample(SAMPLE, *self.inputs.slices[number])
         with self.scratch.part(_slice_name(number)) as path:
-            look(self.settings, self.source, self.target, pairs).save(path)
+            collect_statistics(self.settings, self.source, self.target, pairs).save(path)
 
-    def learn(self) -> None:
-        """Learn from the statistics of all slices and from the lexicon of earlier runs."""
-        slices = [Evidence.load(self.scratch.path(_slice_name(number))) for number in range(len(self.inputs.slices))]
-        with self.scratch.part("learned") as path:
-            learn(self.settings, slices, self.lexicon).save(path)
+    def fit(self) -> None:
+        """Fit the statistics of the corpus to those of all slices and to the lexicon of earlier runs."""
+        slices = [SampleStatistics.load(self.scratch.path(_slice_name(number))) for number in range(len(self.inputs.slices))]
+        with self.scratch.part(self.statistics.name) as path:
+            fit_statistics(self.settings, slices, self.lexicon).save(path)
 
     def filter(self, part: int) -> None:
         """Apply the row filters to a part."""
-        judges = Judges(self.settings, self.source, self.target, Learned.load(self.learned))
+        statistics = CorpusStatistics.load(self.statistics)
+        forward = RowFilter(self.settings, self.source, self.target, statistics.lengths, statistics.likelihood)
+        reverse = RowFilter(self.settings, self.target, self.source)
         table = self.inputs.read(*self.inputs.parts[part])
-        with self.scratch.part(_part_name(part)) as path, pq.ParquetWriter(path, JUDGED, compression="zstd") as writer:
-            for rows in table.to_batches(_BATCH_ROWS):
-                decisions = judges.judge(rows["source"].to_pylist(), rows["target"].to_pylist())
-                writer.write_batch(judged(self.settings, rows, decisions))
+        with self.scratch.part(_part_name(part)) as path, pq.ParquetWriter(path, FILTER_RESULT, compression="zstd") as writer:
+            for batch in table.to_batches(_BATCH_ROWS):
+                writer.write_batch(filter_batch(forward, reverse, batch).to_batch(self.settings, batch))
 
     def write(self) -> None:
         """Apply the filters that compare rows of all parts, write the tables, and remove the scratch files."""
         files = [self.part_file(part) for part in range(len(self.inputs.parts))]
-        comparison = Comparison(self.settings, self.inputs, files, self.scratch.path("compared"))
-        with Outputs(Workspace(self.root), self.target) as outputs:
+        corpus_filter = CorpusFilter(self.settings, self.inputs, files, self.scratch.path("compared"))
+        with TableWriters(Workspace(self.root), self.target) as writers:
             for (first, last), file in zip(self.inputs.parts, files, strict=True):
-                outputs.write(self.inputs.read(first, last), pq.read_table(file), comparison.rules(first, last))
+                writers.write(self.inputs.read(first, last), pq.read_table(file), corpus_filter.rules(first, last))
         discard(self.scratch.root)
 
 
@@ -138,8 +140,8 @@ class CleanStep(BaseModel):
             self.job.filter(self.part)
         elif self.phase == "sample":
             self.job.sample(self.part)
-        elif self.phase == "learn":
-            self.job.learn()
+        elif self.phase == "fit":
+            self.job.fit()
         else:
             self.job.write()
 
@@ -149,4 +151,4 @@ def _slice_name(number: int) -> str:
 
 
 def _part_name(part: int) -> str:
-    return f"judged/{part:06}.parquet"
+    return f"filtered/{part:06}.parquet"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from mlctl.cleaning.corpus_statistics import CorpusStatistics
 from mlctl.cleaning.language_job import CleanStep, LanguageJob
-from mlctl.cleaning.row_filters import Learned
 from mlctl.core.workspace import Progress
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.scheduler import BackendWorker, ProgressCounter, run_in_process, run_on_workers
@@ -32,8 +32,8 @@ def run_steps(jobs: Sequence[LanguageJob], workers: int, backend: ExecutionBacke
     counter = ProgressCounter(progress, rows - missing, rows, "rows")
 
     def report(step: CleanStep) -> None:
-        if step.phase == "learn":
-            ratio = Learned.load(step.job.learned).lengths.ratio
+        if step.phase == "fit":
+            ratio = CorpusStatistics.load(step.job.statistics).lengths.ratio
             log.info("%s: a translation has %.2f characters per source character", step.job.target, ratio)
         elif step.phase == "filter":
             counter.add(step.job.part_rows(step.part), language=step.job.target)

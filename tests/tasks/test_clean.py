@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mlctl.cleaning.row_filters import UNLIKELY
+from mlctl.cleaning.filters.translation_likelihood import UnlikelyTranslation
 from mlctl.config import Recipe, parse
 from mlctl.errors import InputError
 from storage import Result, Store
@@ -48,7 +48,7 @@ def aligned(recipe: Recipe) -> Result:
 
 def unlikely(result: Result) -> set[str]:
     rows = pq.read_table(result.folder / "rejected/fr.parquet").to_pylist()
-    return {row["origin"].rpartition(":")[2] for row in rows if row["rule"] == UNLIKELY}
+    return {row["origin"].rpartition(":")[2] for row in rows if row["rule"] == UnlikelyTranslation.name}
 
 
 def reused(result: Result) -> dict[str, str]:
