@@ -23,7 +23,7 @@ from typing import NamedTuple
 from gold import Link, Words, grow_diag_final_and, links_of
 
 from mlctl.alignment.aligner import Aligner, Pair, Sentence
-from mlctl.alignment.word_tokenization import WordTokenizer, normalised
+from mlctl.alignment.word_tokenization import WordTokenizer, normalise_word
 from mlctl.config.align import Align
 
 PART = Align().part_rows
@@ -79,7 +79,7 @@ def write_for_programs(file: Path, text: Path) -> Path:
 
 
 def counted(word: str) -> str:
-    return "|" if word == "|||" else normalised(word)
+    return "|" if word == "|||" else normalise_word(word)
 
 
 def text_lines(text: Path) -> Iterator[str]:

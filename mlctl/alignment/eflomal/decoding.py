@@ -8,7 +8,7 @@ import numpy.typing as npt
 from mlctl.alignment.eflomal.numba_kernels import kernel
 from mlctl.alignment.eflomal.sampling import NOTHING
 from mlctl.alignment.eflomal.sentence_buffer import Text
-from mlctl.alignment.symmetrization import join
+from mlctl.alignment.symmetrization import symmetrize
 
 _LINKED = np.uint8(4)
 
@@ -66,7 +66,7 @@ def linked(
         best(one, ours)
         best(other, theirs)
         grid = np.empty((sources, targets), np.uint8)
-        join(ours, theirs, heuristic, grid, np.empty(sources, np.uint8), np.empty(targets, np.uint8))
+        symmetrize(ours, theirs, heuristic, grid, np.empty(sources, np.uint8), np.empty(targets, np.uint8))
         place = first + first_target
         for i in range(sources):
             for j in range(targets):

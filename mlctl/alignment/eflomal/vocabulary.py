@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from mlctl.alignment.aligner import Pair, Sentence
 from mlctl.alignment.eflomal.sentence_buffer import Text
-from mlctl.alignment.word_tokenization import normalised
+from mlctl.alignment.word_tokenization import normalise_word
 
 T = TypeVar("T", bound=np.generic)
 
@@ -37,7 +37,7 @@ class Vocabulary:
         number = self._surfaces.get(surface)
         if number is None:
             # Half a surrogate pair is no text that could be saved.
-            word = normalised(surface).encode("utf-8", "replace").decode()
+            word = normalise_word(surface).encode("utf-8", "replace").decode()
             number = self._surfaces[surface] = self._words.setdefault(word, len(self._words))
         return number
 

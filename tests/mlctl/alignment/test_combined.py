@@ -96,7 +96,7 @@ def grids(draw: Any) -> Grid:
 @given(grids())
 @settings(deadline=None)
 def test_links_lie_between_what_both_are_sure_of_and_what_either_finds_possible(grid: Grid) -> None:
-    found = combined.decide(grid, combined.probabilities(grid))
+    found = combined.select_links(grid, combined.link_probabilities(grid))
     rows, columns = shares(grid.similarity, grid.mask)
     either = (grid.confidence > 0) | ((rows > 0.01) & (columns > 0.01))
     both = (grid.confidence >= 0.9) & argmax(grid.similarity, grid.mask)
@@ -108,12 +108,12 @@ def test_links_lie_between_what_both_are_sure_of_and_what_either_finds_possible(
 @given(grids())
 @settings(deadline=None)
 def test_a_pair_is_judged_alike_alone_and_turned(grid: Grid) -> None:
-    together = combined.probabilities(grid)
+    together = combined.link_probabilities(grid)
     for row in range(len(together)):
         height, width = int(grid.mask[row].any(1).sum()), int(grid.mask[row].any(0).sum())
         alone = Grid(*(part[row : row + 1, :height, :width] for part in grid))
-        torch.testing.assert_close(combined.probabilities(alone)[0], together[row, :height, :width])
-        turned = combined.probabilities(Grid(*(part.mT for part in alone)))
+        torch.testing.assert_close(combined.link_probabilities(alone)[0], together[row, :height, :width])
+        turned = combined.link_probabilities(Grid(*(part.mT for part in alone)))
         torch.testing.assert_close(turned[0].T, together[row, :height, :width])
 
 
@@ -132,10 +132,10 @@ def test_neighbours_and_rivals_against_loops(grid: Grid) -> None:
             sides = at(i - 1, j) + at(i + 1, j) + at(i, j - 1) + at(i, j + 1)
             column = max([at(k, j) for k in range(height) if k != i], default=0.0)
             row = max([at(i, k) for k in range(width) if k != j], default=0.0)
-            assert float(combined.diagonal(grid.confidence)[0, i, j]) == pytest.approx(near)
-            assert float(combined.beside(grid.confidence)[0, i, j]) == pytest.approx(sides)
-            assert float(combined.others(grid.confidence, 1)[0, i, j]) == pytest.approx(column)
-            assert float(combined.others(grid.confidence, 2)[0, i, j]) == pytest.approx(row)
+            assert float(combined.sum_of_diagonal_neighbours(grid.confidence)[0, i, j]) == pytest.approx(near)
+            assert float(combined.sum_of_adjacent(grid.confidence)[0, i, j]) == pytest.approx(sides)
+            assert float(combined.max_of_others(grid.confidence, 1)[0, i, j]) == pytest.approx(column)
+            assert float(combined.max_of_others(grid.confidence, 2)[0, i, j]) == pytest.approx(row)
 
 
 def test_the_grid_of_two_pairs(toy: SimpleNamespace, embedding: EmbeddingAligner) -> None:

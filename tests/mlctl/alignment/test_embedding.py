@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from transformers import AutoModel, AutoTokenizer
 
 from mlctl.alignment.aligner import Sentence
-from mlctl.alignment.embedding import IDENTITY, EmbeddingAligner
+from mlctl.alignment.embedding import ENCODER_FILE, EmbeddingAligner
 from mlctl.config.align import Align
 from mlctl.errors import InputError
 from mlctl.modeling.word_encoder import WordEncoder, usual_layer
@@ -146,14 +146,14 @@ def test_saved_and_loaded(toy: SimpleNamespace, tmp_path: Path) -> None:
     first = aligner(toy.folder)
     first.train([])
     first.save(tmp_path)
-    assert set(json.loads((tmp_path / IDENTITY).read_text())) == {"encoder", "layer"}
+    assert set(json.loads((tmp_path / ENCODER_FILE).read_text())) == {"encoder", "layer"}
     pair = toy.pair([1, 2, 3], [2, 3, 1])
     loaded = EmbeddingAligner.load(Align(engine="embedding", device="cpu"), toy.folder, tmp_path)
     assert toy.listed(loaded.align([pair])[0]) == toy.translations([1, 2, 3], [2, 3, 1])
-    with pytest.raises(InputError, match="is not the encoder"):
+    with pytest.raises(InputError, match="was saved with another encoder"):
         EmbeddingAligner.load(Align(engine="embedding", device="cpu", layer=1), toy.folder, tmp_path)
     other = toy.save_encoder(tmp_path / "other", layers=2)
-    with pytest.raises(InputError, match="is not the encoder"):
+    with pytest.raises(InputError, match="was saved with another encoder"):
         EmbeddingAligner.load(Align(engine="embedding", device="cpu", layer=2), other, tmp_path)
 
 

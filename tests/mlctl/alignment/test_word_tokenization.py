@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlctl.alignment.word_tokenization import WordTokenizer, normalised
+from mlctl.alignment.word_tokenization import WordTokenizer, normalise_word
 
 LANGUAGES = (
     "en",
@@ -142,9 +142,9 @@ def test_one_way_of_writing_is_counted_as_any_other() -> None:
         "i̇x": "İx",
     }
     for word, forms in same.items():
-        assert {normalised(form) for form in forms.split(" ")} == {word}
+        assert {normalise_word(form) for form in forms.split(" ")} == {word}
     for word, other in (("má", "ma"), ("été", "étè"), ("बच्चे", "बच्चा"), ("が", "か"), ("12", "123")):
-        assert normalised(word) != normalised(other)
+        assert normalise_word(word) != normalise_word(other)
 
 
 @given(st.one_of(_TEXT, st.text(min_size=1, max_size=3)), st.sampled_from(("en", "ar", "ja")))
@@ -152,10 +152,10 @@ def test_one_way_of_writing_is_counted_as_any_other() -> None:
 @example("\u00a8 \u2017 \u0345 \u0640 \u200d\u0301 \ufdfa \u1e9e\u0130", "en")
 def test_what_is_counted_is_never_empty_has_no_white_space_and_stays_as_it_is(text: str, language: str) -> None:
     for start, end in SPLITTERS[language].spans(text):
-        word = normalised(text[start:end])
+        word = normalise_word(text[start:end])
         assert word
         assert word.split() == [word]
-        assert normalised(word) == word
+        assert normalise_word(word) == word
 
 
 def test_very_long_lines_come_back() -> None:
