@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from mlctl.alignment.eflomal.numba_kernels import S, U, kernel
 
-_SIZES = 40  # powers of two, more than memory has
-_GONE = np.float32(1e-6)  # what is left below it is rounding's
+_SIZE_CLASSES = 40  # powers of two, more than memory has
+_ZERO_TOLERANCE = np.float32(1e-6)  # what is left below it is rounding's
 
 
 class Counts(NamedTuple):
@@ -28,7 +28,7 @@ class Counts(NamedTuple):
         keys: target word of each slot, below 0: none (slots,).
         counts: its links (slots, C).
         sums: counts added up over several sweeps (slots, C), or empty while nothing is added up.
-        ends: end of what is taken of the arena, then the first free run of slots of each size (41,).
+        arena_ends: end of what is taken of the arena, then the first free run of slots of each size (41,).
         totals: links of each source word (V, C).
         nulls: times that each target word was linked to nothing (W, C).
         null_total: their sum (C,).
@@ -41,7 +41,7 @@ class Counts(NamedTuple):
     keys: npt.NDArray[np.int32]
     counts: npt.NDArray[np.float32]
     sums: npt.NDArray[np.float32]
-    ends: npt.NDArray[np.int64]
+    arena_ends: npt.NDArray[np.int64]
     totals: npt.NDArray[np.float64]
     nulls: npt.NDArray[np.float32]
     null_total: npt.NDArray[np.float64]
@@ -60,10 +60,10 @@ class Rows(NamedTuple):
 FERTILITIES = 8
 
 
-def empty(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Counts:
+def empty_counts(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Counts:
     """Return counts of nothing, with room for `slots` slots."""
-    ends = np.full(_SIZES + 1, -1, np.int64)
-    ends[0] = 0
+    arena_ends = np.full(_SIZE_CLASSES + 1, -1, np.int64)
+    arena_ends[0] = 0
     return Counts(
         start=np.zeros(sources, np.int64),
         mask=np.full(sources, -1, np.int32),
@@ -71,7 +71,7 @@ def empty(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Coun
         keys=np.full(slots, -1, np.int32),
         counts=np.zeros((slots, chains), np.float32),
         sums=np.zeros((0, chains), np.float32),
-        ends=ends,
+        arena_ends=arena_ends,
         totals=np.zeros((sources, chains), np.float64),
         nulls=np.zeros((targets, chains), np.float32),
         null_total=np.zeros(chains, np.float64),
@@ -79,9 +79,9 @@ def empty(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Coun
     )
 
 
-def roomier(counts: Counts, slots: int) -> Counts:
+def grow(counts: Counts, slots: int) -> Counts:
     """Return the same counts with room for `slots` slots more than are taken."""
-    size = int(counts.ends[0]) + slots
+    size = int(counts.arena_ends[0]) + slots
     chains = counts.counts.shape[1]
     keys, values = np.full(size, -1, np.int32), np.zeros((size, chains), np.float32)
     taken = min(size, len(counts.keys))
@@ -91,18 +91,18 @@ def roomier(counts: Counts, slots: int) -> Counts:
     return counts._replace(keys=keys, counts=values, sums=sums)
 
 
-def collecting(counts: Counts) -> Counts:
+def with_sums(counts: Counts) -> Counts:
     """Return the same counts, ready to be added up over sweeps."""
     return counts._replace(sums=np.zeros_like(counts.counts))
 
 
 @kernel
-def slot_of(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> int:
+def find_slot(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> int:
     """Return the slot of a target word among the `size` slots from `start` on, or -1."""
     if size == 0:
         return S(-1)
     base, mask = U(start), U(size - 1)
-    slot = first_of(target) & mask
+    slot = hash_word(target) & mask
     while True:
         key = keys[base + slot]
         if key == target:
@@ -113,16 +113,16 @@ def slot_of(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> 
 
 
 @kernel
-def first_of(target: int) -> int:
+def hash_word(target: int) -> int:
     """Return the slot that a target word is looked for first, before it is masked."""
     return (U(target) * U(2654435761)) >> U(12)
 
 
 @kernel
-def _put(rows: Counts, source: int, target: int) -> int:
+def _insert(rows: Counts, source: int, target: int) -> int:
     """Return a new slot for a pair that has none, in a row with a free one."""
     base, mask = U(rows.start[source]), U(rows.mask[source])
-    slot = first_of(target) & mask
+    slot = hash_word(target) & mask
     while rows.keys[base + slot] >= 0:
         slot = (slot + U(1)) & mask
     rows.keys[base + slot] = target
@@ -131,20 +131,20 @@ def _put(rows: Counts, source: int, target: int) -> int:
 
 
 @kernel
-def _take(rows: Counts, power: int) -> int:
+def _allocate(rows: Counts, power: int) -> int:
     """Return the start of 2**power empty slots. A free run keeps the next one's start, less 2 and negated, in its first key."""
-    start: int = rows.ends[1 + power]
+    start: int = rows.arena_ends[1 + power]
     if start >= 0:
-        rows.ends[1 + power] = -2 - rows.keys[start]
+        rows.arena_ends[1 + power] = -2 - rows.keys[start]
         rows.keys[start] = -1
         return start
-    start = rows.ends[0]
-    rows.ends[0] = start + (1 << power)
+    start = rows.arena_ends[0]
+    rows.arena_ends[0] = start + (1 << power)
     return start
 
 
 @kernel
-def _lives(rows: Counts, slot: int) -> bool:
+def _is_in_use(rows: Counts, slot: int) -> bool:
     """Tell whether a slot has a pair of words with a count in any chain."""
     if rows.keys[slot] < 0:
         return False
@@ -155,22 +155,22 @@ def _lives(rows: Counts, slot: int) -> bool:
 
 
 @kernel
-def _move(rows: Counts, source: int) -> None:
+def _rehash(rows: Counts, source: int) -> None:
     """Give a word more slots, or as many when enough of its own are out of use."""
     collects = len(rows.sums) > 0
     old, size = rows.start[source], rows.mask[source] + 1
     live = 0
     for slot in range(old, old + size):
-        live += _lives(rows, slot)
+        live += _is_in_use(rows, slot)
     power = 1
     while (1 << power) < 2 * (live + 1):
         power += 1
-    rows.start[source] = _take(rows, power)
+    rows.start[source] = _allocate(rows, power)
     rows.mask[source] = (1 << power) - 1
     rows.used[source] = 0
     for slot in range(old, old + size):
-        if _lives(rows, slot):
-            new = _put(rows, source, rows.keys[slot])
+        if _is_in_use(rows, slot):
+            new = _insert(rows, source, rows.keys[slot])
             rows.counts[new] = rows.counts[slot]
             if collects:
                 rows.sums[new] = rows.sums[slot]
@@ -182,35 +182,35 @@ def _move(rows: Counts, source: int) -> None:
         power = 0
         while (1 << power) < size:
             power += 1
-        rows.keys[old] = -2 - rows.ends[1 + power]
-        rows.ends[1 + power] = old
+        rows.keys[old] = -2 - rows.arena_ends[1 + power]
+        rows.arena_ends[1 + power] = old
 
 
 @kernel
-def add(rows: Counts, chain: int, source: int, target: int, weight: float) -> None:
+def add_link(rows: Counts, chain: int, source: int, target: int, weight: float) -> None:
     """Count a link `weight` times more in a chain. The arena must have room."""
-    slot = slot_of(rows.keys, rows.start[source], rows.mask[source] + 1, target)
+    slot = find_slot(rows.keys, rows.start[source], rows.mask[source] + 1, target)
     if slot < 0:
         if 4 * (rows.used[source] + 1) > 3 * (rows.mask[source] + 1):
-            _move(rows, source)
-        slot = _put(rows, source, target)
+            _rehash(rows, source)
+        slot = _insert(rows, source, target)
     rows.counts[slot, chain] += weight
 
 
 @kernel
-def take_away(rows: Counts, chain: int, source: int, target: int) -> None:
+def remove_link(rows: Counts, chain: int, source: int, target: int) -> None:
     """Count a link that is counted once less in a chain.
 
     What rounding leaves is made nothing: so no chain's counts depend on when another one's make a table move.
     """
-    slot = slot_of(rows.keys, rows.start[source], rows.mask[source] + 1, target)
+    slot = find_slot(rows.keys, rows.start[source], rows.mask[source] + 1, target)
     rows.counts[slot, chain] -= 1
-    if rows.counts[slot, chain] <= _GONE:
+    if rows.counts[slot, chain] <= _ZERO_TOLERANCE:
         rows.counts[slot, chain] = 0
 
 
 @kernel
-def load(
+def load_rows(
     counts: Counts, chain: int, rows: Rows, sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], weight: float
 ) -> int:
     """Add to a chain the rows of another numbering of words, `sources[e]` and `targets[f]` being their words here (-1: not here).
@@ -223,44 +223,44 @@ def load(
         if here < 0:
             continue
         first, last = rows.offsets[e], rows.offsets[e + 1]
-        if counts.ends[0] + 6 * (last - first) + 16 + 2 * counts.mask[here] > len(counts.keys):
+        if counts.arena_ends[0] + 6 * (last - first) + 16 + 2 * counts.mask[here] > len(counts.keys):
             return e
         for place in range(first, last):
             if targets[rows.keys[place]] >= 0:
-                add(counts, chain, here, targets[rows.keys[place]], weight * rows.counts[place])
+                add_link(counts, chain, here, targets[rows.keys[place]], weight * rows.counts[place])
     return len(sources)
 
 
 @kernel
-def collect(counts: Counts, share: float) -> None:
+def accumulate(counts: Counts, share: float) -> None:
     """Add `share` of each count to the sums."""
-    for slot in range(counts.ends[0]):
+    for slot in range(counts.arena_ends[0]):
         if counts.keys[slot] >= 0:
             for chain in range(counts.counts.shape[1]):
                 counts.sums[slot, chain] += share * counts.counts[slot, chain]
 
 
 @kernel
-def _sizes(counts: Counts, chain: int) -> npt.NDArray[np.int64]:
+def _row_offsets(counts: Counts, chain: int) -> npt.NDArray[np.int64]:
     offsets = np.zeros(len(counts.start) + 1, np.int64)
     for e in range(len(counts.start)):
         live = 0
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
-            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _GONE:
+            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _ZERO_TOLERANCE:
                 live += 1
         offsets[e + 1] = offsets[e] + live
     return offsets
 
 
 @kernel
-def rest(counts: Counts, chain: int) -> Rows:
+def to_rows(counts: Counts, chain: int) -> Rows:
     """Return the sums of `collect` of a chain as rows, each sorted by target word."""
-    offsets = _sizes(counts, chain)
+    offsets = _row_offsets(counts, chain)
     keys, values = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32)
     for e in range(len(counts.start)):
         place = offsets[e]
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
-            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _GONE:
+            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _ZERO_TOLERANCE:
                 keys[place] = counts.keys[slot]
                 values[place] = counts.sums[slot, chain]
                 place += 1

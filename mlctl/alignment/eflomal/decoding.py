@@ -6,42 +6,42 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.alignment.eflomal.numba_kernels import kernel
-from mlctl.alignment.eflomal.sampling import NOTHING
-from mlctl.alignment.eflomal.sentence_buffer import Text
+from mlctl.alignment.eflomal.sampling import NULL_LINK
+from mlctl.alignment.eflomal.sentence_buffer import Corpus
 from mlctl.alignment.symmetrization import symmetrize
 
 _LINKED = np.uint8(4)
 
 
 @kernel
-def best(found: npt.NDArray[np.float32], links: npt.NDArray[np.int16]) -> None:
+def most_probable_links(found: npt.NDArray[np.float32], links: npt.NDArray[np.int16]) -> None:
     """Fill `links` (J,) with the likeliest source word of each target word by P(a_j = i) (J, I), -1 where nothing is likelier."""
     for j in range(len(links)):
         nothing = np.float32(1)
         top = np.float32(0)
-        links[j] = NOTHING
+        links[j] = NULL_LINK
         for i in range(found.shape[1]):
             nothing -= found[j, i]
             if found[j, i] > top:
                 top = found[j, i]
                 links[j] = i
         if nothing > top:
-            links[j] = NOTHING
+            links[j] = NULL_LINK
 
 
 @kernel
-def confidence(forward: float, backward: float) -> float:
+def link_confidence(forward: float, backward: float) -> float:
     """Return how sure a link is: the geometric mean of both directions' probabilities, and half of either at least."""
     sure: float = max(np.sqrt(forward * backward), max(forward, backward) / 2)
     return min(sure, 1.0)
 
 
 @kernel
-def linked(
+def extract_links(
     forward: npt.NDArray[np.float32],
     backward: npt.NDArray[np.float32],
     places: npt.NDArray[np.int64],
-    text: Text,
+    corpus: Corpus,
     heuristic: int,
     words: npt.NDArray[np.int32],
     sure: npt.NDArray[np.float32],
@@ -57,14 +57,14 @@ def linked(
         sizes: gets the number of links of each sentence.
     """
     for s in range(len(sizes)):
-        first, last = text.source_offsets[s], text.source_offsets[s + 1]
-        first_target, last_target = text.target_offsets[s], text.target_offsets[s + 1]
+        first, last = corpus.source_offsets[s], corpus.source_offsets[s + 1]
+        first_target, last_target = corpus.target_offsets[s], corpus.target_offsets[s + 1]
         sources, targets = last - first, last_target - first_target
         one = forward[places[s] : places[s] + sources * targets].reshape((targets, sources))
         other = backward[places[s] : places[s] + sources * targets].reshape((sources, targets))
         ours, theirs = np.empty(targets, np.int16), np.empty(sources, np.int16)
-        best(one, ours)
-        best(other, theirs)
+        most_probable_links(one, ours)
+        most_probable_links(other, theirs)
         grid = np.empty((sources, targets), np.uint8)
         symmetrize(ours, theirs, heuristic, grid, np.empty(sources, np.uint8), np.empty(targets, np.uint8))
         place = first + first_target
@@ -72,6 +72,6 @@ def linked(
             for j in range(targets):
                 if grid[i, j] & _LINKED:
                     words[place, 0], words[place, 1] = i, j
-                    sure[place] = confidence(one[j, i], other[i, j])
+                    sure[place] = link_confidence(one[j, i], other[i, j])
                     place += 1
         sizes[s] = place - first - first_target

@@ -18,7 +18,7 @@ _WORDS = ("source.parquet", "target.parquet")
 _SIDES = ("forward", "backward")
 
 
-class Side(NamedTuple):
+class ChainModel(NamedTuple):
     """What one chain learned of one direction, V source words and W target words.
 
     Attributes:
@@ -26,7 +26,7 @@ class Side(NamedTuple):
         totals: links of each source word (V,).
         nulls: times that each target word was linked to nothing (W,).
         fertile: times that each source word had each number of links (V, FERTILITIES).
-        jumps: jumps by width (2 FARTHEST + 1,).
+        jumps: jumps by width (2 MAX_JUMP + 1,).
     """
 
     rows: Rows
@@ -41,11 +41,11 @@ class Model(NamedTuple):
 
     source: pa.StringArray
     target: pa.StringArray
-    forward: tuple[Side, ...]
-    backward: tuple[Side, ...]
+    forward: tuple[ChainModel, ...]
+    backward: tuple[ChainModel, ...]
 
 
-def write(model: Model, folder: Path) -> None:
+def write_model(model: Model, folder: Path) -> None:
     """Write a model into an empty folder: the same bytes for the same model."""
     for name, words in zip(_WORDS, (model.source, model.target), strict=True):
         pq.write_table(pa.table({"word": words}), folder / name, compression="zstd")
@@ -54,11 +54,11 @@ def write(model: Model, folder: Path) -> None:
             np.savez_compressed(folder / f"{name}-{number}.npz", **_flat_arrays(side))
 
 
-def _flat_arrays(side: Side) -> dict[str, Any]:
+def _flat_arrays(side: ChainModel) -> dict[str, Any]:
     return {**side.rows._asdict(), **{name: value for name, value in side._asdict().items() if name != "rows"}}
 
 
-def read(folder: Path) -> Model:
+def read_model(folder: Path) -> Model:
     """Read what `write` wrote.
 
     Raises:
@@ -81,7 +81,7 @@ def _numbered(folder: Path, name: str) -> list[Path]:
     return files
 
 
-def _side(file: Path) -> Side:
+def _side(file: Path) -> ChainModel:
     with np.load(file) as arrays:
         rows = Rows(*(arrays[name] for name in Rows._fields))
-        return Side(rows, *(arrays[name] for name in Side._fields if name != "rows"))
+        return ChainModel(rows, *(arrays[name] for name in ChainModel._fields if name != "rows"))

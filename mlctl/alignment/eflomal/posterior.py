@@ -16,12 +16,20 @@ import numpy.typing as npt
 
 from mlctl.alignment.eflomal.counts import FERTILITIES, Counts
 from mlctl.alignment.eflomal.numba_kernels import U, kernel
-from mlctl.alignment.eflomal.sentence_buffer import Desk, Shapes, Text, desk, fertility, look_up, summed
+from mlctl.alignment.eflomal.sentence_buffer import (
+    Corpus,
+    SentenceBuffer,
+    SharedParameters,
+    allocate_buffer,
+    fertility_ratio,
+    load_probabilities,
+    ordered_sum,
+)
 
 _LEAST = np.float32(1e-5)  # probability of a state that is worth going on from
 
 
-class Bench(NamedTuple):
+class ForwardBackwardBuffer(NamedTuple):
     """Room for one sentence of I source and J target words in one chain; state 0 is before the first linked word, i + 1 word i."""
 
     share: npt.NDArray[np.float32]  # (I + 1,) of each state: 1 / Z(a)
@@ -40,9 +48,9 @@ class Bench(NamedTuple):
 
 
 @kernel
-def _bench(room: Desk) -> Bench:
-    rows, columns = room.lexical.shape[1], room.lexical.shape[2]
-    return Bench(
+def _bench(buffer: SentenceBuffer) -> ForwardBackwardBuffer:
+    rows, columns = buffer.lexical.shape[1], buffer.lexical.shape[2]
+    return ForwardBackwardBuffer(
         np.empty(columns + 1, np.float32),
         np.empty((rows, columns), np.float32),
         np.empty((rows + 1, columns + 1), np.float32),
@@ -60,9 +68,9 @@ def _bench(room: Desk) -> Bench:
 
 
 @kernel
-def _shares(shapes: Shapes, chain: int, columns: int, share: npt.NDArray[np.float32]) -> None:
+def _shares(parameters: SharedParameters, chain: int, columns: int, share: npt.NDArray[np.float32]) -> None:
     """Fill `share`: of each state 1 / Z(a)."""
-    reach, middle, c = shapes.reach, U(shapes.jumps.shape[1] // 2), U(chain)
+    reach, middle, c = parameters.jump_sums, U(parameters.jumps.shape[1] // 2), U(chain)
     for state in range(U(columns + 1)):
         first = middle + U(1) - state
         share[state] = np.float32(1.0 / (reach[c, first + U(columns)] - reach[c, first]))
@@ -96,7 +104,12 @@ def _mix(
 
 @kernel
 def _forward(
-    nothing: npt.NDArray[np.float32], chain: int, jumps: npt.NDArray[np.float32], rows: int, columns: int, bench: Bench
+    nothing: npt.NDArray[np.float32],
+    chain: int,
+    jumps: npt.NDArray[np.float32],
+    rows: int,
+    columns: int,
+    bench: ForwardBackwardBuffer,
 ) -> None:
     """Fill `bench.before` and `bench.reached`."""
     before, reached, words, share = bench.before, bench.reached, bench.words, bench.share
@@ -117,7 +130,7 @@ def _forward(
         before[then, 0] = before[j, 0] * stays
         for i in range(U(columns)):
             before[then, i + U(1)] = before[j, i + U(1)] * stays + reached[j, i] * words[j, i]
-        scale = np.float32(1) / summed(before[then], columns + 1)
+        scale = np.float32(1) / ordered_sum(before[then], columns + 1)
         for state in range(states):
             here = before[then, state] * scale
             before[then, state] = here if here > _LEAST else np.float32(0)
@@ -131,7 +144,7 @@ def _backward(
     weight: np.float32,
     rows: int,
     columns: int,
-    bench: Bench,
+    bench: ForwardBackwardBuffer,
 ) -> None:
     """Mix P(a_j = i) into `bench.found`, with a weight."""
     after, linked, stayed, jumped, share = bench.after, bench.linked, bench.stayed, bench.jumped, bench.share
@@ -150,7 +163,7 @@ def _backward(
         for state in range(states):
             after[top, state] *= stays
             stayed[state] = before[j, state] * after[top, state]
-        scale = np.float32(1) / (summed(stayed, columns + 1) + summed(jumped, columns))
+        scale = np.float32(1) / (ordered_sum(stayed, columns + 1) + ordered_sum(jumped, columns))
         for i in range(U(columns)):
             found[j, i] = held * found[j, i] + weight * scale * jumped[i]
         kept = U(0)
@@ -168,21 +181,21 @@ def _backward(
 @kernel
 def _fertile(
     counts: Counts,
-    shapes: Shapes,
+    parameters: SharedParameters,
     chain: int,
     source: npt.NDArray[np.int32],
     lexical: npt.NDArray[np.float32],
     rows: int,
-    bench: Bench,
+    bench: ForwardBackwardBuffer,
 ) -> None:
     """Put fertility, at the number of links that each source word has with the other target words, into `bench.words`."""
-    ratios, found, words, fertile, usual = bench.ratios, bench.found, bench.words, counts.fertile, shapes.usual
+    ratios, found, words, fertile, usual = bench.ratios, bench.found, bench.words, counts.fertile, parameters.fertility_prior
     for i in range(U(len(source))):
         expected = np.float32(0)
         for j in range(U(rows)):
             expected += found[j, i]
         for k in range(U(FERTILITIES - 1)):
-            ratios[k] = fertility(fertile, usual, shapes.belief, chain, source[i], k)
+            ratios[k] = fertility_ratio(fertile, usual, parameters.fertility_strength, chain, source[i], k)
         for j in range(U(rows)):
             others = max(expected - found[j, i], np.float32(0))
             k = min(U(others), U(FERTILITIES - 3))
@@ -192,43 +205,57 @@ def _fertile(
 
 @kernel
 def _infer(
-    counts: Counts, shapes: Shapes, chain: int, source: npt.NDArray[np.int32], rows: int, room: Desk, bench: Bench
+    counts: Counts,
+    parameters: SharedParameters,
+    chain: int,
+    source: npt.NDArray[np.int32],
+    rows: int,
+    buffer: SentenceBuffer,
+    bench: ForwardBackwardBuffer,
 ) -> None:
     """Fill `bench.found` of a sentence in a chain."""
-    columns, lexical, words, found = len(source), room.lexical, bench.words, bench.found
-    _shares(shapes, chain, columns, bench.share)
+    columns, lexical, words, found = len(source), buffer.lexical, bench.words, bench.found
+    _shares(parameters, chain, columns, bench.share)
     for j in range(U(rows)):
         for i in range(U(columns)):
             words[j, i] = lexical[U(chain), j, i]
             found[j, i] = 0
-    _pass(room.nulls, shapes, chain, np.float32(1), rows, columns, bench)
-    _fertile(counts, shapes, chain, source, lexical, rows, bench)
-    _pass(room.nulls, shapes, chain, np.float32(0.5), rows, columns, bench)
+    _pass(buffer.nulls, parameters, chain, np.float32(1), rows, columns, bench)
+    _fertile(counts, parameters, chain, source, lexical, rows, bench)
+    _pass(buffer.nulls, parameters, chain, np.float32(0.5), rows, columns, bench)
 
 
 @kernel
 def _pass(
-    nothing: npt.NDArray[np.float32], shapes: Shapes, chain: int, weight: np.float32, rows: int, columns: int, bench: Bench
+    nothing: npt.NDArray[np.float32],
+    parameters: SharedParameters,
+    chain: int,
+    weight: np.float32,
+    rows: int,
+    columns: int,
+    bench: ForwardBackwardBuffer,
 ) -> None:
     """Mix P(a_j = i) given `bench.words` into `bench.found`, with a weight."""
-    _forward(nothing, chain, shapes.jumps, rows, columns, bench)
-    _backward(nothing, chain, shapes.back, weight, rows, columns, bench)
+    _forward(nothing, chain, parameters.jumps, rows, columns, bench)
+    _backward(nothing, chain, parameters.reversed_jumps, weight, rows, columns, bench)
 
 
 @kernel
-def posteriors(counts: Counts, shapes: Shapes, text: Text, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def posteriors(
+    counts: Counts, parameters: SharedParameters, corpus: Corpus, places: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
     """Return P(a_j = i) in each chain: (C, places), of sentence s from `places[s]` on, (J, I)."""
-    sentences, chains = len(text.source_offsets) - 1, len(counts.null_total)
-    room = desk(text, 0, sentences, counts)
-    bench = _bench(room)
+    sentences, chains = len(corpus.source_offsets) - 1, len(counts.null_total)
+    buffer = allocate_buffer(corpus, 0, sentences, counts)
+    bench = _bench(buffer)
     found = np.empty((chains, places[-1]), np.float32)
     for s in range(sentences):
-        source = text.source[text.source_offsets[s] : text.source_offsets[s + 1]]
-        target = text.target[text.target_offsets[s] : text.target_offsets[s + 1]]
+        source = corpus.source[corpus.source_offsets[s] : corpus.source_offsets[s + 1]]
+        target = corpus.target[corpus.target_offsets[s] : corpus.target_offsets[s + 1]]
         rows, columns = len(target), len(source)
-        look_up(counts, shapes, source, target, room)
+        load_probabilities(counts, parameters, source, target, buffer)
         for chain in range(chains):
-            _infer(counts, shapes, chain, source, rows, room, bench)
+            _infer(counts, parameters, chain, source, rows, buffer, bench)
             for j in range(rows):
                 first = places[s] + j * columns
                 found[chain, first : first + columns] = bench.found[j, :columns]

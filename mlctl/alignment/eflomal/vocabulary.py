@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlctl.alignment.aligner import Pair, Sentence
-from mlctl.alignment.eflomal.sentence_buffer import Text
+from mlctl.alignment.eflomal.sentence_buffer import Corpus
 from mlctl.alignment.word_tokenization import normalise_word
 
 T = TypeVar("T", bound=np.generic)
@@ -46,15 +46,15 @@ class Vocabulary:
         return pa.array(list(self._words), pa.string())
 
 
-class Encoded(NamedTuple):
+class EncodedPairs(NamedTuple):
     """Pairs as numbers of words, and the words of each side by number."""
 
-    text: Text
+    corpus: Corpus
     source: pa.StringArray
     target: pa.StringArray
 
 
-def encoded(pairs: Iterable[Pair]) -> Encoded:
+def encode_pairs(pairs: Iterable[Pair]) -> EncodedPairs:
     """Read pairs, once and in order."""
     vocabularies = Vocabulary(), Vocabulary()
     tokens = array("i"), array("i")
@@ -64,7 +64,7 @@ def encoded(pairs: Iterable[Pair]) -> Encoded:
             found.extend(vocabulary.numbers(sentence))
             ends.append(len(found))
     source, target = ((_flat(found, np.int32), _flat(ends, np.int64)) for found, ends in zip(tokens, offsets, strict=True))
-    return Encoded(Text(*source, *target), vocabularies[0].words(), vocabularies[1].words())
+    return EncodedPairs(Corpus(*source, *target), vocabularies[0].words(), vocabularies[1].words())
 
 
 def _flat(values: array[int], kind: type[T]) -> npt.NDArray[T]:
@@ -72,7 +72,7 @@ def _flat(values: array[int], kind: type[T]) -> npt.NDArray[T]:
     return np.frombuffer(values, kind) if len(values) else np.zeros(0, kind)
 
 
-def known(words: pa.StringArray, vocabulary: pa.StringArray) -> npt.NDArray[np.int32]:
+def look_up_ids(words: pa.StringArray, vocabulary: pa.StringArray) -> npt.NDArray[np.int32]:
     """Return the number in `vocabulary` of each word, -1 where it has none; null, a word that nobody knows, has none."""
     if not len(vocabulary):
         return np.full(len(words), -1, np.int32)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from mlctl.alignment.eflomal import counts as tables
-from mlctl.alignment.eflomal.sentence_buffer import Text
+from mlctl.alignment.eflomal.sentence_buffer import Corpus
 
 Sentences = list[tuple[list[int], list[int]]]
 
 
-def text_of(sentences: Sentences) -> Text:
+def corpus_of(sentences: Sentences) -> Corpus:
     sides = zip(*sentences, strict=True)
     flat = [(np.concatenate(side).astype(np.int32), np.cumsum([0, *map(len, side)])) for side in sides]
-    return Text(*flat[0], *flat[1])
+    return Corpus(*flat[0], *flat[1])
 
 
 def some_sentences(number: int, seed: int = 1, words: int = 9) -> Sentences:

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl.alignment.aligner import Links, Pair, Sentence
-from mlctl.alignment.eflomal import aligner as gibbs
+from mlctl.alignment.eflomal import aligner as eflomal
 from mlctl.alignment.eflomal import chains
 from mlctl.alignment.eflomal.aligner import EflomalAligner
-from mlctl.alignment.eflomal.chains import Plan
-from mlctl.alignment.eflomal.model import Side
+from mlctl.alignment.eflomal.chains import SamplingPlan
+from mlctl.alignment.eflomal.model import ChainModel
 from mlctl.errors import InputError
 from mlctl.schema import LEXICON
 
@@ -99,7 +99,7 @@ def test_new_sentences_are_aligned_by_a_loaded_model_and_new_words_among_themsel
 
 
 def test_what_is_new_to_a_model_is_sampled_the_longer_the_fewer_the_pairs() -> None:
-    sweeps = [gibbs.reading(pairs, new) for pairs, new in ((100_000, 0.0), (100, 0.0), (5_000, 0.05), (500, 0.05))]
+    sweeps = [eflomal.adaptation_sweeps(pairs, new) for pairs, new in ((100_000, 0.0), (100, 0.0), (5_000, 0.05), (500, 0.05))]
     assert sweeps[0] == sweeps[1] == 0 < sweeps[2] < sweeps[3]
 
 
@@ -181,7 +181,7 @@ def test_forms_that_are_met_once_are_aligned_by_their_families(monkeypatch: pyte
     aligner = trained(pairs)
     together, frozen = errors(aligner.align(pairs), gold), errors(aligner.align(new), gold_of_new)
     assert max(together, frozen) < 0.06
-    monkeypatch.setattr(gibbs, "shortened", lambda found, _: found)
+    monkeypatch.setattr(eflomal, "replace_by_stems", lambda pairs, _: pairs)
     assert errors(trained(pairs).align(pairs), gold) > 2 * together, "without stems"
 
 
@@ -195,7 +195,7 @@ def test_words_spelled_alike_find_each_other_where_there_is_hardly_any_text(monk
         pairs.append((sentence(source), sentence([source[place] for place in order])))
         gold.append({(int(place), new) for new, place in enumerate(order)})
     assert errors(trained(pairs).align(pairs), gold) < 0.05
-    monkeypatch.setattr(gibbs, "alike", lambda start, _: start)
+    monkeypatch.setattr(eflomal, "with_identical_words", lambda state, _: state)
     assert errors(trained(pairs).align(pairs), gold) > 0.15
 
 
@@ -227,29 +227,29 @@ def test_an_earlier_lexicon_that_cannot_be_read_is_named(tmp_path: Path) -> None
 
 
 def test_links_that_still_move_are_sampled_longer_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    settled, _ = toy(250)
-    restless = [(source, target) for (source, _), (_, target) in zip(settled, reversed(settled), strict=True)]
+    parallel, _ = toy(250)
+    unrelated = [(source, target) for (source, _), (_, target) in zip(parallel, reversed(parallel), strict=True)]
     sweeps: list[int] = []
 
-    def watched(sampled: chains.Chains, more: int, kept: int) -> list[Side]:
-        sweeps.append(more)
-        return chains.learned(sampled, more, kept)
+    def record(group: chains.Chains, extra: int, averaged: int) -> list[ChainModel]:
+        sweeps.append(extra)
+        return chains.average_sweeps(group, extra, averaged)
 
-    monkeypatch.setattr(gibbs, "learned", watched)
-    monkeypatch.setattr(gibbs, "plan", lambda _: Plan((1, 1, 4), 1, 3, sharp=2, more=5))
-    trained(settled)
+    monkeypatch.setattr(eflomal, "average_sweeps", record)
+    monkeypatch.setattr(eflomal, "sampling_plan", lambda _: SamplingPlan((1, 1, 4), 1, 3, best_of_two=2, extra=5))
+    trained(parallel)
     assert set(sweeps) == {0}
     sweeps.clear()
-    one = trained(restless)
+    single = trained(unrelated)
     assert set(sweeps) == {5}
     six = EflomalAligner("grow-diag-final-and", 3, threads=6)
-    six.train(restless)
-    for here, there in zip(one.align(restless), six.align(restless), strict=True):
-        assert np.array_equal(here.confidence, there.confidence)
+    six.train(unrelated)
+    for expected, actual in zip(single.align(unrelated), six.align(unrelated), strict=True):
+        assert np.array_equal(expected.confidence, actual.confidence)
 
 
 def test_hostile_words_are_words_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gibbs, "plan", lambda _: Plan((1, 1, 2), 1, 2))  # a thousand words a side take long
+    monkeypatch.setattr(eflomal, "sampling_plan", lambda _: SamplingPlan((1, 1, 2), 1, 2))  # a thousand words a side take long
     hostile = ["", "\0", "|||", "\u2028", "\ud800", "a\udfffb", "\ufeff", "💥" * 50, "0-1", "-"]
     text = "".join(hostile)
     ends = np.cumsum([len(word) for word in hostile]).tolist()
@@ -274,7 +274,7 @@ def test_nothing_to_learn_and_nothing_to_align(tmp_path: Path) -> None:
 def test_a_long_list_is_aligned_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs, gold = toy(120)
     aligner = trained(pairs)
-    monkeypatch.setattr(gibbs, "_BLOCK", 50)
+    monkeypatch.setattr(eflomal, "_BLOCK_PAIRS", 50)
     links = aligner.align(pairs)
     assert len(links) == 120
     assert same(links[50:100], aligner.align(pairs[50:100]))
@@ -300,8 +300,8 @@ _MEASURE = """
 import random, resource, sys
 sys.path.insert(0, sys.argv[1])
 import test_aligner as t
-from mlctl.alignment.eflomal.chains import Chains, blank
-from mlctl.alignment.eflomal.vocabulary import encoded
+from mlctl.alignment.eflomal.chains import Chains, empty_state
+from mlctl.alignment.eflomal.vocabulary import encode_pairs
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 def run(number):
@@ -309,10 +309,10 @@ def run(number):
     words = [f"w{k}" for k in range(20000)]
     def side():
         return t.sentence([words[int(draw.paretovariate(0.5)) % 20000] for _ in range(25)])
-    found = encoded((side(), side()) for _ in range(number))
+    found = encode_pairs((side(), side()) for _ in range(number))
     chains = []
     for text, v, w in ((found.text, found.source, found.target), (found.text.turned(), found.target, found.source)):
-        chains.append(Chains(text, blank(1, len(v), len(w)), len(w), [1]))
+        chains.append(Chains(text, empty_state(1, len(v), len(w)), len(w), [1]))
         for stage in (0, 2):
             chains[-1].sweep(stage)
 run(3000)
