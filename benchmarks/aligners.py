@@ -118,7 +118,7 @@ def aligner(job: Job) -> Aligner:
     settings = Align.model_validate({"engine": job.engine, "encoder": job.encoder})
     encoder = Path(job.encoder) if job.encoder else None
     if job.model:
-        return registry.load(settings, *job.languages, SEED, Path(job.model), encoder=encoder)
+        return registry.load_aligner(settings, *job.languages, SEED, Path(job.model), encoder=encoder)
     return registry.create_aligner(settings, *job.languages, SEED, encoder=encoder, threads=job.processes)
 
 

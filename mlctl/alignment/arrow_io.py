@@ -1,4 +1,4 @@
-"""Conversions between Arrow tables and what aligners take and return, and the names of the files with these tables."""
+"""Conversions between Arrow tables and the inputs and outputs of aligners, and the names of the files with these tables."""
 
 from __future__ import annotations
 

@@ -66,11 +66,10 @@ class ResilientWorker(StepWorker[AlignStep]):
         """Align a range of rows, by halves if that fails; return the ranges that are aligned, and `failed` with the rows at fault."""
         first, last = rows
         step = AlignStep(job=job, phase="align", part=part, rows=rows)
-        whole = last - first == job.part_rows(part)
+        is_whole_part = last - first == job.part_rows(part)
         error = self._try(step)
-        if error and (
-            whole or last - first == 1
-        ):  # halves are not retried: a failure that repeats is no accident, and costs time
+        # Halves are not retried: the part has failed twice already, and each retry costs time.
+        if error and (is_whole_part or last - first == 1):
             _log_retry(error)
             error = self._try(step)
         if not error:

@@ -119,7 +119,7 @@ def _write_summary(jobs: Sequence[LanguageJob], workspace: Workspace) -> dict[st
 
 
 def _summary(result: MergeResult) -> dict[str, Any]:
-    """Return the statistics of what was aligned; `pairs` is that of the result, which is 0 when all were rejected."""
+    """Return the statistics of all aligned pairs, with the number of `pairs` in the result: 0 if all were rejected."""
     return {**result.statistics.summary(), "pairs": result.pairs}
 
 

@@ -1,4 +1,4 @@
-"""Where the stage's steps run, and what is reported of them: the steps of several languages side by side, each on a worker."""
+"""Scheduling of the stage: runs the steps of all languages on workers, and reports their progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the stage's steps run, and what is reported of them: the steps of several languages side by side, on workers where that is faster."""
+"""Scheduling of the stage: runs the steps of all languages, on workers if that is faster, and reports their progress."""
 
 from __future__ import annotations
 

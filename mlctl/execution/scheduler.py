@@ -51,7 +51,7 @@ class BackendWorker(StepWorker[Step]):
 
 
 class ProgressCounter:
-    """Counts the finished units of a stage, and reports them, the ones of an earlier run first."""
+    """Counts and reports the finished units of a stage, including those of an earlier run."""
 
     def __init__(self, progress: Progress, done: int, total: int, unit: str) -> None:
         self._progress = progress
@@ -69,7 +69,7 @@ class ProgressCounter:
 
 
 def run_in_process(graph: StepGraph[S], on_done: Callable[[S], None]) -> None:
-    """Run all steps in this process: faster than workers, which take a second or two to start, when there is little to do.
+    """Run all steps in this process, which is faster for little work: workers take a second or two to start.
 
     Args:
         graph: the steps.
@@ -101,7 +101,7 @@ def run_on_workers(graph: StepGraph[S], workers: Sequence[StepWorker[S]], on_don
             stack.callback(worker.close)
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(len(workers)))
         for worker in workers:
-            stack.callback(worker.kill)  # runs before the pool is joined: nobody waits for a worker when a step has failed
+            stack.callback(worker.kill)  # runs before the pool is joined: a failed step does not wait for the others
         running: dict[concurrent.futures.Future[None], tuple[StepWorker[S], S]] = {}
         while True:
             while idle and (step := graph.pop_ready()):

@@ -52,7 +52,7 @@ class StepGraph(Protocol[S]):
 
 
 class PhasedJob(Protocol[P]):
-    """Work such as that on one language: phases that run one after another, each of steps that do not depend on each other."""
+    """Work, e.g. on one language, in phases that run one after another; the steps of a phase do not depend on each other."""
 
     @property
     def phases(self) -> Sequence[P]:
@@ -73,8 +73,8 @@ class PhasedGraph(StepGraph[S], Generic[J, S]):
         """Skip jobs that are finished, and phases without unfinished steps.
 
         Args:
-            jobs: what is to be done.
-            make_step: returns the step of a job with this phase and number.
+            jobs: in the order of their priority.
+            make_step: returns the step of a job for a phase and a number of `PhasedJob.unfinished`.
         """
         self._jobs, self._make_step = jobs, make_step
         self._ready: list[tuple[int, int, int]] = []  # a heap: job, phase, number of the step

@@ -32,7 +32,7 @@ from mlctl.execution.processes import EndedError
 from mlctl.execution.ray_backend import RayBackend
 from mlctl.schema import PAIR
 
-from ..alignment.made import contents, mirrored, workspace, write
+from ..alignment.synthetic_pairs import contents, mirrored, workspace, write
 
 pytestmark = [
     pytest.mark.ray,
@@ -230,9 +230,9 @@ def alignment_gpus(settings: Align, address: str, folder: Path) -> int:
 
 
 def test_a_machine_that_cannot_take_part_is_named(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = workspace(tmp_path / "out")
-    with RayBackend(address, place) as cluster:
-        next(place.scratch.glob("seen-by-*")).unlink()
+    work = workspace(tmp_path / "out")
+    with RayBackend(address, work) as cluster:
+        next(work.scratch.glob("seen-by-*")).unlink()
         with pytest.raises(InputError, match=rf"^{socket.gethostname()} of the Ray cluster does not see .*out") as raised:
             cluster.start_worker("mlctl.cleaning.worker").run({}, "cleaning", "")
         assert "under the same path" in raised.value.remedy
@@ -261,9 +261,9 @@ from mlctl.alignment import align
 from mlctl.execution.ray_backend import RayBackend
 from mlctl.config import Align, Languages
 from mlctl.core.workspace import Workspace
-place = Workspace(Path(sys.argv[2]))
-with RayBackend(sys.argv[1], place) as cluster:
-    align(Align(engine="fast_align", workers=2), Languages(), 0, [Path(sys.argv[3])], place, backend=cluster)
+work = Workspace(Path(sys.argv[2]))
+with RayBackend(sys.argv[1], work) as cluster:
+    align(Align(engine="fast_align", workers=2), Languages(), 0, [Path(sys.argv[3])], work, backend=cluster)
 """
 
 

@@ -309,10 +309,10 @@ def run(number):
     words = [f"w{k}" for k in range(20000)]
     def side():
         return t.sentence([words[int(draw.paretovariate(0.5)) % 20000] for _ in range(25)])
-    found = encode_pairs((side(), side()) for _ in range(number))
+    pairs = encode_pairs((side(), side()) for _ in range(number))
     chains = []
-    for text, v, w in ((found.text, found.source, found.target), (found.text.turned(), found.target, found.source)):
-        chains.append(Chains(text, empty_state(1, len(v), len(w)), len(w), [1]))
+    for corpus, v, w in ((pairs.corpus, pairs.source, pairs.target), (pairs.corpus.reversed(), pairs.target, pairs.source)):
+        chains.append(Chains(corpus, empty_state(1, len(v), len(w)), len(w), [1]))
         for stage in (0, 2):
             chains[-1].sweep(stage)
 run(3000)

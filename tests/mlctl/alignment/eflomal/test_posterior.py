@@ -12,7 +12,7 @@ from mlctl.alignment.eflomal import chains, sampling
 from mlctl.alignment.eflomal.counts import FERTILITIES
 from mlctl.alignment.eflomal.sampling import MAX_JUMP
 
-from .numbered import Sentences, as_dict, corpus_of, some_sentences
+from .encoded_corpus import Sentences, as_dict, corpus_of, some_sentences
 
 WORDS = 9
 

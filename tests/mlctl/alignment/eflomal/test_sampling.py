@@ -9,12 +9,12 @@ import pytest
 
 from mlctl.alignment.eflomal import chains, sampling
 from mlctl.alignment.eflomal import counts as tables
-from mlctl.alignment.eflomal import sentence_buffer as desks
+from mlctl.alignment.eflomal import sentence_buffer as buffers
 from mlctl.alignment.eflomal.counts import FERTILITIES, Rows
 from mlctl.alignment.eflomal.sampling import MAX_JUMP
 from mlctl.alignment.eflomal.sentence_buffer import Corpus
 
-from .numbered import Sentences, as_dict, corpus_of, some_sentences
+from .encoded_corpus import Sentences, as_dict, corpus_of, some_sentences
 
 
 def test_tables_count_as_a_dictionary_does_also_when_words_come_and_go() -> None:
@@ -173,8 +173,8 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
         for i, e in enumerate(source):
             weight = (1 - null) * (lexical[e, f] + alpha) / (totals[e] + alpha * words)
             if stage == 0:
-                distance = int(abs((i + 0.5) / len(source) - (j + 0.5) / len(target)) * desks.DISTANCE_BINS)
-                weight *= np.exp(-sampling.DIAGONAL_TENSION * distance / desks.DISTANCE_BINS)
+                distance = int(abs((i + 0.5) / len(source) - (j + 0.5) / len(target)) * buffers.DISTANCE_BINS)
+                weight *= np.exp(-sampling.DIAGONAL_TENSION * distance / buffers.DISTANCE_BINS)
             else:
                 weight *= jump(i - before) / reach(before) * (1 if after is None else jump(after - i) / reach(i))
             if stage == 2:
@@ -193,17 +193,17 @@ def test_a_sentence_finds_the_counts_without_its_own_links_also_of_words_that_it
     corpus, own = corpus_of(sentences), sentences[0]
     chain = chains.Chains(corpus, chains.empty_state(3, 9, 9), 9, seeds=[1, 2, 3])
     chain.sweep(0)
-    buffer = desks.allocate_buffer(corpus, 0, len(sentences), chain.counts)
+    buffer = buffers.allocate_buffer(corpus, 0, len(sentences), chain.counts)
     source, target = (np.array(side, np.int32) for side in own)
-    desks.load_counts(chain.counts, source, target, buffer)
+    buffers.load_counts(chain.counts, source, target, buffer)
     for c in range(3):
         links = np.array([0, 1, 2, 4, -1, 3], np.int16)
-        desks.subtract_own_links(c, source, target, links, buffer)
+        buffers.subtract_own_links(c, source, target, links, buffer)
         mine = Counter((own[0][i], f) for f, i in zip(own[1], links, strict=True) if i >= 0)
         counted = as_dict(chain.counts, c)
         expected = [[counted.get((e, f), 0) - mine[e, f] for e in own[0]] for f in own[1]]
         assert buffer.lexical[c, : len(target), : len(source)].tolist() == expected
-    desks.reset(source, target, buffer)
+    buffers.reset(source, target, buffer)
     assert (buffer.source_last == -1).all()
     assert (buffer.target_last == -1).all()
 

@@ -1,4 +1,4 @@
-"""Sentences as numbers of words, and the sampler's tables as dictionaries."""
+"""Corpora of word ids, and the sampler's counts as dictionaries."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def some_sentences(number: int, seed: int = 1, words: int = 9) -> Sentences:
 
 
 def as_dict(counts: tables.Counts, chain: int = 0) -> dict[tuple[int, int], float]:
-    found = {}
+    result = {}
     for e in range(len(counts.start)):
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
             if counts.keys[slot] >= 0 and abs(counts.counts[slot, chain]) > 1e-4:
-                found[e, int(counts.keys[slot])] = float(counts.counts[slot, chain])
-    return found
+                result[e, int(counts.keys[slot])] = float(counts.counts[slot, chain])
+    return result
