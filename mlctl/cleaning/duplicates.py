@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.core.workspace import discard
+from mlctl.core.files import discard
 
 Digests = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]

@@ -17,7 +17,8 @@ from mlctl.cleaning.likelihood import SAMPLE
 from mlctl.cleaning.reader import Downloaded
 from mlctl.cleaning.row_filters import RowFilter, filter_batch
 from mlctl.cleaning.writer import Outputs
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 
 StepName = Literal["look", "learn", "judge", "finish"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from mlctl.core.workspace import discard, flush_to_disk
+from mlctl.core.files import commit, discard
 from mlctl.errors import InputError
 from mlctl.translation import models
 from mlctl.translation.tokenizer import unreadable_model
@@ -51,8 +51,7 @@ def _convert(folder: Path, compute_type: str, converted: Path) -> None:
     except Exception as error:  # the converter and each model type raise errors of other types
         discard(temporary)
         raise unreadable_model(folder, error) from None
-    flush_to_disk(temporary)
-    temporary.rename(converted)
+    commit(temporary, converted)
 
 
 def _run_converter(folder: Path, compute_type: str, output: Path) -> None:

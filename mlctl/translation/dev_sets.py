@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from backports import zstd
 
 from mlctl.config import DevSet, Languages, Translate
 from mlctl.core.hashing import file_digest
+from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
 
 _LANGUAGE = "{language}"
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".zst": zstd.open}
-_CORRUPT = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstd.ZstdError)
 _FIX_PATH = "fix its path in translate.dev"
 
 
@@ -37,7 +30,8 @@ def digests(settings: Translate, languages: Languages) -> dict[str, str]:
             try:
                 result[f"dev/{index}/{language}"] = file_digest(path)
             except OSError as error:
-                raise _unreadable(path, error) from None
+                problem = f"translate.dev: {path} cannot be read: {error.strerror or error}"
+                raise InputError(problem, "check the path and its permissions") from None
     return result
 
 
@@ -88,25 +82,11 @@ def _evenly_spaced(lines: int, max_lines: int) -> list[int]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the sentences of a file; lines end at LF or CR LF only."""
-    number = 0
+    """Yield the sentences of a file, trimmed."""
     try:
-        with _OPENERS.get(path.suffix, open)(path, "rb") as stream:
-            for number, raw in enumerate(stream, 1):
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if not text:
-                    raise InputError(f"translate.dev: {path}, line {number} is empty", "remove the line from both files")
-                yield text
-    except UnicodeDecodeError as error:
-        problem = f"translate.dev: {path}, line {number} is not UTF-8: {error.reason}"
-        raise InputError(problem, "convert the file, for example with `iconv -t utf-8`") from None
-    except _CORRUPT as error:
-        raise InputError(f"translate.dev: {path} is truncated or corrupt: {error}", "copy or fetch the file again") from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"translate.dev: {path} cannot be read: {error.strerror or error}", "check the path and the permissions of the file"
-    )
+        for number, line in numbered_lines(path):
+            if not line.strip():
+                raise InputError(f"{path}, line {number} is empty", "remove the line from both files")
+            yield line.strip()
+    except InputError as error:
+        raise InputError(f"translate.dev: {error.problem}", error.remedy) from None

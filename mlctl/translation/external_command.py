@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mlctl.config import Translate
-from mlctl.core.hashing import file_digest
+from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.translation.backend import EMPTY, FAILED, TOO_LONG, Translation, worker_count
 from mlctl.translation.process_group import ProcessGroup, describe_exit, last_lines
@@ -101,10 +100,8 @@ class CommandBackend:
     @cached_property
     def _digest(self) -> str:
         """SHA-256 over the program and the files among its arguments: scripts, settings, models."""
-        total = hashlib.sha256()
-        for file in map(Path, (self._program, *filter(_is_file, self._arguments[1:]))):
-            total.update(f"{file.name}\0{file_digest(file)}\n".encode())
-        return total.hexdigest()
+        files = map(Path, (self._program, *filter(_is_file, self._arguments[1:])))
+        return named_digest((file.name, file_digest(file)) for file in files)
 
     def _translate_batch(self, lines: Sequence[str]) -> list[Translation]:
         try:

@@ -199,7 +199,7 @@ def test_a_damaged_file_is_told(tmp_path: Path, suffix: str) -> None:
     packed = PACKERS[suffix]("\n".join(FRENCH * 99).encode())
     (tmp_path / f"en{suffix}").write_bytes(packed)
     (tmp_path / f"fr{suffix}").write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(InputError, match=r"fr.* is truncated or corrupt"):
+    with pytest.raises(InputError, match=r"fr.* is cut off or damaged"):
         dev_sets.read(DevSet(target="fr", path=f"{tmp_path}/{{language}}{suffix}"), "en", "fr")
 
 
