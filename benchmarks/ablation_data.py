@@ -1,4 +1,4 @@
-"""The text, the questions and the encoder of ablations.py: made once, for all recipes."""
+"""Training rows, evaluation items and encoder of ablations.py, prepared once for all recipes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mlctl.schema import PAIR
 from mlctl.sharding import shard
 
 CORPORA = ("newstest", "tico19", "multi30k")
-#: What Tatoeba calls languages that have another three-letter code in general.
+#: Tatoeba's language codes, where they differ from ISO 639-3.
 TATOEBA = {"zh": "cmn", "sw": "swh", "fa": "pes", "no": "nob", "ms": "zsm", "et": "est", "lv": "lvs"}
 POOLINGS = ("pooled", "last")
 HELDOUT_PAIRS, EVALUATION_ROWS = 500, 128
@@ -42,7 +42,7 @@ HELDOUT_PAIRS, EVALUATION_ROWS = 500, 128
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt from and what is asked: the same for all recipes."""
+    """Training data and evaluation settings: the same for all recipes."""
 
     data: Path
     out: Path
@@ -60,7 +60,7 @@ class Task:
         return Model(name=str(self.encoder)) if self.encoder else Model(scratch=ScratchModel())
 
 
-# Preparing: once for all recipes.
+# Preparation: once for all recipes.
 
 
 def short(*parts: Any) -> str:
@@ -73,7 +73,7 @@ def lines(file: Path) -> list[str]:
 
 
 def text_files(task: Task, corpus: str, language: str) -> tuple[Path, Path] | None:
-    """Return the English file and the other of a corpus; None where it does not have the language."""
+    """Return the English file and the other file of a corpus; None if the corpus lacks the language."""
     stem = "train" if corpus == "multi30k" else f"{corpus}.en-{language}"
     files = tuple(task.data / "parallel" / corpus / f"{stem}.{side}.gz" for side in ("en", language))
     return (files[0], files[1]) if all(file.exists() for file in files) else None
@@ -112,7 +112,7 @@ def languages_there(data: Path, corpora: Iterable[str]) -> tuple[str, ...]:
 
 
 def aligned(task: Task) -> Path:
-    """Return the aligned text: the store's, or made of the corpora."""
+    """Return the align result: that of the store, or one computed from the corpora."""
     if is_store(task.data):
         return aligned_of_store(task.data)
     name = short(task.languages, task.corpora, task.pairs, *([task.characters] * (task.characters > 0)))
@@ -129,7 +129,7 @@ def aligned(task: Task) -> Path:
 
 
 def sharded(task: Task) -> Path:
-    """Return training rows and held-out pairs, without the sentences of Tatoeba."""
+    """Return the folder of training rows and held-out pairs, decontaminated against Tatoeba."""
     source = aligned(task)
     tatoeba = task.data / "tatoeba"
     sets = (EvaluationSet(name="tatoeba", path=str(tatoeba / "tatoeba.*")),) if tatoeba.is_dir() else ()
@@ -137,7 +137,7 @@ def sharded(task: Task) -> Path:
     weights = model_sources.identity(task.model, "tokenizer")
     workspace = Workspace(task.out / f"sharded-{short(source, task.languages, task.max_length, weights)}")
     if not workspace.has("done"):
-        print("cutting it into subwords", flush=True)
+        print("tokenising into training rows", flush=True)
         figures = shard(settings, task.model, Languages(source="en", targets=task.languages), 0, source, workspace)
         discard(workspace.scratch)
         with workspace.part("done") as path:
@@ -145,13 +145,13 @@ def sharded(task: Task) -> Path:
     return workspace.root
 
 
-# Judging: what is asked is tokenised once.
+# Evaluation: the items are tokenised once.
 
 Ids = Sequence[Sequence[int]]
 
 
 class Asked(NamedTuple):
-    """Pairs to judge by: token ids and identities of both sides, and words (row, start, end), which may be none."""
+    """Evaluation pairs of a language: token ids and text identities of both sides, and word spans (row, start, end), possibly none."""
 
     language: str
     ids: tuple[Ids, Ids]
@@ -202,7 +202,7 @@ def number_of(texts: Sequence[str]) -> dict[str, int]:
 def vectors(
     encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]], bf16: bool
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Return sentence (N, H) and word vectors (M, H) for each pooling, from one encoding; all but the encoder is fp32."""
+    """Return sentence vectors (N, H) and word vectors (M, H) for each pooling, from one encoder pass; fp32 except for the encoder."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
     words_order: list[int] = []
@@ -233,7 +233,7 @@ def vectors(
 
 
 def judged(folder: Path, asked: Questions, device: str, bf16: bool) -> dict[str, Any]:
-    """Return accuracies in percent: for each pooling the means over languages (and, of held-out pairs, directions), and each language's."""
+    """Return accuracies in percent per pooling: means over languages (and, for held-out pairs, directions), and those of each language."""
     encoder = load_encoder(folder).to(device_of(device, "--device"))
     found: dict[str, dict[str, float]] = {}
     for one in asked.heldout:
@@ -256,12 +256,12 @@ def both_ways(left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor)
     return 50 * (accuracy(left, right, identities) + accuracy(right, left, identities))
 
 
-# All together.
+# Everything that a training needs.
 
 
 @dataclass(frozen=True)
 class Ready:
-    """All that trainings share: rows, the model they start from, what is asked."""
+    """What all trainings share: training rows, base model, evaluation items."""
 
     rows: Path
     model: Model
@@ -280,11 +280,11 @@ def prepared(task: Task) -> Ready:
 
 
 def trimmed(task: Task, rows: Path, asked: Questions) -> tuple[Path, Model, Questions]:
-    """Cut everything down to the token ids that occur; ids keep their order."""
+    """Reduce the vocabulary of rows, encoder and evaluation items to the token ids that occur; the ids keep their order."""
     whole = load_tokenizer(rows / "tokenizer")
     used = (
         asked.all_ids() | set(whole.all_special_ids) | set(range(whole.pad_token_id + 1))
-    )  # RoBERTa's positions depend on the pad id
+    )  # RoBERTa's position ids depend on the pad id
     for file in (rows / "train").glob("*.parquet"):
         table = pq.read_table(file, columns=["source_ids", "target_ids"])
         used.update(*(np.unique(table[side].combine_chunks().flatten().to_numpy()).tolist() for side in table.column_names))
@@ -292,7 +292,7 @@ def trimmed(task: Task, rows: Path, asked: Questions) -> tuple[Path, Model, Ques
     assert task.encoder is not None
     workspace = Workspace(task.out / f"trimmed-{short(rows.name, task.tatoeba, model_sources.identity(task.model, 'weights'))}")
     if not workspace.has("done"):
-        print(f"cutting the vocabulary down from {len(whole):,} subwords to {len(kept):,}", flush=True)
+        print(f"reducing the vocabulary from {len(whole):,} subwords to {len(kept):,}", flush=True)
         for file in sorted((rows / "train").glob("*.parquet")):
             with workspace.part(f"train/{file.name}") as path:
                 pq.write_table(renumbered(pq.read_table(file), kept), path, compression="zstd")
@@ -319,7 +319,7 @@ def replace_ids(asked: Asked, new: dict[int, int]) -> Asked:
 
 
 def write_trimmed(encoder: Path, whole: Any, kept: np.ndarray[Any, Any], workspace: Workspace) -> None:
-    """Write the encoder with the kept embeddings, and a tokenizer that has their ids and nothing else of the old one."""
+    """Write the encoder with the kept embeddings, and a tokenizer that contains only their ids and the special tokens."""
     special = {number: token for token, number in zip(whole.all_special_tokens, whole.all_special_ids, strict=True)}
     names = {special.get(old, f"token-{old}"): number for number, old in enumerate(kept.tolist())}
     words = Tokenizer(models.WordLevel(names, unk_token=whole.unk_token))

@@ -1,19 +1,19 @@
-"""What each choice in training is worth: recipes by seeds, trained and judged alike.
+"""Ablations of training: recipes × seeds, trained and evaluated under the same conditions.
 
     python benchmarks/ablations.py --data DIR --out OUT (--scratch | --encoder FOLDER) [--quick] [--list]
 
-DIR has `parallel` (newstest, tico19, multi30k, bible) and perhaps `tatoeba`; or it is a store of mlctl, whose newest aligned text is
-taken. The text is aligned, cut into subwords and parted into training rows and held-out pairs once, for all. Then each recipe is
-trained with each seed by mlctl's own training, and judged: which sentence of the held-out pairs is nearest to its translation, which
-word to its own, and the same on Tatoeba for sentences. A line a training goes to OUT/results.jsonl as soon as it is known; what is
-there is not done again, and a training that was stopped goes on. The same command in several terminals shares the work out. The table
-gives mean ± standard deviation over seeds; the last line is JSON.
+DIR has `parallel` (newstest, tico19, multi30k, bible) and optionally `tatoeba`; or it is a store of mlctl, whose newest align result is
+used. The text is aligned, tokenised and split into training rows and held-out pairs once for all recipes. Each recipe is then
+trained with each seed by mlctl's training and evaluated: sentence and word retrieval among the held-out pairs, and sentence
+retrieval on Tatoeba. Each training appends a line to OUT/results.jsonl; trainings with a line are skipped, and an interrupted
+training resumes. Running the same command in several terminals distributes the work. The table gives mean ± standard deviation over
+seeds; the last line is JSON.
 
-    --variants base,cz-snt,separate   some of the recipes (--list shows them)
-    --variant "mine:objective=separate,word_pairs=5"   one more
-    --set learning_rate=5e-5          for all recipes, where they do not say otherwise
-    --trim                            cut the encoder's vocabulary down to the subwords of these texts. Without masked-LM loss, which is
-                                      switched off, that changes no figure: what has no gradient does not move. It spares the optimiser
+    --variants base,cz-snt,separate   selected recipes (--list shows all)
+    --variant "mine:objective=separate,word_pairs=5"   an additional recipe
+    --set learning_rate=5e-5          for all recipes that do not set it themselves
+    --trim                            reduce the encoder's vocabulary to the subwords of these texts. Without the masked-LM loss, which is
+                                      switched off, this changes no score, because embeddings without a gradient do not change. It saves the optimiser
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SENTENCE = {"objective": "sentence", "word_pairs": 1}
 SEPARATE = {"objective": "separate", "word_pairs": 3}
 ANCHORED = {"temperature": 0.03, "anchor_weight": 10.0}
 REFINE = {**SEPARATE, **ANCHORED, "word_temperature": 0.07}
-#: Recipes: settings of `train`. The first five are the paper's, and the model before training.
+#: Recipes: settings of `train`. The first five are the base model and the paper's recipes.
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "base": None,
     "info-snt": {**SENTENCE, "loss": "info-nce"},
@@ -101,7 +101,7 @@ def settings_of(options: Options, changes: dict[str, Any]) -> Train:
 
 
 def one_training(options: Options, ready: Ready, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:
-    """Train (unless it is the base model) and judge; the folder of the training is removed."""
+    """Train (except for the base model) and evaluate; the folder of the training is removed."""
     folder = options.task.out / "runs" / f"{name}-{seed}-{key_of(options, ready, changes)}"
     began = time.perf_counter(), time.process_time()
     figures: dict[str, Any] = {}
@@ -139,13 +139,13 @@ def show(name: str, seed: int) -> Any:
 
 
 def key_of(options: Options, ready: Ready, changes: dict[str, Any] | None) -> str:
-    """Return what tells trainings apart that bear one name: all settings that can change a result, the rows and the model."""
+    """Return a digest of everything that can change the result of a training: settings, rows and model."""
     settings = "base" if changes is None else key_settings(settings_of(options, changes))
     return short(ready.digest, settings, *(["bf16"] * options.judge_bf16))
 
 
 def known(options: Options) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return the results so far; a line that was cut off by a crash is left out."""
+    """Return the results so far; a line that a crash truncated is skipped."""
     file, found = options.task.out / "results.jsonl", {}
     for line in lines(file) if file.exists() else ():
         try:
@@ -179,7 +179,7 @@ def run_all(options: Options, ready: Ready) -> None:
                         )
                     shutil.rmtree(folder, ignore_errors=True)
             except Timeout:
-                print(f"    {name}, seed {seed}: another process is at it", flush=True)
+                print(f"    {name}, seed {seed}: in progress in another process", flush=True)
 
 
 def tried(options: Options, ready: Ready, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def tell(options: Options, row: dict[str, Any]) -> None:
 
 
 def needs_end(file: Path) -> bool:
-    """Tell whether a crash has left a line without an end."""
+    """Return whether a crash has left an incomplete last line."""
     content = file.read_bytes() if file.exists() else b""
     return bool(content) and not content.endswith(b"\n")
 
@@ -211,11 +211,11 @@ def needs_end(file: Path) -> bool:
 
 
 def table(options: Options, ready: Ready) -> dict[str, Any]:
-    """Print mean ± standard deviation over seeds of each recipe, in Markdown; return both as numbers."""
+    """Print mean ± standard deviation over seeds for each recipe as a Markdown table; return both as numbers."""
     results, summary = known(options), {}
     columns = [f"{score}.{pooling}" for pooling in POOLINGS for score in SCORES]
     print(
-        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or what the recipe pools), last: last layer\n"
+        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or the layers of the recipe), last: last layer\n"
     )
     line("recipe", "seeds", *columns, "CPU s")
     line(*["---"] * (len(columns) + 3))
@@ -235,7 +235,7 @@ def line(*cells: str) -> None:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None] | None:
-    """Return mean and standard deviation; of one value the latter is None."""
+    """Return mean and standard deviation; for a single value the latter is None."""
     return (statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None) if values else None
 
 
@@ -251,35 +251,39 @@ def in_words(cell: tuple[float, float | None] | None) -> str:
 def arguments() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with parallel and tatoeba, or a store of mlctl")
-    parser.add_argument("--out", type=Path, default=Path("ablations"), help="where everything goes (ablations)")
+    parser.add_argument("--out", type=Path, default=Path("ablations"), help="output folder (ablations)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder or masked-language model")
     start.add_argument("--scratch", action="store_true", help="a BERT of 2 layers of 192 with random weights (the default)")
-    parser.add_argument("--languages", type=names, help="beside English, e.g. de,fr (all that the corpora have)")
-    parser.add_argument("--tatoeba", type=names, help="languages judged on Tatoeba (the same)")
-    parser.add_argument("--corpora", type=names, default=CORPORA, help=f"in this order ({','.join(CORPORA)})")
-    parser.add_argument("--pairs", type=int, help="of each language at most, 0: all (20000)")
-    parser.add_argument("--characters", type=int, default=0, help="of a sentence at most, 0: any; short ones cost less (0)")
-    parser.add_argument("--variants", type=names, help="e.g. base,cz-snt (all)")
-    parser.add_argument("--variant", type=variant_of, action="append", default=[], metavar="NAME:K=V,K=V", help="one more recipe")
+    parser.add_argument("--languages", type=names, help="languages besides English, e.g. de,fr (all languages of the corpora)")
+    parser.add_argument("--tatoeba", type=names, help="languages evaluated on Tatoeba (the same)")
+    parser.add_argument("--corpora", type=names, default=CORPORA, help=f"corpora, in this order ({','.join(CORPORA)})")
+    parser.add_argument("--pairs", type=int, help="maximum pairs per language, 0: all (20000)")
+    parser.add_argument(
+        "--characters", type=int, default=0, help="maximum characters of a sentence, 0: any; short ones cost less (0)"
+    )
+    parser.add_argument("--variants", type=names, help="recipes, e.g. base,cz-snt (all)")
+    parser.add_argument(
+        "--variant", type=variant_of, action="append", default=[], metavar="NAME:K=V,K=V", help="an additional recipe"
+    )
     parser.add_argument("--set", type=setting_of, action="append", default=[], metavar="K=V", help="a setting for all recipes")
     parser.add_argument("--seeds", type=int, help="(5)")
     parser.add_argument("--steps", type=int, help="(250)")
-    parser.add_argument("--batch", type=int, default=64, help="pairs a step (64)")
-    parser.add_argument("--max-length", type=int, default=96, help="subwords of a sentence (96)")
+    parser.add_argument("--batch", type=int, default=64, help="pairs per step (64)")
+    parser.add_argument("--max-length", type=int, default=96, help="maximum subwords of a sentence (96)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all cores")
     parser.add_argument("--device", default="auto")
     parser.add_argument(
-        "--judge-bf16", action="store_true", help="encode in bf16 what is judged: some three times as fast on a CPU that has it"
+        "--judge-bf16", action="store_true", help="evaluate in bf16: about three times as fast on a CPU that supports it"
     )
-    parser.add_argument("--trim", action="store_true", help="cut the encoder's vocabulary down; no masked-LM loss")
+    parser.add_argument("--trim", action="store_true", help="reduce the encoder's vocabulary; no masked-LM loss")
     parser.add_argument("--quick", action="store_true", help="a few recipes, one seed, 60 steps, little text")
-    parser.add_argument("--show", action="store_true", help="train nothing: only the table of the results that are there")
-    parser.add_argument("--list", action="store_true", help="show the recipes and end")
+    parser.add_argument("--show", action="store_true", help="train nothing; print the table of existing results")
+    parser.add_argument("--list", action="store_true", help="list the recipes and exit")
     given = parser.parse_args()
     variants = variants_of(parser, given)
     if given.data is None:
-        parser.error("--data is needed")
+        parser.error("--data is required")
     usual = {"seeds": 1, "steps": 60, "pairs": 4000} if given.quick else {"seeds": 5, "steps": 250, "pairs": 20_000}
     for name, value in usual.items():
         setattr(given, name, value if getattr(given, name) is None else getattr(given, name))
@@ -299,11 +303,11 @@ def task_of(given: argparse.Namespace) -> Task:
 def variants_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[str, dict[str, Any] | None]:
     there = {**VARIANTS, **dict(given.variant)}
     if given.list:
-        print("\n".join(f"{name:26}{changes or 'the model before training'}" for name, changes in there.items()))
+        print("\n".join(f"{name:26}{changes or 'the base model'}" for name, changes in there.items()))
         raise SystemExit(0)
     wanted = [*(given.variants or (QUICK if given.quick else VARIANTS)), *dict(given.variant)]
     if unknown := [name for name in wanted if name not in there]:
-        parser.error(f"no recipe {', '.join(unknown)}; there are {', '.join(there)}")
+        parser.error(f"no recipe {', '.join(unknown)}; known: {', '.join(there)}")
     return {name: there[name] for name in wanted}
 
 
@@ -324,13 +328,13 @@ def variant_of(text: str) -> tuple[str, dict[str, Any]]:
 
 def setting_of(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    return name, yaml.safe_load(value)  # what YAML 1.1 takes for a text, such as 5e-5, pydantic reads as a number
+    return name, yaml.safe_load(value)  # YAML 1.1 reads 5e-5 as a string; pydantic converts it to a number
 
 
 def main() -> None:
     options = arguments()
     for changes in options.variants.values():
-        settings_of(options, changes or {})  # wrong settings are known before anything is done
+        settings_of(options, changes or {})  # report wrong settings before any work
     ready = prepared(options.task)
     sets = f"{len(ready.asked.tatoeba)} languages on Tatoeba" if ready.asked.tatoeba else "no Tatoeba"
     print(f"{len(options.variants)} recipes × {options.seeds} seeds, {', '.join(options.task.languages)}, {sets}", flush=True)

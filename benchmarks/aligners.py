@@ -1,6 +1,7 @@
-"""The aligners that benchmarks/alignment.py compares: ours, each in a process of its own, and the programs of others.
+"""The aligners that benchmarks/alignment.py compares: mlctl's, each in a separate process, and external programs.
 
-All read the same words. Ours get them as the stage gives them; programs get them as the stage counts them (without case, digits alike).
+All read the same words. mlctl's aligners get them as the stage passes them; programs get the normalised form that the stage counts
+(case-folded, all digits equal).
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from mlctl.alignment.word_tokenization import Splitter, normalised
 from mlctl.config.align import Align
 
 PART = Align().part_rows
-WARMING = 64  # pairs with which an engine compiles what it compiles, before the clock starts
+WARMING = 64  # pairs for JIT compilation before the timer starts
 NO_SPACES = {"zh", "ja"}
 SEED = 0
 SAMPLED_EVERY = 0.05  # seconds
 
 
 class Cost(NamedTuple):
-    """What a run took: CPU seconds of all its processes, seconds, and the memory of its largest process in MB."""
+    """Cost of a run: CPU seconds of all its processes, wall seconds, and peak memory of its largest process in MB."""
 
     cpu: float
     wall: float
@@ -43,9 +44,10 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """What a process of ours does: learn from lines [0, train) of a text, align lines [first, last) of it.
+    """Job of an mlctl process: train on lines [0, train) of a text, align lines [first, last) of it.
 
-    With `model` it loads instead of learning. `processes` align side by side, each a share of the lines; as many threads learn.
+    With `model` it loads a model instead of training. `processes` align in parallel, each a share of the lines; training uses as many
+    threads.
     """
 
     engine: str
@@ -60,7 +62,7 @@ class Job:
     processes: int = 1
 
 
-# Texts: a line a pair, words with a space between, a tab between the sides.
+# Text files: one pair per line, words separated by spaces, sides by a tab.
 
 
 def write_text(file: Path, pairs: Iterable[tuple[Words, Words]]) -> Path:
@@ -70,7 +72,7 @@ def write_text(file: Path, pairs: Iterable[tuple[Words, Words]]) -> Path:
 
 
 def write_for_programs(file: Path, text: Path) -> Path:
-    """Write `source ||| target`, the words as our engines count them."""
+    """Write `source ||| target`, with the words in the normalised form that mlctl's aligners count."""
     with file.open("w", encoding="utf-8", newline="\n") as out:
         for line in text_lines(text):
             sides = (" ".join(counted(word) for word in side.split(" ")) for side in line.split("\t"))
@@ -96,7 +98,7 @@ def split(text: str, language: str) -> Words:
     return [text[start:end] for start, end in splitter(language).spans(text)]
 
 
-# Ours.
+# mlctl's aligners.
 
 
 def pairs_of(job: Job, first: int, last: int) -> Iterator[Pair]:
@@ -123,7 +125,7 @@ def aligner(job: Job) -> Aligner:
 
 
 def do(job: Job) -> dict[str, float]:
-    """Do a job in this process and return its seconds and CPU seconds, without imports and compilation."""
+    """Run a job in this process and return its wall and CPU seconds, without imports and compilation."""
     if not job.model:
         warm(job)
     clock, cpu = time.perf_counter(), time.process_time()
@@ -152,7 +154,7 @@ def align_here(job: Job, ours: Aligner) -> float:
 
 
 def align_in_processes(job: Job, ours: Aligner) -> float:
-    """Align shares of the lines with the frozen model, side by side; return the CPU seconds of the processes."""
+    """Align shares of the lines with the frozen model in parallel processes; return their CPU seconds."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "model")
         model.mkdir()
@@ -162,7 +164,7 @@ def align_in_processes(job: Job, ours: Aligner) -> float:
             Job(**{**asdict(job), "first": a, "last": b, "model": str(model), "processes": 1, "out": f"{job.out}.{a}"})
             for a, b in itertools.pairwise(bounds)
         ]
-        running = [started(command(part)) for part in parts]  # a model on one thread each
+        running = [started(command(part)) for part in parts]  # one thread per model
         costs = [finished(one) for one in running]
         with Path(job.out).open("wb") as out:
             out.writelines(Path(part.out).read_bytes() for part in parts)
@@ -174,13 +176,13 @@ def command(job: Job) -> list[str]:
 
 
 def ours(job: Job) -> tuple[Cost, float]:
-    """Do a job in a process of its own; return its cost and the CPU seconds of learning."""
+    """Run a job in a separate process; return its cost and the CPU seconds of training."""
     cost, said = finished(started(command(job), threads=job.processes))
     told = json.loads(said.splitlines()[-1])
     return Cost(told["cpu"], told["wall"], cost.peak_mb), told["learning"]
 
 
-# Programs.
+# External programs.
 
 
 class Running(NamedTuple):
@@ -190,7 +192,7 @@ class Running(NamedTuple):
 
 
 def started(arguments: Sequence[str], out: Path | None = None, threads: int = 1) -> Running:
-    said = out.open("w+b") if out else tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
+    said = out.open("w+b") if out else tempfile.TemporaryFile()  # noqa: SIM115 - closed after the process has exited
     names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     errors = tempfile.TemporaryFile()  # noqa: SIM115
     process = subprocess.Popen(arguments, stdout=said, stderr=errors, env={**os.environ, **dict.fromkeys(names, str(threads))})
@@ -198,10 +200,10 @@ def started(arguments: Sequence[str], out: Path | None = None, threads: int = 1)
 
 
 def finished(running: Running) -> tuple[Cost, str]:
-    """Wait for a process; return its cost and what it wrote.
+    """Wait for a process; return its cost and its output.
 
     Raises:
-        RuntimeError: it failed, with the last lines of what it said.
+        RuntimeError: it failed; contains the last lines of its standard error.
     """
     peak = watched(running.process.pid)
     _, status, usage = os.wait4(running.process.pid, 0)
@@ -216,9 +218,9 @@ def finished(running: Running) -> tuple[Cost, str]:
 
 
 def watched(process: int) -> float:
-    """Wait until a process has ended; return the peak memory of it or of one it started, in MB.
+    """Wait until a process exits; return the peak memory of it or of one of its children, in MB.
 
-    What the system tells at its end (ru_maxrss) is no use: it counts the memory of the process that started it.
+    The system's ru_maxrss cannot be used: it includes the memory of the parent process before exec.
     """
     peak = 0.0
     while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -247,7 +249,7 @@ def together(costs: Sequence[Cost], wall: float) -> Cost:
 
 
 def fast_align(program: Path, text: Path, out: Path, processes: int = 1) -> Cost:
-    """Both directions of the fast_align program, and its atools for grow-diag-final-and; with two processes both directions at once."""
+    """Run both directions of the fast_align program, and atools for grow-diag-final-and; with two processes the directions run in parallel."""
     start, sides = time.perf_counter(), [out.with_suffix(".forward"), out.with_suffix(".reverse")]
     commands = [[str(program), "-i", str(text), "-d", "-o", "-v", *more] for more in ((), ("-r",))]
     if processes > 1:
@@ -265,7 +267,7 @@ def atools(program: Path, sides: Sequence[Path], out: Path) -> Cost:
 
 
 def eflomal(python: Path, program: Path | None, text: Path, out: Path) -> Cost:
-    """The eflomal package with its defaults; its directions are joined by atools, or here (not timed) without it."""
+    """Run the eflomal package with its defaults; its directions are symmetrised by atools, or here (not timed) without it."""
     start, sides = time.perf_counter(), [out.with_suffix(".forward"), out.with_suffix(".reverse")]
     tool = [str(python), str(python.with_name("eflomal-align"))]
     costs = [finished(started([*tool, "--overwrite", "-i", str(text), "-f", str(sides[0]), "-r", str(sides[1])]))[0]]
@@ -279,7 +281,7 @@ def eflomal(python: Path, program: Path | None, text: Path, out: Path) -> Cost:
 
 
 def last_links(out: Path, count: int) -> list[set[Link]]:
-    """Return the links of the last pairs of an output."""
+    """Return the links of the last pairs in an output."""
     return links_of(out)[-count:]
 
 

@@ -1,11 +1,11 @@
-"""Word alignment against hand-made links, and speed and memory, side by side with fast_align and eflomal.
+"""Word alignment error rate against hand-made links, speed and memory, compared with fast_align and eflomal.
 
     python benchmarks/alignment.py --data DIR [--quick] [--encoder FOLDER] [--fast-align PATH] [--eflomal PYTHON]
 
-DIR has `alignment-gold` and `parallel` (newstest, Bible, TICO-19, multi30k). FOLDER is an encoder for the engines `embedding` and
-`combined`; PATH is the program fast_align, with atools beside it; PYTHON is an interpreter that can import eflomal, with
-eflomal-align beside it. What is not there is left out. First the published error rates of published alignments are computed again: the
-script stops where they differ. The last line is JSON.
+DIR has `alignment-gold` and `parallel` (newstest, Bible, TICO-19, multi30k). FOLDER is an encoder for the aligners `embedding` and
+`combined`; PATH is the program fast_align, with atools in the same folder; PYTHON is an interpreter that can import eflomal, with
+eflomal-align in the same folder. Missing programs are skipped. First the published error rates of published alignments are recomputed:
+the script stops if one differs. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gold import READERS, Gold, Score, Words, check_scorer, score
 
 Figures = dict[str, dict[str, float | None]]
 
-# What each corpus is called, and the languages that it has beside English.
+# Corpora, and their languages besides English.
 CORPORA = {
     "newstest": "fr de es ru tr zh fi cs hi".split(),
     "multi30k": "fr de cs".split(),
@@ -36,14 +36,14 @@ CORPORA = {
     "bible": "fr de es ru zh fi cs".split(),
 }
 QUICK_PAIRS = ("en-fr", "ja-en", "en-hi")
-TEXT = {True: 1_000, False: 50_000}  # pairs of training text beside the hand-made ones, at most
+TEXT = {True: 1_000, False: 50_000}  # maximum pairs of training text in addition to the gold pairs
 SIZES = {True: (5_000,), False: (50_000, 200_000, 1_000_000)}
-LARGE = 500_000  # from here on with two processes only, and ours and fast_align only: the others take hours
-ALIGNED_ONLY = 200_000  # pairs up to which aligning with a ready model is looked at
+LARGE = 500_000  # from this size only two processes, mlctl and fast_align: the others take hours
+ALIGNED_ONLY = 200_000  # maximum pairs for measuring alignment with an existing model
 SPEED_LANGUAGES = "fr de cs es ru fi tr".split()
 OURS = {"quality": "eflomal", "speed": "fast_align", "embedding": "embedding", "combined": "combined"}
 NEEDS_ENCODER = {"embedding", "combined"}
-MOST_WORDS = 200  # as the stage has it
+MOST_WORDS = 200  # the stage's default
 RARE = 3  # occurrences
 
 
@@ -64,7 +64,7 @@ class Options:
 
 
 class Timed(NamedTuple):
-    """What aligning `pairs` pairs with both directions joined took."""
+    """Cost of aligning `pairs` pairs in both directions, symmetrised."""
 
     pairs: int
     cost: Cost
@@ -85,7 +85,7 @@ def corpus_lines(data: Path, corpus: str, language: str) -> list[tuple[str, str]
 
 
 def text_of(data: Path, language: str, most: int | None = None) -> Iterator[tuple[Words, Words]]:
-    """Yield the words of English and a language: news first."""
+    """Yield the words of English and another language: news first."""
     named = [corpus for corpus, languages in CORPORA.items() if language in languages]
     every = itertools.chain.from_iterable(corpus_lines(data, corpus, language) for corpus in named)
     found = ((aligners.split(source, "en"), aligners.split(target, language)) for source, target in every)
@@ -94,14 +94,14 @@ def text_of(data: Path, language: str, most: int | None = None) -> Iterator[tupl
 
 
 def quality(options: Options, folder: Path) -> Figures:
-    """Score all engines on all pairs that have hand-made links."""
+    """Score all aligners on all gold sets."""
     figures: Figures = {}
-    print("\nerror rate, precision, recall (%); together: trained with the sentences it is scored on; frozen: without")
+    print("\nerror rate, precision, recall (%); together: trained on the scored sentences too; frozen: not")
     print(f"    {'pair':12} {'engine':14} {'text':>8}   {'together':>17}   {'frozen':>17}")
     for name in options.pairs or (QUICK_PAIRS if options.quick else READERS):
         gold = READERS[name](options.data / "alignment-gold")
         if gold.dropped:
-            print(f"    {name}: links outside of their sentences dropped: {', '.join(gold.dropped)}")
+            print(f"    {name}: dropped links outside their sentences: {', '.join(gold.dropped)}")
         figures[name] = judge(options, gold, folder)
     return figures
 
@@ -126,7 +126,7 @@ def judge(options: Options, gold: Gold, folder: Path) -> dict[str, float | None]
 
 
 def gold_text(options: Options, gold: Gold, folder: Path) -> tuple[Path, int]:
-    """Write training text and after it the hand-aligned sentences; return the file and how many pairs come before."""
+    """Write the training text followed by the gold sentences; return the file and the number of pairs before them."""
     other = next((language for language in gold.languages if language != "en"), "")
     extra = list(text_of(options.data, other, TEXT[options.quick]))
     if gold.languages[1] == "en":
@@ -135,7 +135,7 @@ def gold_text(options: Options, gold: Gold, folder: Path) -> tuple[Path, int]:
 
 
 def tried(name: str, job: Job, gold: Gold, options: Options) -> Score | None:
-    """Score one of our engines; None, and why, where it cannot be run."""
+    """Score one of mlctl's aligners; print the reason and return None if it cannot run."""
     job = Job(**{**vars(job), "encoder": str(options.encoder) if name in NEEDS_ENCODER else ""})
     try:
         aligners.ours(job)
@@ -146,7 +146,7 @@ def tried(name: str, job: Job, gold: Gold, options: Options) -> Score | None:
 
 
 def programs(options: Options, text: Path, gold: Gold, folder: Path) -> dict[str, Score]:
-    """Score the programs of others on the same words."""
+    """Score the external programs on the same words."""
     theirs, out = aligners.write_for_programs(folder / "programs", text), folder / "peer"
     found = {}
     if options.fast_align:
@@ -166,7 +166,7 @@ TITLES = {"quality": "mlctl eflomal", "speed": "mlctl fast_al.", "embedding": "m
 
 
 def averages(figures: Figures) -> None:
-    """Print each engine's mean over the pairs that both it and the quality engine have."""
+    """Print each aligner's mean over the gold sets that both it and the aligner `quality` have."""
     for name in (*OURS, "frozen", "fast_align", "eflomal"):
         both = [(one["quality"], one[name]) for one in figures.values() if one["quality"] is not None and one[name] is not None]
         if both and name != "quality":
@@ -182,7 +182,7 @@ def averages(figures: Figures) -> None:
 
 
 def speed_text(options: Options, size: int, file: Path) -> Path:
-    """Write as many pairs: real text of several languages, and from its end on copies in which the rare words are others."""
+    """Write `size` pairs: real text of several languages, then copies of it with renamed rare words."""
     real = list(
         itertools.islice(itertools.chain.from_iterable(text_of(options.data, language) for language in SPEED_LANGUAGES), size)
     )
@@ -200,8 +200,8 @@ def other_words(words: Words, counts: Counter[str], copy: int) -> Words:
 
 
 def speed(options: Options, folder: Path) -> dict[str, float | None]:
-    """Time engines and programs on texts of growing size, one process and two."""
-    print("\npairs a CPU second (both directions, joined), seconds with one process and two, peak MB")
+    """Time aligners and programs on texts of increasing size, with one process and with two."""
+    print("\npairs per CPU second (both directions, symmetrised), seconds with one and two processes, peak MB")
     print(f"    {'pairs':>9} {'engine':14} {'CPU: pairs/s':>12} {'1: s':>8} {'2: s':>8} {'peak MB':>8} {'aligning, peak MB':>18}")
     figures = no_figures()
     for size in options.sizes:
@@ -238,7 +238,7 @@ def time_ours(name: str, text: Path, size: int, folder: Path) -> tuple[Timed, Co
 
 
 def aligned_only(job: Job, folder: Path) -> Cost:
-    """Align with a model of 2,000 pairs: what aligning alone needs."""
+    """Align with a model of 2,000 pairs: the cost of alignment without training."""
     model = folder / f"model-{job.engine}"
     if not model.exists():
         model.mkdir()
@@ -261,7 +261,7 @@ def time_programs(options: Options, text: Path, size: int, folder: Path) -> dict
 
 
 def show_times(size: int, name: str, one: Cost | None, two: Cost | None, few: Cost | None) -> None:
-    """Print a line; the CPU seconds and the memory are those of the run with one process, where there is one."""
+    """Print a row; CPU seconds and memory are those of the run with one process, if there is one."""
     whole = one or two
     assert whole
     walls = [f"{cost.wall:.1f}" if cost else "" for cost in (one, two)]
@@ -283,11 +283,11 @@ def time_encoder(options: Options, text: Path, size: int, folder: Path) -> None:
 def arguments() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with alignment-gold and parallel")
-    parser.add_argument("--quick", action="store_true", help="some pairs and small texts")
-    parser.add_argument("--pairs", nargs="*", choices=READERS, default=[], help="pairs with hand-made links; [] is all")
-    parser.add_argument("--only", choices=("quality", "speed"), help="one of both halves; figures of the other are null")
-    parser.add_argument("--engines", nargs="+", choices=OURS, default=list(OURS), help="some of our engines (all)")
-    parser.add_argument("--sizes", nargs="+", type=int, metavar="PAIRS", help=f"texts to be timed ({SIZES[False]})")
+    parser.add_argument("--quick", action="store_true", help="fewer gold sets and less text")
+    parser.add_argument("--pairs", nargs="*", choices=READERS, default=[], help="gold sets; [] is all")
+    parser.add_argument("--only", choices=("quality", "speed"), help="measure only this; the other figures are null")
+    parser.add_argument("--engines", nargs="+", choices=OURS, default=list(OURS), help="mlctl aligners (all)")
+    parser.add_argument("--sizes", nargs="+", type=int, metavar="PAIRS", help=f"text sizes for timing ({SIZES[False]})")
     parser.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder")
     parser.add_argument("--fast-align", type=Path, metavar="PATH", help="the program fast_align")
     parser.add_argument("--eflomal", type=Path, metavar="PYTHON", help="an interpreter that can import eflomal")
@@ -300,7 +300,7 @@ def arguments() -> Options:
 def there(program: Path | None, name: str) -> Path | None:
     if program and program.is_file() and program.with_name("atools").is_file():
         return program.resolve()
-    print(f"{name} is not there, or atools not beside it: its figures are left out (see --fast-align)")
+    print(f"{name} or atools next to it does not exist: its figures are left out (see --fast-align)")
     return None
 
 
@@ -313,7 +313,7 @@ def importing(python: Path | None) -> Path | None:
 
 def main() -> None:
     options = arguments()
-    print("\npublished alignments, scored here: error rate, precision, recall (%)")
+    print("\npublished alignments, recomputed: error rate, precision, recall (%)")
     check_scorer(options.data / "alignment-gold")
     with tempfile.TemporaryDirectory() as folder:
         aer = quality(options, Path(folder)) if options.only != "speed" else {}

@@ -1,13 +1,14 @@
-"""The figures of the harness on published files, beside computations that share no code with it.
+"""Scores of the evaluate stage on published files, compared with an independent implementation.
 
     python benchmarks/judging_check.py --encoder FOLDER --data DIR [--quick] [--only TASK …] [--prefix TEXT] [--threads N]
 
-DIR has some of tatoeba, bucc, xnli, pawsx, udpos/xtreme, ner; FOLDER is a Hugging Face encoder. Sentence vectors here are those of
-sentence-transformers (mean of the last layer), nearest neighbours are numpy's over all pairs, mining is written out loop by loop,
-fine-tuned models are loaded by transformers and answer sentence by sentence without padding, and sklearn and seqeval score. XNLI and
-PAWS-X learn from English dev, as their training sets are large, few examples are learned, XNLI is asked a thousand pairs, and BUCC is mined
-among its gold sentences and some thousand others: the figures are compared, they are not what a model can do. Ends with exit code 1 where two figures differ by more than 0.2 points (batches change the last bits of a vector).
-The last line is JSON.
+DIR has some of tatoeba, bucc, xnli, pawsx, udpos/xtreme, ner; FOLDER is a Hugging Face encoder. The independent implementation takes sentence
+vectors from sentence-transformers (mean of the last layer), nearest neighbours from numpy over all pairs, and mines in plain loops;
+fine-tuned models are loaded by transformers and predict sentence by sentence without padding; sklearn and seqeval score.
+
+To save time, XNLI and PAWS-X are fine-tuned on few examples of English dev, XNLI is tested on a thousand pairs, and BUCC is mined among its gold
+sentences and a few thousand others: the scores are for comparison only. Exit code 1 if two scores differ by more than 0.2 points
+(batching changes the last bits of a vector). The last line is JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ NEIGHBOURS = 4
 LENGTH = 128
 NOBODY = Heldout("", Side((), (), ()), Side((), (), ()), ())
 FEW = {"examples": 960, "epochs": 1, "batch_size": 32, "learning_rate": 1e-4}
-#: Task, folder, language, settings of the entry; the first of each are the quick ones.
+#: Task, folder, language, settings of the benchmark; the first of each task are used with --quick.
 FINE_TUNED = [
     ("pawsx", "pawsx", "de", {"train": "dev-en.tsv"}),
     ("panx", "ner", "yo", {}),
@@ -47,7 +48,7 @@ FINE_TUNED = [
     ("xnli", "xnli", "sw", {"train": "dev-en.tsv"}),
 ]
 XNLI_PAIRS = 1000
-BUCC_OTHERS = 2000  # sentences of each side that are in no gold pair
+BUCC_OTHERS = 2000  # sentences of each side outside the gold pairs
 TATOEBA = ("deu", "swh", "jpn")
 CODES = {"deu": "de", "swh": "sw", "jpn": "ja"}
 
@@ -60,7 +61,7 @@ def main() -> None:
         for name, language, ours, theirs in _all(options, Path(place)):
             found[f"{name} {language}"] = ours, theirs
             print(
-                f"    {name:10} {language:4} mlctl {ours:6.2f}   here {theirs:6.2f}   {'' if _same(ours, theirs) else 'DIFFERENT'}",
+                f"    {name:10} {language:4} mlctl {ours:6.2f}   independent {theirs:6.2f}   {'' if _same(ours, theirs) else 'DIFFERENT'}",
                 flush=True,
             )
     print(json.dumps({name: {"ours": round(a, 3), "independent": round(b, 3)} for name, (a, b) in found.items()}))
@@ -72,7 +73,7 @@ def _same(one: float, other: float) -> bool:
 
 
 def _all(options: argparse.Namespace, place: Path) -> Any:
-    print("figure in %, of mlctl's harness and computed again")
+    print("score in %: mlctl's evaluate stage and the independent implementation")
     for code in TATOEBA[: 1 if options.quick else None]:
         if _wanted(options, "tatoeba", "tatoeba"):
             yield (
@@ -95,7 +96,7 @@ def _wanted(options: argparse.Namespace, task: str, folder: str) -> bool:
 
 
 def _some_xnli(whole: Path, folder: Path) -> Path:
-    """Write the English examples and the first pairs of the language that is judged."""
+    """Write the English examples and the first pairs of the tested language."""
     (folder / "labels").mkdir(parents=True)
     for name, most in (("dev-en.tsv", None), ("test-sw.tsv", XNLI_PAIRS), ("labels/test-sw.tsv", XNLI_PAIRS)):
         (folder / name).write_text("\n".join(_lines(whole / name)[:most]) + "\n", encoding="utf-8")
@@ -103,7 +104,7 @@ def _some_xnli(whole: Path, folder: Path) -> Path:
 
 
 def _some_bucc(whole: Path, folder: Path) -> Path:
-    """Write the gold pairs of dev, and of the other sentences the first."""
+    """Write the gold pairs of dev and the first of the other sentences."""
     folder.mkdir()
     gold = _lines(whole / "zh-en.dev.gold")
     for column, side in enumerate(("zh", "en")):
@@ -154,7 +155,7 @@ def _tatoeba(options: argparse.Namespace, code: str) -> float:
 
 
 def _bucc(options: argparse.Namespace, data: Path) -> float:
-    """Mine Chinese–English dev by margin (arXiv 1811.01136), tune on one half of the Chinese sentences, judge the other."""
+    """Mine Chinese–English dev by margin (arXiv 1811.01136), tune on one half of the Chinese sentences, score the other half."""
     sides = [[line.split("\t", 1) for line in _lines(data / f"zh-en.dev.{side}")] for side in ("zh", "en")]
     gold = {tuple(line.split("\t")) for line in _lines(data / "zh-en.dev.gold")}
     cosines = _vectors(options, [text for _, text in sides[0]]) @ _vectors(options, [text for _, text in sides[1]]).T
@@ -257,10 +258,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", type=Path, required=True, help="folder of a Hugging Face encoder")
     parser.add_argument("--data", type=Path, required=True, help="folder with tatoeba, bucc, pawsx, …")
-    parser.add_argument("--prefix", default="", help="put before every sentence of the retrieval tasks")
+    parser.add_argument("--prefix", default="", help="text before every sentence of the retrieval tasks")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all cores")
-    parser.add_argument("--only", nargs="+", help="these tasks alone", metavar="TASK")
-    parser.add_argument("--quick", action="store_true", help="a language of some of them")
+    parser.add_argument("--only", nargs="+", help="run only these tasks", metavar="TASK")
+    parser.add_argument("--quick", action="store_true", help="one language of some tasks")
     return parser.parse_args()
 
 

@@ -1,11 +1,11 @@
-"""Tatoeba by XTREME's own script and by mteb, for `judging.py`: `PYTHON judging_peers.py {xtreme,mteb} JSON`.
+"""Tatoeba with XTREME's script and with mteb, for `judging.py`: `PYTHON judging_peers.py {xtreme,mteb} JSON`.
 
-Runs in an interpreter that has mteb, sentence-transformers and faiss-cpu, and imports nothing of mlctl. The last line it prints is JSON: accuracy by
-language, sentences of both sides, and the seconds they took; loading the encoder is not timed.
+Runs in an interpreter with mteb, sentence-transformers and faiss-cpu, and does not import mlctl. The last output line is JSON: accuracy by
+language, number of sentences of both sides, and seconds without encoder loading.
 
-XTREME's `third_party/evaluate_retrieval.py` was written for transformers 2. Its text is run as it stands, language after language with the
-command line of `scripts/run_tatoeba.sh`, but for three things: names that it imports for other models and tasks are empty classes, the
-encoder is loaded by today's transformers, and once instead of twice a language.
+XTREME's `third_party/evaluate_retrieval.py` was written for transformers 2. Its text is executed unchanged, language by language with the
+command line of `scripts/run_tatoeba.sh`, with three exceptions: names that it imports for other models and tasks are empty classes, the
+encoder is loaded by the installed transformers, and it is loaded once instead of twice per language.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def xtreme(given: Found) -> Found:
-    """Run the script over all languages; it asks from English, and so is its accuracy."""
+    """Run the script on all languages; it queries from English, and so does its accuracy."""
     run, encoder = _script(Path(given["xtreme"]) / "third_party", given["encoder"])
     geometry = [
         "--num_layers",
@@ -66,7 +66,7 @@ def xtreme(given: Found) -> Found:
 
 
 def mteb(given: Found) -> Found:
-    """Let mteb judge the files; its accuracy is taken, not its F1."""
+    """Score the files with mteb; its accuracy is used, not its F1."""
     import datasets
     import mteb as library
     from sentence_transformers import SentenceTransformer
@@ -89,7 +89,7 @@ def mteb(given: Found) -> Found:
 
 
 class _Encoder:
-    """An encoder that answers as transformers 2 did: last states, the first token's, all layers'."""
+    """An encoder with the outputs of transformers 2: last states, those of the first token, those of all layers."""
 
     def __init__(self, folder: str) -> None:
         from transformers import AutoModel, AutoTokenizer
@@ -103,7 +103,7 @@ class _Encoder:
 
 
 def _script(folder: Path, encoder_folder: str) -> tuple[Callable[[], None], _Encoder]:
-    """Return the script's `main`, and the encoder that it works with."""
+    """Return the script's `main` and the encoder that it uses."""
     encoder = _Encoder(encoder_folder)
     with torch.no_grad():
         encoder(**encoder.tokenizer("warm", return_tensors="pt"))

@@ -1,10 +1,10 @@
-"""Translation side by side: our stage with ctranslate2 (int8, fp32), ctranslate2 called bare, and transformers.generate.
+"""Translation speed: the translate stage with ctranslate2 (int8, fp32), ctranslate2 directly, and transformers.generate.
 
     python benchmarks/translation.py [--quick] [--model FOLDER --text FILE] [--device cpu|cuda]
 
-All translate the same sentences with the same model. Without --model it is one made here: a Marian of the usual geometry (512 × 6+6,
-65 k tokens; with --device cuda that of a 600M model) whose weights are set so that it translates word by word. It does all the work of
-a trained one, ends its sentences where it should, and what is right is known, so that chrF shows what int8 costs. The last line is
+All translate the same sentences with the same model. Without --model, a Marian model of the usual geometry is constructed (512 × 6+6,
+65 k tokens; with --device cuda that of a 600M model) whose weights are set so that it translates word by word. It does the same work as
+a trained model, ends its sentences correctly, and the reference is known, so that chrF shows the loss from int8. The last line is
 JSON.
 """
 
@@ -36,13 +36,13 @@ from mlctl.config import Languages, Translate
 from mlctl.core.workspace import Workspace
 from mlctl.translation import conversion, models, translate
 
-TARGET = "tlh"  # words made up here are in no language that could be told by its letters
+TARGET = "tlh"  # the generated words are in no language that could be identified by its letters
 NAIVE_BATCH = 32
 
 
 @dataclass(frozen=True)
 class Task:
-    """A model, sentences, and what is right."""
+    """A model, source sentences and reference translations."""
 
     folder: Path
     texts: list[str]
@@ -51,7 +51,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was said, in how many tokens and seconds."""
+    """Translations, with their number of tokens and the seconds they took."""
 
     said: list[str]
     tokens: int
@@ -62,7 +62,7 @@ class Outcome:
         return self.tokens / self.seconds
 
 
-# --- who translates ----------------------------------------------------------------------------------------------------------
+# --- implementations ----------------------------------------------------------------------------------------------------------
 
 
 def timed(task: Task, work: Callable[[], list[str]]) -> Outcome:
@@ -74,7 +74,7 @@ def timed(task: Task, work: Callable[[], list[str]]) -> Outcome:
 
 
 def naive(task: Task, device: str) -> Outcome:
-    """Call generate as most people do: in the order of the file, padded, on all cores."""
+    """Call generate in the usual way: in file order, padded, on all cores."""
     tokenizer = AutoTokenizer.from_pretrained(task.folder)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     model = AutoModelForSeq2SeqLM.from_pretrained(task.folder, dtype=dtype).to(device).eval()
@@ -92,7 +92,7 @@ def naive(task: Task, device: str) -> Outcome:
 
 
 def bare(task: Task, settings: Translate, cache: Path, precision: str) -> Outcome:
-    """Call ctranslate2 as its documentation advises: one batch of all, sorted and cut by itself."""
+    """Call ctranslate2 as its documentation advises: one call for all sentences, which it sorts and batches."""
     place = conversion.converted(task.folder, precision, cache)
     on_gpu = settings.device != "cpu"
     threads = {} if on_gpu else {"inter_threads": len(os.sched_getaffinity(0)), "intra_threads": 1}
@@ -117,8 +117,8 @@ def bare(task: Task, settings: Translate, cache: Path, precision: str) -> Outcom
 
 
 def stage(task: Task, settings: Translate, cache: Path, precision: str, scratch: Path) -> Outcome:
-    """Run our stage, with a memory that is empty at first; reading and writing count."""
-    conversion.converted(task.folder, precision, cache)  # once a model: not what a run takes
+    """Run the translate stage with an empty translation memory; reading and writing are timed."""
+    conversion.converted(task.folder, precision, cache)  # once per model: not timed
     (scratch / "cleaned" / "untranslated").mkdir(parents=True)
     rows = [row(text, number) for number, text in enumerate(task.texts)]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.PAIR), scratch / "cleaned" / "untranslated" / f"{TARGET}.parquet")
@@ -149,7 +149,7 @@ def row(text: str, number: int) -> dict[str, Any]:
     return {**fixed, "source": text, "target": None, "origin": str(number), "synthetic": ""}
 
 
-# --- side by side ------------------------------------------------------------------------------------------------------------
+# --- comparison ------------------------------------------------------------------------------------------------------------
 
 
 def chrf(outcome: Outcome, task: Task) -> float:
@@ -157,7 +157,7 @@ def chrf(outcome: Outcome, task: Task) -> float:
 
 
 def fastest(tries: int, works: dict[str, Callable[[], Outcome]]) -> dict[str, Outcome]:
-    """Return the fastest try of each; they take turns, so that a busy machine is busy for all."""
+    """Return the fastest round of each; they alternate, so that other load affects all of them."""
     found: dict[str, list[Outcome]] = {name: [] for name in works}
     for _ in range(tries):
         for name, work in works.items():
@@ -171,7 +171,7 @@ def settings_for(task: Task, device: str) -> Translate:
 
 
 def compare(task: Task, settings: Translate, scratch: Path, precisions: Sequence[str]) -> dict[str, Outcome]:
-    """Let our stage and the naive peer translate the same sentences."""
+    """Translate the same sentences with the stage and with transformers."""
     works = {"transformers": lambda: naive(task, settings.device)}
     for precision in precisions:
         works[f"stage {precision}"] = partial(stage, task, settings, scratch / "converted", precision, scratch / "stage")
@@ -179,14 +179,14 @@ def compare(task: Task, settings: Translate, scratch: Path, precisions: Sequence
 
 
 def overhead(task: Task, settings: Translate, scratch: Path, precision: str, tries: int) -> dict[str, Outcome]:
-    """Let our stage and bare ctranslate2 translate the same sentences."""
+    """Translate the same sentences with the stage and with ctranslate2 directly."""
     works = {
         "stage": partial(stage, task, settings, scratch / "converted", precision, scratch / "stage"),
         "bare": partial(bare, task, settings, scratch / "converted", precision),
     }
     found = shown(task, fastest(tries, works))
     same = sum(one == other for one, other in zip(found["stage"].said, found["bare"].said, strict=True))
-    print(f"{same} of {len(task.texts)} sentences are equal to the letter (the batches are not)\n")
+    print(f"{same} of {len(task.texts)} sentences are identical (the batches are not)\n")
     return found
 
 
@@ -198,7 +198,7 @@ def shown(task: Task, found: dict[str, Outcome]) -> dict[str, Outcome]:
 
 
 def measured(task: Task, scratch: Path, device: str, quick: bool) -> dict[str, float | None]:
-    """Measure all and return the figures."""
+    """Run all measurements and return the figures."""
     settings = settings_for(task, device)
     precisions = ("bf16",) if device == "cuda" else ("int8", "fp32")
     ours = f"stage {precisions[0]}"
@@ -226,21 +226,21 @@ def task_of(arguments: argparse.Namespace, scratch: Path, number: int) -> Task:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer sentences and tries")
-    parser.add_argument("--small", action="store_true", help="a tiny geometry, to see that the script works")
-    parser.add_argument("--model", type=Path, help="folder of a Hugging Face translation model for one pair")
-    parser.add_argument("--text", type=Path, help="its sentences, one a line")
-    parser.add_argument("--right", type=Path, help="their translations by people, for chrF")
+    parser.add_argument("--quick", action="store_true", help="fewer sentences and rounds")
+    parser.add_argument("--small", action="store_true", help="a tiny geometry, for testing the script")
+    parser.add_argument("--model", type=Path, help="folder of a Hugging Face translation model for one language pair")
+    parser.add_argument("--text", type=Path, help="source sentences, one per line")
+    parser.add_argument("--right", type=Path, help="reference translations, for chrF")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--sentences",
         type=int,
         default=0,
-        help="how many for the fast ones, a tenth for transformers; 0: 2000 when quick, else 8000",
+        help="sentences for the fast implementations, a tenth of them for transformers; 0: 2000 with --quick, otherwise 8000",
     )
     arguments = parser.parse_args()
     if arguments.model and not arguments.text:
-        parser.error("--model needs --text")
+        parser.error("--model requires --text")
     return arguments
 
 

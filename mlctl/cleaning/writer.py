@@ -62,7 +62,7 @@ class Outputs:
     def write(self, rows: pa.Table, judged: pa.Table, compared: Mapping[str, Mask]) -> None:
         """Write the rows of a part: kept ones in their clean form, dropped ones as they came, with the rule.
 
-        `judged` (JUDGED) has the verdicts on each row by itself, `compared` those that other rows are the reason for.
+        `judged` (FILTER_RESULT) has the verdicts on each row by itself, `compared` those that other rows are the reason for.
         """
         rules = np.array(judged["rule"].to_pylist(), dtype=object)
         for rule, dropped in compared.items():
