@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from mlctl.config import Recipe, Section
+from mlctl.core.hashing import key_of
 from mlctl.pipeline.stages import STAGES as ALL_STAGES
-from storage import key_of
 
 STAGES = {stage.name: stage for stage in ALL_STAGES}
 
