@@ -22,7 +22,8 @@ from transformers import PreTrainedTokenizerFast
 
 from mlctl.alignment import align
 from mlctl.config import Align, EvaluationSet, Languages, Model, ScratchModel, Shard
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.evaluation.data.heldout import one_to_one, read_heldout
 from mlctl.evaluation.metrics.retrieval import accuracy
 from mlctl.modeling import model_sources

@@ -33,7 +33,8 @@ from ablation_data import CORPORA, POOLINGS, Prepared, Task, available_languages
 from filelock import FileLock, Timeout
 
 from mlctl.config import Train, key_settings
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import save_model, scratch_model
 from mlctl.training import train

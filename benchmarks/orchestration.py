@@ -91,7 +91,7 @@ def _runs(folder: Path, environment: dict[str, str], rounds: int) -> dict[str, f
 
 
 def _flow(recipe: Path, store: Path) -> list[str]:
-    return [sys.executable, "-m", "flows.pipeline", str(recipe), f"store={store}"]
+    return [sys.executable, "-m", "mlctl", "run", str(recipe), f"store={store}"]
 
 
 def _bare(recipe: Path, folder: Path, number: int) -> list[str]:
@@ -114,13 +114,12 @@ def _output(command: list[str], environment: dict[str, str]) -> str:
 def bare(recipe: Path, store: Path) -> None:
     """Compute the result of every stage by plain calls of what the tasks call."""
     from mlctl import config
-    from tasks import align, clean, download, evaluate, report, shard, train, translate
-    from tasks.stage import Ref, make
+    from mlctl.pipeline.stage import Ref, make
+    from mlctl.pipeline.stages import STAGES
 
     settings = config.load(recipe, [f"store={store}"])
     made: dict[str, Ref] = {}
-    for module in (download, clean, translate, align, shard, train, evaluate, report):
-        stage = module.STAGE
+    for stage in STAGES:
         made[stage.name], _ = make(stage, settings, tuple(made[name] for name in stage.needs))
 
 

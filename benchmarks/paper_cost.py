@@ -23,7 +23,7 @@ import torch
 from contenders import Geometry, Ours
 from made_shards import write_shards
 
-from flows import recipes
+from mlctl import recipes
 from mlctl.config import Recipe, load
 from mlctl.evaluation.finetuning.features import Row
 from mlctl.evaluation.finetuning.predict import answered_pairs

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mlctl.core.files import create_text, is_disk_full
 from storage.errors import StoreError
-from storage.manifest import sync
 from storage.remote import Remote
 
 
@@ -51,19 +48,7 @@ class LocalDocuments:
         """Write a text whole and durably, unless there is one; tell whether it was written."""
         final = self._root / place
         make_folder(final.parent)
-        temporary = final.with_name(f".{uuid.uuid4().hex}")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, final)  # unlike a rename it fails where the name is taken
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        sync(final.parent)
-        return True
+        return create_text(final, text)
 
 
 class RemoteDocuments:
@@ -96,6 +81,6 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_disk_full(error):
             raise
         raise StoreError(f"cannot write to the store: {error}\n  → choose another folder with store=…") from error

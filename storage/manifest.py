@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlctl.core.files import atomic_write_text
 from mlctl.core.hashing import content_digest
 
 NAME = "manifest.json"
@@ -62,7 +62,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write the manifest into a folder, durably and all at once."""
-        write_text(folder / NAME, as_json(self))
+        atomic_write_text(folder / NAME, as_json(self))
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
@@ -91,29 +91,9 @@ def as_json(manifest: Manifest) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON; see `write_text`."""
-    write_text(path, _json(value))
+    """Write a JSON file, durably and atomically."""
+    atomic_write_text(path, _json(value))
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write text so that readers see the old file or the whole new one, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

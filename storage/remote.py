@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlctl.core.files import commit
 from mlctl.core.hashing import file_digest
 from storage.errors import StoreError
 from storage.manifest import NAME, File, Manifest, as_json
@@ -124,7 +125,7 @@ class Remote:
             raise StoreError(
                 f"{self.url}/{place.removeprefix(self._root)} is damaged\n  → remove this result there: it is made anew"
             )
-        temporary.replace(path)
+        commit(temporary, path)
 
     def _size(self, place: str) -> int | None:
         try:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.alignment.aligner import Links, Pair, Sentence
-
-ROWS = 8192  # of a batch: what is held in memory at a time
 
 #: The files of a piece that is aligned.
 ALIGNED, FIGURES = "aligned.parquet", "figures.json"
@@ -30,37 +27,6 @@ def pair_files(folders: Sequence[Path], language: str) -> list[Path]:
         found += [one] if one.is_file() else []
         found += sorted((folder / "pairs" / language).glob("*.parquet"))
     return found
-
-
-def rows_of(file: Path) -> int:
-    """Return how many rows a Parquet file has, from its footer."""
-    return int(pq.read_metadata(file).num_rows)
-
-
-def batches(file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a Parquet file in record batches of a bounded size."""
-    with pq.ParquetFile(file) as parquet:
-        yield from parquet.iter_batches(batch_size=ROWS, columns=columns)
-
-
-def row_range(files: Sequence[Path], first: int, last: int) -> Iterator[pa.RecordBatch]:
-    """Yield the pairs `first` to `last` (not counted) of all files in a row, from the row groups alone that have some."""
-    start = 0
-    for file in files:
-        with pq.ParquetFile(file) as parquet:
-            for group in range(parquet.num_row_groups):
-                size = parquet.metadata.row_group(group).num_rows
-                if start < last and first < start + size:
-                    yield from _of_group(parquet, group, first - start, last - start)
-                start += size
-
-
-def _of_group(parquet: pq.ParquetFile, group: int, first: int, last: int) -> Iterator[pa.RecordBatch]:
-    for batch in parquet.iter_batches(batch_size=ROWS, row_groups=[group], columns=schema.PAIR.names):
-        low, high = max(first, 0), min(last, batch.num_rows)
-        if low < high:
-            yield batch.slice(low, high - low).select(schema.PAIR.names)
-        first, last = first - batch.num_rows, last - batch.num_rows
 
 
 def one_batch(table: pa.Table) -> pa.RecordBatch:

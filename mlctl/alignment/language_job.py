@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from mlctl import schema
 from mlctl.alignment import arrow_io, registry, tokenize_step
 from mlctl.alignment.aligner import Aligner, Links, Pair
 from mlctl.alignment.link_statistics import figures_of
 from mlctl.alignment.merge_step import write_outcome
 from mlctl.config.align import Align
+from mlctl.core import arrow
 from mlctl.core.workspace import Workspace
 
 StepName = Literal["split", "learn", "link", "finish"]
@@ -44,7 +46,7 @@ class Language(BaseModel):
     @functools.cached_property
     def parts(self) -> list[Piece]:
         """The ranges of rows that are worked on at a time."""
-        rows = sum(map(arrow_io.rows_of, self.files))
+        rows = sum(map(arrow.row_count, self.files))
         return [(first, min(first + self.settings.part_rows, rows)) for first in range(0, rows, self.settings.part_rows)]
 
     @property
@@ -109,7 +111,7 @@ class Language(BaseModel):
 
     def size(self, number: int) -> int:
         """Return the rows with words of a part."""
-        return arrow_io.rows_of(self.words_file(number))
+        return arrow.row_count(self.words_file(number))
 
     @functools.cached_property
     def sizes(self) -> list[int]:
@@ -132,7 +134,7 @@ class Language(BaseModel):
         """Split the pairs of a part into words."""
         with self.scratch.part(f"split/{number:06}") as folder:
             folder.mkdir()
-            rows = arrow_io.row_range(self.files, *self.parts[number])
+            rows = arrow.row_range(self.files, *self.parts[number], schema.PAIR.names)
             tokenize_step.split(rows, self.source, self.target, self.settings.max_words, folder)
 
     def learn(self) -> None:
@@ -149,7 +151,7 @@ class Language(BaseModel):
     def _training(self) -> Iterator[Pair]:
         for number in range(len(self.parts)):
             chosen, start = self.sample(number), 0
-            for batch in arrow_io.batches(self.words_file(number)):
+            for batch in arrow.batches(self.words_file(number)):
                 here = chosen[(chosen >= start) & (chosen < start + batch.num_rows)] - start
                 yield from arrow_io.to_pairs(batch.take(pa.array(here)))
                 start += batch.num_rows
@@ -163,7 +165,7 @@ class Language(BaseModel):
         with self.scratch.part(self.piece(number, piece)) as folder:
             folder.mkdir()
             pq.write_table(
-                pa.Table.from_batches([found]), folder / arrow_io.ALIGNED, compression="zstd", row_group_size=arrow_io.ROWS
+                pa.Table.from_batches([found]), folder / arrow_io.ALIGNED, compression="zstd", row_group_size=arrow.BATCH_ROWS
             )
             (folder / arrow_io.FIGURES).write_text(json.dumps(figures_of(found)), encoding="utf-8")
 

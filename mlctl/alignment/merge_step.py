@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from mlctl import schema
 from mlctl.alignment import arrow_io, tokenize_step
 from mlctl.alignment.link_statistics import Figures
+from mlctl.core import arrow
 from mlctl.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _write(file: Path, fields: pa.Schema, batches: Iterator[pa.RecordBatch]) -> 
 
 def _aligned(language: Language) -> Iterator[pa.RecordBatch]:
     for piece in _pieces(language):
-        yield from arrow_io.batches(piece / arrow_io.ALIGNED)
+        yield from arrow.batches(piece / arrow_io.ALIGNED)
 
 
 def _rejected(language: Language, stopped: bool, counts: dict[str, int]) -> Iterator[pa.RecordBatch]:
@@ -93,11 +94,11 @@ def _rejected(language: Language, stopped: bool, counts: dict[str, int]) -> Iter
 
 
 def _rejected_of_part(language: Language, number: int, stopped: bool) -> Iterator[pa.RecordBatch]:
-    yield from arrow_io.batches(language.words(number) / tokenize_step.REJECTED)
+    yield from arrow.batches(language.words(number) / tokenize_step.REJECTED)
     pieces, failed = language.pieces(number)
     if failed:
         rows = pq.read_table(language.words_file(number), columns=schema.PAIR.names).take(failed)
         yield arrow_io.rejected(arrow_io.one_batch(rows), ENGINE_FAILED)
     for piece in pieces if stopped else ():
-        for batch in arrow_io.batches(language.scratch.path(language.piece(number, piece)) / arrow_io.ALIGNED, schema.PAIR.names):
+        for batch in arrow.batches(language.scratch.path(language.piece(number, piece)) / arrow_io.ALIGNED, schema.PAIR.names):
             yield arrow_io.rejected(batch, TOO_FEW_LINKS)

@@ -17,7 +17,9 @@ from mlctl.alignment import arrow_io, registry, schedule
 from mlctl.alignment.language_job import Language
 from mlctl.alignment.merge_step import RULES, Outcome, read_outcome
 from mlctl.config import Align, Languages
-from mlctl.core.workspace import Progress, Workspace, discard, silent
+from mlctl.core import arrow
+from mlctl.core.files import discard
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.execution.backend import LOCAL, ExecutionBackend
 
@@ -78,7 +80,7 @@ def align(
 
 def _files(pairs: Sequence[Path], languages: Languages) -> dict[str, list[Path]]:
     files = {target: arrow_io.pair_files(pairs, target) for target in languages.targets}
-    if not any(arrow_io.rows_of(file) for found in files.values() for file in found):
+    if not any(arrow.row_count(file) for found in files.values() for file in found):
         raise InputError(
             "align: there are no sentence pairs in any language",
             "look at the funnel of clean: which rule dropped them, or no source",

@@ -10,13 +10,15 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from mlctl import config
-from mlctl.cleaning.corpus_filters import Comparison
-from mlctl.cleaning.filter_results import JUDGED, judged
+from mlctl.cleaning.corpus_filters import CorpusFilter
+from mlctl.cleaning.corpus_statistics import CorpusStatistics, SampleStatistics, collect_statistics, fit_statistics
+from mlctl.cleaning.filter_results import FILTER_RESULT
 from mlctl.cleaning.likelihood import SAMPLE
 from mlctl.cleaning.reader import Downloaded
-from mlctl.cleaning.row_filters import Evidence, Judges, Learned, learn, look
+from mlctl.cleaning.row_filters import RowFilter, filter_batch
 from mlctl.cleaning.writer import Outputs
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 
 StepName = Literal["look", "learn", "judge", "finish"]
 
@@ -73,30 +75,31 @@ class Language(BaseModel):
         """Look at a slice of the sample of pairs."""
         pairs = self.inputs.sample(SAMPLE, *self.inputs.slices[number])
         with self.scratch.part(_slice(number)) as path:
-            look(self.settings, self.source, self.target, pairs).save(path)
+            collect_statistics(self.settings, self.source, self.target, pairs).save(path)
 
     def learn(self) -> None:
         """Learn from the slices of the sample, and from the lexicon."""
-        slices = [Evidence.load(self.scratch.path(_slice(number))) for number in range(len(self.inputs.slices))]
+        slices = [SampleStatistics.load(self.scratch.path(_slice(number))) for number in range(len(self.inputs.slices))]
         with self.scratch.part("learned") as path:
-            learn(self.settings, slices, self.lexicon).save(path)
+            fit_statistics(self.settings, slices, self.lexicon).save(path)
 
     def judge(self, number: int) -> None:
         """Judge the rows of a part one by one."""
-        judges = Judges(self.settings, self.source, self.target, Learned.load(self.learned))
+        statistics = CorpusStatistics.load(self.learned)
+        forward = RowFilter(self.settings, self.source, self.target, statistics.lengths, statistics.likelihood)
+        reverse = RowFilter(self.settings, self.target, self.source)
         table = self.inputs.read(*self.inputs.parts[number])
-        with self.scratch.part(_part(number)) as path, pq.ParquetWriter(path, JUDGED, compression="zstd") as writer:
-            for rows in table.to_batches(_BATCH_ROWS):
-                decisions = judges.judge(rows["source"].to_pylist(), rows["target"].to_pylist())
-                writer.write_batch(judged(self.settings, rows, decisions))
+        with self.scratch.part(_part(number)) as path, pq.ParquetWriter(path, FILTER_RESULT, compression="zstd") as writer:
+            for batch in table.to_batches(_BATCH_ROWS):
+                writer.write_batch(filter_batch(forward, reverse, batch).to_batch(self.settings, batch))
 
     def finish(self) -> None:
         """Compare the rows of all parts, write the tables and drop what the steps left."""
         files = [self.part(number) for number in range(len(self.inputs.parts))]
-        comparison = Comparison(self.settings, self.inputs, files, self.scratch.path("compared"))
+        corpus_filter = CorpusFilter(self.settings, self.inputs, files, self.scratch.path("compared"))
         with Outputs(Workspace(self.root), self.target) as outputs:
             for (first, last), file in zip(self.inputs.parts, files, strict=True):
-                outputs.write(self.inputs.read(first, last), pq.read_table(file), comparison.rules(first, last))
+                outputs.write(self.inputs.read(first, last), pq.read_table(file), corpus_filter.rules(first, last))
         discard(self.scratch.root)
 
 

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mlctl.core.arrow import row_count, row_range
 from mlctl.schema import PAIR, alone
 
 #: Rows that are judged at a time, by one process; what a crash loses. A multiple of 8.
 PART_ROWS = 8192
 # The sample is taken in slices, side by side, each large enough to tell what is usual.
 _SLICES, _SLICE_ROWS = 4, 4096
-_BATCH_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -68,28 +68,10 @@ class Downloaded:
 
     @cached_property
     def _sizes(self) -> list[int]:
-        return [int(pq.read_metadata(file).num_rows) for file in self.files]
+        return [row_count(file) for file in self.files]
 
     def _batches(self, first: int, last: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for file, size in zip(self.files, self._sizes, strict=True):
             if first < size and last > 0:
-                yield from _rows(file, max(first, 0), min(last, size), columns)
+                yield from row_range([file], first, last, columns)
             first, last = first - size, last - size
-
-
-def _rows(file: Path, first: int, last: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield rows of a file, of those row groups alone that have some."""
-    with pq.ParquetFile(file) as parquet:
-        groups: list[int] = []
-        begin = end = 0
-        for number in range(parquet.num_row_groups):
-            size = parquet.metadata.row_group(number).num_rows
-            if first < end + size and last > end:
-                begin = begin if groups else end
-                groups.append(number)
-            end += size
-        for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(columns)):
-            low, high = max(first, begin), min(last, begin + batch.num_rows)
-            if low < high:
-                yield batch.slice(low - begin, high - low)
-            begin += batch.num_rows

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from mlctl.cleaning.corpus_statistics import CorpusStatistics
 from mlctl.cleaning.language_job import Language, Step, StepName
-from mlctl.cleaning.row_filters import Learned
 from mlctl.core.workspace import Progress
 from mlctl.execution.backend import ExecutionBackend, Worker
 
@@ -108,7 +108,7 @@ class _Tally:
     def add(self, step: Step) -> None:
         """Count a step that is done."""
         if step.name == "learn":
-            ratio = Learned.load(step.language.learned).lengths.ratio
+            ratio = CorpusStatistics.load(step.language.learned).lengths.ratio
             log.info("%s: a translation has %.2f characters for each of the source", step.language.target, ratio)
         elif step.name == "judge":
             self._done += _size(step.language, step.part)

@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl.cleaning.duplicates import Mask
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.arrow import batches, row_count
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.schema import FUNNEL, PAIR, REJECTED
 
 
@@ -60,7 +62,7 @@ class Outputs:
     def write(self, rows: pa.Table, judged: pa.Table, compared: Mapping[str, Mask]) -> None:
         """Write the rows of a part: kept ones in their clean form, dropped ones as they came, with the rule.
 
-        `judged` (JUDGED) has the verdicts on each row by itself, `compared` those that other rows are the reason for.
+        `judged` (FILTER_RESULT) has the verdicts on each row by itself, `compared` those that other rows are the reason for.
         """
         rules = np.array(judged["rule"].to_pylist(), dtype=object)
         for rule, dropped in compared.items():
@@ -85,9 +87,8 @@ class Outputs:
 def funnel_of(workspace: Workspace, language: str, rules: Iterable[str]) -> Funnel:
     """Return the funnel of a finished language, counted from its tables."""
     dropped: Counter[str] = Counter()
-    with pq.ParquetFile(workspace.path(f"rejected/{language}.parquet")) as rejected:
-        for batch in rejected.iter_batches(columns=["rule"]):
-            dropped.update({row["values"]: row["counts"] for row in batch["rule"].value_counts().to_pylist()})
+    for batch in batches(workspace.path(f"rejected/{language}.parquet"), ["rule"]):
+        dropped.update({row["values"]: row["counts"] for row in batch["rule"].value_counts().to_pylist()})
     pairs = _count(workspace.path(f"pairs/{language}.parquet"))
     untranslated = _count(workspace.path(f"untranslated/{language}.parquet"))
     in_order = {rule: dropped[rule] for rule in rules}
@@ -108,4 +109,4 @@ def _with_text(rows: pa.Table, judged: pa.Table) -> pa.Table:
 
 
 def _count(path: Path) -> int:
-    return int(pq.read_metadata(path).num_rows) if path.exists() else 0
+    return row_count(path) if path.exists() else 0

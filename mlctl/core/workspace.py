@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-_TEMPORARY = ".part-"
+from mlctl.core.files import atomic_write
 
 
 class Progress(Protocol):
@@ -53,35 +51,5 @@ class Workspace:
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[Path]:
         """Yield the path to write the part `name` at; it becomes visible, whole, when the block ends without error."""
-        final = self.path(name)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(f"{_TEMPORARY}{final.name}")
-        discard(temporary)
-        yield temporary
-        flush_to_disk(temporary)
-        discard(final)
-        temporary.rename(final)
-        _sync(final.parent)  # the entry alone: other parts in there may be in the making by other processes
-
-
-def discard(path: Path) -> None:
-    """Remove a file or a folder with all it holds, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Make a file, or every file of a folder, durable, so that a rename never shows an empty one after a power cut."""
-    for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else []:
-        _sync(file)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with atomic_write(self.path(name)) as path:
+            yield path

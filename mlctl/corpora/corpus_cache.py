@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from mlctl import config
 from mlctl.config import Download, Languages, Source, key_settings
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.arrow import batches
+from mlctl.core.files import discard
+from mlctl.core.hashing import file_digest
+from mlctl.core.workspace import Workspace
 from mlctl.corpora.corpus import Corpus, Row, wanted_targets
-from mlctl.corpora.file_info import sha256_of
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.mtdata import mtdata_addresses
 from mlctl.corpora.sources.opus import opus_addresses
@@ -63,7 +63,7 @@ class CachedCorpus:
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the text of one target language as it was read."""
-        for batch in pq.ParquetFile(self.part(target)).iter_batches(columns=["source", "target", "origin"]):
+        for batch in batches(self.part(target), ["source", "target", "origin"]):
             yield from (Row(row["source"], row["target"], row["origin"]) for row in batch.to_pylist())
 
     def part(self, target: str) -> Path:
@@ -80,7 +80,7 @@ class CachedCorpus:
     def whole(self) -> bool:
         """Tell whether every part is as it was written."""
         return all(
-            (self.folder / name).is_file() and sha256_of(self.folder / name) == digest for name, digest in self.parts.values()
+            (self.folder / name).is_file() and file_digest(self.folder / name) == digest for name, digest in self.parts.values()
         )
 
 
@@ -182,7 +182,7 @@ def _put(corpus: Corpus, files: Mapping[str, Path], number: int, folder: Path) -
             os.link(file, folder / names[target])
         except OSError:
             shutil.copyfile(file, folder / names[target])
-    parts = {target: (name, sha256_of(folder / name)) for target, name in names.items()}
+    parts = {target: (name, file_digest(folder / name)) for target, name in names.items()}
     said = (corpus.name, corpus.kind, corpus.version, corpus.licence, corpus.address, corpus.targets)
     shelved = CachedCorpus(*said, corpus.sha256(), dict(corpus.retrieved()), parts, folder)
     return {name: value for name, value in asdict(shelved).items() if name != "folder"}

@@ -1,21 +1,11 @@
-"""Files on disk: their digests, when they were written, and what a full disk is called."""
+"""Files on disk: their joint digest, and when they were written."""
 
 from __future__ import annotations
 
 import datetime
-import errno
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-
-#: Error numbers that mean that nothing more can be written.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's bytes in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def joint_sha256(digests: Sequence[str]) -> str:

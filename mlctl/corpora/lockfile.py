@@ -17,8 +17,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from mlctl.core.files import atomic_write_text
 from mlctl.core.url_redaction import shown
-from mlctl.core.workspace import flush_to_disk
 from mlctl.corpora.transfer import Fetched, Version
 from mlctl.errors import InputError
 
@@ -105,12 +105,9 @@ class Lockfile:
 
     def _write(self) -> None:
         values = {"format": _FORMAT, "files": self._files, "versions": self._versions}
-        temporary = self.path.with_name(f".{self.path.name}.new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-            flush_to_disk(temporary)
-            temporary.replace(self.path)
+            atomic_write_text(self.path, json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         except OSError as error:
             remedy = "set download.lock to a file that may be written"
             raise InputError(f"{self.path} cannot be written: {error.strerror or error}", remedy) from None

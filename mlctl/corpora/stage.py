@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mlctl import config
+from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.corpora import parquet_io
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.corpus_cache import CachedCorpus, CorpusCache, Identity, identity_of
-from mlctl.corpora.file_info import sha256_of
 from mlctl.corpora.licences import LicencePolicy, spdx
 from mlctl.corpora.lockfile import Lockfile, renewed_digests
 from mlctl.corpora.sources.files import FilesCorpus
@@ -79,9 +79,9 @@ def local_files(settings: config.Download, languages: config.Languages) -> dict[
     for index, source in enumerate(settings.sources):
         if isinstance(source, config.FilesSource):
             paths = FilesCorpus(source, languages).paths()
-            digests.update({f"{index}/{place}/{path.name}": sha256_of(path) for place, path in enumerate(paths)})
+            digests.update({f"{index}/{place}/{path.name}": file_digest(path) for place, path in enumerate(paths)})
         elif isinstance(source, config.HuggingfaceSource):
-            digests.update({f"{index}/{name}": sha256_of(path) for name, path in folder_files(source).items()})
+            digests.update({f"{index}/{name}": file_digest(path) for name, path in folder_files(source).items()})
     if addresses := _addresses(settings, languages, lock := Lockfile(Path(settings.lock), settings.update_lock)):
         digests.update(renewed_digests(lock, addresses))
     return digests

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.evaluation.metrics.item_scores import Outcome, read, write
 
 #: Holds other processes off while a part is made, by the part's name.

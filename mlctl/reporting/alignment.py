@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+from mlctl.core.arrow import batches
 
 Row = dict[str, Any]
 
@@ -51,7 +51,7 @@ def lexicon_rows(align: Path | None, languages: Sequence[str], most: int) -> lis
 
 def _strongest(file: Path, most: int) -> list[Row]:
     best: list[Row] = []
-    for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE):
+    for batch in batches(file, batch_rows=_ROWS_AT_ONCE):
         words = [row for row in batch.to_pylist() if _has_letters(row["source"]) and _has_letters(row["target"])]
         best = heapq.nsmallest(most, [*best, *words], key=_weakness)
     return best

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from mlctl.core.arrow import batches
+from mlctl.core.random import shuffle_key
 
 Row = dict[str, Any]
 
@@ -64,7 +66,7 @@ def _rejected_files(folder: Path | None) -> list[Path]:
 def _draw(file: Path, number: int, stage: int, most: int, drawn: dict[tuple[int, str], list[_Lot]]) -> None:
     """Give each row of a file a number by lot; keep the `most` rows of each rule that have the smallest, over all files."""
     generator, place = np.random.default_rng(number), 0
-    for batch in pq.ParquetFile(file).iter_batches(_RULES_AT_ONCE, columns=["rule"]):
+    for batch in batches(file, ["rule"], _RULES_AT_ONCE):
         lots, rules = generator.random(batch.num_rows), batch["rule"].dictionary_encode()
         codes = rules.indices.to_numpy()
         for code, rule in enumerate(rules.dictionary.to_pylist()):
@@ -105,7 +107,7 @@ def _distinct(rows: Iterator[Row]) -> list[Row]:
 def _first_rows(file: Path, most: int) -> Iterator[Row]:
     """Yield the first rows of a file, some more than `most`."""
     read = 0
-    for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE) if file.exists() else ():
+    for batch in batches(file, batch_rows=_ROWS_AT_ONCE) if file.exists() else ():
         yield from batch.to_pylist()
         read += batch.num_rows
         if read >= most:
@@ -120,13 +122,9 @@ def _worth_showing(row: Row) -> bool:
     return all(_FEWEST_WORDS <= len(words) <= _MOST_WORDS and len(linked) >= _LINKED * len(words) for words, linked in sides)
 
 
-def _interest(row: Row) -> tuple[bool, str]:
-    return not _crosses(row["links"]), _digest(row["source"], row["target"])
+def _interest(row: Row) -> tuple[bool, bytes]:
+    return not _crosses(row["links"]), shuffle_key(row["source"], row["target"])
 
 
 def _crosses(links: Sequence[Mapping[str, int]]) -> bool:
     return any((a["source"] - b["source"]) * (a["target"] - b["target"]) < 0 for a in links for b in links)
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

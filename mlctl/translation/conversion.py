@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from mlctl.core.workspace import discard, flush_to_disk
+from mlctl.core.files import commit, discard
 from mlctl.errors import InputError
 from mlctl.translation import models
 from mlctl.translation.tokenisation import unreadable
@@ -51,8 +51,7 @@ def _convert(folder: Path, compute_type: str, place: Path) -> None:
     except Exception as error:  # whatever the converter and the readers of all models raise
         discard(temporary)
         raise unreadable(folder, error) from None
-    flush_to_disk(temporary)
-    temporary.rename(place)
+    commit(temporary, place)
 
 
 def _write(folder: Path, compute_type: str, place: Path) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from backports import zstd
 
 from mlctl.config import DevSet, Languages, Translate
+from mlctl.core.hashing import file_digest
+from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
 
 _LANGUAGE = "{language}"
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".zst": zstd.open}
-_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstd.ZstdError)
 _MEND = "mend its path in translate.dev"
 
 
@@ -82,29 +75,19 @@ def _spread(lines: int, most: int) -> list[int]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the sentences of a file; lines end at LF or CR LF and nowhere else."""
-    number = 0
+    """Yield the sentences of a file, without spaces at their ends."""
     try:
-        with _OPENERS.get(path.suffix, open)(path, "rb") as stream:
-            for number, raw in enumerate(stream, 1):
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if not text:
-                    raise InputError(f"translate.dev: {path}, line {number} is empty", "take the line out of both files")
-                yield text
-    except UnicodeDecodeError as error:
-        problem = f"translate.dev: {path}, line {number} is not UTF-8: {error.reason}"
-        raise InputError(problem, "convert the file, for example with `iconv -t utf-8`") from None
-    except _DAMAGE as error:
-        raise InputError(f"translate.dev: {path} is cut off or damaged: {error}", "copy or fetch the file again") from None
-    except OSError as error:
-        problem = f"translate.dev: {path} cannot be read: {error.strerror or error}"
-        raise InputError(problem, "check the path and who may read it") from None
+        for number, line in numbered_lines(path):
+            if not line.strip():
+                raise InputError(f"{path}, line {number} is empty", "remove the line from both files")
+            yield line.strip()
+    except InputError as error:
+        raise InputError(f"translate.dev: {error.problem}", error.remedy) from None
 
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         problem = f"translate.dev: {path} cannot be read: {error.strerror or error}"
         raise InputError(problem, "check the path and who may read it") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mlctl.config import Translate
+from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.translation.backend import EMPTY, TOO_LONG, Translation, command_for
 from mlctl.translation.process_group import FAILED, Group, ending, is_there, last_lines, one_line, shown, side_by_side, words
@@ -90,11 +90,8 @@ class CommandTranslator:
     @cached_property
     def _digest(self) -> str:
         """Return sha256 over the program and the files among its arguments: scripts, settings, models."""
-        whole = hashlib.sha256()
-        for file in (self._program, *filter(is_there, self._arguments[1:])):
-            with Path(file).open("rb") as opened:
-                whole.update(f"{Path(file).name}\0{hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
-        return whole.hexdigest()
+        files = map(Path, (self._program, *filter(is_there, self._arguments[1:])))
+        return named_digest((file.name, file_digest(file)) for file in files)
 
     def _batch(self, lines: Sequence[str]) -> list[Translation]:
         try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
 
 from mlctl.config import Model, Translate
+from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
 
@@ -47,11 +47,8 @@ def is_converted(folder: Path) -> bool:
 
 def digest(folder: Path) -> str:
     """Return sha256 over the sorted (name, sha256) of the files that decide what a model says."""
-    whole = hashlib.sha256()
-    for file in model_sources.matching(folder, _FILES):
-        state = file.stat()
-        whole.update(f"{file.name}\0{_file_digest(file, state.st_size, state.st_mtime_ns)}\n".encode())
-    return whole.hexdigest()
+    stats = ((file, file.stat()) for file in model_sources.matching(folder, _FILES))
+    return named_digest((file.name, _file_digest(file, stat.st_size, stat.st_mtime_ns)) for file, stat in stats)
 
 
 def identity(settings: Translate, folder: Path) -> dict[str, str]:
@@ -127,4 +124,4 @@ def precision(settings: Translate) -> str:
 @functools.lru_cache(maxsize=256)
 def _file_digest(file: Path, size: int, changed: int) -> str:
     del size, changed  # a file that changed is read again
-    return model_sources.file_digest(file)
+    return file_digest(file)

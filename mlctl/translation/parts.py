@@ -14,7 +14,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.arrow import batches
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.translation import output_checks
 from mlctl.translation.backend import Translation
 
@@ -40,9 +42,8 @@ class Direction:
 
     def texts(self, file: Path) -> Iterator[str]:
         """Yield the texts of a file that go this way."""
-        with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(_READ, columns=["source", "target"]):
-                yield from batch.filter(batch[self.made].is_null())[self.given].to_pylist()
+        for batch in batches(file, ["source", "target"], _READ):
+            yield from batch.filter(batch[self.made].is_null())[self.given].to_pylist()
 
     def count(self, file: Path) -> int:
         """Return how many texts of a file go this way."""

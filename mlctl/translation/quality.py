@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
 import logging
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import DevSet, Translate
+from mlctl.core.random import shuffle_key
 from mlctl.translation import dev_sets, licences, output_checks
 from mlctl.translation.backend import EMPTY, Translation, Translator
 
@@ -131,7 +131,7 @@ def _row(metric: str, value: float, items: int, of: str) -> Row:
 
 def _sample(texts: Iterable[str]) -> list[str]:
     """Return some of the texts, drawn by hash, each once: the same for any order."""
-    drawn = heapq.nsmallest(_SAMPLE, ((hashlib.blake2b(text.encode(), digest_size=16).digest(), text) for text in texts))
+    drawn = heapq.nsmallest(_SAMPLE, ((shuffle_key(text), text) for text in texts))
     return list(dict.fromkeys(text for _, text in drawn))
 
 

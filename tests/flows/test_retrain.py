@@ -18,8 +18,8 @@ import httpx
 import pytest
 import yaml
 
-from flows.cli import main
 from mlctl import config
+from mlctl.cli.main import main
 from storage import Store
 from storage.champion_registry import ChampionRegistry, RegistryState
 from storage.run_log import RunLog
@@ -235,7 +235,7 @@ def test_killed_while_it_promotes_the_pointer_is_whole_and_the_next_run_goes_on(
 def test_of_two_at_the_same_time_one_does_the_work(world: World, server: str) -> None:
     world.write_text(slice(0, 210))
     before = world.runs
-    command = [sys.executable, "-m", "flows.cli", "retrain", str(world.recipe), "train.steps=20"]
+    command = [sys.executable, "-m", "mlctl", "retrain", str(world.recipe), "train.steps=20"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -304,7 +304,7 @@ def test_the_champion_aligns_words(world: World, server: str) -> None:
     champion = world.standing.champions[-1]
     model = Store(world.store).find("train", champion.results["train"])
     aligned = Store(world.store).results("align")[0].manifest
-    from tasks.reuse import taken_from
+    from mlctl.pipeline.warm_start import taken_from
 
     assert model
     assert aligned.parts["outside"]["encoder"] == taken_from(Store(world.store), model, "model")["digest"]

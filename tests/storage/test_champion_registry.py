@@ -97,9 +97,9 @@ def test_notes_of_many_processes_are_all_kept(tmp_path: Path) -> None:
     script = """
         import sys
         from storage import Store
-        from storage.champion_registry import Champions
+        from storage.champion_registry import ChampionRegistry
         for number in range(10):
-            Champions(Store(sys.argv[1]), "x").note(1, f"{sys.argv[2]}-{number}")
+            ChampionRegistry(Store(sys.argv[1]), "x").note(1, f"{sys.argv[2]}-{number}")
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
     started = [subprocess.Popen([*command, str(place)]) for place in range(3)]
@@ -115,14 +115,14 @@ def test_killed_at_any_moment_the_pointer_is_the_old_or_the_new_one(tmp_path: Pa
     script = f"""
         import os, pathlib, signal, sys
         from storage import Store
-        from storage.champion_registry import Champions
+        from storage.champion_registry import ChampionRegistry
         def die(*_, **__):
             os.kill(os.getpid(), signal.SIGKILL)
         if "{moment}" == "unlink":
             pathlib.Path.unlink = die
         else:
             os.{moment} = die
-        Champions(Store(sys.argv[1]), "x").promote(1, {{"train": "new"}}, "new", keep=5)
+        ChampionRegistry(Store(sys.argv[1]), "x").promote(1, {{"train": "new"}}, "new", keep=5)
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL

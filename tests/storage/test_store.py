@@ -232,8 +232,8 @@ def test_runs_tell_completed_failed_and_interrupted(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from storage import Store
-from storage.run_log import Diary
-with Diary(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
+from storage.run_log import RunLog
+with RunLog(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", script], check=False)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numba import njit
 
+from mlctl.core import random
+
 # Places in kernels' inner loops are unsigned (`U`): numba need not ask whether one counts from the end, and the loop becomes vector code.
 # An unsigned number with a signed one makes a float there, so all parts of a place are, and what can be below 0 is signed (`S`).
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def forget_stale(folder: Path) -> None:
     Numba looks at the file of a kernel only, not at those of the kernels that it calls, and would go on with what these were.
     """
     kept = folder / "__pycache__"
-    stats = [(file.name, file.stat()) for file in sorted(folder.glob("*.py"))]
+    files = [*sorted(folder.glob("*.py")), Path(random.__file__)]  # kernels call the generator in there
+    stats = [(file.name, file.stat()) for file in files]
     stamp = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
     note = kept / "kernels.stamp"
     with contextlib.suppress(OSError):

@@ -36,6 +36,7 @@ from mlctl.alignment.eflomal.sentence_buffer import (
     take_out,
     turn,
 )
+from mlctl.core.random import GOLDEN, MULTIPLIER_1, MULTIPLIER_2, splitmix64
 
 ALPHA = 0.001  # α
 BELIEF = 1.0  # β
@@ -44,18 +45,14 @@ FARTHEST = 100  # words: a wider jump counts as one of this width
 
 NOTHING = np.int16(-1)
 
+finalise = kernel(splitmix64)
+
 
 @kernel
 def seeded(seed: int, sweep: int, sentence: int) -> np.uint64:
-    """Return the state of the random numbers of one visit (splitmix64 of the three)."""
-    z = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(sweep) * np.uint64(0xBF58476D1CE4E5B9)
-    z += np.uint64(sentence + 1) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(30)
-    z *= np.uint64(0xBF58476D1CE4E5B9)
-    z ^= z >> np.uint64(27)
-    z *= np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return z | np.uint64(1)
+    """Return the initial state of the random numbers of one visit: SplitMix64 of seed, sweep and sentence."""
+    z = np.uint64(seed) * GOLDEN + np.uint64(sweep) * MULTIPLIER_1 + np.uint64(sentence + 1) * MULTIPLIER_2
+    return finalise(z) | np.uint64(1)
 
 
 @kernel

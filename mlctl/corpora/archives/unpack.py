@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from mlctl.core.workspace import flush_to_disk
+from mlctl.core.files import atomic_write, is_disk_full
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
 from mlctl.corpora.archives.limits import USUAL, Bounds, Budget
-from mlctl.corpora.file_info import NO_ROOM
 from mlctl.errors import InputError
 
 _CHUNK = 2**20
@@ -206,14 +205,10 @@ def _opened(stream: IO[bytes], packing: str) -> IO[bytes]:
 
 
 def _write(stream: IO[bytes], path: Path, budget: Budget) -> None:
-    temporary = path.with_name(f".part-{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open("wb") as out:
+    with atomic_write(path) as temporary, temporary.open("wb") as out:
         while data := stream.read(_CHUNK):
             budget.spend(len(data))
             out.write(data)
-    flush_to_disk(temporary)
-    temporary.replace(path)
 
 
 def _packing(head: bytes) -> str:
@@ -232,7 +227,7 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        if getattr(error, "errno", None) in NO_ROOM:
+        if is_disk_full(error):
             raise InputError(f"no room left on the disk for what is in {name}", "free some room and run again") from None
         problem = f"{name} is damaged or cut off: {error or type(error).__name__}"
         raise DamagedError(problem, "run again: it is fetched anew") from None

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from mlctl import config
 from mlctl.config import Download, Languages, Source
+from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import shown
 from mlctl.core.workspace import silent
 from mlctl.corpora.corpus_cache import exact
-from mlctl.corpora.file_info import sha256_of
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.files import FilesCorpus
 from mlctl.corpora.sources.huggingface import commit_of, folder_files, local_folder
@@ -120,7 +120,7 @@ class _Looker:
             name = name if name not in self.found.states else f"{corpus}: {path}"
             stamp = f"{status.st_size} {status.st_mtime_ns}"
             digest, earlier = tuple(self._known.get(name, _ABSENT))
-            self.found.states[name] = (digest if earlier == stamp else sha256_of(path), stamp)
+            self.found.states[name] = (digest if earlier == stamp else file_digest(path), stamp)
 
     def _packages(self, source: config.LocalesSource) -> config.LocalesSource:
         """Return a source with the versions that there are now."""

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from mlctl.core.workspace import flush_to_disk
+from mlctl.core.files import atomic_write
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
@@ -115,10 +115,8 @@ def kept_index() -> Path:
 def write(entries: Iterable[Entry], path: Path) -> None:
     """Keep entries, by id, in a file that appears when it is whole."""
     rows = [{**asdict(entry), "pair": _pair(entry.languages)} for entry in sorted(entries, key=lambda entry: entry.id)]
-    temporary = path.with_name(f".part-{path.name}")
-    pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
-    flush_to_disk(temporary)
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
 
 
 def _pair(languages: Iterable[str]) -> str:

@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 from mlctl.config import FilesSource, Languages, Side
+from mlctl.core.hashing import file_digest
 from mlctl.corpora.corpus import Row, wanted_targets
-from mlctl.corpora.file_info import joint_sha256, sha256_of
+from mlctl.corpora.file_info import joint_sha256
 from mlctl.corpora.readers import open_pairs
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
@@ -55,7 +56,7 @@ class FilesCorpus:
 
     @cached_property
     def _digests(self) -> list[str]:
-        return [sha256_of(path) for path in self.paths()]
+        return [file_digest(path) for path in self.paths()]
 
     def sha256(self) -> str:
         """Return the file's digest; for several files, the digest of their digests, one a line."""

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from mlctl.config import Languages
+from mlctl.core.hashing import file_digest
 from mlctl.corpora.corpus import Row
-from mlctl.corpora.file_info import sha256_of, written_at
+from mlctl.corpora.file_info import written_at
 from mlctl.corpora.sources.gettext import CatalogueError, Message, parse
 from mlctl.corpora.sources.wheel import Wheel
 from mlctl.errors import InputError
@@ -70,7 +71,7 @@ class LocalesCorpus:
 
     @cached_property
     def _digest(self) -> str:
-        return sha256_of(self._path)
+        return file_digest(self._path)
 
     def sha256(self) -> str:
         """Return the digest of the wheel."""

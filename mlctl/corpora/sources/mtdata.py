@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlctl.config import FileFormat, FilesSource, Languages, MtdataSource
+from mlctl.core.files import discard
 from mlctl.core.url_redaction import shown
-from mlctl.core.workspace import discard
 from mlctl.corpora.archives import unpack
 from mlctl.corpora.archives.limits import Bounds
 from mlctl.corpora.catalog.mtdata_index import Entry, find

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mlctl.config import Download, FileFormat, FilesSource, Languages, OpusSource
-from mlctl.core.workspace import discard
+from mlctl.core.files import discard
 from mlctl.corpora.archives import unpack
 from mlctl.corpora.archives.limits import Bounds
 from mlctl.corpora.corpus import wanted_targets

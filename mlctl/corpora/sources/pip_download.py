@@ -17,9 +17,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mlctl.config import Download
+from mlctl.core.files import commit, is_disk_full
 from mlctl.core.url_redaction import hide, shown
-from mlctl.core.workspace import flush_to_disk
-from mlctl.corpora.file_info import NO_ROOM
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -55,9 +54,8 @@ def fetch(requirement: str, settings: Download, scratch: Path) -> Path:
         log.info("fetching %s", requirement)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=scratch))
         _run_pip(parsed, settings, unfinished)
-        flush_to_disk(unfinished)
         kept.parent.mkdir(exist_ok=True)
-        unfinished.rename(kept)
+        commit(unfinished, kept)
     return next(kept.glob("*.whl"))
 
 
@@ -119,7 +117,7 @@ def _explain(requirement: Requirement, settings: Download, output: str) -> Input
 def _explain_surroundings(requirement: Requirement, settings: Download, output: str) -> InputError | None:
     if "No module named pip" in output:
         return InputError("this Python has no pip", "install it: python -m ensurepip")
-    if any(os.strerror(code) in output for code in NO_ROOM):
+    if is_disk_full(output):
         return InputError(f"no room left on the disk while fetching {requirement}", "free some room and run again")
     if re.search(r"connection error:|connection broken by|confirming the ssl certificate", output, re.IGNORECASE):
         problem = f"{requirement.name} could not be fetched: {_index(settings)} cannot be reached"

@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlctl.config import Download, FilesSource, Languages, UrlSource
+from mlctl.core.files import discard
 from mlctl.core.url_redaction import shown
-from mlctl.core.workspace import Progress, discard
+from mlctl.core.workspace import Progress
 from mlctl.corpora.archives import unpack
 from mlctl.corpora.archives.limits import Bounds
 from mlctl.corpora.corpus import Row, wanted_targets

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlctl.core.workspace import discard
+from mlctl.core.files import discard
 from mlctl.corpora.archives.limits import check_catalogue
 from mlctl.errors import InputError
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import urllib3
 
+from mlctl.core.files import is_disk_full
+from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import shown
 from mlctl.core.workspace import Progress, silent
-from mlctl.corpora.file_info import NO_ROOM, sha256_of
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError, chunks, content_range, version_of
 from mlctl.corpora.transfer.limits import Limits, Pace
 from mlctl.corpora.transfer.part import Part, forget, origin
@@ -102,7 +103,7 @@ class Downloader:
         try:
             return _finished(job) or self._from_any(job)
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if not is_disk_full(error):
                 raise
             raise InputError(f"no room left on the disk for {job.wanted.path}", "free some room and run again") from None
 
@@ -210,7 +211,7 @@ def _finished(job: _Job) -> Fetched | None:
     wanted = job.wanted
     if not wanted.path.is_file():
         return None
-    digest = sha256_of(wanted.path)
+    digest = file_digest(wanted.path)
     if wanted.sha256 and digest != wanted.sha256:
         forget(wanted.path)
         return None
@@ -221,7 +222,7 @@ def _finished(job: _Job) -> Fetched | None:
 
 def _accept(address: str, part: Part, job: _Job) -> Fetched:
     """Check the digest of a whole file and give it its name."""
-    wanted, digest = job.wanted, sha256_of(part.path)
+    wanted, digest = job.wanted, file_digest(part.path)
     if wanted.sha256 and digest != wanted.sha256:
         part.discard()
         raise _DigestError(f"its sha256 is {digest}, {wanted.pinned_by} says {wanted.sha256}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlctl.core.workspace import flush_to_disk
+from mlctl.core.files import atomic_write_text, commit
 
 _SYNC_EVERY = 32 * 2**20
 
@@ -102,8 +102,7 @@ class Part:
 
     def finish(self) -> None:
         """Give the file its name. The state stays beside it and tells where it came from."""
-        flush_to_disk(self.path)
-        self.path.replace(self.final)
+        commit(self.path, self.final)
 
     def _load(self) -> _State | None:
         try:
@@ -124,10 +123,7 @@ class Part:
 
     def _save(self, state: _State) -> None:
         self._state = state
-        temporary = self._state_path.with_name(f"{self._state_path.name}.new")
-        temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
-        flush_to_disk(temporary)
-        temporary.replace(self._state_path)
+        atomic_write_text(self._state_path, json.dumps(asdict(state)))
 
 
 def origin(final: Path) -> Version:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from mlctl.core.random import shuffle_key
 from mlctl.errors import InputError
 
 #: Word pairs that one language's word benchmark has at most.
@@ -106,7 +106,7 @@ def one_to_one(heldout: Heldout, word: Callable[[Sequence[int]], str], seed: int
 
 def digest(seed: int, *parts: str) -> bytes:
     """Return a number-like key that orders texts at random, the same on every machine."""
-    return hashlib.blake2b("\0".join((str(seed), *parts)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return shuffle_key(str(seed), *parts)
 
 
 def _linked_most_often(counts: Counter[tuple[str, str]], seed: int) -> list[tuple[str, str]]:

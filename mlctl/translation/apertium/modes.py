@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -10,6 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
@@ -46,17 +46,12 @@ class Mode:
 
     def digest(self) -> str:
         """Return sha256 over the mode and the data files that it names."""
-        whole = hashlib.sha256()
         data = (Path(word) for command in self.commands() for word in command[1:] if word.startswith("/"))
-        for file in (self.file, *data):
-            try:
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
-            except OSError as error:
-                raise InputError(
-                    f"Apertium's mode {self.name}: {file} cannot be read ({error.strerror})", "install its package anew"
-                ) from None
-            whole.update(f"{file.name}\0{content}\n".encode())
-        return whole.hexdigest()
+        try:
+            return named_digest((file.name, file_digest(file)) for file in (self.file, *data))
+        except OSError as error:
+            problem = f"Apertium's mode {self.name}: {error.filename} cannot be read ({error.strerror})"
+            raise InputError(problem, "install its package anew") from None
 
 
 def find(source: str, target: str) -> Mode | None:

@@ -15,6 +15,7 @@ from mlctl import schema
 from mlctl.alignment import align, arrow_io
 from mlctl.alignment.language_job import Language
 from mlctl.config import Align, Languages
+from mlctl.core import arrow
 from mlctl.errors import InputError
 
 from .conftest import MEANINGS, save_encoder, word
@@ -179,7 +180,7 @@ def test_rows_of_several_files_are_read_in_ranges(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.parquet", "b.parquet", "c.parquet")]
     origins = [f"x:{row}" for size in (40, 11) for row in range(size)]
     for first, last in ((0, 51), (0, 1), (6, 8), (7, 14), (35, 45), (40, 51), (50, 51), (3, 3)):
-        found = [origin for batch in arrow_io.row_range(files, first, last) for origin in batch["origin"].to_pylist()]
+        found = [origin for batch in arrow.row_range(files, first, last, ["origin"]) for origin in batch["origin"].to_pylist()]
         assert found == origins[first:last]
 
 

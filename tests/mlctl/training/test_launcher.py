@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from mlctl.config import Model, ScratchModel, Train
+from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.execution.processes import EndedError
-from mlctl.modeling.model_sources import file_digest
 from mlctl.training import train
 from mlctl.training.device import devices_of
 

@@ -42,7 +42,7 @@ def test_files_are_known_by_content_and_not_read_again(tmp_path: Path, monkeypat
     assert news(before, look(made, FRENCH, known=before).states) == [], "touched, and the same text"
     (tmp_path / "x.fr").write_text("le")
     assert news(before, look(made, FRENCH, known=before).states) == ["changed: x: x.fr"]
-    monkeypatch.setattr("mlctl.corpora.catalog.changes.sha256_of", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("mlctl.corpora.catalog.changes.file_digest", lambda path: pytest.fail(f"{path} was read"))
     now = {
         name: (content, f"{(s := (tmp_path / name[3:]).stat()).st_size} {s.st_mtime_ns}") for name, (content, _) in before.items()
     }
