@@ -196,7 +196,7 @@ def test_a_server_killed_in_mid_copy_costs_nothing_that_was_made(server: Server,
     _, said = process.communicate(timeout=120)
     assert process.returncode
     assert f"store {url} cannot be used" in said
-    assert "run again: what is finished is kept" in said
+    assert "run again: finished work is kept" in said
     server.start()
     with Store(url).building("clean", KEY) as result:
         assert isinstance(result, Result)
@@ -235,7 +235,7 @@ def test_a_fetch_that_was_cut_short_goes_on(url: str, machine: Any, tmp_path: Pa
 def test_refusal_is_explained(url: str, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     machine("a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(StoreError, match="check address, keys"):
+    with pytest.raises(StoreError, match="check endpoint, credentials"):
         build(Store(url), fr="x")
     with pytest.raises(StoreError, match="unknown protocol nothing://"):
         Store("nothing://x/y")
