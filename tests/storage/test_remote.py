@@ -245,7 +245,7 @@ def test_of_two_machines_that_promote_over_one_champion_one_does(url: str, machi
     machine("a")
     first, second = ChampionRegistry(Store(url), "x"), ChampionRegistry(Store(url), "x")
     first.promote(0, {"train": KEY}, "a", keep=3)
-    with pytest.raises(MovedError, match="number 1 by now"):
+    with pytest.raises(MovedError, match="is number 1 now, not 0"):
         second.promote(0, {"train": KEY}, "b", keep=3)
     document = second._revisions.latest()
     first.add_note(1, "published")
