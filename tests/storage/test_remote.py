@@ -249,7 +249,7 @@ def test_of_two_machines_that_promote_over_one_champion_one_does(url: str, machi
         second.promote(0, {"train": KEY}, "b", keep=3)
     document = second._revisions.latest()
     first.add_note(1, "published")
-    assert not second._revisions.follow(*document), "the service itself refuses, not the look before"
+    assert not second._revisions.append(*document), "the service itself refuses, not the look before"
     machine("b")
     champion = ChampionRegistry(Store(url), "x").read().champion
     assert champion
