@@ -1,12 +1,12 @@
-"""What a recipe is worth over several seeds of its training: the whole pipeline, once a seed.
+"""Scores of a recipe over several training seeds: the whole pipeline, once per seed.
 
     python benchmarks/seeds.py RECIPE [K=V ...] [--seeds 5] [--quick]
 
-`mlctl run RECIPE K=V ... train.seed=N` for each N from 0 on, in the recipe's store, where all share the data and the scores of the base model;
-what is there is not made again. The tables give the means over languages, English left out, and each language: the base model (the mean, as a
-model from scratch is drawn with that seed too), mean and standard deviation of the trained models and of their differences to the base, and in
-how many of the trainings that was beyond chance. A training that fails ends it. --quick: two seeds. The last line is JSON: by task the figures
-of the first table.
+Runs `mlctl run RECIPE K=V ... train.seed=N` for N = 0, 1, … in the recipe's store, where all trainings share the data and the scores of the base
+model; existing results are reused. The tables give the means over languages other than English, and each language: the base model (a mean,
+because a model from scratch depends on the seed), mean and standard deviation of the trained models and of their differences to the base model, and
+in how many trainings the difference is beyond noise. A failed training ends the script. --quick: two seeds. The last line is JSON: the figures of the
+first table by task.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from flows import recipes
-from mlctl import config
+from mlctl import config, recipes
 from storage import Store
 from storage.run_log import RunLog
 
@@ -31,7 +30,7 @@ Row = dict[str, Any]
 
 
 def judged(recipe: str, overrides: Sequence[str], seed: int) -> Path:
-    """Run the recipe with a seed of training; return the folder of what `evaluate` found."""
+    """Run the recipe with a training seed; return the folder of its evaluate result."""
     asked = [*overrides, f"train.seed={seed}"]
     subprocess.run([str(Path(sys.executable).with_name("mlctl")), "run", recipe, *asked], check=True, stdout=subprocess.DEVNULL)
     store = Store(config.load(recipes.find(recipe), asked).store)
@@ -40,7 +39,7 @@ def judged(recipe: str, overrides: Sequence[str], seed: int) -> Path:
 
 
 def summary(folders: Sequence[Path], file: str, *names: str) -> dict[str, Row]:
-    """Return what a table of all trainings says of each row, by the values of the columns `names`."""
+    """Aggregate a table over all trainings, by the values of the columns `names`."""
     several: dict[str, list[Row]] = {}
     for folder in folders:
         for row in pq.read_table(folder / file).to_pylist():
@@ -62,13 +61,13 @@ def of_rows(rows: Sequence[Row]) -> Row:
 
 
 def both(shares: Iterable[float]) -> tuple[float, float | None]:
-    """Return mean and standard deviation in percent; of one value the latter is None."""
+    """Return mean and standard deviation in percent; for a single value the latter is None."""
     values = [100 * share for share in shares]
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def table(found: dict[str, Row]) -> None:
-    print("\n| | base | trained | difference | beyond chance better, worse |\n|---|---|---|---|---|")
+    print("\n| | base | trained | difference | better, worse beyond noise |\n|---|---|---|---|---|")
     for name, row in found.items():
         cells = written(row["trained"], "{:.1f}".format), written(row["difference"], "{:+.1f}".format)
         print(f"| {name} | {row['base']:.1f} | {' | '.join(cells)} | {row['better']}, {row['worse']} of {row['trainings']} |")

@@ -111,5 +111,8 @@ def batch_rules(settings: config.Clean, source: str, target: str, likelihood: Li
 
 def reasons(settings: config.Clean, source: str, target: str) -> dict[str, str]:
     """Return the rules' names in the order in which they are applied, each with what it drops."""
-    rules = *pair_rules(settings, source, target, LengthStatistics()), *batch_rules(settings, source, target, None)
+    rules: tuple[Rule | BatchRule, ...] = (
+        *pair_rules(settings, source, target, LengthStatistics()),
+        *batch_rules(settings, source, target, None),
+    )
     return {rule.name: rule.reason for rule in rules}

@@ -12,6 +12,10 @@ AlignEngine = Literal["eflomal", "fast_align", "embedding", "combined"]
 Symmetrisation = Literal["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"]
 Extraction = Literal["argmax", "itermax", "softmax"]
 
+#: Engines that can start from the model of an earlier run, and engines that need an encoder.
+WITH_PRIORS: frozenset[AlignEngine] = frozenset({"eflomal", "combined"})
+WITH_ENCODER: frozenset[AlignEngine] = frozenset({"embedding", "combined"})
+
 
 class Align(Section):
     """How words are aligned."""
@@ -61,6 +65,6 @@ class Align(Section):
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Align:
-        if self.encoder and self.engine not in ("embedding", "combined"):
+        if self.encoder and self.engine not in WITH_ENCODER:
             raise ValueError(f"encoder is for the engines embedding and combined, not for {self.engine}")
         return self

@@ -9,8 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows import recipes
-from mlctl import config
+from mlctl import config, recipes
 from mlctl.errors import InputError
 
 

@@ -289,7 +289,7 @@ def recipe(folder: Path, **values: Any) -> config.Recipe:
 def test_a_run_on_ray_is_found_by_one_that_knows_no_ray(
     address: str, server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from flows.cli import main
+    from mlctl.cli.main import main
     from storage import Store
 
     caplog.set_level(logging.INFO)
