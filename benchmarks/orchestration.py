@@ -224,7 +224,7 @@ def _workers(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
     """Dispatch like clean and align: to local processes or Ray workers."""
     from mlctl.config import Recipe
     from mlctl.core.workspace import Workspace
-    from mlctl.execution.backend import open_backend
+    from mlctl.execution.registry import open_backend
 
     with open_backend(Recipe.model_validate({"executor": kind}), Workspace(folder)) as backend, contextlib.ExitStack() as stack:
         idle: SimpleQueue[Worker] = SimpleQueue()

@@ -11,7 +11,7 @@ from mlctl.alignment.language_job import LanguageJob, RowRange
 from mlctl.alignment.steps import AlignStep
 from mlctl.errors import InputError
 from mlctl.execution.backend import Worker
-from mlctl.execution.processes import EndedError
+from mlctl.execution.processes import ProcessDiedError
 from mlctl.execution.scheduler import StepWorker
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class ResilientWorker(StepWorker[AlignStep]):
 
         Raises:
             InputError: the step failed for a reason that the user can fix, or too many pairs of a part failed.
-            EndedError: a signal ended the process while it trained, or twice in a step other than `align`.
+            ProcessDiedError: a signal ended the process while it trained, or twice in a step other than `align`.
         """
         if step.phase == "align":
             self._align(step.job, step.part)
@@ -95,7 +95,7 @@ class ResilientWorker(StepWorker[AlignStep]):
         """Run a step; return the error if its process ended."""
         try:
             self._run_on_worker(step)
-        except (EndedError, RuntimeError) as error:
+        except (ProcessDiedError, RuntimeError) as error:
             if self._stopped:
                 raise
             return error
@@ -107,7 +107,7 @@ class ResilientWorker(StepWorker[AlignStep]):
             worker.kill()
         try:
             worker.run(step.model_dump(mode="json"), step.description, step.remedy, step.timeout)
-        except (EndedError, RuntimeError):
+        except (ProcessDiedError, RuntimeError):
             self.close()
             raise
 

@@ -22,7 +22,8 @@ from mlctl.core import arrow
 from mlctl.core.files import discard
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.execution.backend import LOCAL, ExecutionBackend
+from mlctl.execution.backend import ExecutionBackend
+from mlctl.execution.local_backend import LOCAL
 
 log = logging.getLogger(__name__)
 

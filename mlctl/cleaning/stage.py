@@ -15,7 +15,8 @@ from mlctl.cleaning.step_graph import run_steps
 from mlctl.cleaning.writer import Funnel, read_funnel, write_funnel
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.execution.backend import LOCAL, ExecutionBackend
+from mlctl.execution.backend import ExecutionBackend
+from mlctl.execution.local_backend import LOCAL
 
 log = logging.getLogger(__name__)
 

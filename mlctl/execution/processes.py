@@ -24,7 +24,7 @@ from mlctl.errors import InputError
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-class EndedError(InputError):
+class ProcessDiedError(InputError):
     """A signal ended a child process while it ran a job."""
 
 
@@ -53,7 +53,7 @@ class ChildProcess:
 
         Raises:
             InputError: the job failed for a reason that the user can fix.
-            EndedError: a signal ended the process, or the timeout did.
+            ProcessDiedError: a signal ended the process, or the timeout did.
             OSError: a file could not be read or written.
             RuntimeError: any other error, with what the process wrote to standard error.
         """
@@ -103,7 +103,7 @@ class ChildProcess:
 def error_from_exit(status: int, stderr: IO[bytes], description: str, remedy: str) -> Exception:
     """Return the error of a process that ended by itself: the signal that ended it, or what it wrote to standard error."""
     if status < 0:
-        return EndedError(f"{description}: its process was ended by {signal.Signals(-status).name}", remedy)
+        return ProcessDiedError(f"{description}: its process was ended by {signal.Signals(-status).name}", remedy)
     stderr.seek(0)
     return RuntimeError(f"{description} failed:\n{stderr.read().decode(errors='replace').strip()}")
 
@@ -112,7 +112,7 @@ def error_from_response(response: dict[str, Any], description: str) -> Exception
     """Return the error in a response of `run_job`, if there is one; its message begins with `description` (empty: with nothing)."""
     prefix = f"{description}: " if description else ""
     if "problem" in response:
-        error_type = EndedError if response.get("ended") else InputError
+        error_type = ProcessDiedError if response.get("ended") else InputError
         return error_type(prefix + response["problem"], response["remedy"])
     if "errno" in response:
         return OSError(response["errno"], prefix + response["text"], response["file"])
@@ -141,7 +141,7 @@ def run_job(function: Callable[[Any], None], job: Any) -> dict[str, Any]:
     try:
         function(job)
     except InputError as error:
-        return {"problem": error.problem, "remedy": error.remedy, "ended": isinstance(error, EndedError)}
+        return {"problem": error.problem, "remedy": error.remedy, "ended": isinstance(error, ProcessDiedError)}
     except OSError as error:
         return {"errno": error.errno, "text": error.strerror or str(error), "file": error.filename and str(error.filename)}
     return {}

@@ -24,7 +24,7 @@ from typing import Any, Self
 import mlctl
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.execution.processes import ChildProcess, EndedError, error_from_response, run_job
+from mlctl.execution.processes import ChildProcess, ProcessDiedError, error_from_response, run_job
 
 _ADDRESS_VARIABLE = "RAY_ADDRESS"  # Ray's own
 _MAX_LOST_WORKERS = 5  # for one job; above this the job is at fault, not the machines
@@ -103,7 +103,7 @@ class RayWorker:
                 response = self._send(json.dumps(job), description, remedy, timeout)
             except RayActorError as error:
                 if self._killed:
-                    raise EndedError(f"{description}: its process was ended", remedy) from None
+                    raise ProcessDiedError(f"{description}: its process was ended", remedy) from None
                 _log.warning(
                     "%s: its Ray worker on %s was lost; retrying on another", description, self._node or "an unknown machine"
                 )
@@ -113,7 +113,7 @@ class RayWorker:
             if job_error := _error_from_actor(response):
                 raise job_error
             return
-        raise EndedError(f"{description}: the job failed on {_MAX_LOST_WORKERS} Ray workers, at last: {reason}", remedy)
+        raise ProcessDiedError(f"{description}: the job failed on {_MAX_LOST_WORKERS} Ray workers, at last: {reason}", remedy)
 
     def kill(self) -> None:
         """Stop the worker at once, also one that has not started yet."""
@@ -142,7 +142,7 @@ class RayWorker:
         actor_class = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")(WorkerActor)
         with self._lock:
             if self._killed:
-                raise EndedError("a worker was stopped before it had started", "run again")
+                raise ProcessDiedError("a worker was stopped before it had started", "run again")
             self._actor = actor_class.remote(self._module)
         node_info = self._actor.describe_node.remote(self._marker)
         if not ray.wait([node_info], timeout=_PENDING_LOG_SECONDS)[0]:

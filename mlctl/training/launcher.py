@@ -24,7 +24,7 @@ import torch
 
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
-from mlctl.execution.processes import EndedError, child_environment, error_from_exit, error_from_response
+from mlctl.execution.processes import ProcessDiedError, child_environment, error_from_exit, error_from_response
 from mlctl.training.multinode import Share
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
@@ -167,6 +167,6 @@ class _Supervisor:
 
 def _blame(error: Exception) -> int:
     """Order errors: what a process found, then what befell one, then what others make of its end."""
-    if isinstance(error, EndedError):
+    if isinstance(error, ProcessDiedError):
         return 1
     return 0 if isinstance(error, (InputError, OSError)) else 2

@@ -20,7 +20,7 @@ Sides = tuple[list[int], list[int]]
 
 
 class Table:
-    """A statistical aligner that knows of every pair what it has been told: links with their confidence."""
+    """A statistical aligner with given links and confidences for every pair."""
 
     def __init__(self, known: Sequence[dict[tuple[int, int], float]]) -> None:
         self.known = known
@@ -37,9 +37,9 @@ class Table:
 
     @staticmethod
     def _links(known: dict[tuple[int, int], float]) -> Links:
-        places = sorted(known)
-        words = np.array(places, np.int32).reshape(-1, 2)
-        return Links(words, np.array([known[place] for place in places], np.float32))
+        cells = sorted(known)
+        words = np.array(cells, np.int32).reshape(-1, 2)
+        return Links(words, np.array([known[cell] for cell in cells], np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +77,9 @@ def test_a_statistical_link_decides_where_the_encoder_knows_nothing(toy: SimpleN
 def test_words_behind_the_limit_keep_their_statistical_links(toy: SimpleNamespace, embedding: EmbeddingAligner) -> None:
     words = list(range(20))
     known = {(15, 16): 0.4, (16, 15): 0.8}
-    found = combine(toy, embedding, (words, words), known)
-    assert [link for link in found if max(link) >= 11] == [[15, 16], [16, 15]]
-    assert [link for link in found if max(link) < 11] == [[i, i] for i in range(11)]
+    links = combine(toy, embedding, (words, words), known)
+    assert [link for link in links if max(link) >= 11] == [[15, 16], [16, 15]]
+    assert [link for link in links if max(link) < 11] == [[i, i] for i in range(11)]
 
 
 @st.composite
@@ -96,13 +96,13 @@ def grids(draw: Any) -> Grid:
 @given(grids())
 @settings(deadline=None)
 def test_links_lie_between_what_both_are_sure_of_and_what_either_finds_possible(grid: Grid) -> None:
-    found = combined.select_links(grid, combined.link_probabilities(grid))
+    selected = combined.select_links(grid, combined.link_probabilities(grid))
     rows, columns = shares(grid.similarity, grid.mask)
     either = (grid.confidence > 0) | ((rows > 0.01) & (columns > 0.01))
     both = (grid.confidence >= 0.9) & argmax(grid.similarity, grid.mask)
-    assert not (found & ~either).any()
-    assert not (both & ~found).any()
-    assert not (found & ~grid.mask).any()
+    assert not (selected & ~either).any()
+    assert not (both & ~selected).any()
+    assert not (selected & ~grid.mask).any()
 
 
 @given(grids())

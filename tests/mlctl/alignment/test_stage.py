@@ -113,9 +113,9 @@ def test_hostile_pairs_are_set_aside_by_name_or_aligned(tmp_path: Path, engine: 
     rejected = pq.read_table(work.path("rejected/fr.parquet"))
     assert rejected.schema == schema.REJECTED
     assert rejected["rule"].to_pylist() == ["no words"] * 4 + ["too many words"] * 2
-    kept = pq.read_table(work.path("pairs/fr.parquet")).to_pylist()
-    assert [row["source"] for row in kept[:7]] == [row["source"] for row in HOSTILE[6:]]
-    for row in kept:
+    aligned = pq.read_table(work.path("pairs/fr.parquet")).to_pylist()
+    assert [row["source"] for row in aligned[:7]] == [row["source"] for row in HOSTILE[6:]]
+    for row in aligned:
         assert all(source and target for source, target in linked_words(row))
     funnel = [tuple(row.values())[1:] for row in pq.read_table(work.path("funnel.parquet")).to_pylist()]
     steps = [("no words", 43, 39), ("too many words", 39, 37), ("engine failed", 37, 37), ("too few links", 37, 37)]

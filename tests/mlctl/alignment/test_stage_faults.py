@@ -19,7 +19,7 @@ import pytest
 from mlctl.alignment import align, fault_isolation, steps
 from mlctl.config import Align, Languages
 from mlctl.errors import InputError
-from mlctl.execution.processes import EndedError
+from mlctl.execution.processes import ProcessDiedError
 
 from .synthetic_pairs import contents, mirrored, pair, workspace, write
 
@@ -75,9 +75,9 @@ def test_pairs_that_crash_the_engine_are_named_and_the_rest_is_aligned(tmp_path:
     align(FAST.model_copy(update={"part_rows": 8}), Languages(), 0, [tmp_path], work)
     rejected = pq.read_table(work.path("rejected/fr.parquet")).to_pylist()
     assert [(row["rule"], row["origin"]) for row in rejected] == [("engine failed", origin) for origin in ("x:1", "x:2", "x:20")]
-    kept = pq.read_table(work.path("pairs/fr.parquet")).to_pylist()
-    assert [row["origin"] for row in kept] == [f"x:{row}" for row in range(24) if row not in {1, 2, 20}]
-    assert all(row["links"] for row in kept)
+    aligned = pq.read_table(work.path("pairs/fr.parquet")).to_pylist()
+    assert [row["origin"] for row in aligned] == [f"x:{row}" for row in range(24) if row not in {1, 2, 20}]
+    assert all(row["links"] for row in aligned)
     assert "failed: ValueError: oops; the pair is rejected: x:20 of made" in caplog.text
     funnel = {row["rule"]: row["rows_in"] - row["rows_out"] for row in pq.read_table(work.path("funnel.parquet")).to_pylist()}
     assert funnel == {"no words": 0, "too many words": 0, "engine failed": 3, "too few links": 0}
@@ -107,7 +107,7 @@ def test_an_engine_that_takes_no_pair_at_all_stops_the_run(tmp_path: Path, monke
 @pytest.mark.usefixtures("frail")
 def test_a_crash_in_training_names_language_engine_and_remedy(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", [*mirrored("fr", 40), pair("untrainable", "x")])
-    with pytest.raises(EndedError) as raised:
+    with pytest.raises(ProcessDiedError) as raised:
         align(FAST, Languages(), 0, [tmp_path], workspace(tmp_path / "work"))
     assert raised.value.problem == "word alignment of fr (fast_align, train): its process was ended by SIGSEGV"
     assert "align.train_pairs" in raised.value.remedy
@@ -115,11 +115,11 @@ def test_a_crash_in_training_names_language_engine_and_remedy(tmp_path: Path) ->
 
 def children(process: int) -> list[int]:
     """Return the worker processes of a process."""
-    found = []
+    processes = []
     for task in Path(f"/proc/{process}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread may end meanwhile
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return [child for child in found if b"mlctl.alignment.worker" in command(child)]
+            processes += [int(child) for child in (task / "children").read_text().split()]
+    return [child for child in processes if b"mlctl.alignment.worker" in command(child)]
 
 
 def command(process: int) -> bytes:
@@ -204,7 +204,7 @@ def test_killed_after_every_step_the_result_is_the_same(tmp_path: Path) -> None:
     while (code := run_script(tmp_path, 1)) == -signal.SIGKILL:
         deaths += 1
     assert code == 0
-    assert deaths == 6  # two parts split, one model learned, two parts linked, one language finished: no step was done twice
+    assert deaths == 6  # two parts tokenised, one model trained, two parts aligned, one language merged: no step ran twice
     assert contents(tmp_path / "work") == contents(undisturbed.root)
 
 

@@ -73,8 +73,8 @@ def test_ranges_are_in_order_and_cover_every_visible_character(language: str, te
     spans = SPLITTERS[language].spans(text)
     assert all(0 <= start < end <= len(text) for start, end in spans)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
-    covered = {place for start, end in spans for place in range(start, end)}
-    missed = [character for place, character in enumerate(text) if place not in covered and stands_in_a_word(character)]
+    covered = {index for start, end in spans for index in range(start, end)}
+    missed = [character for index, character in enumerate(text) if index not in covered and stands_in_a_word(character)]
     assert missed == []
     assert not any(text[start].isspace() or text[end - 1].isspace() for start, end in spans)
 

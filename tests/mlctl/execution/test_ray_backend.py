@@ -26,10 +26,11 @@ from mlctl.cleaning import clean
 from mlctl.config import Align, Clean, Languages
 from mlctl.core.workspace import Progress, silent
 from mlctl.errors import InputError
-from mlctl.execution import backend
-from mlctl.execution.backend import LOCAL, ExecutionBackend
-from mlctl.execution.processes import EndedError
+from mlctl.execution.backend import ExecutionBackend
+from mlctl.execution.local_backend import LOCAL
+from mlctl.execution.processes import ProcessDiedError
 from mlctl.execution.ray_backend import RayBackend
+from mlctl.execution.registry import check_backend
 from mlctl.schema import PAIR
 
 from ..alignment.synthetic_pairs import contents, mirrored, workspace, write
@@ -172,7 +173,7 @@ def test_cleaned_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
 
 def test_a_crash_inside_a_worker_is_told_as_on_one_machine(address: str, downloaded: Path, tmp_path: Path) -> None:
     _, kill = killer(CLEANERS)
-    with RayBackend(address, workspace(tmp_path / "out")) as cluster, pytest.raises(EndedError) as raised:
+    with RayBackend(address, workspace(tmp_path / "out")) as cluster, pytest.raises(ProcessDiedError) as raised:
         cleaned(downloaded, tmp_path / "out", cluster, kill)
     assert raised.value.problem == f"clean of fr (filter) on {socket.gethostname()}: its process was ended by SIGKILL"
     assert "clean.workers" in raised.value.remedy
@@ -250,7 +251,7 @@ def test_a_worker_can_be_ended_while_it_waits_for_room(address: str, tmp_path: P
         time.sleep(1)
         assert not job.done()
         worker.kill()
-        with pytest.raises(EndedError):
+        with pytest.raises(ProcessDiedError):
             job.result(20)
 
 
@@ -317,12 +318,12 @@ def test_an_address_without_a_cluster(given: str, said: str, tmp_path: Path, mon
         pytest.skip(NO_RAY)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(InputError, match=said) as raised:
-        backend.check_backend(recipe(tmp_path, executor="ray", ray_address=given.replace("{port}", str(free_port()))))
+        check_backend(recipe(tmp_path, executor="ray", ray_address=given.replace("{port}", str(free_port()))))
     assert "ray start --head" in raised.value.remedy
 
 
 def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="Ray is not installed") as raised:
-        backend.check_backend(recipe(tmp_path, executor="ray", ray_address="127.0.0.1:6379"))
+        check_backend(recipe(tmp_path, executor="ray", ray_address="127.0.0.1:6379"))
     assert "mlctl[ray]" in raised.value.remedy

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import pytest
 
 from mlctl.errors import InputError
-from mlctl.execution.backend import LOCAL
-from mlctl.execution.processes import EndedError
+from mlctl.execution.local_backend import LOCAL
+from mlctl.execution.processes import ProcessDiedError
 from mlctl.execution.scheduler import BackendWorker, ProgressCounter, run_in_process, run_on_workers
 from mlctl.execution.step_graph import PhasedGraph
 
@@ -164,13 +164,13 @@ def test_a_failed_step_stops_the_others(tmp_path: Path, start: Callable[[int], l
 
 
 def test_a_crashed_process_is_named_with_the_remedy(tmp_path: Path, start: Callable[[int], list[BackendWorker]]) -> None:
-    with pytest.raises(EndedError, match="step a-map-1: its process was ended by SIGSEGV") as raised:
+    with pytest.raises(ProcessDiedError, match="step a-map-1: its process was ended by SIGSEGV") as raised:
         run_on_workers(graph([Job(tmp_path, "a")], crashes="a-map-1"), start(2), Recorder())
     assert raised.value.remedy == "less of it"
 
 
 def test_a_step_that_takes_longer_than_its_timeout_is_killed(tmp_path: Path, start: Callable[[int], list[BackendWorker]]) -> None:
-    with pytest.raises(EndedError, match="step a-map-1: its process was ended by SIGKILL"):
+    with pytest.raises(ProcessDiedError, match="step a-map-1: its process was ended by SIGKILL"):
         run_on_workers(graph([Job(tmp_path, "a")], hangs="a-map-1"), start(2), Recorder())
 
 
@@ -226,7 +226,7 @@ from mlctl.alignment import align
 from mlctl.cleaning import clean
 from mlctl.config import Align, Clean, Languages
 from mlctl.core.workspace import Workspace
-from mlctl.execution.backend import LOCAL, LocalBackend
+from mlctl.execution.local_backend import LOCAL, LocalBackend
 
 class CountingBackend(LocalBackend):
     started = 0

@@ -1,4 +1,4 @@
-"""The default aligner end to end: it learns a toy language, keeps what it learned, and is the same however it is run."""
+"""The default aligner end to end: it learns a toy language, saves its model, and gives the same bytes however it is run."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def sentence(words: list[str]) -> Sentence:
 
 
 def toy(pairs: int, seed: int = 1, words: int = 60, mark: str = "") -> tuple[list[Pair], list[set[tuple[int, int]]]]:
-    """A language with a word of its own for each word, in an order in which neighbours may change places."""
+    """Pairs of a toy language that translates word by word, with neighbouring words swapped at random; and their gold links."""
     draw = random.Random(seed)
     names = [f"{mark}{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(words)]
-    made, gold = [], []
+    result, gold = [], []
     for _ in range(pairs):
         source = [
             names[number] for number in dict.fromkeys(int(draw.paretovariate(0.6)) % words for _ in range(draw.randint(4, 14)))
         ]
-        order = sorted(range(len(source)), key=lambda place: place + draw.uniform(0, 1.6))
-        made.append((sentence(source), sentence([translated(source[place]) for place in order])))
-        gold.append({(place, new) for new, place in enumerate(order)})
-    return made, gold
+        order = sorted(range(len(source)), key=lambda index: index + draw.uniform(0, 1.6))
+        result.append((sentence(source), sentence([translated(source[index]) for index in order])))
+        gold.append({(index, new) for new, index in enumerate(order)})
+    return result, gold
 
 
 def translated(word: str) -> str:
@@ -50,9 +50,9 @@ def translated(word: str) -> str:
 
 def errors(links: list[Links], gold: list[set[tuple[int, int]]]) -> float:
     """Return the alignment error rate, all gold links being sure."""
-    found = [{(i, j) for i, j in each.words.tolist()} for each in links]
-    shared = sum(len(one & other) for one, other in zip(found, gold, strict=True))
-    return 1 - 2 * shared / sum(len(one) + len(other) for one, other in zip(found, gold, strict=True))
+    predicted = [{(i, j) for i, j in pair_links.words.tolist()} for pair_links in links]
+    shared = sum(len(cells & gold_cells) for cells, gold_cells in zip(predicted, gold, strict=True))
+    return 1 - 2 * shared / sum(len(cells) + len(gold_cells) for cells, gold_cells in zip(predicted, gold, strict=True))
 
 
 def trained(pairs: list[Pair], **options: object) -> EflomalAligner:
