@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from mlctl.config.base import Language, Section, digested_elsewhere
-from mlctl.core.url_redaction import shown
+from mlctl.core.url_redaction import redact_url
 
 
 class LocalesSource(Section):
@@ -80,7 +80,7 @@ def plain_url(address: str) -> str:
     """Let through addresses of the web that show no password: they are written into records."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{shown(address)!r} is no http or https address")
+        raise ValueError(f"{redact_url(address)!r} is no http or https address")
     if "@" in parts.netloc:
         raise ValueError("an address may hold no user name or password: it is written into records")
     return address
