@@ -196,7 +196,7 @@ def test_a_server_killed_in_mid_copy_costs_nothing_that_was_made(server: Server,
     _, said = process.communicate(timeout=120)
     assert process.returncode
     assert f"store {url} cannot be used" in said
-    assert "run again: what is finished is kept" in said
+    assert "run again: finished work is kept" in said
     server.start()
     with Store(url).building("clean", KEY) as result:
         assert isinstance(result, Result)
@@ -235,7 +235,7 @@ def test_a_fetch_that_was_cut_short_goes_on(url: str, machine: Any, tmp_path: Pa
 def test_refusal_is_explained(url: str, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     machine("a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(StoreError, match="check address, keys"):
+    with pytest.raises(StoreError, match="check endpoint, credentials"):
         build(Store(url), fr="x")
     with pytest.raises(StoreError, match="unknown protocol nothing://"):
         Store("nothing://x/y")
@@ -245,11 +245,11 @@ def test_of_two_machines_that_promote_over_one_champion_one_does(url: str, machi
     machine("a")
     first, second = ChampionRegistry(Store(url), "x"), ChampionRegistry(Store(url), "x")
     first.promote(0, {"train": KEY}, "a", keep=3)
-    with pytest.raises(MovedError, match="number 1 by now"):
+    with pytest.raises(MovedError, match="is number 1 now, not 0"):
         second.promote(0, {"train": KEY}, "b", keep=3)
     document = second._revisions.latest()
     first.add_note(1, "published")
-    assert not second._revisions.follow(*document), "the service itself refuses, not the look before"
+    assert not second._revisions.append(*document), "the service itself refuses, not the look before"
     machine("b")
     champion = ChampionRegistry(Store(url), "x").read().champion
     assert champion
