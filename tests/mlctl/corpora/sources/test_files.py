@@ -211,7 +211,7 @@ def test_columns_and_members_of_the_recipe() -> None:
         ({"format": "lines", "columns": ["a"]}, "format 'lines' has no columns"),
         ({"format": "tsv", "columns": ["a", "b"]}, "numbers from 1"),
         ({"format": "tsv", "columns": [0, 1]}, "numbers from 1"),
-        ({"format": "tsv", "side": "target"}, r"text that stands alone: set `format: lines`"),
+        ({"format": "tsv", "side": "target"}, r"only for monolingual text: set `format: lines`"),
         ({"format": "lines", "side": "target"}, "one file for fr, de"),
         ({"format": "jsonl", "columns": ["a"], "side": "target"}, "one file for fr, de"),
     ],

@@ -72,7 +72,7 @@ def test_text_alone_is_fetched_in_the_language_of_its_side(server: Server, tmp_p
     (record,) = run(UrlSource.model_validate({**alone, "side": "target"}), tmp_path / "b")
     assert pairs(tmp_path / "b") == [(None, "un"), (None, "deux")]
     assert (record["pairs"], record["untranslated"]) == ({"fr": 0}, {"fr": 2})
-    with pytest.raises(ValueError, match="text that stands alone"):
+    with pytest.raises(ValueError, match="only for monolingual text"):
         UrlSource.model_validate({**alone, "format": "moses", "side": "target"})
 
 
@@ -137,10 +137,10 @@ def test_one_file_for_several_languages(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"urls": ["ftp://a.example/x"]}, "no http or https address"), ({"urls": ["https://me:pw@a.example/x"]}, "may hold no user"),
+        ({"urls": ["ftp://a.example/x"]}, "not an http or https URL"), ({"urls": ["https://me:pw@a.example/x"]}, "remove the user"),
         ({"urls": []}, "at least 1"), ({"urls": ["https://a.example/{lang}"]}, r"unknown placeholder {lang}"),
         ({"urls": ["https://a.example/x"]}, r"write {language} in urls or member"),
-        ({"urls": ["https://a.example/{language}"], "sha256": "0" * 64}, "leave it empty"),
+        ({"urls": ["https://a.example/{language}"], "sha256": "0" * 64}, "remove it"),
         ({"urls": ["https://a.example/{language}"], "sha256": "0"}, "sha256"),
         ({"urls": ["https://a.example/x"], "format": "tmx", "columns": ["1"]}, "has no columns"),
         ({"urls": ["https://a.example/{language}"], "codes": {"xxxx": "1"}}, "unknown language 'xxxx'"),
@@ -242,7 +242,7 @@ def test_a_signature_that_is_renewed_names_the_same_file_and_another_id_another_
 
 def test_a_wrong_address_is_told_without_what_is_secret_in_it() -> None:
     values = {"kind": "url", "name": "t", "urls": ["htps://a.example/x?token=hunter2"], "format": "tsv"}
-    with pytest.raises(InputError, match=r"token=….* is no http or https address") as raised:
+    with pytest.raises(InputError, match=r"token=….* is not an http or https URL") as raised:
         parse({"download": {"sources": [values]}})
     assert "hunter2" not in str(raised.value)
 
