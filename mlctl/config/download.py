@@ -18,10 +18,10 @@ class Download(Section):
     )
     lock: str = runtime_only(
         "corpora.lock",
-        "Lock file with the digests of files fetched by `url`, `opus` and `mtdata`: written by the first run, enforced afterwards.",
+        "Lockfile with the digests of files fetched by `url`, `opus` and `mtdata`: written by the first run, enforced afterwards.",
         min_length=1,
     )
-    update_lock: bool = Field(False, description="Fetch the current content of all URLs and write its digests to the lock file.")
+    update_lock: bool = Field(False, description="Fetch the current content of all URLs and write its digests to the lockfile.")
     retries: int = runtime_only(5, "Attempts at each URL after one that brought no new byte.", ge=0, le=100)
     backoff: float = runtime_only(1.0, "Maximum of the first pause between attempts in seconds; doubled each time.", gt=0, le=60)
     stall_timeout: float = runtime_only(

@@ -173,7 +173,7 @@ class HuggingfaceSource(Section):
     name: str = Field("", description="Name of the corpus, shown in reports; empty: the dataset's.")
     subset: str = Field(
         "",
-        description="Subset (configuration); {target} stands for the target language, {pair} for both codes in alphabetical order (de-en).",
+        description="Subset (configuration); {target} stands for the target language, {pair} for both, in alphabetical order (de-en).",
     )
     split: str = Field("train", min_length=1, description="Split that is read.")
     revision: str = Field(

@@ -1,7 +1,7 @@
 """Licences: publishers' statements as SPDX expressions, and the check against the licences that a recipe allows.
 
-A statement that names a family without the member ("BSD", "Apache Software License") becomes `LicenseRef-BSD` and so on, and is allowed
-only under that name: the member would be a guess. A statement that names no licence becomes "unknown".
+A statement that names a family without the member ("BSD", "Apache Software License") becomes `LicenseRef-BSD` and so on, and is
+allowed only under that name: the member would be a guess. A statement that names no licence becomes "unknown".
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ _JOINT = re.compile(r"(?P<any>\s+or\s+)|\s*[,;/|&]\s*|\s+and\s+", re.IGNORECASE)
 def spdx(stated: str) -> str:
     """Return the SPDX expression of a licence as its publisher states it, or "unknown".
 
-    An SPDX expression is returned in SPDX's spelling. Several licences in one statement (classifiers, "MIT, BSD") are combined by AND,
-    because nothing says that one may choose; "A or B" is a choice.
+    An SPDX expression is returned in SPDX's spelling. Several licences in one statement (classifiers, "MIT, BSD") are combined by
+    AND, because nothing says that one may choose; "A or B" is a choice.
     """
     text = " ".join(stated.split())
     return _expression(text) or _named(text) or _several(text) or UNKNOWN
@@ -160,7 +160,7 @@ def _expression(text: str) -> str:
 
 
 def _named(text: str) -> str:
-    """Return the one licence that a text names in words; empty: none. Brackets may repeat the name, so the text is tried without them."""
+    """Return the one licence that a text names in words; empty: none. Brackets may repeat the name: the text is tried without them."""
     for variant in (text, re.sub(r"\s*\([^)]*\)", "", text)):
         plain = _plain(variant)
         named = (licence for name, licence in _NAMES if name.fullmatch(plain))
@@ -190,7 +190,7 @@ def _gnu(plain: str) -> str:
 
 
 def _creative(text: str, plain: str) -> str:
-    """Return the id of a Creative Commons licence from its URL or its name; where SPDX has no id, a LicenseRef in the same form."""
+    """Return the id of a Creative Commons licence from its URL or name; if SPDX has no id, a LicenseRef in the same form."""
     if url := _CREATIVE_URL.search(text):
         path = url["path"].removesuffix("/").removesuffix("/deed.en").removesuffix("/legalcode")
         plain = "cc0 1.0" if path.startswith("zero") else "cc " + " ".join(re.split("[/-]", path))

@@ -1,8 +1,8 @@
 """`corpora.lock`: digests of fetched files, written by the first run and enforced afterwards.
 
-Sorted JSON, for version control. `files` has, by URL without the values of its query (see `mlctl.core.url_redaction`): sha256, size, time of
-retrieval, number of renewals and, if the server sends them, ETag and Last-Modified. `versions` has the release that `latest` was resolved to,
-by corpus.
+Sorted JSON, for version control. `files` has, by URL without the values of its query (see `mlctl.core.url_redaction`): sha256,
+size, time of retrieval, number of renewals and, if the server sends them, ETag and Last-Modified. `versions` has the release that
+`latest` was resolved to, by corpus.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _REMEDY = "fix it, or delete it: the next run writes a new one"
 
 
 class Lockfile:
-    """A lock file; it need not exist yet.
+    """A lockfile; it need not exist yet.
 
-    With `update`, its entries are renewed instead of enforced. Raises InputError where the file cannot be read.
+    With `update`, its entries are renewed instead of enforced. Raises InputError if the file cannot be read.
     """
 
     def __init__(self, path: Path, update: bool = False) -> None:
@@ -38,15 +38,15 @@ class Lockfile:
         self.update = update
         self._files, self._versions = _load(path)
 
-    def pinned(self, url: str) -> str:
+    def pinned_digest(self, url: str) -> str:
         """Return the digest that the file at a URL must have; empty: any (no entry yet, or entries are being renewed)."""
-        return "" if self.update else self.digest(url)
+        return "" if self.update else self.recorded_digest(url)
 
     def has_entry(self, url: str) -> bool:
         """Return whether there is an entry for a URL, also an expired one."""
         return shown(url) in self._files
 
-    def digest(self, url: str) -> str:
+    def recorded_digest(self, url: str) -> str:
         """Return the digest in the entry of a URL; empty: none."""
         return str(self._files.get(shown(url), {}).get("sha256", ""))
 
@@ -84,7 +84,7 @@ class Lockfile:
         with self._exclusive():
             before = json.dumps([self._files, self._versions], sort_keys=True)
             for url, file in ((shown(url), file) for url, file in fetched.items()):
-                if self.update or not self.digest(url):
+                if self.update or not self.recorded_digest(url):
                     self._files[url] = self._entry(url, file)
             self._versions.update(versions or {})
             if json.dumps([self._files, self._versions], sort_keys=True) != before:
@@ -115,12 +115,13 @@ class Lockfile:
 
 
 def renewed_digests(lock: Lockfile, urls: Sequence[str]) -> dict[str, str]:
-    """Return what the lock file contributes to the key of a result, by URL.
+    """Return what the lockfile contributes to the key of a result, by URL.
 
-    A digest contributes from its first renewal on; the first one does not, or the run that writes it would have another key than the next
-    run. While entries are being renewed, and for expired ones, the number of renewals contributes, so that each such run fetches again.
+    A digest contributes from its first renewal on; the first one does not, or the run that writes it would have another key than the
+    next run. While entries are being renewed, and for expired ones, the number of renewals contributes, so that each such run fetches
+    again.
     """
-    entries = {shown(url): (lock.digest(url), lock.renewals(url)) for url in urls if lock.has_entry(url)}
+    entries = {shown(url): (lock.recorded_digest(url), lock.renewals(url)) for url in urls if lock.has_entry(url)}
     if lock.update:
         return {url: f"{digest} renewed {count}" for url, (digest, count) in entries.items()}
     return {url: digest or f"expired {count}" for url, (digest, count) in entries.items() if count or not digest}
@@ -132,12 +133,12 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except FileNotFoundError:
         return {}, {}
     except (OSError, ValueError) as error:
-        raise InputError(f"the lock file {path} cannot be read: {error}", _REMEDY) from None
+        raise InputError(f"the lockfile {path} cannot be read: {error}", _REMEDY) from None
     if not isinstance(values, dict) or values.get("format") != _FORMAT:
-        raise InputError(f"the lock file {path} is not of format {_FORMAT}", _REMEDY)
+        raise InputError(f"the lockfile {path} is not of format {_FORMAT}", _REMEDY)
     files, versions = values.get("files"), values.get("versions")
     if not isinstance(files, dict) or not isinstance(versions, dict) or not all(map(_is_valid, files.values())):
-        raise InputError(f"the lock file {path} is invalid: an entry has no sha256", _REMEDY)
+        raise InputError(f"the lockfile {path} is invalid: an entry has no sha256", _REMEDY)
     return {shown(url): entry for url, entry in files.items()}, dict(versions)
 
 

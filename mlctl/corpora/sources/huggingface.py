@@ -41,8 +41,8 @@ class _Card(NamedTuple):
 class HuggingfaceCorpus:
     """A dataset with a column of translations, or with two columns of text.
 
-    A dataset on the hub is read at one commit: the one that `revision` pointed to when this object was created. Text is fetched when it is
-    first read, and cached in `scratch`.
+    A dataset on the hub is read at one commit: the one that `revision` pointed to when this object was created. Text is fetched when
+    it is first read, and cached in `scratch`.
 
     Raises:
         InputError: on construction: the dataset, the revision or the folder does not exist, or the hub cannot be reached; while
@@ -170,7 +170,7 @@ class HuggingfaceKind(SourceKind[HuggingfaceSource]):
 
 
 def local_folder(source: HuggingfaceSource) -> Path | None:
-    """Return the folder that a source names; None where it names a dataset on the hub.
+    """Return the folder that a source names; None if it names a dataset on the hub.
 
     Raises:
         InputError: it is neither.

@@ -1,4 +1,4 @@
-"""Shared by the kinds that fetch by HTTP: fetch, check against the lock file, unpack, and compare URLs with the lock file."""
+"""Shared by the kinds that fetch by HTTP: fetch, check against the lockfile, unpack, and compare URLs with the lockfile."""
 
 from __future__ import annotations
 
@@ -67,19 +67,19 @@ class WebCorpus:
 
 
 class WebSourceKind(SourceKind[S]):
-    """A kind whose text is at URLs that the lock file pins."""
+    """A kind whose text is at URLs that the lockfile pins."""
 
     @abstractmethod
     def addresses(self, lock: Lockfile) -> list[str]:
-        """Return the URLs that are known before any server is asked: the names of the source's entries in the lock file."""
+        """Return the URLs that are known before any server is asked: the names of the source's entries in the lockfile."""
 
     def pins(self, lock: Lockfile) -> list[str] | None:
-        """Return the digests in the lock file; None where one is missing."""
-        digests = [lock.pinned(url) for url in self.addresses(lock)]
+        """Return the digests in the lockfile; None if one is missing."""
+        digests = [lock.pinned_digest(url) for url in self.addresses(lock)]
         return digests if digests and all(digests) else None
 
     def inspect(self, inspection: Inspection) -> SourceState:
-        """Return what the servers report about the URLs, against the lock file."""
+        """Return what the servers report about the URLs, against the lockfile."""
         state = inspect_urls(self.addresses(inspection.lock), inspection, self.settings)
         state.sources.append(self.source)
         return state
@@ -97,11 +97,11 @@ def inspect_urls(urls: Sequence[str], inspection: Inspection, settings: Download
 
 
 def locked_state(urls: Sequence[str], lock: Lockfile) -> SourceState:
-    """Return the state of URLs according to the lock file."""
+    """Return the state of URLs according to the lockfile."""
     state = SourceState()
     for url in urls:
         locked = lock.server_version(url)
-        state.merge(_url_state(url, lock.digest(url) or url, locked.length if locked else None))
+        state.merge(_url_state(url, lock.recorded_digest(url) or url, locked.length if locked else None))
     return state
 
 
@@ -117,7 +117,7 @@ def _inspect_url(url: str, client: Client, lock: Lockfile) -> SourceState:
         state = _url_state(url, f"{current.etag} {current.modified} {current.length}", current.length)
         state.changed.append(url)
         return state
-    return _url_state(url, lock.digest(url) or url, current.length)
+    return _url_state(url, lock.recorded_digest(url) or url, current.length)
 
 
 def _url_state(url: str, content: str, size: int | None) -> SourceState:
@@ -175,7 +175,7 @@ def discarded_if_damaged(file: Fetched, url: str) -> Iterator[None]:
 
 def _download_request(urls: tuple[str, ...], context: FetchContext, sha256: str) -> DownloadRequest:
     url, lock = urls[0], context.lock
-    locked = lock.pinned(url)
+    locked = lock.pinned_digest(url)
     if sha256 and locked and sha256 != locked:
         problem = f"{shown(url)}: the recipe has sha256 {sha256}, {lock.path} has {locked}"
         raise InputError(problem, "correct the recipe, or run once with download.update_lock=true")

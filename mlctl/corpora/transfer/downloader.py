@@ -35,7 +35,7 @@ class DownloadRequest:
         urls: mirrors of the same bytes, tried in this order.
         path: where the file is stored.
         sha256: digest that the file must have; empty: any.
-        pinned_by: what sets the digest, for messages: the recipe or a lock file.
+        pinned_by: what sets the digest, for messages: the recipe or a lockfile.
     """
 
     urls: tuple[str, ...]
@@ -201,7 +201,7 @@ def _range_headers(url: str, partial: PartialDownload) -> dict[str, str]:
 
 
 def _prepare(url: str, response: urllib3.BaseHTTPResponse, partial: PartialDownload) -> bool:
-    """Make the partial download end where the body of a response begins; return False where nothing is missing."""
+    """Make the partial download end where the body of a response begins; return False if nothing is missing."""
     begun, version = partial.version, version_of(url, response)
     if response.status == 200:  # the first response, or the file has changed, or the server does not support ranges
         if partial.size:
@@ -247,6 +247,6 @@ def _accept(url: str, partial: PartialDownload, transfer: _Transfer) -> Fetched:
 def _fetch_error(request: DownloadRequest, errors: Sequence[RefusedError]) -> InputError:
     problem = f"{request.path.name} could not be fetched from " + "\n  and ".join(map(str, errors))
     if any(isinstance(error, _DigestError) for error in errors):
-        remedy = f"if the publisher's new file is right, change {request.pinned_by} (a lock file: run once with "
+        remedy = f"if the publisher's new file is right, change {request.pinned_by} (a lockfile: run once with "
         return InputError(problem, remedy + "download.update_lock=true); otherwise use another URL")
     return InputError(problem, "check the URL and the network, then run again: partial downloads are resumed")
