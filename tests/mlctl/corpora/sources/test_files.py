@@ -83,11 +83,11 @@ def test_broken_utf8_names_file_line_and_byte() -> None:
         list(corpus("x.{language}").rows("fr"))
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(3, 5), (5, 3), (0, 1)])
-def test_line_counts_that_differ(ours: int, theirs: int) -> None:
-    write("x.en", "a\n" * ours)
-    write("x.fr", "b\n" * theirs)
-    with pytest.raises(InputError, match=rf"x\.en has {ours} lines, x\.fr has {theirs}"):
+@pytest.mark.parametrize(("source_lines", "target_lines"), [(3, 5), (5, 3), (0, 1)])
+def test_line_counts_that_differ(source_lines: int, target_lines: int) -> None:
+    write("x.en", "a\n" * source_lines)
+    write("x.fr", "b\n" * target_lines)
+    with pytest.raises(InputError, match=rf"x\.en has {source_lines} lines, x\.fr has {target_lines}"):
         list(corpus("x.{language}").rows("fr"))
 
 

@@ -69,14 +69,14 @@ def test_a_release_by_its_layout(server: Server, tmp_path: Path) -> None:
     ]
     assert texts(tmp_path / "a", "fr")[0]["target"] == "text in fr"
     assert (record["kind"], record["corpus"], record["address"]) == ("opus", "Toy", f"{server.url(de)}, {server.url(fr)}")
-    assert {urlsplit(seen.path).path for seen in server.seen} == {de, fr}  # nothing had to be asked
+    assert {urlsplit(request.path).path for request in server.requests} == {de, fr}  # nothing had to be asked
 
 
 def test_latest_is_asked_once_and_kept(server: Server, tmp_path: Path) -> None:
     question, v2 = answer(server, "en", "fr", "v2"), publish(server, "v2", "en", "fr")
     (record,) = run(server, tmp_path / "a", "fr")
     assert (record["version"], record["licence"], record["address"]) == ("v2", "unknown", server.url(v2))
-    assert parse_qs(urlsplit(server.seen[0].path).query)["version"] == ["latest"]
+    assert parse_qs(urlsplit(server.requests[0].path).query)["version"] == ["latest"]
     answer(server, "en", "fr", "v3")
     publish(server, "v3", "en", "fr", text="more")
     assert run(server, tmp_path / "b", "fr")[0]["version"] == "v2"
@@ -191,7 +191,7 @@ def test_text_in_the_source_language_alone(server: Server, tmp_path: Path) -> No
             ("first", None, "v3"), ("second", None, "v3"),
         ]  # fmt: skip
     assert (record["pairs"], record["untranslated"]) == ({"fr": 0, "sw": 0}, {"fr": 2, "sw": 2})
-    assert [seen.path for seen in server.seen] == [question, "/files/OPUS-Toy/v3/mono/en.txt.gz"]
+    assert [request.path for request in server.requests] == [question, "/files/OPUS-Toy/v3/mono/en.txt.gz"]
     run(server, tmp_path / "b", "fr", format="mono")
     assert len(server.ranges(question)) == 1  # the lock knows
     answer(server, "en", "", form="mono")
