@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mlctl.config.base import Section
-from mlctl.core.url_redaction import for_records
+from mlctl.core.url_redaction import redact_values
 
 #: Settings of versions before 0.2.0 and their names since.
 RENAMED = {
@@ -38,7 +38,7 @@ def _explain(problem: Any, model: type[Section]) -> str:
         return f"{path}: no such setting{_renamed(path) or _nearest(problem['loc'], model)}"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
-    shown = repr(for_records(given))  # an address may hold a password or a token
+    shown = repr(redact_values(given))  # an address may hold a password or a token
     return f"{path}: {message}" + ("" if isinstance(given, (dict, Section)) else f" (given: {shown})")
 
 

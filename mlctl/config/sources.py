@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from mlctl.config.base import Language, Section, digested_elsewhere
-from mlctl.core.url_redaction import shown
+from mlctl.core.url_redaction import redact_url
 
 
 class LocalesSource(Section):
@@ -78,14 +78,14 @@ class FilesSource(Section):
         return self
 
 
-def plain_url(address: str) -> str:
+def plain_url(url: str) -> str:
     """Return an http(s) URL without user name and password, else raise ValueError: URLs are written to manifests and logs."""
-    parts = urlsplit(address)
+    parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{shown(address)!r} is not an http or https URL")
+        raise ValueError(f"{redact_url(url)!r} is not an http or https URL")
     if "@" in parts.netloc:
         raise ValueError("remove the user name and password from the URL: URLs are written to manifests and logs")
-    return address
+    return url
 
 
 WebAddress = Annotated[str, AfterValidator(plain_url)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlctl.config import HuggingfaceSource, Languages
-from mlctl.core.url_redaction import hide
+from mlctl.core.url_redaction import redact_text
 from mlctl.corpora.corpus import Row, select_targets
 from mlctl.corpora.file_info import written_at
 from mlctl.corpora.lockfile import Lockfile
@@ -228,7 +228,7 @@ def _hub_card(source: HuggingfaceSource) -> _Card:
 
 def _first_line(error: Exception) -> str:
     """Return the first line of a message; URLs in it may be signed."""
-    return hide((str(error).strip() or type(error).__name__).splitlines()[0])
+    return redact_text((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def _licence_of(card_data: Any) -> str:
