@@ -148,9 +148,10 @@ class HuggingfaceKind(SourceKind[HuggingfaceSource]):
         return {name.as_posix(): path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
 
     def pins(self, lock: Lockfile) -> list[str] | None:
-        """Return the commit; None for a branch or a tag."""
+        """Return the commit; None for a branch, a tag or a folder."""
         del lock
-        return [self.source.revision] if _COMMIT.fullmatch(self.source.revision) else None
+        is_fixed = _COMMIT.fullmatch(self.source.revision) and not local_folder(self.source)
+        return [self.source.revision] if is_fixed else None
 
     def inspect(self, inspection: Inspection) -> SourceState:
         """Return the commit that the revision points to; of a folder the digests of its files."""

@@ -15,7 +15,7 @@ from webserver import Server, cut
 from mlctl.config import Download, Languages, OpusSource, parse
 from mlctl.core.workspace import Workspace
 from mlctl.corpora import download
-from mlctl.corpora.sources.licence_notes import licence_in_text
+from mlctl.corpora.sources.opus import OpusFile
 from mlctl.errors import InputError
 
 README = "Corpus Name: Toy\nRelease: v2\nLicense: CC-BY 2.0 FR\nCopyright: all\n"
@@ -135,24 +135,12 @@ def test_names_that_are_none(values: dict[str, str]) -> None:
         parse({"download": {"sources": [{"kind": "opus", **values}]}})
 
 
-@pytest.mark.parametrize(
-    ("text", "identifier"),
-    [
-        (README, "LicenseRef-CC-BY-2.0-FR"),
-        ("Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International", "CC-BY-NC-SA-4.0"),
-        ("Creative Commons Attribution-ShareAlike 3.0 Unported License", "CC-BY-SA-3.0"),
-        ("licence: CC BY-NC-ND 3.0", "CC-BY-NC-ND-3.0"),
-        ("CC0 1.0 Universal", "CC0-1.0"),
-        ("Made after CC BY 3.0 texts.\nLicence: GPL-3.0-or-later\n", "GPL-3.0-or-later"),
-        ("License: see LICENSE. CC BY 3.0", "CC-BY-3.0"),
-        ("under the Apache License, Version 2.0", "Apache-2.0"),
-        ("The MIT License", "MIT"),
-        ("Please cite us. All rights with the authors.", ""),
-        ("CC-BY of no version", ""),
-    ],
-)
-def test_licences(text: str, identifier: str) -> None:
-    assert licence_in_text(text) == identifier
+def test_names_of_a_file() -> None:
+    moses = OpusFile("Toy", "v1", ("en", "de"), "moses", "https://files/")
+    assert (moses.name, moses.url) == ("de-en", "https://files/OPUS-Toy/v1/moses/de-en.txt.zip")
+    assert (moses.lock_key, moses.members) == ("opus Toy de-en", ("Toy.de-en.en", "Toy.de-en.de"))
+    mono = OpusFile("Toy", "v1", ("en",), "mono", "https://files")
+    assert (mono.url, mono.lock_key, mono.members) == ("https://files/OPUS-Toy/v1/mono/en.txt.gz", "opus Toy mono en", ("",))
 
 
 def memory(*codes: str) -> bytes:
