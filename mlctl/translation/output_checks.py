@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from mlctl.core.language_id import surplus
+from mlctl.core.language_id import other_language_margin
 from mlctl.core.unicode_scripts import has_unspaced
 from mlctl.translation.backend import EMPTY, Translation
 
@@ -32,7 +32,7 @@ def judge(texts: Sequence[str], made: Sequence[Translation], source: str, target
     """
     judged = [_judged(text, translation, source, target) for text, translation in zip(texts, made, strict=True)]
     long = [row for row, translation in enumerate(judged) if sum(map(str.isalpha, translation.text)) >= _LANGUAGE_LETTERS]
-    for row, margin in zip(long, surplus([judged[row].text for row in long], target), strict=True):
+    for row, margin in zip(long, other_language_margin([judged[row].text for row in long], target), strict=True):
         if margin > _LANGUAGE_MARGIN:
             judged[row] = Translation("", WRONG_LANGUAGE)
     return judged

@@ -121,7 +121,7 @@ def build(store: Store, **files: str) -> Result:
 def test_what_one_machine_made_another_fetches(url: str, machine: Any) -> None:
     machine("a")
     result = build(Store(url), fr="bonjour", de="hallo")
-    assert Store(url).find("clean", KEY) == made
+    assert Store(url).find("clean", KEY) == result
     machine("b")
     assert Store(url).find("clean", "b" * 24) is None
     fetched = Store(url).find("clean", KEY)
