@@ -46,7 +46,7 @@ NOBODY = Heldout("", Side((), (), ()), Side((), (), ()), ())
 
 
 @dataclass(frozen=True)
-class Found:
+class Timing:
     """Accuracy by language, number of sentences of both sides, and seconds."""
 
     accuracy: dict[str, float]
@@ -68,29 +68,29 @@ def main() -> None:
     rounds = []
     for _ in range(1 if options.quick else ROUNDS):
         with tempfile.TemporaryDirectory() as scratch:  # a new folder per round, so that nothing is cached
-            data = _chosen(options, Path(scratch))
-            rounds.append({name: side(data) for name, side in _sides(options).items()})
-    found = {name: min((one[name] for one in rounds), key=lambda one: one.seconds) for name in rounds[0]}
-    _show(found)
-    print(json.dumps(_figures(found)))
+            data = _write_data(options, Path(scratch))
+            rounds.append({name: run(data) for name, run in _implementations(options).items()})
+    results = {name: min((timings[name] for timings in rounds), key=lambda timing: timing.seconds) for name in rounds[0]}
+    _show(results)
+    print(json.dumps(_figures(results)))
 
 
-def _sides(options: argparse.Namespace) -> dict[str, Callable[[Path], Found]]:
-    sides: dict[str, Callable[[Path], Found]] = {
+def _implementations(options: argparse.Namespace) -> dict[str, Callable[[Path], Timing]]:
+    implementations: dict[str, Callable[[Path], Timing]] = {
         OURS: lambda data: ours(options, data, "bf16"),
         "mlctl, fp32": lambda data: ours(options, data, "fp32"),
     }
     if options.peers and options.xtreme:
-        sides[XTREME] = lambda data: peer(options, data, "xtreme")
+        implementations[XTREME] = lambda data: peer(options, data, "xtreme")
     if options.peers:
-        sides[MTEB] = lambda data: peer(options, data, "mteb")
+        implementations[MTEB] = lambda data: peer(options, data, "mteb")
     for name, option in ((XTREME, "--peers and --xtreme"), (MTEB, "--peers")):
-        if name not in sides:
+        if name not in implementations:
             print(f"{name} is skipped: it needs {option}")
-    return sides
+    return implementations
 
 
-def ours(options: argparse.Namespace, data: Path, precision: str) -> Found:
+def ours(options: argparse.Namespace, data: Path, precision: str) -> Timing:
     """Score every language as the evaluate stage does."""
     entry = {"name": "tatoeba", "source": {"kind": "folder", "path": str(data)}}
     settings = Evaluate(benchmarks=[entry], pooling="last", prefix=options.prefix, precision=precision, device="cpu")
@@ -101,29 +101,29 @@ def ours(options: argparse.Namespace, data: Path, precision: str) -> Found:
     outcomes = {language: task.judge(subject, language, None)[0] for language in task.languages}
     seconds = time.perf_counter() - started
     accuracy = {language: outcome.figures["accuracy"] for language, outcome in outcomes.items()}
-    return Found(accuracy, sum(2 * len(outcome.items) for outcome in outcomes.values()), seconds)
+    return Timing(accuracy, sum(2 * len(outcome.items) for outcome in outcomes.values()), seconds)
 
 
-def peer(options: argparse.Namespace, data: Path, name: str) -> Found:
+def peer(options: argparse.Namespace, data: Path, name: str) -> Timing:
     """Score the same files with another program in its own interpreter; its files already contain the prefix."""
     with tempfile.TemporaryDirectory() as scratch:
         for file in data.glob("tatoeba.*"):
             text = "".join(f"{options.prefix}{line}\n" for line in lines(file))
             (Path(scratch) / file.name).write_text(text, encoding="utf-8")
-        given = {"encoder": str(options.encoder), "data": scratch, "codes": _codes(data), "threads": options.threads}
-        given |= {"xtreme": str(options.xtreme)}
-        command = [options.peers, "-X", "utf8", str(PEERS), name, json.dumps(given)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command[:-1])} failed:\n{done.stderr[-3000:]}")
-    return Found(**json.loads(done.stdout.splitlines()[-1]))
+        job = {"encoder": str(options.encoder), "data": scratch, "codes": _codes(data), "threads": options.threads}
+        job |= {"xtreme": str(options.xtreme)}
+        command = [options.peers, "-X", "utf8", str(PEERS), name, json.dumps(job)]
+        process = subprocess.run(command, check=False, capture_output=True, text=True)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command[:-1])} failed:\n{process.stderr[-3000:]}")
+    return Timing(**json.loads(process.stdout.splitlines()[-1]))
 
 
-def _chosen(options: argparse.Namespace, folder: Path) -> Path:
+def _write_data(options: argparse.Namespace, folder: Path) -> Path:
     """Write XTREME's languages, or some sentences of some of them, to a folder that all implementations read."""
     for code in _codes(options.data):
-        wanted = code in QUICK_CODES if options.quick else _is_xtremes(code)
-        for side in (code, "eng") if wanted else ():
+        included = code in QUICK_CODES if options.quick else _is_in_xtreme(code)
+        for side in (code, "eng") if included else ():
             text = lines(options.data / f"tatoeba.{code}-eng.{side}")[: QUICK_PAIRS if options.quick else options.pairs]
             (folder / f"tatoeba.{code}-eng.{side}").write_text("\n".join(text) + "\n", encoding="utf-8")
     return folder
@@ -133,26 +133,26 @@ def _codes(folder: Path) -> list[str]:
     return sorted(path.name.split(".")[1].removesuffix("-eng") for path in folder.glob("tatoeba.*-eng.eng"))
 
 
-def _is_xtremes(code: str) -> bool:
+def _is_in_xtreme(code: str) -> bool:
     return len(code) == 3 and languages.is_language(code) and languages.canonical(code) in CARD.languages
 
 
-def _figures(found: dict[str, Found]) -> dict[str, float | None]:
-    mine = found[OURS]
+def _figures(results: dict[str, Timing]) -> dict[str, float | None]:
+    mlctl_result = results[OURS]
     return {
         **{
-            f"speedup_over_{key}": round(mine.speed / found[name].speed, 2) if name in found else None
+            f"speedup_over_{key}": round(mlctl_result.speed / results[name].speed, 2) if name in results else None
             for key, name in (("xtreme", XTREME), ("mteb", MTEB))
         },
-        "tatoeba_difference": round(mine.mean - found[MTEB].mean, 6) if MTEB in found else None,
+        "tatoeba_difference": round(mlctl_result.mean - results[MTEB].mean, 6) if MTEB in results else None,
     }
 
 
-def _show(found: dict[str, Found]) -> None:
+def _show(results: dict[str, Timing]) -> None:
     head = f"{'':18} {'sentences':>9} {'seconds':>8} {'per second':>10} {'accuracy':>9}"
-    print(f"{head}   mean of {len(found[OURS].accuracy)} languages to English (XTREME's script: from English)")
-    for name, one in found.items():
-        print(f"{name:18} {one.sentences:9,} {one.seconds:8.1f} {one.speed:10.1f} {100 * one.mean:8.2f}%")
+    print(f"{head}   mean of {len(results[OURS].accuracy)} languages to English (XTREME's script: from English)")
+    for name, result in results.items():
+        print(f"{name:18} {result.sentences:9,} {result.seconds:8.1f} {result.speed:10.1f} {100 * result.mean:8.2f}%")
 
 
 def _options() -> argparse.Namespace:

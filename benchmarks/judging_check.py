@@ -56,64 +56,64 @@ CODES = {"deu": "de", "swh": "sw", "jpn": "ja"}
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    found: dict[str, tuple[float, float]] = {}
-    with tempfile.TemporaryDirectory() as place:
-        for name, language, ours, theirs in _all(options, Path(place)):
-            found[f"{name} {language}"] = ours, theirs
+    scores: dict[str, tuple[float, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, language, mlctl_score, independent_score in _all(options, Path(folder)):
+            scores[f"{name} {language}"] = mlctl_score, independent_score
             print(
-                f"    {name:10} {language:4} mlctl {ours:6.2f}   independent {theirs:6.2f}   {'' if _same(ours, theirs) else 'DIFFERENT'}",
+                f"    {name:10} {language:4} mlctl {mlctl_score:6.2f}   independent {independent_score:6.2f}   {'' if _same(mlctl_score, independent_score) else 'DIFFERENT'}",
                 flush=True,
             )
-    print(json.dumps({name: {"ours": round(a, 3), "independent": round(b, 3)} for name, (a, b) in found.items()}))
-    sys.exit(not all(_same(*pair) for pair in found.values()))
+    print(json.dumps({name: {"ours": round(a, 3), "independent": round(b, 3)} for name, (a, b) in scores.items()}))
+    sys.exit(not all(_same(*pair) for pair in scores.values()))
 
 
 def _same(one: float, other: float) -> bool:
     return abs(one - other) <= TOLERANCE
 
 
-def _all(options: argparse.Namespace, place: Path) -> Any:
+def _all(options: argparse.Namespace, workdir: Path) -> Any:
     print("score in %: mlctl's evaluate stage and the independent implementation")
     for code in TATOEBA[: 1 if options.quick else None]:
-        if _wanted(options, "tatoeba", "tatoeba"):
+        if _is_selected(options, "tatoeba", "tatoeba"):
             yield (
                 "tatoeba",
                 CODES[code],
-                _ours(options, place, "tatoeba", options.data / "tatoeba", CODES[code], {})[0],
+                _ours(options, workdir, "tatoeba", options.data / "tatoeba", CODES[code], {})[0],
                 _tatoeba(options, code),
             )
     for task, folder, language, settings in FINE_TUNED[: 2 if options.quick else None]:
-        if _wanted(options, task, folder):
-            data = _some_xnli(options.data / folder, place / "xnli") if task == "xnli" else options.data / folder
-            yield task, language, *_fine_tuned(options, place, task, data, language, settings)
-    if _wanted(options, "bucc", "bucc") and not options.quick:
-        data = _some_bucc(options.data / "bucc", place / "bucc")
-        yield "bucc", "zh", _ours(options, place, "bucc", data, "zh", {})[0], _bucc(options, data)
+        if _is_selected(options, task, folder):
+            data = _write_xnli(options.data / folder, workdir / "xnli") if task == "xnli" else options.data / folder
+            yield task, language, *_fine_tuned(options, workdir, task, data, language, settings)
+    if _is_selected(options, "bucc", "bucc") and not options.quick:
+        data = _write_bucc(options.data / "bucc", workdir / "bucc")
+        yield "bucc", "zh", _ours(options, workdir, "bucc", data, "zh", {})[0], _bucc(options, data)
 
 
-def _wanted(options: argparse.Namespace, task: str, folder: str) -> bool:
+def _is_selected(options: argparse.Namespace, task: str, folder: str) -> bool:
     return (options.data / folder).is_dir() and task in (options.only or [task])
 
 
-def _some_xnli(whole: Path, folder: Path) -> Path:
+def _write_xnli(published: Path, folder: Path) -> Path:
     """Write the English examples and the first pairs of the tested language."""
     (folder / "labels").mkdir(parents=True)
-    for name, most in (("dev-en.tsv", None), ("test-sw.tsv", XNLI_PAIRS), ("labels/test-sw.tsv", XNLI_PAIRS)):
-        (folder / name).write_text("\n".join(_lines(whole / name)[:most]) + "\n", encoding="utf-8")
+    for name, limit in (("dev-en.tsv", None), ("test-sw.tsv", XNLI_PAIRS), ("labels/test-sw.tsv", XNLI_PAIRS)):
+        (folder / name).write_text("\n".join(_lines(published / name)[:limit]) + "\n", encoding="utf-8")
     return folder
 
 
-def _some_bucc(whole: Path, folder: Path) -> Path:
+def _write_bucc(published: Path, folder: Path) -> Path:
     """Write the gold pairs of dev and the first of the other sentences."""
     folder.mkdir()
-    gold = _lines(whole / "zh-en.dev.gold")
+    gold = _lines(published / "zh-en.dev.gold")
     for column, side in enumerate(("zh", "en")):
-        named, left, kept = {pair.split("\t")[column] for pair in gold}, BUCC_OTHERS, []
-        for line in _lines(whole / f"zh-en.dev.{side}"):
-            is_gold = line.split("\t")[0] in named
-            left -= not is_gold
-            kept += [line] if is_gold or left >= 0 else []
-        (folder / f"zh-en.dev.{side}").write_text("\n".join(kept) + "\n", encoding="utf-8")
+        gold_ids, remaining, lines = {pair.split("\t")[column] for pair in gold}, BUCC_OTHERS, []
+        for line in _lines(published / f"zh-en.dev.{side}"):
+            is_gold = line.split("\t")[0] in gold_ids
+            remaining -= not is_gold
+            lines += [line] if is_gold or remaining >= 0 else []
+        (folder / f"zh-en.dev.{side}").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "zh-en.dev.gold").write_text("\n".join(gold) + "\n", encoding="utf-8")
     return folder
 
@@ -138,8 +138,8 @@ def _vectors(options: argparse.Namespace, texts: Sequence[str]) -> np.ndarray:
 
     words = Transformer(str(options.encoder), max_seq_length=512)
     model = SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension(), "mean")], device="cpu")
-    found = model.encode([options.prefix + text for text in texts], normalize_embeddings=True, show_progress_bar=False)
-    return np.asarray(found, np.float64)
+    vectors = model.encode([options.prefix + text for text in texts], normalize_embeddings=True, show_progress_bar=False)
+    return np.asarray(vectors, np.float64)
 
 
 def _lines(file: Path) -> list[str]:
@@ -159,32 +159,32 @@ def _bucc(options: argparse.Namespace, data: Path) -> float:
     sides = [[line.split("\t", 1) for line in _lines(data / f"zh-en.dev.{side}")] for side in ("zh", "en")]
     gold = {tuple(line.split("\t")) for line in _lines(data / "zh-en.dev.gold")}
     cosines = _vectors(options, [text for _, text in sides[0]]) @ _vectors(options, [text for _, text in sides[1]]).T
-    near = [np.sort(matrix, 1)[:, -NEIGHBOURS:].mean(1) for matrix in (cosines, cosines.T)]
-    margins = cosines / ((near[0][:, None] + near[1][None, :]) / 2)
+    neighbour_means = [np.sort(matrix, 1)[:, -NEIGHBOURS:].mean(1) for matrix in (cosines, cosines.T)]
+    margins = cosines / ((neighbour_means[0][:, None] + neighbour_means[1][None, :]) / 2)
     proposals = []
-    for matrix, similarity, turned in ((margins, cosines, False), (margins.T, cosines.T, True)):
+    for matrix, similarity, transposed in ((margins, cosines, False), (margins.T, cosines.T, True)):
         for row, nearest in enumerate(np.argsort(-similarity, 1)[:, :NEIGHBOURS]):
             best = max(nearest, key=lambda column: matrix[row, column])
-            proposals.append((matrix[row, best], *((best, row) if turned else (row, best))))
-    pairs, taken = [], (set[int](), set[int]())
-    for score, i, j in sorted(proposals, key=lambda one: -one[0]):
-        if i not in taken[0] and j not in taken[1]:
-            taken[0].add(i)
-            taken[1].add(j)
+            proposals.append((matrix[row, best], *((best, row) if transposed else (row, best))))
+    pairs, used = [], (set[int](), set[int]())
+    for score, i, j in sorted(proposals, key=lambda proposal: -proposal[0]):
+        if i not in used[0] and j not in used[1]:
+            used[0].add(i)
+            used[1].add(j)
             pairs.append((score, sides[0][i][0], sides[1][j][0]))
     halves = [[pair for pair in pairs if (_bit(pair[1]) == half)] for half in (0, 1)]
     golds = [{pair for pair in gold if _bit(pair[0]) == half} for half in (0, 1)]
-    least = max((score for score, *_ in halves[0]), key=lambda least: _f1(halves[0], golds[0], least))
-    return 100 * _f1(halves[1], golds[1], least)
+    threshold = max((score for score, *_ in halves[0]), key=lambda threshold: _f1(halves[0], golds[0], threshold))
+    return 100 * _f1(halves[1], golds[1], threshold)
 
 
 def _bit(name: str) -> int:
     return hashlib.sha256(name.encode()).digest()[0] >> 7
 
 
-def _f1(pairs: Sequence[tuple[Any, ...]], gold: set[Any], least: float) -> float:
-    found = {tuple(pair[1:]) for pair in pairs if pair[0] >= least}
-    return 2 * len(found & gold) / max(1, len(found) + len(gold))
+def _f1(pairs: Sequence[tuple[Any, ...]], gold: set[Any], threshold: float) -> float:
+    accepted = {tuple(pair[1:]) for pair in pairs if pair[0] >= threshold}
+    return 2 * len(accepted & gold) / max(1, len(accepted) + len(gold))
 
 
 # Fine-tuned models.
@@ -214,8 +214,8 @@ def _pairs(options: argparse.Namespace, folder: Path, data: Path, task: str, lan
         tokens = tokenizer(first, second, truncation="longest_first", max_length=LENGTH, return_tensors="pt")
         with torch.inference_mode():
             answers.append(names[int(model(**tokens).logits.argmax())])
-    kept = [n for n, label in enumerate(labels) if label != "-1"]
-    return float(accuracy_score([labels[n] for n in kept], [answers[n] for n in kept]))
+    labelled = [n for n, label in enumerate(labels) if label != "-1"]
+    return float(accuracy_score([labels[n] for n in labelled], [answers[n] for n in labelled]))
 
 
 def _tags(options: argparse.Namespace, folder: Path, data: Path, task: str, language: str) -> float:
@@ -231,27 +231,27 @@ def _tags(options: argparse.Namespace, folder: Path, data: Path, task: str, lang
     for words, tags in _sentences(next(data.glob(f"*-{language}.tsv*"))):
         tokens = tokenizer(words, is_split_into_words=True, return_tensors="pt")
         with torch.inference_mode():
-            chosen = model(**tokens).logits[0].argmax(-1).tolist()
+            predicted = model(**tokens).logits[0].argmax(-1).tolist()
         first: dict[int, str] = {}
-        for place, word in enumerate(tokens.word_ids()):
+        for position, word in enumerate(tokens.word_ids()):
             if word is not None:
-                first.setdefault(word, names[chosen[place]])
+                first.setdefault(word, names[predicted[position]])
         gold.append(tags)
         answers.append([first.get(word, names[0]) for word in range(len(words))])
     return float(f1_score(gold, answers, zero_division=0))
 
 
 def _sentences(file: Path) -> list[tuple[list[str], list[str]]]:
-    found, words, tags = [], list[str](), list[str]()
+    sentences, words, tags = [], list[str](), list[str]()
     for line in [*_lines(file.with_name(file.name.removesuffix(".gz"))), ""]:
         if line.strip():
             word, tag = line.rsplit("\t", 1)
             words.append(word)
             tags.append(tag.strip())
         elif words:
-            found.append((words, tags))
+            sentences.append((words, tags))
             words, tags = [], []
-    return found
+    return sentences
 
 
 def _options() -> argparse.Namespace:

@@ -21,19 +21,19 @@ from typing import Any
 
 import torch
 
-Found = dict[str, Any]
+Job = dict[str, Any]
 
 
 def main() -> None:
-    name, told = sys.argv[1:]
-    given = json.loads(told)
-    torch.set_num_threads(given["threads"])
-    print(json.dumps({"xtreme": xtreme, "mteb": mteb}[name](given)))
+    name, argument = sys.argv[1:]
+    job = json.loads(argument)
+    torch.set_num_threads(job["threads"])
+    print(json.dumps({"xtreme": xtreme, "mteb": mteb}[name](job)))
 
 
-def xtreme(given: Found) -> Found:
+def xtreme(job: Job) -> Job:
     """Run the script on all languages; it queries from English, and so does its accuracy."""
-    run, encoder = _script(Path(given["xtreme"]) / "third_party", given["encoder"])
+    run, encoder = _script(Path(job["xtreme"]) / "third_party", job["encoder"])
     geometry = [
         "--num_layers",
         str(encoder.depth),
@@ -42,17 +42,17 @@ def xtreme(given: Found) -> Found:
         "--specific_layer",
         str(encoder.depth - 1),
     ]
-    fixed = ["--task_name", "tatoeba", "--model_type", "bert", "--model_name_or_path", given["encoder"], "--dist", "cosine"]
-    out = Path(given["data"]) / "xtreme"
+    fixed = ["--task_name", "tatoeba", "--model_type", "bert", "--model_name_or_path", job["encoder"], "--dist", "cosine"]
+    out = Path(job["data"]) / "xtreme"
     out.mkdir()
     started = time.perf_counter()
-    for code in given["codes"]:
-        places = ["--data_dir", given["data"], "--output_dir", str(out), "--max_seq_length", "512", "--batch_size", "100"]
+    for code in job["codes"]:
+        paths = ["--data_dir", job["data"], "--output_dir", str(out), "--max_seq_length", "512", "--batch_size", "100"]
         sys.argv = [
             "evaluate_retrieval.py",
             *fixed,
             *geometry,
-            *places,
+            *paths,
             "--src_language",
             code,
             "--tgt_language",
@@ -61,31 +61,31 @@ def xtreme(given: Found) -> Found:
         ]
         run()
     seconds = time.perf_counter() - started
-    accuracy = {code: _right(out / f"test_{code}_predictions.txt") for code in given["codes"]}
-    return {"accuracy": accuracy, "sentences": _sentences(given), "seconds": seconds}
+    accuracy = {code: _accuracy(out / f"test_{code}_predictions.txt") for code in job["codes"]}
+    return {"accuracy": accuracy, "sentences": _sentences(job), "seconds": seconds}
 
 
-def mteb(given: Found) -> Found:
+def mteb(job: Job) -> Job:
     """Score the files with mteb; its accuracy is used, not its F1."""
     import datasets
     import mteb as library
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    body = Transformer(given["encoder"])
+    body = Transformer(job["encoder"])
     encoder = SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension())], device="cpu")
-    pairs = {f"{code}-eng": [_lines(given, code, side) for side in (code, "eng")] for code in given["codes"]}
+    pairs = {f"{code}-eng": [_lines(job, code, side) for side in (code, "eng")] for code in job["codes"]}
     task = library.get_task("Tatoeba", hf_subsets=list(pairs))
     columns = {name: {"sentence1": a, "sentence2": b} for name, (a, b) in pairs.items()}
-    task.dataset = {name: {"test": datasets.Dataset.from_dict(both)} for name, both in columns.items()}
+    task.dataset = {name: {"test": datasets.Dataset.from_dict(values)} for name, values in columns.items()}
     task.data_loaded = True
     model = library.models.SentenceTransformerEncoderWrapper(encoder)
     encoder.encode(["warm"])
     started = time.perf_counter()
     scores = task.evaluate(model, "test", encode_kwargs={"batch_size": 32})
     seconds = time.perf_counter() - started
-    accuracy = {name.removesuffix("-eng"): found["accuracy"] for name, found in scores.items()}
-    return {"accuracy": accuracy, "sentences": _sentences(given), "seconds": seconds}
+    accuracy = {name.removesuffix("-eng"): score["accuracy"] for name, score in scores.items()}
+    return {"accuracy": accuracy, "sentences": _sentences(job), "seconds": seconds}
 
 
 class _Encoder:
@@ -98,8 +98,8 @@ class _Encoder:
         self.depth, self.width = self.model.config.num_hidden_layers, self.model.config.hidden_size
 
     def __call__(self, **batch: torch.Tensor) -> tuple[Any, Any, Any]:
-        found = self.model(**batch, output_hidden_states=True)
-        return found.last_hidden_state, found.last_hidden_state[:, 0], found.hidden_states
+        outputs = self.model(**batch, output_hidden_states=True)
+        return outputs.last_hidden_state, outputs.last_hidden_state[:, 0], outputs.hidden_states
 
 
 def _script(folder: Path, encoder_folder: str) -> tuple[Callable[[], None], _Encoder]:
@@ -118,31 +118,31 @@ def _script(folder: Path, encoder_folder: str) -> tuple[Callable[[], None], _Enc
     _stand_in("utils_lareqa", [], {})
     _stand_in("utils_mewslix", [], {})
     text = (folder / "evaluate_retrieval.py").read_text(encoding="utf-8")
-    space: dict[str, Any] = {"__name__": "evaluate_retrieval"}
-    exec(compile(text[: text.rindex("\nmain()")], "evaluate_retrieval.py", "exec"), space)  # noqa: S102
-    space["load_model"] = lambda *_, **__: (None, encoder, encoder.tokenizer, 0)
-    space["tqdm"] = lambda rows, **_: rows
-    run: Callable[[], None] = space["main"]
+    namespace: dict[str, Any] = {"__name__": "evaluate_retrieval"}
+    exec(compile(text[: text.rindex("\nmain()")], "evaluate_retrieval.py", "exec"), namespace)  # noqa: S102
+    namespace["load_model"] = lambda *_, **__: (None, encoder, encoder.tokenizer, 0)
+    namespace["tqdm"] = lambda rows, **_: rows
+    run: Callable[[], None] = namespace["main"]
     return run, encoder
 
 
 def _stand_in(name: str, classes: Sequence[str], members: dict[str, Any]) -> None:
     sys.modules[name] = module = ModuleType(name)
-    for one in classes:
-        setattr(module, one, type(one, (), members))
+    for class_name in classes:
+        setattr(module, class_name, type(class_name, (), members))
 
 
-def _right(file: Path) -> float:
+def _accuracy(file: Path) -> float:
     predictions = [int(line.strip(" []\n")) for line in file.open(encoding="utf-8")]
-    return sum(row == found for row, found in enumerate(predictions)) / len(predictions)
+    return sum(row == predicted for row, predicted in enumerate(predictions)) / len(predictions)
 
 
-def _lines(given: Found, code: str, side: str) -> list[str]:
-    return Path(given["data"], f"tatoeba.{code}-eng.{side}").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+def _lines(job: Job, code: str, side: str) -> list[str]:
+    return Path(job["data"], f"tatoeba.{code}-eng.{side}").read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
-def _sentences(given: Found) -> int:
-    return sum(len(_lines(given, code, side)) for code in given["codes"] for side in (code, "eng"))
+def _sentences(job: Job) -> int:
+    return sum(len(_lines(job, code, side)) for code in job["codes"] for side in (code, "eng"))
 
 
 if __name__ == "__main__":

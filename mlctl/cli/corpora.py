@@ -14,7 +14,7 @@ from rich.text import Text
 from mlctl import config
 
 if TYPE_CHECKING:
-    from mlctl.corpora.catalog.search import Found, Offer
+    from mlctl.corpora.catalog.search import CatalogEntry, SearchResult
 
 corpora_app = typer.Typer(no_args_is_help=True, help="Find published corpora.")
 
@@ -45,7 +45,7 @@ def search(
         _print(found)
 
 
-def _print_json(found: Found) -> None:
+def _print_json(found: SearchResult) -> None:
     import json
     from dataclasses import asdict
 
@@ -53,7 +53,7 @@ def _print_json(found: Found) -> None:
     print(json.dumps(values, ensure_ascii=False, indent=1))
 
 
-def _print(found: Found) -> None:
+def _print(found: SearchResult) -> None:
     out = Console(highlight=False)
     out.print(_table(found) if found.offers else f"no corpus is listed for {found.source}-{found.target}")
     if found.unread:
@@ -62,7 +62,7 @@ def _print(found: Found) -> None:
         out.print(Text(f"without {index}: {error}"), soft_wrap=True)
 
 
-def _table(found: Found) -> Table:
+def _table(found: SearchResult) -> Table:
     table = Table(
         Column("pairs", justify="right", no_wrap=True),
         Column("MB", justify="right", no_wrap=True),
@@ -81,7 +81,7 @@ def _table(found: Found) -> Table:
     return table
 
 
-def _entry(offer: Offer) -> str:
+def _entry(offer: CatalogEntry) -> str:
     import yaml
 
     return yaml.safe_dump(offer.recipe, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()

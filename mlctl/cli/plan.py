@@ -114,7 +114,7 @@ def _downloads(sources: SourceState | None) -> Iterable[str]:
     more = " …" if len(unknown) > _MAX_NAMES else ""
     parts += [f"unknown: {', '.join(unknown[:_MAX_NAMES])}{more}"] if unknown else []
     yield f"to download: {'; '.join(parts) or 'nothing, the text is on this machine'}"
-    for name, reason in sources.unasked.items():
+    for name, reason in sources.unreachable.items():
         yield f"  unreachable: {name}: {reason}"
 
 

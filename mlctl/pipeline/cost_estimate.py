@@ -72,7 +72,7 @@ def estimate(recipe: Recipe, online: bool = True) -> Estimates:
         estimates.append(_estimate(planned, nearest, work, done))
     from mlctl import corpora
 
-    sources = None if plans[0].result else corpora.look(recipe.download, recipe.languages, online)
+    sources = None if plans[0].result else corpora.inspect_sources(recipe.download, recipe.languages, online)
     return Estimates(estimates, sources)
 
 
@@ -114,7 +114,7 @@ def _why(planned: StagePlan, nearest: Result | None) -> str:
     if planned.waits_for:
         return f"after {planned.waits_for[-1]}"
     if nearest is None:
-        return "no earlier result in this store"
+        return "never computed"
     changes = differences(nearest.manifest.parts, planned.parts or {})
     lines = [f"{path.removeprefix('settings.')}: {_short(old)} → {_short(new)}" for path, old, new in changes[:_MAX_REASONS]]
     more = [f"and {len(changes) - _MAX_REASONS} more"] if len(changes) > _MAX_REASONS else []

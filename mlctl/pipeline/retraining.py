@@ -49,7 +49,7 @@ class Changes:
 
     def seen(self) -> dict[str, Any]:
         """Return what the registry keeps of the sources and the recipe once all of it was fetched."""
-        return {"sources": corpora.settled(self.state, self.recipe.download), "recipe": recipe_digest(self.recipe)}
+        return {"sources": corpora.settled_state(self.state, self.recipe.download), "recipe": recipe_digest(self.recipe)}
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def find_changes(recipe: Recipe, known: Mapping[str, Any]) -> Changes:
         InputError: a file that the recipe names is missing.
     """
     sources = known.get("sources", {})
-    state = corpora.look(recipe.download, recipe.languages, recipe.retrain.refresh_sources, sources)
-    for name, reason in state.unasked.items():
+    state = corpora.inspect_sources(recipe.download, recipe.languages, recipe.retrain.refresh_sources, sources)
+    for name, reason in state.unreachable.items():
         logger.warning("%s is unreachable and is treated as unchanged: %s", name, reason)
-    lines = corpora.news(sources, state.states)
+    lines = corpora.diff_sources(sources, state.states)
     if known and known.get("recipe") != recipe_digest(recipe):
         lines.append("changed: the recipe")
     download = recipe.download.model_copy(update={"sources": tuple(state.sources)})

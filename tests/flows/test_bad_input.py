@@ -133,7 +133,7 @@ def test_a_full_disk_says_so_and_the_next_run_goes_on(tmp_path: Path, wheels: Pa
 
     full = subprocess.run(command, env=os.environ, capture_output=True, text=True, preexec_fn=small_files, check=False)
     assert full.returncode == 1, full.stderr
-    assert "no room" in full.stderr
+    assert "no space left" in full.stderr
     assert "Traceback" not in full.stderr
     done = {r.manifest.stage: r.manifest.created for r in Store(tmp_path / "store").results()}
     assert "download" in done

@@ -221,7 +221,7 @@ def test_a_plan_names_what_would_run_why_and_what_it_costs(folder: Path, capfd: 
 def test_a_plan_without_measurements_says_so(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(folder / "tiny.yaml"), f"store={tmp_path}"]) == 0
     said = capfd.readouterr().out
-    assert "no earlier result in this store" in said
+    assert "never computed" in said
     assert "to download: unknown: tinylocales==1.0" in said
     assert "without download, clean, translate, align, shard, train, evaluate, report: not measured yet" in said
 
@@ -267,7 +267,7 @@ def test_export_refuses_and_leaves_nothing_behind(folder: Path, tmp_path: Path, 
     assert "it is a file" in fails(str(file), store)
     assert "cannot write" in fails(str(file / "below"), store)
     assert "matches no run" in fails(str(tmp_path / "a"), store, "--run=nosuch")
-    assert "fits several runs" in fails(str(tmp_path / "a"), store, "--run=2")
+    assert "matches several runs" in fails(str(tmp_path / "a"), store, "--run=2")
     assert "no run in" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
     main(["clean", str(folder / "tiny.yaml")])
     last = RunLog(Store(folder / "store")).runs()[0].id

@@ -267,7 +267,7 @@ def test_what_could_not_be_published_is_made_up_for(world: World, server: str, c
     (world.folder / "out").write_text("in the way")
     publish = f"retrain.publish=[{world.folder / 'out'}]"
     assert world.retrain(publish) == 1
-    assert "is not an earlier export" in capfd.readouterr().err
+    assert "is not an unchanged earlier export" in capfd.readouterr().err
     (world.folder / "out").unlink()
     assert world.retrain(publish) == 0
     assert (world.folder / "out" / "model.safetensors").exists()
@@ -304,10 +304,10 @@ def test_the_champion_aligns_words(world: World, server: str) -> None:
     champion = world.standing.champions[-1]
     model = Store(world.store).find("train", champion.results["train"])
     aligned = Store(world.store).results("align")[0].manifest
-    from mlctl.pipeline.warm_start import taken_from
+    from mlctl.pipeline.warm_start import source_in
 
     assert model
-    assert aligned.parts["outside"]["encoder"] == taken_from(Store(world.store), model, "model")["digest"]
+    assert aligned.parts["outside"]["encoder"] == source_in(Store(world.store), model, "model")["digest"]
 
 
 def test_retrain_settings_change_no_key() -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from mlctl.cli.main import main
 from mlctl.config import parse
-from mlctl.corpora.catalog.mtdata_index import Entry, kept_index, write
+from mlctl.corpora.catalog.mtdata_index import MtdataEntry, index_path, write_index
 
 LONG = "ELRC-government_offices_of_a_country_with_a_long_name_legislation_regulations-1-eng-swa"
 ANSWER = {
@@ -46,7 +46,10 @@ class Api(http.server.BaseHTTPRequestHandler):
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    write([Entry(LONG, ("en", "sw"), ("https://elrc/1",), "1.zip", ("a.tmx",), "tmx", licence="CC-BY-NC-SA-4.0")], kept_index())
+    write_index(
+        [MtdataEntry(LONG, ("en", "sw"), ("https://elrc/1",), "1.zip", ("a.tmx",), "tmx", licence="CC-BY-NC-SA-4.0")],
+        index_path(),
+    )
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_without_opus_the_rest_is_shown(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["corpora", "search", "en-sw", nowhere]) == 0
     shown = capsys.readouterr()
     assert LONG in "".join(shown.out.split())
-    assert "without OPUS: the list could not be fetched from http://127.0.0.1:1/" in shown.out
+    assert "without OPUS: list of corpora could not be fetched from http://127.0.0.1:1/" in shown.out
     assert "check the network and download.opus_api" in shown.out
     assert not shown.err
     assert main(["corpora", "search", "en-is", nowhere, "--json"]) == 0
@@ -104,7 +107,7 @@ def test_without_opus_the_rest_is_shown(capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "message"),
     [
         (["en-swahilli"], "unknown language 'swahilli'"),
-        (["en"], "'en' is no language pair"),
+        (["en"], "'en' is not a language pair"),
         (["en-sw", "download.opus_apis=x"], "did you mean 'opus_api'"),
         (["en-sw", "download.opus_api=ftp://x"], "is no http or https address"),
     ],

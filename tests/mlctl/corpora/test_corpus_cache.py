@@ -18,19 +18,19 @@ FRENCH = Languages(targets=("fr",))
 
 
 class Runs:
-    """Runs of one recipe that share a shelf."""
+    """Runs of one recipe that share a cache."""
 
     def __init__(self, folder: Path, *sources: dict[str, Any], **more: Any) -> None:
-        self.folder, self.shelf = folder, CorpusCache(folder / "shelf", 1)
+        self.folder, self.cache = folder, CorpusCache(folder / "cache", 1)
         self.settings: Download = parse(
             {"download": {"sources": list(sources), "lock": str(folder / "corpora.lock"), "retries": 1, "backoff": 0.01, **more}}
         ).download
 
-    def run(self, name: str, shelf: CorpusCache | None = None) -> dict[str, str]:
+    def run(self, name: str, cache: CorpusCache | None = None) -> dict[str, str]:
         """Download, and return the digest of each file that is equal for equal runs."""
         root = self.folder / name
         root.mkdir()
-        download(self.settings, FRENCH, Workspace(root), shelf=shelf or self.shelf)
+        download(self.settings, FRENCH, Workspace(root), cache=cache or self.cache)
         files = [
             path for path in root.rglob("*") if path.is_file() and ".scratch" not in path.parts and path.name != "retrieved.json"
         ]
@@ -57,7 +57,7 @@ def test_what_was_read_before_is_not_fetched_again(server: Server, tmp_path: Pat
     assert asked(server) == []
     assert runs.run("c", CorpusCache(tmp_path / "other", 1)) == first
     assert len(asked(server)) == 4
-    assert runs.run("d", CorpusCache(tmp_path / "shelf", 2)) == first, "another revision of the code reads anew"
+    assert runs.run("d", CorpusCache(tmp_path / "cache", 2)) == first, "another revision of the code reads anew"
     assert len(asked(server)) == 4
 
 
@@ -75,7 +75,7 @@ def test_of_two_sources_the_changed_one_is_fetched(server: Server, tmp_path: Pat
 def test_a_damaged_entry_is_fetched_anew(server: Server, tmp_path: Path) -> None:
     runs = Runs(tmp_path, url(server, "x"))
     first = runs.run("a")
-    (part,) = (tmp_path / "shelf").glob("*/*.parquet")
+    (part,) = (tmp_path / "cache").glob("*/*.parquet")
     part.unlink()  # a result may be the same file
     part.write_bytes(b"rot")
     asked(server)

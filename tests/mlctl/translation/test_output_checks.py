@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 
 from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
-from mlctl.translation.output_checks import COPIED, RULES, WRONG_LANGUAGE, judge
+from mlctl.translation.output_checks import COPIED, RULES, WRONG_LANGUAGE, check_outputs
 
 LONG = "The old house beyond the river has been empty for many years now."
 FRENCH = "La vieille maison de l'autre côté de la rivière est vide depuis de nombreuses années."
 
 
 def rule(text: str, made: str, source: str = "en", target: str = "fr") -> str:
-    judged = judge([text], [Translation(made)], source, target)[0]
-    assert judged.text == ("" if judged.rule else made)
-    return judged.rule
+    checked = check_outputs([text], [Translation(made)], source, target)[0]
+    assert checked.text == ("" if checked.rule else made)
+    return checked.rule
 
 
 @pytest.mark.parametrize("made", ["", " ", "\u3000\n"])
@@ -56,8 +56,8 @@ def test_wrong_language() -> None:
 
 def test_other_rejections_stay_and_the_order_too() -> None:
     made = [Translation("", TOO_LONG), Translation(FRENCH), Translation(LONG)]
-    judged = judge([LONG] * 3, made, "en", "fr")
-    assert judged == [made[0], made[1], Translation("", COPIED)]
+    checked = check_outputs([LONG] * 3, made, "en", "fr")
+    assert checked == [made[0], made[1], Translation("", COPIED)]
     assert RULES == (EMPTY, COPIED, WRONG_LANGUAGE)
     with pytest.raises(ValueError, match="longer"):
-        judge([LONG], made, "en", "fr")
+        check_outputs([LONG], made, "en", "fr")

@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 from written import a_zip
 
 from mlctl.corpora.archives import unpack as archives
-from mlctl.corpora.archives.limits import Bounds
+from mlctl.corpora.archives.limits import UnpackLimits
 from mlctl.corpora.archives.unpack import DamagedError, kind_of, members, read, unpack
 from mlctl.errors import InputError
 
@@ -133,7 +133,7 @@ def test_an_encrypted_member(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_two_members_of_one_name(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"member 'x' is refused: there are two of this name"):
+    with pytest.raises(InputError, match=r"member 'x' is refused: two members have this name"):
         members(packed(tmp_path, kind, {"x": b"1", "./x": b"2"}))
 
 
@@ -146,9 +146,9 @@ def test_bombs(kind: str, tmp_path: Path) -> None:
         else put(tmp_path, f"x.{kind}", PACKERS[kind](zeros))
     )
     with pytest.raises(InputError, match="zip bomb"):
-        unpack(path, {"": tmp_path / "out"}, bounds=Bounds(harmless=2**20, ratio=100))
-    with pytest.raises(InputError, match=r"more than 1000000 bytes come out of it\n.*download.max_unpacked_gib"):
-        unpack(path, {"": tmp_path / "out"}, bounds=Bounds(unpacked=1e6))
+        unpack(path, {"": tmp_path / "out"}, limits=UnpackLimits(harmless=2**20, ratio=100))
+    with pytest.raises(InputError, match=r"it unpacks to more than 1000000 bytes\n.*download.max_unpacked_gib"):
+        unpack(path, {"": tmp_path / "out"}, limits=UnpackLimits(unpacked=1e6))
     assert not (tmp_path / "out").exists()
     unpack(path, {"": tmp_path / "out"})
     assert (tmp_path / "out").read_bytes() == zeros
@@ -156,13 +156,13 @@ def test_bombs(kind: str, tmp_path: Path) -> None:
 
 def test_a_bomb_beside_what_does_not_shrink(tmp_path: Path) -> None:
     path = packed(tmp_path, "zip", {"x": bytes(3 * 2**20), "y": random.Random(0).randbytes(2**20)})
-    with pytest.raises(InputError, match=r"member 'x' is refused: it unpacks to more than 100 times its size, a zip bomb"):
-        unpack(path, {"y": tmp_path / "out"}, bounds=Bounds(harmless=2**20, ratio=100))
+    with pytest.raises(InputError, match=r"member 'x' is refused: it unpacks to more than 100 times its size \(a zip bomb\)"):
+        unpack(path, {"y": tmp_path / "out"}, limits=UnpackLimits(harmless=2**20, ratio=100))
 
 
 def test_a_bomb_inside_an_archive(tmp_path: Path) -> None:
     path = packed(tmp_path, "tar", {"x.gz": gzip.compress(bytes(30 * 2**20))})
-    with pytest.raises(InputError, match=r"x.tar, member 'x.gz' is refused: .* a zip bomb"):
+    with pytest.raises(InputError, match=r"x.tar, member 'x.gz' is refused: .*a zip bomb"):
         unpack(path, {"x.gz": tmp_path / "out"})
 
 
@@ -220,7 +220,7 @@ def test_a_zip_member_without_a_name(tmp_path: Path) -> None:
 def test_names_that_promise_something_else(name: str, tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match=rf"{name} is refused: it is not \w+, it begins with b'<!doctype html>'\n.*error page"):
         unpack(put(tmp_path, "fetched", b"<!doctype html>"), {"": tmp_path / "out"}, name)
-    with pytest.raises(InputError, match=r"x.txt is refused: it is named like text and is gz"):
+    with pytest.raises(InputError, match=r"x.txt is refused: .* its content is gz"):
         kind_of(put(tmp_path, "x.txt", gzip.compress(b"text")))
     with pytest.raises(InputError, match=r"x.tar is refused: it is not tar"):
         kind_of(put(tmp_path, "x.tar", gzip.compress(b"text")))
@@ -232,6 +232,6 @@ def test_a_name_that_says_nothing(tmp_path: Path) -> None:
 
 
 def test_very_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "_MOST_MEMBERS", 10)
+    monkeypatch.setattr(archives, "_MAX_MEMBERS", 10)
     with pytest.raises(InputError, match="more than 10 members"):
         members(packed(tmp_path, "tar", {str(number): b"" for number in range(11)}))

@@ -12,8 +12,8 @@ import pytest
 from webserver import Server, serving, status
 
 from mlctl.config import Download, Languages, OpusSource, parse
-from mlctl.corpora.catalog.mtdata_index import Entry, kept_index, write
-from mlctl.corpora.catalog.search import Found, parse_pair, search
+from mlctl.corpora.catalog.mtdata_index import MtdataEntry, index_path, write_index
+from mlctl.corpora.catalog.search import SearchResult, parse_pair, search
 from mlctl.errors import InputError
 
 QUESTION = "/api/?source=en&target=sw&preprocessing=moses&version=latest"
@@ -24,14 +24,16 @@ CRAWLED = "https://files/OPUS-CCMatrix/v1/moses/en-sw.txt.zip"
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    write(
+    write_index(
         [
-            Entry("OPUS-ccmatrix-v1-eng-swa", ("en", "sw"), (CRAWLED,), "x.zip", ("*.en", "*.sw")),
-            Entry("ELRC-health-1-swa-eng", ("sw", "en"), ("https://elrc/1",), "1.zip", ("a.tmx",), "tmx", licence="CC-BY-4.0"),
-            Entry("Old-news-2014-eng-swa", ("en", "sw"), ("https://old/1",), "1.tgz", ("a.sgm", "b.sgm"), "sgm"),
-            Entry("Other-toy-1-eng-fra", ("en", "fr"), ("https://other",), "x.tsv", format="tsv"),
+            MtdataEntry("OPUS-ccmatrix-v1-eng-swa", ("en", "sw"), (CRAWLED,), "x.zip", ("*.en", "*.sw")),
+            MtdataEntry(
+                "ELRC-health-1-swa-eng", ("sw", "en"), ("https://elrc/1",), "1.zip", ("a.tmx",), "tmx", licence="CC-BY-4.0"
+            ),
+            MtdataEntry("Old-news-2014-eng-swa", ("en", "sw"), ("https://old/1",), "1.tgz", ("a.sgm", "b.sgm"), "sgm"),
+            MtdataEntry("Other-toy-1-eng-fra", ("en", "fr"), ("https://other",), "x.tsv", format="tsv"),
         ],
-        kept_index(),
+        index_path(),
     )
     with serving() as server:
         yield server
@@ -45,7 +47,7 @@ def corpus(name: str, **values: Any) -> dict[str, Any]:
     return {"corpus": name, "version": "v1", "alignment_pairs": 7, "size": 1234, "url": f"https://files/{name}", **values}
 
 
-def ask(server: Server, pair: str = "en-sw", api: str = "/api/") -> Found:
+def ask(server: Server, pair: str = "en-sw", api: str = "/api/") -> SearchResult:
     return search(pair, Download(opus_api=server.url(api)))
 
 
@@ -89,9 +91,9 @@ def test_pairs(pair: str, tags: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("en", r"'en' is no language pair\n.*en-sw"),
-        ("en-", "'en-' is no language pair"),
-        ("", "'' is no language pair"),
+        ("en", r"'en' is not a language pair\n.*en-sw"),
+        ("en-", "'en-' is not a language pair"),
+        ("", "'' is not a language pair"),
         ("en-swahilli", "unknown language 'swahilli'\n.*such as 'sw'"),
         ("zz-en", "unknown language 'zz'"),
         ("zh-cmn_Hans", "names 'zh' twice"),
@@ -105,9 +107,9 @@ def test_what_is_no_pair(pair: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (b"<html>", "does not answer as OPUS does"),
-        (b'{"corpora": [{"corpus": "x"}]}', "does not answer as OPUS does"),
-        (b'["corpora"]', "does not answer as OPUS does"),
+        (b"<html>", "does not answer as OPUS's API does"),
+        (b'{"corpora": [{"corpus": "x"}]}', "does not answer as OPUS's API does"),
+        (b'["corpora"]', "does not answer as OPUS's API does"),
         (None, "it answers 404"),
     ],
 )
@@ -134,7 +136,9 @@ def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.Mon
     found = ask(server)
     assert [offer.name for offer in found.offers] == ["Tanzil"]
     assert "extra `corpora`" in found.missing["mtdata"].remedy
-    with pytest.raises(InputError, match=r"no index can be asked. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*extra `corpora`"):
+    with pytest.raises(
+        InputError, match=r"no catalogue can be searched. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*extra `corpora`"
+    ):
         ask(server, api="/gone/")
 
 

@@ -109,7 +109,7 @@ def test_the_stage_reads_it_and_its_key_follows_the_files(folder: Path, tmp_path
     [
         ({"split": "test"}, r"my-set(?s:.*)test"),
         ({"subset": "nope"}, r"my-set(?s:.*)nope"),
-        ({"columns": ("id", "translation")}, "row 1: int '1' is no text"),
+        ({"columns": ("id", "translation")}, "row 1: int '1' is not text"),
         ({"columns": ("a", "b")}, "row 1 has no column 'a'"),
     ],
 )
@@ -133,7 +133,7 @@ def test_damaged_files_and_cards(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         list(corpus(folder, tmp_path).rows("fr"))
     (folder / "README.md").write_text("---\n: [\n---\n")
-    with pytest.raises(InputError, match=r"README\.md is no data set card"):
+    with pytest.raises(InputError, match=r"README\.md is not a valid dataset card"):
         corpus(folder, tmp_path)
 
 
@@ -269,8 +269,8 @@ def test_columns_of_the_hub(answers: tuple[Hub, dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("private", r"neither a folder nor a data set of the hub: 'us/secret' .*\n.*a private data set needs"),
-        ("missing", r"neither a folder nor a data set of the hub: 'us/nothing' .*\n.*check the spelling"),
+        ("private", r"neither a folder nor a dataset on the hub: 'us/secret' .*\n.*a private dataset needs"),
+        ("missing", r"neither a folder nor a dataset on the hub: 'us/nothing' .*\n.*check the spelling"),
         ("revision", r"'us/translated' \(revision 'v9'\)"),
         ("split", r"translated \(us/translated@\w{40}\) cannot be read: .*test"),
         ("broken", r"broken \(us/broken@\w{40}\) cannot be read: .*500"),

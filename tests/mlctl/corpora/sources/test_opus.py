@@ -15,7 +15,7 @@ from webserver import Server, cut
 from mlctl.config import Download, Languages, OpusSource, parse
 from mlctl.core.workspace import Workspace
 from mlctl.corpora import download
-from mlctl.corpora.sources.opus import licence_in
+from mlctl.corpora.sources.licence_notes import licence_in_text
 from mlctl.errors import InputError
 
 README = "Corpus Name: Toy\nRelease: v2\nLicense: CC-BY 2.0 FR\nCopyright: all\n"
@@ -92,7 +92,7 @@ def test_a_release_that_changed_under_its_name(server: Server, tmp_path: Path) -
     publish(server, "v1", "en", "fr")
     run(server, tmp_path / "a", "fr", version="v1")
     publish(server, "v1", "en", "fr", text="other")
-    with pytest.raises(InputError, match=r"its sha256 is \w{64}, \S*corpora.lock says \w{64}"):
+    with pytest.raises(InputError, match=r"its sha256 is \w{64}, \S*corpora.lock has \w{64}"):
         run(server, tmp_path / "b", "fr", version="v1")
 
 
@@ -120,7 +120,7 @@ def test_codes_of_its_own(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"corpora": [{"corpus": "Toy", "version": "../../x"}]}', b'{"corpora": [3]}'])
 def test_an_api_that_is_none(body: bytes, server: Server, tmp_path: Path) -> None:
     server.files[answer(server, "en", "fr")] = body
-    with pytest.raises(InputError, match=r"does not answer as OPUS does\n.*download.opus_api"):
+    with pytest.raises(InputError, match=r"does not answer as OPUS.s API does\n.*download.opus_api"):
         run(server, tmp_path / "a", "fr")
 
 
@@ -152,7 +152,7 @@ def test_names_that_are_none(values: dict[str, str]) -> None:
     ],
 )
 def test_licences(text: str, identifier: str) -> None:
-    assert licence_in(text) == identifier
+    assert licence_in_text(text) == identifier
 
 
 def memory(*codes: str) -> bytes:
@@ -178,7 +178,7 @@ def test_translation_memories(server: Server, tmp_path: Path) -> None:
     locked = json.loads((tmp_path / "corpora.lock").read_text())
     assert (sorted(locked["versions"]), len(locked["files"])) == (["opus Toy tmx de-en", "opus Toy tmx en-zh_CN"], 2)
     server.files["/files/OPUS-Toy/v1/tmx/de-en.tmx.gz"] = memory("de", "en", "fr")
-    with pytest.raises(InputError, match=r"corpora\.lock says"):
+    with pytest.raises(InputError, match=r"corpora\.lock has"):
         run(server, tmp_path / "b", "de", **wanted)
 
 

@@ -105,7 +105,7 @@ def test_the_lock_is_enforced_then_renewed(server: Server, tmp_path: Path) -> No
     assert pairs(tmp_path / "c") == [("one", "une")]
     assert local_files(settings, languages) == {server.url("/t.tsv"): hashlib.sha256(new).hexdigest()}
     run(source, tmp_path / "d")
-    with pytest.raises(InputError, match=r"the recipe says sha256 0+, \S*corpora.lock says"):
+    with pytest.raises(InputError, match=r"the recipe has sha256 0+, \S*corpora.lock has"):
         run(source.model_copy(update={"sha256": "0" * 64}), tmp_path / "e")
 
 
@@ -236,7 +236,7 @@ def test_a_signature_that_is_renewed_names_the_same_file_and_another_id_another_
     assert len(json.loads((tmp_path / "corpora.lock").read_text())["files"]) == 2
     server.files["/get?id=1&Signature=newer"] = b"other\tautre\n"
     changed = UrlSource(name="t", urls=(server.url("/get?id=1&Signature=newer"),), format="tsv")
-    with pytest.raises(InputError, match=r"corpora\.lock says"):
+    with pytest.raises(InputError, match=r"corpora\.lock has"):
         run(changed, tmp_path / "d")
 
 

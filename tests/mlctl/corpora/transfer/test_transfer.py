@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 from webserver import Handler, Server, cut, etag, ignoring_ranges, reset, status, whole, without_length
 
-from mlctl.corpora.transfer import Downloader, Fetched, Limits, Wanted
-from mlctl.corpora.transfer.client import RefusedError, _next
-from mlctl.corpora.transfer.part import Part
+from mlctl.corpora.transfer import Downloader, DownloadRequest, Fetched, TransferLimits
+from mlctl.corpora.transfer.client import RefusedError, _redirected
+from mlctl.corpora.transfer.partial import PartialDownload
 from mlctl.errors import InputError
 
 DATA = random.Random(0).randbytes(300_000)
 OTHER = random.Random(1).randbytes(300_000)
 DIGEST = hashlib.sha256(DATA).hexdigest()
-QUICK = Limits(stall=10, retries=2, backoff=0.01, longest_pause=5)
+QUICK = TransferLimits(stall=10, retries=2, backoff=0.01, longest_pause=5)
 
 
 @pytest.fixture
@@ -35,26 +35,26 @@ def server(server: Server) -> Server:
     return server
 
 
-def fetch(server: Server, folder: Path, *paths: str, sha256: str = "", limits: Limits = QUICK) -> Fetched:
+def fetch(server: Server, folder: Path, *paths: str, sha256: str = "", limits: TransferLimits = QUICK) -> Fetched:
     addresses = tuple(server.url(path) for path in paths or ("/x",))
-    return Downloader(limits).fetch_all([Wanted(addresses, folder / "file", sha256)])[0]
+    return Downloader(limits).fetch_all([DownloadRequest(addresses, folder / "file", sha256)])[0]
 
 
 def test_a_file_arrives_once(server: Server, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None, str]] = []
     told = Downloader(QUICK, lambda done, total, unit, **_: seen.append((done, total, unit)))
-    fetched = told.fetch_all([Wanted((server.url("/x"),), tmp_path / "deep" / "file")])[0]
+    fetched = told.fetch_all([DownloadRequest((server.url("/x"),), tmp_path / "deep" / "file")])[0]
     assert fetched == Fetched(tmp_path / "deep" / "file", server.url("/x"), DIGEST, len(DATA), etag(DATA))
     assert fetched.path.read_bytes() == DATA
     assert seen[-1] == (len(DATA), len(DATA), "bytes")
-    assert told.fetch_all([Wanted((server.url("/x"),), fetched.path)]) == [fetched]
+    assert told.fetch_all([DownloadRequest((server.url("/x"),), fetched.path)]) == [fetched]
     assert [(request.range, request.encodings) for request in server.seen] == [("", "identity")]
 
 
 @pytest.mark.parametrize("then", [None, lambda _: time.sleep(2.5)], ids=["truncates", "stalls"])
 def test_goes_on_at_the_byte_where_it_stopped(then: Callable[[Handler], None] | None, server: Server, tmp_path: Path) -> None:
     server.plans["/x"] = [cut(70_000, then), cut(70_000, then)]
-    assert fetch(server, tmp_path, limits=Limits(stall=1 if then else 10, retries=2, backoff=0.01)).sha256 == DIGEST
+    assert fetch(server, tmp_path, limits=TransferLimits(stall=1 if then else 10, retries=2, backoff=0.01)).sha256 == DIGEST
     assert server.ranges("/x") == ["", "bytes=70000-", "bytes=140000-"]
     assert [seen.condition for seen in server.seen] == ["", etag(DATA), etag(DATA)]
 
@@ -211,7 +211,7 @@ def test_next_run_asks_first_the_mirror_that_gave_something(server: Server, tmp_
 
 def test_digest(server: Server, tmp_path: Path) -> None:
     other = hashlib.sha256(OTHER).hexdigest()
-    with pytest.raises(InputError, match=rf"its sha256 is {DIGEST}, the recipe says {other}"):
+    with pytest.raises(InputError, match=rf"its sha256 is {DIGEST}, the recipe has {other}"):
         fetch(server, tmp_path, sha256=other)
     assert not list(tmp_path.glob("file"))
     server.files["/mirror"] = OTHER
@@ -234,11 +234,11 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
         fetch(server, tmp_path / "scheme", "/f")
     for nowhere in ("http://[broken?token=hunter2", "http://a b/?token=hunter2", "http://127.0.0.1:99999/?token=hunter2"):
         server.plans["/n"] = [status(302, Location=nowhere)]
-        with pytest.raises(InputError, match=r"no address|no connection") as raised:
+        with pytest.raises(InputError, match=r"invalid URL|no connection") as raised:
             fetch(server, tmp_path / "nowhere", "/n")
         assert "hunter2" not in str(raised.value)
     with pytest.raises(RefusedError, match="from https to http"):
-        _next("https://a.example/x", "http://a.example/x", set())
+        _redirected("https://a.example/x", "http://a.example/x", set())
 
 
 def test_bytes_stay_as_they_were_sent(server: Server, tmp_path: Path) -> None:
@@ -251,13 +251,13 @@ def test_nobody_there(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(InputError, match=rf"127.0.0.1:{port}/x: no connection: .*refused"):
-        Downloader(QUICK).fetch_all([Wanted((f"http://127.0.0.1:{port}/x",), tmp_path / "x")])
+        Downloader(QUICK).fetch_all([DownloadRequest((f"http://127.0.0.1:{port}/x",), tmp_path / "x")])
 
 
 def test_the_environments_proxy(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", server.url(""))
     server.files["http://mirror.example/x"] = DATA
-    fetched = Downloader(QUICK).fetch_all([Wanted(("http://mirror.example/x",), tmp_path / "x")])
+    fetched = Downloader(QUICK).fetch_all([DownloadRequest(("http://mirror.example/x",), tmp_path / "x")])
     assert fetched[0].sha256 == DIGEST
 
 
@@ -265,7 +265,7 @@ def test_an_empty_file_and_one_too_large(server: Server, tmp_path: Path) -> None
     server.files["/empty"] = b""
     assert fetch(server, tmp_path, "/empty").size == 0
     with pytest.raises(InputError, match="it has more than 1000 bytes"):
-        fetch(server, tmp_path / "large", limits=Limits(largest=1000))
+        fetch(server, tmp_path / "large", limits=TransferLimits(largest=1000))
 
 
 def test_connections_side_by_side_and_no_more(server: Server, tmp_path: Path) -> None:
@@ -284,15 +284,15 @@ def test_connections_side_by_side_and_no_more(server: Server, tmp_path: Path) ->
     wanted = []
     for number in range(6):
         server.plans[f"/{number}"] = [slow]
-        wanted.append(Wanted((server.url(f"/{number}"),), tmp_path / str(number)))
-    fetched = Downloader(Limits(connections=3)).fetch_all(wanted)
+        wanted.append(DownloadRequest((server.url(f"/{number}"),), tmp_path / str(number)))
+    fetched = Downloader(TransferLimits(connections=3)).fetch_all(wanted)
     assert [file.path.name for file in fetched] == list("012345")
     assert most == 3
 
 
 def test_one_failure_ends_all_and_keeps_what_is_there(server: Server, tmp_path: Path) -> None:
     server.plans["/x"] = [cut(100_000, lambda _: time.sleep(0.3))]
-    wanted = [Wanted((server.url(path),), tmp_path / path[1:]) for path in ("/x", "/none")]
+    wanted = [DownloadRequest((server.url(path),), tmp_path / path[1:]) for path in ("/x", "/none")]
     with pytest.raises(InputError, match="404"):
         Downloader(QUICK).fetch_all(wanted)
     assert not (tmp_path / "x").exists()
@@ -302,8 +302,8 @@ def test_one_failure_ends_all_and_keeps_what_is_there(server: Server, tmp_path: 
 def test_bandwidth_of_all_connections_together(server: Server, tmp_path: Path) -> None:
     server.files["/y"] = DATA
     begun = time.monotonic()
-    limits = Limits(bandwidth=600_000, connections=2)
-    Downloader(limits).fetch_all([Wanted((server.url(path),), tmp_path / path[1:]) for path in ("/x", "/y")])
+    limits = TransferLimits(bandwidth=600_000, connections=2)
+    Downloader(limits).fetch_all([DownloadRequest((server.url(path),), tmp_path / path[1:]) for path in ("/x", "/y")])
     assert time.monotonic() - begun > 0.8  # 600,000 bytes, of which the last chunk is not waited for
 
 
@@ -321,7 +321,7 @@ def test_after_a_power_cut_only_what_was_flushed_counts(server: Server, tmp_path
         fetch(server, tmp_path)
     state = json.loads((tmp_path / "file.state").read_text())
     (tmp_path / "file.state").write_text(json.dumps(state | {"boot": "another", "durable": 40_000}))
-    with Part(tmp_path / "file") as part:
+    with PartialDownload(tmp_path / "file") as part:
         assert part.size == 40_000
     assert fetch(server, tmp_path).sha256 == DIGEST
     assert server.ranges("/x")[-1] == "bytes=40000-"
@@ -330,8 +330,8 @@ def test_after_a_power_cut_only_what_was_flushed_counts(server: Server, tmp_path
 CHILD = """
 import sys
 from pathlib import Path
-from mlctl.corpora.transfer import Downloader, Limits, Wanted
-Downloader(Limits(stall=60)).fetch_all([Wanted((sys.argv[1],), Path(sys.argv[2]))])
+from mlctl.corpora.transfer import Downloader, TransferLimits, DownloadRequest
+Downloader(TransferLimits(stall=60)).fetch_all([DownloadRequest((sys.argv[1],), Path(sys.argv[2]))])
 """
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlctl.corpora.sources.gettext import CatalogueError, Message, parse
+from mlctl.corpora.readers.gettext import CatalogueError, Message, parse_catalogue
 
 RUSSIAN = "nplurals=3; plural=(n%10==1 && n%100!=11 ? 0 : n%10>=2 && n%10<=4 && (n%100<10 || n%100>=20) ? 1 : 2)"
 ARABIC = "nplurals=6; plural=n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5"
@@ -39,7 +39,7 @@ msgctxt "menu"
 msgid "label_save"
 msgstr ""
 """
-    assert parse(gettext_files.catalogue(entries), ".po", tmp_path) == [
+    assert parse_catalogue(gettext_files.catalogue(entries), ".po", tmp_path) == [
         Message("", "one", "un", ""),
         Message("menu", "label_save", "", 'Save "it"'),
     ]
@@ -58,41 +58,41 @@ msgstr ""
 def test_plural_forms_for_one_and_for_many(
     plural: str, entry: str, expected: list[tuple[str, str]], gettext_files: SimpleNamespace, tmp_path: Path
 ) -> None:
-    assert translations(parse(gettext_files.catalogue(entry, plural), ".po", tmp_path)) == expected
+    assert translations(parse_catalogue(gettext_files.catalogue(entry, plural), ".po", tmp_path)) == expected
 
 
 def test_mo_says_the_same_as_po(gettext_files: SimpleNamespace, tmp_path: Path) -> None:
     source = gettext_files.catalogue('msgctxt "c"\nmsgid "b"\nmsgstr "é"\n\n' + forms("un", "des"))
-    compiled = parse(gettext_files.mo(tmp_path / "mo", source), ".mo", tmp_path)
-    assert sorted(compiled) == sorted(parse(source, ".po", tmp_path))
+    compiled = parse_catalogue(gettext_files.mo(tmp_path / "mo", source), ".mo", tmp_path)
+    assert sorted(compiled) == sorted(parse_catalogue(source, ".po", tmp_path))
 
 
 def test_other_encodings_and_line_separators_inside_text(gettext_files: SimpleNamespace, tmp_path: Path) -> None:
     latin = gettext_files.catalogue('msgid "a"\nmsgstr "été"\n', charset="iso-8859-1")
-    assert translations(parse(latin, ".po", tmp_path)) == [("a", "été")]
+    assert translations(parse_catalogue(latin, ".po", tmp_path)) == [("a", "été")]
     split = gettext_files.po(("a", "x\u2028y\u0085z"))
-    assert translations(parse(split, ".po", tmp_path)) == [("a", "x\u2028y\u0085z")]
+    assert translations(parse_catalogue(split, ".po", tmp_path)) == [("a", "x\u2028y\u0085z")]
 
 
 def test_errors_say_the_line(gettext_files: SimpleNamespace, tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match="line 6: a byte that is not utf-8"):
-        parse(gettext_files.po(("a", "b")).replace(b'"a"', b'"\xff"'), ".po", tmp_path)
+    with pytest.raises(CatalogueError, match="line 6: invalid utf-8"):
+        parse_catalogue(gettext_files.po(("a", "b")).replace(b'"a"', b'"\xff"'), ".po", tmp_path)
     with pytest.raises(CatalogueError, match="line 7: "):
-        parse(gettext_files.po(("a", "b")).replace(b'"b"', b'"b"b"'), ".po", tmp_path)
+        parse_catalogue(gettext_files.po(("a", "b")).replace(b'"b"', b'"b"b"'), ".po", tmp_path)
 
 
 def test_a_catalogue_that_is_a_path_reads_no_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.po"
     secret.write_text('msgid "a"\nmsgstr "secret"\n')
     with pytest.raises(CatalogueError):
-        parse(str(secret).encode(), ".po", tmp_path)
+        parse_catalogue(str(secret).encode(), ".po", tmp_path)
 
 
 def test_overlapping_mo_is_refused(gettext_files: SimpleNamespace, tmp_path: Path) -> None:
     data = bytearray(gettext_files.mo(tmp_path / "mo", gettext_files.po(("a" * 50, "b" * 50))))
     data[28 + 8 : 28 + 12] = (len(data) - 1).to_bytes(4, "little")
     with pytest.raises(CatalogueError, match="damaged"):
-        parse(bytes(data), ".mo", tmp_path)
+        parse_catalogue(bytes(data), ".mo", tmp_path)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -105,7 +105,7 @@ def test_hostile_bytes_give_messages_or_the_named_error(
     data = gettext_files.mo(tmp_path / "mo", data) if compiled else data
     data = data[:position] + value + data[position + len(value) :]
     try:
-        messages = parse(data[: len(data) - cut] if cut < len(data) else data, suffix, tmp_path)
+        messages = parse_catalogue(data[: len(data) - cut] if cut < len(data) else data, suffix, tmp_path)
     except CatalogueError:
         return
     assert all(isinstance(text, str) for message in messages for text in message)
