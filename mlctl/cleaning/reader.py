@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl.core.arrow import row_count, row_range
-from mlctl.schema import PAIR, alone
+from mlctl.schema import PAIR, untranslated_rows
 
 #: Rows that one step filters, and that a crash loses. A multiple of 8.
 PART_ROWS = 8192
@@ -39,8 +39,8 @@ class DownloadedRows:
 
     @cached_property
     def untranslated(self) -> int:
-        """Rows with one side only."""
-        return sum(alone(pq.read_metadata(file)) for file in self.files)
+        """Rows that have one side only."""
+        return sum(untranslated_rows(pq.read_metadata(file)) for file in self.files)
 
     @property
     def parts(self) -> list[tuple[int, int]]:

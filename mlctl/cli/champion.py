@@ -89,7 +89,9 @@ def _announce(recipe: Recipe, registry: ChampionRegistry, champion: Champion, ev
 
 
 def _table(name: str, state: RegistryState) -> Table:
-    table = Table("", "champion", "made", "train", "done", Column("why", overflow="fold"), title=name, title_justify="left")
+    table = Table(
+        "", "champion", "created", "train", "notes", Column("reason", overflow="fold"), title=name, title_justify="left"
+    )
     for champion in state.champions:
         current = "→" if champion.number == state.current else ""
         notes, train = "\n".join(champion.notes), champion.results["train"][:8]

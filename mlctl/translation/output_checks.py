@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from mlctl.core.language_id import surplus
+from mlctl.core.language_id import other_language_margin
 from mlctl.core.unicode_scripts import has_unspaced
 from mlctl.translation.backend import EMPTY, Translation
 
@@ -32,7 +32,7 @@ def check_outputs(texts: Sequence[str], translations: Sequence[Translation], sou
     """
     checked = [_check(text, translation, source, target) for text, translation in zip(texts, translations, strict=True)]
     long = [row for row, translation in enumerate(checked) if sum(map(str.isalpha, translation.text)) >= _LANGUAGE_LETTERS]
-    for row, margin in zip(long, surplus([checked[row].text for row in long], target), strict=True):
+    for row, margin in zip(long, other_language_margin([checked[row].text for row in long], target), strict=True):
         if margin > _LANGUAGE_MARGIN:
             checked[row] = Translation("", WRONG_LANGUAGE)
     return checked

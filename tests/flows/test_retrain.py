@@ -260,7 +260,7 @@ def test_rollback_publishes_the_earlier_one_and_gc_keeps_both(
     assert world.retrain(f"train.steps={GOOD}", *told) == 0
     assert world.standing.current == 1, "what was rolled back does not come again by itself"
     assert main(["champion", "rollback", str(world.recipe), "--to", "7"]) == 1
-    assert "no champion 7 of tiny is kept" in capfd.readouterr().err
+    assert "champion 7 of tiny is not kept" in capfd.readouterr().err
 
 
 def test_what_could_not_be_published_is_made_up_for(world: World, server: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,7 @@ class Server:
         options = {"ip": "127.0.0.1", "ip.bind": "127.0.0.1", "master.telemetry": "false", "admin.ui": "false", "webdav": "false"}
         names = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port")
         options |= {"s3.port.iceberg": "0", "bucket": "lab", "dir": str(self._folder)}
-        options |= {name: str(self._port + place) for place, name in enumerate(names)}
+        options |= {name: str(self._port + number) for number, name in enumerate(names)}
         command = [str(WEED), "-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())]
         with (self._folder.parent / "weed.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **CREDENTIALS})
@@ -83,10 +83,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("s3") / "data"
         folder.mkdir()
-        made = Server(folder)
-        made.start()
-        yield made
-        made.kill()
+        server = Server(folder)
+        server.start()
+        yield server
+        server.kill()
 
 
 @pytest.fixture
@@ -120,19 +120,19 @@ def build(store: Store, **files: str) -> Result:
 
 def test_what_one_machine_made_another_fetches(url: str, machine: Any) -> None:
     machine("a")
-    made = build(Store(url), fr="bonjour", de="hallo")
-    assert Store(url).find("clean", KEY) == made
+    result = build(Store(url), fr="bonjour", de="hallo")
+    assert Store(url).find("clean", KEY) == result
     machine("b")
     assert Store(url).find("clean", "b" * 24) is None
     fetched = Store(url).find("clean", KEY)
     assert fetched
-    assert fetched.manifest == made.manifest
-    assert fetched.folder != made.folder
+    assert fetched.manifest == result.manifest
+    assert fetched.folder != result.folder
     assert (fetched.folder / "pairs" / "fr").read_text() == "bonjour"
     with Store(url).building("clean", KEY) as found:
         assert isinstance(found, Result)
     machine("c")
-    assert build(Store(url), fr="never written").manifest == made.manifest
+    assert build(Store(url), fr="never written").manifest == result.manifest
 
 
 def test_of_two_that_made_a_result_the_first_is_right(url: str, machine: Any) -> None:
@@ -153,12 +153,12 @@ def test_of_two_that_made_a_result_the_first_is_right(url: str, machine: Any) ->
 SLOW = """
     import sys, time
     from storage import Store, remote
-    real = remote.Remote._put
-    def push(self, path, place, size):
-        print(path.name, flush=True)
+    original = remote.Remote._put
+    def put(self, local, remote, size):
+        print(local.name, flush=True)
         time.sleep(0.5)
-        real(self, path, place, size)
-    remote.Remote._put = push
+        original(self, local, remote, size)
+    remote.Remote._put = put
     with Store(sys.argv[1]).building("clean", "a" * 24) as draft:
         for number in range(4):
             (draft.folder / f"{number}").write_bytes(bytes([number]) * 1_000_000)
@@ -193,10 +193,10 @@ def test_a_server_killed_in_mid_copy_costs_nothing_that_was_made(server: Server,
     assert process.stdout
     process.stdout.readline()
     server.kill()
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode
-    assert f"store {url} cannot be used" in said
-    assert "run again: finished work is kept" in said
+    assert f"store {url} cannot be used" in stderr
+    assert "run again: finished work is kept" in stderr
     server.start()
     with Store(url).building("clean", KEY) as result:
         assert isinstance(result, Result)
@@ -208,9 +208,9 @@ def test_what_is_damaged_there_is_never_taken(url: str, machine: Any) -> None:
     import fsspec
 
     machine("a")
-    made = build(Store(url), fr="bonjour")
+    result = build(Store(url), fr="bonjour")
     files = fsspec.filesystem("s3", skip_instance_cache=True)
-    (file,) = made.manifest.files
+    (file,) = result.manifest.files
     files.pipe_file(f"{url}/clean/{KEY}/{file.sha256}", b"bonsoir")
     machine("b")
     with pytest.raises(StoreError, match=f"{file.sha256} is damaged"):
@@ -223,10 +223,10 @@ def test_what_is_damaged_there_is_never_taken(url: str, machine: Any) -> None:
 
 def test_a_fetch_that_was_cut_short_goes_on(url: str, machine: Any, tmp_path: Path) -> None:
     machine("a")
-    made = build(Store(url), fr="bonjour", de="hallo")
+    result = build(Store(url), fr="bonjour", de="hallo")
     machine("b")
     folder = Store(url).folder("clean", KEY)
-    shutil.copytree(made.folder, folder)
+    shutil.copytree(result.folder, folder)
     (folder / "manifest.json").unlink()
     (folder / "pairs" / "de").write_text("ha")
     assert Store(url).find("clean", KEY, thorough=True)
@@ -245,7 +245,7 @@ def test_of_two_machines_that_promote_over_one_champion_one_does(url: str, machi
     machine("a")
     first, second = ChampionRegistry(Store(url), "x"), ChampionRegistry(Store(url), "x")
     first.promote(0, {"train": KEY}, "a", keep=3)
-    with pytest.raises(MovedError, match="is number 1 now, not 0"):
+    with pytest.raises(MovedError, match="number 1 now"):
         second.promote(0, {"train": KEY}, "b", keep=3)
     document = second._revisions.latest()
     first.add_note(1, "published")

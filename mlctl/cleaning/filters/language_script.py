@@ -94,7 +94,7 @@ class WrongLanguage:
     def _is_wrong(self, sides: Sequence[Side], language: str) -> Mask:
         wrong = np.zeros(len(sides), dtype=bool)
         long = [index for index, side in enumerate(sides) if side.letters >= self.min_letters]
-        wrong[long] = language_id.surplus([sides[index].text for index in long], language) > self.margin
+        wrong[long] = language_id.other_language_margin([sides[index].text for index in long], language) > self.margin
         return wrong
 
 

@@ -273,5 +273,5 @@ def test_devices_of_every_form_fit_the_schema_that_forms_are_made_of(given: Any)
 
 @pytest.mark.parametrize("given", [0, -1, True, [], ["auto"], [1], 1.5, ""])
 def test_devices_of_the_wrong_form(given: Any) -> None:
-    with pytest.raises(ValueError, match=r"give auto, a number of at least 1, or names such as cpu"):
+    with pytest.raises(ValueError, match=r"use auto, a number of at least 1, or names such as cpu"):
         Train(devices=given)
