@@ -28,7 +28,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="clean",
-    version=5,
+    version=6,
     needs=("download",),
     settings=_settings,
     work=_work,
