@@ -84,13 +84,13 @@ def corpus_lines(data: Path, corpus: str, language: str) -> list[tuple[str, str]
     return list(zip(*sides, strict=True))
 
 
-def text_of(data: Path, language: str, most: int | None = None) -> Iterator[tuple[Words, Words]]:
+def text_of(data: Path, language: str, limit: int | None = None) -> Iterator[tuple[Words, Words]]:
     """Yield the words of English and another language: news first."""
-    named = [corpus for corpus, languages in CORPORA.items() if language in languages]
-    every = itertools.chain.from_iterable(corpus_lines(data, corpus, language) for corpus in named)
-    found = ((aligners.split(source, "en"), aligners.split(target, language)) for source, target in every)
-    fit = (pair for pair in found if all(0 < len(side) <= MOST_WORDS for side in pair))
-    return itertools.islice(fit, most)
+    corpora = [corpus for corpus, languages in CORPORA.items() if language in languages]
+    pairs = itertools.chain.from_iterable(corpus_lines(data, corpus, language) for corpus in corpora)
+    tokenised = ((aligners.split(source, "en"), aligners.split(target, language)) for source, target in pairs)
+    accepted = (pair for pair in tokenised if all(0 < len(side) <= MOST_WORDS for side in pair))
+    return itertools.islice(accepted, limit)
 
 
 def quality(options: Options, folder: Path) -> Figures:
@@ -102,27 +102,27 @@ def quality(options: Options, folder: Path) -> Figures:
         gold = READERS[name](options.data / "alignment-gold")
         if gold.dropped:
             print(f"    {name}: dropped links outside their sentences: {', '.join(gold.dropped)}")
-        figures[name] = judge(options, gold, folder)
+        figures[name] = score_gold_set(options, gold, folder)
     return figures
 
 
-def judge(options: Options, gold: Gold, folder: Path) -> dict[str, float | None]:
+def score_gold_set(options: Options, gold: Gold, folder: Path) -> dict[str, float | None]:
     text, extra = gold_text(options, gold, folder)
-    found: dict[str, Score | None] = {}
+    scores: dict[str, Score | None] = {}
     for name, engine in options.engines().items():
         job = Job(
             engine, gold.languages, str(text), extra + len(gold.pairs), extra, extra + len(gold.pairs), str(folder / "links")
         )
-        found[name] = tried(name, job, gold, options)
+        scores[name] = score_aligner(name, job, gold, options)
         frozen = None
         if extra and name == "quality":
-            found["frozen"] = frozen = tried(name, Job(**{**vars(job), "train": extra}), gold, options)
-        show(gold.name, name, extra, found[name], frozen)
-    for name, one in programs(options, text, gold, folder).items():
-        show(gold.name, name, extra, one, None)
-        found[name] = one
-    named = (*OURS, "frozen", "fast_align", "eflomal")
-    return {name: round(one.aer, 2) if (one := found.get(name)) else None for name in named}
+            scores["frozen"] = frozen = score_aligner(name, Job(**{**vars(job), "train": extra}), gold, options)
+        show(gold.name, name, extra, scores[name], frozen)
+    for name, program_score in programs(options, text, gold, folder).items():
+        show(gold.name, name, extra, program_score, None)
+        scores[name] = program_score
+    names = (*OURS, "frozen", "fast_align", "eflomal")
+    return {name: round(program_score.aer, 2) if (program_score := scores.get(name)) else None for name in names}
 
 
 def gold_text(options: Options, gold: Gold, folder: Path) -> tuple[Path, int]:
@@ -134,11 +134,11 @@ def gold_text(options: Options, gold: Gold, folder: Path) -> tuple[Path, int]:
     return aligners.write_text(folder / "text", [*extra, *gold.pairs]), len(extra)
 
 
-def tried(name: str, job: Job, gold: Gold, options: Options) -> Score | None:
+def score_aligner(name: str, job: Job, gold: Gold, options: Options) -> Score | None:
     """Score one of mlctl's aligners; print the reason and return None if it cannot run."""
     job = Job(**{**vars(job), "encoder": str(options.encoder) if name in NEEDS_ENCODER else ""})
     try:
-        aligners.ours(job)
+        aligners.run_in_process(job)
     except RuntimeError as error:
         print(f"    {gold.name:12} {name}: {error}")
         return None
@@ -147,15 +147,15 @@ def tried(name: str, job: Job, gold: Gold, options: Options) -> Score | None:
 
 def programs(options: Options, text: Path, gold: Gold, folder: Path) -> dict[str, Score]:
     """Score the external programs on the same words."""
-    theirs, out = aligners.write_for_programs(folder / "programs", text), folder / "peer"
-    found = {}
+    programs_text, out = aligners.write_for_programs(folder / "programs", text), folder / "peer"
+    scores = {}
     if options.fast_align:
-        aligners.fast_align(options.fast_align, theirs, out)
-        found["fast_align"] = score(aligners.last_links(out, len(gold.pairs)), gold)
+        aligners.fast_align(options.fast_align, programs_text, out)
+        scores["fast_align"] = score(aligners.last_links(out, len(gold.pairs)), gold)
     if options.eflomal:
-        aligners.eflomal(options.eflomal, options.fast_align, theirs, out)
-        found["eflomal"] = score(aligners.last_links(out, len(gold.pairs)), gold)
-    return found
+        aligners.eflomal(options.eflomal, options.fast_align, programs_text, out)
+        scores["eflomal"] = score(aligners.last_links(out, len(gold.pairs)), gold)
+    return scores
 
 
 def show(pair: str, name: str, extra: int, joint: Score | None, frozen: Score | None) -> None:
@@ -168,13 +168,18 @@ TITLES = {"quality": "mlctl eflomal", "speed": "mlctl fast_al.", "embedding": "m
 def averages(figures: Figures) -> None:
     """Print each aligner's mean over the gold sets that both it and the aligner `quality` have."""
     for name in (*OURS, "frozen", "fast_align", "eflomal"):
-        both = [(one["quality"], one[name]) for one in figures.values() if one["quality"] is not None and one[name] is not None]
-        if both and name != "quality":
-            mean = sum(pair[0] for pair in both) / len(both), sum(pair[1] for pair in both) / len(both)  # type: ignore[misc]
-            wins = sum(mine <= other for mine, other in both)  # type: ignore[operator]
+        pairs_of_scores = [
+            (row["quality"], row[name]) for row in figures.values() if row["quality"] is not None and row[name] is not None
+        ]
+        if pairs_of_scores and name != "quality":
+            means = (
+                sum(pair[0] for pair in pairs_of_scores) / len(pairs_of_scores),
+                sum(pair[1] for pair in pairs_of_scores) / len(pairs_of_scores),
+            )  # type: ignore[misc]
+            not_worse = sum(mine <= other for mine, other in pairs_of_scores)  # type: ignore[operator]
             print(
-                f"    quality {mean[0]:.1f} against {TITLES.get(name, name)}{' (quality, frozen)' if name == 'frozen' else ''} {mean[1]:.1f} "
-                f"({mean[0] / mean[1] - 1:+.0%}), at or below it on {wins} of {len(both)} pairs"
+                f"    quality {means[0]:.1f} against {TITLES.get(name, name)}{' (quality, frozen)' if name == 'frozen' else ''} {means[1]:.1f} "
+                f"({means[0] / means[1] - 1:+.0%}), at or below it on {not_worse} of {len(pairs_of_scores)} pairs"
             )
 
 
@@ -187,15 +192,15 @@ def speed_text(options: Options, size: int, file: Path) -> Path:
         itertools.islice(itertools.chain.from_iterable(text_of(options.data, language) for language in SPEED_LANGUAGES), size)
     )
     counts = tuple(Counter(itertools.chain.from_iterable(pair[side] for pair in real)) for side in (0, 1))
-    more = (
-        tuple(other_words(words, known, copy) for words, known in zip(pair, counts, strict=True))
+    copies = (
+        tuple(rename_rare_words(words, side_counts, copy) for words, side_counts in zip(pair, counts, strict=True))
         for copy in itertools.count(1)
         for pair in real
     )
-    return aligners.write_text(file, itertools.islice(itertools.chain(real, more), size))  # type: ignore[arg-type]
+    return aligners.write_text(file, itertools.islice(itertools.chain(real, copies), size))  # type: ignore[arg-type]
 
 
-def other_words(words: Words, counts: Counter[str], copy: int) -> Words:
+def rename_rare_words(words: Words, counts: Counter[str], copy: int) -> Words:
     return [f"{word}~{copy}" if counts[word] < RARE and word.isalpha() else word for word in words]
 
 
@@ -203,13 +208,13 @@ def speed(options: Options, folder: Path) -> dict[str, float | None]:
     """Time aligners and programs on texts of increasing size, with one process and with two."""
     print("\npairs per CPU second (both directions, symmetrised), seconds with one and two processes, peak MB")
     print(f"    {'pairs':>9} {'engine':14} {'CPU: pairs/s':>12} {'1: s':>8} {'2: s':>8} {'peak MB':>8} {'aligning, peak MB':>18}")
-    figures = no_figures()
+    figures = null_figures()
     for size in options.sizes:
         text = speed_text(options, size, folder / "speed")
-        quality = time_ours("quality", text, size, folder)
+        quality = time_aligner("quality", text, size, folder)
         peer = time_programs(options, text, size, folder).get("fast_align")
         if size < ALIGNED_ONLY and "speed" in options.ours:
-            time_ours("speed", text, size, folder)
+            time_aligner("speed", text, size, folder)
         figures = {
             "speed_over_fast_align": round(quality[0].per_cpu_second / peer[0].per_cpu_second, 3) if quality and peer else None,
             "wall_over_fast_align": round(peer[1].wall / quality[1].wall, 3) if quality and peer else None,
@@ -220,21 +225,21 @@ def speed(options: Options, folder: Path) -> dict[str, float | None]:
     return figures
 
 
-def no_figures() -> dict[str, float | None]:
+def null_figures() -> dict[str, float | None]:
     return dict.fromkeys(("speed_over_fast_align", "wall_over_fast_align", "peak_mb"))
 
 
-def time_ours(name: str, text: Path, size: int, folder: Path) -> tuple[Timed, Cost] | None:
+def time_aligner(name: str, text: Path, size: int, folder: Path) -> tuple[Timed, Cost] | None:
     job = Job(OURS[name], ("en", "fr"), str(text), size, 0, size, str(folder / "links"))
     try:
-        two, _ = aligners.ours(Job(**{**vars(job), "processes": 2}))
-        one = None if size >= LARGE else aligners.ours(job)[0]
-        few = aligned_only(job, folder) if size <= ALIGNED_ONLY else None
+        parallel, _ = aligners.run_in_process(Job(**{**vars(job), "processes": 2}))
+        single = None if size >= LARGE else aligners.run_in_process(job)[0]
+        align_only = aligned_only(job, folder) if size <= ALIGNED_ONLY else None
     except RuntimeError as error:
         print(f"    {size:9,} {name}: {error}")
         return None
-    show_times(size, TITLES[name], one, two, few)
-    return Timed(size, one or two), two
+    show_times(size, TITLES[name], single, parallel, align_only)
+    return Timed(size, single or parallel), parallel
 
 
 def aligned_only(job: Job, folder: Path) -> Cost:
@@ -242,32 +247,32 @@ def aligned_only(job: Job, folder: Path) -> Cost:
     model = folder / f"model-{job.engine}"
     if not model.exists():
         model.mkdir()
-        ours = aligners.aligner(job)
-        ours.train(aligners.pairs_of(job, 0, 2_000))
-        ours.save(model)
-    return aligners.ours(Job(**{**vars(job), "model": str(model)}))[0]
+        aligner = aligners.aligner(job)
+        aligner.train(aligners.pairs_of(job, 0, 2_000))
+        aligner.save(model)
+    return aligners.run_in_process(Job(**{**vars(job), "model": str(model)}))[0]
 
 
 def time_programs(options: Options, text: Path, size: int, folder: Path) -> dict[str, tuple[Timed, Cost]]:
-    theirs, out, found = aligners.write_for_programs(folder / "programs", text), folder / "peer", {}
+    programs_text, out, timed = aligners.write_for_programs(folder / "programs", text), folder / "peer", {}
     if options.fast_align:
-        two = aligners.fast_align(options.fast_align, theirs, out, processes=2)
-        one = None if size >= LARGE else aligners.fast_align(options.fast_align, theirs, out)
-        found["fast_align"] = Timed(size, one or two), two
-        show_times(size, "fast_align", one, two, None)
+        parallel = aligners.fast_align(options.fast_align, programs_text, out, processes=2)
+        single = None if size >= LARGE else aligners.fast_align(options.fast_align, programs_text, out)
+        timed["fast_align"] = Timed(size, single or parallel), parallel
+        show_times(size, "fast_align", single, parallel, None)
     if options.eflomal and size < LARGE:
-        show_times(size, "eflomal", aligners.eflomal(options.eflomal, options.fast_align, theirs, out), None, None)
-    return found
+        show_times(size, "eflomal", aligners.eflomal(options.eflomal, options.fast_align, programs_text, out), None, None)
+    return timed
 
 
-def show_times(size: int, name: str, one: Cost | None, two: Cost | None, few: Cost | None) -> None:
+def show_times(size: int, name: str, single: Cost | None, parallel: Cost | None, align_only: Cost | None) -> None:
     """Print a row; CPU seconds and memory are those of the run with one process, if there is one."""
-    whole = one or two
-    assert whole
-    walls = [f"{cost.wall:.1f}" if cost else "" for cost in (one, two)]
+    reference = single or parallel
+    assert reference
+    wall_times = [f"{cost.wall:.1f}" if cost else "" for cost in (single, parallel)]
     print(
-        f"    {size:9,} {name:14} {size / whole.cpu:12,.0f} {walls[0]:>8} {walls[1]:>8} "
-        f"{whole.peak_mb:8,.0f} {f'{few.peak_mb:,.0f}' if few else '':>18}",
+        f"    {size:9,} {name:14} {size / reference.cpu:12,.0f} {wall_times[0]:>8} {wall_times[1]:>8} "
+        f"{reference.peak_mb:8,.0f} {f'{align_only.peak_mb:,.0f}' if align_only else '':>18}",
         flush=True,
     )
 
@@ -275,7 +280,7 @@ def show_times(size: int, name: str, one: Cost | None, two: Cost | None, few: Co
 def time_encoder(options: Options, text: Path, size: int, folder: Path) -> None:
     job = Job("embedding", ("en", "fr"), str(text), 1, 0, size, str(folder / "links"), str(options.encoder))
     try:
-        show_times(size, TITLES["embedding"], aligners.ours(job)[0], None, None)
+        show_times(size, TITLES["embedding"], aligners.run_in_process(job)[0], None, None)
     except RuntimeError as error:
         print(f"    {size:9,} embedding: {error}")
 
@@ -291,24 +296,26 @@ def arguments() -> Options:
     parser.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder")
     parser.add_argument("--fast-align", type=Path, metavar="PATH", help="the program fast_align")
     parser.add_argument("--eflomal", type=Path, metavar="PYTHON", help="an interpreter that can import eflomal")
-    given = parser.parse_args()
-    programs = there(given.fast_align, "fast_align"), importing(given.eflomal)
-    sizes = tuple(given.sizes or SIZES[given.quick])
-    return Options(given.data, given.quick, given.pairs, given.only, given.engines, sizes, given.encoder, *programs)
+    parsed = parser.parse_args()
+    programs = find_fast_align(parsed.fast_align, "fast_align"), find_eflomal(parsed.eflomal)
+    sizes = tuple(parsed.sizes or SIZES[parsed.quick])
+    return Options(parsed.data, parsed.quick, parsed.pairs, parsed.only, parsed.engines, sizes, parsed.encoder, *programs)
 
 
-def there(program: Path | None, name: str) -> Path | None:
+def find_fast_align(program: Path | None, name: str) -> Path | None:
     if program and program.is_file() and program.with_name("atools").is_file():
         return program.resolve()
     print(f"{name} or atools next to it does not exist: its figures are left out (see --fast-align)")
     return None
 
 
-def importing(python: Path | None) -> Path | None:
-    known = python and subprocess.run([str(python), "-c", "import eflomal"], capture_output=True, check=False).returncode == 0
-    if not known:
+def find_eflomal(python: Path | None) -> Path | None:
+    importable = (
+        python and subprocess.run([str(python), "-c", "import eflomal"], capture_output=True, check=False).returncode == 0
+    )
+    if not importable:
         print("the eflomal package cannot be imported: its figures are left out (see --eflomal)")
-    return python.absolute() if python and known else None
+    return python.absolute() if python and importable else None
 
 
 def main() -> None:
@@ -318,7 +325,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         aer = quality(options, Path(folder)) if options.only != "speed" else {}
         averages(aer)
-        timed = speed(options, Path(folder)) if options.only != "quality" else no_figures()
+        timed = speed(options, Path(folder)) if options.only != "quality" else null_figures()
     print(json.dumps({"aer": aer, **timed}))
 
 

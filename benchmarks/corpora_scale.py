@@ -88,85 +88,85 @@ class Sentences(NamedTuple):
     starts: Numbers
 
 
-def word_pairs(text: Sequence[str]) -> list[tuple[str, str]]:
+def pairs_of_words(text: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(text[::2], text[1::2], strict=True))
 
 
 def lexicon() -> Lexicon:
     """Generate about 40,000 words: function words, then stems with endings, with prefixes, and compounds."""
-    stems, endings = word_pairs(STEMS), word_pairs(ENDINGS)
-    made = word_pairs(SMALL_WORDS)
-    for prefix, ending, stem in itertools.product(word_pairs(PREFIXES), endings, stems):
-        made.append((prefix[0] + stem[0] + ending[0], prefix[1] + stem[1] + ending[1]))
-    made += [(str(year), str(year)) for year in range(1900, 2030)]
+    stems, endings = pairs_of_words(STEMS), pairs_of_words(ENDINGS)
+    words = pairs_of_words(SMALL_WORDS)
+    for prefix, ending, stem in itertools.product(pairs_of_words(PREFIXES), endings, stems):
+        words.append((prefix[0] + stem[0] + ending[0], prefix[1] + stem[1] + ending[1]))
+    words += [(str(year), str(year)) for year in range(1900, 2030)]
     for ending, first, second in itertools.product(endings, stems, stems):
-        made.append((first[0] + second[0] + ending[0], first[1] + second[1] + ending[1]))
-    sides = [
-        pa.array([*words, *(f"{word}," for word in words), *map(str.capitalize, words)]) for words in zip(*made, strict=True)
-    ]
-    frequency = (np.arange(len(made)) + RARER[0]) ** -RARER[1]
+        words.append((first[0] + second[0] + ending[0], first[1] + second[1] + ending[1]))
+    sides = [pa.array([*side, *(f"{word}," for word in side), *map(str.capitalize, side)]) for side in zip(*words, strict=True)]
+    frequency = (np.arange(len(words)) + RARER[0]) ** -RARER[1]
     return Lexicon(sides[0], sides[1], np.cumsum(frequency / frequency.sum()), len(SMALL_WORDS) // 2)
 
 
-def drawn(words: Lexicon, rng: np.random.Generator, rows: int) -> Sentences:
+def sample_sentences(lexicon: Lexicon, rng: np.random.Generator, rows: int) -> Sentences:
     """Sample sentences of word numbers, some with a comma."""
     lengths = np.clip(np.rint(rng.lognormal(np.log(MEDIAN_WORDS), LENGTH_SPREAD, rows)), FEWEST, MOST).astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    size = len(words.cumulative)
-    numbers = np.minimum(np.searchsorted(words.cumulative, rng.random(starts[-1])), size - 1)
+    size = len(lexicon.cumulative)
+    numbers = np.minimum(np.searchsorted(lexicon.cumulative, rng.random(starts[-1])), size - 1)
     numbers[rng.random(len(numbers)) < COMMA] += size
     return Sentences(numbers, starts)
 
 
-def translated(words: Lexicon, given: Sentences, rng: np.random.Generator, short: npt.NDArray[np.bool_]) -> Sentences:
+def translate_words(words: Lexicon, source: Sentences, rng: np.random.Generator, short: npt.NDArray[np.bool_]) -> Sentences:
     """Translate word by word: some words are dropped, some function words inserted; of `short` rows only the first fifth is kept."""
-    chance = rng.random(len(given.words))
+    chance = rng.random(len(source.words))
     counts = np.where(chance < LOST, 0, np.where(chance > 1 - ADDED, 2, 1))
-    counts[given.starts[:-1]] = 1  # no sentence becomes empty
-    lengths = np.diff(given.starts)
-    place = np.arange(len(given.words)) - np.repeat(given.starts[:-1], lengths)
-    counts[np.repeat(short, lengths) & (place > np.repeat(lengths // 5, lengths))] = 0
+    counts[source.starts[:-1]] = 1  # no sentence becomes empty
+    lengths = np.diff(source.starts)
+    position = np.arange(len(source.words)) - np.repeat(source.starts[:-1], lengths)
+    counts[np.repeat(short, lengths) & (position > np.repeat(lengths // 5, lengths))] = 0
     ends = np.cumsum(counts)
-    numbers = np.repeat(given.words, counts)
+    numbers = np.repeat(source.words, counts)
     second = (ends - 1)[counts == 2]
     numbers[second] = rng.integers(words.small, size=len(second))
-    return Sentences(numbers, np.concatenate([[0], ends])[given.starts])
+    return Sentences(numbers, np.concatenate([[0], ends])[source.starts])
 
 
-def spelled(side: pa.Array, given: Sentences) -> pa.Array:
+def join_words(side: pa.Array, sentences: Sentences) -> pa.Array:
     """Return sentences as text, with a capital letter and a full stop."""
-    numbers, size = given.words.copy(), len(side) // 3
-    first = given.starts[:-1]
+    numbers, size = sentences.words.copy(), len(side) // 3
+    first = sentences.starts[:-1]
     numbers[first] = numbers[first] % size + 2 * size
-    last = given.starts[1:] - 1
+    last = sentences.starts[1:] - 1
     numbers[last] = np.where(numbers[last] < 2 * size, numbers[last] % size, numbers[last])
-    listed = pa.ListArray.from_arrays(pa.array(given.starts, pa.int32()), side.take(pa.array(numbers)))
-    return pc.binary_join_element_wise(pc.binary_join(listed, " "), ".", "")
+    lists = pa.ListArray.from_arrays(pa.array(sentences.starts, pa.int32()), side.take(pa.array(numbers)))
+    return pc.binary_join_element_wise(pc.binary_join(lists, " "), ".", "")
 
 
 def texts(
     words: Lexicon, rng: np.random.Generator, rows: int, short: npt.NDArray[np.bool_] | None = None
 ) -> tuple[pa.Array, pa.Array]:
-    source = drawn(words, rng, rows)
-    target = translated(words, source, rng, np.zeros(rows, bool) if short is None else short)
-    return spelled(words.source, source), spelled(words.target, target)
+    source = sample_sentences(words, rng, rows)
+    target = translate_words(words, source, rng, np.zeros(rows, bool) if short is None else short)
+    return join_words(words.source, source), join_words(words.target, target)
 
 
-def dirty(words: Lexicon, pool: tuple[pa.Array, pa.Array], rng: np.random.Generator, rows: int) -> tuple[pa.Array, pa.Array]:
+def add_noise(words: Lexicon, pool: tuple[pa.Array, pa.Array], rng: np.random.Generator, rows: int) -> tuple[pa.Array, pa.Array]:
     """Return a batch of both sides, with each kind of noise in its share of the rows."""
     kinds = rng.choice(len(KINDS), size=rows, p=SHARES)
     source, target = texts(words, rng, rows, kinds == KINDS.index("wrong length"))
-    known = pa.array(rng.integers(len(pool[0]), size=rows))
-    again = tuple(side.take(known) for side in pool)
-    nearly = tuple(pc.binary_join_element_wise(more, side, " ") for side, more in zip(again, ("Now:", "Or :"), strict=True))
-    of = {kind: pa.array(kinds == number) for number, kind in enumerate(KINDS)}
-    for kind, (theirs, ours) in {"duplicate": again, "near duplicate": nearly}.items():
-        source, target = pc.if_else(of[kind], theirs, source), pc.if_else(of[kind], ours, target)
-    moved = np.arange(rows)
+    samples = pa.array(rng.integers(len(pool[0]), size=rows))
+    duplicates = tuple(side.take(samples) for side in pool)
+    near_duplicates = tuple(
+        pc.binary_join_element_wise(prefix, side, " ") for side, prefix in zip(duplicates, ("Now:", "Or :"), strict=True)
+    )
+    rows_of_kind = {kind: pa.array(kinds == number) for number, kind in enumerate(KINDS)}
+    for kind, (source_side, target_side) in {"duplicate": duplicates, "near duplicate": near_duplicates}.items():
+        source, target = pc.if_else(rows_of_kind[kind], source_side, source), pc.if_else(rows_of_kind[kind], target_side, target)
+    order = np.arange(rows)
     shifted = np.flatnonzero(kinds == KINDS.index("shifted"))
-    moved[shifted] = np.roll(shifted, 1)
-    target = pc.if_else(of["copy"], source, target.take(pa.array(moved)))
-    return source, pc.if_else(of["untranslated"], pa.scalar(None, pa.string()), target)
+    order[shifted] = np.roll(shifted, 1)
+    target = pc.if_else(rows_of_kind["copy"], source, target.take(pa.array(order)))
+    return source, pc.if_else(rows_of_kind["untranslated"], pa.scalar(None, pa.string()), target)
 
 
 def write_corpus(downloaded: Path, rows: int, seed: int) -> int:
@@ -178,7 +178,7 @@ def write_corpus(downloaded: Path, rows: int, seed: int) -> int:
     with pq.ParquetWriter(path, PAIR, compression="zstd") as writer:
         for number, start in enumerate(range(0, rows, BATCH_ROWS), 1):
             count = min(BATCH_ROWS, rows - start)
-            sides = dirty(words, pool, np.random.default_rng([seed, number]), count)
+            sides = add_noise(words, pool, np.random.default_rng([seed, number]), count)
             writer.write_batch(record_batch(*sides, start))
     return path.stat().st_size
 
@@ -200,15 +200,15 @@ class Watch:
     again: set[str] = field(default_factory=set)
 
     def look(self, pid: int, out: Path, *, at_disk: bool) -> None:
-        self.memory = max(self.memory, sum(map(memory_of, family(pid))))
+        self.memory = max(self.memory, sum(map(memory_of, process_tree(pid))))
         if at_disk:
             scratch = 0
             for path, stat in files(out):
                 name = str(path.relative_to(out))
                 if ".scratch" in path.parts:
                     scratch += stat.st_size
-                whole = not any(part.startswith(".part-") for part in path.parts)
-                if whole and self.finished.setdefault(name, stat.st_ino) != stat.st_ino:
+                finished = not any(part.startswith(".part-") for part in path.parts)
+                if finished and self.finished.setdefault(name, stat.st_ino) != stat.st_ino:
                     self.again.add(name)
             self.scratch = max(self.scratch, scratch)
 
@@ -224,7 +224,7 @@ def files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 continue
 
 
-def family(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """Return a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -233,10 +233,10 @@ def family(pid: int) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         children.setdefault(parent, []).append(int(stat.parent.name))
-    found = [pid]
-    for one in found:
-        found += children.get(one, ())
-    return found
+    processes = [pid]
+    for process in processes:
+        processes += children.get(process, ())
+    return processes
 
 
 def memory_of(pid: int) -> int:
@@ -273,14 +273,14 @@ def run(downloaded: Path, out: Path, kill_after: float | None = None, watch: Wat
                 child.wait()
                 break
             time.sleep(SAMPLED_EVERY)
-        said = child.stdout.read() if child.stdout else ""
+        output = child.stdout.read() if child.stdout else ""
     watch.look(child.pid, out, at_disk=True)
     if child.returncode == -signal.SIGKILL and kill_after is not None:
         return Run(None, {}, watch)
     if child.returncode:
         sys.exit(f"the run over {downloaded} failed")
-    done = json.loads(said.splitlines()[-1])
-    return Run(done["seconds"], done["metrics"], watch)
+    result = json.loads(output.splitlines()[-1])
+    return Run(result["seconds"], result["metrics"], watch)
 
 
 def work(downloaded: str, out: str) -> None:
@@ -292,55 +292,55 @@ def work(downloaded: str, out: str) -> None:
 
 def digests(out: Path) -> dict[str, str]:
     """Return the digests of the files of a result."""
-    found = {}
+    file_digests = {}
     for path, _ in files(out):
         if ".scratch" not in path.relative_to(out).parts:
             with path.open("rb") as stream:
-                found[str(path.relative_to(out))] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+                file_digests[str(path.relative_to(out))] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_digests
 
 
-def grow(folder: Path, sizes: list[int], seed: int) -> list[tuple[int, Run]]:
+def measure_sizes(folder: Path, sizes: list[int], seed: int) -> list[tuple[int, Run]]:
     """Clean corpora of all sizes; print a row for each, and the share of rows that each rule dropped."""
     names = ("pairs", "kept", "seconds", "pairs/s", "s/million", "peak MB", "scratch MB", "corpus MB", "written in")
     print("".join(f"{name:>11}" for name in names), flush=True)
-    done = []
+    results = []
     for rows in sizes:
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            downloaded, out = Path(place, "in"), Path(place, "out")
+        with tempfile.TemporaryDirectory(dir=folder) as workdir:
+            downloaded, out = Path(workdir, "in"), Path(workdir, "out")
             start = time.perf_counter()
             size = write_corpus(downloaded, rows, seed)
-            written = time.perf_counter() - start
+            writing = time.perf_counter() - start
             result = run(downloaded, out)
             seconds, watch = result.seconds or 0.0, result.watch
-            sizes_mb = "".join(f"{each / 1e6:11,.0f}" for each in (watch.memory, watch.scratch, size))
+            sizes_mb = "".join(f"{size_bytes / 1e6:11,.0f}" for size_bytes in (watch.memory, watch.scratch, size))
             speed = f"{seconds:11.1f}{rows / seconds:11,.0f}{1e6 * seconds / rows:11.1f}"
-            print(f"{rows:11,}{result.metrics['pairs']:11,}{speed}{sizes_mb}{written:9.0f} s", flush=True)
-            done.append((rows, result))
+            print(f"{rows:11,}{result.metrics['pairs']:11,}{speed}{sizes_mb}{writing:9.0f} s", flush=True)
+            results.append((rows, result))
             funnel = pq.read_table(out / "funnel.parquet").to_pylist()
     dropped = {row["rule"]: (row["rows_in"] - row["rows_out"]) / sizes[-1] for row in funnel}
     print("dropped from the largest:", ", ".join(f"{rule} {share:.2%}" for rule, share in dropped.items() if share))
     print(f"generated: {', '.join(f'{kind} {share:.0%}' for kind, share in zip(KINDS, SHARES, strict=True))}")
-    return done
+    return results
 
 
-def killed(folder: Path, rows: int, seed: int) -> bool:
+def check_resume(folder: Path, rows: int, seed: int) -> bool:
     """Kill a run half way, resume it, and report whether the result equals that of an uninterrupted run."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        downloaded = Path(place, "in")
+    with tempfile.TemporaryDirectory(dir=folder) as workdir:
+        downloaded = Path(workdir, "in")
         write_corpus(downloaded, rows, seed)
-        straight = run(downloaded, Path(place, "straight"))
-        seconds = straight.seconds or 0.0
-        first = run(downloaded, Path(place, "out"), kill_after=seconds / 2)
-        if first.seconds is not None:
+        uninterrupted = run(downloaded, Path(workdir, "straight"))
+        seconds = uninterrupted.seconds or 0.0
+        interrupted = run(downloaded, Path(workdir, "out"), kill_after=seconds / 2)
+        if interrupted.seconds is not None:
             sys.exit("the run ended before it could be killed: use more pairs")
-        before = set(first.watch.finished)
-        rest = run(downloaded, Path(place, "out"), watch=first.watch)
-        equal = digests(Path(place, "straight")) == digests(Path(place, "out"))
-    after = set(rest.watch.finished) - before
-    print(f"{rows:,} pairs, uninterrupted: {seconds:.1f} s; killed half way, then {rest.seconds or 0.0:.1f} s to the end")
+        before = set(interrupted.watch.finished)
+        resumed = run(downloaded, Path(workdir, "out"), watch=interrupted.watch)
+        equal = digests(Path(workdir, "straight")) == digests(Path(workdir, "out"))
+    after = set(resumed.watch.finished) - before
+    print(f"{rows:,} pairs, uninterrupted: {seconds:.1f} s; killed half way, then {resumed.seconds or 0.0:.1f} s to the end")
     print(
-        f"files finished before the kill: {len(before)}, of which written again: {len(rest.watch.again & before)}; written after it: {len(after)}"
+        f"files finished before the kill: {len(before)}, of which written again: {len(resumed.watch.again & before)}; written after it: {len(after)}"
     )
     print(f"the results are {'equal to the byte' if equal else 'DIFFERENT'}")
     return equal
@@ -365,9 +365,9 @@ def main() -> None:
     factor = options.scale * (0.1 if options.quick else 1.0)
     sizes = [int(1_000_000 * factor * millions) for millions in MILLIONS]
     if options.kill:
-        sys.exit(0 if killed(options.folder, sizes[0], options.seed) else 1)
-    done = [result for _, result in grow(options.folder, sizes, options.seed)]
-    print(json.dumps(figures(done[0], done[-1])))
+        sys.exit(0 if check_resume(options.folder, sizes[0], options.seed) else 1)
+    results = [result for _, result in measure_sizes(options.folder, sizes, options.seed)]
+    print(json.dumps(figures(results[0], results[-1])))
 
 
 def figures(small: Run, large: Run) -> dict[str, float | None]:

@@ -1,7 +1,8 @@
-"""README.md, CONTRIBUTING.md and docs/: links, anchors, paths, names and settings that they mention exist; settings tables are complete."""
+"""README.md, CONTRIBUTING.md, docs/ and benchmarks/: links, paths, names and settings that they mention exist; settings tables are complete."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from mlctl.cli.main import app
 from mlctl.config import Recipe, parse
 from mlctl.config.base import Section
 from mlctl.config.error_messages import RENAMED
@@ -143,6 +146,31 @@ def test_python_names_exist(page: str) -> None:
         name for name in names if name.rpartition(".")[2] not in FILE_SUFFIXES and not name.startswith("mlctl.champion")
     }  # events
     assert not sorted(name for name in names if not exists(name))
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_names_that_benchmarks_import_exist(script: Path) -> None:
+    imports = [node for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    names = [f"{node.module}.{alias.name}" for node in imports for alias in node.names]
+    own = ("mlctl.", "flows.", "tasks.", "storage.")
+    assert not [name for name in names if name.startswith(own) and not exists(name)]
+
+
+def commands(group: typer.core.TyperGroup, prefix: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name
+
+
+def test_every_command_is_listed() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    documented = {
+        " ".join(words.split()) for words in re.findall(r"`mlctl ([a-z]+(?: [a-z]+)?)(?= |`)", text_of("docs/commands.md"))
+    }
+    assert set(commands(group)) == documented
 
 
 def exists(name: str) -> bool:

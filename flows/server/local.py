@@ -19,7 +19,7 @@ import psutil
 import flows
 from flows.server import setup
 from mlctl import config
-from mlctl.core.locks import held
+from mlctl.core.locks import locked
 from mlctl.errors import InputError
 
 #: Folder of prefect.yaml and of the code that the workers run.
@@ -72,7 +72,7 @@ class LocalServices:
             InputError: a service did not start, or the port is in use.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
-        with held(self.state / "lock"):
+        with locked(self.state / "lock"):
             if self._start(SERVER, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)):
                 report(f"started the Prefect server on port {self.port}")
             self._wait(SERVER, self._is_healthy)
@@ -179,7 +179,7 @@ def down(state: Path) -> int:
     Returns:
         number of processes that were running.
     """
-    with held(state / "lock") if state.is_dir() else contextlib.nullcontext():
+    with locked(state / "lock") if state.is_dir() else contextlib.nullcontext():
         processes = list(_marked(state))
         _stop([process for process in processes if _is_run(process)])
         _stop([process for service in POOLS for process in processes if process.pid == _pid(state, service)])

@@ -14,7 +14,7 @@ from mlctl.cleaning.boilerplate import RepeatCounter
 from mlctl.cleaning.duplicates import DigestBuckets, Digests, Mask, RowBitmap
 from mlctl.cleaning.filter_results import digest_column, minhashes
 from mlctl.cleaning.minhash import NearDuplicateIndex, Rows
-from mlctl.cleaning.reader import Downloaded
+from mlctl.cleaning.reader import DownloadedRows
 
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
@@ -29,11 +29,11 @@ _BIN_SHIFT = np.uint64(64 - _BIN_BITS)
 def reasons(settings: config.Clean) -> dict[str, str]:
     """Return the rules' names in the order in which they are applied, each with what it drops."""
     return {
-        DUPLICATE: "the same text came before",
-        NEAR_DUPLICATE: f"a text that is nearly the same came before ({settings.near_duplicates}: {settings.near_duplicate_similarity:.0%})",
-        BOILERPLATE: f"a side came more than {settings.max_repeats} times, numbers aside, each time with something else",
-        TRANSLATED_ELSEWHERE: "the text has no translation here, but another corpus has one",
-        OVER_THE_LIMIT: "not drawn: there are more good pairs than max_pairs",
+        DUPLICATE: "the same text occurs earlier",
+        NEAR_DUPLICATE: f"a nearly equal text occurs earlier ({settings.near_duplicates}, Jaccard similarity from {settings.near_duplicate_similarity:.0%})",
+        BOILERPLATE: f"a side occurs more than {settings.max_repeats} times, numbers ignored, each time with another text opposite",
+        TRANSLATED_ELSEWHERE: "the text has no translation here, and another corpus has one",
+        OVER_THE_LIMIT: "not drawn: more good pairs than max_pairs",
     }
 
 
@@ -44,7 +44,7 @@ class CorpusFilter:
     five bits a row.
     """
 
-    def __init__(self, settings: config.Clean, inputs: Downloaded, files: Sequence[Path], scratch: Path) -> None:
+    def __init__(self, settings: config.Clean, inputs: DownloadedRows, files: Sequence[Path], scratch: Path) -> None:
         """Apply all rules to the filtered rows in `files` (FILTER_RESULT, one file a part)."""
         self._inputs = inputs
         self._files = files

@@ -81,27 +81,32 @@ def _announce(recipe: Recipe, registry: ChampionRegistry, champion: Champion, ev
     from tasks.notifications import emit, post
 
     out.print(
-        f"champion {champion.number} of {registry.name} is the current one (made {champion.made}: {champion.why})", soft_wrap=True
+        f"champion {champion.number} of {registry.name} is the current one (made {champion.created}: {champion.reason})",
+        soft_wrap=True,
     )
     finish(recipe, registry, post, event)
     emit(registry.name, event, message(registry, event, champion))
 
 
 def _table(name: str, state: RegistryState) -> Table:
-    table = Table("", "champion", "made", "train", "done", Column("why", overflow="fold"), title=name, title_justify="left")
+    table = Table(
+        "", "champion", "created", "train", "notes", Column("reason", overflow="fold"), title=name, title_justify="left"
+    )
     for champion in state.champions:
         current = "→" if champion.number == state.current else ""
-        done, train = "\n".join(champion.done), champion.results["train"][:8]
-        table.add_row(current, str(champion.number), champion.made, train, done, champion.why)
+        notes, train = "\n".join(champion.notes), champion.results["train"][:8]
+        table.add_row(current, str(champion.number), champion.created, train, notes, champion.reason)
     return table
 
 
 def _print_scores(champion: Champion) -> None:
-    comparisons = champion.facts.get("comparisons", [])
+    comparisons = champion.details.get("comparisons", [])
     if not comparisons:
         return
-    table = Table("task", title=f"Scores in %, champion {champion.number} against {champion.facts['over']}", title_justify="left")
-    for name in (f"number {champion.facts['over']}", f"number {champion.number}", "gain", "95% interval", "p"):
+    table = Table(
+        "task", title=f"Scores in %, champion {champion.number} against {champion.details['over']}", title_justify="left"
+    )
+    for name in (f"number {champion.details['over']}", f"number {champion.number}", "gain", "95% interval", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in comparisons:
         before, now, gain, low, high = (100 * row[name] for name in ("champion", "challenger", "difference", "low", "high"))

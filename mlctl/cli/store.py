@@ -33,11 +33,11 @@ def ls(store: StoreFolder = DEFAULT_STORE) -> None:
 @store_app.command("verify")
 def verify(store: StoreFolder = DEFAULT_STORE) -> None:
     """Compare every file of every result with its digest; exit code 1 if something is damaged."""
-    from storage.verify import faults
+    from storage.verify import find_damage
 
     damaged = 0
     for result in Store(store).results():
-        problems = list(faults(result.folder, result.manifest, thorough=True))
+        problems = list(find_damage(result.folder, result.manifest, thorough=True))
         damaged += bool(problems)
         for problem in problems:
             out.print(f"{result.manifest.stage} {result.manifest.key[:8]}: {problem}")
@@ -55,7 +55,7 @@ def gc(
     from mlctl.pipeline.stages import download, evaluate
     from storage.gc import collect
 
-    removed = collect(Store(store), keep_runs, dry_run, memories=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
+    removed = collect(Store(store), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
     for folder, size in removed:
         action = "would remove" if dry_run else "removed"
         out.print(f"{action} {folder.parent.name}/{folder.name[:24]} ({format_size(size)})")

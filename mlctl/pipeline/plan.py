@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlctl.config import Recipe
+from mlctl.core.hashing import key_of
 from mlctl.errors import InputError
 from mlctl.pipeline.stage import Stage
 from mlctl.pipeline.stages import stages_until
 from mlctl.stage_names import STAGE_NAMES, StageName
-from storage import Result, Store, key_of
+from storage import Result, Store
 from storage.store import differences
 
 

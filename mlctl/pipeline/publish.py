@@ -44,9 +44,9 @@ def publish(store: Store, name: str, champion: Champion, target: str) -> None:
 def _to_url(folder: Path, url: str, champion: Champion) -> None:
     remote, folder_name = Remote(url), f"{champion.number}-{champion.results['train'][:8]}"
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        remote.put(path, f"{folder_name}/{path.relative_to(folder).as_posix()}")
-    pointer = {"folder": folder_name, "number": champion.number, "results": champion.results, "made": champion.made}
-    remote.replace(POINTER, json.dumps(pointer, indent=1) + "\n")
+        remote.upload_file(path, f"{folder_name}/{path.relative_to(folder).as_posix()}")
+    pointer = {"folder": folder_name, "number": champion.number, "results": champion.results, "made": champion.created}
+    remote.overwrite_text(POINTER, json.dumps(pointer, indent=1) + "\n")
 
 
 def _to_hub(folder: Path, name: str, title: str) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 from mlctl import corpora
 from mlctl.config import Recipe, key_settings
-from mlctl.core.locks import held
-from mlctl.core.url_redaction import shown
+from mlctl.core.hashing import key_of
+from mlctl.core.locks import locked
+from mlctl.core.url_redaction import redact_url
 from mlctl.evaluation import PromotionDecision, decide
 from mlctl.pipeline.champion import registry_of
 from mlctl.pipeline.publish import publish
 from mlctl.pipeline.stage import Ref, lineage, result_of
-from storage import Store, key_of
+from storage import Store
 from storage.champion_registry import Champion, ChampionRegistry, MovedError
 from storage.documents import make_folder
 
@@ -70,7 +71,7 @@ def exclusive(recipe: Recipe) -> Iterator[None]:
     def log_waiting() -> None:
         logger.info("another run is re-training %s; waiting for it", name)
 
-    with held(folder / f"retrain-{name}.lock", log_waiting):
+    with locked(folder / f"retrain-{name}.lock", log_waiting):
         yield
 
 
@@ -134,28 +135,28 @@ def finish(recipe: Recipe, registry: ChampionRegistry, send: Send, event: str = 
     if champion is None:
         return
     for target in recipe.retrain.publish:
-        if (note := f"published: {shown(target)}") not in champion.done:
+        if (note := f"published: {redact_url(target)}") not in champion.notes:
             publish(Store(recipe.store), registry.name, champion, target)
             logger.info("champion %d of %s is %s", champion.number, registry.name, note)
-            registry.note(champion.number, note)
+            registry.add_note(champion.number, note)
     for receiver in recipe.retrain.notify:
-        note = f"notified: {shown(receiver)}"  # many people read records: no token of a URL
-        if note not in champion.done and send(receiver, message(registry, event, champion)):
-            registry.note(champion.number, note)
+        note = f"notified: {redact_url(receiver)}"  # many people read records: no token of a URL
+        if note not in champion.notes and send(receiver, message(registry, event, champion)):
+            registry.add_note(champion.number, note)
 
 
 def message(registry: ChampionRegistry, event: str, champion: Champion, reason: str = "") -> dict[str, Any]:
     """Return the message about a champion that receivers get: no addresses, no paths, no secrets."""
-    reason = reason or champion.why
+    reason = reason or champion.reason
     return {
         "text": f"mlctl: champion {champion.number} of {registry.name} {event}: {reason}",
         "event": event,
         "champion": registry.name,
         "number": champion.number,
-        "made": champion.made,
+        "made": champion.created,
         "why": reason,
         "results": champion.results,
-        "scores": champion.facts.get("comparisons", []),
+        "scores": champion.details.get("comparisons", []),
     }
 
 
@@ -188,7 +189,7 @@ def _compare(
     if not decision.better:
         registry.confirm(champion.number, seen)
         return Settlement(champion, False, decision.why, decision)
-    facts = {"comparisons": [asdict(comparison) for comparison in decision.comparisons], "over": champion.number}
+    details = {"comparisons": [asdict(comparison) for comparison in decision.comparisons], "over": champion.number}
     keys = {**results, "challenge": compared["key"]}
-    promoted = registry.promote(champion.number, keys, decision.why, recipe.retrain.keep, seen, facts)
+    promoted = registry.promote(champion.number, keys, decision.why, recipe.retrain.keep, seen, details)
     return Settlement(promoted, True, decision.why, decision)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 from mlctl.config import Recipe
-from mlctl.core.url_redaction import for_records
+from mlctl.core.url_redaction import redact_values
 from storage import Store
 from storage.run_log import Run, RunLog, StageRun
 
@@ -19,7 +19,7 @@ _current: ContextVar[tuple[RunLog, Run] | None] = ContextVar("current_run", defa
 def record_run(name: str, recipe: Recipe) -> Iterator[Run]:
     """Record a run of the flow `name` while the block lasts."""
     log = RunLog(Store(recipe.store))
-    with log.run(name, for_records(recipe.model_dump(mode="json"))) as run:
+    with log.run(name, redact_values(recipe.model_dump(mode="json"))) as run:
         token = _current.set((log, run))
         try:
             yield run

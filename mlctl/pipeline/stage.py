@@ -14,11 +14,12 @@ from typing import Any, TypedDict
 
 from mlctl.config import Recipe
 from mlctl.core.files import is_disk_full
+from mlctl.core.hashing import key_of
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.warm_start import Choice, WarmStart, with_choice
-from storage import Draft, Result, Store, key_of
+from storage import Draft, Result, Store
 
 logger = logging.getLogger("mlctl.stages")
 

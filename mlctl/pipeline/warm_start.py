@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.config import Recipe
-from mlctl.core.locks import held
+from mlctl.core.hashing import content_digest, key_of, tree_digest
+from mlctl.core.locks import locked
 from mlctl.errors import InputError
-from storage import Manifest, Result, Store, content_digest, key_of, tree_digest
+from storage import Manifest, Result, Store
 from storage.documents import make_folder
 from storage.manifest import write_json
 
@@ -54,7 +55,7 @@ class WarmStart:
             return self.choose(recipe, base) if remembered is None else remembered
         file = self._file(recipe, base)
         make_folder(file.parent)
-        with held(file.with_suffix(".lock")):
+        with locked(file.with_suffix(".lock")):
             choice = self._remembered(stage, recipe, base)
             if choice is None:
                 choice = self.choose(recipe, base)
@@ -86,7 +87,7 @@ def cache_guard(recipe: Recipe, folder: str) -> Callable[[str], AbstractContextM
 
     def guard(name: str) -> AbstractContextManager[None]:
         make_folder(locks)
-        return held(locks / f"{name}.lock")
+        return locked(locks / f"{name}.lock")
 
     return guard
 

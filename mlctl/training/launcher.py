@@ -24,7 +24,7 @@ import torch
 
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
-from mlctl.execution.processes import EndedError, ended, environment, failure
+from mlctl.execution.processes import ProcessDiedError, child_environment, error_from_exit, error_from_response
 from mlctl.training.distributed import NodeAssignment
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
@@ -94,7 +94,7 @@ class _WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**environment(), **_network_environment(task["init_method"])},
+            env={**child_environment(), **_network_environment(task["init_method"])},
         )
         self._reader = Thread(target=self._read, args=(messages,), daemon=True)
         self._reader.start()
@@ -103,7 +103,7 @@ class _WorkerProcess:
 
     def exit_error(self) -> Exception:
         """Return why the process ended by itself."""
-        return ended(self._process.wait(), self._errors, self.name, _REMEDY)
+        return error_from_exit(self._process.wait(), self._errors, self.name, _REMEDY)
 
     def close(self) -> None:
         """End the process."""
@@ -164,7 +164,7 @@ class _Supervisor:
             self._finish(rank, message)
 
     def _finish(self, rank: int, message: dict[str, Any]) -> None:
-        error = failure(message, "" if "problem" in message else self._workers[rank].name)
+        error = error_from_response(message, "" if "problem" in message else self._workers[rank].name)
         if error:
             self._failures[rank] = error
         else:
@@ -173,6 +173,6 @@ class _Supervisor:
 
 def _cause_rank(error: Exception) -> int:
     """Order errors by how likely they are the cause: reported by a process, a signal, a consequence of another process's end."""
-    if isinstance(error, EndedError):
+    if isinstance(error, ProcessDiedError):
         return 1
     return 0 if isinstance(error, (InputError, OSError)) else 2

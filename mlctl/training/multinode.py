@@ -25,7 +25,7 @@ from torch.distributed import DistStoreError, TCPStore  # type: ignore[attr-defi
 import mlctl
 from mlctl.config import Train
 from mlctl.errors import InputError
-from mlctl.execution.processes import failure
+from mlctl.execution.processes import error_from_response
 from mlctl.training.device import resolve_devices
 from mlctl.training.distributed import NodeAssignment
 from mlctl.training.launcher import launch
@@ -83,7 +83,7 @@ def join_training(rendezvous: str) -> None:
         )
     store.set(f"devices/{node}", str(len(devices)))
     plan = json.loads(_wait_for(store, "plan"))
-    if error := failure(plan, "") if isinstance(plan, dict) else None:
+    if error := error_from_response(plan, "") if isinstance(plan, dict) else None:
         raise error
     with _explain_lost_connection():
         launch(message["job"], devices, _ignore_progress, _assignment(store, address, node, plan))

@@ -18,14 +18,14 @@ import torch
 from torch import distributed
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
-from mlctl.execution.processes import die_with, done
+from mlctl.execution.processes import die_with_parent, run_job
 from mlctl.training.distributed import ProcessGroup
 from mlctl.training.stage import Job, train_in_process
 
 
 def main() -> None:
     """Run the task on standard input."""
-    die_with(int(sys.argv[1]))
+    die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal: the parent receives it too, and ends this process
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)  # keep what libraries print out of the messages
@@ -42,7 +42,7 @@ def _serve(task: dict[str, Any], messages: _MessageWriter) -> None:
     logger.addHandler(messages)
     logger.setLevel(logging.WARNING if task["rank"] else logging.INFO)
     result: dict[str, Any] = {}
-    error = done(lambda job: result.update(_train(job, messages)), task)
+    error = run_job(lambda job: result.update(_train(job, messages)), task)
     messages.send(error or {"result": result})
     sys.stdin.read()  # wait to be ended: other processes may not yet have read what this one sent them last
 

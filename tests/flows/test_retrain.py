@@ -152,7 +152,7 @@ def events(server: str) -> set[str]:
 def test_the_first_is_promoted_and_with_nothing_new_it_ends_at_once(
     world: World, server: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert (world.standing.current, world.standing.champions[0].why) == (1, "it is the first")
+    assert (world.standing.current, world.standing.champions[0].reason) == (1, "it is the first")
     assert set(world.standing.champions[0].results) >= {"download", "shard", "train", "evaluate", "report"}
     before = world.runs
     (world.folder / "x.fr").touch()
@@ -171,7 +171,7 @@ def test_a_better_one_is_promoted_published_and_told_of(
     champion = world.standing.champion
     assert champion
     assert champion.number == 2
-    assert champion.why.startswith("better beyond noise: +")
+    assert champion.reason.startswith("better beyond noise: +")
     heard, again = listener.heard
     assert heard == again
     assert (heard["event"], heard["number"], heard["champion"]) == ("promoted", 2, "tiny")
@@ -260,7 +260,7 @@ def test_rollback_publishes_the_earlier_one_and_gc_keeps_both(
     assert world.retrain(f"train.steps={GOOD}", *told) == 0
     assert world.standing.current == 1, "what was rolled back does not come again by itself"
     assert main(["champion", "rollback", str(world.recipe), "--to", "7"]) == 1
-    assert "no champion 7 of tiny is kept" in capfd.readouterr().err
+    assert "champion 7 of tiny is not kept" in capfd.readouterr().err
 
 
 def test_what_could_not_be_published_is_made_up_for(world: World, server: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -278,7 +278,7 @@ def test_a_run_is_promoted_by_hand(world: World, server: str) -> None:
     assert main(["champion", "promote", str(world.recipe), run]) == 0
     champion = world.standing.champion
     assert champion
-    assert (champion.number, champion.why) == (2, f"run {run}, by hand")
+    assert (champion.number, champion.reason) == (2, f"run {run}, by hand")
     assert champion.results["train"] != world.standing.champions[1].results["train"]
     assert main(["champion", "promote", str(world.recipe), "nothing"]) == 1
 

@@ -40,7 +40,7 @@ class Identical:
     """Text that was copied, not translated, has no cross-lingual signal."""
 
     name: ClassVar[str] = "identical"
-    reason: ClassVar[str] = "both sides say the same in the same letters"
+    reason: ClassVar[str] = "both sides have the same letters"
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether the sides are equal except for case, spaces and punctuation."""
@@ -85,7 +85,7 @@ class Addresses:
     """Web and mail addresses are not translated."""
 
     name: ClassVar[str] = "addresses"
-    reason: ClassVar[str] = "one side has more web or mail addresses than the other, and they have none in common"
+    reason: ClassVar[str] = "one side has more URLs or mail addresses than the other, and they have none in common"
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether one side has more sites than the other and they have none in common."""
@@ -127,7 +127,7 @@ class Untranslated:
     @property
     def reason(self) -> str:
         """What the rule drops, with its threshold."""
-        return f"more than {self.max_copied:.0%} of a side's words that are no names stand in the other as they are"
+        return f"more than {self.max_copied:.0%} of a side's lower-case words occur unchanged in the other side"
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether too large a share of a side's lower-case words, and at least four, are on the other side too.

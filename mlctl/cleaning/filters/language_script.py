@@ -33,7 +33,7 @@ class Mojibake:
     """Text that was decoded with the wrong encoding and cannot be repaired."""
 
     name: ClassVar[str] = "mojibake"
-    reason: ClassVar[str] = "characters of a side were lost or decoded wrongly"
+    reason: ClassVar[str] = "characters of a side were lost or decoded with the wrong encoding"
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether a side has replacement characters or sequences that only a wrong encoding makes."""
@@ -52,7 +52,7 @@ class Script:
     @property
     def reason(self) -> str:
         """What the rule drops, with its threshold."""
-        return f"less than {self.min_share:.0%} of a side's letters are of its language's script"
+        return f"less than {self.min_share:.0%} of a side's letters belong to its language's script"
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether a side has too few letters of its language's script (sides of fewer than four letters pass)."""
@@ -94,7 +94,7 @@ class WrongLanguage:
     def _is_wrong(self, sides: Sequence[Side], language: str) -> Mask:
         wrong = np.zeros(len(sides), dtype=bool)
         long = [index for index, side in enumerate(sides) if side.letters >= self.min_letters]
-        wrong[long] = language_id.surplus([sides[index].text for index in long], language) > self.margin
+        wrong[long] = language_id.other_language_margin([sides[index].text for index in long], language) > self.margin
         return wrong
 
 

@@ -31,8 +31,8 @@ class LengthRatio:
     def reason(self) -> str:
         """What the rule drops, with its thresholds."""
         return (
-            f"a side is longer than usual for the other by {self.slack} characters and {self.max_ratio:g} times or "
-            f"{self.max_zscore:g} spreads"
+            f"a side is longer than expected from the other by over {self.slack} characters and by a factor over {self.max_ratio:g} or "
+            f"a z-score over {self.max_zscore:g}"
         )
 
     def drops(self, pair: SentencePair) -> bool:
@@ -57,7 +57,7 @@ class CutOff:
     @property
     def reason(self) -> str:
         """What the rule drops, with its threshold."""
-        return f"a side without end mark is shorter than usual for the other, which has one, by {self.max_zscore:g} spreads"
+        return f"a side without end mark is shorter than expected from the other, which has one, by a z-score over {self.max_zscore:g}"
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether one side of a long pair seems to be truncated."""

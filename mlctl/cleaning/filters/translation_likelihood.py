@@ -24,7 +24,7 @@ class UnlikelyTranslation:
     @property
     def reason(self) -> str:
         """What the rule drops, with its threshold."""
-        return f"the words of one side are not what the other's are translated by (likelihood below {self.min_likelihood:g})"
+        return f"the words of one side are unlikely translations of the other's (likelihood below {self.min_likelihood:g})"
 
     def drops(self, pairs: Sequence[SentencePair]) -> Mask:
         """Return for each pair whether it is unlikely; text without translation passes."""

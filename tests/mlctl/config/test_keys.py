@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from mlctl.config import Recipe, Section
-from storage import key_of
-from tasks import align, clean, download, evaluate, report, shard, train, translate
+from mlctl.core.hashing import key_of
+from mlctl.pipeline.stages import STAGES as ALL_STAGES
 
-STAGES = {module.STAGE.name: module.STAGE for module in (download, clean, translate, align, shard, train, evaluate, report)}
+STAGES = {stage.name: stage for stage in ALL_STAGES}
 
 #: A recipe in which every setting counts: one of each kind of source, engines that read their settings.
 VALUES: dict[str, Any] = {
@@ -296,7 +296,7 @@ def test_content_counts_and_its_place_does_not(tmp_path: Path, stages: str, cont
     content(tmp_path / "changed" / "x", "new")
     for name in stages.split():
         here, there, changed = (
-            STAGES[name].parts(recipe_with(settings, path.replace("here", place), tmp_path), {})
+            STAGES[name].request(recipe_with(settings, path.replace("here", place), tmp_path), {}).key
             for place in ("here", "there", "changed")
         )
         assert here == there, name

@@ -1,3 +1,5 @@
+"""The translation memory: what it stores, damaged files, several processes."""
+
 from __future__ import annotations
 
 import logging
@@ -15,98 +17,101 @@ from pathlib import Path
 import pytest
 
 from mlctl.translation.backend import TOO_LONG, Translation
-from mlctl.translation.memory import Memory, Remembering
+from mlctl.translation.translation_memory import MemoizedBackend, TranslationMemory
 
 
 class Reversing:
-    """A translator whose translations are its texts backwards; it counts what it is asked, and refuses long texts."""
+    """A backend that reverses its texts, rejects long ones and records what it translated."""
 
     def __init__(self, digest: str = "1") -> None:
         self.digest = digest
-        self.asked: list[str] = []
+        self.translated: list[str] = []
 
     def identity(self) -> dict[str, str]:
         return {"backend": "reversing", "digest": self.digest}
 
-    def serves(self, source: str, target: str) -> bool:
+    def supports(self, source: str, target: str) -> bool:
         return source != target
 
     def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
-        assert self.serves(source, target)
+        assert self.supports(source, target)
         return [len(text) < 40 for text in texts]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-        assert self.serves(source, target)
-        self.asked += texts
+        assert self.supports(source, target)
+        self.translated += texts
         return [Translation(f"{target} {text[::-1]}") if len(text) < 40 else Translation("", TOO_LONG) for text in texts]
 
     def close(self) -> None:
-        self.asked.append("closed")
+        self.translated.append("closed")
 
 
 TEXTS = [f"text {number} é 猫" for number in range(2500)]
 KEYS = [number.to_bytes(32, "big") for number in range(12000)]
 
 
-def found(path: Path) -> dict[bytes, str]:
-    return Memory(path).look_up(KEYS)
+def stored(path: Path) -> dict[bytes, str]:
+    return TranslationMemory(path).get(KEYS)
 
 
-def test_what_was_translated_once_does_not_go_to_the_engine_again(tmp_path: Path) -> None:
+def test_what_was_translated_once_does_not_go_to_the_backend_again(tmp_path: Path) -> None:
     path, first = tmp_path / "store" / "memory" / "t.sqlite", Reversing()
     expected = first.translate(TEXTS, "en", "fr")
-    first.asked.clear()
-    assert Remembering(first, Memory(path)).translate([*TEXTS, *TEXTS[:9]], "en", "fr") == [*expected, *expected[:9]]
-    assert first.asked == TEXTS
-    again = Reversing()  # another corpus, another run: some of its sentences are known
-    assert Remembering(again, Memory(path)).translate([TEXTS[7], "new", TEXTS[3]], "en", "fr") == [
+    first.translated.clear()
+    assert MemoizedBackend(first, TranslationMemory(path)).translate([*TEXTS, *TEXTS[:9]], "en", "fr") == [
+        *expected,
+        *expected[:9],
+    ]
+    assert first.translated == TEXTS
+    again = Reversing()  # of another run, whose corpus shares some sentences
+    assert MemoizedBackend(again, TranslationMemory(path)).translate([TEXTS[7], "new", TEXTS[3]], "en", "fr") == [
         expected[7],
         Translation("fr wen"),
         expected[3],
     ]
-    assert again.asked == ["new"]
+    assert again.translated == ["new"]
 
 
-def test_another_engine_or_direction_is_another_memory(tmp_path: Path) -> None:
-    memory = Memory(tmp_path / "t.sqlite")
-    for engine, source, target in ((Reversing("1"), "en", "fr"), (Reversing("2"), "en", "fr"), (Reversing("1"), "fr", "en")):
-        made = Remembering(engine, memory).translate(["a b"], source, target)
-        assert (engine.asked, made) == (["a b"], [Translation(f"{target} b a")])
+def test_another_backend_or_direction_is_another_memory(tmp_path: Path) -> None:
+    memory = TranslationMemory(tmp_path / "t.sqlite")
+    for backend, source, target in ((Reversing("1"), "en", "fr"), (Reversing("2"), "en", "fr"), (Reversing("1"), "fr", "en")):
+        outputs = MemoizedBackend(backend, memory).translate(["a b"], source, target)
+        assert (backend.translated, outputs) == (["a b"], [Translation(f"{target} b a")])
 
 
 def test_rejections_are_not_remembered(tmp_path: Path) -> None:
-    engine = Reversing()
-    remembering = Remembering(engine, Memory(tmp_path / "t.sqlite"))
+    backend = Reversing()
+    memoized = MemoizedBackend(backend, TranslationMemory(tmp_path / "t.sqlite"))
     for _ in range(2):
-        assert remembering.translate(["x" * 50, "y"], "en", "fr") == [Translation("", TOO_LONG), Translation("fr y")]
-    assert engine.asked == ["x" * 50, "y", "x" * 50]
-    assert remembering.fits(["x" * 50, "y"], "en", "fr") == [False, True]
-    remembering.close()
-    assert engine.asked[-1] == "closed"
-    assert remembering.translate(["y"], "en", "fr") == [Translation("fr y")]  # a closed file is opened again
+        assert memoized.translate(["x" * 50, "y"], "en", "fr") == [Translation("", TOO_LONG), Translation("fr y")]
+    assert backend.translated == ["x" * 50, "y", "x" * 50]
+    assert memoized.fits(["x" * 50, "y"], "en", "fr") == [False, True]
+    memoized.close()
+    assert backend.translated[-1] == "closed"
+    assert memoized.translate(["y"], "en", "fr") == [Translation("fr y")]  # a closed file is opened again
 
 
 def test_thousands_of_texts_are_a_few_queries(tmp_path: Path) -> None:
-    memory = Memory(tmp_path / "t.sqlite")
-    memory.keep({key: str(number) for number, key in enumerate(KEYS)})
+    memory = TranslationMemory(tmp_path / "t.sqlite")
+    memory.put({key: str(number) for number, key in enumerate(KEYS)})
     assert memory._connection is not None
     statements: list[str] = []
     memory._connection.set_trace_callback(statements.append)
-    assert len(memory.look_up(KEYS)) == len(KEYS)
+    assert len(memory.get(KEYS)) == len(KEYS)
     assert len(statements) <= 3
 
 
 @pytest.mark.parametrize("damage", ["text = x'6162'", "digest = x'00'", "text = 5", "text = x'ff'"])
 def test_a_damaged_row_is_ignored_and_made_anew(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "t.sqlite"
-    Remembering(Reversing(), Memory(path)).translate(["one", "two"], "en", "fr")
+    MemoizedBackend(Reversing(), TranslationMemory(path)).translate(["one", "two"], "en", "fr")
     with sqlite3.connect(path) as connection:
         connection.execute(f"UPDATE translations SET {damage} WHERE text = ?", (b"fr eno",))  # noqa: S608
-    for asked in (["one"], []):
-        engine = Reversing()
-        made = Remembering(engine, Memory(path)).translate(["one", "two"], "en", "fr")
-        assert made == [Translation("fr eno"), Translation("fr owt")]
-        assert engine.asked == asked
+    for expected in (["one"], []):
+        backend = Reversing()
+        outputs = MemoizedBackend(backend, TranslationMemory(path)).translate(["one", "two"], "en", "fr")
+        assert outputs == [Translation("fr eno"), Translation("fr owt")]
+        assert backend.translated == expected
 
 
 def truncate(path: Path) -> None:
@@ -120,7 +125,7 @@ def garble(path: Path) -> None:
 
 
 def replace(path: Path) -> None:
-    path.write_text("no database at all, but long enough to be taken for one" * 100, encoding="utf-8")
+    path.write_text("not a database, but long enough to look like one" * 100, encoding="utf-8")
 
 
 def other_table(path: Path) -> None:
@@ -134,30 +139,30 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
     tmp_path: Path, damage: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "t.sqlite"
-    memory = Memory(path)
-    memory.keep(dict.fromkeys(KEYS, "long enough to fill some pages " * 4))
+    memory = TranslationMemory(path)
+    memory.put(dict.fromkeys(KEYS, "long enough to fill some pages " * 4))
     memory.close()
     damage(path)  # type: ignore[operator]
     expected = Reversing().translate(TEXTS, "en", "fr")
     for _ in range(2):
-        assert Remembering(Reversing(), Memory(path)).translate(TEXTS, "en", "fr") == expected
+        assert MemoizedBackend(Reversing(), TranslationMemory(path)).translate(TEXTS, "en", "fr") == expected
     assert (tmp_path / "t.sqlite.damaged").exists()
-    assert sum("set aside" in record.message for record in caplog.records) == 1
-    engine = Reversing()
-    assert Remembering(engine, Memory(path)).translate(TEXTS, "en", "fr") == expected
-    assert len(engine.asked) <= len(TEXTS) // 2  # what came after the damage was seen is kept
+    assert sum("was damaged" in record.message for record in caplog.records) == 1
+    backend = Reversing()
+    assert MemoizedBackend(backend, TranslationMemory(path)).translate(TEXTS, "en", "fr") == expected
+    assert len(backend.translated) <= len(TEXTS) // 2  # what was stored after the damage was detected is kept
 
 
 def test_an_open_file_that_another_process_set_aside_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "t.sqlite"
-    ours = Memory(path)
-    ours.keep({KEYS[0]: "old"})
+    first = TranslationMemory(path)
+    first.put({KEYS[0]: "old"})
     for file in tmp_path.glob("t.sqlite*"):
         file.rename(f"{file}.damaged")
-    theirs = Memory(path)
-    theirs.keep({KEYS[1]: "new"})
-    ours._set_aside(sqlite3.DatabaseError("malformed"))  # what it held is damaged, what lies there now is not
-    assert ours.look_up(KEYS[:2]) == theirs.look_up(KEYS[:2]) == {KEYS[1]: "new"}
+    second = TranslationMemory(path)
+    second.put({KEYS[1]: "new"})
+    first._set_aside(sqlite3.DatabaseError("malformed"))  # the file that it had opened is damaged, the new one is not
+    assert first.get(KEYS[:2]) == second.get(KEYS[:2]) == {KEYS[1]: "new"}
 
 
 def below_a_file(folder: Path) -> Path:
@@ -170,72 +175,72 @@ def a_folder(folder: Path) -> Path:
     return folder / "t.sqlite"
 
 
-def no_room_for_files(folder: Path) -> Path:
+def unwritable_folder(folder: Path) -> Path:
     del folder
     return Path("/proc/self/t.sqlite")
 
 
-@pytest.mark.parametrize("place", [below_a_file, a_folder, no_room_for_files])
-def test_a_place_that_cannot_be_written_is_said_once(tmp_path: Path, place: object, caplog: pytest.LogCaptureFixture) -> None:
-    engine = Reversing()
-    remembering = Remembering(engine, Memory(place(tmp_path)))  # type: ignore[operator]
+@pytest.mark.parametrize("make_path", [below_a_file, a_folder, unwritable_folder])
+def test_a_place_that_cannot_be_written_is_said_once(tmp_path: Path, make_path: object, caplog: pytest.LogCaptureFixture) -> None:
+    backend = Reversing()
+    memoized = MemoizedBackend(backend, TranslationMemory(make_path(tmp_path)))  # type: ignore[operator]
     for _ in range(3):
-        assert remembering.translate(["a", "b"], "en", "fr") == [Translation("fr a"), Translation("fr b")]
-    assert engine.asked == ["a", "b"] * 3
-    assert sum("going on without it" in record.message for record in caplog.records) == 1
+        assert memoized.translate(["a", "b"], "en", "fr") == [Translation("fr a"), Translation("fr b")]
+    assert backend.translated == ["a", "b"] * 3
+    assert sum("continuing without it" in record.message for record in caplog.records) == 1
 
 
 def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "t.sqlite"
-    memory = Memory(path, busy_seconds=0.2)
-    memory.keep({KEYS[0]: "a"})
+    memory = TranslationMemory(path, busy_seconds=0.2)
+    memory.put({KEYS[0]: "a"})
     with sqlite3.connect(path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert memory.look_up(KEYS[:1]) == {KEYS[0]: "a"}  # readers do not wait for writers
-        memory.keep({KEYS[1]: "b"})
+        assert memory.get(KEYS[:1]) == {KEYS[0]: "a"}  # readers do not wait for writers
+        memory.put({KEYS[1]: "b"})
         other.execute("ROLLBACK")
     assert "locked" in caplog.text
-    assert memory.look_up(KEYS[:2]) == {}
-    assert found(path) == {KEYS[0]: "a"}
+    assert memory.get(KEYS[:2]) == {}
+    assert stored(path) == {KEYS[0]: "a"}
 
 
 WRITERS = """
 import multiprocessing, sys
 from pathlib import Path
-from mlctl.translation.memory import Memory
+from mlctl.translation.translation_memory import TranslationMemory
 
 path = Path(sys.argv[1])
 keys = [number.to_bytes(32, "big") for number in range(12000)]
 
 
 def write(first):
-    memory = Memory(path)
+    memory = TranslationMemory(path)
     for start in range(first, first + 2000, 100):
-        memory.keep({keys[number]: f"text {number}" for number in range(start, start + 100)})
+        memory.put({keys[number]: f"text {number}" for number in range(start, start + 100)})
     memory.close()
 
 
-ours = Memory(path)
-ours.keep({keys[11000]: "ours"})  # open when the others are forked
+ours = TranslationMemory(path)
+ours.put({keys[11000]: "ours"})  # open when the others are forked
 context = multiprocessing.get_context("fork")
 processes = [context.Process(target=write, args=(1000 * n,)) for n in range(4)]  # ranges overlap
-processes.append(context.Process(target=ours.keep, args=({keys[11001]: "forked"},)))
+processes.append(context.Process(target=ours.put, args=({keys[11001]: "forked"},)))
 for process in processes:
     process.start()
 for process in processes:
     process.join(60)
 assert [process.exitcode for process in processes] == [0] * 5
-assert len(ours.look_up(keys)) == 5002
+assert len(ours.get(keys)) == 5002
 """
 
 
 def test_processes_write_at_once_and_see_one_another(tmp_path: Path) -> None:
     path = tmp_path / "t.sqlite"
-    # In a process of its own: this one may have threads, and must not be forked.
+    # In a new process: this one may have threads and must not be forked.
     done = subprocess.run([sys.executable, "-c", WRITERS, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     expected = {KEYS[number]: f"text {number}" for number in range(5000)} | {KEYS[11000]: "ours", KEYS[11001]: "forked"}
-    assert Memory(path).look_up(KEYS) == found(path) == expected
+    assert TranslationMemory(path).get(KEYS) == stored(path) == expected
 
 
 def _numbers(connection: sqlite3.Connection) -> list[int]:
@@ -245,19 +250,19 @@ def _numbers(connection: sqlite3.Connection) -> list[int]:
 WRITER = """
 import sys
 from pathlib import Path
-from mlctl.translation.memory import Memory
+from mlctl.translation.translation_memory import TranslationMemory
 
-memory = Memory(Path(sys.argv[1]))
+memory = TranslationMemory(Path(sys.argv[1]))
 for start in range(9000, 12000, 100):
-    memory.keep({number.to_bytes(32, "big"): f"text {number}" for number in range(start, start + 100)})
+    memory.put({number.to_bytes(32, "big"): f"text {number}" for number in range(start, start + 100)})
 """
 KILLED = """
 import sys
 from pathlib import Path
-from mlctl.translation.memory import Memory
-memory = Memory(Path(sys.argv[1]))
+from mlctl.translation.translation_memory import TranslationMemory
+memory = TranslationMemory(Path(sys.argv[1]))
 for number in range(10**6):
-    memory.keep({(number * 50 + more).to_bytes(32, "big"): f"text {number * 50 + more}" for more in range(50)})
+    memory.put({(number * 50 + more).to_bytes(32, "big"): f"text {number * 50 + more}" for more in range(50)})
     print(number, flush=True)
 """
 
@@ -277,9 +282,9 @@ def test_a_writer_that_is_killed_leaves_a_sound_file_and_the_others_go_on(tmp_pa
     assert other.wait(60) == 0
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        victims = Counter(number // 50 for number in _numbers(connection) if number < 9000)
-    assert set(victims.values()) == {50}  # all of what was written together, or nothing
-    kept = found(path)
+        written = Counter(number // 50 for number in _numbers(connection) if number < 9000)
+    assert set(written.values()) == {50}  # all of what was written together, or nothing
+    kept = stored(path)
     assert all(text == f"text {int.from_bytes(key, 'big')}" for key, text in kept.items())
     assert {KEYS[number] for number in range(9000, 12000)} <= kept.keys()
     assert len(kept) >= min(50 * last, 9000)
@@ -289,21 +294,21 @@ def test_a_writer_that_is_killed_leaves_a_sound_file_and_the_others_go_on(tmp_pa
 FORKED = """
 import multiprocessing, sys
 from pathlib import Path
-from mlctl.translation.memory import Memory
+from mlctl.translation.translation_memory import TranslationMemory
 
 
 def use(memory, inherited):
-    memory.keep({b"1" * 32: "b"})
+    memory.put({b"1" * 32: "b"})
     sys.exit(memory._connection is inherited)
 
 
-memory = Memory(Path(sys.argv[1]))
-memory.keep({b"0" * 32: "a"})
+memory = TranslationMemory(Path(sys.argv[1]))
+memory.put({b"0" * 32: "a"})
 child = multiprocessing.get_context("fork").Process(target=use, args=(memory, memory._connection))
 child.start()
 child.join(60)
 assert child.exitcode == 0
-assert memory.look_up([b"0" * 32, b"1" * 32]) == {b"0" * 32: "a", b"1" * 32: "b"}
+assert memory.get([b"0" * 32, b"1" * 32]) == {b"0" * 32: "a", b"1" * 32: "b"}
 """
 
 
@@ -313,15 +318,15 @@ def test_a_forked_process_opens_the_file_anew(tmp_path: Path) -> None:
 
 
 def test_a_memory_can_be_handed_to_another_process(tmp_path: Path) -> None:
-    memory = Memory(tmp_path / "t.sqlite")
-    memory.keep({KEYS[0]: "a"})
-    assert pickle.loads(pickle.dumps(memory)).look_up(KEYS[:1]) == {KEYS[0]: "a"}  # noqa: S301
+    memory = TranslationMemory(tmp_path / "t.sqlite")
+    memory.put({KEYS[0]: "a"})
+    assert pickle.loads(pickle.dumps(memory)).get(KEYS[:1]) == {KEYS[0]: "a"}  # noqa: S301
 
 
 def test_how_much_was_known_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "mlctl")
-    remembering = Remembering(Reversing(), Memory(tmp_path / "t.sqlite"))
-    remembering.translate(["a", "b"], "en", "fr")
-    remembering.translate(["b", "c"], "en", "fr")
-    remembering.close()
+    memoized = MemoizedBackend(Reversing(), TranslationMemory(tmp_path / "t.sqlite"))
+    memoized.translate(["a", "b"], "en", "fr")
+    memoized.translate(["b", "c"], "en", "fr")
+    memoized.close()
     assert "1 of 4 texts were in the translation memory" in caplog.text
