@@ -37,7 +37,7 @@ class ModelUnderTest:
         settings: how to compute and pool.
         parts: where what is found out about it is kept.
         dev: held-out pairs of the language that `pooling: search` chooses by.
-        places: of the layers that the trained model is pooled from, as `pooling.places_of` returns them: both are judged alike.
+        places: of the layers that the trained model is pooled from, as `pooling.layer_indices` returns them: both are judged alike.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ModelUnderTest:
     def identity(self) -> dict[str, Any]:
         """What of the model can change a score: the digests of its weights and tokenizer, and the arithmetic."""
         weights = model_sources.identity(Model(name=str(self.folder)), "weights")
-        tokenizer = model_sources.digest_of(model_sources.tokenizer_files(self._words))
+        tokenizer = model_sources.files_digest(model_sources.tokenizer_files(self._words))
         return {"weights": weights, "tokenizer": tokenizer, "layers": self._places, "precision": self.settings.precision}
 
     @property
@@ -80,7 +80,7 @@ class ModelUnderTest:
 
         if self._loaded is None:
             self._loaded = token_embeddings.open_encoder(self.folder, self.settings.device, self.settings.precision)
-            self._loaded.pooled_places = self._places
+            self._loaded.pooled_layers = self._places
         token_embeddings.check_vocabulary(self._loaded, self.folder, largest_id)
         return self._loaded
 
@@ -91,9 +91,9 @@ class ModelUnderTest:
         Raises:
             InputError: it is not there.
         """
-        from mlctl.modeling.devices import device_of
+        from mlctl.modeling.devices import resolve_device
 
-        return device_of(self.settings.device, "evaluate.device")
+        return resolve_device(self.settings.device, "evaluate.device")
 
     def word_encoder(self, layer: int) -> WordEncoder:
         """Return what gives the states of words at a layer; it is an encoder of its own, cut off above that layer."""
@@ -136,9 +136,9 @@ class ModelUnderTest:
 
     def longest(self, wanted: int) -> int:
         """Return how many tokens a sequence may have where `wanted` are asked for: as many as the encoder has positions, at most."""
-        from mlctl.modeling.encoders import longest_input
+        from mlctl.modeling.encoders import max_positions
 
-        return min(wanted, longest_input(self.encoder))
+        return min(wanted, max_positions(self.encoder))
 
     @property
     def bf16(self) -> bool:

@@ -153,7 +153,7 @@ def _open(
     scratch, words = trained / "base", sharded / "tokenizer"
     folders = {"base": against or (scratch if scratch.is_dir() else resolve(model)), "trained": trained / "model"}
     from mlctl.modeling.encoders import load_tokenizer
-    from mlctl.modeling.sentence_transformers_export import read_places
+    from mlctl.modeling.sentence_transformers_export import read_pooled_layers
 
     tokenizer = load_tokenizer(words)
     dev = _dev(settings, heldout)
@@ -162,7 +162,7 @@ def _open(
         for entry in settings.benchmarks
         for task in (open_task(entry),)
     ]
-    places = read_places(folders["trained"])
+    places = read_pooled_layers(folders["trained"])
     subjects = {name: ModelUnderTest(name, folder, words, settings, parts, dev, places) for name, folder in folders.items()}
     digests = {pairs.language: tokenizer_coverage.digest(pairs) for pairs in heldout}
     return _Run(settings, languages.source, seed, heldout, digests, tasks, tokenizer, subjects)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mlctl.errors import InputError
-from mlctl.modeling.encoders import longest_input
-from mlctl.modeling.pooling import full_precision, mean_tokens, sum_of_layers, trained_places
+from mlctl.modeling.encoders import max_positions
+from mlctl.modeling.pooling import full_precision, mean_pool, pool_layers, pooled_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -61,7 +61,7 @@ def tokenise(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts
     """
     if not texts:
         return []
-    limit = min(longest_input(encoder), int(tokenizer.model_max_length))
+    limit = min(max_positions(encoder), int(tokenizer.model_max_length))
     options: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False}
     ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=limit, **options)["input_ids"]
     largest, known = max(max(each) for each in ids), encoder.get_input_embeddings().num_embeddings
@@ -97,7 +97,7 @@ def _vectors(encoder: PreTrainedModel, ids: Sequence[Sequence[int]], wanted: Seq
     lengths = torch.tensor([len(each) for each in ids], device=encoder.device)
     mask = (torch.arange(width, device=encoder.device) < lengths[:, None]).long()
     states = encoder(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
-    trained = trained_places(encoder)
+    trained = pooled_layers(encoder)
     return [_pooled(states, mask, pool, trained) for pool in wanted]
 
 
@@ -105,5 +105,5 @@ def _pooled(states: Sequence[Tensor], mask: Tensor, pool: Pool, trained: Sequenc
     if pool == "cls":
         return full_precision(states[-1][:, 0])
     if pool == "trained":
-        return mean_tokens(sum_of_layers(states, trained), mask)
-    return mean_tokens(full_precision(states[-1 if isinstance(pool, str) else pool]), mask)
+        return mean_pool(pool_layers(states, trained), mask)
+    return mean_pool(full_precision(states[-1 if isinstance(pool, str) else pool]), mask)

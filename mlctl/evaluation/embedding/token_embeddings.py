@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from mlctl.errors import InputError
-from mlctl.modeling.devices import device_of
+from mlctl.modeling.devices import resolve_device
 from mlctl.modeling.encoders import load_encoder
-from mlctl.modeling.pooling import mean_spans, mean_tokens, pooled_states
+from mlctl.modeling.pooling import encode_tokens, mean_pool, span_pool
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,7 +30,7 @@ def open_encoder(folder: Path, device: str, precision: str = "fp32") -> PreTrain
     Raises:
         InputError: no such device, or no encoder there.
     """
-    encoder: PreTrainedModel = load_encoder(folder).to(device_of(device, "evaluate.device"), DTYPES[precision]).eval()
+    encoder: PreTrainedModel = load_encoder(folder).to(resolve_device(device, "evaluate.device"), DTYPES[precision]).eval()
     return encoder
 
 
@@ -72,7 +72,7 @@ def encode(
     for first in range(0, len(order), batch_rows):
         rows = order[first : first + batch_rows]
         states, mask = _states(encoder, [sentences[row] for row in rows])
-        vectors[rows] = mean_tokens(states, mask)
+        vectors[rows] = mean_pool(states, mask)
         places = [(place, index) for place, row in enumerate(rows) for index in of_row[row]]
         if places:
             words[[index for _, index in places]] = _words(states, [(place, *spans[index][1:]) for place, index in places])
@@ -92,9 +92,9 @@ def _states(encoder: PreTrainedModel, sentences: Sequence[Sequence[int]]) -> tup
     ids = torch.tensor([[*sentence, *[padding] * (width - len(sentence))] for sentence in sentences])
     mask = torch.tensor([[1] * len(sentence) + [0] * (width - len(sentence)) for sentence in sentences])
     ids, mask = ids.to(encoder.device), mask.to(encoder.device)
-    return pooled_states(encoder, ids, mask).float(), mask
+    return encode_tokens(encoder, ids, mask).float(), mask
 
 
 def _words(states: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:
     rows, starts, ends = (torch.tensor(column, device=states.device) for column in zip(*spans, strict=True))
-    return mean_spans(states, rows, starts, ends)
+    return span_pool(states, rows, starts, ends)

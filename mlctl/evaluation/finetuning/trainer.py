@@ -22,9 +22,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from mlctl.core.workspace import Progress, silent
 from mlctl.evaluation.finetuning.features import Batch, Row, autocast, laid
-from mlctl.modeling.checkpoint import CheckpointFolder, room_for
+from mlctl.modeling.checkpoint import CheckpointFolder, explain_disk_full
 from mlctl.modeling.encoders import load_classifier, seeded
-from mlctl.modeling.sparse_embeddings import narrowed
+from mlctl.modeling.sparse_embeddings import train_embedding_rows
 
 _WEIGHTS = "model.safetensors"
 _CHUNK = 64  # batches among which rows of like length are put together
@@ -79,7 +79,7 @@ def fine_tune(
     Returns:
         `dev`, its figure, and `epoch`, counted from 1.
     """
-    with narrowed(model, itertools.chain([padding], *(row.ids for row in rows))):
+    with train_embedding_rows(model, itertools.chain([padding], *(row.ids for row in rows))):
         state = _State(model, budget, len(rows))
         folder = CheckpointFolder(scratch, _subject(budget, seed, rows), keep=1)
         if (found := folder.newest()) is not None:
@@ -102,7 +102,7 @@ def fine_tune(
 
 def save(model: Any, figures: Mapping[str, float], folder: Path) -> None:
     """Write a fine-tuned model and how it came out into a folder, for `saved`."""
-    with room_for(folder):
+    with explain_disk_full(folder):
         save_file({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}, folder / _WEIGHTS)
     model.config.save_pretrained(folder)
     (folder / "learned.json").write_text(json.dumps(dict(figures)) + "\n", encoding="utf-8")

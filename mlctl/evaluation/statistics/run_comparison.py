@@ -73,7 +73,7 @@ def _asked(evaluated: Path) -> dict[Place, list[Any]]:
 
 def _heldout(sharded: Path, languages: Collection[str], seed: int) -> dict[Place, Any]:
     """Return what makes the questions on held-out pairs: of sentences their texts, of words tokens and tokenizer, too."""
-    words = model_sources.digest_of(model_sources.tokenizer_files(sharded / "tokenizer")) if languages else ""
+    words = model_sources.files_digest(model_sources.tokenizer_files(sharded / "tokenizer")) if languages else ""
     found: dict[Place, Any] = {}
     for pairs in read_heldout(sharded, sorted(languages)) if languages else ():
         sides = (pairs.source, pairs.target)

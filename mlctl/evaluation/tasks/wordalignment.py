@@ -113,12 +113,12 @@ class WordAlignmentTask:
     def _links(self, subject: ModelUnderTest, golds: Sequence[Gold]) -> list[list[list[Link]]]:
         """Return the links of each sentence of each set."""
         from mlctl.modeling.link_extraction import extract
-        from mlctl.modeling.word_similarity import similarities
+        from mlctl.modeling.word_similarity import word_similarities
 
         encoder, entry = subject.word_encoder(self._entry.layer), self._entry
         pairs = [(_text(source), _text(target)) for gold in golds for source, target in gold.pairs]
         links: list[list[Link]] = [[] for _ in pairs]
-        for batch in similarities(encoder, pairs, _TOKENS):
+        for batch in word_similarities(encoder, pairs, _TOKENS):
             cells = extract(batch.values, batch.mask, entry.extraction, entry.threshold).cpu().numpy()
             for row, grid in zip(batch.rows, cells, strict=True):
                 links[row] = [(i, j) for i, j in np.argwhere(grid).tolist()]
