@@ -150,7 +150,7 @@ def shard_corpora(task: Task) -> Path:
 Ids = Sequence[Sequence[int]]
 
 
-class LanguageItems(NamedTuple):
+class Asked(NamedTuple):
     """Evaluation pairs of a language: token ids and text identities of both sides, and word spans (row, start, end), possibly none."""
 
     language: str
@@ -159,9 +159,9 @@ class LanguageItems(NamedTuple):
     words: tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]
 
 
-class EvaluationItems(NamedTuple):
-    heldout: list[LanguageItems]
-    tatoeba: list[LanguageItems]
+class Questions(NamedTuple):
+    heldout: list[Asked]
+    tatoeba: list[Asked]
 
     def all_ids(self) -> set[int]:
         return {
@@ -173,7 +173,7 @@ class EvaluationItems(NamedTuple):
         }
 
 
-def evaluation_items(task: Task, folder: Path) -> EvaluationItems:
+def evaluation_items(task: Task, folder: Path) -> Questions:
     tokenizer = load_tokenizer(folder / "tokenizer")
 
     def word(ids: Sequence[int]) -> str:
@@ -184,13 +184,13 @@ def evaluation_items(task: Task, folder: Path) -> EvaluationItems:
         word_pairs = one_to_one(pairs, word, 0)
         words = [(c.row, *c.source) for c in word_pairs], [(c.row, *c.target) for c in word_pairs]
         identities = torch.tensor([pairs.source.identities, pairs.target.identities]).T
-        heldout.append(LanguageItems(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
-    return EvaluationItems(
+        heldout.append(Asked(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
+    return Questions(
         heldout, [language_items for language in task.tatoeba for language_items in tatoeba_of(task, tokenizer, language)]
     )
 
 
-def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[LanguageItems]:
+def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[Asked]:
     from langcodes import Language
 
     code = TATOEBA.get(language) or Language.get(language).to_alpha3()
@@ -199,7 +199,7 @@ def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[LanguageIt
         texts = [lines(file) for file in files]
         identities = torch.tensor([[numbers[text] for text in side] for side in texts for numbers in [text_numbers(side)]]).T
         encoded = [tokenizer(side, truncation=True, max_length=task.max_length)["input_ids"] for side in texts]
-        yield LanguageItems(language, (encoded[0], encoded[1]), identities, ([], []))
+        yield Asked(language, (encoded[0], encoded[1]), identities, ([], []))
 
 
 def text_numbers(texts: Sequence[str]) -> dict[str, int]:
@@ -212,7 +212,7 @@ def vectors(
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Return sentence vectors (N, H) and word vectors (M, H) for each pooling, from one encoder pass; fp32 except for the encoder."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    pooled: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
+    found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
     words_order: list[int] = []
     of_row: dict[int, list[int]] = {}
     for index, (row, *_) in enumerate(words):
@@ -222,45 +222,45 @@ def vectors(
         width = max(len(ids[row]) for row in rows)
         padded = torch.zeros(len(rows), width, dtype=torch.int64)
         mask = torch.zeros(len(rows), width, dtype=torch.int64)
-        for position, row in enumerate(rows):
-            padded[position, : len(ids[row])] = torch.tensor(ids[row])
-            mask[position, : len(ids[row])] = 1
+        for place, row in enumerate(rows):
+            padded[place, : len(ids[row])] = torch.tensor(ids[row])
+            mask[place, : len(ids[row])] = 1
         mask = mask.to(encoder.device)
         with torch.autocast(mask.device.type, torch.bfloat16, enabled=bf16):
             states = layer_states(encoder, padded.to(encoder.device), mask, encoder.pooled_places)
-        row_words = [(position, index) for position, row in enumerate(rows) for index in of_row.get(row, ())]
-        words_order += [index for _, index in row_words]
+        here = [(place, index) for place, row in enumerate(rows) for index in of_row.get(row, ())]
+        words_order += [index for _, index in here]
         spans = torch.tensor(
-            [(position, *words[index][1:]) for position, index in row_words], dtype=torch.int64, device=mask.device
+            [(place, *words[index][1:]) for place, index in here], dtype=torch.int64, device=mask.device
         ).reshape(-1, 3)
         for name, layer in zip(POOLINGS, states, strict=True):
-            pooled[name][0].append(mean_tokens(layer.float(), mask))
-            pooled[name][1].append(mean_spans(layer.float(), *spans.unbind(1)))
-    inverse = [torch.tensor(np.argsort(indices), dtype=torch.int64, device=encoder.device) for indices in (order, words_order)]
-    return {name: (torch.cat(both[0])[inverse[0]], torch.cat(both[1])[inverse[1]]) for name, both in pooled.items()}
+            found[name][0].append(mean_tokens(layer.float(), mask))
+            found[name][1].append(mean_spans(layer.float(), *spans.unbind(1)))
+    back = [torch.tensor(np.argsort(places), dtype=torch.int64, device=encoder.device) for places in (order, words_order)]
+    return {name: (torch.cat(both[0])[back[0]], torch.cat(both[1])[back[1]]) for name, both in found.items()}
 
 
-def evaluate_model(folder: Path, evaluation: EvaluationItems, device: str, bf16: bool) -> dict[str, Any]:
+def judged(folder: Path, asked: Questions, device: str, bf16: bool) -> dict[str, Any]:
     """Return accuracies in percent per pooling: means over languages (and, for held-out pairs, directions), and those of each language."""
     encoder = load_encoder(folder).to(device_of(device, "--device"))
-    scores: dict[str, dict[str, float]] = {}
-    for items in evaluation.heldout:
-        sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(items.ids, items.words, strict=True)]
+    found: dict[str, dict[str, float]] = {}
+    for one in asked.heldout:
+        sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(one.ids, one.words, strict=True)]
         for pooling in POOLINGS:
             (left, left_words), (right, right_words) = (side[pooling] for side in sides)
-            scores.setdefault(f"sentence.{pooling}", {})[items.language] = both_directions(left, right, items.identities)
+            found.setdefault(f"sentence.{pooling}", {})[one.language] = both_ways(left, right, one.identities)
             if len(left_words) > 1:
-                identities = torch.arange(len(left_words))[:, None]
-                scores.setdefault(f"word.{pooling}", {})[items.language] = both_directions(left_words, right_words, identities)
-    for items in evaluation.tatoeba:
-        sides = [vectors(encoder, ids, [], bf16) for ids in items.ids]
+                itself = torch.arange(len(left_words))[:, None]
+                found.setdefault(f"word.{pooling}", {})[one.language] = both_ways(left_words, right_words, itself)
+    for one in asked.tatoeba:
+        sides = [vectors(encoder, ids, [], bf16) for ids in one.ids]
         for pooling in POOLINGS:
-            score = accuracy(sides[0][pooling][0], sides[1][pooling][0], items.identities[:, 1:])
-            scores.setdefault(f"tatoeba.{pooling}", {})[items.language] = 100 * score
-    return {**{name: statistics.mean(values.values()) for name, values in scores.items()}, "languages": scores}
+            near = accuracy(sides[0][pooling][0], sides[1][pooling][0], one.identities[:, 1:])
+            found.setdefault(f"tatoeba.{pooling}", {})[one.language] = 100 * near
+    return {**{name: statistics.mean(values.values()) for name, values in found.items()}, "languages": found}
 
 
-def both_directions(left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor) -> float:
+def both_ways(left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor) -> float:
     return 50 * (accuracy(left, right, identities) + accuracy(right, left, identities))
 
 
@@ -273,7 +273,7 @@ class Prepared:
 
     rows: Path
     model: Model
-    items: EvaluationItems
+    items: Questions
     digest: str
 
 
@@ -287,7 +287,7 @@ def prepare(task: Task) -> Prepared:
     return Prepared(rows, model, items, short_digest(rows.name, model_sources.identity(model, "weights"), task.tatoeba))
 
 
-def trim_vocabulary(task: Task, rows: Path, items: EvaluationItems) -> tuple[Path, Model, EvaluationItems]:
+def trim_vocabulary(task: Task, rows: Path, items: Questions) -> tuple[Path, Model, Questions]:
     """Reduce the vocabulary of rows, encoder and evaluation items to the token ids that occur; the ids keep their order."""
     tokenizer = load_tokenizer(rows / "tokenizer")
     used = (
@@ -311,7 +311,7 @@ def trim_vocabulary(task: Task, rows: Path, items: EvaluationItems) -> tuple[Pat
             path.touch()
     new = {old: number for number, old in enumerate(kept_ids.tolist())}
     reduced = [[replace_ids(language_items, new) for language_items in items_of_set] for items_of_set in items]
-    return workspace.root, Model(name=str(workspace.path("encoder"))), EvaluationItems(*reduced)
+    return workspace.root, Model(name=str(workspace.path("encoder"))), Questions(*reduced)
 
 
 def renumbered(table: pa.Table, kept_ids: np.ndarray[Any, Any]) -> pa.Table:
@@ -323,7 +323,7 @@ def renumbered(table: pa.Table, kept_ids: np.ndarray[Any, Any]) -> pa.Table:
     return table
 
 
-def replace_ids(items: LanguageItems, new: dict[int, int]) -> LanguageItems:
+def replace_ids(items: Asked, new: dict[int, int]) -> Asked:
     sides = [[[new[token] for token in ids] for ids in side] for side in items.ids]
     return items._replace(ids=(sides[0], sides[1]))
 

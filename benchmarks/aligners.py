@@ -24,7 +24,7 @@ from typing import NamedTuple
 from gold import Link, Words, grow_diag_final_and, links_of
 
 from mlctl.alignment.aligner import Aligner, Pair, Sentence
-from mlctl.alignment.word_tokenization import Splitter, normalised
+from mlctl.alignment.word_tokenization import WordTokenizer, normalise_word
 from mlctl.config.align import Align
 
 PART = Align().part_rows
@@ -81,7 +81,7 @@ def write_for_programs(file: Path, text: Path) -> Path:
 
 
 def counted(word: str) -> str:
-    return "|" if word == "|||" else normalised(word)
+    return "|" if word == "|||" else normalise_word(word)
 
 
 def text_lines(text: Path) -> Iterator[str]:
@@ -90,8 +90,8 @@ def text_lines(text: Path) -> Iterator[str]:
 
 
 @functools.cache
-def splitter(language: str) -> Splitter:
-    return Splitter(language)
+def splitter(language: str) -> WordTokenizer:
+    return WordTokenizer(language)
 
 
 def split(text: str, language: str) -> Words:
@@ -120,8 +120,8 @@ def aligner(job: Job) -> Aligner:
     settings = Align.model_validate({"engine": job.engine, "encoder": job.encoder})
     encoder = Path(job.encoder) if job.encoder else None
     if job.model:
-        return registry.load(settings, *job.languages, SEED, Path(job.model), encoder=encoder)
-    return registry.new(settings, *job.languages, SEED, encoder=encoder, threads=job.processes)
+        return registry.load_aligner(settings, *job.languages, SEED, Path(job.model), encoder=encoder)
+    return registry.create_aligner(settings, *job.languages, SEED, encoder=encoder, threads=job.processes)
 
 
 def run_job(job: Job) -> dict[str, float]:

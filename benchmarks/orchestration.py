@@ -59,7 +59,9 @@ def main() -> None:
             environment["PREFECT_API_URL"] = options.server
         else:
             environment.pop("PREFECT_API_URL", None)
-        (folder / "orchestration_part.py").write_text("from mlctl.execution.processes import serve\nserve(lambda number: None)\n")
+        (folder / "orchestration_part.py").write_text(
+            "from mlctl.execution.processes import serve_jobs\nserve_jobs(lambda number: None)\n"
+        )
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (place, environment.get("PYTHONPATH"))))
         figures = {
             **_runs(folder, environment, ROUNDS[options.quick]),
@@ -222,17 +224,17 @@ def _workers(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
     """Dispatch like clean and align: to local processes or Ray workers."""
     from mlctl.config import Recipe
     from mlctl.core.workspace import Workspace
-    from mlctl.execution.backend import open_backend
+    from mlctl.execution.registry import open_backend
 
     with open_backend(Recipe.model_validate({"executor": kind}), Workspace(folder)) as backend, contextlib.ExitStack() as stack:
         idle: SimpleQueue[Worker] = SimpleQueue()
         for _ in range(WORKERS):
-            idle.put(worker := backend.worker("orchestration_part"))
+            idle.put(worker := backend.start_worker("orchestration_part"))
             stack.callback(worker.close)
 
         def part(number: int) -> None:
             worker = idle.get()
-            worker.do(number, "part", "")
+            worker.run(number, "part", "")
             idle.put(worker)
 
         pool = stack.enter_context(ThreadPoolExecutor(WORKERS))

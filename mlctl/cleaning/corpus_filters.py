@@ -14,7 +14,7 @@ from mlctl.cleaning.boilerplate import RepeatCounter
 from mlctl.cleaning.duplicates import DigestBuckets, Digests, Mask, RowBitmap
 from mlctl.cleaning.filter_results import digest_column, minhashes
 from mlctl.cleaning.minhash import NearDuplicateIndex, Rows
-from mlctl.cleaning.reader import Downloaded
+from mlctl.cleaning.reader import DownloadedRows
 
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near duplicate"
@@ -44,7 +44,7 @@ class CorpusFilter:
     five bits a row.
     """
 
-    def __init__(self, settings: config.Clean, inputs: Downloaded, files: Sequence[Path], scratch: Path) -> None:
+    def __init__(self, settings: config.Clean, inputs: DownloadedRows, files: Sequence[Path], scratch: Path) -> None:
         """Apply all rules to the filtered rows in `files` (FILTER_RESULT, one file a part)."""
         self._inputs = inputs
         self._files = files

@@ -1,7 +1,7 @@
 """Download stage: parallel text from published corpora and local files, each sentence pair with its version and licence.
 
-`download` is the entry point. A recipe's source is handled by its kind (`sources/`, one module a kind), which yields corpora: objects
-that have provenance and yield rows. Text is stored unchanged; the clean stage normalises and filters it.
+`download` is the entry point. A recipe's source is handled by its kind (`sources/`, one module for each), which yields corpora:
+objects that have provenance and yield rows. Text is stored unchanged; the clean stage normalises and filters it.
 """
 
 from mlctl.corpora.catalog.changes import diff_sources, inspect_sources, settled_state

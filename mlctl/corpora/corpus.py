@@ -9,7 +9,7 @@ from mlctl.config import Languages
 
 
 class Row(NamedTuple):
-    """A sentence pair, and its position in the corpus (`origin`). None: a side to be made by translation; the other side is present."""
+    """A sentence pair with its position in the corpus (`origin`). One side may be None: it is to be made by translation."""
 
     source: str | None
     target: str | None
@@ -54,5 +54,5 @@ class Corpus(Protocol):
 
 
 def select_targets(targets: Sequence[str], languages: Languages) -> tuple[str, ...]:
-    """Return the recipe's target languages that are in a source's `targets`; all of them where that is empty."""
+    """Return the recipe's target languages that are in a source's `targets`; all of them if that is empty."""
     return tuple(tag for tag in languages.targets if tag in (targets or languages.targets))

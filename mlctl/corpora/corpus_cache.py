@@ -66,7 +66,7 @@ class CachedCorpus:
         return self.folder / self.parts[target][0]
 
     def copy(self, target: str, path: Path) -> None:
-        """Create the file of one target language at `path`: a hard link where the file system can, else a copy."""
+        """Create the file of one target language at `path`: a hard link if the file system supports it, else a copy."""
         _link_or_copy(self.part(target), path)
 
     def is_intact(self) -> bool:
@@ -81,7 +81,7 @@ class CorpusCache:
     Args:
         root: the folder.
         revision: revision of the parsing code; entries of another revision are ignored.
-        entry_lock: see `EntryLock`; None where one process uses the cache.
+        entry_lock: see `EntryLock`; None if one process uses the cache.
     """
 
     def __init__(self, root: Path, revision: int, entry_lock: EntryLock | None = None) -> None:
@@ -89,7 +89,7 @@ class CorpusCache:
         self._lock = entry_lock or contextlib.nullcontext
 
     def get(self, identity: CacheIdentity | None) -> list[CachedCorpus]:
-        """Return the corpora of a source; empty where they are not cached, or the entry is damaged."""
+        """Return the corpora of a source; empty if they are not cached, or the entry is damaged."""
         if identity is None:
             return []
         name = self._entry_name(identity)
@@ -128,7 +128,7 @@ class CorpusCache:
 
 
 def cache_identity(kind: SourceKind[Source], lock: Lockfile) -> CacheIdentity | None:
-    """Return all that determines the text of a source, as far as it is known before fetching; None: not enough, or text on disk."""
+    """Return everything that determines the text of a source, as known before fetching; None: not enough, or text on disk."""
     pins = kind.pins(lock)
     if pins is None:
         return None

@@ -1,4 +1,4 @@
-"""The download stage: every corpus of the recipe becomes one Parquet part for each target language, with a record of its provenance."""
+"""The download stage: writes one Parquet part for each corpus and target language, and the provenance of all corpora."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def download(
     licences: config.Licences | None = None,
     cache: CorpusCache | None = None,
 ) -> dict[str, Any]:
-    """Write the text of all sources to `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR), `provenance.json`, and `retrieved.json` with
-    the times of retrieval.
+    """Write the text of all sources to `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR), with `provenance.json` and, for the times
+    of retrieval, `retrieved.json`.
 
-    A second call after a crash keeps finished parts; fetched files stay in the scratch folder until the stage is complete. Corpora in the
-    cache are not fetched again.
+    A second call after a crash keeps finished parts; fetched files stay in the scratch folder until the stage is complete. Corpora in
+    the cache are not fetched again.
 
     Returns:
         Counts: `corpora`, `pairs`, `untranslated`, and `pairs.<target>`, `untranslated.<target>` for each language.
 
     Raises:
-        InputError: a package, a version, a file or a language is missing or cannot be read, or `licences` does not allow the licence
-            of a corpus; the message names it.
+        InputError: a package, a version, a file or a language is missing or cannot be read, or `licences` does not allow the
+            licence of a corpus; the message names it.
     """
     policy = LicencePolicy.of(licences or config.Licences())
     lock = Lockfile(Path(settings.lock), settings.update_lock)
@@ -68,7 +68,7 @@ def download(
     records = [_record(corpus, name, workspace) for corpus, name in zip(corpora, names, strict=True)]
     _check_targets(records, languages)
     _write_json(records, "provenance.json", workspace)
-    # A file of its own, as it differs in every run that fetches: the others stay equal to the byte.
+    # A separate file, as it differs in every run that fetches: the others stay equal to the byte.
     _write_json([_retrieval(corpus) for corpus in corpora], "retrieved.json", workspace)
     return _metrics(records, languages)
 
@@ -76,8 +76,10 @@ def download(
 def local_files(settings: config.Download, languages: config.Languages) -> dict[str, str]:
     """Return the digests (sha256) of all files on disk that the sources name: part of the result's key, beside the settings.
 
-    Names are `<number of the source>/<file name>`, and URLs whose digests were renewed in the lock file. Raises InputError where a file
-    is missing.
+    Names are `<number of the source>/<file name>`, and URLs whose digests were renewed in the lockfile.
+
+    Raises:
+        InputError: a file is missing.
     """
     kinds, lock = source_kinds(settings, languages), Lockfile(Path(settings.lock), settings.update_lock)
     digests = {

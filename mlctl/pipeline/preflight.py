@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from mlctl.config import Recipe
-from mlctl.execution import backend
+from mlctl.execution.registry import check_backend
 from mlctl.pipeline import align_warm_start, clean_warm_start
 from mlctl.pipeline.licence_check import check_translation_licence
 
@@ -29,7 +29,7 @@ def _check_benchmarks(recipe: Recipe) -> None:
 
 
 _CHECKS: dict[str, tuple[Callable[[Recipe], None], ...]] = {
-    "clean": (clean_warm_start.check, backend.check),
+    "clean": (clean_warm_start.check, check_backend),
     "translate": (check_translation_licence,),
     "align": (align_warm_start.check,),
     "shard": (_check_evaluation_sets, _check_benchmarks),  # the benchmarks' text is kept out of training

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from mlctl.core.cpu import usable_cores
 
 
 @dataclass(frozen=True)
@@ -73,5 +74,4 @@ class BackendWrapper:
 
 def worker_count(workers: int) -> int:
     """Return how many workers to use: `workers`, or one for each core that this process may use where it is 0."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return workers or cores
+    return workers or usable_cores()

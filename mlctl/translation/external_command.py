@@ -7,16 +7,16 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
 from mlctl.config import Translate
 from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
-from mlctl.translation.backend import EMPTY, FAILED, TOO_LONG, Translation, worker_count
+from mlctl.translation.backend import EMPTY, FAILED, Translation
 from mlctl.translation.process_group import ProcessGroup, describe_exit, last_lines
-from mlctl.translation.program_text import count_words, quote, to_single_line
+from mlctl.translation.program_backend import ProgramBackend
+from mlctl.translation.program_text import quote, to_single_line
 
 _log = logging.getLogger(__name__)
 # Lines of one process: enough to make its start time negligible. Batches must not depend on the number of workers, since neural
@@ -25,7 +25,7 @@ _BATCH_LINES = 500
 _START_SECONDS, _LINE_SECONDS = 120.0, 5.0
 
 
-class CommandBackend:
+class CommandBackend(ProgramBackend):
     """Runs one process a batch: writes all lines, closes its input, reads all lines. The program need not flush its output."""
 
     def __init__(
@@ -47,9 +47,9 @@ class CommandBackend:
         del cache
         self._arguments = settings.command_for(source, target)
         self._program = _find_program(self._arguments[0])
-        self._settings, self._pair = settings, (source, target)
+        super().__init__(settings, source, target, _BATCH_LINES)
+        self._version = settings.command_version
         self._start_seconds, self._line_seconds = start_seconds, line_seconds
-        self._workers = ThreadPoolExecutor(worker_count(settings.workers))
         self._lock = threading.Lock()
         self._running: set[ProcessGroup] = set()
         self._closed = False
@@ -59,35 +59,9 @@ class CommandBackend:
         return {
             "backend": "command",
             "command": " ".join(map(repr, self._arguments)),
-            "version": self._settings.command_version,
+            "version": self._version,
             "digest": self._digest,
         }
-
-    def supports(self, source: str, target: str) -> bool:
-        """Return whether this is the pair that the command was made for: which other languages it supports is not known."""
-        return (source, target) == self._pair
-
-    def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
-        """Return for each text whether it has few enough words."""
-        del source, target
-        return [count_words(text) <= self._settings.max_tokens for text in texts]
-
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-        """Translate texts; return one translation each, in order. A text on which the program fails twice is rejected as `FAILED`.
-
-        Raises:
-            InputError: the program does not even translate a number, or does not end.
-        """
-        fits = self.fits(texts, source, target)
-        translations = [Translation("", EMPTY if fit else TOO_LONG) for fit in fits]
-        lines = {row: line for row, text in enumerate(texts) if fits[row] and (line := to_single_line(text))}
-        rows = list(lines)
-        batches = [rows[start : start + _BATCH_LINES] for start in range(0, len(rows), _BATCH_LINES)]
-        results = self._workers.map(lambda batch: self._translate_batch([lines[row] for row in batch]), batches)
-        for batch, batch_translations in zip(batches, results, strict=True):
-            for row, translation in zip(batch, batch_translations, strict=True):
-                translations[row] = translation
-        return translations
 
     def close(self) -> None:
         """Kill all processes."""

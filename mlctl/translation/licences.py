@@ -62,8 +62,8 @@ def record(settings: Translate, identity: Mapping[str, str], source: str, target
     """Return the entry of `engines.json` for the backend from `source` to `target`: identity, direction, name and licence."""
     direct, *pivot_steps = _steps(source, target, settings.pivot)
     used = pivot_steps if _step_prefixes(identity) else [direct]
-    found = _join(licence for _, licence in _licensed(settings, used))
-    return {**identity, "direction": f"{source}→{target}", "engine": backend_name(identity), "licence": found}
+    licences = _join(licence for _, licence in _licensed(settings, used))
+    return {**identity, "direction": f"{source}→{target}", "engine": backend_name(identity), "licence": licences}
 
 
 def backend_name(identity: Mapping[str, str]) -> str:

@@ -95,7 +95,7 @@ def members(path: Path) -> list[str]:
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip. Raises InputError where it is damaged."""
+    """Open a zip. Raises InputError if it is damaged."""
     with _classified_errors(FileLocation(path)):
         with _header_errors(FileLocation(path)):
             archive = zipfile.ZipFile(path)
@@ -161,14 +161,14 @@ class _LimitedStream(io.RawIOBase):
 
     def __init__(self, stream: IO[bytes], location: FileLocation, packed: int) -> None:
         self._stream = stream
-        self._place = location
+        self._location = location
         self._budget = UnpackBudget(str(location), packed, _STREAM_LIMITS)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _header_errors(self._place):
+        with _header_errors(self._location):
             data = self._stream.read(len(buffer))
         self._budget.spend(len(data))
         buffer[: len(data)] = data

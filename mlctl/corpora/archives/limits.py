@@ -49,6 +49,6 @@ class UnpackBudget:
 
 
 def check_catalogue_size(name: str, size: int) -> None:
-    """Raise InputError where a gettext catalogue is larger than `MAX_CATALOGUE_SIZE`."""
+    """Raise InputError if a gettext catalogue is larger than `MAX_CATALOGUE_SIZE`."""
     if size > MAX_CATALOGUE_SIZE:
         raise InputError(f"{name} is larger than {MAX_CATALOGUE_SIZE >> 20} MiB", "split the catalogue, or remove it")

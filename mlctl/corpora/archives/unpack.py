@@ -1,7 +1,8 @@
-"""Unpacks untrusted archives: members are read as streams by name and written to paths chosen by the caller, never extracted by path.
+"""Unpacks untrusted archives: members are read as streams by name and written to the caller's paths, never extracted by path.
 
-Refused, with the names of archive and member, is everything that attacks use and corpora do not need: paths that leave the folder, links,
-devices, sparse and encrypted members, two members of one name, disproportionate sizes, and files that are not what their suffix says.
+Refused, with the names of archive and member, is everything that attacks use and corpora do not need: paths that leave the folder,
+links, devices, sparse and encrypted members, two members of one name, disproportionate sizes, and files that are not of the type that
+their suffix says.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class DamagedError(InputError):
 def kind_of(path: Path, name: str = "") -> str:
     """Return the type of a file: zip, tar, tar.gz, tar.xz, tar.zst, gz, xz, zst, or "" for others.
 
-    `name` is its name at the publisher (empty: the file's own name). Raises InputError where name and content disagree.
+    `name` is its name at the publisher (empty: the file's own name). Raises InputError if name and content disagree.
     """
     name = name or path.name
     with path.open("rb") as stream:
@@ -65,7 +66,7 @@ def members(path: Path, name: str = "", limits: UnpackLimits = DEFAULT_LIMITS) -
 
 
 def read(path: Path, member: str, size: int, name: str = "", limits: UnpackLimits = DEFAULT_LIMITS) -> bytes:
-    """Return the first `size` bytes of a member of an archive; empty where it has no such member. Raises as `unpack`."""
+    """Return the first `size` bytes of a member of an archive; empty if it has no such member. Raises as `unpack`."""
     content = bytearray()
 
     def visit(name: str, stream: IO[bytes]) -> None:
@@ -102,7 +103,7 @@ def unpack(path: Path, files: Mapping[str, Path], name: str = "", limits: Unpack
 
 
 def _check_single(path: Path, name: str, kind: str, limits: UnpackLimits) -> None:
-    """Raise InputError where an archive does not have exactly one member."""
+    """Raise InputError if an archive does not have exactly one member."""
     if not kind.startswith(("zip", "tar")):
         return
     listed = members(path, name, limits)
@@ -112,7 +113,7 @@ def _check_single(path: Path, name: str, kind: str, limits: UnpackLimits) -> Non
 
 
 def _walk(path: Path, name: str, limits: UnpackLimits, visit: Callable[[str, IO[bytes]], None]) -> None:
-    """Call `visit` with every file of an archive, after refusing dangerous ones; of a file that is not an archive, with its content."""
+    """Call `visit` with every file of an archive, after refusing dangerous ones, or with the content of another file."""
     kind, name = kind_of(path, name), name or path.name
     with _classified_errors(name):
         if kind == "zip":

@@ -19,7 +19,7 @@ def inspect_sources(
     Args:
         settings: the sources, and how servers are asked.
         languages: the languages of the recipe.
-        online: whether servers, the package index and the hub are asked; if not, the state is that of the lock file and the recipe.
+        online: whether servers, the package index and the hub are asked; if not, the state is that of the lockfile and the recipe.
         known: states of an earlier inspection: files with the same size and time are not read again.
 
     Raises:
@@ -42,6 +42,6 @@ def diff_sources(before: Mapping[str, Sequence[str]], after: States) -> list[str
 
 
 def settled_state(state: SourceState, settings: Download) -> States:
-    """Return the states after the sources were downloaded: URLs get the digest that the lock file has now."""
+    """Return the states after the sources were downloaded: URLs get the digest that the lockfile has now."""
     lock = Lockfile(Path(settings.lock))
-    return {name: (lock.digest(name) or content, stamp) for name, (content, stamp) in state.states.items()}
+    return {name: (lock.recorded_digest(name) or content, stamp) for name, (content, stamp) in state.states.items()}

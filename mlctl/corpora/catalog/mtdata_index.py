@@ -1,7 +1,7 @@
 """mtdata's index of hundreds of thousands of corpora; only the index of the library is used, not its downloads.
 
-The library needs some twenty seconds to build its index, and writes files beside it. So it runs once for each of its versions, in its own
-process and folder, and the entries are cached as Parquet in the system's folder for temporary files (TMPDIR).
+The library needs some twenty seconds to build its index, and writes files beside it. So it runs once for each of its versions, in
+a separate process and folder, and the entries are cached as Parquet in the system's folder for temporary files (TMPDIR).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class MtdataEntry:
         id: `group-name-version-language`, or with two languages.
         languages: canonical tags, in the order of the sides.
         urls: one file with all sides, or a file for each side.
-        file: name of the file where there is one URL, which may not contain it.
-        members: shell patterns of members of the archive; empty where the file is no archive.
+        file: name of the file, for entries with one URL: the URL may not contain it.
+        members: shell patterns of members of the archive; empty if the file is no archive.
         format: of the text, as mtdata names it: txt, tsv, tmx, sgm, …
         columns: of a table, counted from 0; empty: the first ones.
         licence: as the publisher states it; empty: not in the index.

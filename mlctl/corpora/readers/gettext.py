@@ -16,7 +16,7 @@ _DEFAULT = re.compile(r'Default:\s*"(.*)"', re.DOTALL)
 
 
 class Message(NamedTuple):
-    """A message of a catalogue: `translation` is empty where it is missing; `default` is the English text in a comment."""
+    """A message of a catalogue: `translation` is empty if it is missing; `default` is the English text in a comment."""
 
     context: str
     text: str
@@ -31,7 +31,7 @@ class CatalogueError(Exception):
 def parse_catalogue(data: bytes, suffix: str, scratch: Path) -> list[Message]:
     """Return the messages of a catalogue in its order, without obsolete and fuzzy ones and the header.
 
-    A plural entry becomes two messages: the singular with the form for 1 (where the language has more than one form), the
+    A plural entry becomes two messages: the singular with the form for 1 (if the language has more than one form), the
     plural with the form for 100.
 
     Raises:
@@ -43,7 +43,7 @@ def parse_catalogue(data: bytes, suffix: str, scratch: Path) -> list[Message]:
         _check_lengths(data)
     import polib
 
-    # Through a file: polib splits a string at every Unicode line end, and reads the file where the string is a path.
+    # Through a file: polib splits a string at every Unicode line end, and reads a file if the string is its path.
     file = scratch / f"catalogue{suffix}"
     file.write_bytes(data)
     try:
@@ -71,7 +71,7 @@ def _messages(catalogue: Any) -> Iterator[Message]:
 
 
 def _plural_forms(header: str) -> tuple[int, int]:
-    """Return the plural forms for 1 and for 100; they are equal where the language has one form."""
+    """Return the plural forms for 1 and for 100; they are equal if the language has one form."""
     match = _PLURAL_FORMS.search(header)
     if not match:
         return 0, 1

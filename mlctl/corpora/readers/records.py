@@ -27,7 +27,7 @@ class Columns:
         )
 
     def row(self, record: Mapping[str, Any], where: str, origin: str) -> Row | None:
-        """Return the row of a record; None where it has no text in the source language, or in the column of monolingual text.
+        """Return the row of a record; None if it has no text in the source language, or in the column of monolingual text.
 
         Raises:
             InputError: a column is missing or does not contain text; the message begins with `where`.
@@ -41,14 +41,14 @@ class Columns:
 
     def needed(self, columns: Iterable[str]) -> list[str]:
         """Return the columns of a file that are read; empty: all."""
-        there = list(columns)
+        existing = list(columns)
         if self._names:
-            return [name for name in there if name in self._names]
+            return [name for name in existing if name in self._names]
         codes = (self._selection.source, self._selection.target)
-        return [TRANSLATION] if TRANSLATION in there else [name for name in there if language_of(name) in codes]
+        return [TRANSLATION] if TRANSLATION in existing else [name for name in existing if language_of(name) in codes]
 
     def _named(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
-        """Return both sides, or only the text where the one named column does not contain texts by language."""
+        """Return both sides, or only the text if the one named column does not contain texts by language."""
         missing = [name for name in self._names if name not in record]
         if missing:
             raise _missing(record, where, f"no column {missing[0]!r}")

@@ -36,7 +36,7 @@ class PairSelection:
 
 @lru_cache(maxsize=4096)  # bounded: a file may contain any number of codes
 def language_of(code: str) -> str | None:
-    """Return the canonical tag of a code in a file; None where it is not a language."""
+    """Return the canonical tag of a code in a file; None if it is not a language."""
     try:
         return canonical(code)
     except InputError:

@@ -12,7 +12,7 @@ from mlctl.errors import InputError
 
 
 def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
-    """Yield a row for each line; an empty target column is a text without translation, as is every text where one column is named.
+    """Yield a row for each line; an empty target column is a text without translation, as is every text if one column is named.
 
     Raises:
         InputError: also when a line has another number of columns than the first one, or fewer than are read.
@@ -28,8 +28,8 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
         yield Row(text, fields[numbers[1] - 1] or None, origin) if len(numbers) == 2 else selection.monolingual_row(text, origin)
 
 
-def _wrong_columns(location: FileLocation, number: int, found: int, first: int, needed: int) -> InputError:
+def _wrong_columns(location: FileLocation, number: int, actual: int, first: int, needed: int) -> InputError:
     expected = f"the {first} columns of line 1" if first >= max(needed, 3) else "source TAB target"
     if first < needed and needed > 2:
         expected = f"at least the {needed} columns that `columns` names"
-    return InputError(f"{location}, line {number} has {found} column(s)", f"each line needs {expected}")
+    return InputError(f"{location}, line {number} has {actual} column(s)", f"each line needs {expected}")

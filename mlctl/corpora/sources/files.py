@@ -28,7 +28,7 @@ FORMATS_WITHOUT_LANGUAGE = ("tsv", "po")
 
 
 class FilesCorpus:
-    """Files of one format, found by the pattern of the recipe.
+    """Files of one format that match the pattern of the recipe.
 
     Raises:
         InputError: on construction, when the pattern is wrong or a file is missing; while reading, when the text is invalid.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlctl.config import HuggingfaceSource, Languages
-from mlctl.core.url_redaction import hide
+from mlctl.core.url_redaction import redact_text
 from mlctl.corpora.corpus import Row, select_targets
 from mlctl.corpora.file_info import written_at
 from mlctl.corpora.lockfile import Lockfile
@@ -41,8 +41,8 @@ class _Card(NamedTuple):
 class HuggingfaceCorpus:
     """A dataset with a column of translations, or with two columns of text.
 
-    A dataset on the hub is read at one commit: the one that `revision` pointed to when this object was created. Text is fetched when it is
-    first read, and cached in `scratch`.
+    A dataset on the hub is read at one commit: the one that `revision` pointed to when this object was created. Text is fetched when
+    it is first read, and cached in `scratch`.
 
     Raises:
         InputError: on construction: the dataset, the revision or the folder does not exist, or the hub cannot be reached; while
@@ -148,9 +148,10 @@ class HuggingfaceKind(SourceKind[HuggingfaceSource]):
         return {name.as_posix(): path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
 
     def pins(self, lock: Lockfile) -> list[str] | None:
-        """Return the commit; None for a branch or a tag."""
+        """Return the commit; None for a branch, a tag or a folder."""
         del lock
-        return [self.source.revision] if _COMMIT.fullmatch(self.source.revision) else None
+        is_fixed = _COMMIT.fullmatch(self.source.revision) and not local_folder(self.source)
+        return [self.source.revision] if is_fixed else None
 
     def inspect(self, inspection: Inspection) -> SourceState:
         """Return the commit that the revision points to; of a folder the digests of its files."""
@@ -170,7 +171,7 @@ class HuggingfaceKind(SourceKind[HuggingfaceSource]):
 
 
 def local_folder(source: HuggingfaceSource) -> Path | None:
-    """Return the folder that a source names; None where it names a dataset on the hub.
+    """Return the folder that a source names; None if it names a dataset on the hub.
 
     Raises:
         InputError: it is neither.
@@ -228,7 +229,7 @@ def _hub_card(source: HuggingfaceSource) -> _Card:
 
 def _first_line(error: Exception) -> str:
     """Return the first line of a message; URLs in it may be signed."""
-    return hide((str(error).strip() or type(error).__name__).splitlines()[0])
+    return redact_text((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def _licence_of(card_data: Any) -> str:

@@ -35,11 +35,11 @@ def licence_in_text(text: str) -> str:
     """Return the SPDX id of the licence in a line `License: …`, else of the first one mentioned; empty: none is recognised."""
     if (line := _LICENCE_LINE.search(text)) and (licence := spdx(line[1].strip())) != UNKNOWN:
         return licence
-    found = [(match.start(), _creative_commons_id(match)) for match in _CREATIVE_COMMONS.finditer(text)]
+    mentions = [(match.start(), _creative_commons_id(match)) for match in _CREATIVE_COMMONS.finditer(text)]
     for expression, identifier in _OTHERS:
         if match := re.search(expression, text, re.IGNORECASE):
-            found.append((match.start(), identifier))
-    return min(found)[1] if found else ""
+            mentions.append((match.start(), identifier))
+    return min(mentions)[1] if mentions else ""
 
 
 def licence_in_archive(path: Path, name: str, limits: UnpackLimits) -> str:

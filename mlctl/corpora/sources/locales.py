@@ -47,7 +47,7 @@ class LocalesCorpus:
     """The catalogues of one wheel, as pairs of the recipe's source language and each target language.
 
     The text of a side is the translation in its catalogue. For English, the language of the keys in most packages, it may also be the
-    English default in a comment (`Default: "..."`, where the key is one word) or the key itself, unless the key is an identifier
+    English default in a comment (`Default: "..."`, if the key is one word) or the key itself, unless the key is an identifier
     such as `label_save`: then the entry is skipped.
 
     Raises:
@@ -182,7 +182,7 @@ class LocalesKind(SourceKind[LocalesSource]):
         return [LocalesKind(unit, self.settings, self.languages) for unit in units]
 
     def pins(self, lock: Lockfile) -> list[str] | None:
-        """Return the requirements where each names one version, else None."""
+        """Return the requirements if each allows exactly one version, else None."""
         del lock
         packages = list(self.source.packages)
         return packages if all(map(is_exact, packages)) else None

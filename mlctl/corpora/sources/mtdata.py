@@ -55,7 +55,7 @@ class MtdataCorpus(WebCorpus):
 class MtdataKind(WebSourceKind[MtdataSource]):
     """A corpus of mtdata's index.
 
-    All methods raise InputError where the index has no such id, or the corpus is of other languages or in an unsupported format.
+    All methods raise InputError if the index has no such id, or the corpus is of other languages or in an unsupported format.
     """
 
     @property
@@ -104,7 +104,7 @@ class MtdataKind(WebSourceKind[MtdataSource]):
         return entry
 
     def _targets_of(self, entry: MtdataEntry) -> tuple[str, ...]:
-        """Return the target languages that an entry has text for: all of them where it is text in the source language."""
+        """Return the target languages that an entry has text for: all of them if it is text in the source language."""
         source, targets = self.languages.source, select_targets(self.source.targets, self.languages)
         if entry.languages == (source,):
             return targets
@@ -157,7 +157,7 @@ def _inconsistency(entry: MtdataEntry) -> str:
 def _fetch(entry: MtdataEntry, context: FetchContext) -> dict[str, Fetched]:
     lock = context.lock
     requests = [
-        DownloadRequest((url,), local_path(url, _file_name(entry, url), context.folder), lock.pinned(url), str(lock.path))
+        DownloadRequest((url,), local_path(url, _file_name(entry, url), context.folder), lock.pinned_digest(url), str(lock.path))
         for url in entry.urls
     ]
     return dict(zip(entry.urls, context.downloader.fetch_all(requests, entry.id), strict=True))

@@ -70,13 +70,13 @@ class OpusFile:
 
     @property
     def lock_key(self) -> str:
-        """Name of the entry in the lock file that has the release that `latest` was resolved to."""
+        """Name of the entry in the lockfile that has the release that `latest` was resolved to."""
         preprocessing = "" if self.preprocessing == "moses" else f"{self.preprocessing} "
         return f"opus {self.corpus} {preprocessing}{self.name}"
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Members of a Moses archive, one for each language; "" where the file is a single compressed text."""
+        """Members of a Moses archive, one for each language; "" if the file is a single compressed text."""
         if self.preprocessing != "moses":
             return ("",)
         return tuple(f"{self.corpus}.{self.name}.{code}" for code in self.languages)
@@ -89,7 +89,7 @@ class OpusFile:
 
 
 class OpusKind(WebSourceKind[OpusSource]):
-    """A corpus of OPUS: one `Corpus` for each release in which the recipe's languages are found (usually one)."""
+    """A corpus of OPUS: one `Corpus` for each release that has some of the recipe's languages (usually one)."""
 
     @property
     def name(self) -> str:
@@ -97,11 +97,11 @@ class OpusKind(WebSourceKind[OpusSource]):
         return self.source.corpus
 
     def addresses(self, lock: Lockfile) -> list[str]:
-        """Return the URLs as far as releases are known: from the recipe, or from the lock file for `latest`."""
+        """Return the URLs as far as releases are known: from the recipe, or from the lockfile for `latest`."""
         return [file.url for file in self._known_files(lock)]
 
     def pins(self, lock: Lockfile) -> list[str] | None:
-        """Return the digests in the lock file; None where a release or a digest is missing."""
+        """Return the digests in the lockfile; None if a release or a digest is missing."""
         return super().pins(lock) if len(self._known_files(lock)) == len(self._targets) else None
 
     def inspect(self, inspection: Inspection) -> SourceState:
@@ -159,7 +159,7 @@ class OpusKind(WebSourceKind[OpusSource]):
         return files
 
     def _resolved_file(self, target: str, context: FetchContext) -> OpusFile:
-        """Return the file of the recipe's release, of the lock file's, or of the newest; without a version: OPUS has no such text."""
+        """Return the file in the release of the recipe, else of the lockfile, else in the newest; no version: OPUS has no such text."""
         if self.source.version != _LATEST:
             return self._file(target, self.source.version)
         file = self._file(target)

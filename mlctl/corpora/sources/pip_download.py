@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from mlctl.config import Download
 from mlctl.core.files import commit, is_disk_full
-from mlctl.core.url_redaction import hide, shown
+from mlctl.core.url_redaction import redact_text, redact_url
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _package_error(requirement: Requirement, settings: Download, output: str) ->
         return InputError(f"there is no package {name!r} on {_index(settings)}", "check the name in download.sources")
     errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
     return InputError(
-        f"pip could not fetch {requirement}: {hide((errors or ['no reason given'])[0])}", "fix the cause in the message"
+        f"pip could not fetch {requirement}: {redact_text((errors or ['no reason given'])[0])}", "fix the cause in the message"
     )
 
 
@@ -157,4 +157,4 @@ def _unusable_files(name: str, output: str) -> list[str]:
 def _index(settings: Download) -> str:
     if not settings.index_url:
         return "the package index in pip's configuration"
-    return shown(settings.index_url)
+    return redact_url(settings.index_url)

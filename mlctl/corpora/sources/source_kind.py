@@ -69,7 +69,7 @@ class SourceKind(ABC, Generic[S]):
         return {}
 
     def addresses(self, lock: Lockfile) -> list[str]:
-        """Return the URLs that are known before any server is asked: the names of the source's entries in the lock file."""
+        """Return the URLs that are known before any server is asked: the names of the source's entries in the lockfile."""
         del lock
         return []
 
@@ -79,7 +79,7 @@ class SourceKind(ABC, Generic[S]):
 
     @abstractmethod
     def inspect(self, inspection: Inspection) -> SourceState:
-        """Return the current state without fetching text. Raises InputError where a file or folder on disk is missing."""
+        """Return the current state without fetching text. Raises InputError if a file or folder on disk is missing."""
 
     @abstractmethod
     def open(self, context: FetchContext) -> Iterator[Corpus]:

@@ -11,7 +11,7 @@ from mlctl.core.hashing import file_digest
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.errors import InputError
 
-#: (content, stamp) by name: a digest, version or commit, and for a file its size and time, by which unchanged files are not read again.
+#: (content, stamp) by name: a digest, version or commit; and for a file its size and time: if they are equal, it is not read again.
 States = dict[str, tuple[str, str]]
 
 _NO_STATE = ("", "")
@@ -24,8 +24,8 @@ class SourceState:
     Attributes:
         sources: the recipe's sources, with version ranges, `latest` and branches replaced by exact versions, releases and commits.
         states: see `States`.
-        changed: URLs whose content differs from the lock file.
-        unreachable: why a server could not be asked, by name of what was asked for; its previous state is assumed.
+        changed: URLs whose content differs from the lockfile.
+        unreachable: error messages of servers, by the name of what was requested; the previous state is assumed.
         sizes: bytes to download, by URL or package; None: unknown.
     """
 

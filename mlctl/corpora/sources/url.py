@@ -25,12 +25,12 @@ class UrlKind(WebSourceKind[UrlSource]):
         return self.source.name
 
     def addresses(self, lock: Lockfile) -> list[str]:
-        """Return the first URL of every file. Raises InputError where one file would be read for several target languages."""
+        """Return the first URL of every file. Raises InputError if one file would be read for several target languages."""
         del lock
         return list(dict.fromkeys(text.urls[0] for text in self._texts()))
 
     def pins(self, lock: Lockfile) -> list[str] | None:
-        """Return the digests in the recipe or in the lock file; None where one is missing."""
+        """Return the digests in the recipe or in the lockfile; None if one is missing."""
         return [self.source.sha256] if self.source.sha256 else super().pins(lock)
 
     def inspect(self, inspection: Inspection) -> SourceState:

@@ -1,4 +1,4 @@
-"""Shared by the kinds that fetch by HTTP: fetch, check against the lock file, unpack, and compare URLs with the lock file."""
+"""Shared by the kinds that fetch by HTTP: fetch, check against the lockfile, unpack, and compare URLs with the lockfile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from mlctl.config import Download, Source
 from mlctl.core.files import discard
-from mlctl.core.url_redaction import shown
+from mlctl.core.url_redaction import redact_url
 from mlctl.corpora.archives import unpack
 from mlctl.corpora.archives.limits import UnpackLimits
 from mlctl.corpora.corpus import Row
@@ -51,7 +51,7 @@ class WebCorpus:
     @property
     def address(self) -> str:
         """The URLs, whichever mirror was used."""
-        return ", ".join(map(shown, self._fetched))
+        return ", ".join(map(redact_url, self._fetched))
 
     def sha256(self) -> str:
         """Return the digest of the fetched file; for several, the digest of their digests, one a line."""
@@ -59,7 +59,7 @@ class WebCorpus:
 
     def retrieved(self) -> Mapping[str, str]:
         """Return the time of retrieval by URL."""
-        return {shown(url): written_at(file.path) for url, file in self._fetched.items()}
+        return {redact_url(url): written_at(file.path) for url, file in self._fetched.items()}
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in the order of the file."""
@@ -67,19 +67,19 @@ class WebCorpus:
 
 
 class WebSourceKind(SourceKind[S]):
-    """A kind whose text is at URLs that the lock file pins."""
+    """A kind whose text is at URLs that the lockfile pins."""
 
     @abstractmethod
     def addresses(self, lock: Lockfile) -> list[str]:
-        """Return the URLs that are known before any server is asked: the names of the source's entries in the lock file."""
+        """Return the URLs that are known before any server is asked: the names of the source's entries in the lockfile."""
 
     def pins(self, lock: Lockfile) -> list[str] | None:
-        """Return the digests in the lock file; None where one is missing."""
-        digests = [lock.pinned(url) for url in self.addresses(lock)]
+        """Return the digests in the lockfile; None if one is missing."""
+        digests = [lock.pinned_digest(url) for url in self.addresses(lock)]
         return digests if digests and all(digests) else None
 
     def inspect(self, inspection: Inspection) -> SourceState:
-        """Return what the servers report about the URLs, against the lock file."""
+        """Return what the servers report about the URLs, against the lockfile."""
         state = inspect_urls(self.addresses(inspection.lock), inspection, self.settings)
         state.sources.append(self.source)
         return state
@@ -97,11 +97,11 @@ def inspect_urls(urls: Sequence[str], inspection: Inspection, settings: Download
 
 
 def locked_state(urls: Sequence[str], lock: Lockfile) -> SourceState:
-    """Return the state of URLs according to the lock file."""
+    """Return the state of URLs according to the lockfile."""
     state = SourceState()
     for url in urls:
         locked = lock.server_version(url)
-        state.merge(_url_state(url, lock.digest(url) or url, locked.length if locked else None))
+        state.merge(_url_state(url, lock.recorded_digest(url) or url, locked.length if locked else None))
     return state
 
 
@@ -111,17 +111,17 @@ def _inspect_url(url: str, client: Client, lock: Lockfile) -> SourceState:
         current = client.version(url)
     except (TransientError, RefusedError) as error:
         state = locked_state([url], lock)
-        state.unreachable[shown(url)] = str(error)
+        state.unreachable[redact_url(url)] = str(error)
         return state
     if locked and locked.contradicts(current):
         state = _url_state(url, f"{current.etag} {current.modified} {current.length}", current.length)
         state.changed.append(url)
         return state
-    return _url_state(url, lock.digest(url) or url, current.length)
+    return _url_state(url, lock.recorded_digest(url) or url, current.length)
 
 
 def _url_state(url: str, content: str, size: int | None) -> SourceState:
-    return SourceState(states={shown(url): (content, "")}, sizes={shown(url): size})
+    return SourceState(states={redact_url(url): (content, "")}, sizes={redact_url(url): size})
 
 
 def fetch_texts(
@@ -150,7 +150,7 @@ def unpack_folder(fetched: Mapping[str, Fetched], corpus: str, context: FetchCon
 def local_path(url: str, name: str, folder: Path) -> Path:
     """Return where the file of a URL is stored in a folder; `name` makes it recognisable."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-80:]
-    return folder / f"{hashlib.sha256(shown(url).encode()).hexdigest()[:12]}-{safe}"
+    return folder / f"{hashlib.sha256(redact_url(url).encode()).hexdigest()[:12]}-{safe}"
 
 
 def file_name(url: str) -> str:
@@ -170,14 +170,14 @@ def discarded_if_damaged(file: Fetched, url: str) -> Iterator[None]:
         yield
     except unpack.DamagedError as error:
         discard(file.path)
-        raise InputError(f"{shown(url)}: {error.problem}", error.remedy) from None
+        raise InputError(f"{redact_url(url)}: {error.problem}", error.remedy) from None
 
 
 def _download_request(urls: tuple[str, ...], context: FetchContext, sha256: str) -> DownloadRequest:
     url, lock = urls[0], context.lock
-    locked = lock.pinned(url)
+    locked = lock.pinned_digest(url)
     if sha256 and locked and sha256 != locked:
-        problem = f"{shown(url)}: the recipe has sha256 {sha256}, {lock.path} has {locked}"
+        problem = f"{redact_url(url)}: the recipe has sha256 {sha256}, {lock.path} has {locked}"
         raise InputError(problem, "correct the recipe, or run once with download.update_lock=true")
     path = local_path(url, file_name(url), context.folder)
     return DownloadRequest(urls, path, sha256 or locked, "the recipe" if sha256 else str(lock.path))

@@ -15,7 +15,7 @@ import urllib3
 from urllib3 import exceptions as http
 
 from mlctl import __version__
-from mlctl.core.url_redaction import shown
+from mlctl.core.url_redaction import redact_url
 from mlctl.corpora.transfer.limits import TransferLimits
 from mlctl.corpora.transfer.partial import FileVersion
 
@@ -125,7 +125,7 @@ def version_of(url: str, response: urllib3.BaseHTTPResponse) -> FileVersion:
     """Return the version of the file in a response; for a range, `length` is that of the whole file."""
     _, total = content_range(response)
     length = total if response.status != 200 else _number(response.headers.get("Content-Length", ""))
-    return FileVersion(shown(url), response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""), length)
+    return FileVersion(redact_url(url), response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""), length)
 
 
 def content_range(response: urllib3.BaseHTTPResponse) -> tuple[int | None, int | None]:

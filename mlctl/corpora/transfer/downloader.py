@@ -14,7 +14,7 @@ import urllib3
 
 from mlctl.core.files import is_disk_full
 from mlctl.core.hashing import file_digest
-from mlctl.core.url_redaction import shown
+from mlctl.core.url_redaction import redact_url
 from mlctl.core.workspace import Progress, silent
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError, chunks, content_range, version_of
 from mlctl.corpora.transfer.limits import RateLimiter, TransferLimits
@@ -35,7 +35,7 @@ class DownloadRequest:
         urls: mirrors of the same bytes, tried in this order.
         path: where the file is stored.
         sha256: digest that the file must have; empty: any.
-        pinned_by: what sets the digest, for messages: the recipe or a lock file.
+        pinned_by: what sets the digest, for messages: the recipe or a lockfile.
     """
 
     urls: tuple[str, ...]
@@ -124,13 +124,13 @@ class Downloader:
         errors: list[RefusedError] = []
         with PartialDownload(request.path) as partial:
             begun_at = partial.version.address if partial.version else ""
-            for url in sorted(request.urls, key=lambda url: shown(url) != begun_at):
+            for url in sorted(request.urls, key=lambda url: redact_url(url) != begun_at):
                 try:
                     self._fetch_with_retries(url, partial, transfer)
                     return _accept(url, partial, transfer)
                 except RefusedError as error:
-                    log.warning("%s: %s", shown(url), error)
-                    errors.append(type(error)(f"{shown(url)}: {error}"))
+                    log.warning("%s: %s", redact_url(url), error)
+                    errors.append(type(error)(f"{redact_url(url)}: {error}"))
         raise _fetch_error(request, errors)
 
     def _fetch_with_retries(self, url: str, partial: PartialDownload, transfer: _Transfer) -> None:
@@ -144,7 +144,7 @@ class Downloader:
                 failures = 1 if partial.furthest > furthest else failures + 1
                 if failures > self._limits.retries:
                     raise RefusedError(f"{error}; given up after {failures} attempts") from None
-                log.info("%s: %s", shown(url), error)
+                log.info("%s: %s", redact_url(url), error)
                 self._back_off(error, failures)
 
     def _back_off(self, error: TransientError, failures: int) -> None:
@@ -161,7 +161,7 @@ class Downloader:
     def _attempt(self, url: str, partial: PartialDownload, transfer: _Transfer) -> None:
         """Request the missing bytes and append them."""
         self._wait(0)
-        if partial.is_complete and partial.version and partial.version.address == shown(url):
+        if partial.is_complete and partial.version and partial.version.address == redact_url(url):
             return
         headers = _range_headers(url, partial)
         if not headers:
@@ -195,13 +195,13 @@ class _Transfer:
 def _range_headers(url: str, partial: PartialDownload) -> dict[str, str]:
     """Return the headers that request the rest of the same version; empty: the whole file must be requested."""
     version = partial.version
-    if version is None or version.address != shown(url) or not version.validator or not partial.size:
+    if version is None or version.address != redact_url(url) or not version.validator or not partial.size:
         return {}
     return {"Range": f"bytes={partial.size}-", "If-Range": version.validator}
 
 
 def _prepare(url: str, response: urllib3.BaseHTTPResponse, partial: PartialDownload) -> bool:
-    """Make the partial download end where the body of a response begins; return False where nothing is missing."""
+    """Make the partial download end where the body of a response begins; return False if nothing is missing."""
     begun, version = partial.version, version_of(url, response)
     if response.status == 200:  # the first response, or the file has changed, or the server does not support ranges
         if partial.size:
@@ -241,12 +241,12 @@ def _accept(url: str, partial: PartialDownload, transfer: _Transfer) -> Fetched:
     partial.finish()
     transfer.done = transfer.length = partial.size
     version = fetched_version(request.path)
-    return Fetched(request.path, shown(url), digest, partial.size, version.etag, version.modified)
+    return Fetched(request.path, redact_url(url), digest, partial.size, version.etag, version.modified)
 
 
 def _fetch_error(request: DownloadRequest, errors: Sequence[RefusedError]) -> InputError:
     problem = f"{request.path.name} could not be fetched from " + "\n  and ".join(map(str, errors))
     if any(isinstance(error, _DigestError) for error in errors):
-        remedy = f"if the publisher's new file is right, change {request.pinned_by} (a lock file: run once with "
+        remedy = f"if the publisher's new file is right, change {request.pinned_by} (a lockfile: run once with "
         return InputError(problem, remedy + "download.update_lock=true); otherwise use another URL")
     return InputError(problem, "check the URL and the network, then run again: partial downloads are resumed")

@@ -16,7 +16,7 @@ _FSYNC_INTERVAL = 32 * 2**20  # bytes
 
 @dataclass(frozen=True)
 class FileVersion:
-    """Identity of a file on a server: redacted URL, ETag, Last-Modified and length in bytes; empty or None: not sent by the server."""
+    """Version of a file on a server: redacted URL, ETag, Last-Modified and length in bytes; empty or None: not sent."""
 
     address: str  # also a name in the .state files
     etag: str = ""
@@ -30,9 +30,9 @@ class FileVersion:
 
     def contradicts(self, other: FileVersion) -> bool:
         """Return whether a field that both versions have differs."""
-        fields_of_both = zip((self.etag, self.modified, self.length), (other.etag, other.modified, other.length), strict=True)
+        pairs = ((self.etag, other.etag), (self.modified, other.modified), (self.length, other.length))
         missing = ("", None)
-        return any(a != b for a, b in fields_of_both if a not in missing and b not in missing)
+        return any(a != b for a, b in pairs if a not in missing and b not in missing)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class _State:
 class PartialDownload:
     """`<name>.part` with the bytes and `<name>.state` with the version, beside the final file; both survive a crash.
 
-    Writes are unbuffered: after SIGKILL the size of the `.part` file is what was received. After a power cut (another boot of the machine)
-    only what was flushed to the disk is trusted.
+    Writes are unbuffered: after SIGKILL the size of the `.part` file is what was received. After a power cut (another boot of the
+    machine) only what was flushed to the disk is trusted.
     """
 
     def __init__(self, final: Path) -> None:
@@ -140,7 +140,7 @@ def remove(final: Path) -> None:
 
 
 def _boot_id() -> str:
-    """Return the id of the machine's current boot; empty where the system has none."""
+    """Return the id of the machine's current boot; empty if the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlctl.config import Recipe, key_settings
-from mlctl.execution.backend import open_backend
+from mlctl.execution.registry import open_backend
 from mlctl.pipeline import clean_warm_start
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 from mlctl.pipeline.warm_start import WarmStart

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -15,15 +14,16 @@ from mlctl.translation.apertium import modes, stream
 from mlctl.translation.apertium.modes import Mode
 from mlctl.translation.apertium.pipeline import Pipeline
 from mlctl.translation.apertium.stream import StreamText
-from mlctl.translation.backend import EMPTY, FAILED, TOO_LONG, Translation, worker_count
-from mlctl.translation.program_text import count_words, quote
+from mlctl.translation.backend import EMPTY, FAILED, Translation
+from mlctl.translation.program_backend import ProgramBackend
+from mlctl.translation.program_text import quote
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = 120.0  # seconds for one text, which usually takes milliseconds
-_BATCH_TEXTS = 100  # of one pipeline
+_BATCH_LINES = 100  # in one pipeline
 
 
-class ApertiumBackend:
+class ApertiumBackend(ProgramBackend):
     """Runs one pipeline of Apertium's programs for each worker; a pipeline is started when it is needed and stays up."""
 
     def __init__(
@@ -36,8 +36,8 @@ class ApertiumBackend:
         """
         del cache
         self._mode = modes.require(source, target)
-        self._max_words, self._timeout = settings.max_tokens, timeout
-        self._workers = ThreadPoolExecutor(worker_count(settings.workers))
+        super().__init__(settings, source, target, _BATCH_LINES)
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._pipelines: list[RestartingPipeline] = []
         self._idle: list[RestartingPipeline] = []
@@ -45,31 +45,6 @@ class ApertiumBackend:
     def identity(self) -> dict[str, str]:
         """Return the mode, the digest of its data, and the versions of the programs."""
         return dict(self._identity)
-
-    def supports(self, source: str, target: str) -> bool:
-        """Return whether these are the mode's languages: another mode has other data, and therefore another identity."""
-        return (source, target) == (self._mode.source, self._mode.target)
-
-    def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
-        """Return for each text whether it has few enough words."""
-        del source, target
-        return [count_words(text) <= self._max_words for text in texts]
-
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-        """Translate texts; return one translation each, in order. A text that crashes the pipeline twice is rejected as `FAILED`.
-
-        Raises:
-            InputError: the mode does not even translate a number.
-        """
-        fits = self.fits(texts, source, target)
-        translations = [Translation("", EMPTY if fit else TOO_LONG) for fit in fits]
-        rows = [row for row, text in enumerate(texts) if fits[row] and text.strip()]
-        batches = [rows[start : start + _BATCH_TEXTS] for start in range(0, len(rows), _BATCH_TEXTS)]
-        results = self._workers.map(lambda batch: self._translate_batch([texts[row] for row in batch]), batches)
-        for batch, batch_translations in zip(batches, results, strict=True):
-            for row, translation in zip(batch, batch_translations, strict=True):
-                translations[row] = translation
-        return translations
 
     def close(self) -> None:
         """Kill all processes."""
@@ -95,14 +70,14 @@ class ApertiumBackend:
             **modes.versions(),
         }
 
-    def _translate_batch(self, texts: Sequence[str]) -> list[Translation]:
+    def _translate_batch(self, lines: Sequence[str]) -> list[Translation]:
         with self._lock:
             if not self._idle:
                 self._pipelines.append(pipeline := RestartingPipeline(self._mode, self._timeout))
                 self._idle.append(pipeline)
             pipeline = self._idle.pop()
         try:
-            return pipeline.translate(texts)
+            return pipeline.translate(lines)
         finally:
             with self._lock:
                 self._idle.append(pipeline)

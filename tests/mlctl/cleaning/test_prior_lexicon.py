@@ -53,7 +53,7 @@ def lexicon(folder: Path, count: float = 400.0) -> Path:
 
 
 def write_pairs(folder: Path, count: int, wrong: int) -> None:
-    """Pairs of made-up sentences; the first `wrong` have the next one's translation."""
+    """Pairs of made-up sentences; the first `wrong` ones have the next one's translation."""
     draw = random.Random(count)
     sources = [draw.sample(WORDS, draw.randint(7, 12)) for _ in range(count)]
     shifted = [*sources[1:wrong], sources[0], *sources[wrong:]] if wrong else sources

@@ -109,7 +109,7 @@ def test_without_opus_the_rest_is_shown(capsys: pytest.CaptureFixture[str]) -> N
         (["en-swahilli"], "unknown language 'swahilli'"),
         (["en"], "'en' is not a language pair"),
         (["en-sw", "download.opus_apis=x"], "did you mean 'opus_api'"),
-        (["en-sw", "download.opus_api=ftp://x"], "is no http or https address"),
+        (["en-sw", "download.opus_api=ftp://x"], "is not an http or https URL"),
     ],
 )
 def test_what_cannot_be_asked(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

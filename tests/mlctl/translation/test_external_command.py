@@ -47,9 +47,9 @@ def translations_of(command: tuple[str, ...], texts: list[str], **values: object
 @pytest.mark.parametrize("code", [UPPER, AT_THE_END])
 def test_programs_that_flush_and_programs_that_wait(code: str, tmp_path: Path) -> None:
     texts = [f"line {number}" for number in range(1_203)]
-    made = translations_of(program(tmp_path, code), texts, workers=2)
-    assert made == [Translation(text.upper()) for text in texts]
-    assert translations_of(program(tmp_path, code), texts, workers=1) == made
+    outputs = translations_of(program(tmp_path, code), texts, workers=2)
+    assert outputs == [Translation(text.upper()) for text in texts]
+    assert translations_of(program(tmp_path, code), texts, workers=1) == outputs
 
 
 def test_a_program_for_one_way_is_asked_no_other(tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_a_program_for_one_way_is_asked_no_other(tmp_path: Path) -> None:
 
 def test_odd_text_stays_a_line(tmp_path: Path) -> None:
     texts = ["a\nb", "a\u2028b\x0bc\x0cd\x85e", "a\r\nb", "a\0b", "😀 <b>é</b>", "", "  ", "ß" * 100_000]
-    made = translations_of(program(tmp_path, UPPER), texts)
-    assert [answer.text for answer in made] == ["A B", "A B C D E", "A B", "A B", "😀 <B>É</B>", "", "", "S" * 200_000]
-    assert [answer.rule for answer in made] == ["", "", "", "", "", EMPTY, EMPTY, ""]
+    outputs = translations_of(program(tmp_path, UPPER), texts)
+    assert [output.text for output in outputs] == ["A B", "A B C D E", "A B", "A B", "😀 <B>É</B>", "", "", "S" * 200_000]
+    assert [output.rule for output in outputs] == ["", "", "", "", "", EMPTY, EMPTY, ""]
 
 
 def test_more_than_a_pipe_holds_goes_both_ways(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_more_than_a_pipe_holds_goes_both_ways(tmp_path: Path) -> None:
 def test_one_bad_text_is_left_out_alone(code: str, bad: str, tmp_path: Path) -> None:
     texts = [f"line {number}" for number in range(12)]
     texts[7] = f"a {bad} line"
-    made = translations_of(program(tmp_path, code), texts)
-    assert made == [Translation("", FAILED) if bad in text else Translation(text) for text in texts]
+    outputs = translations_of(program(tmp_path, code), texts)
+    assert outputs == [Translation("", FAILED) if bad in text else Translation(text) for text in texts]
     assert translations_of(program(tmp_path, code), [f"a {bad} line"]) == [Translation("", FAILED)]
 
 
@@ -96,11 +96,11 @@ def test_a_program_that_was_killed_once_is_asked_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "message"),
     [(FAILS, r"exit status 4; standard error: no model here"), (DEAF, "3 lines for 1"), ("sys.stdin.read()", "0 lines for 1")],
 )
-def test_a_program_that_does_not_work_is_an_error(code: str, says: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=says):
+def test_a_program_that_does_not_work_is_an_error(code: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
         translations_of(program(tmp_path, code), [f"line {number}" for number in range(9)])
 
 
@@ -179,7 +179,7 @@ def test_it_serves_what_it_was_set_up_for_and_counts_words(tmp_path: Path) -> No
     assert limited.supports("en", "es")
     assert not limited.supports("es", "en")
     assert limited.fits(["a " * 8, "a " * 9, "猫" * 16, "猫" * 18], "en", "es") == [True, False, True, False]
-    assert [made.rule for made in limited.translate(["a " * 9, "a"], "en", "es")] == [TOO_LONG, ""]
+    assert [output.rule for output in limited.translate(["a " * 9, "a"], "en", "es")] == [TOO_LONG, ""]
 
 
 def test_the_identity_changes_with_the_program_its_arguments_and_its_version(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def test_the_model_of_the_tests_translates(reference: list[str]) -> None:
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_the_conversion_says_what_the_reference_says(word_map: Path, conversions: Path, reference: list[str], beams: int) -> None:
-    made = load_backend(word_map, conversions, precision="fp32", beams=beams).translate(TEXTS, "en", "fr")
+    outputs = load_backend(word_map, conversions, precision="fp32", beams=beams).translate(TEXTS, "en", "fr")
     if beams > 1:
         reference = texts_of(load_backend(word_map, None, backend="transformers", beams=beams).translate(TEXTS, "en", "fr"))
-    same = sum(one == other for one, other in zip(texts_of(made), reference, strict=True))
+    same = sum(one == other for one, other in zip(texts_of(outputs), reference, strict=True))
     assert same == len(TEXTS) if beams == 1 else same > 0.97 * len(TEXTS)
 
 
@@ -56,8 +56,8 @@ def test_int8_says_nearly_the_same(word_map: Path, conversions: Path, reference:
     backend = load_backend(word_map, conversions)
     assert backend.identity()["precision"] == "int8"
     right = [[tiny_models.translated(text) for text in TEXTS]]
-    made = texts_of(backend.translate(TEXTS, "en", "fr"))
-    assert CHRF().corpus_score(made, right).score > CHRF().corpus_score(reference, right).score - 1
+    outputs = texts_of(backend.translate(TEXTS, "en", "fr"))
+    assert CHRF().corpus_score(outputs, right).score > CHRF().corpus_score(reference, right).score - 1
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
@@ -92,8 +92,8 @@ def test_nothing_is_cut(word_map: Path, conversions: Path, name: str) -> None:
     backend = load_backend(word_map, conversions, backend=name, max_tokens=8)
     long, short = "the cat sees the dog and the cat", "the cat sees"
     assert backend.fits([long, short, ""], "en", "fr") == [False, True, True]
-    made = backend.translate([long, short], "en", "fr")
-    assert made == [Translation("", TOO_LONG), Translation("le chat voit")]
+    outputs = backend.translate([long, short], "en", "fr")
+    assert outputs == [Translation("", TOO_LONG), Translation("le chat voit")]
     positions = load_backend(word_map, conversions, backend=name, max_tokens=5000)
     assert positions.fits(["cat " * 62, "cat " * 64], "en", "fr") == [True, False]  # the model has 64 positions
 

@@ -59,7 +59,7 @@ def test_each_model_is_asked_also_those_of_the_pivot(tmp_path: Path) -> None:
     assert licence(chosen, Languages()) == "MIT"
     assert licence(chosen, LANGUAGES) == "Apache-2.0 AND CC-BY-NC-4.0 AND MIT"
     through = {"backend": "pivot", "en→es backend": "ctranslate2", "es→de backend": "ctranslate2"}
-    assert record(chosen, through, "en", "de")["licence"] == "Apache-2.0"  # of the legs; there is no model from en to es
+    assert record(chosen, through, "en", "de")["licence"] == "Apache-2.0"  # of the pivot's steps; there is no model from en to es
     entry = record(chosen, {"backend": "ctranslate2", "model": f"{tmp_path}/en-fr", "digest": "1"}, "en", "fr")
     assert (entry["direction"], entry["engine"], entry["licence"]) == ("en→fr", "ctranslate2 en-fr", "MIT")
 

@@ -164,7 +164,8 @@ def test_a_piece_without_translation_spoils_its_text() -> None:
     class Silent(Upper):
         def translate(self, texts: Sequence[str], *_: str) -> list[Translation]:
             return [
-                Translation("") if text == "Hm." else made for text, made in zip(texts, super().translate(texts), strict=True)
+                Translation("") if text == "Hm." else outputs
+                for text, outputs in zip(texts, super().translate(texts), strict=True)
             ]
 
     assert SplittingBackend(Silent(), "split").translate(["Hm. I am here."], "en", "fr") == [Translation("", EMPTY)]

@@ -75,8 +75,8 @@ def test_what_was_translated_once_does_not_go_to_the_backend_again(tmp_path: Pat
 def test_another_backend_or_direction_is_another_memory(tmp_path: Path) -> None:
     memory = TranslationMemory(tmp_path / "t.sqlite")
     for backend, source, target in ((Reversing("1"), "en", "fr"), (Reversing("2"), "en", "fr"), (Reversing("1"), "fr", "en")):
-        made = MemoizedBackend(backend, memory).translate(["a b"], source, target)
-        assert (backend.translated, made) == (["a b"], [Translation(f"{target} b a")])
+        outputs = MemoizedBackend(backend, memory).translate(["a b"], source, target)
+        assert (backend.translated, outputs) == (["a b"], [Translation(f"{target} b a")])
 
 
 def test_rejections_are_not_remembered(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_damaged_row_is_ignored_and_made_anew(tmp_path: Path, damage: str) -> 
         connection.execute(f"UPDATE translations SET {damage} WHERE text = ?", (b"fr eno",))  # noqa: S608
     for expected in (["one"], []):
         backend = Reversing()
-        made = MemoizedBackend(backend, TranslationMemory(path)).translate(["one", "two"], "en", "fr")
-        assert made == [Translation("fr eno"), Translation("fr owt")]
+        outputs = MemoizedBackend(backend, TranslationMemory(path)).translate(["one", "two"], "en", "fr")
+        assert outputs == [Translation("fr eno"), Translation("fr owt")]
         assert backend.translated == expected
 
 

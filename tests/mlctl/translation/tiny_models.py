@@ -39,10 +39,10 @@ WORDS = {
 def sentences(number: int, seed: int = 0, most: int = 12) -> list[str]:
     """Return sentences of 1 to `most` words, all different."""
     draw = random.Random(seed)
-    found: dict[str, None] = {}
-    while len(found) < number:
-        found[" ".join(draw.choices(list(WORDS), k=draw.randint(1, most)))] = None
-    return list(found)
+    distinct: dict[str, None] = {}
+    while len(distinct) < number:
+        distinct[" ".join(draw.choices(list(WORDS), k=draw.randint(1, most)))] = None
+    return list(distinct)
 
 
 def translated(sentence: str) -> str:
@@ -127,9 +127,9 @@ def _fit(model: MarianMTModel, tokenizer: Any, steps: int) -> None:
 
 
 def _batch(tokenizer: Any, texts: Sequence[str]) -> dict[str, torch.Tensor]:
-    made = tokenizer(list(texts), text_target=[translated(text) for text in texts], padding=True, return_tensors="pt")
-    made["labels"][made["labels"] == tokenizer.pad_token_id] = -100
-    return dict(made)
+    batch = tokenizer(list(texts), text_target=[translated(text) for text in texts], padding=True, return_tensors="pt")
+    batch["labels"][batch["labels"] == tokenizer.pad_token_id] = -100
+    return dict(batch)
 
 
 def _pieces(folder: Path) -> list[str]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
+from format_writers import a_zip
 from hypothesis import given
-from hypothesis import strategies as some
-from written import a_zip
+from hypothesis import strategies as st
 
 from mlctl.corpora.archives import unpack as archives
 from mlctl.corpora.archives.limits import UnpackLimits
@@ -74,7 +74,7 @@ def test_the_only_member_and_one_that_is_packed_itself(kind: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["gz", "xz", "zst", ""])
-@given(data=some.binary(max_size=3000))
+@given(data=st.binary(max_size=3000))
 def test_single_files(kind: str, data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("x")
     path = put(folder, f"x.en.{kind}".rstrip("."), PACKERS[kind](data) if kind else b"text" + data)
@@ -168,8 +168,8 @@ def test_a_bomb_inside_an_archive(tmp_path: Path) -> None:
 
 def test_a_zip_that_lies_about_sizes(tmp_path: Path) -> None:
     data = bytearray(a_zip({"x.en": bytes(10**6)}))
-    place = data.index(b"PK\x01\x02") + 24
-    data[place : place + 4] = (100).to_bytes(4, "little")
+    position = data.index(b"PK\x01\x02") + 24
+    data[position : position + 4] = (100).to_bytes(4, "little")
     with pytest.raises(DamagedError):
         unpack(put(tmp_path, "x.zip", bytes(data)), {"x.en": tmp_path / "out"})
     assert not (tmp_path / "out").exists()
@@ -188,23 +188,23 @@ def test_cut_off(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "gz", "xz", "zst", "tar"])
-@given(place=some.integers(0, 10**6), value=some.integers(0, 255))
+@given(position=st.integers(0, 10**6), value=st.integers(0, 255))
 def test_a_changed_byte_is_text_or_a_clear_refusal(
-    kind: str, place: int, value: int, tmp_path_factory: pytest.TempPathFactory
+    kind: str, position: int, value: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("x")
     single = kind in PACKERS
     path = put(folder, f"x.{kind}", PACKERS[kind](b"text" * 50)) if single else packed(folder, kind, {"x": b"text" * 50})
     data = bytearray(path.read_bytes())
-    data[place % len(data)] = value
+    data[position % len(data)] = value
     path.write_bytes(data)
     problem = refusal(path, {"" if single else "x": folder / "out"})
     assert (f"x.{kind}" in problem) is not (folder / "out").exists()
 
 
-def refusal(path: Path, wanted: Mapping[str, Path]) -> str:
+def refusal(path: Path, files: Mapping[str, Path]) -> str:
     try:
-        unpack(path, wanted)
+        unpack(path, files)
     except InputError as error:
         return str(error)
     return ""

@@ -45,7 +45,7 @@ def test_the_index_of_the_library(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert not (folder / "home").exists()
 
 
-def test_the_kept_index_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cached_index_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_index([EUROPARL], index_path())
     monkeypatch.setattr(mtdata_index.subprocess, "run", None)
     assert find_entry(EUROPARL.id) == EUROPARL
@@ -71,7 +71,7 @@ def test_a_library_that_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not list(index_path().parent.glob("*.parquet"))
 
 
-def test_languages_that_nobody_can_ask_for_are_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_languages_are_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "other" / "mtdata" / "index").mkdir(parents=True)
     (folder / "other" / "mtdata" / "__init__.py").touch()
     rows = [{"did": f"A-b-1-{code}-fra", "url": "https://x/b.tsv", "filename": "b.tsv", "ext": "tsv"} for code in ("zz", "eng")]
@@ -86,10 +86,10 @@ def test_languages_that_nobody_can_ask_for_are_left_out(folder: Path, monkeypatc
         find_entry("A-b-1-zz-fra")
 
 
-def test_a_folder_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     index_path()
-    others = os.getuid() + 1
-    index_path().parent.rename(Path(tempfile.gettempdir()) / f"mlctl-{others}")
-    monkeypatch.setattr(os, "getuid", lambda: others)
+    other_user = os.getuid() + 1
+    index_path().parent.rename(Path(tempfile.gettempdir()) / f"mlctl-{other_user}")
+    monkeypatch.setattr(os, "getuid", lambda: other_user)
     with pytest.raises(InputError, match="belongs to another user"):
         index_path()

@@ -54,23 +54,23 @@ def ask(server: Server, pair: str = "en-sw", api: str = "/api/") -> SearchResult
 def test_both_indexes_the_largest_first(server: Server) -> None:
     big = corpus("CCMatrix", alignment_pairs="5756664", url=CRAWLED)
     opus(server, corpus("Tanzil", size=None), big, corpus("QED", alignment_pairs="", version="v2.0a"))
-    found = ask(server)
-    listed = [(offer.kind, offer.name, offer.version, offer.pairs, offer.size_kb, offer.licence) for offer in found.offers]
+    result = ask(server)
+    listed = [(offer.kind, offer.name, offer.version, offer.pairs, offer.size_kb, offer.licence) for offer in result.offers]
     assert listed == [
         ("opus", "CCMatrix", "v1", 5756664, 1234, "unknown"),
         ("opus", "Tanzil", "v1", 7, None, "unknown"),
         ("opus", "QED", "v2.0a", None, 1234, "unknown"),
         ("mtdata", "ELRC-health-1-swa-eng", "1", None, None, "CC-BY-4.0"),  # mtdata's CCMatrix is the same file
     ]
-    assert (found.source, found.target, found.unread, found.missing) == ("en", "sw", 1, {})
-    recipe = parse({"download": {"sources": [offer.recipe for offer in found.offers]}})
+    assert (result.source, result.target, result.unread, result.missing) == ("en", "sw", 1, {})
+    recipe = parse({"download": {"sources": [offer.recipe for offer in result.offers]}})
     assert [source.kind for source in recipe.download.sources] == ["opus", "opus", "opus", "mtdata"]
 
 
 def test_codes_of_any_notation(server: Server) -> None:
     opus(server, corpus("Tanzil"))
     assert [offer.name for offer in ask(server, "eng-swh_Latn").offers] == [offer.name for offer in ask(server).offers]
-    assert parse_qs(urlsplit(server.seen[0].path).query)["target"] == ["sw"]
+    assert parse_qs(urlsplit(server.requests[0].path).query)["target"] == ["sw"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_what_is_no_pair(pair: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("answer", "reason"),
     [
         (b"<html>", "does not answer as OPUS's API does"),
         (b'{"corpora": [{"corpus": "x"}]}', "does not answer as OPUS's API does"),
@@ -113,18 +113,18 @@ def test_what_is_no_pair(pair: str, message: str) -> None:
         (None, "it answers 404"),
     ],
 )
-def test_without_opus(server: Server, answer: bytes | None, why: str) -> None:
+def test_without_opus(server: Server, answer: bytes | None, reason: str) -> None:
     if answer is not None:
         server.files[QUESTION] = answer
-    found = ask(server)
-    assert [offer.name for offer in found.offers] == ["ELRC-health-1-swa-eng", "OPUS-ccmatrix-v1-eng-swa"]
-    assert why in found.missing["OPUS"].problem
+    result = ask(server)
+    assert [offer.name for offer in result.offers] == ["ELRC-health-1-swa-eng", "OPUS-ccmatrix-v1-eng-swa"]
+    assert reason in result.missing["OPUS"].problem
 
 
 def test_a_busy_opus_is_asked_again(server: Server) -> None:
     opus(server, corpus("Tanzil"))
     server.plans[QUESTION] = [status(503)]
-    assert (len(ask(server).offers), len(server.seen)) == (3, 2)
+    assert (len(ask(server).offers), len(server.requests)) == (3, 2)
 
 
 def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +133,9 @@ def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(metadata, "version", version)
     opus(server, corpus("Tanzil"))
-    found = ask(server)
-    assert [offer.name for offer in found.offers] == ["Tanzil"]
-    assert "extra `corpora`" in found.missing["mtdata"].remedy
+    result = ask(server)
+    assert [offer.name for offer in result.offers] == ["Tanzil"]
+    assert "extra `corpora`" in result.missing["mtdata"].remedy
     with pytest.raises(
         InputError, match=r"no catalogue can be searched. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*extra `corpora`"
     ):

@@ -1,4 +1,4 @@
-"""Every reader against the same faults; what a format cannot have is said at its place."""
+"""Every reader against the same faults, except those that a format cannot have."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from format_writers import WRITERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from written import WRITERS
 
 from mlctl.corpora.readers import FORMATS, open_pairs
 from mlctl.errors import InputError
@@ -95,8 +95,8 @@ def test_counts_that_differ_inside_an_archive(english: str, french: str, tmp_pat
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("n.en", english)
         archive.writestr("n.fr", french)
-    said = rf"x\.zip:n\.en has {english.count(chr(10))} lines, \S*x\.zip:n\.fr has {french.count(chr(10))}"
-    with pytest.raises(InputError, match=said):
+    message = rf"x\.zip:n\.en has {english.count(chr(10))} lines, \S*x\.zip:n\.fr has {french.count(chr(10))}"
+    with pytest.raises(InputError, match=message):
         read(tmp_path / "x.zip", "moses")
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from backports import zstd
-from written import PACKERS, WRITERS, xliff2
+from format_writers import PACKERS, WRITERS, xliff2
 
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import FORMATS, open_pairs

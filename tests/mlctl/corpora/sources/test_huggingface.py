@@ -68,7 +68,7 @@ def test_a_column_of_text_in_either_language(tmp_path: Path) -> None:
     assert sides == [[("oui", None), ("non", None)], [(None, "oui"), (None, "non")]]
     with pytest.raises(InputError, match="are the same for fr, de"):
         corpus(root, tmp_path, "fr", "de", columns=("text",), side="target")
-    with pytest.raises(ValueError, match="name its column"):
+    with pytest.raises(ValueError, match="name one column"):
         HuggingfaceSource(dataset=str(root), side="target")
 
 
@@ -225,7 +225,7 @@ for name, settings in json.loads(sys.argv[2]).items():
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, dict[str, Any]]]:
-    """What reading each of the cases gives: by a process of its own, as the library notes at its import where the hub is."""
+    """Return the result of reading each case, in a separate process: the library reads the hub's URL when it is imported."""
     folder = tmp_path_factory.mktemp("hub")
     with Hub(HUB, private=("us/secret",)) as hub:
         hub.broken = "bad.jsonl"
@@ -250,7 +250,7 @@ def test_a_data_set_of_the_hub_is_read_at_one_commit(answers: tuple[Hub, dict[st
         "de": [["yes", "ja", "train#1"], ["no", None, "train#2"]],
     }
     assert retrieved == [address]
-    assert not [path for path in hub.seen if "/resolve/main/" in path]
+    assert not [path for path in hub.requests if "/resolve/main/" in path]
 
 
 def test_columns_of_the_hub(answers: tuple[Hub, dict[str, Any]]) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import format_writers
 import pyarrow.parquet as pq
 import pytest
-import written
 from webserver import Server, cut, serving
 
 from mlctl.config import Download, Languages, Licences, MtdataSource, key_settings, parse
@@ -51,7 +51,7 @@ def a_tar(files: dict[str, str]) -> bytes:
 
 
 def indexed(server: Server, *paths: str, name: str = "Toy-toy-1-eng-fra", **values: Any) -> str:
-    """Put one entry into the kept index, and return its id."""
+    """Put one entry into the cached index, and return its id."""
     languages = {"eng": "en", "fra": "fr", "deu": "de"}
     defaults = {"languages": tuple(languages[code] for code in name.split("-")[3:]), "file": paths[0].rpartition("/")[2]}
     entry = MtdataEntry(id=name, urls=tuple(map(server.url, paths)), **{**defaults, **values})
@@ -90,7 +90,7 @@ def test_an_archive_of_opus_in_either_direction(server: Server, tmp_path: Path) 
     assert json.loads((tmp_path / "corpora.lock").read_text())["files"][server.url(path)]["sha256"] == record["sha256"]
     run(tmp_path / "b", name, FRENCH, licence="MIT")
     assert pairs(tmp_path / "b", "en") == [("un", "one"), ("deux", "two")]
-    assert len(server.seen) == 2
+    assert len(server.requests) == 2
 
 
 def test_a_table_in_either_direction(server: Server, tmp_path: Path) -> None:
@@ -121,7 +121,9 @@ def test_an_archive_that_only_the_index_names(server: Server, tmp_path: Path) ->
 
 
 def test_translation_memories_one_after_the_other(server: Server, tmp_path: Path) -> None:
-    memories = {f"{number}.tmx": written.tmx([pair]).decode() for number, pair in enumerate([("one", "un"), ("two", "deux")])}
+    memories = {
+        f"{number}.tmx": format_writers.tmx([pair]).decode() for number, pair in enumerate([("one", "un"), ("two", "deux")])
+    }
     server.files["/m.zip"] = a_zip(memories)
     run(tmp_path / "a", indexed(server, "/m.zip", format="tmx", members=("0.tmx", "1.tmx")))
     assert pairs(tmp_path / "a") == [("one", "un"), ("two", "deux")]
@@ -154,7 +156,7 @@ def test_an_unknown_id_and_other_languages(server: Server, tmp_path: Path) -> No
         run(tmp_path / "a", "Other-toy-2-fra-deu", Languages(targets=("fr", "de")))
     with pytest.raises(InputError, match=r"download\.sources\.0\.mtdata\.id: .*given: 'Toy'"):
         parse({"download": {"sources": [{"kind": "mtdata", "id": "Toy"}]}})
-    assert not server.seen
+    assert not server.requests
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_an_unknown_id_and_other_languages(server: Server, tmp_path: Path) -> No
 def test_what_is_not_read(server: Server, tmp_path: Path, values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"Toy-toy-1-eng-fra is not supported: it is {message}"):
         run(tmp_path / "a", indexed(server, "/x.zip", **values))
-    assert not server.seen
+    assert not server.requests
 
 
 def test_a_data_set_of_the_hub(server: Server, tmp_path: Path) -> None:
@@ -230,15 +232,15 @@ def test_the_lock_is_enforced_and_renewed(server: Server, tmp_path: Path) -> Non
 def test_licences_are_looked_at_before_anything_is_fetched(server: Server, tmp_path: Path) -> None:
     name = indexed(server, "/t.tsv", format="tsv", licence="CC-BY-NC-4.0")
     (tmp_path / "a").mkdir()
-    for allowed, stated, told in (("MIT", "", "CC-BY-NC-4.0"), ("MIT", "CC0-1.0", "CC0-1.0")):
-        with pytest.raises(InputError, match=rf"does not cover {name} \({told}\)\. Nothing was downloaded"):
+    for allowed, stated, licence in (("MIT", "", "CC-BY-NC-4.0"), ("MIT", "CC0-1.0", "CC0-1.0")):
+        with pytest.raises(InputError, match=rf"does not cover {name} \({licence}\)\. Nothing was downloaded"):
             download(
                 recipe(tmp_path / "a", name, licence=stated),
                 ENGLISH,
                 Workspace(tmp_path / "a"),
                 licences=Licences(allow=(allowed,)),
             )
-    assert not server.seen
+    assert not server.requests
 
 
 def test_the_same_bytes_again(server: Server, tmp_path: Path) -> None:

@@ -36,19 +36,19 @@ def server(server: Server) -> Server:
 
 
 def fetch(server: Server, folder: Path, *paths: str, sha256: str = "", limits: TransferLimits = QUICK) -> Fetched:
-    addresses = tuple(server.url(path) for path in paths or ("/x",))
-    return Downloader(limits).fetch_all([DownloadRequest(addresses, folder / "file", sha256)])[0]
+    urls = tuple(server.url(path) for path in paths or ("/x",))
+    return Downloader(limits).fetch_all([DownloadRequest(urls, folder / "file", sha256)])[0]
 
 
 def test_a_file_arrives_once(server: Server, tmp_path: Path) -> None:
-    seen: list[tuple[int, int | None, str]] = []
-    told = Downloader(QUICK, lambda done, total, unit, **_: seen.append((done, total, unit)))
-    fetched = told.fetch_all([DownloadRequest((server.url("/x"),), tmp_path / "deep" / "file")])[0]
+    reports: list[tuple[int, int | None, str]] = []
+    downloader = Downloader(QUICK, lambda done, total, unit, **_: reports.append((done, total, unit)))
+    fetched = downloader.fetch_all([DownloadRequest((server.url("/x"),), tmp_path / "deep" / "file")])[0]
     assert fetched == Fetched(tmp_path / "deep" / "file", server.url("/x"), DIGEST, len(DATA), etag(DATA))
     assert fetched.path.read_bytes() == DATA
-    assert seen[-1] == (len(DATA), len(DATA), "bytes")
-    assert told.fetch_all([DownloadRequest((server.url("/x"),), fetched.path)]) == [fetched]
-    assert [(request.range, request.encodings) for request in server.seen] == [("", "identity")]
+    assert reports[-1] == (len(DATA), len(DATA), "bytes")
+    assert downloader.fetch_all([DownloadRequest((server.url("/x"),), fetched.path)]) == [fetched]
+    assert [(request.range, request.encodings) for request in server.requests] == [("", "identity")]
 
 
 @pytest.mark.parametrize("then", [None, lambda _: time.sleep(2.5)], ids=["truncates", "stalls"])
@@ -56,13 +56,13 @@ def test_goes_on_at_the_byte_where_it_stopped(then: Callable[[Handler], None] | 
     server.plans["/x"] = [cut(70_000, then), cut(70_000, then)]
     assert fetch(server, tmp_path, limits=TransferLimits(stall=1 if then else 10, retries=2, backoff=0.01)).sha256 == DIGEST
     assert server.ranges("/x") == ["", "bytes=70000-", "bytes=140000-"]
-    assert [seen.condition for seen in server.seen] == ["", etag(DATA), etag(DATA)]
+    assert [request.condition for request in server.requests] == ["", etag(DATA), etag(DATA)]
 
 
 def test_a_reset_may_lose_what_was_on_its_way_and_no_more(server: Server, tmp_path: Path) -> None:
     server.plans["/x"] = [cut(70_000, reset), cut(70_000, reset)]
     assert fetch(server, tmp_path).sha256 == DIGEST
-    assert len(server.seen) == 3
+    assert len(server.requests) == 3
 
 
 def test_next_run_goes_on_and_nothing_is_taken_twice(server: Server, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_server_that_never_gets_further_is_given_up(server: Server, tmp_path: 
     server.plans["/x"] = [again] * 50
     with pytest.raises(InputError, match=r"given up after 3 attempts"):
         fetch(server, tmp_path)
-    assert len(server.seen) == 3  # one that brought bytes, two that brought none beyond
+    assert len(server.requests) == 3  # one that brought bytes, two that brought none beyond
 
 
 def test_a_server_that_says_less_than_it_has_gives_another_file_than_the_pinned_one(server: Server, tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_416_for_a_file_that_has_become_shorter(server: Server, tmp_path: Path) 
     assert server.ranges("/x") == ["", "bytes=100000-", ""]
 
 
-@pytest.mark.parametrize("said", [{"Content_Range": "bytes */50"}, {}])
-def test_416_of_another_length_than_what_came_without_one(said: dict[str, str], server: Server, tmp_path: Path) -> None:
-    server.plans["/x"] = [without_length(b""), status(416, **said)]
+@pytest.mark.parametrize("headers", [{"Content_Range": "bytes */50"}, {}])
+def test_416_of_another_length_than_what_came_without_one(headers: dict[str, str], server: Server, tmp_path: Path) -> None:
+    server.plans["/x"] = [without_length(b""), status(416, **headers)]
     assert fetch(server, tmp_path).path.read_bytes() == DATA
     assert server.ranges("/x") == ["", "bytes=300000-", ""]
 
@@ -176,7 +176,7 @@ def test_what_stays_is_not(code: int, server: Server, tmp_path: Path) -> None:
     server.plans["/x"] = [status(code)]
     with pytest.raises(InputError, match=rf"127.0.0.1:\d+/x: it answers {code} "):
         fetch(server, tmp_path)
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 def test_retry_after(server: Server, tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_retry_after(server: Server, tmp_path: Path) -> None:
     assert fetch(server, tmp_path).sha256 == DIGEST
     assert time.monotonic() - begun >= 1
     later = email.utils.format_datetime(datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1), usegmt=True)
-    for asked in ("3600", later):
-        server.plans["/x"] = [status(503, Retry_After=asked)]
+    for retry_after in ("3600", later):
+        server.plans["/x"] = [status(503, Retry_After=retry_after)]
         with pytest.raises(InputError, match=r"asks to wait 3[56]\d\d s, longer than 5 s"):
             fetch(server, tmp_path / "late")
 
@@ -195,7 +195,11 @@ def test_mirrors_in_order_each_from_its_own_first_byte(server: Server, tmp_path:
     server.plans["/gone"], server.files["/gone"] = [cut(100_000), status(410)], OTHER
     assert fetch(server, tmp_path, "/gone", "/x").address == server.url("/x")
     assert (tmp_path / "file").read_bytes() == DATA
-    assert [(seen.path, seen.range) for seen in server.seen] == [("/gone", ""), ("/gone", "bytes=100000-"), ("/x", "")]
+    assert [(request.path, request.range) for request in server.requests] == [
+        ("/gone", ""),
+        ("/gone", "bytes=100000-"),
+        ("/x", ""),
+    ]
     with pytest.raises(InputError, match=r"/no: it answers 404(.|\n)*/never: it answers 404"):
         fetch(server, tmp_path / "none", "/no", "/never")
 
@@ -204,9 +208,9 @@ def test_next_run_asks_first_the_mirror_that_gave_something(server: Server, tmp_
     server.plans["/x"] = [cut(100_000), status(403)]
     with pytest.raises(InputError):
         fetch(server, tmp_path, "/no", "/x")
-    server.seen.clear()
+    server.requests.clear()
     fetch(server, tmp_path, "/no", "/x")
-    assert [(seen.path, seen.range) for seen in server.seen] == [("/x", "bytes=100000-")]
+    assert [(request.path, request.range) for request in server.requests] == [("/x", "bytes=100000-")]
 
 
 def test_digest(server: Server, tmp_path: Path) -> None:
@@ -216,7 +220,7 @@ def test_digest(server: Server, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("file"))
     server.files["/mirror"] = OTHER
     assert fetch(server, tmp_path, "/x", "/mirror", sha256=other).address == server.url("/mirror")
-    assert fetch(server, tmp_path, "/x", sha256=DIGEST).sha256 == DIGEST  # what lay there is not what is wanted now
+    assert fetch(server, tmp_path, "/x", sha256=DIGEST).sha256 == DIGEST  # the existing file does not have the pinned digest
 
 
 def test_redirects(server: Server, tmp_path: Path) -> None:

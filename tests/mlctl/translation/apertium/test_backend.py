@@ -83,15 +83,15 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize(("target", "side", "least"), [("es", 1, 70), ("ca", 2, 70)])
 def test_everyday_sentences_come_out_well(target: str, side: int, least: float) -> None:
     backend = ApertiumBackend(settings(), "en", target)
-    made = backend.translate([row[0] for row in SENTENCES], "en", target)
+    outputs = backend.translate([row[0] for row in SENTENCES], "en", target)
     backend.close()
-    assert sacrebleu.corpus_chrf([translation.text for translation in made], [[row[side] for row in SENTENCES]]).score > least
+    assert sacrebleu.corpus_chrf([translation.text for translation in outputs], [[row[side] for row in SENTENCES]]).score > least
 
 
 @needs_apertium
 def test_odd_text_comes_out_line_for_line(spanish: ApertiumBackend) -> None:
-    made = dict(zip(ODD, texts_of(spanish, list(ODD)), strict=True))
-    assert {text: made[text].casefold() for text in ODD} == {text: expected.casefold() for text, expected in ODD.items()}
+    outputs = dict(zip(ODD, texts_of(spanish, list(ODD)), strict=True))
+    assert {text: outputs[text].casefold() for text in ODD} == {text: expected.casefold() for text, expected in ODD.items()}
 
 
 @needs_apertium
@@ -102,14 +102,17 @@ def test_every_sign_survives_in_its_place(spanish: ApertiumBackend) -> None:
         if not sign.isascii() or not sign.isalnum()
     ]
     texts = [form.replace("_", sign) for sign in signs for form in ("red _ house", "red_house", "_house", "house_", "_")]
-    made = texts_of(spanish, texts)
-    assert len(made) == len(texts)
+    outputs = texts_of(spanish, texts)
+    assert len(outputs) == len(texts)
     # A lone ampersand is a word: "y".
     lost = [
-        (text, answer) for text, answer in zip(texts, made, strict=True) for sign in signs if sign in text and sign not in answer
+        (text, output)
+        for text, output in zip(texts, outputs, strict=True)
+        for sign in signs
+        if sign in text and sign not in output
     ]
     assert not [pair for pair in lost if "&" not in pair[0]], lost
-    assert not any(mark in "".join(made).translate({ord(sign): None for sign in signs}) for mark in "*#@[]^$\\")
+    assert not any(mark in "".join(outputs).translate({ord(sign): None for sign in signs}) for mark in "*#@[]^$\\")
 
 
 @needs_apertium
@@ -121,15 +124,15 @@ def test_capitals_stay(spanish: ApertiumBackend) -> None:
 def test_a_very_long_line_does_not_block() -> None:
     backend = ApertiumBackend(settings(max_tokens=30_000), "en", "es")
     long = "The house is big. " * 5_600  # 100 KB
-    made = texts_of(backend, ["A cat.", long, "x" * 100_000, "A dog."])
-    assert [made[0], made[2], made[3]] == ["Un gato.", "x" * 100_000, "Un perro."]
-    assert made[1] == " ".join(["La casa es grande."] * 5_600)
+    outputs = texts_of(backend, ["A cat.", long, "x" * 100_000, "A dog."])
+    assert [outputs[0], outputs[2], outputs[3]] == ["Un gato.", "x" * 100_000, "Un perro."]
+    assert outputs[1] == " ".join(["La casa es grande."] * 5_600)
     backend.close()
 
 
 @needs_apertium
 def test_too_long_and_empty_text_is_named(spanish: ApertiumBackend) -> None:
-    assert [made.rule for made in spanish.translate(["cat " * 257, "cat", " "], "en", "es")] == [TOO_LONG, "", EMPTY]
+    assert [output.rule for output in spanish.translate(["cat " * 257, "cat", " "], "en", "es")] == [TOO_LONG, "", EMPTY]
     assert spanish.fits(["cat " * 257, "cat " * 256], "en", "es") == [False, True]
 
 
@@ -137,9 +140,9 @@ def test_too_long_and_empty_text_is_named(spanish: ApertiumBackend) -> None:
 def test_workers_and_neighbours_change_nothing(spanish: ApertiumBackend) -> None:
     texts = [f"{row[0]} {number}" for number in range(40) for row in SENTENCES]
     two = ApertiumBackend(settings(workers=2), "en", "es")
-    made = texts_of(spanish, texts)
-    assert texts_of(two, texts) == made
-    assert texts_of(two, texts[::-1]) == made[::-1]
+    outputs = texts_of(spanish, texts)
+    assert texts_of(two, texts) == outputs
+    assert texts_of(two, texts[::-1]) == outputs[::-1]
     two.close()
 
 
@@ -149,13 +152,13 @@ def test_a_killed_program_costs_nothing(spanish: ApertiumBackend, program: int) 
     texts = [f"{row[0]} {number}" for number in range(100) for row in SENTENCES]
     expected = texts_of(spanish, texts)
     first = spanish.pids
-    made: list[str] = []
-    thread = threading.Thread(target=lambda: made.extend(texts_of(spanish, texts)))
+    outputs: list[str] = []
+    thread = threading.Thread(target=lambda: outputs.extend(texts_of(spanish, texts)))
     thread.start()
     time.sleep(0.1)
     os.kill(first[program], signal.SIGKILL)
     thread.join(60)
-    assert made == expected
+    assert outputs == expected
     assert set(spanish.pids).isdisjoint(first)
     assert not any(map(is_alive, first))
 
@@ -200,7 +203,7 @@ def test_its_processes_end_when_their_parent_is_killed() -> None:
 
 
 def installation(folder: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set up an Apertium installation of one mode, its programs being whatever `mode` says."""
+    """Set up an Apertium installation of one mode, with the programs of `mode`."""
     (folder / "modes").mkdir()
     (folder / "modes" / "eng-spa.mode").write_text(mode)
     (folder / "modes" / "eng-spa-tagger.mode").write_text("cat")
@@ -227,15 +230,15 @@ def test_a_text_that_kills_the_engine_is_left_out_alone(tmp_path: Path, monkeypa
     program.chmod(0o755)
     installation(tmp_path, "echo-or-die | echo-or-die '$1'", monkeypatch)
     backend = ApertiumBackend(settings(), "en", "es")
-    made = backend.translate(["one", "killer", "two", "three", "killer"], "en", "es")
+    outputs = backend.translate(["one", "killer", "two", "three", "killer"], "en", "es")
     backend.close()
-    assert [(translation.text, translation.rule) for translation in made] == [
+    assert [(translation.text, translation.rule) for translation in outputs] == [
         ("one", ""), ("", FAILED), ("two", ""), ("three", ""), ("", FAILED),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("mode", "says"),
+    ("mode", "message"),
     [
         ("sleep 60", "sleep ended with exit status 1; standard error: sleep: invalid option -- 'z'"),
         ("no-such-program", "cannot be started"),
@@ -243,12 +246,14 @@ def test_a_text_that_kills_the_engine_is_left_out_alone(tmp_path: Path, monkeypa
         ("silent", "no output within 1 s"),
     ],
 )
-def test_an_engine_that_does_not_work_is_an_error(mode: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_does_not_work_is_an_error(
+    mode: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "silent").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "silent").chmod(0o755)
     installation(tmp_path, mode, monkeypatch)
     backend = ApertiumBackend(settings(), "en", "es", timeout=1.0)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         backend.translate(["A cat."], "en", "es")
     backend.close()
 
@@ -290,12 +295,12 @@ def test_the_identity_changes_with_the_data(tmp_path: Path, monkeypatch: pytest.
 
 @needs_apertium
 def test_an_answer_without_its_end_is_none() -> None:
-    """lt-proc sends a NUL at the end of its input wherever that is: what came before it is no whole answer."""
+    """lt-proc sends a NUL at the end of its input wherever that is: what came before it is no whole output."""
     pipeline = Pipeline([["head", "-c", "20"], modes.require("en", "es").commands()[0]], modes.environment(), 60.0)
-    answers = pipeline.process(["A cat.", "A dog.", "A house."])
+    outputs = pipeline.process(["A cat.", "A dog.", "A house."])
     pipeline.close()
-    assert len(answers) == 1
-    assert "cat" in answers[0]
+    assert len(outputs) == 1
+    assert "cat" in outputs[0]
 
 
 @needs_apertium

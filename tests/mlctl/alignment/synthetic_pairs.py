@@ -1,4 +1,4 @@
-"""Sentence pairs of made words, on disk as the stages before leave them, and what a result holds."""
+"""Sentence pairs of invented words, on disk as the earlier stages write them, and readers of a result."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def pair(source: str | None, target: str | None, language: str = "fr", origin: s
 
 
 def mirrored(language: str, rows: int, seed: int = 7) -> list[dict[str, Any]]:
-    """Sentences of made words; the translation says each word reversed, after a word of its own."""
+    """Sentences of invented words; the translation is an extra word, then each word reversed and in upper case."""
     draw = random.Random(seed)
     vocabulary = [first + vowel + last for first in "bdfgl" for vowel in "aeiou" for last in "kpt"]
-    made = []
+    pairs = []
     for number in range(rows):
         words = draw.sample(vocabulary, draw.randint(3, 9))
         target = " ".join(["Ze", *(word[::-1].upper() for word in words)])
-        made.append(pair(" ".join(words), target, language, f"x:{number}"))
-    return made
+        pairs.append(pair(" ".join(words), target, language, f"x:{number}"))
+    return pairs
 
 
 def write(folder: Path, name: str, rows: Iterable[dict[str, Any]], row_group: int = 100) -> None:

@@ -1,19 +1,19 @@
-"""Sentences as numbers of words, and the sampler's tables as dictionaries."""
+"""Corpora of word ids, and the sampler's counts as dictionaries."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mlctl.alignment.eflomal import counts as tables
-from mlctl.alignment.eflomal.sentence_buffer import Text
+from mlctl.alignment.eflomal.sentence_buffer import Corpus
 
 Sentences = list[tuple[list[int], list[int]]]
 
 
-def text_of(sentences: Sentences) -> Text:
+def corpus_of(sentences: Sentences) -> Corpus:
     sides = zip(*sentences, strict=True)
     flat = [(np.concatenate(side).astype(np.int32), np.cumsum([0, *map(len, side)])) for side in sides]
-    return Text(*flat[0], *flat[1])
+    return Corpus(*flat[0], *flat[1])
 
 
 def some_sentences(number: int, seed: int = 1, words: int = 9) -> Sentences:
@@ -22,9 +22,9 @@ def some_sentences(number: int, seed: int = 1, words: int = 9) -> Sentences:
 
 
 def as_dict(counts: tables.Counts, chain: int = 0) -> dict[tuple[int, int], float]:
-    found = {}
+    result = {}
     for e in range(len(counts.start)):
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
             if counts.keys[slot] >= 0 and abs(counts.counts[slot, chain]) > 1e-4:
-                found[e, int(counts.keys[slot])] = float(counts.counts[slot, chain])
-    return found
+                result[e, int(counts.keys[slot])] = float(counts.counts[slot, chain])
+    return result

@@ -1,4 +1,4 @@
-"""Writes the same pairs in every format that the readers know, by libraries where there is one."""
+"""Writes the same pairs in every format of the readers, with the libraries of the formats."""
 
 from __future__ import annotations
 
