@@ -11,6 +11,7 @@ The last line is JSON.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from mutation_table import MUTATIONS, Mutation
 ROOT = Path(__file__).parent.parent
 IGNORED = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "mlctl-store*", "*.egg-info")
 TIMEOUT = 300.0  # seconds; a mutation that makes the tests hang is killed
+_SECONDS = itertools.count(1_000_000_000)
 PYTEST_PASSED, PYTEST_FAILED, PYTEST_INTERRUPTED = 0, 1, 2  # interrupted: the mutated module cannot be imported
 
 
@@ -75,11 +77,11 @@ def is_killed(tree: Path, mutation: Mutation) -> bool:
     """Apply a mutation to the copy, run its tests, and restore the file."""
     path, started = tree / mutation.file, time.monotonic()
     original = path.read_text(encoding="utf-8")
-    path.write_text(original.replace(mutation.old, mutation.new), encoding="utf-8")
+    write(path, original.replace(mutation.old, mutation.new))
     try:
         status, output = run_tests(tree, mutation.tests, TIMEOUT)
     finally:
-        path.write_text(original, encoding="utf-8")
+        write(path, original)
     if status not in (PYTEST_PASSED, PYTEST_FAILED, PYTEST_INTERRUPTED):
         sys.exit(f"{output}\n{mutation.name}: pytest cannot run these tests (status {status}); fix the mutation")
     killed = status != PYTEST_PASSED
@@ -87,10 +89,16 @@ def is_killed(tree: Path, mutation: Mutation) -> bool:
     return killed
 
 
+def write(path: Path, text: str) -> None:
+    """Write a source file with a new time stamp: Python tells by its seconds whether the bytecode of a file is current."""
+    path.write_text(text, encoding="utf-8")
+    second = next(_SECONDS)
+    os.utime(path, (second, second))
+
+
 def run_tests(tree: Path, tests: Iterable[str], timeout: float) -> tuple[int, str]:
     """Return pytest's exit status and output; a run that takes longer than `timeout` seconds counts as failed."""
-    # Without bytecode files: their time stamps do not tell two versions of a file that are written in the same second.
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     try:
         run = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout, check=False)

@@ -52,6 +52,3 @@ def _redact_parameter(parameter: str) -> str:
     if equals:
         return f"{name}={_REDACTED if value else ''}"
     return _REDACTED if parameter else ""
-
-
-shown, hide, for_records = redact_url, redact_text, redact_values
