@@ -65,7 +65,7 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
         "## Results\n\n" + "\n".join(_results(figures)),
         notice.strip(),
         f"## Data\n\n{gates}",
-        f"## Recipe\n\n```yaml\n{_as_yaml(url_redaction.redact_values(recipe.model_dump(mode='json', exclude={'store'})))}```",
+        f"## Recipe\n\n```yaml\n{_as_yaml(url_redaction.for_records(recipe.model_dump(mode='json', exclude={'store'})))}```",
     ]
     return "\n\n".join(sections) + "\n"
 

@@ -177,7 +177,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Pa
         "gate": attribution.gate_words(recipe.licences.allow),
         "evaluation_sets": attribution.decontamination_rows(sets := attribution.decontamination(folders.get("shard"))),
         "decontamination": attribution.decontamination_words(sets),
-        "recipe_yaml": _as_yaml(url_redaction.redact_values(recipe.model_dump(mode="json"))),
+        "recipe_yaml": _as_yaml(url_redaction.for_records(recipe.model_dump(mode="json"))),
         "environment": environment,
     }
 

@@ -116,7 +116,7 @@ def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}.")
         else:
-            yield f"{before}{name}", url_redaction.redact_values(value)
+            yield f"{before}{name}", url_redaction.for_records(value)
 
 
 def _make(name: str) -> Guarded | InBackground:
