@@ -32,6 +32,7 @@ from mlctl.config import Evaluate
 from mlctl.evaluation import ScoreCache
 from mlctl.evaluation.data.heldout import Heldout, Side
 from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.tasks.registry import open_task
 from mlctl.modeling.pooling import FIRST_AND_LAST
 
 TOLERANCE = 0.2  # points
