@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from mlctl.evaluation.tasks.registry import open_task
 
 from mlctl import languages
 from mlctl.config import Evaluate
