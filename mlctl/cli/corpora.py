@@ -74,14 +74,14 @@ def _table(found: SearchResult) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for offer in found.corpora:
-        pairs = "" if offer.pairs is None else f"{offer.pairs:,}"
-        size = "" if offer.size_kb is None else f"{offer.size_kb / 1000:,.1f}"
-        table.add_row(pairs, size, offer.licence, Text(_entry(offer)))
+    for entry in found.corpora:
+        pairs = "" if entry.pairs is None else f"{entry.pairs:,}"
+        size = "" if entry.size_kb is None else f"{entry.size_kb / 1000:,.1f}"
+        table.add_row(pairs, size, entry.licence, Text(_format_entry(entry)))
     return table
 
 
-def _entry(offer: CatalogEntry) -> str:
+def _format_entry(entry: CatalogEntry) -> str:
     import yaml
 
-    return yaml.safe_dump(offer.recipe, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()
+    return yaml.safe_dump(entry.recipe, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()

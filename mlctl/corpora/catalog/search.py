@@ -79,7 +79,9 @@ def search(pair: str, settings: Download) -> SearchResult:
     mtdata = _entries_or_error("mtdata", unavailable, lambda: entries_for_pair(source, target))
     if len(unavailable) == 2:
         problems = "; ".join(f"{catalogue}: {error.problem}" for catalogue, error in unavailable.items())
-        raise InputError(f"no catalogue can be searched. {problems}", "; or ".join(error.remedy for error in unavailable.values()))
+        raise InputError(
+            f"no catalogue can be searched. {problems}", "; or ".join(error.remedy for error in unavailable.values())
+        )
     supported = [entry for entry in mtdata if not unsupported_reason(entry)]
     opus_urls = {entry.address for entry in opus}
     other = [_mtdata_entry(entry) for entry in supported if entry.urls[0] not in opus_urls]
