@@ -47,7 +47,7 @@ FINE_TUNED = [
     ("xnli", "xnli", "sw", {"train": "dev-en.tsv"}),
 ]
 XNLI_PAIRS = 1000
-BUCC_OTHERS = 2000  # sentences of each side outside the gold pairs
+BUCC_OTHERS = 2000  # sentences of each side that are in no gold pair
 TATOEBA = ("deu", "swh", "jpn")
 CODES = {"deu": "de", "swh": "sw", "jpn": "ja"}
 
