@@ -172,7 +172,7 @@ TRAINING = [
     *_group(
         "mlctl/modeling/checkpoint.py",
         _CHECKPOINTS,
-        resumed_from_other_training=('if state["subject"] != self._subject:', "if False:"),
+        resumed_from_other_training=('if state["fingerprint"] != self._fingerprint:', "if False:"),
         damaged_checkpoint_read=('if file_digest(path / _TENSORS) != state["sha256"]:', "if False:"),
         best_checkpoint_removed=("if old.name != best:", "if True:"),
     ),
