@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlctl.core.text_lines import lines
-from mlctl.evaluation.data.gold_alignments import Gold, GoldFiles, Link, Words, checked, counts, find, made, pharaoh
+from mlctl.evaluation.data.gold_alignments import GoldAlignment as Gold
+from mlctl.evaluation.data.gold_alignments import (
+    GoldFiles,
+    Link,
+    Words,
+    count_links,
+    drop_links_outside,
+    find_gold_files,
+    parse_gold,
+    parse_links,
+)
 
 __all__ = ["READERS", "Gold", "Score", "Words", "check_scorer", "grow_diag_final_and", "score"]
 
@@ -25,14 +35,14 @@ class Score(NamedTuple):
 
 def score(found: Iterable[Iterable[Link]], gold: Gold) -> Score:
     """Score links: recall counts sure links, precision those that are possible."""
-    links, sure, in_sure, in_possible = (sum(column) for column in zip(*counts(found, gold), strict=True))
+    links, sure, in_sure, in_possible = (sum(column) for column in zip(*count_links(found, gold), strict=True))
     error = 1 - (in_sure + in_possible) / (links + sure)
     return Score(100 * error, 100 * in_possible / max(links, 1), 100 * in_sure / sure)
 
 
 def links_of(file: Path, swapped: bool = False) -> list[set[Link]]:
     """Read an aligner's output: a line of links a pair, words from 0."""
-    read = [pharaoh(line)[1] for line in lines(file)]
+    read = [parse_links(line)[1] for line in lines(file)]
     return [{(j, i) for i, j in links} for links in read] if swapped else read
 
 
@@ -61,7 +71,9 @@ def linked(link: Link, links: set[Link]) -> tuple[bool, bool]:
 def files_of(root: Path, name: str) -> GoldFiles:
     """Return the set whose file of links is `name`."""
     return next(
-        found for found in find({path.relative_to(root).as_posix(): path for path in root.rglob("*")}) if found.name == name
+        found
+        for found in find_gold_files({path.relative_to(root).as_posix(): path for path in root.rglob("*")})
+        if found.name == name
     )
 
 
@@ -69,23 +81,23 @@ def awesome(root: Path, stem: str, drop: bool = True) -> Gold:
     """Read a set of awesome-align's examples; `drop` links that point outside of their sentences."""
     found = files_of(root, f"awesome-align-examples/{stem}.gold")
     gold = found.read(found.files, found.base)
-    return named(f"{stem[:2]}-{stem[2:]}", (stem[:2], stem[2:]), checked(gold) if drop else gold)
+    return named(f"{stem[:2]}-{stem[2:]}", (stem[:2], stem[2:]), drop_links_outside(gold) if drop else gold)
 
 
 def talp(root: Path, folder: str, source: str, target: str) -> Gold:
     """Read a file of words for each side, and links that count them from 0."""
     stem = folder.partition("-")[0]
-    return named(f"{source}-{target}", (source, target), files_of(root, f"{folder}/{stem}.{source}-{target}.talp").gold())
+    return named(f"{source}-{target}", (source, target), files_of(root, f"{folder}/{stem}.{source}-{target}.talp").read_gold())
 
 
 def bicici(root: Path) -> Gold:
     """Read German-English Europarl as English-German."""
-    return named("de-en", ("de", "en"), files_of(root, "bicici-de-en/de-en.wa").gold()).reversed("en-de")
+    return named("de-en", ("de", "en"), files_of(root, "bicici-de-en/de-en.wa").read_gold()).reversed("en-de")
 
 
 def wpt05(root: Path) -> Gold:
     """Read English-Hindi."""
-    return named("en-hi", ("en", "hi"), files_of(root, "wpt05-en-hi/test.eng.hin.wa").gold())
+    return named("en-hi", ("en", "hi"), files_of(root, "wpt05-en-hi/test.eng.hin.wa").read_gold())
 
 
 def xl_wa(root: Path, language: str) -> Gold:
@@ -93,7 +105,9 @@ def xl_wa(root: Path, language: str) -> Gold:
     files = [root / "xl-wa" / language / f"{part}.tsv" for part in ("dev", "test")]
     rows = [line.split("\t") for file in files for line in lines(file)]
     sides = [row[0] for row in rows], [row[1] for row in rows]
-    return named(f"xl-wa en-{language}", ("en", language), checked(made(sides, [row[2] for row in rows], 0, files[1])))
+    return named(
+        f"xl-wa en-{language}", ("en", language), drop_links_outside(parse_gold(sides, [row[2] for row in rows], 0, files[1]))
+    )
 
 
 def named(name: str, languages: tuple[str, str], gold: Gold) -> Gold:

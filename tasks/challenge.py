@@ -43,7 +43,7 @@ def _work(champion: dict[str, Ref], recipe: Recipe, folders: Folders, workspace:
         workspace,
         progress,
         parts_of(recipe),
-        against=places["train"] / "model",
+        base_encoder=places["train"] / "model",
     )
     return {**metrics, **{f"{target}.learned_by_champion": number for target, number in left.items()}}
 

@@ -52,7 +52,7 @@ class _Found:
 
     run: run_comparison_page.ComparedRun
     results: Mapping[str, Result]
-    questions: Mapping[run_comparison.Place, str]
+    questions: Mapping[run_comparison.TaskLanguage, str]
 
     @property
     def key(self) -> str:
@@ -78,7 +78,7 @@ def _open(store: Store, name: str) -> _Found:
     )
     tables.protocol(folders["evaluate"])  # says what to do where an older mlctl judged
     digests = results["evaluate"].manifest.parts["outside"]
-    return _Found(run, results, run_comparison.questions(folders["evaluate"], folders["shard"], digests, int(settings["seed"])))
+    return _Found(run, results, run_comparison.protocol_digests(folders["evaluate"], folders["shard"], digests, int(settings["seed"])))
 
 
 def _find(store: Store, name: str) -> Ref:
@@ -112,4 +112,4 @@ def _pair(first: _Found, other: _Found) -> run_comparison_page.Paired:
     alike = {place for place in both if first.questions[place] == other.questions[place]}
     folders = first.run.folders["evaluate"], other.run.folders["evaluate"]
     resamples = int(tables.protocol(folders[0])["resamples"])
-    return run_comparison_page.Paired(*run_comparison.between(*folders, alike, resamples, first.seed), apart=sorted(both - alike))
+    return run_comparison_page.Paired(*run_comparison.compare_runs(*folders, alike, resamples, first.seed), apart=sorted(both - alike))

@@ -36,7 +36,7 @@ def sharded(write_sharded: Write, copied_rows: Rows, trained: Path) -> Path:
 
 
 def run(sharded: Path, trained: Path, place: Path, given: Evaluate, **more: Any) -> dict[str, float | int]:
-    more = {"parts": ScoreCache(place / "parts"), **more}
+    more = {"score_cache": ScoreCache(place / "parts"), **more}
     return evaluate(given, Model(), FRENCH, 0, sharded, trained, Workspace(place / "out"), **more)
 
 
@@ -90,10 +90,16 @@ def _value(place: Path, row: dict[str, Any], model: str) -> float:
 
 def test_a_new_language_computes_that_language_alone(sharded: Path, trained: Path, tmp_path: Path) -> None:
     folder, parts = tatoeba(tmp_path / "t"), ScoreCache(tmp_path / "parts")
-    run(sharded, trained, tmp_path / "one", settings(entry("tatoeba", folder, languages=["de"]), resamples=100), parts=parts)
+    run(
+        sharded, trained, tmp_path / "one", settings(entry("tatoeba", folder, languages=["de"]), resamples=100), score_cache=parts
+    )
     before = {path: path.stat().st_ino for path in (tmp_path / "parts").iterdir()}
     run(
-        sharded, trained, tmp_path / "two", settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100), parts=parts
+        sharded,
+        trained,
+        tmp_path / "two",
+        settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100),
+        score_cache=parts,
     )
     after = {path: path.stat().st_ino for path in (tmp_path / "parts").iterdir()}
     assert {path: file for path, file in after.items() if path in before} == before  # a part that is made anew is another file
@@ -106,7 +112,7 @@ def test_a_new_language_computes_that_language_alone(sharded: Path, trained: Pat
 def test_what_changes_a_score_makes_it_anew(sharded: Path, trained: Path, tmp_path: Path, change: str) -> None:
     folder, parts = tatoeba(tmp_path / "t", ("deu",)), ScoreCache(tmp_path / "parts")
     given = entry("tatoeba", folder)
-    run(sharded, trained, tmp_path / "one", settings(given, resamples=100), parts=parts)
+    run(sharded, trained, tmp_path / "one", settings(given, resamples=100), score_cache=parts)
     names = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")}
     if change == "weights":
         (trained / "base" / "config.json").write_text((trained / "base" / "config.json").read_text() + "\n")
@@ -114,7 +120,7 @@ def test_what_changes_a_score_makes_it_anew(sharded: Path, trained: Path, tmp_pa
         (folder / "tatoeba.deu-eng.deu").write_text((folder / "tatoeba.deu-eng.deu").read_text().replace("waa", "wab"))
     given = {**given, "direction": "both"} if change == "settings" else given
     pooling = "last" if change == "pooling" else "search"
-    run(sharded, trained, tmp_path / "two", settings(given, resamples=100, pooling=pooling), parts=parts)
+    run(sharded, trained, tmp_path / "two", settings(given, resamples=100, pooling=pooling), score_cache=parts)
     made = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")} - names
     assert len(made) == (1 if change == "weights" else 2)
 
@@ -148,7 +154,7 @@ def test_languages_that_the_tokenizer_cannot_read_are_left_out(
     (folder / "tatoeba.cmn-eng.cmn").write_text("从前 有 人\n" * 40)
     run(sharded, trained, tmp_path, settings(entry("tatoeba", folder), resamples=100))
     assert {row["language"] for row in table(tmp_path, "differences") if row["task"] == "tatoeba"} == {"de"}
-    assert "Tatoeba: not judged, the tokenizer cannot read them: zh" in caplog.text
+    assert "Tatoeba: not evaluated, not covered by the tokenizer: zh" in caplog.text
 
 
 def test_half_precision_is_near(sharded: Path, trained: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_spelling_decides_what_one_word_is() -> None:
 
 
 def test_the_most_word_pairs_are_drawn_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlctl.evaluation.data.heldout.MOST_WORD_PAIRS", 5)
+    monkeypatch.setattr("mlctl.evaluation.data.heldout.MAX_WORD_PAIRS", 5)
     heldout = pairs_of(*((i, 1000 + i) for i in range(40)))
     drawn = one_to_one(heldout, spell, 0)
     assert len(drawn) == 5

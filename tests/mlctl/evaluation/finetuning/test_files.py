@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlctl.errors import InputError
-from mlctl.evaluation.finetuning.examples import Pair, Tagged
+from mlctl.evaluation.finetuning.examples import Pair, TaggedSentence
 from mlctl.evaluation.finetuning.pair_files import read_pairs
 from mlctl.evaluation.finetuning.tagged_files import read_tagged
 
@@ -45,7 +45,7 @@ def test_the_form_with_a_header(tmp_path: Path) -> None:
     [
         ("a\tb\n", None, "line 1 has no label"),
         ("a\tb\tneutral\nc\n", None, "line 2 has 1 columns"),
-        ("a\tb\tmaybe\n", None, "line 1: 'maybe' is no label of XNLI"),
+        ("a\tb\tmaybe\n", None, "line 1: 'maybe' is not a label of XNLI"),
         ("a\tb\n", "neutral\nneutral\n", "2 labels, but .* 1 rows"),
         ("a\tb\n", "so\n", "labels.tsv, line 1: 'so'"),
     ],
@@ -59,7 +59,10 @@ def test_pairs_that_are_not_as_they_should_be(tmp_path: Path, text: str, labels:
 
 def test_two_columns_with_blank_lines_between_sentences(tmp_path: Path) -> None:
     file = written(tmp_path / "test-de.tsv.gz", "\nSioux\tB-ORG\nFalls\tI-ORG\n\n\n''\tO\n")
-    assert read_tagged(file, None, NER, "PAN-X") == [Tagged(("Sioux", "Falls"), ("B-ORG", "I-ORG")), Tagged(("''",), ("O",))]
+    assert read_tagged(file, None, NER, "PAN-X") == [
+        TaggedSentence(("Sioux", "Falls"), ("B-ORG", "I-ORG")),
+        TaggedSentence(("''",), ("O",)),
+    ]
 
 
 def test_conllu_without_multi_word_tokens_and_empty_nodes(tmp_path: Path) -> None:
@@ -68,12 +71,12 @@ def test_conllu_without_multi_word_tokens_and_empty_nodes(tmp_path: Path) -> Non
 
     text = "# sent_id = 1\n" + row("1-2", "du", "_") + row("1", "de", "ADP") + row("2", "le", "DET") + row("2.1", "x", "_")
     file = written(tmp_path / "fr.conllu", text + row("3", "10 000", "NUM") + "\n")
-    assert read_tagged(file, None, UPOS, "UDPOS") == [Tagged(("de", "le", "10 000"), ("ADP", "DET", "NUM"))]
+    assert read_tagged(file, None, UPOS, "UDPOS") == [TaggedSentence(("de", "le", "10 000"), ("ADP", "DET", "NUM"))]
 
 
 @pytest.mark.parametrize("text", ["word\n", "\tNOUN\n", "a\tNOUN\nb\t\n"])
 def test_a_line_without_word_or_tag_is_named(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InputError, match=f"line {text.count(chr(10))}: .* is no word with a tag"):
+    with pytest.raises(InputError, match=f"line {text.count(chr(10))}: .* is not a word with a tag"):
         read_tagged(written(tmp_path / "test-en.tsv", text), None, UPOS, "UDPOS")
 
 

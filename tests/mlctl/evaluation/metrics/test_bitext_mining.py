@@ -50,7 +50,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     source, target = (torch.tensor(random.normal(size=(size, 5))) for size in (50, 33))
     whole = bitext_mining.mine(source, target, "margin", 4)
-    monkeypatch.setattr(bitext_mining, "_ROWS", 7)
+    monkeypatch.setattr(bitext_mining, "_BLOCK_ROWS", 7)
     parts = bitext_mining.mine(source, target, "margin", 4)
     assert whole.source.tolist() == parts.source.tolist()
     np.testing.assert_allclose(whole.score, parts.score, rtol=1e-5)

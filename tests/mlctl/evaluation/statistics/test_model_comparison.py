@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlctl.evaluation.metrics.item_scores import Outcome, of_hits, share
-from mlctl.evaluation.statistics.model_comparison import Judged, difference_rows, score_rows
+from mlctl.evaluation.metrics.item_scores import ItemScores, accuracy_scores, ratio_of_sums
+from mlctl.evaluation.statistics.model_comparison import ModelScores, difference_rows, score_rows
 
 
-def accuracy(model: str, language: str, seed: int, hits: list[int]) -> Judged:
-    outcome = of_hits("xnli", f"en→{language}", np.array(hits, bool), [str(n) for n in range(len(hits))])
-    return Judged(model, "xnli", language, seed, "accuracy", [outcome])
+def accuracy(model: str, language: str, seed: int, hits: list[int]) -> ModelScores:
+    outcome = accuracy_scores("xnli", f"en→{language}", np.array(hits, bool), [str(n) for n in range(len(hits))])
+    return ModelScores(model, "xnli", language, seed, "accuracy", [outcome])
 
 
-def f1(model: str, items: dict[str, tuple[float, float]]) -> Judged:
+def f1(model: str, items: dict[str, tuple[float, float]]) -> ModelScores:
     part, whole = (np.array(column, np.float32) for column in zip(*items.values(), strict=True))
-    return Judged(
-        model, "bucc", "de", None, "f1", [Outcome("bucc", "de→en", {"f1": share(part, whole)}, list(items), part, whole)]
+    return ModelScores(
+        model,
+        "bucc",
+        "de",
+        None,
+        "f1",
+        [ItemScores("bucc", "de→en", {"f1": ratio_of_sums(part, whole)}, list(items), part, whole)],
     )
 
 

@@ -47,14 +47,14 @@ def test_better_beyond_noise(tmp_path: Path) -> None:
     assert (whole.task, [comparison.task for comparison in tasks]) == ("all", ["one", "other"])
     assert whole.difference == pytest.approx(0.15)
     assert 0 < whole.low < 0.15 < whole.high
-    assert found.why.startswith("better beyond noise: +15.0 on the whole")
+    assert found.why.startswith("significantly better: +15.0 points overall")
 
 
 @pytest.mark.parametrize("rights", [{"one": (0.7, 0.5)}, {"one": (0.5, 0.5)}, {"one": (0.5, 0.51)}])
 def test_worse_equal_or_within_noise_is_not_better(tmp_path: Path, rights: dict[str, tuple[float, float]]) -> None:
     found = verdict(tmp_path, tolerance=0.5, **rights)
     assert not found.better
-    assert found.why.startswith("not better beyond noise")
+    assert found.why.startswith("not significantly better")
 
 
 def test_better_on_the_whole_but_one_task_falls(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mlctl.config import Languages, Model
 from mlctl.core.workspace import Workspace
 from mlctl.evaluation import evaluate
 from mlctl.evaluation.statistics.model_comparison import difference_rows
-from mlctl.evaluation.statistics.run_comparison import between, questions
+from mlctl.evaluation.statistics.run_comparison import compare_runs, protocol_digests
 
 from ..conftest import entry, save_encoder, save_tokenizer, sentences, settings
 
@@ -50,9 +50,9 @@ def results(
 
 def test_both_models_are_tested_as_base_and_trained_are(results: tuple[Path, Path, Path]) -> None:
     first, second, sharded = results
-    places = questions(first, sharded, DIGESTS, 0).items() & questions(second, sharded, DIGESTS, 0).items()
+    places = protocol_digests(first, sharded, DIGESTS, 0).items() & protocol_digests(second, sharded, DIGESTS, 0).items()
     assert {task for (task, _), _ in places} == {"sentence-retrieval", "word-retrieval", "tatoeba"}
-    rows, averages = between(first, second, {place for place, _ in places}, 200, 0)
+    rows, averages = compare_runs(first, second, {place for place, _ in places}, 200, 0)
     mine = {(row["task"], row["language"]): row for row in rows}
     for place, one in differences(second).items():
         assert mine[place]["trained"] == pytest.approx(one["trained"])
@@ -63,7 +63,7 @@ def test_both_models_are_tested_as_base_and_trained_are(results: tuple[Path, Pat
 
 def test_a_run_against_itself_shows_no_difference(results: tuple[Path, Path, Path]) -> None:
     first, _, sharded = results
-    rows, _ = between(first, first, questions(first, sharded, DIGESTS, 0), 100, 0)
+    rows, _ = compare_runs(first, first, protocol_digests(first, sharded, DIGESTS, 0), 100, 0)
     assert {(row["difference"], row["low"], row["high"], row["p"]) for row in rows} == {(0.0, 0.0, 0.0, 1.0)}
 
 
@@ -71,16 +71,16 @@ def test_other_items_are_other_questions(
     results: tuple[Path, Path, Path], tmp_path: Path, copied_rows: Callable[[str], Rows]
 ) -> None:
     first, _, sharded = results
-    before = questions(first, sharded, DIGESTS, 0)
-    data = questions(first, sharded, {**DIGESTS, "tatoeba.fr": "other"}, 0)
+    before = protocol_digests(first, sharded, DIGESTS, 0)
+    data = protocol_digests(first, sharded, {**DIGESTS, "tatoeba.fr": "other"}, 0)
     assert {place for place in before if before[place] != data[place]} == {("tatoeba", "fr")}
-    drawn = questions(first, sharded, DIGESTS, 1)
+    drawn = protocol_digests(first, sharded, DIGESTS, 1)
     assert {task for task, _ in (place for place in before if before[place] != drawn[place])} == {"word-retrieval"}
     other = tmp_path / "other"
     shutil.copytree(sharded, other)
     table = pq.read_table(other / "heldout" / "fr.parquet")
     pq.write_table(table.slice(0, 9), other / "heldout" / "fr.parquet")
-    pairs = questions(first, other, DIGESTS, 0)
+    pairs = protocol_digests(first, other, DIGESTS, 0)
     assert {place for place in before if before[place] != pairs[place]} == {
         ("sentence-retrieval", "fr"),
         ("word-retrieval", "fr"),
@@ -89,10 +89,10 @@ def test_other_items_are_other_questions(
 
 def test_only_some_places(results: tuple[Path, Path, Path]) -> None:
     first, second, _ = results
-    (row,), (average,) = between(first, second, {("tatoeba", "de")}, 100, 0)
+    (row,), (average,) = compare_runs(first, second, {("tatoeba", "de")}, 100, 0)
     assert (row["language"], average["languages"]) == ("de", 1)
     assert np.isclose(row["difference"], average["difference"])
-    assert between(first, second, (), 100, 0) == difference_rows((), 100, 0)
+    assert compare_runs(first, second, (), 100, 0) == difference_rows((), 100, 0)
 
 
 def differences(evaluated: Path) -> dict[tuple[str, str], dict[str, Any]]:

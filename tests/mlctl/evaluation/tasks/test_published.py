@@ -16,8 +16,8 @@ from transformers import AutoModel, AutoTokenizer
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
 from mlctl.evaluation.model_under_test import ModelUnderTest
-from mlctl.evaluation.tasks import all_metadata, open_task
 from mlctl.evaluation.tasks.bucc import halves
+from mlctl.evaluation.tasks.registry import all_metadata, open_task
 
 from ..conftest import entry, sentences, settings, words
 
@@ -42,7 +42,7 @@ def put(file: Path, lines: Sequence[str], end: str = "\n") -> None:
 
 
 def judged(subject: ModelUnderTest, given: Evaluate, language: str) -> list[Any]:
-    return open_task(given.benchmarks[0]).judge(subject, language, None)
+    return open_task(given.benchmarks[0]).evaluate(subject, language, None)
 
 
 def tatoeba(folder: Path, codes: Sequence[str] = ("deu", "cmn", "arq"), pairs: int = 40) -> Path:
@@ -61,9 +61,9 @@ def test_tatoeba_is_the_nearest_by_cosine(subject: Make, tmp_path: Path, pooling
     english, foreign = sentences(40), (tmp_path / "t" / "tatoeba.deu-eng.deu").read_text().splitlines()
     a, b = (vectors(tmp_path / "encoder", side, pooling if pooling == 1 else -1) for side in (foreign, english))
     nearest = (a @ b.T).argmax(1)
-    assert outcome.figures["accuracy"] == accuracy_score(np.arange(40), nearest)
+    assert outcome.metrics["accuracy"] == accuracy_score(np.arange(40), nearest)
     assert outcome.part.tolist() == (nearest == np.arange(40)).tolist()
-    assert 0.5 < outcome.figures["accuracy"] < 1
+    assert 0.5 < outcome.metrics["accuracy"] < 1
     assert outcome.direction == "de→en"
 
 
@@ -133,10 +133,10 @@ def test_bucc_tunes_on_dev_and_judges_on_test(subject: Make, tmp_path: Path) -> 
     f1s = [(_f1({(i, j) for s, i, j in found["dev"] if s >= least}, gold["dev"]), least) for least, *_ in found["dev"]]
     least = outcome.notes["threshold"]
     assert _f1({(i, j) for s, i, j in found["dev"] if s >= least}, gold["dev"]) == pytest.approx(max(f1s)[0])
-    assert outcome.figures["f1"] == pytest.approx(_f1({(i, j) for s, i, j in found["test"] if s >= least}, gold["test"]))
-    assert outcome.figures["f1"] == pytest.approx(outcome.part.sum() / outcome.whole.sum())
+    assert outcome.metrics["f1"] == pytest.approx(_f1({(i, j) for s, i, j in found["test"] if s >= least}, gold["test"]))
+    assert outcome.metrics["f1"] == pytest.approx(outcome.part.sum() / outcome.whole.sum())
     best_on_test = max(_f1({(i, j) for s, i, j in found["test"] if s >= least}, gold["test"]) for least, *_ in found["test"])
-    assert 0.4 < outcome.figures["f1"] < best_on_test
+    assert 0.4 < outcome.metrics["f1"] < best_on_test
     assert outcome.notes["judged"] == "test"
 
 
@@ -179,7 +179,7 @@ def test_bucc_by_its_own_names(names: Sequence[str], asked: str, subject: Make, 
         for file in sorted((tmp_path / "b").iterdir()):
             file.rename(file.with_name(file.name.replace("sample", "dev").replace("training", "test")))
         (renamed,) = judged(subject(given), given, "zh")
-        assert (renamed.figures, renamed.notes["threshold"]) == (outcome.figures, outcome.notes["threshold"])
+        assert (renamed.metrics, renamed.notes["threshold"]) == (outcome.metrics, outcome.notes["threshold"])
 
 
 def test_bucc_from_the_hub_is_refused(tmp_path: Path) -> None:
@@ -201,41 +201,41 @@ def test_ntrex_has_windows_line_ends_and_codes_of_its_own(subject: Make, tmp_pat
     given = settings(entry("ntrex", ntrex(tmp_path / "n")), pooling="last")
     task = open_task(given.benchmarks[0])
     assert list(task.languages) == ["fr", "sw", "zh", "zh-Hant"]
-    outcomes = task.judge(subject(given), "fr", None)
-    assert [(outcome.direction, outcome.figures["accuracy"]) for outcome in outcomes] == [("en→fr", 1.0), ("fr→en", 1.0)]
-    assert "\r" not in "".join(task.sample("sw"))
+    outcomes = task.evaluate(subject(given), "fr", None)
+    assert [(outcome.direction, outcome.metrics["accuracy"]) for outcome in outcomes] == [("en→fr", 1.0), ("fr→en", 1.0)]
+    assert "\r" not in "".join(task.sample_texts("sw"))
 
 
 def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     put(tatoeba(tmp_path / "t") / "tatoeba.deu-eng.deu", ["one"])
     with pytest.raises(InputError, match=r"tatoeba\.deu-eng\.deu has 1 lines"):
-        open_task(settings(entry("tatoeba", tmp_path / "t")).benchmarks[0]).sample("de")
-    with pytest.raises(InputError, match="no fi in"):
+        open_task(settings(entry("tatoeba", tmp_path / "t")).benchmarks[0]).sample_texts("de")
+    with pytest.raises(InputError, match="no data for fi in"):
         open_task(settings(entry("tatoeba", tmp_path / "t", languages=["fi"])).benchmarks[0])
     with pytest.raises(InputError, match="no folder"):
         open_task(settings(entry("ntrex", tmp_path / "nowhere")).benchmarks[0])
     bucc(tmp_path / "b")
     put(tmp_path / "b" / "zh-en.dev.en", ["no tab here"])
     with pytest.raises(InputError, match=r"zh-en\.dev\.en, line 1 has no TAB"):
-        open_task(settings(entry("bucc", tmp_path / "b")).benchmarks[0]).sample("zh")
+        open_task(settings(entry("bucc", tmp_path / "b")).benchmarks[0]).sample_texts("zh")
 
 
 def test_the_search_takes_the_pooling_that_finds_most_dev_pairs(subject: Make) -> None:
     found = subject(settings(pooling="search"))
-    accuracy = dict(found.tried)
+    accuracy = dict(found.pooling_accuracies)
     assert list(accuracy) == ["trained", 2, 1, 0, "cls"]
     assert accuracy[found.pooling] == max(accuracy.values())
-    assert found.described(True)["tried"]["language"] == "fr"
+    assert found.protocol_entry(pooled=True)["tried"]["language"] == "fr"
 
 
 def test_a_layer_that_is_not_there_is_an_error(subject: Make) -> None:
     with pytest.raises(InputError, match=r"evaluate\.pooling: 7, but the encoder has 2 layers"):
-        subject(settings(pooling=7)).vectors(["waa"])
+        subject(settings(pooling=7)).encode(["waa"])
 
 
 def test_a_prefix_and_remembered_texts(subject: Make, tmp_path: Path) -> None:
     given = settings(pooling="last", prefix="wab ")
-    one = subject(given).vectors(["waa wac", "wad"], remember=True)
+    one = subject(given).encode(["waa wac", "wad"], cache=True)
     expected = vectors(tmp_path / "encoder", ["wab waa wac", "wab wad"])
     np.testing.assert_allclose(torch.nn.functional.normalize(one, dim=1).numpy(), expected, atol=1e-5)
 

@@ -9,9 +9,9 @@ import pytest
 
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
-from mlctl.evaluation.data.gold_alignments import Gold, counts, find
+from mlctl.evaluation.data.gold_alignments import GoldAlignment, count_links, find_gold_files
 from mlctl.evaluation.model_under_test import ModelUnderTest
-from mlctl.evaluation.tasks import open_task
+from mlctl.evaluation.tasks.registry import open_task
 
 from ..conftest import entry, settings, words
 
@@ -49,7 +49,7 @@ def files(root: Path) -> dict[str, Path]:
 
 def test_every_form_says_the_same(tmp_path: Path) -> None:
     forms(tmp_path)
-    found = list(find(files(tmp_path)))
+    found = list(find_gold_files(files(tmp_path)))
     assert [one.languages for one in found] == [
         ("en", "fr"),
         ("en", "cs"),
@@ -59,7 +59,7 @@ def test_every_form_says_the_same(tmp_path: Path) -> None:
         ("eng", "spa"),
     ]
     for one in found:
-        gold = one.gold()
+        gold = one.read_gold()
         assert gold.pairs == [(["the", "cat"], ["le", "chat"]), (["yes"], ["oui"])], one.name
         assert gold.sure == [{(0, 0), (1, 1)}, {(0, 0)}], one.name
         assert gold.possible == [{(0, 0), (1, 1), (0, 1)}, {(0, 0)}], one.name
@@ -69,20 +69,20 @@ def test_every_form_says_the_same(tmp_path: Path) -> None:
 def test_links_outside_of_their_sentences_are_dropped_unless_there_are_many(tmp_path: Path) -> None:
     put(tmp_path / "enfr.src-tgt", "a b c d e f g h i j ||| a b c d e f g h i j\n" * 3)
     put(tmp_path / "enfr.gold", " ".join(f"{n}-{n}" for n in range(1, 11)) + " 11-3\n" + "1-1 2-2 3-3 4-4 5-5 6-6\n" * 2)
-    (found,) = find(files(tmp_path))
-    assert found.gold().dropped == ["1: 10-2"]
-    assert (10, 2) not in found.gold().possible[0]
+    (found,) = find_gold_files(files(tmp_path))
+    assert found.read_gold().dropped == ["1: 10-2"]
+    assert (10, 2) not in found.read_gold().possible[0]
     put(tmp_path / "enfr.gold", "0-0 1-1\n" * 3)
     with pytest.raises(InputError, match="index_base"):
-        found.gold()
-    assert found.gold(base=0).sure[0] == {(0, 0), (1, 1)}
+        found.read_gold()
+    assert found.read_gold(base=0).sure[0] == {(0, 0), (1, 1)}
 
 
 def test_counts_give_the_alignment_error_rate_worked_out_by_hand() -> None:
-    gold = Gold("", ("en", "fr"), [(["a", "b"], ["x", "y"])], [{(0, 0)}], [{(0, 0), (1, 1)}])
-    (one,) = counts([[(0, 0), (1, 1), (1, 0)]], gold)
-    assert (one.found, one.sure, one.in_sure, one.in_possible) == (3, 1, 1, 2)
-    assert 1 - (one.in_sure + one.in_possible) / (one.found + one.sure) == 0.25
+    gold = GoldAlignment("", ("en", "fr"), [(["a", "b"], ["x", "y"])], [{(0, 0)}], [{(0, 0), (1, 1)}])
+    (one,) = count_links([[(0, 0), (1, 1), (1, 0)]], gold)
+    assert (one.predicted, one.sure, one.in_sure, one.in_possible) == (3, 1, 1, 2)
+    assert 1 - (one.in_sure + one.in_possible) / (one.predicted + one.sure) == 0.25
 
 
 def test_copied_sentences_are_linked_word_by_word(subject: Make, tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_copied_sentences_are_linked_word_by_word(subject: Make, tmp_path: Path)
     )
     given = settings(entry("word-alignment", tmp_path / "g", extraction="argmax"))
     task = open_task(given.benchmarks[0])
-    (outcome,) = task.judge(subject(given), "cs", None)
-    assert outcome.figures == {"agreement": 1.0, "aer": 0.0, "precision": 1.0, "recall": 1.0}
+    (outcome,) = task.evaluate(subject(given), "cs", None)
+    assert outcome.metrics == {"agreement": 1.0, "aer": 0.0, "precision": 1.0, "recall": 1.0}
     assert outcome.direction == "en→cs"
     assert outcome.whole.tolist() == [2 * len(text.split()) for text in texts]
 
@@ -109,6 +109,6 @@ def test_sets_of_a_language_are_pooled(subject: Make, tmp_path: Path) -> None:
     given = settings(entry("word-alignment", tmp_path / "g"))
     task = open_task(given.benchmarks[0])
     assert list(task.languages) == ["cs", "de", "es", "fr", "hi", "ru"]
-    (outcome,) = task.judge(subject(given), "fr", None)
+    (outcome,) = task.evaluate(subject(given), "fr", None)
     assert outcome.items == ["a/enfr.gold:1", "a/enfr.gold:2", "h/toy.en-fr.talp:1"]
-    assert outcome.figures["aer"] == pytest.approx(1 - outcome.part.sum() / outcome.whole.sum())
+    assert outcome.metrics["aer"] == pytest.approx(1 - outcome.part.sum() / outcome.whole.sum())
