@@ -9,6 +9,9 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
 
+#: The stages of the pipeline, in order.
+STAGE_NAMES: tuple[str, ...] = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")
+
 # Subword or character ranges are half-open: [start, end). Word indices and ranges count from 0.
 SPAN = pa.struct([pa.field("start", pa.int32(), nullable=False), pa.field("end", pa.int32(), nullable=False)])
 LINK = pa.struct([pa.field("source", pa.int32(), nullable=False), pa.field("target", pa.int32(), nullable=False)])

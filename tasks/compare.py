@@ -112,4 +112,4 @@ def _pair(first: _Found, other: _Found) -> run_comparison_page.Paired:
     alike = {place for place in both if first.questions[place] == other.questions[place]}
     folders = first.run.folders["evaluate"], other.run.folders["evaluate"]
     resamples = int(tables.protocol(folders[0])["resamples"])
-    return run_comparison_page.Paired(*run_comparison.compare_runs(*folders, alike, resamples, first.seed), apart=sorted(both - alike))
+    return run_comparison_page.Paired(*run_comparison.compare_runs(*folders, alike, resamples, first.seed), not_comparable=sorted(both - alike))

@@ -69,14 +69,14 @@ def test_evaluation_sets_are_counted_over_languages(told: dict[str, Path]) -> No
     found = attribution.decontamination(told["shard"])
     (row,) = attribution.decontamination_rows(found)
     assert (row["text"], row["passage"], row["dropped"], row["sentences"]) == (4, 2, 5, 5010)
-    assert attribution.decontamination_words(found).startswith("5 pairs were dropped")
+    assert attribution.decontamination_text(found).startswith("5 pairs were dropped")
     assert make_figures(Report(), 0, told)["decontamination"] == found
 
 
 def test_the_page_tells_licences_and_sets(told: dict[str, Path]) -> None:
     text = page(told, Recipe(licences=Licences(allow=("MIT", "LicenseRef-BSD"))))
     for words in (
-        "lets in text under MIT, LicenseRef-BSD and nothing else",
+        "allows only text under MIT, LicenseRef-BSD",
         "xnli &lt;test&gt;",
         "## Attribution",
         "5,010",
@@ -87,5 +87,5 @@ def test_the_page_tells_licences_and_sets(told: dict[str, Path]) -> None:
 
 def test_a_run_that_did_not_check_says_so(folders: dict[str, Path]) -> None:
     text = page(folders, Recipe())
-    assert "Not checked: the recipe names no benchmark" in text
-    assert "text of any licence was let in" in text
+    assert "Not decontaminated: the recipe names no benchmark" in text
+    assert "text of any licence was used" in text

@@ -82,9 +82,9 @@ def test_the_page_shows_them_and_the_notice_names_the_engines(folders: dict[str,
     page = render(Report(), figures, recipe, records(), folders)
     section = page[page.index('<section id="translation">') : page.index('<section id="alignment">')]
     assert "<script>alert" not in section
-    for text in ("48.5", "33", "12.5%", "CC-BY-NC-4.0", "that of the text", SIGNATURE, "apertium fra-eng"):
+    for text in ("48.5", "33", "12.5%", "CC-BY-NC-4.0", "same as the text", SIGNATURE, "apertium fra-eng"):
         assert text in section
-    assert "A part of it was translated by machine:" in page
+    assert "Part of it was translated by machine:" in page
     assert "(CC-BY-NC-4.0): 2 sentence pairs" in page
     assert "- fr→en by apertium fra-eng: 1 sentence pairs" in page
 
