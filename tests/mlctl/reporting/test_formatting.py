@@ -1,4 +1,4 @@
-"""Figures and findings in words."""
+"""Formatting of numbers and results."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from mlctl.config import Model
 from mlctl.reporting import formatting
 
-NAMED = {"sentence-retrieval": "Sentence retrieval", "word-retrieval": "Word retrieval", "xnli": "XNLI", "pawsx": "PAWS-X"}
+TITLES = {"sentence-retrieval": "Sentence retrieval", "word-retrieval": "Word retrieval", "xnli": "XNLI", "pawsx": "PAWS-X"}
 
 
 def row(language: str, low: float, high: float) -> dict[str, Any]:
-    sure = {"difference": (low + high) / 2, "significant": not low <= 0 <= high}
-    return {"task": "sentence-retrieval", "language": language, "zero_shot": True, "low": low, "high": high, **sure}
+    test = {"difference": (low + high) / 2, "significant": not low <= 0 <= high}
+    return {"task": "sentence-retrieval", "language": language, "zero_shot": True, "low": low, "high": high, **test}
 
 
 def mean(task: str, base: float, trained: float, significant: bool = True) -> dict[str, Any]:
@@ -25,45 +25,45 @@ MEAN = [mean("sentence-retrieval", 0.031, 0.782)]
 
 
 def test_the_finding_names_both_figures() -> None:
-    found = formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, NAMED)
-    assert "78.2%" in found["sentence"]
-    assert "3.1%" in found["sentence"]
-    assert "significantly better in 1 of 2 languages" in found["detail"]
+    summary = formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, TITLES)
+    assert "78.2%" in summary["sentence"]
+    assert "3.1%" in summary["sentence"]
+    assert "significantly better in 1 of 2 languages" in summary["detail"]
 
 
 def test_a_loss_is_said() -> None:
-    assert "worse in German" in formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, NAMED)["detail"]
+    assert "worse in German" in formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, TITLES)["detail"]
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "expected"),
     [(0.1, 0.2, "significantly better"), (-0.2, -0.1, "significantly worse"), (-0.1, 0.1, "no significant difference")],
 )
-def test_one_language(low: float, high: float, said: str) -> None:
-    assert said in formatting.summarise_results([row("fr", low, high)], MEAN, NAMED)["detail"]
+def test_one_language(low: float, high: float, expected: str) -> None:
+    assert expected in formatting.summarise_results([row("fr", low, high)], MEAN, TITLES)["detail"]
 
 
 def test_published_benchmarks_are_summed_up_by_their_means() -> None:
     published = [mean("pawsx", 0.5, 0.4), mean("xnli", 0.5, 0.6), mean("udpos", 0.5, 0.6, significant=False)]
-    found = formatting.summarise_results([row("fr", 0.1, 0.2)], [*published, *MEAN], {**NAMED, "udpos": "UDPOS"})
-    assert "3.1%" in found["sentence"], "the held-out pairs come first"
-    assert "significantly better on XNLI; significantly worse on PAWS-X; no significant difference on UDPOS." in found["detail"]
+    summary = formatting.summarise_results([row("fr", 0.1, 0.2)], [*published, *MEAN], {**TITLES, "udpos": "UDPOS"})
+    assert "3.1%" in summary["sentence"], "the held-out pairs come first"
+    assert "significantly better on XNLI; significantly worse on PAWS-X; no significant difference on UDPOS." in summary["detail"]
 
 
 def test_without_held_out_pairs_the_first_benchmark_is_told() -> None:
-    found = formatting.summarise_results([], [mean("xnli", 0.5, 0.6)], NAMED)
-    assert found["sentence"] == "XNLI: 60.0% after training, 50.0% before."
+    summary = formatting.summarise_results([], [mean("xnli", 0.5, 0.6)], TITLES)
+    assert summary["sentence"] == "XNLI: 60.0% after training, 50.0% before."
 
 
 def test_nothing_judged() -> None:
-    assert formatting.summarise_results([], [], NAMED)["sentence"] == "The model was not evaluated."
+    assert formatting.summarise_results([], [], TITLES)["sentence"] == "The model was not evaluated."
 
 
 def test_names_of_what_is_measured() -> None:
     assert [formatting.format_metric(name) for name in ("f1", "agreement", "accuracy")] == ["F1", "1 − AER", "accuracy"]
     assert [formatting.format_p_value(p) for p in (0.0004, 0.0312, 1.0)] == ["< 0.001", "0.031", "1.000"]
-    said = [formatting.describe_pooling(pool) for pool in ("last", 0, "7")]
-    assert said == ["mean over the last layer", "mean over the embeddings", "mean over layer 7"]
+    expected = [formatting.describe_pooling(pool) for pool in ("last", 0, "7")]
+    assert expected == ["mean over the last layer", "mean over the embeddings", "mean over layer 7"]
 
 
 def test_what_the_base_is() -> None:
@@ -87,7 +87,7 @@ def test_figures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("layers", "expected"),
     [
         ("first-and-last", "the first and the last layer"),
         ("last", "the last layer"),
@@ -96,5 +96,5 @@ def test_figures() -> None:
         ((8, 1, 4), "layers 1, 4 and 8"),
     ],
 )
-def test_layers(given: str | tuple[int, ...], said: str) -> None:
-    assert formatting.describe_layers(given) == said
+def test_layers(layers: str | tuple[int, ...], expected: str) -> None:
+    assert formatting.describe_layers(layers) == expected

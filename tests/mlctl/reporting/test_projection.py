@@ -1,4 +1,4 @@
-"""The layout of the map."""
+"""Projection of the token map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several runs on one page."""
+"""The comparison page of several runs."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def test_what_was_asked_otherwise_is_said(page: Page) -> None:
 
 
 def test_charts(page: Page) -> None:
-    places = {attributes["data-chart"] for _, attributes in page.tags if "data-chart" in attributes}
-    assert places == set(page.charts())
-    assert places == {"heat-B", "against-tatoeba", "against-xnli", "curve-loss", "curve-contrastive", "curve-speed"}
+    names = {attributes["data-chart"] for _, attributes in page.tags if "data-chart" in attributes}
+    assert names == set(page.charts())
+    assert names == {"heat-B", "against-tatoeba", "against-xnli", "curve-loss", "curve-contrastive", "curve-speed"}
     steps = {name: max(row["step"] for row in values(page.charts()["curve-loss"]) if row["run"] == name) for name in "AB"}
     assert steps == {"A": 400, "B": 200}, "over each other"
 
@@ -72,8 +72,8 @@ def test_text_from_data_is_never_markup(page: Page) -> None:
 def test_three_runs_and_bases_that_differ(folders: dict[str, Path], tmp_path: Path) -> None:
     other = tmp_path / "evaluate"
     shutil.copytree(folders["evaluate"], other)
-    said = (other / "protocol.json").read_text(encoding="utf-8")
-    (other / "protocol.json").write_text(said.replace('"pooling": "last"', '"pooling": "cls"'), encoding="utf-8")
+    protocol = (other / "protocol.json").read_text(encoding="utf-8")
+    (other / "protocol.json").write_text(protocol.replace('"pooling": "last"', '"pooling": "cls"'), encoding="utf-8")
     runs = [run("one", folders), run("two", folders), run("three", {**folders, "evaluate": other})]
     page = Page(run_comparison_page.render(runs, [Paired([], [], []), against_first()]))
     assert {"heat-C", "against-xnli"} <= set(page.charts())

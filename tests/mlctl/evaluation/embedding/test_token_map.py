@@ -1,4 +1,4 @@
-"""Which tokens are drawn in the map."""
+"""Selection of the tokens of the map."""
 
 from __future__ import annotations
 

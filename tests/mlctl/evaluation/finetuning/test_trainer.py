@@ -1,4 +1,4 @@
-"""Fine-tuning for real on a tiny encoder: it learns, goes on after a kill, and answers for every word."""
+"""Fine-tuning of a tiny encoder: it learns, resumes after a kill, and predicts every word."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def accuracy_on(rows: list[Row]) -> Callable[[Any], float]:
 def test_pairs_are_learned(encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     rows = pair_rows(tokenizer)
     model = load_classifier(encoder, 2, False, seed=1)
-    found = fine_tune(model, rows, False, Budget(30, 4, 3e-3), 1, tmp_path, 0, accuracy_on(rows))
-    assert found["dev"] == 1
+    result = fine_tune(model, rows, False, Budget(30, 4, 3e-3), 1, tmp_path, 0, accuracy_on(rows))
+    assert result["dev"] == 1
     assert predict_labels(model, rows, 0, 3) == [row.labels[0] for row in rows]
 
 
@@ -79,10 +79,10 @@ def test_tags_are_learned_and_rows_of_other_lengths_change_no_answer(
     model = load_classifier(encoder, 2, True, seed=1)
     gold = [[{"ADJ": 0, "NOUN": 1}[tag] for tag in sentence.tags] for sentence in TAGGED]
 
-    def judge(model: Any) -> float:
+    def dev_metric(model: Any) -> float:
         return float(predict_tags(model, rows, len(TAGGED), 0, 4) == gold)
 
-    assert fine_tune(model, rows, True, Budget(30, 4, 3e-3), 1, tmp_path, 0, judge)["dev"] == 1
+    assert fine_tune(model, rows, True, Budget(30, 4, 3e-3), 1, tmp_path, 0, dev_metric)["dev"] == 1
     assert all(predict_tags(model, rows, len(TAGGED), 0, size) == gold for size in (1, 5, 64))
 
 
@@ -107,7 +107,7 @@ def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_tabl
     before = models[0].get_input_embeddings().weight.detach().clone()
     seen = []
 
-    def judge(model: Any) -> float:
+    def dev_metric(model: Any) -> float:
         with torch.no_grad():
             seen.append(model(torch.arange(len(WORDS))[None]).logits)
         return float(len(seen))
@@ -115,7 +115,7 @@ def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_tabl
     for model, whole in zip(models, (False, True), strict=True):
         if whole:
             monkeypatch.setattr(trainer, "narrowed", lambda *_: contextlib.nullcontext())
-        fine_tune(model, rows, tagged, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, judge)
+        fine_tune(model, rows, tagged, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, dev_metric)
     after = [model.get_input_embeddings().weight.detach() for model in models]
     stay = [number for number in range(len(WORDS)) if number not in met]
     assert stay
@@ -156,8 +156,8 @@ def test_killed_and_gone_on_with_the_weights_are_the_same(
     whole = run(tmp_path / "whole", None)
     with pytest.raises(KilledError):
         run(tmp_path / "cut", at)
-    again = run(tmp_path / "cut", None)
-    assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
+    resumed = run(tmp_path / "cut", None)
+    assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
 
 
 def test_another_seed_is_another_head_and_order(encoder: Path, tokenizer: PreTrainedTokenizerFast) -> None:

@@ -1,4 +1,4 @@
-"""Mining against every pair looped over in plain Python."""
+"""Mining against a loop over all pairs in plain Python."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_no_other_threshold_is_better(candidates: list[tuple[int, bool]], missed
     scores, right = [float(score) for score, _ in candidates], [good for _, good in candidates]
     gold = sum(right) + missed
 
-    def f1(least: float) -> float:
-        taken = [good for score, good in zip(scores, right, strict=True) if score >= least]
+    def f1(minimum: float) -> float:
+        taken = [good for score, good in zip(scores, right, strict=True) if score >= minimum]
         return 2 * sum(taken) / (len(taken) + gold) if len(taken) + gold else 0.0
 
-    assert f1(bitext_mining.threshold(scores, right, gold)) == max(f1(least) for least in [*scores, 99.0])
+    assert f1(bitext_mining.threshold(scores, right, gold)) == max(f1(minimum) for minimum in [*scores, 99.0])

@@ -1,4 +1,4 @@
-"""Nearest-neighbour accuracy against cases worked out by hand."""
+"""Nearest-neighbour accuracy against cases computed by hand."""
 
 from __future__ import annotations
 

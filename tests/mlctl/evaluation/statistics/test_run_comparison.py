@@ -1,4 +1,4 @@
-"""Two runs against each other: equal to judging them as base and trained, and only where they answered the same items."""
+"""Comparison of two runs: equal to evaluating them as base and trained, and only on the same items."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LANGUAGES = Languages(targets=("fr", "de"))
 DIGESTS = {"tatoeba.fr": "one", "tatoeba.de": "two"}
 
 
-def judged(root: Path, sharded: Path, seed: int) -> Path:
+def evaluated(root: Path, sharded: Path, seed: int) -> Path:
     """Evaluate a model of that seed against one that is constant."""
     save_encoder(root / f"trained{seed}" / "base", seed=0, constant=True)
     save_encoder(root / f"trained{seed}" / "model", seed=seed)
@@ -33,9 +33,11 @@ def judged(root: Path, sharded: Path, seed: int) -> Path:
             (root / "tatoeba").mkdir(exist_ok=True)
             name = root / "tatoeba" / f"tatoeba.{pair}-eng.{side}"
             name.write_text("\n".join(sentences(20, number)), encoding="utf-8")
-    asked = settings(entry("tatoeba", root / "tatoeba", languages=["fr", "de"]), resamples=200, embedding_map_sentences=0)
+    evaluate_settings = settings(
+        entry("tatoeba", root / "tatoeba", languages=["fr", "de"]), resamples=200, embedding_map_sentences=0
+    )
     workspace = Workspace(root / f"evaluated{seed}")
-    evaluate(asked, Model(), LANGUAGES, 0, sharded, root / f"trained{seed}", workspace)
+    evaluate(evaluate_settings, Model(), LANGUAGES, 0, sharded, root / f"trained{seed}", workspace)
     return workspace.root
 
 
@@ -45,20 +47,20 @@ def results(
 ) -> tuple[Path, Path, Path]:
     sharded = write_sharded({language: copied_rows(language) for language in LANGUAGES.targets})
     save_tokenizer(sharded / "tokenizer")
-    return judged(tmp_path, sharded, 1), judged(tmp_path, sharded, 2), sharded
+    return evaluated(tmp_path, sharded, 1), evaluated(tmp_path, sharded, 2), sharded
 
 
 def test_both_models_are_tested_as_base_and_trained_are(results: tuple[Path, Path, Path]) -> None:
     first, second, sharded = results
-    places = protocol_digests(first, sharded, DIGESTS, 0).items() & protocol_digests(second, sharded, DIGESTS, 0).items()
-    assert {task for (task, _), _ in places} == {"sentence-retrieval", "word-retrieval", "tatoeba"}
-    rows, averages = compare_runs(first, second, {place for place, _ in places}, 200, 0)
-    mine = {(row["task"], row["language"]): row for row in rows}
-    for place, one in differences(second).items():
-        assert mine[place]["trained"] == pytest.approx(one["trained"])
-        assert mine[place]["base"] == pytest.approx(differences(first)[place]["trained"])
-        assert mine[place]["metric"] == one["metric"]
-    assert {(row["task"], row["languages"]) for row in averages} == {(task, 2) for task, _ in mine}
+    comparable = protocol_digests(first, sharded, DIGESTS, 0).items() & protocol_digests(second, sharded, DIGESTS, 0).items()
+    assert {task for (task, _), _ in comparable} == {"sentence-retrieval", "word-retrieval", "tatoeba"}
+    rows, averages = compare_runs(first, second, {key for key, _ in comparable}, 200, 0)
+    by_key = {(row["task"], row["language"]): row for row in rows}
+    for key, one in differences(second).items():
+        assert by_key[key]["trained"] == pytest.approx(one["trained"])
+        assert by_key[key]["base"] == pytest.approx(differences(first)[key]["trained"])
+        assert by_key[key]["metric"] == one["metric"]
+    assert {(row["task"], row["languages"]) for row in averages} == {(task, 2) for task, _ in by_key}
 
 
 def test_a_run_against_itself_shows_no_difference(results: tuple[Path, Path, Path]) -> None:
@@ -73,15 +75,15 @@ def test_other_items_are_other_questions(
     first, _, sharded = results
     before = protocol_digests(first, sharded, DIGESTS, 0)
     data = protocol_digests(first, sharded, {**DIGESTS, "tatoeba.fr": "other"}, 0)
-    assert {place for place in before if before[place] != data[place]} == {("tatoeba", "fr")}
+    assert {key for key in before if before[key] != data[key]} == {("tatoeba", "fr")}
     drawn = protocol_digests(first, sharded, DIGESTS, 1)
-    assert {task for task, _ in (place for place in before if before[place] != drawn[place])} == {"word-retrieval"}
+    assert {task for task, _ in (key for key in before if before[key] != drawn[key])} == {"word-retrieval"}
     other = tmp_path / "other"
     shutil.copytree(sharded, other)
     table = pq.read_table(other / "heldout" / "fr.parquet")
     pq.write_table(table.slice(0, 9), other / "heldout" / "fr.parquet")
     pairs = protocol_digests(first, other, DIGESTS, 0)
-    assert {place for place in before if before[place] != pairs[place]} == {
+    assert {key for key in before if before[key] != pairs[key]} == {
         ("sentence-retrieval", "fr"),
         ("word-retrieval", "fr"),
     }
