@@ -6,16 +6,15 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlctl.config import Recipe, Report
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.reporting.benchmark_section import difference_heatmap, sort_rows, task_titles
-from mlctl.reporting.card import make_card, make_notice
-from mlctl.reporting.figures import Figures, make_figures
-from mlctl.reporting.page import render
-from mlctl.reporting.png_export import png
 from mlctl.reporting.records import StageRecord
+
+if TYPE_CHECKING:
+    from mlctl.reporting.figures import Figures
 
 #: Heat map of the differences as an image.
 PICTURE = "differences.png"
@@ -56,6 +55,9 @@ def report(
     Raises:
         InputError: train or evaluate has no result.
     """
+    from mlctl.reporting.figures import make_figures
+    from mlctl.reporting.page import render
+
     missing = [stage for stage in _REQUIRED if stage not in folders or not folders[stage].is_dir()]
     if missing:
         raise InputError(f"nothing to report on: no result of {', '.join(missing)}", "run the pipeline from that stage on")
@@ -71,14 +73,23 @@ def report(
     progress(2, 3, "files", file=_PAGE)
     if figures["benchmark"] and not workspace.has(PICTURE):
         with workspace.part(PICTURE) as path:
-            path.write_bytes(png(difference_heatmap(sort_rows(figures["benchmark"], task_titles(figures["protocol"])))))
+            path.write_bytes(_heatmap_png(figures))
     _write_texts(figures, recipe, folders, workspace)
     progress(3, 3, "files", file=_CARD)
     _log.info("report written to %s", workspace.path(_PAGE))
     return _metrics(figures)
 
 
+def _heatmap_png(figures: Figures) -> bytes:
+    from mlctl.reporting.benchmark_section import difference_heatmap, sort_rows, task_titles
+    from mlctl.reporting.png_export import png
+
+    return png(difference_heatmap(sort_rows(figures["benchmark"], task_titles(figures["protocol"]))))
+
+
 def _write_texts(figures: Figures, recipe: Recipe, folders: Mapping[str, Path], workspace: Workspace) -> None:
+    from mlctl.reporting.card import make_card, make_notice
+
     notice = make_notice(recipe, folders)
     with workspace.part(_ATTRIBUTION) as path:
         path.write_text(notice, encoding="utf-8")

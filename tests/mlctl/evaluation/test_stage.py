@@ -146,5 +146,8 @@ def test_without_a_trained_model_says_what_to_run(sharded: Path, tmp_path: Path)
 
 
 def test_importing_the_entry_is_cheap() -> None:
-    code = "import sys, mlctl.evaluation; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = (
+        "import sys; from mlctl.evaluation import check, digests, text_digests; from mlctl.config import Evaluate; digests(Evaluate()); "
+        "sys.exit(bool({'torch', 'transformers', 'pyarrow', 'numpy'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -230,6 +230,11 @@ def test_reporting_never_imports_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_importing_the_entry_is_cheap() -> None:
+    code = "import sys, mlctl.reporting; sys.exit(bool({'altair', 'jinja2', 'pyarrow', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_everything_the_page_is_made_of_is_packaged() -> None:
     import mlctl.reporting
 
