@@ -31,8 +31,8 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
     Raises:
         InputError: too few or too many, one that is not found, or the same result twice.
     """
-    if not 2 <= len(names) <= run_comparison_page.MOST:
-        raise InputError(f"{len(names)} runs given", f"name two to {run_comparison_page.MOST}: `mlctl runs` lists them")
+    if not 2 <= len(names) <= run_comparison_page.MAX_RUNS:
+        raise InputError(f"{len(names)} runs given", f"name two to {run_comparison_page.MAX_RUNS}: `mlctl runs` lists them")
     found = [_open(store, name) for name in names]
     _check_different(names, [one.key for one in found])
     paired = [_pair(found[0], other) for other in found[1:]]

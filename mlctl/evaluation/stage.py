@@ -79,19 +79,12 @@ def evaluate(
     models = _open_models(settings, folders, sharded / "tokenizer", heldout, cache)
     run = _open_run(settings, models, HeldoutRetrieval(heldout, settings, languages.source, seed))
     results: list[ModelScores] = []
-    for encoder in models:
-        results += _evaluate_model(run, encoder, progress)
-        _write_token_map(encoder, settings, heldout, languages.source, seed, scratch)
-        encoder.release()
-    differences, averages = difference_rows(results, settings.resamples, seed)
-    _write(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(results), schema.SCORES))
-    _write(workspace, "items.parquet", _item_table(results))
-    _write(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
-    _write(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
-    _write(workspace, "tokens.parquet", pa.concat_tables(pq.read_table(scratch.path(_token_file(name))) for name in MODELS))
-    if not workspace.has("protocol.json"):
-        with workspace.part("protocol.json") as path:
-            path.write_text(json.dumps(_protocol(run, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for model_under_test in models:
+        results += _evaluate_model(run, model_under_test, progress)
+        _write_token_map(model_under_test, settings, heldout, languages.source, seed, scratch)
+        model_under_test.release()
+    tokens = pa.concat_tables(pq.read_table(scratch.path(_token_file(name))) for name in MODELS)
+    averages = _write_result(run, results, tokens, seed, workspace)
     return {"languages": len(heldout), **_mean_metrics(averages)}
 
 
@@ -203,6 +196,22 @@ def _write_token_map(
         rows = token_rows(encoder, sentences, model.tokenizer)
     table = pa.Table.from_pylist([{"model": model.name, **row} for row in rows], schema.TOKEN_STATES)
     _write(scratch, _token_file(model.name), table)
+
+
+def _write_result(
+    run: _Run, results: Sequence[ModelScores], tokens: pa.Table, seed: int, workspace: Workspace
+) -> list[dict[str, Any]]:
+    """Write the tables and `protocol.json`; return the rows of `schema.AVERAGES`."""
+    differences, averages = difference_rows(results, run.settings.resamples, seed)
+    _write(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(results), schema.SCORES))
+    _write(workspace, "items.parquet", _item_table(results))
+    _write(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
+    _write(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
+    _write(workspace, "tokens.parquet", tokens)
+    if not workspace.has("protocol.json"):
+        with workspace.part("protocol.json") as path:
+            path.write_text(json.dumps(_protocol(run, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return averages
 
 
 def _token_file(model: str) -> str:

@@ -26,7 +26,7 @@ _SECTIONS = {
 }
 _LETTERS = "ABCDEFGH"
 #: Maximum number of runs on one page, one for each colour.
-MOST = len(_LETTERS)
+MAX_RUNS = len(_LETTERS)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def render(runs: Sequence[ComparedRun], paired: Sequence[Paired]) -> str:
     """Return the page as HTML text.
 
     Args:
-        runs: two to `MOST`; the others are compared with the first.
+        runs: two to `MAX_RUNS`; the others are compared with the first.
         paired: one for each run but the first.
     """
     columns = [_run_column(letter, run, colour) for letter, run, colour in zip(_LETTERS, runs, charts.RUN_COLOURS, strict=False)]

@@ -58,9 +58,7 @@ def report(
     from mlctl.reporting.figures import make_figures
     from mlctl.reporting.page import render
 
-    missing = [stage for stage in _REQUIRED if stage not in folders or not folders[stage].is_dir()]
-    if missing:
-        raise InputError(f"nothing to report on: no result of {', '.join(missing)}", "run the pipeline from that stage on")
+    _check_results(folders)
     if not workspace.has(_FIGURES):
         with workspace.part(_FIGURES) as path:
             content = make_figures(settings, recipe.seed, folders)
@@ -78,6 +76,12 @@ def report(
     progress(3, 3, "files", file=_CARD)
     _log.info("report written to %s", workspace.path(_PAGE))
     return _metrics(figures)
+
+
+def _check_results(folders: Mapping[str, Path]) -> None:
+    missing = [stage for stage in _REQUIRED if stage not in folders or not folders[stage].is_dir()]
+    if missing:
+        raise InputError(f"nothing to report on: no result of {', '.join(missing)}", "run the pipeline from that stage on")
 
 
 def _heatmap_png(figures: Figures) -> bytes:

@@ -45,6 +45,11 @@ def json_digest(values: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def data_remedy(title: str) -> str:
+    """Return the remedy for missing or malformed data of the benchmark `title`."""
+    return f"set the source of {title} in evaluate.benchmarks to its files as published: docs/evaluate.md lists the formats"
+
+
 def dataset_identity(source: BenchmarkDataset) -> str:
     """Return `name@commit` of a data set on the hub, or the digest of a folder's files.
 

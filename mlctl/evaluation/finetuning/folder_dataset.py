@@ -12,7 +12,6 @@ from mlctl.config.evaluate import BenchmarkFolder
 from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
 from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE, Example, NamedExamples
-from mlctl.evaluation.tasks.base import data_remedy
 
 _TRAIN = "train-en.tsv"
 _FILE = re.compile(r"(?:.*/)?(?P<split>dev|test)-(?P<language>\w+)\.(tsv|conllu)")
@@ -55,7 +54,7 @@ class FolderSets(Generic[Example]):
             )
         self._train = self._with_labels(files[train])
         if not self._splits:
-            raise InputError(f"evaluate.benchmarks, {title}: no test-xx.tsv in {self.location}", data_remedy(title))
+            raise InputError(f"evaluate.benchmarks, {title}: no test-xx.tsv in {self.location}", sources.data_remedy(title))
 
     @property
     def languages(self) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
+from mlctl.evaluation.data.sources import data_remedy
 from mlctl.evaluation.finetuning.examples import Pair
-from mlctl.evaluation.tasks.base import data_remedy
 
 UNLABELLED = "-1"  # label of a row without one
 _HEADER = ("id", "sentence1", "sentence2", "label")  # of PAWS-X's original format

@@ -8,8 +8,8 @@ from typing import Any
 
 from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
+from mlctl.evaluation.data.sources import data_remedy
 from mlctl.evaluation.finetuning.examples import TaggedSentence
-from mlctl.evaluation.tasks.base import data_remedy
 
 _COLUMNS = 10  # of CoNLL-U
 _FORM, _UPOS = 1, 3

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlctl.config.evaluate import Benchmark
 from mlctl.errors import InputError
+from mlctl.evaluation.data.sources import data_remedy
 
 if TYPE_CHECKING:
     from mlctl.evaluation.metrics.item_scores import ItemScores
@@ -117,8 +118,3 @@ class PublishedTask(ABC):
     def data_remedy(self) -> str:
         """Remedy for missing or malformed data."""
         return data_remedy(self.metadata.title)
-
-
-def data_remedy(title: str) -> str:
-    """Return the remedy for missing or malformed data of the benchmark `title`."""
-    return f"set the source of {title} in evaluate.benchmarks to its files as published: docs/evaluate.md lists the formats"

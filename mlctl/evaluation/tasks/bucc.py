@@ -13,7 +13,7 @@ from mlctl.config.evaluate import BenchmarkFolder, Bucc
 from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
-from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask, data_remedy
+from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask
 from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
@@ -196,4 +196,4 @@ def _sentences(rows: Sequence[tuple[str, str]], file: Path) -> dict[str, str]:
 
 
 def _malformed(problem: str) -> InputError:
-    return InputError(problem, data_remedy(BuccTask.metadata.title))
+    return InputError(problem, sources.data_remedy(BuccTask.metadata.title))

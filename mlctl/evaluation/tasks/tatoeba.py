@@ -13,7 +13,7 @@ from mlctl.config.evaluate import BenchmarkDataset, BenchmarkFolder, Tatoeba
 from mlctl.core.text_lines import lines
 from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
-from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask, data_remedy
+from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask
 from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
@@ -110,14 +110,14 @@ class _FolderData:
         pairs = _Pairs(*(lines(file) for file in files))
         if len(pairs.texts) != len(pairs.english) or not pairs.texts:
             problem = f"{files[0]} has {len(pairs.texts)} lines, {files[1].name} {len(pairs.english)}"
-            raise InputError(problem, data_remedy(_TITLE))
+            raise InputError(problem, sources.data_remedy(_TITLE))
         return pairs
 
     def _side_files(self, language: str) -> list[Path]:
         stem = self._stems[self.codes[language]]
         names = [stem + self.codes[language], f"{stem}eng"]
         if names[0] not in self._files:
-            raise InputError(f"{self.location} has {names[1]} but not {names[0]}", data_remedy(_TITLE))
+            raise InputError(f"{self.location} has {names[1]} but not {names[0]}", sources.data_remedy(_TITLE))
         return [self._files[name] for name in names]
 
 
