@@ -106,7 +106,7 @@ def _format_score(value: float, deviation: float | None) -> str:
 
 
 def _language_label(row: Row) -> str:
-    return codes.name(row["language"]) if row["zero_shot"] else f"{codes.name(row['language'])} (fine-tuned on)"
+    return codes.name(row["language"]) if row["zero_shot"] else f"{codes.name(row['language'])} (fine-tuning)"
 
 
 def _poolings(protocol: Mapping[str, Any]) -> list[Row]:
