@@ -1,4 +1,4 @@
-# Two commands set everything up on a machine with Python 3.11 or newer, make and pip: `make demo` and `make test`.
+# `make demo` and `make test` install everything that they need, on a machine with Python 3.11 or newer, make and pip.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -1,4 +1,4 @@
-"""The text, the questions and the encoder of ablations.py: made once, for all recipes."""
+"""Training rows, evaluation items and encoder of ablations.py, prepared once for all recipes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from transformers import PreTrainedTokenizerFast
 
 from mlctl.alignment import align
 from mlctl.config import Align, EvaluationSet, Languages, Model, ScratchModel, Shard
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.evaluation.data.heldout import one_to_one, read_heldout
 from mlctl.evaluation.metrics.retrieval import accuracy
 from mlctl.modeling import model_sources
@@ -33,7 +34,7 @@ from mlctl.schema import PAIR
 from mlctl.sharding import shard
 
 CORPORA = ("newstest", "tico19", "multi30k")
-#: What Tatoeba calls languages that have another three-letter code in general.
+#: Tatoeba's language codes, where they differ from ISO 639-3.
 TATOEBA = {"zh": "cmn", "sw": "swh", "fa": "pes", "no": "nob", "ms": "zsm", "et": "est", "lv": "lvs"}
 POOLINGS = ("pooled", "last")
 HELDOUT_PAIRS, EVALUATION_ROWS = 500, 128
@@ -41,7 +42,7 @@ HELDOUT_PAIRS, EVALUATION_ROWS = 500, 128
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt from and what is asked: the same for all recipes."""
+    """Training data and evaluation settings: the same for all recipes."""
 
     data: Path
     out: Path
@@ -59,10 +60,10 @@ class Task:
         return Model(name=str(self.encoder)) if self.encoder else Model(scratch=ScratchModel())
 
 
-# Preparing: once for all recipes.
+# Preparation: once for all recipes.
 
 
-def short(*parts: Any) -> str:
+def short_digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
@@ -72,22 +73,22 @@ def lines(file: Path) -> list[str]:
 
 
 def text_files(task: Task, corpus: str, language: str) -> tuple[Path, Path] | None:
-    """Return the English file and the other of a corpus; None where it does not have the language."""
+    """Return the English file and the other file of a corpus; None if the corpus lacks the language."""
     stem = "train" if corpus == "multi30k" else f"{corpus}.en-{language}"
     files = tuple(task.data / "parallel" / corpus / f"{stem}.{side}.gz" for side in ("en", language))
     return (files[0], files[1]) if all(file.exists() for file in files) else None
 
 
 def pairs_of(task: Task, language: str) -> Iterator[dict[str, str]]:
-    left, longest = task.pairs or sys.maxsize, task.characters or sys.maxsize
+    remaining, longest = task.pairs or sys.maxsize, task.characters or sys.maxsize
     for corpus in task.corpora:
         files = text_files(task, corpus, language)
-        both = zip(*map(lines, files), strict=True) if files else ()
-        for number, (source, target) in enumerate(both, 1):
-            if not left:
+        lines_of_sides = zip(*map(lines, files), strict=True) if files else ()
+        for number, (source, target) in enumerate(lines_of_sides, 1):
+            if not remaining:
                 return
             if source.strip() and target.strip() and max(len(source), len(target)) <= longest:
-                left -= 1
+                remaining -= 1
                 row = {"source_language": "en", "target_language": language, "source": source, "target": target}
                 yield {**row, "corpus": corpus, "version": "", "licence": "unknown", "origin": f"{number}", "synthetic": ""}
 
@@ -97,24 +98,24 @@ def is_store(folder: Path) -> bool:
 
 
 def aligned_of_store(store: Path) -> Path:
-    found = sorted((store / "align").glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
-    if not found:
+    manifests = sorted((store / "align").glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
+    if not manifests:
         raise SystemExit(f"{store} has no finished align result")
-    return found[-1].parent
+    return manifests[-1].parent
 
 
-def languages_there(data: Path, corpora: Iterable[str]) -> tuple[str, ...]:
+def available_languages(data: Path, corpora: Iterable[str]) -> tuple[str, ...]:
     if is_store(data):
         return tuple(sorted(file.stem for file in (aligned_of_store(data) / "pairs").glob("*.parquet")))
-    found = {file.name.split(".")[-2] for corpus in corpora for file in (data / "parallel" / corpus).glob("*.gz")}
-    return tuple(sorted(language for language in found if len(language) == 2 and language != "en"))
+    codes = {file.name.split(".")[-2] for corpus in corpora for file in (data / "parallel" / corpus).glob("*.gz")}
+    return tuple(sorted(language for language in codes if len(language) == 2 and language != "en"))
 
 
-def aligned(task: Task) -> Path:
-    """Return the aligned text: the store's, or made of the corpora."""
+def align_corpora(task: Task) -> Path:
+    """Return the align result: that of the store, or one computed from the corpora."""
     if is_store(task.data):
         return aligned_of_store(task.data)
-    name = short(task.languages, task.corpora, task.pairs, *([task.characters] * (task.characters > 0)))
+    name = short_digest(task.languages, task.corpora, task.pairs, *([task.characters] * (task.characters > 0)))
     workspace = Workspace(task.out / f"aligned-{name}")
     if not workspace.has("done"):
         print(f"aligning {', '.join(task.languages)}", flush=True)
@@ -127,16 +128,16 @@ def aligned(task: Task) -> Path:
     return workspace.root
 
 
-def sharded(task: Task) -> Path:
-    """Return training rows and held-out pairs, without the sentences of Tatoeba."""
-    source = aligned(task)
+def shard_corpora(task: Task) -> Path:
+    """Return the folder of training rows and held-out pairs, decontaminated against Tatoeba."""
+    source = align_corpora(task)
     tatoeba = task.data / "tatoeba"
     sets = (EvaluationSet(name="tatoeba", path=str(tatoeba / "tatoeba.*")),) if tatoeba.is_dir() else ()
     settings = Shard(max_length=task.max_length, heldout_pairs=HELDOUT_PAIRS, decontaminate=sets)
     weights = model_sources.identity(task.model, "tokenizer")
-    workspace = Workspace(task.out / f"sharded-{short(source, task.languages, task.max_length, weights)}")
+    workspace = Workspace(task.out / f"sharded-{short_digest(source, task.languages, task.max_length, weights)}")
     if not workspace.has("done"):
-        print("cutting it into subwords", flush=True)
+        print("tokenising into training rows", flush=True)
         figures = shard(settings, task.model, Languages(source="en", targets=task.languages), 0, source, workspace)
         discard(workspace.scratch)
         with workspace.part("done") as path:
@@ -144,13 +145,13 @@ def sharded(task: Task) -> Path:
     return workspace.root
 
 
-# Judging: what is asked is tokenised once.
+# Evaluation: the items are tokenised once.
 
 Ids = Sequence[Sequence[int]]
 
 
 class Asked(NamedTuple):
-    """Pairs to judge by: token ids and identities of both sides, and words (row, start, end), which may be none."""
+    """Evaluation pairs of a language: token ids and text identities of both sides, and word spans (row, start, end), possibly none."""
 
     language: str
     ids: tuple[Ids, Ids]
@@ -163,22 +164,30 @@ class Questions(NamedTuple):
     tatoeba: list[Asked]
 
     def all_ids(self) -> set[int]:
-        return {token for asked in (*self.heldout, *self.tatoeba) for side in asked.ids for ids in side for token in ids}
+        return {
+            token
+            for language_items in (*self.heldout, *self.tatoeba)
+            for side in language_items.ids
+            for ids in side
+            for token in ids
+        }
 
 
-def questions(task: Task, folder: Path) -> Questions:
+def evaluation_items(task: Task, folder: Path) -> Questions:
     tokenizer = load_tokenizer(folder / "tokenizer")
 
     def word(ids: Sequence[int]) -> str:
         return str(tokenizer.decode(list(ids))).strip().casefold()
 
-    held = []
+    heldout = []
     for pairs in read_heldout(folder, task.languages):
         word_pairs = one_to_one(pairs, word, 0)
         words = [(c.row, *c.source) for c in word_pairs], [(c.row, *c.target) for c in word_pairs]
         identities = torch.tensor([pairs.source.identities, pairs.target.identities]).T
-        held.append(Asked(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
-    return Questions(held, [asked for language in task.tatoeba for asked in tatoeba_of(task, tokenizer, language)])
+        heldout.append(Asked(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
+    return Questions(
+        heldout, [language_items for language in task.tatoeba for language_items in tatoeba_of(task, tokenizer, language)]
+    )
 
 
 def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[Asked]:
@@ -188,12 +197,12 @@ def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[Asked]:
     files = [task.data / "tatoeba" / f"tatoeba.{code}-eng.{side}" for side in (code, "eng")]
     if all(file.exists() for file in files):
         texts = [lines(file) for file in files]
-        same = torch.tensor([[numbers[text] for text in side] for side in texts for numbers in [number_of(side)]]).T
+        identities = torch.tensor([[numbers[text] for text in side] for side in texts for numbers in [text_numbers(side)]]).T
         encoded = [tokenizer(side, truncation=True, max_length=task.max_length)["input_ids"] for side in texts]
-        yield Asked(language, (encoded[0], encoded[1]), same, ([], []))
+        yield Asked(language, (encoded[0], encoded[1]), identities, ([], []))
 
 
-def number_of(texts: Sequence[str]) -> dict[str, int]:
+def text_numbers(texts: Sequence[str]) -> dict[str, int]:
     return {text: number for number, text in enumerate(dict.fromkeys(texts))}
 
 
@@ -201,7 +210,7 @@ def number_of(texts: Sequence[str]) -> dict[str, int]:
 def vectors(
     encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]], bf16: bool
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Return sentence (N, H) and word vectors (M, H) for each pooling, from one encoding; all but the encoder is fp32."""
+    """Return sentence vectors (N, H) and word vectors (M, H) for each pooling, from one encoder pass; fp32 except for the encoder."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
     words_order: list[int] = []
@@ -232,7 +241,7 @@ def vectors(
 
 
 def judged(folder: Path, asked: Questions, device: str, bf16: bool) -> dict[str, Any]:
-    """Return accuracies in percent: for each pooling the means over languages (and, of held-out pairs, directions), and each language's."""
+    """Return accuracies in percent per pooling: means over languages (and, for held-out pairs, directions), and those of each language."""
     encoder = load_encoder(folder).to(device_of(device, "--device"))
     found: dict[str, dict[str, float]] = {}
     for one in asked.heldout:
@@ -255,79 +264,83 @@ def both_ways(left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor)
     return 50 * (accuracy(left, right, identities) + accuracy(right, left, identities))
 
 
-# All together.
+# Everything that a training needs.
 
 
 @dataclass(frozen=True)
-class Ready:
-    """All that trainings share: rows, the model they start from, what is asked."""
+class Prepared:
+    """What all trainings share: training rows, base model, evaluation items."""
 
     rows: Path
     model: Model
-    asked: Questions
+    items: Questions
     digest: str
 
 
-def prepared(task: Task) -> Ready:
+def prepare(task: Task) -> Prepared:
     task.out.mkdir(parents=True, exist_ok=True)
     with FileLock(task.out / "preparing.lock"):
-        rows = sharded(task)
-        asked, model = questions(task, rows), task.model
+        rows = shard_corpora(task)
+        items, model = evaluation_items(task, rows), task.model
         if task.trim and task.encoder:
-            rows, model, asked = trimmed(task, rows, asked)
-    return Ready(rows, model, asked, short(rows.name, model_sources.identity(model, "weights"), task.tatoeba))
+            rows, model, items = trim_vocabulary(task, rows, items)
+    return Prepared(rows, model, items, short_digest(rows.name, model_sources.identity(model, "weights"), task.tatoeba))
 
 
-def trimmed(task: Task, rows: Path, asked: Questions) -> tuple[Path, Model, Questions]:
-    """Cut everything down to the token ids that occur; ids keep their order."""
-    whole = load_tokenizer(rows / "tokenizer")
+def trim_vocabulary(task: Task, rows: Path, items: Questions) -> tuple[Path, Model, Questions]:
+    """Reduce the vocabulary of rows, encoder and evaluation items to the token ids that occur; the ids keep their order."""
+    tokenizer = load_tokenizer(rows / "tokenizer")
     used = (
-        asked.all_ids() | set(whole.all_special_ids) | set(range(whole.pad_token_id + 1))
-    )  # RoBERTa's positions depend on the pad id
+        items.all_ids() | set(tokenizer.all_special_ids) | set(range(tokenizer.pad_token_id + 1))
+    )  # RoBERTa's position ids depend on the pad id
     for file in (rows / "train").glob("*.parquet"):
         table = pq.read_table(file, columns=["source_ids", "target_ids"])
         used.update(*(np.unique(table[side].combine_chunks().flatten().to_numpy()).tolist() for side in table.column_names))
-    kept = np.array(sorted(used))
+    kept_ids = np.array(sorted(used))
     assert task.encoder is not None
-    workspace = Workspace(task.out / f"trimmed-{short(rows.name, task.tatoeba, model_sources.identity(task.model, 'weights'))}")
+    workspace = Workspace(
+        task.out / f"trimmed-{short_digest(rows.name, task.tatoeba, model_sources.identity(task.model, 'weights'))}"
+    )
     if not workspace.has("done"):
-        print(f"cutting the vocabulary down from {len(whole):,} subwords to {len(kept):,}", flush=True)
+        print(f"reducing the vocabulary from {len(tokenizer):,} subwords to {len(kept_ids):,}", flush=True)
         for file in sorted((rows / "train").glob("*.parquet")):
             with workspace.part(f"train/{file.name}") as path:
-                pq.write_table(renumbered(pq.read_table(file), kept), path, compression="zstd")
-        write_trimmed(task.encoder, whole, kept, workspace)
+                pq.write_table(renumbered(pq.read_table(file), kept_ids), path, compression="zstd")
+        write_trimmed(task.encoder, tokenizer, kept_ids, workspace)
         with workspace.part("done") as path:
             path.touch()
-    new = {old: number for number, old in enumerate(kept.tolist())}
-    less = [[replace_ids(one, new) for one in part] for part in asked]
-    return workspace.root, Model(name=str(workspace.path("encoder"))), Questions(*less)
+    new = {old: number for number, old in enumerate(kept_ids.tolist())}
+    reduced = [[replace_ids(language_items, new) for language_items in items_of_set] for items_of_set in items]
+    return workspace.root, Model(name=str(workspace.path("encoder"))), Questions(*reduced)
 
 
-def renumbered(table: pa.Table, kept: np.ndarray[Any, Any]) -> pa.Table:
+def renumbered(table: pa.Table, kept_ids: np.ndarray[Any, Any]) -> pa.Table:
     for side in ("source_ids", "target_ids"):
         lists = table[side].combine_chunks()
-        ids = pa.array(np.searchsorted(kept, lists.flatten().to_numpy()), pa.int32())
+        ids = pa.array(np.searchsorted(kept_ids, lists.flatten().to_numpy()), pa.int32())
         column = pa.ListArray.from_arrays(lists.offsets, ids)
         table = table.set_column(table.schema.get_field_index(side), table.schema.field(side), pa.chunked_array([column]))
     return table
 
 
-def replace_ids(asked: Asked, new: dict[int, int]) -> Asked:
-    sides = [[[new[token] for token in ids] for ids in side] for side in asked.ids]
-    return asked._replace(ids=(sides[0], sides[1]))
+def replace_ids(items: Asked, new: dict[int, int]) -> Asked:
+    sides = [[[new[token] for token in ids] for ids in side] for side in items.ids]
+    return items._replace(ids=(sides[0], sides[1]))
 
 
-def write_trimmed(encoder: Path, whole: Any, kept: np.ndarray[Any, Any], workspace: Workspace) -> None:
-    """Write the encoder with the kept embeddings, and a tokenizer that has their ids and nothing else of the old one."""
-    special = {number: token for token, number in zip(whole.all_special_tokens, whole.all_special_ids, strict=True)}
-    names = {special.get(old, f"token-{old}"): number for number, old in enumerate(kept.tolist())}
-    words = Tokenizer(models.WordLevel(names, unk_token=whole.unk_token))
-    roles = {name: token for name, token in whole.special_tokens_map.items() if isinstance(token, str)}
+def write_trimmed(encoder: Path, tokenizer: Any, kept_ids: np.ndarray[Any, Any], workspace: Workspace) -> None:
+    """Write the encoder with the kept embeddings, and a tokenizer that contains only their ids and the special tokens."""
+    special = {number: token for token, number in zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)}
+    names = {special.get(old, f"token-{old}"): number for number, old in enumerate(kept_ids.tolist())}
+    words = Tokenizer(models.WordLevel(names, unk_token=tokenizer.unk_token))
+    roles = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     with workspace.part("tokenizer") as folder:
-        PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=whole.model_max_length, **roles).save_pretrained(folder)
+        PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=tokenizer.model_max_length, **roles).save_pretrained(
+            folder
+        )
     model = load_encoder(encoder)
-    table = model.get_input_embeddings().weight.detach()[torch.from_numpy(kept)].clone()
+    table = model.get_input_embeddings().weight.detach()[torch.from_numpy(kept_ids)].clone()
     model.set_input_embeddings(torch.nn.Embedding.from_pretrained(table, freeze=False))
-    model.config.vocab_size = len(kept)
+    model.config.vocab_size = len(kept_ids)
     with workspace.part("encoder") as folder:
         save_model(model, workspace.path("tokenizer"), folder)

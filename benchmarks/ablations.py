@@ -1,19 +1,19 @@
-"""What each choice in training is worth: recipes by seeds, trained and judged alike.
+"""Ablations of training: recipes × seeds, trained and evaluated under the same conditions.
 
     python benchmarks/ablations.py --data DIR --out OUT (--scratch | --encoder FOLDER) [--quick] [--list]
 
-DIR has `parallel` (newstest, tico19, multi30k, bible) and perhaps `tatoeba`; or it is a store of mlctl, whose newest aligned text is
-taken. The text is aligned, cut into subwords and parted into training rows and held-out pairs once, for all. Then each recipe is
-trained with each seed by mlctl's own training, and judged: which sentence of the held-out pairs is nearest to its translation, which
-word to its own, and the same on Tatoeba for sentences. A line a training goes to OUT/results.jsonl as soon as it is known; what is
-there is not done again, and a training that was stopped goes on. The same command in several terminals shares the work out. The table
-gives mean ± standard deviation over seeds; the last line is JSON.
+DIR has `parallel` (newstest, tico19, multi30k, bible) and optionally `tatoeba`; or it is a store of mlctl, whose newest align result is
+used. The text is aligned, tokenised and split into training rows and held-out pairs once for all recipes. Each recipe is then
+trained with each seed by mlctl's training and evaluated: sentence and word retrieval among the held-out pairs, and sentence
+retrieval on Tatoeba. Each training appends a line to OUT/results.jsonl; trainings with a line are skipped, and an interrupted
+training resumes. Running the same command in several terminals distributes the work. The table gives mean ± standard deviation over
+seeds; the last line is JSON.
 
-    --variants base,cz-snt,separate   some of the recipes (--list shows them)
-    --variant "mine:objective=separate,word_pairs=5"   one more
-    --set learning_rate=5e-5          for all recipes, where they do not say otherwise
-    --trim                            cut the encoder's vocabulary down to the subwords of these texts. Without masked-LM loss, which is
-                                      switched off, that changes no figure: what has no gradient does not move. It spares the optimiser
+    --variants base,cz-snt,separate   selected recipes (--list shows all)
+    --variant "mine:objective=separate,word_pairs=5"   an additional recipe
+    --set learning_rate=5e-5          for all recipes that do not set it themselves
+    --trim                            reduce the encoder's vocabulary to the subwords of these texts. Without the masked-LM loss, which is
+                                      switched off, this changes no score, because embeddings without a gradient do not change. It saves the optimiser
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ablation_data import CORPORA, POOLINGS, Ready, Task, judged, languages_there, lines, prepared, short
+from ablation_data import CORPORA, POOLINGS, Prepared, Task, available_languages, judged, lines, prepare, short_digest
 from filelock import FileLock, Timeout
 
 from mlctl.config import Train, key_settings
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import save_model, scratch_model
 from mlctl.training import train
@@ -43,7 +44,7 @@ SENTENCE = {"objective": "sentence", "word_pairs": 1}
 SEPARATE = {"objective": "separate", "word_pairs": 3}
 ANCHORED = {"temperature": 0.03, "anchor_weight": 10.0}
 REFINE = {**SEPARATE, **ANCHORED, "word_temperature": 0.07}
-#: Recipes: settings of `train`. The first five are the paper's, and the model before training.
+#: Recipes: settings of `train`. The first five are the base model and the paper's recipes.
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "base": None,
     "info-snt": {**SENTENCE, "loss": "info-nce"},
@@ -94,103 +95,105 @@ class Options:
 
 
 def settings_of(options: Options, changes: dict[str, Any]) -> Train:
-    own = {"checkpoint_seconds": CHECKPOINT_SECONDS, "keep_checkpoints": 1, "trackers": (), "devices": options.device}
+    fixed = {"checkpoint_seconds": CHECKPOINT_SECONDS, "keep_checkpoints": 1, "trackers": (), "devices": options.device}
     forced = {"mlm_weight": 0.0} if options.task.trim else {}
-    return Train.model_validate({**own, **options.common, **changes, **forced})
+    return Train.model_validate({**fixed, **options.common, **changes, **forced})
 
 
-def one_training(options: Options, ready: Ready, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:
-    """Train (unless it is the base model) and judge; the folder of the training is removed."""
-    folder = options.task.out / "runs" / f"{name}-{seed}-{key_of(options, ready, changes)}"
+def run_training(options: Options, prepared: Prepared, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    """Train (except for the base model) and evaluate; the folder of the training is removed."""
+    folder = options.task.out / "runs" / f"{name}-{seed}-{key_of(options, prepared, changes)}"
     began = time.perf_counter(), time.process_time()
     figures: dict[str, Any] = {}
     if changes is None:
-        model = base_model(ready, seed, folder)
+        model = base_model(prepared, seed, folder)
     else:
-        figures = train(settings_of(options, changes), ready.model, seed, ready.rows, Workspace(folder), show(name, seed))
+        figures = train(settings_of(options, changes), prepared.model, seed, prepared.rows, Workspace(folder), show(name, seed))
         model = folder / "model"
-    took = time.perf_counter() - began[0], time.process_time() - began[1]
-    scores = judged(model, ready.asked, options.device, options.judge_bf16)
-    return {**scores, "loss": figures.get("loss"), "seconds": round(took[0], 1), "cpu_seconds": round(took[1], 1)}
+    elapsed = time.perf_counter() - began[0], time.process_time() - began[1]
+    scores = judged(model, prepared.items, options.device, options.judge_bf16)
+    return {**scores, "loss": figures.get("loss"), "seconds": round(elapsed[0], 1), "cpu_seconds": round(elapsed[1], 1)}
 
 
-def base_model(ready: Ready, seed: int, folder: Path) -> Path:
-    if ready.model.name:
-        return Path(ready.model.name)
-    network = scratch_model(ready.model.scratch, ready.rows / "tokenizer", 0, seed)
+def base_model(prepared: Prepared, seed: int, folder: Path) -> Path:
+    if prepared.model.name:
+        return Path(prepared.model.name)
+    network = scratch_model(prepared.model.scratch, prepared.rows / "tokenizer", 0, seed)
     discard(folder / "model")
-    save_model(network, ready.rows / "tokenizer", folder / "model")
+    save_model(network, prepared.rows / "tokenizer", folder / "model")
     return folder / "model"
 
 
 def show(name: str, seed: int) -> Any:
-    begun, said = time.monotonic(), [time.monotonic()]
+    started, last_printed = time.monotonic(), [time.monotonic()]
 
     def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
-        if time.monotonic() - said[0] > 60:
-            said[0] = time.monotonic()
+        if time.monotonic() - last_printed[0] > 60:
+            last_printed[0] = time.monotonic()
             print(
-                f"    {name}, seed {seed}: {done} of {total} {unit}, {said[0] - begun:.0f} s, loss {figures.get('loss')}",
+                f"    {name}, seed {seed}: {done} of {total} {unit}, {last_printed[0] - started:.0f} s, loss {figures.get('loss')}",
                 flush=True,
             )
 
     return progress
 
 
-def key_of(options: Options, ready: Ready, changes: dict[str, Any] | None) -> str:
-    """Return what tells trainings apart that bear one name: all settings that can change a result, the rows and the model."""
+def key_of(options: Options, prepared: Prepared, changes: dict[str, Any] | None) -> str:
+    """Return a digest of everything that can change the result of a training: settings, rows and model."""
     settings = "base" if changes is None else key_settings(settings_of(options, changes))
-    return short(ready.digest, settings, *(["bf16"] * options.judge_bf16))
+    return short_digest(prepared.digest, settings, *(["bf16"] * options.judge_bf16))
 
 
-def known(options: Options) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return the results so far; a line that was cut off by a crash is left out."""
-    file, found = options.task.out / "results.jsonl", {}
+def load_results(options: Options) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the results so far; a line that a crash truncated is skipped."""
+    file, results = options.task.out / "results.jsonl", {}
     for line in lines(file) if file.exists() else ():
         try:
             row = json.loads(line)
         except ValueError:
             continue
-        found[row["key"], row["seed"]] = row
-    return found
+        results[row["key"], row["seed"]] = row
+    return results
 
 
-def run_all(options: Options, ready: Ready) -> None:
+def run_all(options: Options, prepared: Prepared) -> None:
     (options.task.out / "runs").mkdir(exist_ok=True)
     for seed in range(options.seeds):
         for name, changes in options.variants.items():
-            key = key_of(options, ready, changes)
+            key = key_of(options, prepared, changes)
             folder = options.task.out / "runs" / f"{name}-{seed}-{key}"
-            if (key, seed) in known(options) or (changes is None and ready.model.name and seed):
+            if (key, seed) in load_results(options) or (changes is None and prepared.model.name and seed):
                 continue
             try:
                 with FileLock(f"{folder}.lock", timeout=0):
-                    if (key, seed) not in known(options):
-                        tell(
+                    if (key, seed) not in load_results(options):
+                        record_result(
                             options,
                             {
                                 "variant": name,
                                 "seed": seed,
                                 "key": key,
                                 "settings": changes,
-                                **tried(options, ready, name, changes, seed),
+                                **train_and_evaluate(options, prepared, name, changes, seed),
                             },
                         )
                     shutil.rmtree(folder, ignore_errors=True)
             except Timeout:
-                print(f"    {name}, seed {seed}: another process is at it", flush=True)
+                print(f"    {name}, seed {seed}: in progress in another process", flush=True)
 
 
-def tried(options: Options, ready: Ready, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+def train_and_evaluate(
+    options: Options, prepared: Prepared, name: str, changes: dict[str, Any] | None, seed: int
+) -> dict[str, Any]:
     try:
-        return one_training(options, ready, name, changes, seed)
+        return run_training(options, prepared, name, changes, seed)
     except InputError as error:
         if "came off the rails" not in error.problem:
             raise
         return {"failed": error.problem}
 
 
-def tell(options: Options, row: dict[str, Any]) -> None:
+def record_result(options: Options, row: dict[str, Any]) -> None:
     row = {**row, "common": options.common, "encoder": str(options.task.encoder or "scratch")}
     with (options.task.out / "results.jsonl").open("a", encoding="utf-8") as stream:
         stream.write("\n" * needs_end(options.task.out / "results.jsonl") + json.dumps(row) + "\n")
@@ -201,7 +204,7 @@ def tell(options: Options, row: dict[str, Any]) -> None:
 
 
 def needs_end(file: Path) -> bool:
-    """Tell whether a crash has left a line without an end."""
+    """Return whether a crash has left an incomplete last line."""
     content = file.read_bytes() if file.exists() else b""
     return bool(content) and not content.endswith(b"\n")
 
@@ -209,23 +212,23 @@ def needs_end(file: Path) -> bool:
 # The table.
 
 
-def table(options: Options, ready: Ready) -> dict[str, Any]:
-    """Print mean ± standard deviation over seeds of each recipe, in Markdown; return both as numbers."""
-    results, summary = known(options), {}
+def table(options: Options, prepared: Prepared) -> dict[str, Any]:
+    """Print mean ± standard deviation over seeds for each recipe as a Markdown table; return both as numbers."""
+    results, summary = load_results(options), {}
     columns = [f"{score}.{pooling}" for pooling in POOLINGS for score in SCORES]
     print(
-        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or what the recipe pools), last: last layer\n"
+        "\naccuracy in %, mean ± standard deviation over seeds; pooled: first and last layer (or the layers of the recipe), last: last layer\n"
     )
     line("recipe", "seeds", *columns, "CPU s")
     line(*["---"] * (len(columns) + 3))
     for name, changes in options.variants.items():
-        key = key_of(options, ready, changes)
-        rows = [row for (found, seed), row in results.items() if found == key and seed < options.seeds]
-        good = [row for row in rows if "failed" not in row]
-        summary[name] = {column: spread([row[column] for row in good if column in row]) for column in columns}
-        count = f"{len(good)}, {len(rows) - len(good)} diverged" if len(good) < len(rows) else str(len(good))
-        seconds = statistics.mean(row["cpu_seconds"] for row in good) if good else 0
-        line(name, count, *(in_words(cell) for cell in summary[name].values()), f"{seconds:.0f}")
+        key = key_of(options, prepared, changes)
+        rows = [row for (row_key, seed), row in results.items() if row_key == key and seed < options.seeds]
+        completed = [row for row in rows if "failed" not in row]
+        summary[name] = {column: spread([row[column] for row in completed if column in row]) for column in columns}
+        count = f"{len(completed)}, {len(rows) - len(completed)} diverged" if len(completed) < len(rows) else str(len(completed))
+        seconds = statistics.mean(row["cpu_seconds"] for row in completed) if completed else 0
+        line(name, count, *(format_cell(cell) for cell in summary[name].values()), f"{seconds:.0f}")
     return summary
 
 
@@ -234,11 +237,11 @@ def line(*cells: str) -> None:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None] | None:
-    """Return mean and standard deviation; of one value the latter is None."""
+    """Return mean and standard deviation; for a single value the latter is None."""
     return (statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None) if values else None
 
 
-def in_words(cell: tuple[float, float | None] | None) -> str:
+def format_cell(cell: tuple[float, float | None] | None) -> str:
     if cell is None:
         return "–"
     return f"{cell[0]:.1f}" if cell[1] is None else f"{cell[0]:.1f} ± {cell[1]:.1f}"
@@ -250,66 +253,70 @@ def in_words(cell: tuple[float, float | None] | None) -> str:
 def arguments() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with parallel and tatoeba, or a store of mlctl")
-    parser.add_argument("--out", type=Path, default=Path("ablations"), help="where everything goes (ablations)")
+    parser.add_argument("--out", type=Path, default=Path("ablations"), help="output folder (ablations)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder or masked-language model")
     start.add_argument("--scratch", action="store_true", help="a BERT of 2 layers of 192 with random weights (the default)")
-    parser.add_argument("--languages", type=names, help="beside English, e.g. de,fr (all that the corpora have)")
-    parser.add_argument("--tatoeba", type=names, help="languages judged on Tatoeba (the same)")
-    parser.add_argument("--corpora", type=names, default=CORPORA, help=f"in this order ({','.join(CORPORA)})")
-    parser.add_argument("--pairs", type=int, help="of each language at most, 0: all (20000)")
-    parser.add_argument("--characters", type=int, default=0, help="of a sentence at most, 0: any; short ones cost less (0)")
-    parser.add_argument("--variants", type=names, help="e.g. base,cz-snt (all)")
-    parser.add_argument("--variant", type=variant_of, action="append", default=[], metavar="NAME:K=V,K=V", help="one more recipe")
+    parser.add_argument("--languages", type=names, help="languages besides English, e.g. de,fr (all languages of the corpora)")
+    parser.add_argument("--tatoeba", type=names, help="languages evaluated on Tatoeba (the same)")
+    parser.add_argument("--corpora", type=names, default=CORPORA, help=f"corpora, in this order ({','.join(CORPORA)})")
+    parser.add_argument("--pairs", type=int, help="maximum pairs per language, 0: all (20000)")
+    parser.add_argument(
+        "--characters", type=int, default=0, help="maximum characters of a sentence, 0: any; short ones cost less (0)"
+    )
+    parser.add_argument("--variants", type=names, help="recipes, e.g. base,cz-snt (all)")
+    parser.add_argument(
+        "--variant", type=variant_of, action="append", default=[], metavar="NAME:K=V,K=V", help="an additional recipe"
+    )
     parser.add_argument("--set", type=setting_of, action="append", default=[], metavar="K=V", help="a setting for all recipes")
     parser.add_argument("--seeds", type=int, help="(5)")
     parser.add_argument("--steps", type=int, help="(250)")
-    parser.add_argument("--batch", type=int, default=64, help="pairs a step (64)")
-    parser.add_argument("--max-length", type=int, default=96, help="subwords of a sentence (96)")
+    parser.add_argument("--batch", type=int, default=64, help="pairs per step (64)")
+    parser.add_argument("--max-length", type=int, default=96, help="maximum subwords of a sentence (96)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all cores")
     parser.add_argument("--device", default="auto")
     parser.add_argument(
-        "--judge-bf16", action="store_true", help="encode in bf16 what is judged: some three times as fast on a CPU that has it"
+        "--judge-bf16", action="store_true", help="evaluate in bf16: about three times as fast on a CPU that supports it"
     )
-    parser.add_argument("--trim", action="store_true", help="cut the encoder's vocabulary down; no masked-LM loss")
+    parser.add_argument("--trim", action="store_true", help="reduce the encoder's vocabulary; no masked-LM loss")
     parser.add_argument("--quick", action="store_true", help="a few recipes, one seed, 60 steps, little text")
-    parser.add_argument("--show", action="store_true", help="train nothing: only the table of the results that are there")
-    parser.add_argument("--list", action="store_true", help="show the recipes and end")
-    given = parser.parse_args()
-    variants = variants_of(parser, given)
-    if given.data is None:
-        parser.error("--data is needed")
-    usual = {"seeds": 1, "steps": 60, "pairs": 4000} if given.quick else {"seeds": 5, "steps": 250, "pairs": 20_000}
-    for name, value in usual.items():
-        setattr(given, name, value if getattr(given, name) is None else getattr(given, name))
-    return Options(task_of(given), variants, common_of(given), given.seeds, given.device, given.judge_bf16, given.show)
+    parser.add_argument("--show", action="store_true", help="train nothing; print the table of existing results")
+    parser.add_argument("--list", action="store_true", help="list the recipes and exit")
+    parsed = parser.parse_args()
+    variants = variants_of(parser, parsed)
+    if parsed.data is None:
+        parser.error("--data is required")
+    defaults = {"seeds": 1, "steps": 60, "pairs": 4000} if parsed.quick else {"seeds": 5, "steps": 250, "pairs": 20_000}
+    for name, value in defaults.items():
+        setattr(parsed, name, value if getattr(parsed, name) is None else getattr(parsed, name))
+    return Options(task_of(parsed), variants, common_of(parsed), parsed.seeds, parsed.device, parsed.judge_bf16, parsed.show)
 
 
-def task_of(given: argparse.Namespace) -> Task:
-    there = languages_there(given.data, given.corpora)
-    few = tuple(language for language in QUICK_LANGUAGES if language in there) or there[:2]
-    languages = given.languages or (few if given.quick else there)
-    encoder = given.encoder and given.encoder.resolve()
-    places = given.data.resolve(), given.out.resolve(), encoder
-    text = given.corpora, given.pairs, given.characters
-    return Task(*places, languages, given.tatoeba or languages, *text, given.max_length, given.trim)
+def task_of(parsed: argparse.Namespace) -> Task:
+    available = available_languages(parsed.data, parsed.corpora)
+    quick = tuple(language for language in QUICK_LANGUAGES if language in available) or available[:2]
+    languages = parsed.languages or (quick if parsed.quick else available)
+    encoder = parsed.encoder and parsed.encoder.resolve()
+    folders = parsed.data.resolve(), parsed.out.resolve(), encoder
+    text = parsed.corpora, parsed.pairs, parsed.characters
+    return Task(*folders, languages, parsed.tatoeba or languages, *text, parsed.max_length, parsed.trim)
 
 
-def variants_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[str, dict[str, Any] | None]:
-    there = {**VARIANTS, **dict(given.variant)}
-    if given.list:
-        print("\n".join(f"{name:26}{changes or 'the model before training'}" for name, changes in there.items()))
+def variants_of(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> dict[str, dict[str, Any] | None]:
+    variants = {**VARIANTS, **dict(parsed.variant)}
+    if parsed.list:
+        print("\n".join(f"{name:26}{changes or 'the base model'}" for name, changes in variants.items()))
         raise SystemExit(0)
-    wanted = [*(given.variants or (QUICK if given.quick else VARIANTS)), *dict(given.variant)]
-    if unknown := [name for name in wanted if name not in there]:
-        parser.error(f"no recipe {', '.join(unknown)}; there are {', '.join(there)}")
-    return {name: there[name] for name in wanted}
+    requested = [*(parsed.variants or (QUICK if parsed.quick else VARIANTS)), *dict(parsed.variant)]
+    if unknown := [name for name in requested if name not in variants]:
+        parser.error(f"no recipe {', '.join(unknown)}; known: {', '.join(variants)}")
+    return {name: variants[name] for name in requested}
 
 
-def common_of(given: argparse.Namespace) -> dict[str, Any]:
-    rate = 3e-5 if given.encoder else 1e-3
-    common = {"steps": given.steps, "batch_size": given.batch, "threads": given.threads}
-    return {**common, "learning_rate": rate, "warmup_steps": given.steps // 10, "lr_schedule": "linear", **dict(given.set)}
+def common_of(parsed: argparse.Namespace) -> dict[str, Any]:
+    rate = 3e-5 if parsed.encoder else 1e-3
+    common = {"steps": parsed.steps, "batch_size": parsed.batch, "threads": parsed.threads}
+    return {**common, "learning_rate": rate, "warmup_steps": parsed.steps // 10, "lr_schedule": "linear", **dict(parsed.set)}
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -323,19 +330,19 @@ def variant_of(text: str) -> tuple[str, dict[str, Any]]:
 
 def setting_of(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    return name, yaml.safe_load(value)  # what YAML 1.1 takes for a text, such as 5e-5, pydantic reads as a number
+    return name, yaml.safe_load(value)  # YAML 1.1 reads 5e-5 as a string; pydantic converts it to a number
 
 
 def main() -> None:
     options = arguments()
     for changes in options.variants.values():
-        settings_of(options, changes or {})  # wrong settings are known before anything is done
-    ready = prepared(options.task)
-    sets = f"{len(ready.asked.tatoeba)} languages on Tatoeba" if ready.asked.tatoeba else "no Tatoeba"
-    print(f"{len(options.variants)} recipes × {options.seeds} seeds, {', '.join(options.task.languages)}, {sets}", flush=True)
+        settings_of(options, changes or {})  # report wrong settings before any work
+    prepared = prepare(options.task)
+    tatoeba = f"{len(prepared.items.tatoeba)} languages on Tatoeba" if prepared.items.tatoeba else "no Tatoeba"
+    print(f"{len(options.variants)} recipes × {options.seeds} seeds, {', '.join(options.task.languages)}, {tatoeba}", flush=True)
     if not options.show:
-        run_all(options, ready)
-    print(json.dumps(table(options, ready)))
+        run_all(options, prepared)
+    print(json.dumps(table(options, prepared)))
 
 
 if __name__ == "__main__":

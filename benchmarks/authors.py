@@ -1,8 +1,8 @@
-"""The training step of the method's authors, written anew in the plainest way: what ours is proved equal to, and measured against.
+"""The training step of the ML-CTL authors, reimplemented in the plainest way: the reference for mlctl's step in tests and benchmarks.
 
-Each side is padded to 128 subwords and goes through the encoder twice, once for the contrast and once for the masked-LM loss, though
+Each side is padded to 128 subwords and goes through the encoder twice, once for the contrastive loss and once for the masked-LM loss, although
 both passes see the same masked tokens; the masked-LM head sees every position; similarities are a broadcast cosine; everything is fp32.
-What their code does by mistake (half of the loss, masks drawn into the shared input) is not here: docs/parity.md lists it.
+The mistakes of their code (half of the loss, masking of the shared input in place) are not reproduced: docs/parity.md lists them.
 
 Symbols: B samples (a sentence pair with one word pair each), T padded length, H size of states.
 """
@@ -20,19 +20,19 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from mlctl.training.collator import Batch
 
 WIDTH = 128  # subwords that every sequence is padded to
-IGNORED = -100  # label of a token that is not to be predicted
+IGNORED = -100  # label of a token that is not predicted
 
 
 @dataclass(frozen=True)
 class Side:
-    """One language's half of a batch of word-positioned samples.
+    """One side of a batch of word-positioned samples.
 
     Attributes:
         masked: (B, T) token ids, some of them masked.
-        there: (B, T) 1 where there is a token.
-        labels: (B, T) the token that was there before masking, IGNORED elsewhere.
+        there: (B, T) attention mask: 1 for tokens, 0 for padding.
+        labels: (B, T) the original id of masked tokens, IGNORED elsewhere.
         starts: (B,) first token of the sample's word.
-        ends: (B,) one behind its last token.
+        ends: (B,) one after its last token.
     """
 
     masked: Tensor
@@ -43,8 +43,8 @@ class Side:
 
 
 def sides_of(batch: Batch, padding: int, width: int = WIDTH) -> tuple[Side, Side]:
-    """Lay a batch of ours out as theirs: in the order of its pairs, padded to one width; one word pair a pair."""
-    assert batch.word_pair_rows.tolist() == list(range(batch.pairs)), "a batch with one word pair of each pair is needed"
+    """Convert a batch of mlctl to the authors' layout: in the order of its pairs, padded to one width, one word pair per pair."""
+    assert batch.word_pair_rows.tolist() == list(range(batch.pairs)), "the batch must have one word pair per pair"
     rows = [row for chunk in batch.chunks for row in _rows(chunk, padding, width)]
     laid = [torch.stack(column) for column in zip(*(rows[place] for place in batch.sequence_places.tolist()), strict=True)]
     halves = zip(*(column.chunk(2) for column in laid), strict=True)
@@ -62,13 +62,13 @@ def _rows(chunk: Any, padding: int, width: int) -> Iterable[tuple[Tensor, Tensor
 
 @dataclass(frozen=True)
 class AuthorsStep:
-    """Their step on a masked-language model and the head on top of it.
+    """The authors' step on a masked-language model with a projection head.
 
     Attributes:
         model: a Hugging Face masked-language model.
         head: weights and biases of W2 · relu(W1 · x + b1) + b2: W1, b1, W2, b2.
-        loss: which contrastive loss.
-        words: whether samples are [sentence ; word], or sentences alone ("snt").
+        loss: name of the contrastive loss.
+        words: whether samples are [sentence ; word], or sentences only ("snt").
         temperature: τ.
         alpha: weight of the masked-LM loss.
     """
@@ -116,18 +116,18 @@ class AuthorsStep:
 
 
 def head_of(projection: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the weights of a projection of ours as theirs."""
+    """Return the weights of a projection head of mlctl in the authors' layout."""
     return projection.inner.weight, projection.inner.bias, projection.outer.weight, projection.outer.bias
 
 
 def mean_where(states: Tensor, chosen: Tensor) -> Tensor:
-    """Return the mean of the chosen tokens' states, (B, H), for states (B, T, H) and chosen (B, T)."""
+    """Return the mean state of the selected tokens, (B, H), for states (B, T, H) and mask (B, T)."""
     weights = chosen.to(states.dtype)[:, :, None]
     return (states * weights).sum(1) / weights.sum(1)
 
 
 def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
-    """Take the gradients off a module's parameters, by name; parameters that got none are left out."""
+    """Return and clear the gradients of a module's parameters, by name; parameters without a gradient are left out."""
     found = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
     module.zero_grad(set_to_none=True)
     return found
@@ -136,8 +136,8 @@ def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
 def gradient_error(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
     """Return the largest relative error of a parameter's gradient, |ours − theirs| / |theirs|.
 
-    Some gradients are 0 but for rounding (attention does not change when a bias is added to all keys). An error is therefore
-    counted against a thousandth of the largest parameter's gradient at least.
+    Some gradients are 0 except for rounding (attention does not change when a bias is added to all keys). The denominator is therefore
+    at least a thousandth of the largest gradient norm.
     """
     assert ours.keys() == theirs.keys(), ours.keys() ^ theirs.keys()
     norms = {name: float(gradient.norm()) for name, gradient in theirs.items()}

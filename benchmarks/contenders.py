@@ -1,4 +1,4 @@
-"""Who takes a training step in `benchmarks/training.py`: our loop's parts, the authors' step, sentence-transformers' trainer."""
+"""Implementations compared in `benchmarks/training.py`: mlctl's step, the authors' step, sentence-transformers' trainer."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Batches = Callable[[int], Batch]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Size of an encoder; the rest is BERT's ready configuration, dropout included."""
+    """Size of an encoder; everything else is BERT's default configuration, including dropout."""
 
     layers: int
     hidden: int
     types: int = 119_547  # mBERT's
 
     def model(self, **changes: Any) -> Any:
-        """Return a masked-language model of this size with weights of its own."""
+        """Return a masked-language model of this size with random weights."""
         torch.manual_seed(0)
         config = BertConfig(
             vocab_size=self.types,
@@ -58,7 +58,7 @@ class Geometry:
 
 
 def batches(folder: Path, settings: Train, seed: int = 0) -> Batches:
-    """Return the function from a step to its batch, as training makes it from shards."""
+    """Return the function from a step to its batch, as in training from shards."""
     tokenizer, corpus = load_tokenizer(folder / "tokenizer"), Corpus(folder)
     rule = MaskingRule.of(tokenizer, settings.mlm_probability) if settings.mlm_weight else None
     collator = Collator(settings, seed, tokenizer.pad_token_id, rule)
@@ -71,7 +71,7 @@ def batches(folder: Path, settings: Train, seed: int = 0) -> Batches:
 
 
 class Ours:
-    """Steps of ours, from reading the rows to the new weights. (Training makes the next batch meanwhile; here it counts.)"""
+    """mlctl's step, from reading the rows to the updated weights. (Training prepares the next batch in parallel; here it is timed.)"""
 
     def __init__(self, model: Any, settings: Train, folder: Path, device: torch.device) -> None:
         self.objective = Objective(model, settings, seed=0).to(device).train()
@@ -79,7 +79,7 @@ class Ours:
         self._batches, self._settings, self._device = batches(folder, settings), settings, device
 
     def __call__(self, number: int) -> int:
-        """Take a step; return how many tokens it learnt from, without padding."""
+        """Run a step; return its number of tokens without padding."""
         batch = self._batches(number).to(self._device)
         losses = add_gradients(self.objective, batch, ALONE, self._settings.cache_gradients)
         norm = self._optimiser.bound_gradients()
@@ -89,7 +89,7 @@ class Ours:
 
 
 class Authors:
-    """The authors' steps on the same rows, word pairs and masks; laying them out as theirs takes no time of theirs."""
+    """The authors' step on the same rows, word pairs and masks; converting them to its layout is not timed."""
 
     def __init__(self, model: Any, settings: Train, folder: Path, device: torch.device) -> None:
         objective = Objective(model, settings, seed=0).to(device)
@@ -114,7 +114,7 @@ class Authors:
 
 
 def our_trainer(model: Path, shards: Path, settings: Train) -> list[float]:
-    """Train as a user does and return the seconds of each step but the first."""
+    """Train with mlctl's trainer and return the seconds of each step except the first."""
     ends: list[float] = []
 
     def tick(done: int, total: int | None, unit: str, **figures: float | str) -> None:
@@ -127,7 +127,7 @@ def our_trainer(model: Path, shards: Path, settings: Train) -> list[float]:
 
 
 def their_trainer(model: Path, shards: Path, settings: Train, device: torch.device) -> list[float]:
-    """Train with sentence-transformers' trainer, mean pooling and no head, and return the seconds of each step but the first."""
+    """Train with sentence-transformers' trainer, mean pooling, no projection head; return the seconds of each step except the first."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.base.modules import Transformer
@@ -172,6 +172,6 @@ def between(ends: Sequence[float]) -> list[float]:
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has had resident; Linux only."""
+    """Return the peak resident memory of this process; Linux only."""
     status = Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024

@@ -1,9 +1,9 @@
-"""CZ-NCE against lightly's decoupled contrastive loss, in float64: values and gradients.
+"""CZ-NCE compared with lightly's decoupled contrastive loss, in float64: values and gradients.
 
     python benchmarks/decoupled.py [--quick]
 
-lightly comes with torchvision and a trainer, so it is no dependency: its wheel is fetched by pip into a temporary folder, without what
-it depends on, and only the module of the loss is loaded. The last line is JSON.
+lightly requires torchvision and a trainer, so it is not a dependency: pip fetches its wheel without dependencies into a temporary folder,
+and only the module of the loss is loaded. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEMPERATURES = (0.07, 0.5)
 
 
 def loss_class(folder: Path) -> Any:
-    """Fetch the package and return its DCLLoss, without running what else it imports."""
+    """Fetch the package and return its DCLLoss without importing the rest of the package."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
     subprocess.run(command, check=True)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
@@ -43,7 +43,7 @@ def loss_class(folder: Path) -> Any:
 
 
 def pair(rows: int, size: int = 32) -> tuple[Tensor, Tensor]:
-    """Return embeddings (rows, size) of both sides, the second near the first."""
+    """Return embeddings (rows, size) of both sides; the second side is close to the first."""
     generator = torch.Generator().manual_seed(rows)
     x, noise = torch.randn(2, rows, size, dtype=torch.float64, generator=generator)
     return x.requires_grad_(), (x.detach() + 0.5 * noise).requires_grad_()
@@ -63,7 +63,7 @@ def errors(loss: Any, rows: int, temperature: float) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="nothing is left out: it takes seconds")
+    parser.add_argument("--quick", action="store_true", help="no effect: the script takes seconds")
     parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         loss = loss_class(Path(folder))

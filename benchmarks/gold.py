@@ -1,4 +1,4 @@
-"""Hand-made word alignments that the benchmarks are judged by, in per cent, and a check of the scorer on published outputs."""
+"""Gold word alignments (hand-made links), scores in percent, and a check of the scorer on published outputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["READERS", "Gold", "Score", "Words", "check_scorer", "grow_diag_final
 
 
 class Score(NamedTuple):
-    """Alignment error rate, precision and recall (Och and Ney 2003), in per cent."""
+    """Alignment error rate, precision and recall (Och and Ney 2003), in percent."""
 
     aer: float
     precision: float
@@ -47,7 +47,7 @@ def links_of(file: Path, swapped: bool = False) -> list[set[Link]]:
 
 
 def grow_diag_final_and(forward: set[Link], reverse: set[Link]) -> set[Link]:
-    """Join two directions (Koehn, Och and Marcu 2003)."""
+    """Symmetrise two directions (Koehn, Och and Marcu 2003)."""
     union, links = forward | reverse, forward & reverse
     near = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b]
     grown = True
@@ -64,12 +64,12 @@ def grow_diag_final_and(forward: set[Link], reverse: set[Link]) -> set[Link]:
 
 
 def linked(link: Link, links: set[Link]) -> tuple[bool, bool]:
-    """Tell for each side of a link whether its word has a link."""
+    """Return for each side of a link whether its word has a link."""
     return any(i == link[0] for i, _ in links), any(j == link[1] for _, j in links)
 
 
 def files_of(root: Path, name: str) -> GoldFiles:
-    """Return the set whose file of links is `name`."""
+    """Return the gold set whose file of links is `name`."""
     return next(
         found
         for found in find_gold_files({path.relative_to(root).as_posix(): path for path in root.rglob("*")})
@@ -78,14 +78,14 @@ def files_of(root: Path, name: str) -> GoldFiles:
 
 
 def awesome(root: Path, stem: str, drop: bool = True) -> Gold:
-    """Read a set of awesome-align's examples; `drop` links that point outside of their sentences."""
+    """Read a gold set of awesome-align's examples; with `drop`, remove links outside their sentences."""
     found = files_of(root, f"awesome-align-examples/{stem}.gold")
     gold = found.read(found.files, found.base)
     return named(f"{stem[:2]}-{stem[2:]}", (stem[:2], stem[2:]), drop_links_outside(gold) if drop else gold)
 
 
 def talp(root: Path, folder: str, source: str, target: str) -> Gold:
-    """Read a file of words for each side, and links that count them from 0."""
+    """Read a file of words for each side, and a file of links with words numbered from 0."""
     stem = folder.partition("-")[0]
     return named(f"{source}-{target}", (source, target), files_of(root, f"{folder}/{stem}.{source}-{target}.talp").read_gold())
 
@@ -101,7 +101,7 @@ def wpt05(root: Path) -> Gold:
 
 
 def xl_wa(root: Path, language: str) -> Gold:
-    """Read the sentences that people aligned, dev and test: source TAB target TAB links."""
+    """Read the hand-aligned sentences of dev and test: source TAB target TAB links."""
     files = [root / "xl-wa" / language / f"{part}.tsv" for part in ("dev", "test")]
     rows = [line.split("\t") for file in files for line in lines(file)]
     sides = [row[0] for row in rows], [row[1] for row in rows]
@@ -111,7 +111,7 @@ def xl_wa(root: Path, language: str) -> Gold:
 
 
 def named(name: str, languages: tuple[str, str], gold: Gold) -> Gold:
-    """Return the same with another name."""
+    """Return the same gold set with another name."""
     return Gold(name, languages, gold.pairs, gold.sure, gold.possible, gold.dropped)
 
 
@@ -128,14 +128,14 @@ READERS: dict[str, Callable[[Path], Gold]] = {
     **{f"xl-wa en-{language}": lambda root, language=language: xl_wa(root, language) for language in XL_WA},  # type: ignore[misc]
 }
 
-# What the data's own publications say of these outputs: alignment error rate in per cent.
+# Published alignment error rates of these outputs, in percent.
 _VARIANTS = ("", "reverse", "intersection", "union", "grow-diagonal", "grow-diagonal-final")
 _PUBLISHED = {"fastalign": (16.4, 15.9, 11.2, 19.5, 10.5, 12.1), "giza": (8.0, 9.8, 7.6, 9.9, 5.9, 6.2)}
 _AWESOME = {"enfr": 4.1, "jaen": 37.4, "zhen": 13.3}
 
 
 def published(root: Path) -> Iterator[tuple[str, float, Score]]:
-    """Yield published outputs: the name, the error rate that was published, and ours."""
+    """Yield published outputs: name, published error rate, recomputed error rate."""
     hansards = awesome(root, "enfr")
     for tool, rates in _PUBLISHED.items():
         for variant, rate in zip(_VARIANTS, rates, strict=True):
@@ -143,18 +143,18 @@ def published(root: Path) -> Iterator[tuple[str, float, Score]]:
             yield f"{tool} {variant}".strip(), rate, score(links_of(file, variant == "reverse"), hansards)
     for stem, rate in _AWESOME.items():
         found = links_of(root / "awesome-align-examples" / f"{stem}.awesome-align.out")
-        yield f"awesome-align {stem}", rate, score(found, awesome(root, stem, drop=False))  # as it was published
+        yield f"awesome-align {stem}", rate, score(found, awesome(root, stem, drop=False))  # as published
 
 
 def check_scorer(root: Path) -> None:
     """Score published outputs.
 
     Raises:
-        SystemExit: a figure is not the published one: nothing that follows could be trusted.
+        SystemExit: a recomputed figure differs from the published one, so the scorer cannot be trusted.
     """
     wrong = []
     for name, rate, ours in published(root):
-        print(f"    {name:32} published {rate:5.1f}   here {ours}")
+        print(f"    {name:32} published {rate:5.1f}   recomputed {ours}")
         wrong += [name] if round(ours.aer, 1) != rate else []
     if wrong:
-        raise SystemExit(f"the scorer does not give the published figures of {', '.join(wrong)}")
+        raise SystemExit(f"the scorer does not reproduce the published figures of {', '.join(wrong)}")

@@ -1,7 +1,7 @@
-"""Shards of made-up pairs in the lengths of real text, and a tokenizer to them: what the training benchmark trains on.
+"""Generated shards with the lengths of real text, and their tokenizer: data of the training benchmark.
 
-Lengths in subwords are those of news and parliament under mBERT's tokenizer: 35 in the mean, cut at 128 (the method's longest).
-Subwords are drawn by Zipf's law. Everything follows from the seed.
+Lengths in subwords are those of news and parliament text with mBERT's tokenizer: 35 on average, truncated at 128 (the paper's maximum).
+Subwords are sampled by Zipf's law. Everything is determined by the seed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from mlctl.schema import SHARD, WORD_PAIR
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BEGIN, END = SPECIAL.index("[CLS]"), SPECIAL.index("[SEP]")
-FEWEST, MOST = 6, 128  # subwords of a sentence, special ones counted
-MEDIAN, SPREAD, TRANSLATED = 29.0, 0.6, 0.15  # of the lengths of sources, and how far a translation's differs
+FEWEST, MOST = 6, 128  # subwords of a sentence, including special tokens
+MEDIAN, SPREAD, TRANSLATED = 29.0, 0.6, 0.15  # of the source lengths, and the spread of the translation's length
 RARER = (2.7, 1.1)  # frequency of a subword: (rank + 2.7) ** -1.1
-WORD_PAIRS = 6  # of a pair, at most
-SHARD_ROWS = 8192  # as the shard stage writes
+WORD_PAIRS = 6  # maximum word pairs of a sentence pair
+SHARD_ROWS = 8192  # the default of the shard stage
 
 Numbers = npt.NDArray[np.int64]
 
 
 def write_shards(folder: Path, pairs: int, types: int, seed: int = 0, shard_rows: int = SHARD_ROWS) -> Path:
-    """Write `train/*.parquet` and `tokenizer/` as the shard stage does, without the text, and return the folder."""
+    """Write `train/*.parquet` and `tokenizer/` in the format of the shard stage, without the text; return the folder."""
     (folder / "train").mkdir(parents=True)
     write_tokenizer(folder / "tokenizer", types)
     ranks = np.arange(types - len(SPECIAL))
@@ -43,7 +43,7 @@ def write_shards(folder: Path, pairs: int, types: int, seed: int = 0, shard_rows
 
 
 def write_tokenizer(folder: Path, types: int) -> None:
-    """Write a tokenizer that reads "w17 w5" as subwords 17 and 5 between the special ones."""
+    """Write a tokenizer that encodes "w17 w5" as subwords 17 and 5 between the special tokens."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -60,7 +60,7 @@ def spelled(subword: int) -> str:
 
 
 def rows(rng: np.random.Generator, count: int, first: int, cumulative: npt.NDArray[np.float64]) -> pa.Table:
-    """Return rows of the schema SHARD; `first` is the number of the first in the corpus, so that no two are the same."""
+    """Return rows of the schema SHARD; `first` is the corpus row number of the first one, so that all rows differ."""
     shorter = rng.lognormal(np.log(MEDIAN), SPREAD, count)
     lengths = [clipped(shorter), clipped(shorter * rng.lognormal(0, TRANSLATED, count))]
     fixed = {"source_language": "en", "target_language": "fr", "source": "", "target": "", "corpus": "made"}
@@ -79,7 +79,7 @@ def clipped(lengths: npt.NDArray[np.float64]) -> Numbers:
 
 
 def subwords(rng: np.random.Generator, lengths: Numbers, cumulative: npt.NDArray[np.float64]) -> Numbers:
-    """Draw the subwords of all sentences, one after another."""
+    """Sample the concatenated subwords of all sentences."""
     drawn = np.searchsorted(cumulative, rng.random(lengths.sum())).clip(max=len(cumulative) - 1) + len(SPECIAL)
     ends = np.cumsum(lengths)
     drawn[ends - lengths], drawn[ends - 1] = BEGIN, END
@@ -87,7 +87,7 @@ def subwords(rng: np.random.Generator, lengths: Numbers, cumulative: npt.NDArray
 
 
 def word_pairs(rng: np.random.Generator, lengths: list[Numbers]) -> pa.ListArray:
-    """Draw up to COUPLES words of one subword or two on each side, none twice on a side."""
+    """Sample up to WORD_PAIRS words of one or two subwords on each side, without overlap."""
     shorter = np.minimum(*lengths) - 2
     counts = np.minimum(shorter // 2, WORD_PAIRS)
     place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -98,13 +98,13 @@ def word_pairs(rng: np.random.Generator, lengths: list[Numbers]) -> pa.ListArray
 
 
 def listed(counts: Numbers, values: pa.Array) -> pa.ListArray:
-    """Return lists of so many of the values, field names as in the schema."""
+    """Return a list array with these list lengths and values, and the field names of the schema."""
     bounds = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     return pa.ListArray.from_arrays(bounds, values)
 
 
 def texts(folder: Path, count: int) -> Iterator[tuple[str, str]]:
-    """Spell out the first pairs of shards, special subwords left out."""
+    """Yield the text of the first pairs of shards, without special tokens."""
     for file in sorted((folder / "train").glob("*.parquet")):
         table = pq.read_table(file, columns=["source_ids", "target_ids"]).slice(0, count)
         for pair in zip(*(table[name].to_pylist() for name in ("source_ids", "target_ids")), strict=True):

@@ -1,4 +1,4 @@
-"""Seven kinds of dirt for clean parallel lines: what `cleaning.py` looks for afterwards."""
+"""Adds seven kinds of noise to clean parallel lines, for `cleaning.py` to detect."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ class Row(NamedTuple):
     source: str
     target: str
     kind: str = ""  # of noise; "": clean
-    meant: str = ""  # the target before mojibake: cleaning may repair it instead of dropping the row
+    original: str = ""  # the target before mojibake: cleaning may repair it instead of dropping the row
 
 
-def dirty(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: random.Random) -> list[Row]:
+def add_noise(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: random.Random) -> list[Row]:
     """Return clean pairs with noise of each kind in `SHARE` of them; near duplicates are added."""
     rows = [Row(*pair) for pair in pairs]
     count = max(20, int(SHARE * len(pairs)))
     used = shift(rows, count, rng)
     free = [row for row in range(len(rows)) if row not in used]
     rng.shuffle(free)
-    for kind, spoil in SPOILERS.items():
+    for kind, corrupt in NOISE.items():
         done = 0
         while done < count and free:
             row = free.pop()
-            if spoiled := spoil(pairs[row], others, rng):
-                rows[row] = Row(*spoiled, kind, pairs[row][1] if kind == "mojibake" else "")
+            if corrupted := corrupt(pairs[row], others, rng):
+                rows[row] = Row(*corrupted, kind, pairs[row][1] if kind == "mojibake" else "")
                 done += 1
     near = [Row(*near_copy(pairs[row], rng), KINDS[6]) for row in free if long_enough(pairs[row])][:count]
-    return rows + near  # each after its original, which stands at a place that is not touched
+    return rows + near  # each after its original, whose row has no noise
 
 
 def shift(rows: list[Row], count: int, rng: random.Random) -> set[int]:
-    """Move the targets of some runs of lines by one line, as an aligner does that lost a line."""
+    """Move the targets of some runs of lines by one line, as a sentence aligner does that lost a line."""
     used: set[int] = set()
     for start in rng.sample(range(0, len(rows) - SHIFTED_RUN, SHIFTED_RUN), max(1, count // SHIFTED_RUN)):
         run = range(start, start + SHIFTED_RUN)
         targets = [rows[row].target for row in run]
-        for place, row in enumerate(run):
-            rows[row] = Row(rows[row].source, targets[(place + 1) % SHIFTED_RUN], "shifted")
+        for index, row in enumerate(run):
+            rows[row] = Row(rows[row].source, targets[(index + 1) % SHIFTED_RUN], "shifted")
         used.update(run)
     return used
 
 
-Spoiled = tuple[str, str] | None
+Corrupted = tuple[str, str] | None
 
 
-def wrong_language(pair: tuple[str, str], others: Sequence[str], rng: random.Random) -> Spoiled:
+def wrong_language(pair: tuple[str, str], others: Sequence[str], rng: random.Random) -> Corrupted:
     return pair[0], rng.choice(others)
 
 
-def copy(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """Half are exact, half with a word lost or another case."""
+def copy(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Corrupted:
+    """Copy the source: half exactly, half without one word."""
     words = pair[0].split()
     if len(words) < 4:
         return None
@@ -67,8 +67,8 @@ def copy(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled
     return pair[0], " ".join(words)
 
 
-def truncation(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """One side ends after 20 to 60 per cent of its characters."""
+def truncation(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Corrupted:
+    """Cut one side off after 20 to 60 per cent of its characters."""
     side = rng.randrange(2)
     text = pair[side]
     if len(text) < 40:
@@ -77,20 +77,20 @@ def truncation(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> S
     return (cut, pair[1]) if side == 0 else (pair[0], cut)
 
 
-def mojibake(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Spoiled:
-    """UTF-8 read as a one-byte encoding, or the reverse with losses."""
+def mojibake(pair: tuple[str, str], _: Sequence[str], rng: random.Random) -> Corrupted:
+    """UTF-8 decoded as a one-byte encoding, or with lost characters."""
     source, target = pair
-    wrong: list[Callable[[str], str]] = [
+    decoders: list[Callable[[str], str]] = [
         lambda text: text.encode().decode("latin-1"),
         lambda text: text.encode().decode("cp1252", "replace"),
         lambda text: re.sub("[^\x00-\x7f]", "\ufffd", text),
     ]
-    spoiled = rng.choice(wrong)(target)
-    return None if spoiled == target else (source, spoiled)
+    corrupted = rng.choice(decoders)(target)
+    return None if corrupted == target else (source, corrupted)
 
 
-def ratio(pair: tuple[str, str], _: Sequence[str], __: random.Random) -> Spoiled:
-    """One side keeps its first words only, as a sentence of its own."""
+def ratio(pair: tuple[str, str], _: Sequence[str], __: random.Random) -> Corrupted:
+    """Shorten the target to its first sixth, with its end mark."""
     source, target = pair
     if len(source) < 80:
         return None
@@ -98,7 +98,7 @@ def ratio(pair: tuple[str, str], _: Sequence[str], __: random.Random) -> Spoiled
     return source, short
 
 
-SPOILERS: dict[str, Callable[[tuple[str, str], Sequence[str], random.Random], Spoiled]] = {
+NOISE: dict[str, Callable[[tuple[str, str], Sequence[str], random.Random], Corrupted]] = {
     "wrong language": wrong_language,
     "copy": copy,
     "truncation": truncation,
@@ -112,7 +112,7 @@ def long_enough(pair: tuple[str, str]) -> bool:
 
 
 def near_copy(pair: tuple[str, str], rng: random.Random) -> tuple[str, str]:
-    """The same pair again with a word of the source lost, and punctuation of the target changed."""
+    """Return the pair without one word of the source and with another end mark of the target."""
     words = pair[0].split()
     words.pop(rng.randrange(len(words)))
     return " ".join(words), pair[1].rstrip(".。।") + " …"

@@ -1,12 +1,14 @@
-"""What Prefect adds: to a whole run against bare calls of the same stages, and to a run that is cached. And how fast parts are handed out.
+"""Overhead of Prefect: of a run against plain calls of the same stages, and of a cached run; and the dispatch rate of empty steps.
 
     python benchmarks/orchestration.py [--quick] [--server URL]
 
-A recipe of seconds on made-up text runs by turns as `mlctl run` does it and as plain calls, each in a fresh process with a fresh store;
-what the flow takes longer, its server's start included, is a share of an hour, which is a short run in earnest. Then the flow runs
-again on a store that has all results. Then parts that do next to nothing are done as stages have them done: by threads, by processes,
-and by workers on a Ray cluster that is started here, where ray is installed; and, to compare, as Prefect tasks. URL is the API of a
-running Prefect server, which then need not be started. The last line is JSON.
+1. A recipe of a few seconds on generated text runs alternately as `mlctl run` and as plain calls, each in a new process with a new store.
+   The additional time of the flow, including the start of its server, is given as a share of one hour, the duration of a short real run.
+2. The flow runs again on a store that has all results.
+3. Empty steps are dispatched as stages do it: to threads, to processes, and to workers of a local Ray cluster if ray is installed; for
+   comparison also as Prefect tasks.
+
+URL is the API of a running Prefect server, which is then used instead of an ephemeral one. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def main() -> None:
             environment["PREFECT_API_URL"] = options.server
         else:
             environment.pop("PREFECT_API_URL", None)
-        (folder / "orchestration_part.py").write_text("from mlctl.execution.processes import serve\nserve(lambda number: None)\n")
+        (folder / "orchestration_part.py").write_text(
+            "from mlctl.execution.processes import serve_jobs\nserve_jobs(lambda number: None)\n"
+        )
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (place, environment.get("PYTHONPATH"))))
         figures = {
             **_runs(folder, environment, ROUNDS[options.quick]),
@@ -66,11 +70,11 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-# Runs.
+# Whole runs.
 
 
 def _runs(folder: Path, environment: dict[str, str], rounds: int) -> dict[str, float]:
-    """Let flow and bare calls take turns; return what the flow adds as a share of an hour, and what a cached run takes."""
+    """Alternate flow and plain calls; return the overhead of the flow as a share of an hour, and the seconds of a cached run."""
     recipe = _recipe(folder)
     taken: dict[str, list[float]] = {"flow": [], "cached": [], "bare": []}
     for number in range(rounds):
@@ -82,14 +86,14 @@ def _runs(folder: Path, environment: dict[str, str], rounds: int) -> dict[str, f
         ):
             taken[name].append(_seconds(command, environment))
     middle = {name: statistics.median(seconds) for name, seconds in taken.items()}
-    print("seconds of a process, median" + (f" of {rounds}" if rounds > 1 else ""))
+    print("seconds per process, median" + (f" of {rounds}" if rounds > 1 else ""))
     for name, said in (("flow", "as a flow"), ("bare", "as plain calls"), ("cached", "as a flow, all cached")):
         print(f"    {said:24} {middle[name]:7.2f}   " + " ".join(f"{one:.2f}" for one in taken[name]))
     return {"overhead_share": round((middle["flow"] - middle["bare"]) / HOUR, 5), "cached_seconds": round(middle["cached"], 2)}
 
 
 def _flow(recipe: Path, store: Path) -> list[str]:
-    return [sys.executable, "-m", "flows.pipeline", str(recipe), f"store={store}"]
+    return [sys.executable, "-m", "mlctl", "run", str(recipe), f"store={store}"]
 
 
 def _bare(recipe: Path, folder: Path, number: int) -> list[str]:
@@ -110,20 +114,19 @@ def _output(command: list[str], environment: dict[str, str]) -> str:
 
 
 def bare(recipe: Path, store: Path) -> None:
-    """Make every stage's result by plain calls of what the tasks call."""
+    """Compute the result of every stage by plain calls of what the tasks call."""
     from mlctl import config
-    from tasks import align, clean, download, evaluate, report, shard, train, translate
-    from tasks.stage import Ref, make
+    from mlctl.pipeline.stage import Ref, make
+    from mlctl.pipeline.stages import STAGES
 
     settings = config.load(recipe, [f"store={store}"])
     made: dict[str, Ref] = {}
-    for module in (download, clean, translate, align, shard, train, evaluate, report):
-        stage = module.STAGE
+    for stage in STAGES:
         made[stage.name], _ = make(stage, settings, tuple(made[name] for name in stage.needs))
 
 
 def _recipe(folder: Path) -> Path:
-    """Write made-up text in two languages, each word the other's read backwards, and a recipe of seconds over it."""
+    """Write generated text in two languages, one with the words of the other reversed, and a recipe of a few seconds for it."""
     draw = random.Random(5)
     words = ["".join(draw.choice(LETTERS[place % 2]) for place in range(draw.randint(3, 7))) for _ in range(300)]
     text = [[draw.choice(words) for _ in range(draw.randint(4, 12))] for _ in range(400)]
@@ -146,13 +149,13 @@ def _recipe(folder: Path) -> Path:
     return path
 
 
-# Parts.
+# Steps.
 
 
 def _parts(environment: dict[str, str], parts: int) -> dict[str, float | None]:
-    """Have parts done by each kind of worker, measured in a process of its own."""
+    """Measure the dispatch rate of each kind of worker in a separate process."""
     found: dict[str, float | None] = {}
-    print(f"\n{parts} parts a second by {WORKERS} workers")
+    print(f"\nsteps per second with {WORKERS} workers ({parts} steps)")
     for kind in ("threads", "processes", "ray", "tasks"):
         if kind == "ray" and not importlib.util.find_spec("ray"):
             found[kind] = None
@@ -166,12 +169,12 @@ def _parts(environment: dict[str, str], parts: int) -> dict[str, float | None]:
 
 @contextlib.contextmanager
 def _ray(environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Start a cluster of one machine that listens on the loopback interface alone; yield what its users' environment is."""
+    """Start a cluster of one machine on the loopback interface only; yield the environment for its users."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     there = {
         **environment,
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # it believes that there can be no other machine: else it takes no loopback address
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # otherwise Ray refuses a loopback address, because another machine could not join
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
@@ -199,7 +202,7 @@ def _ray(environment: dict[str, str]) -> Iterator[dict[str, str]]:
 
 
 def run_parts(kind: str, parts: int) -> None:
-    """Print how many parts a second are done, the start of whoever does them left out."""
+    """Print the steps per second, without the start of the workers."""
     ways = {"threads": _threads, "processes": _workers, "ray": _workers, "tasks": _tasks}
     with tempfile.TemporaryDirectory() as folder, ways[kind](kind, Path(folder)) as do:
         do(2 * WORKERS)
@@ -210,7 +213,7 @@ def run_parts(kind: str, parts: int) -> None:
 
 @contextlib.contextmanager
 def _threads(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
-    """As download and translate have parts done."""
+    """Dispatch like download and translate: to threads."""
     del kind, folder
     with ThreadPoolExecutor(WORKERS) as pool:
         yield lambda parts: list(pool.map(_part, range(parts)))
@@ -218,20 +221,20 @@ def _threads(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
 
 @contextlib.contextmanager
 def _workers(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
-    """As clean and align have parts done: jobs that go to processes, of this machine or through Ray."""
+    """Dispatch like clean and align: to local processes or Ray workers."""
     from mlctl.config import Recipe
     from mlctl.core.workspace import Workspace
-    from mlctl.execution.backend import open_backend
+    from mlctl.execution.registry import open_backend
 
     with open_backend(Recipe.model_validate({"executor": kind}), Workspace(folder)) as backend, contextlib.ExitStack() as stack:
         idle: SimpleQueue[Worker] = SimpleQueue()
         for _ in range(WORKERS):
-            idle.put(worker := backend.worker("orchestration_part"))
+            idle.put(worker := backend.start_worker("orchestration_part"))
             stack.callback(worker.close)
 
         def part(number: int) -> None:
             worker = idle.get()
-            worker.do(number, "part", "")
+            worker.run(number, "part", "")
             idle.put(worker)
 
         pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
@@ -240,7 +243,7 @@ def _workers(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
 
 @contextlib.contextmanager
 def _tasks(kind: str, folder: Path) -> Iterator[Callable[[int], object]]:
-    """As a Prefect task each, on threads: not what mlctl does."""
+    """Run each step as a Prefect task on threads, which mlctl does not do."""
     del kind, folder
     from prefect import flow, task
     from prefect.task_runners import ThreadPoolTaskRunner
@@ -260,7 +263,7 @@ def _part(number: int) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one turn, few parts")
+    parser.add_argument("--quick", action="store_true", help="one round, few steps")
     parser.add_argument("--server", help="API of a running Prefect server")
     parser.add_argument("--bare", nargs=2, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--parts", nargs=2, help=argparse.SUPPRESS)

@@ -1,11 +1,11 @@
-"""What `mlctl run paper` costs, computed from the throughput that is measured here.
+"""Cost of `mlctl run paper`, computed from throughput that is measured on this machine.
 
     python benchmarks/paper_cost.py [--quick] [--device cpu|cuda]
 
-Three things are timed with an encoder of mBERT's size and random weights, on rows that are made up with the lengths of real text: training
-steps as the recipe sets them, fine-tuning steps, and the encoding of sentences. Multiplied with what the recipe asks for they give hours. On
-a GPU these are hours of that GPU; on a CPU they are CPU hours of one core (time that other programs had does not count), and bf16 where the recipe
-says fp32 stands beside it. Downloading, cleaning, aligning and sharding are not in it. The last line is JSON.
+Times three operations with an encoder of mBERT's size and random weights, on generated rows with the lengths of real text: training
+steps with the recipe's settings, fine-tuning steps, and the encoding of sentences. Multiplied by the recipe's amounts they give hours: on
+a GPU, hours of that GPU; on a CPU, CPU hours of one core (time of other programs does not count), in the recipe's fp32 and in bf16.
+Downloading, cleaning, aligning and sharding are not included. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from contenders import Geometry, Ours
 from made_shards import write_shards
 
-from flows import recipes
+from mlctl import recipes
 from mlctl.config import Recipe, load
 from mlctl.evaluation.finetuning.features import Row
 from mlctl.evaluation.finetuning.predict import predict_labels
@@ -31,7 +31,7 @@ from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
 from mlctl.modeling.encoders import load_classifier
 
 BASE = Geometry(12, 768)
-#: English examples that each task learns from, and their subwords; sentences that it asks in all languages (BUCC: dev and test, both sides).
+#: English fine-tuning examples of each task, and their subwords; test sentences in all languages (BUCC: dev and test, both sides).
 LEARNED = {"xnli": (392_702, 40), "pawsx": (49_401, 60), "udpos": (21_253, 30), "panx": (20_000, 14)}
 ASKED = {"xnli": (75_150, 45), "pawsx": (14_000, 60), "udpos": (100_000, 30), "panx": (340_000, 14), "tatoeba": (66_000, 12)}
 MINED = {"bucc": (3_000_000, 35)}
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def trained(recipe: Recipe, shards: Path, device: torch.device, precision: str, quick: bool) -> float:
-    """Return pairs a second of the recipe's training step; on a CPU in chunks of eight pairs of a smaller batch."""
+    """Return the pairs per second of the recipe's training step; on a CPU in micro-batches of eight pairs of a smaller batch."""
     cpu = device.type == "cpu"
     changes = {
         "precision": precision,
@@ -83,7 +83,7 @@ def trained(recipe: Recipe, shards: Path, device: torch.device, precision: str, 
 
 
 def tuned_and_asked(place: Path, device: torch.device, quick: bool) -> tuple[float, float]:
-    """Return tokens a second of fine-tuning and of answering."""
+    """Return the tokens per second of fine-tuning and of encoding."""
     BASE.model().bert.save_pretrained(place / "encoder")
     model, count = load_classifier(place / "encoder", 3, False, 0).to(device), 3 if quick or device.type == "cpu" else 50
     rows, clock, ticks = _rows(32 * count, 40), _clock(device), list[float]()
@@ -108,7 +108,7 @@ def _epochs(recipe: Recipe, task: str) -> int:
 
 
 def _seconds(work: Callable[[int], object], turns: int, device: torch.device) -> list[float]:
-    """Return the seconds of each turn but the first."""
+    """Return the seconds of each round except the first."""
     clock, found = _clock(device), []
     for number in range(turns + 1):
         started = clock()

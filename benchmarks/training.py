@@ -1,10 +1,10 @@
-"""Training side by side: with the authors' step, sentence-transformers' trainer, torch.compile; the loader; memory; share of a GPU's peak.
+"""Training speed against the authors' step, sentence-transformers' trainer and torch.compile; loader speed, memory, share of a GPU's peak.
 
     python benchmarks/training.py [--quick] [--only TABLE …] [--device cpu|cuda] [--folder FOLDER]
 
-Encoders have BERT's geometry, mBERT's vocabulary and random weights; shards are made up with the lengths of real text (made_shards.py;
-10 million pairs need 2 GB in FOLDER, a temporary one). Contenders take turns in one process, so that a busy machine is busy for
-all; ratios are medians over the turns. The last line is JSON.
+Encoders have BERT's geometry, mBERT's vocabulary and random weights; shards are generated with the lengths of real text (made_shards.py;
+10 million pairs need 2 GB in FOLDER, a temporary one). The implementations alternate in one process, so that other load affects all of
+them; ratios are medians over the rounds. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `mlctl` does, before torch is loaded
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `mlctl` sets it; must precede the import of torch
 
 import torch
 import transformers
@@ -52,16 +52,16 @@ LOSSES: tuple[Literal["cz-nce", "info-nce"], ...] = ("cz-nce", "info-nce")
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of each is done."""
+    """Amount of work of each measurement."""
 
-    turns: int  # of ours and the authors'
-    batch: int  # pairs of theirs: their step holds four passes of 128 subwords, and logits for all of them, in memory
+    turns: int  # rounds of mlctl's and the authors' step
+    batch: int  # pairs per batch: the authors' step holds four passes of 128 subwords, and logits for all of them, in memory
     trainer_batch: int
     trainer_steps: int
     trainer_turns: int
     loader_steps: int
-    pairs: tuple[int, int]  # of the corpora whose training's memory is compared
-    shard_rows: int  # of theirs
+    pairs: tuple[int, int]  # corpus sizes of the memory comparison
+    shard_rows: int  # rows per shard of these corpora
     memory_steps: int
 
     @classmethod
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every table is made with."""
+    """Common inputs of all tables."""
 
     plan: Plan
     device: torch.device
@@ -82,7 +82,7 @@ class Bench:
     shards: Path
 
     def settings(self, **changes: Any) -> Train:
-        """Return the fastest settings that do the authors' work: the contrast sees the masked tokens, so that one pass does."""
+        """Return the fastest settings equal to the authors' step: the contrastive loss sees the masked tokens, so one pass is enough."""
         chunk = {"cpu": 8}.get(self.device.type, 128)
         theirs = {"objective": "joint", "word_pairs": 1, "contrast_on_masked": True}
         fixed = {**theirs, "precision": "bf16", "micro_batch_size": chunk, "devices": self.device.type}
@@ -100,11 +100,11 @@ class Bench:
         return time.perf_counter() - start
 
 
-# --- steps side by side ------------------------------------------------------------------------------------------------------
+# --- comparison of steps ------------------------------------------------------------------------------------------------------
 
 
 def versus_authors(bench: Bench) -> tuple[float, float]:
-    """Return how many times as fast as the authors' our step is, and how many pairs a second it takes."""
+    """Return the speedup of mlctl's step over the authors', and its pairs per second."""
     print(f"\nOne training step: {BASE}, {bench.plan.batch} pairs, sentence and word, CZ-NCE and masked LM, {bench.device.type}")
     fast, plain = bench.settings(), bench.settings(precision="fp32")
     model = BASE.model().to(bench.device)
@@ -120,7 +120,7 @@ def versus_authors(bench: Bench) -> tuple[float, float]:
             authors.prepare(number)
             for name, step in steps.items():
                 taken[name].append(bench.seconds(partial(step, number)))
-    first, *_ = ladder = {name: seconds[1:] for name, seconds in taken.items()}  # the first turn warms up
+    first, *_ = ladder = {name: seconds[1:] for name, seconds in taken.items()}  # the first round is warm-up
     ratios = {name: times(ladder[first], seconds) for name, seconds in ladder.items()}
     rows = [[name, f"{bench.plan.batch / median(ladder[name]):.2f}", f"×{ratios[name]:.1f}"] for name in ladder]
     table(["", "pairs/s", "median of turns"], rows)
@@ -129,12 +129,12 @@ def versus_authors(bench: Bench) -> tuple[float, float]:
 
 
 def versus_trainer(bench: Bench) -> float | None:
-    """Return how many times as fast as sentence-transformers' trainer ours is on the sentence-only InfoNCE ablation."""
+    """Return the speedup over sentence-transformers' trainer on the sentence-only InfoNCE ablation."""
     if missing := [name for name in ("sentence_transformers", "accelerate") if not importlib.util.find_spec(name)]:
-        print(f"\nsentence-transformers' trainer is left out: {', '.join(missing)} is not installed (make test installs it)")
+        print(f"\nsentence-transformers' trainer is skipped: {', '.join(missing)} is not installed (make test installs it)")
         return None
     steps, batch = bench.plan.trainer_steps, bench.plan.trainer_batch
-    print(f"\nTrainers, sentences alone, InfoNCE: {BASE}, {batch} pairs a step, bf16, {bench.device.type}")
+    print(f"\nTrainers, sentences only, InfoNCE: {BASE}, {batch} pairs per step, bf16, {bench.device.type}")
     settings = bench.settings(
         objective="sentence", loss="info-nce", mlm_weight=0, contrast_on_masked=False, batch_size=batch, steps=steps
     )
@@ -149,18 +149,18 @@ def versus_trainer(bench: Bench) -> float | None:
         with contextlib.redirect_stdout(io.StringIO()):
             theirs += their_trainer(bench.scratch / "model", shards, settings, bench.device)
         ours += our_trainer(bench.scratch / "model", shards, settings)
-    ratio = statistics.fmean(theirs) / statistics.fmean(ours)  # both have seen the same pairs, in an order of their own
+    ratio = statistics.fmean(theirs) / statistics.fmean(ours)  # both have seen the same pairs, in different order
     rows = [
         ["sentence-transformers", f"{batch / statistics.fmean(theirs):.2f}", "×1.0"],
-        ["ours", f"{batch / statistics.fmean(ours):.2f}", f"×{ratio:.2f}"],
+        ["mlctl", f"{batch / statistics.fmean(ours):.2f}", f"×{ratio:.2f}"],
     ]
     table(["", "pairs/s", ""], rows)
     return ratio
 
 
 def versus_compiled(bench: Bench) -> None:
-    """Print what torch.compile would add to our step: lengths vary, so that it compiles for any."""
-    print(f"\nOur step with its encoder compiled (torch.compile, dynamic shapes): {BASE}, {bench.plan.batch} pairs, bf16")
+    """Print the effect of torch.compile on mlctl's step; lengths vary, so shapes are dynamic."""
+    print(f"\nmlctl's step with a compiled encoder (torch.compile, dynamic shapes): {BASE}, {bench.plan.batch} pairs, bf16")
     plain, compiled = (Ours(BASE.model(), bench.settings(), bench.shards, bench.device) for _ in range(2))
     compiled.objective.model.base_model.compile(dynamic=True)
     with repeatable(bench.device, threads=0):
@@ -172,7 +172,7 @@ def versus_compiled(bench: Bench) -> None:
         ]
     eager, other = (list(column) for column in zip(*taken, strict=True))
     rows = [
-        ["as it is", f"{bench.plan.batch / median(eager):.2f}", "×1.00", f"{first[0]:.0f}"],
+        ["eager", f"{bench.plan.batch / median(eager):.2f}", "×1.00", f"{first[0]:.0f}"],
         ["compiled", f"{bench.plan.batch / median(other):.2f}", f"×{times(eager, other):.2f}", f"{first[1]:.0f}"],
     ]
     table(["", "pairs/s", "median of turns", "first step, s"], rows)
@@ -182,7 +182,7 @@ def versus_compiled(bench: Bench) -> None:
 
 
 def loader(bench: Bench) -> float:
-    """Return how many pairs a second are read, drawn from, masked and laid out in one thread."""
+    """Return the pairs per second that one thread reads, samples word pairs from, masks and collates."""
     batch_of = batches(bench.shards, bench.settings(batch_size=64))
     batch_of(0)
     seconds = bench.seconds(lambda: [batch_of(number) for number in range(1, bench.plan.loader_steps + 1)])
@@ -190,13 +190,13 @@ def loader(bench: Bench) -> float:
 
 
 def worst_gradient(bench: Bench) -> float:
-    """Return the largest relative error of a weight's gradient against the authors' step, in fp32; without dropout."""
+    """Return the largest relative error of a weight's gradient against the authors' step, in fp32, without dropout."""
     geometry = Geometry(3, 64, types=2000)
-    print(f"\nGradients of our step against the authors', largest relative error: {geometry}")
+    print(f"\nGradients of mlctl's step against the authors', largest relative error: {geometry}")
     shards, rows, errors = write_shards(bench.scratch / "tiny", 1000, geometry.types), [], []
     for loss, words in itertools.product(LOSSES, (True, False)):
         settings = bench.settings(loss=loss, objective="joint" if words else "sentence", precision="fp32", batch_size=16)
-        laid = settings.model_copy(update={"objective": "joint"})  # with a word pair each, also where nobody looks at the words
+        laid = settings.model_copy(update={"objective": "joint"})  # one word pair per row, also for the sentence-only loss
         model = geometry.model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.1)
         objective, batch = Objective(model, settings, seed=0).train(), batches(shards, laid)(0)
         errors.append(error_of(objective, batch, settings))
@@ -215,9 +215,9 @@ def error_of(objective: Objective, batch: Batch, settings: Train) -> float:
 
 
 def memory(bench: Bench) -> None:
-    """Print the peak memory of training from few pairs and from many, each in a fresh process."""
+    """Print the peak memory of training with few and with many pairs, each in a new process."""
     steps = bench.plan.memory_steps
-    print(f"\nMemory of training, {steps} steps of 512 pairs, a tiny encoder, a process each")
+    print(f"\nMemory of training, {steps} steps of 512 pairs, a tiny encoder, separate processes")
     rows = []
     for pairs in bench.plan.pairs:
         shards = write_shards(bench.scratch / f"pairs-{pairs}", pairs, types=2000, shard_rows=bench.plan.shard_rows)
@@ -228,7 +228,7 @@ def memory(bench: Bench) -> None:
 
 
 def train_and_tell(shards: Path, steps: int) -> None:
-    """Train a tiny encoder and print how much memory that took at most, in MB."""
+    """Train a tiny encoder and print the peak memory in MB."""
     tiny = Model(scratch=ScratchModel(layers=1, hidden=32, heads=2, feed_forward=64))
     settings = Train(
         objective="separate",
@@ -249,16 +249,16 @@ def train_and_tell(shards: Path, steps: int) -> None:
 
 
 def matmul_peak(bench: Bench, size: int) -> float:
-    """Return the fastest bf16 matmul's floating-point operations a second."""
+    """Return the floating-point operations per second of the fastest bf16 matmul."""
     a, b = (torch.randn(size, size, dtype=torch.bfloat16, device=bench.device) for _ in range(2))
     seconds = min(bench.seconds(lambda: [a @ b for _ in range(10)]) for _ in range(10))
     return 10 * 2 * size**3 / seconds
 
 
 def operations(batch: Batch, geometry: Geometry) -> float:
-    """Return the floating-point operations of a step that the method needs: forward and twice that backward, padding left out.
+    """Return the floating-point operations that a step needs: forward plus twice that for backward, without padding.
 
-    Of each token 2 · 12 H² a layer; of each two tokens of a sentence 4 H a layer; of each predicted token the head.
+    Per layer 2 · 12 H² for each token and 4 H for each pair of tokens of a sentence; the head for each predicted token.
     """
     lengths = torch.cat([chunk.there.sum(1) for chunk in batch.chunks]).double()
     predicted, hidden = sum(len(chunk.labels) for chunk in batch.chunks), geometry.hidden
@@ -269,7 +269,7 @@ def operations(batch: Batch, geometry: Geometry) -> float:
 
 
 def mfu(bench: Bench, sizes: Sequence[int] = MFU_BATCHES, geometry: Geometry = BASE, matmul: int = 16_384) -> float:
-    """Return the share of the matmul peak that steps reach, the smallest of all batch sizes that fit."""
+    """Return the share of the matmul peak that steps reach: the minimum over all batch sizes that fit."""
     peak = matmul_peak(bench, matmul)
     print(f"\nShare of the measured bf16 matmul peak, {peak / 1e12:.0f} TFLOP/s: {geometry}")
     shares, rows = [], []
@@ -286,7 +286,7 @@ def mfu(bench: Bench, sizes: Sequence[int] = MFU_BATCHES, geometry: Geometry = B
     return min(shares)
 
 
-# --- all of it ---------------------------------------------------------------------------------------------------------------
+# --- all tables ---------------------------------------------------------------------------------------------------------------
 
 
 def median(seconds: Sequence[float]) -> float:
@@ -294,7 +294,7 @@ def median(seconds: Sequence[float]) -> float:
 
 
 def times(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """Return the median over turns of how many times as fast."""
+    """Return the median speedup over the rounds."""
     return median([one / other for one, other in zip(slow, fast, strict=True)])
 
 
@@ -311,14 +311,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def measured(bench: Bench, only: Sequence[str]) -> Mapping[str, float | None]:
-    """Make the tables asked for and return the figures; null where there is none."""
+    """Print the requested tables and return their figures; the others are null."""
     speedup, eaten = versus_authors(bench) if "authors" in only else (None, None)
     trainer = versus_trainer(bench) if "sentence-transformers" in only else None
     if "compile" in only:
         versus_compiled(bench)
     read = loader(bench) if "loader" in only else None
     if read:
-        rows = [["the loader alone, one thread", f"{read:,.0f}"], *([["what training eats", f"{eaten:,.1f}"]] if eaten else [])]
+        rows = [["loader only, one thread", f"{read:,.0f}"], *([["consumed by training", f"{eaten:,.1f}"]] if eaten else [])]
         table(["", "pairs/s"], rows)
     error = worst_gradient(bench) if "gradients" in only else None
     if "memory" in only:
@@ -340,11 +340,11 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer steps and pairs")
     parser.add_argument(
-        "--only", nargs="+", choices=TABLES, default=TABLES, help="make these tables; figures of the others are null"
+        "--only", nargs="+", choices=TABLES, default=TABLES, help="print only these tables; figures of the others are null"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--folder", type=Path, help="where shards are written; removed after it")
-    parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)  # of a process of its own
+    parser.add_argument("--folder", type=Path, help="folder for the shards; they are removed at the end")
+    parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)  # used by the child process
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

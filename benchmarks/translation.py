@@ -1,10 +1,10 @@
-"""Translation side by side: our stage with ctranslate2 (int8, fp32), ctranslate2 called bare, and transformers.generate.
+"""Translation speed: the translate stage with ctranslate2 (int8, fp32), ctranslate2 directly, and transformers.generate.
 
     python benchmarks/translation.py [--quick] [--model FOLDER --text FILE] [--device cpu|cuda]
 
-All translate the same sentences with the same model. Without --model it is one made here: a Marian of the usual geometry (512 × 6+6,
-65 k tokens; with --device cuda that of a 600M model) whose weights are set so that it translates word by word. It does all the work of
-a trained one, ends its sentences where it should, and what is right is known, so that chrF shows what int8 costs. The last line is
+All translate the same sentences with the same model. Without --model, a Marian model of the usual geometry is constructed (512 × 6+6,
+65 k tokens; with --device cuda that of a 600M model) whose weights are set so that it translates word by word. It does the same work as
+a trained model, ends its sentences correctly, and the reference is known, so that chrF shows the loss from int8. The last line is
 JSON.
 """
 
@@ -36,24 +36,24 @@ from mlctl.config import Languages, Translate
 from mlctl.core.workspace import Workspace
 from mlctl.translation import conversion, models, translate
 
-TARGET = "tlh"  # words made up here are in no language that could be told by its letters
+TARGET = "tlh"  # the generated words are in no language that could be identified by its letters
 NAIVE_BATCH = 32
 
 
 @dataclass(frozen=True)
 class Task:
-    """A model, sentences, and what is right."""
+    """A model, source sentences and reference translations."""
 
     folder: Path
     texts: list[str]
-    right: list[str]
+    references: list[str]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was said, in how many tokens and seconds."""
+    """Translations, with their number of tokens and the seconds they took."""
 
-    said: list[str]
+    translations: list[str]
     tokens: int
     seconds: float
 
@@ -62,48 +62,48 @@ class Outcome:
         return self.tokens / self.seconds
 
 
-# --- who translates ----------------------------------------------------------------------------------------------------------
+# --- implementations ----------------------------------------------------------------------------------------------------------
 
 
 def timed(task: Task, work: Callable[[], list[str]]) -> Outcome:
     start = time.perf_counter()
-    said = work()
+    translations = work()
     seconds = time.perf_counter() - start
     tokenizer = AutoTokenizer.from_pretrained(task.folder)
-    return Outcome(said, sum(len(ids) for ids in tokenizer(text_target=said)["input_ids"]), seconds)
+    return Outcome(translations, sum(len(ids) for ids in tokenizer(text_target=translations)["input_ids"]), seconds)
 
 
-def naive(task: Task, device: str) -> Outcome:
-    """Call generate as most people do: in the order of the file, padded, on all cores."""
+def run_transformers(task: Task, device: str) -> Outcome:
+    """Call generate in the usual way: in file order, padded, on all cores."""
     tokenizer = AutoTokenizer.from_pretrained(task.folder)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     model = AutoModelForSeq2SeqLM.from_pretrained(task.folder, dtype=dtype).to(device).eval()
 
     def work() -> list[str]:
-        said = []
+        translations = []
         for start in range(0, len(task.texts), NAIVE_BATCH):
             batch = tokenizer(task.texts[start : start + NAIVE_BATCH], padding=True, return_tensors="pt").to(device)
             with torch.inference_mode():
-                made = model.generate(**batch, num_beams=1, do_sample=False, max_new_tokens=MOST_TOKENS)
-            said += tokenizer.batch_decode(made, skip_special_tokens=True)
-        return said
+                generated = model.generate(**batch, num_beams=1, do_sample=False, max_new_tokens=MOST_TOKENS)
+            translations += tokenizer.batch_decode(generated, skip_special_tokens=True)
+        return translations
 
     return timed(task, work)
 
 
-def bare(task: Task, settings: Translate, cache: Path, precision: str) -> Outcome:
-    """Call ctranslate2 as its documentation advises: one batch of all, sorted and cut by itself."""
-    place = conversion.converted(task.folder, precision, cache)
+def run_ctranslate2(task: Task, settings: Translate, cache: Path, precision: str) -> Outcome:
+    """Call ctranslate2 as its documentation advises: one call for all sentences, which it sorts and batches."""
+    model_folder = conversion.convert(task.folder, precision, cache)
     on_gpu = settings.device != "cpu"
     threads = {} if on_gpu else {"inter_threads": len(os.sched_getaffinity(0)), "intra_threads": 1}
 
     def work() -> list[str]:
         tokenizer = AutoTokenizer.from_pretrained(task.folder)
-        engine = ctranslate2.Translator(
-            str(place), device="cuda" if on_gpu else "cpu", compute_type=conversion.COMPUTE_TYPES[precision], **threads
+        translator = ctranslate2.Translator(
+            str(model_folder), device="cuda" if on_gpu else "cpu", compute_type=conversion.COMPUTE_TYPES[precision], **threads
         )
         tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(task.texts)["input_ids"]]
-        made = engine.translate_batch(
+        results = translator.translate_batch(
             tokens,
             max_batch_size=models.batch_tokens(settings, "cuda" if on_gpu else "cpu"),
             batch_type="tokens",
@@ -111,14 +111,17 @@ def bare(task: Task, settings: Translate, cache: Path, precision: str) -> Outcom
             max_input_length=0,
             max_decoding_length=MOST_TOKENS,
         )
-        return [tokenizer.decode(tokenizer.convert_tokens_to_ids(one.hypotheses[0]), skip_special_tokens=True) for one in made]
+        return [
+            tokenizer.decode(tokenizer.convert_tokens_to_ids(result.hypotheses[0]), skip_special_tokens=True)
+            for result in results
+        ]
 
     return timed(task, work)
 
 
-def stage(task: Task, settings: Translate, cache: Path, precision: str, scratch: Path) -> Outcome:
-    """Run our stage, with a memory that is empty at first; reading and writing count."""
-    conversion.converted(task.folder, precision, cache)  # once a model: not what a run takes
+def run_stage(task: Task, settings: Translate, cache: Path, precision: str, scratch: Path) -> Outcome:
+    """Run the translate stage with an empty translation memory; reading and writing are timed."""
+    conversion.convert(task.folder, precision, cache)  # once per model: not timed
     (scratch / "cleaned" / "untranslated").mkdir(parents=True)
     rows = [row(text, number) for number, text in enumerate(task.texts)]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.PAIR), scratch / "cleaned" / "untranslated" / f"{TARGET}.parquet")
@@ -130,8 +133,8 @@ def stage(task: Task, settings: Translate, cache: Path, precision: str, scratch:
             changed, Languages(targets=(TARGET,)), scratch / "cleaned", workspace, memory=scratch / "memory.sqlite", cache=cache
         )
         files = sorted(workspace.path(f"pairs/{TARGET}").glob("*.parquet"))
-        by_place = {origin: target for file in files for origin, target in zip(*columns(file), strict=True)}
-        return [by_place.get(str(number), "") for number in range(len(task.texts))]
+        by_row = {origin: target for file in files for origin, target in zip(*columns(file), strict=True)}
+        return [by_row.get(str(number), "") for number in range(len(task.texts))]
 
     try:
         return timed(task, work)
@@ -149,21 +152,21 @@ def row(text: str, number: int) -> dict[str, Any]:
     return {**fixed, "source": text, "target": None, "origin": str(number), "synthetic": ""}
 
 
-# --- side by side ------------------------------------------------------------------------------------------------------------
+# --- comparison ------------------------------------------------------------------------------------------------------------
 
 
 def chrf(outcome: Outcome, task: Task) -> float:
-    return float(CHRF().corpus_score(outcome.said, [task.right]).score)
+    return float(CHRF().corpus_score(outcome.translations, [task.references]).score)
 
 
 def fastest(tries: int, works: dict[str, Callable[[], Outcome]]) -> dict[str, Outcome]:
-    """Return the fastest try of each; they take turns, so that a busy machine is busy for all."""
-    found: dict[str, list[Outcome]] = {name: [] for name in works}
+    """Return the fastest round of each; they alternate, so that other load affects all of them."""
+    outcomes_of: dict[str, list[Outcome]] = {name: [] for name in works}
     for _ in range(tries):
         for name, work in works.items():
-            found[name].append(work())
-            print(f"  {name}: {found[name][-1].speed:,.0f} tokens/s", flush=True)
-    return {name: min(outcomes, key=lambda one: one.seconds) for name, outcomes in found.items()}
+            outcomes_of[name].append(work())
+            print(f"  {name}: {outcomes_of[name][-1].speed:,.0f} tokens/s", flush=True)
+    return {name: min(outcomes, key=lambda outcome: outcome.seconds) for name, outcomes in outcomes_of.items()}
 
 
 def settings_for(task: Task, device: str) -> Translate:
@@ -171,86 +174,89 @@ def settings_for(task: Task, device: str) -> Translate:
 
 
 def compare(task: Task, settings: Translate, scratch: Path, precisions: Sequence[str]) -> dict[str, Outcome]:
-    """Let our stage and the naive peer translate the same sentences."""
-    works = {"transformers": lambda: naive(task, settings.device)}
+    """Translate the same sentences with the stage and with transformers."""
+    works = {"transformers": lambda: run_transformers(task, settings.device)}
     for precision in precisions:
-        works[f"stage {precision}"] = partial(stage, task, settings, scratch / "converted", precision, scratch / "stage")
-    return shown(task, fastest(1, works))
+        works[f"stage {precision}"] = partial(run_stage, task, settings, scratch / "converted", precision, scratch / "stage")
+    return print_table(task, fastest(1, works))
 
 
 def overhead(task: Task, settings: Translate, scratch: Path, precision: str, tries: int) -> dict[str, Outcome]:
-    """Let our stage and bare ctranslate2 translate the same sentences."""
+    """Translate the same sentences with the stage and with ctranslate2 directly."""
     works = {
-        "stage": partial(stage, task, settings, scratch / "converted", precision, scratch / "stage"),
-        "bare": partial(bare, task, settings, scratch / "converted", precision),
+        "stage": partial(run_stage, task, settings, scratch / "converted", precision, scratch / "stage"),
+        "bare": partial(run_ctranslate2, task, settings, scratch / "converted", precision),
     }
-    found = shown(task, fastest(tries, works))
-    same = sum(one == other for one, other in zip(found["stage"].said, found["bare"].said, strict=True))
-    print(f"{same} of {len(task.texts)} sentences are equal to the letter (the batches are not)\n")
-    return found
+    outcomes = print_table(task, fastest(tries, works))
+    same = sum(
+        stage_text == bare_text
+        for stage_text, bare_text in zip(outcomes["stage"].translations, outcomes["bare"].translations, strict=True)
+    )
+    print(f"{same} of {len(task.texts)} sentences are identical (the batches are not)\n")
+    return outcomes
 
 
-def shown(task: Task, found: dict[str, Outcome]) -> dict[str, Outcome]:
+def print_table(task: Task, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
     print(f"\n{len(task.texts)} sentences\n{'':16}{'tokens/s':>10}{'seconds':>10}{'chrF':>8}")
-    for name, outcome in found.items():
+    for name, outcome in outcomes.items():
         print(f"{name:16}{outcome.speed:>10,.0f}{outcome.seconds:>10.1f}{chrf(outcome, task):>8.2f}")
-    return found
+    return outcomes
 
 
-def measured(task: Task, scratch: Path, device: str, quick: bool) -> dict[str, float | None]:
-    """Measure all and return the figures."""
+def measure(task: Task, scratch: Path, device: str, quick: bool) -> dict[str, float | None]:
+    """Run all measurements and return the figures."""
     settings = settings_for(task, device)
     precisions = ("bf16",) if device == "cuda" else ("int8", "fp32")
-    ours = f"stage {precisions[0]}"
-    few = Task(task.folder, task.texts[: len(task.texts) // 10], task.right[: len(task.texts) // 10])
-    slow = compare(few, settings, scratch, precisions)
-    fast = overhead(task, settings, scratch, precisions[0], 2 if quick else 5)
-    ratio = round(slow[ours].speed / slow["transformers"].speed, 2)
+    stage_name = f"stage {precisions[0]}"
+    tenth = Task(task.folder, task.texts[: len(task.texts) // 10], task.references[: len(task.texts) // 10])
+    compared = compare(tenth, settings, scratch, precisions)
+    bare_comparison = overhead(task, settings, scratch, precisions[0], 2 if quick else 5)
+    ratio = round(compared[stage_name].speed / compared["transformers"].speed, 2)
     return {
         "int8_over_transformers": None if device == "cuda" else ratio,
-        "overhead_over_bare": round(fast["stage"].seconds / fast["bare"].seconds, 3),
-        "chrf_difference": round(chrf(slow[ours], few) - chrf(slow["transformers"], few), 3),
-        "cuda_tokens_per_second": round(fast["stage"].speed) if device == "cuda" else None,
+        "overhead_over_bare": round(bare_comparison["stage"].seconds / bare_comparison["bare"].seconds, 3),
+        "chrf_difference": round(chrf(compared[stage_name], tenth) - chrf(compared["transformers"], tenth), 3),
+        "cuda_tokens_per_second": round(bare_comparison["stage"].speed) if device == "cuda" else None,
     }
 
 
 def task_of(arguments: argparse.Namespace, scratch: Path, number: int) -> Task:
     if arguments.model:
         texts = arguments.text.read_text(encoding="utf-8").splitlines()[:number]
-        right = Path(arguments.right).read_text(encoding="utf-8").splitlines()[:number] if arguments.right else texts
-        return Task(arguments.model, texts, right)
+        references = Path(arguments.right).read_text(encoding="utf-8").splitlines()[:number] if arguments.right else texts
+        return Task(arguments.model, texts, references)
     geometry = SMALL if arguments.small else LARGE if arguments.device == "cuda" else USUAL
     words = build(scratch / "model", geometry)
     return Task(scratch / "model", *sentences(*words, number))
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer sentences and tries")
-    parser.add_argument("--small", action="store_true", help="a tiny geometry, to see that the script works")
-    parser.add_argument("--model", type=Path, help="folder of a Hugging Face translation model for one pair")
-    parser.add_argument("--text", type=Path, help="its sentences, one a line")
-    parser.add_argument("--right", type=Path, help="their translations by people, for chrF")
+    parser.add_argument("--quick", action="store_true", help="fewer sentences and rounds")
+    parser.add_argument("--small", action="store_true", help="a tiny geometry, for testing the script")
+    parser.add_argument("--model", type=Path, help="folder of a Hugging Face translation model for one language pair")
+    parser.add_argument("--text", type=Path, help="source sentences, one per line")
+    parser.add_argument("--right", type=Path, help="reference translations, for chrF")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--sentences",
         type=int,
         default=0,
-        help="how many for the fast ones, a tenth for transformers; 0: 2000 when quick, else 8000",
+        help="sentences for the fast implementations, a tenth of them for transformers; 0: 2000 with --quick, otherwise 8000",
     )
     arguments = parser.parse_args()
     if arguments.model and not arguments.text:
-        parser.error("--model needs --text")
+        parser.error("--model requires --text")
     return arguments
 
 
 def main() -> None:
-    arguments = parsed()
+    arguments = parse_arguments()
     logging.basicConfig(level=logging.WARNING)
     number = arguments.sentences or (2000 if arguments.quick else 8000)
     with tempfile.TemporaryDirectory() as folder:
         task = task_of(arguments, Path(folder), number)
-        print(json.dumps(measured(task, Path(folder), arguments.device, arguments.quick)))
+        print(json.dumps(measure(task, Path(folder), arguments.device, arguments.quick)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A Marian of any geometry that translates word by word, without training: for benchmarks of speed whose output can be judged.
+"""A Marian model of any geometry that translates word by word without training: for speed benchmarks with a known reference.
 
-Words are random vectors, and the vector of a translation is the word's with neighbouring dimensions swapped. The last layer of the
-decoder looks at the word in its own place, by the sines and cosines of the places, and swaps; all other layers are computed in full
-and add nothing. So a sentence ends where it should, and what is right is known.
+Words are random vectors; the vector of a translation is that of the word with neighbouring dimensions swapped. The last layer of the
+decoder attends to the word at its own position, by the sines and cosines of the position embeddings, and swaps; all other layers are
+computed in full and add nothing. Sentences therefore end correctly, and the reference is known.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 import torch
 from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
-#: Tokens of a sentence at most.
+#: Maximum tokens of a sentence.
 MOST_TOKENS = 128
-MEAN_WORDS, SPREAD, MOST_WORDS = 22, 0.55, 100  # of a log-normal distribution: as sentences of news are
-CONTENT = 30.0  # length of a word's vector as the first layer sees it; a position's is sqrt(width / 2)
+MEAN_WORDS, SPREAD, MOST_WORDS = 22, 0.55, 100  # of a log-normal distribution, as in news
+CONTENT = 30.0  # norm of a word's vector at the first layer; that of a position is sqrt(width / 2)
 SHARP, LOUD = (
     5.0,
     8.0,
-)  # how sharply the decoder looks at one place (sharper, shares become denormal and slow), and how much louder what it sees is than what it said
+)  # sharpness of the decoder's attention to one position (higher values give denormal, slow weights), and the gain of its output over the residual
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Geometry:
     layers: int
     heads: int
     hidden: int
-    words: int  # of each language
+    words: int  # words of each language
 
 
 USUAL = Geometry(512, 6, 8, 2048, 32_500)
@@ -42,20 +42,20 @@ LARGE = Geometry(1024, 12, 16, 4096, 128_000)
 SMALL = Geometry(128, 1, 4, 256, 500)
 
 
-def made_up_words(number: int, seed: int) -> list[str]:
-    """Return different words of two to four syllables."""
-    draw, found = random.Random(seed), dict[str, None]()
-    while len(found) < number:
-        found["".join(draw.choice("bdfgklmnprstvz") + draw.choice("aeiou") for _ in range(draw.randint(2, 4)))] = None
-    return list(found)
+def generate_words(number: int, seed: int) -> list[str]:
+    """Return distinct words of two to four syllables."""
+    rng, words = random.Random(seed), dict[str, None]()
+    while len(words) < number:
+        words["".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))] = None
+    return list(words)
 
 
 def build(folder: Path, geometry: Geometry) -> tuple[list[str], list[str]]:
-    """Save a Marian that translates word by word; return the words of both languages."""
-    both = made_up_words(2 * geometry.words, seed=0)
-    source, target = both[: geometry.words], both[geometry.words :]
+    """Save a Marian model that translates word by word; return the words of both languages."""
+    words = generate_words(2 * geometry.words, seed=0)
+    source, target = words[: geometry.words], words[geometry.words :]
     folder.mkdir(parents=True)
-    vocabulary = {name: number for number, name in enumerate(["</s>", "<unk>", *(f"▁{word}" for word in both), "<pad>"])}
+    vocabulary = {name: number for number, name in enumerate(["</s>", "<unk>", *(f"▁{word}" for word in words), "<pad>"])}
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     for side in ("source", "target"):
         (folder / f"{side}.spm").write_bytes(pieces(list(vocabulary)[2:-1]))
@@ -63,19 +63,24 @@ def build(folder: Path, geometry: Geometry) -> tuple[list[str], list[str]]:
     model = marian(len(vocabulary), geometry)
     with torch.no_grad():
         set_embeddings(model, geometry)
-        silence(model)
+        zero_outputs(model)
         set_attention(model, geometry)
     model.save_pretrained(folder)
     return source, target
 
 
 def pieces(names: Sequence[str]) -> bytes:
-    """Return a sentencepiece model of whole words: a protocol buffer of (piece, score, type), and a normaliser that does nothing."""
+    """Return a sentencepiece model of whole words: a protocol buffer of (piece, score, type), and an identity normaliser."""
     unknown, control, normal = 2, 3, 1
-    listed = [("<unk>", 0.0, unknown), ("<s>", 0.0, control), ("</s>", 0.0, control), *((name, -1.0, normal) for name in names)]
+    vocabulary = [
+        ("<unk>", 0.0, unknown),
+        ("<s>", 0.0, control),
+        ("</s>", 0.0, control),
+        *((name, -1.0, normal) for name in names),
+    ]
     return b"".join(
         field(1, field(1, name.encode()) + b"\x15" + struct.pack("<f", score) + bytes([0x18, kind]))
-        for name, score, kind in listed
+        for name, score, kind in vocabulary
     ) + field(3, field(1, b"identity"))
 
 
@@ -113,83 +118,86 @@ def marian(vocabulary: int, geometry: Geometry) -> MarianMTModel:
 
 
 def halves(width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the dimensions that tell places apart (fast sines and cosines), and those that are left for words."""
+    """Return the dimensions that distinguish positions (fast sines and cosines), and the remaining ones, used for words."""
     pairs = width // 2
     fast = torch.arange(pairs * 3 // 8)
-    slow = torch.arange(pairs - 1, pairs * 3 // 8 - 1, -1)  # the first two are zero in all places of a sentence
+    slow = torch.arange(pairs - 1, pairs * 3 // 8 - 1, -1)  # the first two are zero at all positions of a sentence
     return torch.cat([fast, fast + pairs]), torch.cat([slow, slow + pairs])
 
 
-def turned(rows: torch.Tensor) -> torch.Tensor:
-    """Map a word's vector to its translation's: neighbouring dimensions swap, but the first two, which mark the end, stay."""
-    made = rows.clone()
-    made[..., 2::2], made[..., 3::2] = rows[..., 3::2], -rows[..., 2::2]
-    return made
+def swap_dimensions(rows: torch.Tensor) -> torch.Tensor:
+    """Map a word's vector to that of its translation: swap neighbouring dimensions except the first two, which mark the end."""
+    swapped = rows.clone()
+    swapped[..., 2::2], swapped[..., 3::2] = rows[..., 3::2], -rows[..., 2::2]
+    return swapped
 
 
 def set_embeddings(model: MarianMTModel, geometry: Geometry) -> None:
-    """Give each word a random vector and its translation the turned one; the end of a sentence has a dimension of its own."""
+    """Give each word a random vector and its translation the swapped one; the end of a sentence has its own dimension."""
     _, slow = halves(geometry.width)
     words = torch.randn(geometry.words, len(slow))
     words[:, :2] = 0
-    words = without(words, places(model)[:, slow])
+    words = remove_position_components(words, position_embeddings(model)[:, slow])
     words /= words.norm(dim=1, keepdim=True)
     table = torch.zeros(model.config.vocab_size, len(slow))
     table[0, 0] = 1
-    table[2:-1] = torch.cat([words, turned(words)])
+    table[2:-1] = torch.cat([words, swap_dimensions(words)])
     shared = model.model.shared.weight
     shared.zero_()
     shared[:, slow] = table * CONTENT / math.sqrt(geometry.width)
 
 
-def places(model: MarianMTModel) -> torch.Tensor:
-    """Return the vectors of the places in a sentence: (places, width)."""
+def position_embeddings(model: MarianMTModel) -> torch.Tensor:
+    """Return the position embeddings: (positions, width)."""
     return model.model.encoder.embed_positions.weight[: MOST_TOKENS + 1].detach()
 
 
-def without(words: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Take out of words, and of their translations, what places have in common: no word shall stand out by its length."""
-    common = torch.linalg.svd(known, full_matrices=False).Vh[:4]
-    taken = torch.cat([common, torch.ones(1, known.shape[1])])
-    taken[:, :2] = 0
-    basis = torch.linalg.qr(torch.cat([taken, turned(taken)]).T).Q
+def remove_position_components(words: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Project the common part of the positions out of words and translations, so that no word is favoured by its norm."""
+    common = torch.linalg.svd(positions, full_matrices=False).Vh[:4]
+    directions = torch.cat([common, torch.ones(1, positions.shape[1])])
+    directions[:, :2] = 0
+    basis = torch.linalg.qr(torch.cat([directions, swap_dimensions(directions)]).T).Q
     return words - words @ basis @ basis.T
 
 
-def silence(model: MarianMTModel) -> None:
-    """Let no layer add anything: all is computed and then multiplied by zero."""
+def zero_outputs(model: MarianMTModel) -> None:
+    """Make all layers add nothing: everything is computed and then multiplied by zero."""
     for name, weight in model.named_parameters():
         if "out_proj" in name or "fc2" in name:
             weight.zero_()
 
 
 def set_attention(model: MarianMTModel, geometry: Geometry) -> None:
-    """Let the last layer of the decoder look at the word in its own place, and say its translation."""
+    """Make the last decoder layer attend to the word at its own position and output its translation."""
     fast, slow = halves(geometry.width)
     size = geometry.width // geometry.heads
     sharpest = torch.arange(min(size, len(fast)) // 2)
     dimensions = torch.cat([fast[sharpest], fast[sharpest + len(fast) // 2]])
-    look = model.model.decoder.layers[-1].encoder_attn
-    for projection in (look.q_proj, look.k_proj, look.v_proj):
+    attention = model.model.decoder.layers[-1].encoder_attn
+    for projection in (attention.q_proj, attention.k_proj, attention.v_proj):
         projection.weight.zero_()
         projection.bias.zero_()
     for head in range(geometry.heads):
         rows = head * size + torch.arange(len(dimensions))
-        look.q_proj.weight[rows, dimensions] = SHARP
-        look.k_proj.weight[rows, dimensions] = SHARP
-        for projection in (look.q_proj, look.k_proj):  # what is zero shows the mean that the norm before has taken away
+        attention.q_proj.weight[rows, dimensions] = SHARP
+        attention.k_proj.weight[rows, dimensions] = SHARP
+        for projection in (
+            attention.q_proj,
+            attention.k_proj,
+        ):  # a zero dimension carries the mean that the preceding layer norm has subtracted
             projection.weight[rows, slow[1]] = -SHARP
-    seen = torch.arange(len(slow))
-    look.v_proj.weight[seen, slow] = 1.0
-    look.out_proj.weight[slow[:, None], seen[None, :]] = LOUD * turned(torch.eye(len(slow))).T
+    indices = torch.arange(len(slow))
+    attention.v_proj.weight[indices, slow] = 1.0
+    attention.out_proj.weight[slow[:, None], indices[None, :]] = LOUD * swap_dimensions(torch.eye(len(slow))).T
 
 
 def sentences(source: Sequence[str], target: Sequence[str], number: int) -> tuple[list[str], list[str]]:
-    """Return sentences and their translations; lengths as in news, words by a power law."""
-    draw = random.Random(1)
+    """Return sentences and their translations, with lengths as in news and words by a power law."""
+    rng = random.Random(1)
     pairs = []
     for _ in range(number):
-        length = min(MOST_WORDS, max(1, round(draw.lognormvariate(math.log(MEAN_WORDS) - SPREAD**2 / 2, SPREAD))))
-        words = [min(len(source) - 1, int(draw.paretovariate(0.6)) - 1) for _ in range(length)]
+        length = min(MOST_WORDS, max(1, round(rng.lognormvariate(math.log(MEAN_WORDS) - SPREAD**2 / 2, SPREAD))))
+        words = [min(len(source) - 1, int(rng.paretovariate(0.6)) - 1) for _ in range(length)]
         pairs.append((" ".join(source[word] for word in words), " ".join(target[word] for word in words)))
-    return [one for one, _ in pairs], [other for _, other in pairs]
+    return [source_text for source_text, _ in pairs], [target_text for _, target_text in pairs]

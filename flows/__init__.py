@@ -1,3 +1,3 @@
-"""When and in what order the stages run, and the `mlctl` command."""
+"""Prefect flows: the order in which stages run, and where."""
 
-import tasks  # noqa: F401 (sets what Prefect reads when it is first imported)
+import tasks  # noqa: F401 - sets Prefect's defaults before Prefect is imported

@@ -1,4 +1,4 @@
-"""The part of the pipeline that judges, on a GPU where there is one, and reports."""
+"""The part of the pipeline that evaluates, on a GPU where one is available, and writes the report."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ from typing import Literal
 from prefect import flow
 
 import tasks.evaluate
-from flows.runs import carry_out, given, run_name
+import tasks.report
+from flows.flow_run import existing_result, run_flow, run_name
 from mlctl.config import Recipe
-from tasks.report import report
-from tasks.stage import Ref, result_of
+from mlctl.pipeline.stage import Ref, lineage
+from mlctl.pipeline.stages import report
 
 
 @flow(name="evaluate", flow_run_name=run_name, persist_result=False)
 def evaluate(recipe: Recipe, trained: str = "", until: Literal["evaluate", "report"] = "report") -> Ref:
-    """Judge a trained encoder that is in the store against its base model, and write the report.
+    """Evaluate a trained encoder of the store against its base model, and write the report.
 
     Args:
-        recipe: How it is judged, and the store.
-        trained: Key of the trained encoder; empty: the one that `train` made of this recipe.
+        recipe: How it is evaluated, and the store.
+        trained: Key of the trained encoder; empty: the one that `train` made from this recipe.
         until: The last stage to run.
     """
-    return carry_out("evaluate", recipe, ("evaluate",), lambda: _judged(recipe, given(recipe, "train", trained), until))
+    return run_flow(
+        "evaluate", recipe, ("evaluate",), lambda: _evaluate(recipe, existing_result(recipe, "train", trained), until)
+    )
 
 
-def _judged(recipe: Recipe, trained: Ref, until: str) -> Ref:
-    sharded = Ref(stage="shard", key=result_of(trained).manifest.inputs["shard"], store=recipe.store)
-    evaluated: Ref = tasks.evaluate.evaluate(recipe, sharded, trained)
+def _evaluate(recipe: Recipe, trained: Ref, until: str) -> Ref:
+    refs = {name: Ref(stage=name, key=result.manifest.key, store=recipe.store) for name, result in lineage(trained).items()}
+    refs["train"] = trained
+    refs["evaluate"] = tasks.evaluate.evaluate(recipe, refs["shard"], trained)
     if until == "evaluate":
-        return evaluated
-    made: Ref = report(recipe, evaluated)
-    return made
+        return refs["evaluate"]
+    written: Ref = tasks.report.report(recipe, *(refs[name] for name in report.STAGE.needs))
+    return written

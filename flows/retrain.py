@@ -1,4 +1,4 @@
-"""Re-training: an encoder is followed by a better one when there is something new to learn from. Also: `mlctl retrain RECIPE`."""
+"""Re-training: a better encoder follows the champion when there is something new to learn from. Also: `mlctl retrain RECIPE`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows.deployment_runs import Where
+from flows.flow_run import run_name
 from flows.pipeline import pipeline
-from flows.runs import run_name
-from flows.triggering import Where
 from mlctl.config import Recipe
 from mlctl.errors import InputError
+from mlctl.pipeline import retraining
+from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
+from mlctl.pipeline.stage import Ref
 from storage import StoreError
-from tasks import champions, retraining
-from tasks.notify import emit
-from tasks.stage import Ref
+from storage.champion_registry import ChampionRegistry
+from tasks.artifacts import publish_promotion
+from tasks.challenge import challenge
+from tasks.notifications import emit, post
 
 End = Literal["Nothing new", "Promoted", "Kept"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a re-training ended: `number` is that of the champion that counts now."""
+    """How a re-training ended; `number` is that of the current champion."""
 
     end: End
     number: int
@@ -33,43 +37,51 @@ class Outcome:
 
 @flow(name="retrain", flow_run_name=run_name, persist_result=False)
 def retrain(recipe: Recipe, where: Where = "here") -> dict[str, Any]:
-    """Look for news; with some, train a challenger and judge it against the champion; promote, publish and tell if it is better.
+    """Look for changed sources; with some, train a challenger and compare it with the champion; promote, publish and notify if it is better.
 
     Args:
-        recipe: What to run, and in its section `retrain` how it is decided, published and told.
-        where: here: all stages in this process. deployments: training and judging as runs of their own, on the GPU pool.
+        recipe: What to run; its section `retrain` says how it is decided, published and notified.
+        where: here: all stages in this process. deployments: training and evaluation as separate runs, on the GPU pool.
     """
     try:
-        with retraining.alone(recipe):
+        with retraining.exclusive(recipe):
             outcome = _retrain(recipe, where)
     except (InputError, StoreError) as error:
         return cast("dict[str, Any]", Failed(message=str(error), data=error))  # a message, no traceback
-    said = f"champion {outcome.number} of {champions.book(recipe).name}: {outcome.why}"
-    return cast("dict[str, Any]", Completed(name=outcome.end, message=said, data=asdict(outcome)))
+    summary = f"champion {outcome.number} of {registry_of(recipe).name}: {outcome.why}"
+    return cast("dict[str, Any]", Completed(name=outcome.end, message=summary, data=asdict(outcome)))
 
 
 def _retrain(recipe: Recipe, where: Where) -> Outcome:
-    registry = champions.book(recipe)
-    standing = registry.read()
-    champion = standing.champion
-    news = retraining.look(recipe, standing.seen)
-    if champion and not news.lines:
-        retraining.finish(recipe, registry)  # what a run before was kept from
+    registry = registry_of(recipe)
+    state = registry.read()
+    champion = state.champion
+    changes = retraining.find_changes(recipe, state.seen)
+    if champion and not changes.lines:
+        retraining.finish(recipe, registry, post)  # what an earlier run could not publish or send
         return Outcome("Nothing new", champion.number, "nothing new since the last look")
-    champions.check(recipe, champion)
-    retraining.take(news)
-    reported = _run(champions.follow(news.recipe, champion), where)
-    champion, promoted, why = retraining.settle(news.recipe, reported, news.seen())
-    if promoted:
-        emit(registry.name, "promoted", retraining.message(registry, "promoted", champion))
-    else:
-        retraining.tell_kept(recipe, registry, champion, why)
-    retraining.finish(recipe, registry)
-    return Outcome("Promoted" if promoted else "Kept", champion.number, why)
+    check_comparable(recipe, champion)
+    retraining.accept(changes)
+    report = _run_pipeline(challenger_recipe(changes.recipe, champion), where)
+    settlement = retraining.settle(changes.recipe, report, changes.seen(), challenge)
+    _announce(recipe, registry, settlement)
+    retraining.finish(recipe, registry, post)
+    return Outcome("Promoted" if settlement.promoted else "Kept", settlement.champion.number, settlement.reason)
 
 
-def _run(recipe: Recipe, where: Where) -> Ref:
-    """Run the pipeline to its report; what is in the store is not made again."""
+def _announce(recipe: Recipe, registry: ChampionRegistry, settlement: retraining.Settlement) -> None:
+    """Show the comparison on the run's page and emit the event; receivers hear of a kept champion here, of a new one in `finish`."""
+    if settlement.decision:
+        publish_promotion(settlement.decision)
+    event = "promoted" if settlement.promoted else "kept"
+    message = retraining.message(registry, event, settlement.champion, settlement.reason)
+    emit(registry.name, event, message)
+    for receiver in () if settlement.promoted else recipe.retrain.notify:
+        post(receiver, message)
+
+
+def _run_pipeline(recipe: Recipe, where: Where) -> Ref:
+    """Run the pipeline to its report."""
     state: State[Ref] = pipeline(recipe, where=where, return_state=True)
     if not state.is_completed():
         raise InputError(state.message or "the run did not complete")

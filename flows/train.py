@@ -1,21 +1,21 @@
-"""The part of the pipeline that trains, on a GPU where there is one."""
+"""The part of the pipeline that trains, on a GPU where one is available."""
 
 from __future__ import annotations
 
 from prefect import flow
 
 import tasks.train
-from flows.runs import carry_out, given, run_name
+from flows.flow_run import existing_result, run_flow, run_name
 from mlctl.config import Recipe
-from tasks.stage import Ref
+from mlctl.pipeline.stage import Ref
 
 
 @flow(name="train", flow_run_name=run_name, persist_result=False)
 def train(recipe: Recipe, sharded: str = "") -> Ref:
-    """Train the recipe's encoder on shards that are in the store; goes on from the newest checkpoint.
+    """Train the recipe's encoder on shards in the store; resumes from the newest checkpoint.
 
     Args:
         recipe: The model, how it is trained, and the store.
-        sharded: Key of the shards to train on; empty: those that `prepare` made of this recipe.
+        sharded: Key of the shards to train on; empty: those that `prepare` made from this recipe.
     """
-    return carry_out("train", recipe, ("train",), lambda: tasks.train.train(recipe, given(recipe, "shard", sharded)))
+    return run_flow("train", recipe, ("train",), lambda: tasks.train.train(recipe, existing_result(recipe, "shard", sharded)))

@@ -1,13 +1,12 @@
-"""The one exception that is meant for people."""
+"""The exception for errors that the user can fix."""
 
 from __future__ import annotations
 
 
 class InputError(Exception):
-    """Something the user gave cannot be used: a setting, a file, a package, a full disk.
+    """An input of the user cannot be used: a setting, a file, a package, a full disk.
 
-    Shown as it stands, without a traceback, so the text has to name the file, line or setting
-    (`problem`) and say how to mend it (`remedy`).
+    It is shown without a traceback, so the message must name the file, line or setting (`problem`) and say how to fix it (`remedy`).
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:

@@ -1,7 +1,7 @@
-"""The one language-code layer: every code of every source becomes one BCP 47 tag.
+"""Language codes: every code of every source is mapped to one canonical BCP 47 tag.
 
-`zho`, `cmn_Hans`, `zh-CN` and `zh` are one language here: macro-languages stand for their main member, a script is kept
-only where it is not the language's usual one, regions are dropped.
+`zho`, `cmn_Hans`, `zh-CN` and `zh` are one language: a macro-language stands for its main member, a script is kept only if it is not
+the language's usual one, regions are dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mlctl.errors import InputError
 
 # Locale modifiers of glibc and gettext that name a script.
 _SCRIPT_MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "devanagari": "Deva"}
-# Scripts that are part of another (FLORES writes kor_Hang), or that say less than the usual one (OPUS writes zho_Hani).
+# Scripts that are part of another one (FLORES writes kor_Hang), or less specific than the usual one (OPUS writes zho_Hani).
 _SCRIPT_PARTS = {
     ("ko", "Hang"): "Kore",
     ("ja", "Hira"): "Jpan",
@@ -24,10 +24,10 @@ _SCRIPT_PARTS = {
     ("ja", "Hrkt"): "Jpan",
     ("zh", "Hani"): "Hans",
 }
-# Main members that langcodes leaves beside their macro-language.
+# Main members that langcodes does not map to their macro-language.
 _MAIN_MEMBERS = {"nb": "no"}
-# Usual scripts of members that write otherwise than their macro-language.
-_OWN_SCRIPTS = {"azb": "Arab"}
+# Usual scripts of members whose script differs from that of their macro-language.
+_MEMBER_SCRIPTS = {"azb": "Arab"}
 
 
 @functools.cache
@@ -35,37 +35,39 @@ def canonical(code: str) -> str:
     """Return the canonical tag of a language code in any common notation.
 
     Raises:
-        InputError: the code names no language; the message suggests the nearest.
+        InputError: the code names no language; the message suggests a similar one.
     """
     text, _, modifier = code.strip().replace("_", "-").partition("@")
     try:
         language = langcodes.Language.get(text, normalize=True)
     except langcodes.tag_parser.LanguageTagError:
         raise _unknown(code) from None
-    own = langcodes.Language.make(language=language.language, script=language.script)  # NTREX's gsw-ZH names no region
-    if not language.language or language.language == "und" or not own.is_valid():
+    without_region = langcodes.Language.make(
+        language=language.language, script=language.script
+    )  # NTREX's gsw-ZH has no valid region
+    if not language.language or language.language == "und" or not without_region.is_valid():
         raise _unknown(code)
-    plain = str(language.prefer_macrolanguage().language)
-    plain = _MAIN_MEMBERS.get(plain, plain)
+    tag = str(language.prefer_macrolanguage().language)
+    tag = _MAIN_MEMBERS.get(tag, tag)
     script = _SCRIPT_MODIFIERS.get(modifier.lower()) or language.script or _usual_script(language)
-    script = _SCRIPT_PARTS.get((plain, script or ""), script)
-    if script == _usual_script(langcodes.Language.make(language=plain)):
-        return plain
-    return langcodes.Language.make(language=plain, script=script).to_tag()
+    script = _SCRIPT_PARTS.get((tag, script or ""), script)
+    if script == _usual_script(langcodes.Language.make(language=tag)):
+        return tag
+    return langcodes.Language.make(language=tag, script=script).to_tag()
 
 
 def _usual_script(language: langcodes.Language) -> str | None:
-    """Return the script that a language is mostly written in (where); of a rare one, that of its macro-language."""
+    """Return the usual script of a language (in its region); of a rare language, that of its macro-language."""
     code = language.language or ""
-    if code in _OWN_SCRIPTS:
-        return _OWN_SCRIPTS[code]
+    if code in _MEMBER_SCRIPTS:
+        return _MEMBER_SCRIPTS[code]
     if code not in LIKELY_SUBTAGS and code in MACROLANGUAGES:
         return langcodes.Language.make(language=MACROLANGUAGES[code]).maximize().script
     return language.maximize().script
 
 
 def is_language(code: str) -> bool:
-    """Tell whether `code` names a language in any notation."""
+    """Return whether `code` names a language in any notation."""
     try:
         canonical(code)
     except InputError:
@@ -86,8 +88,8 @@ def _suggestion(code: str) -> str:
     try:
         return repr(canonical(langcodes.find(code).to_tag()))
     except LookupError:
-        near = difflib.get_close_matches(code.lower(), _COMMON, n=3, cutoff=0.3)
-        return ", ".join(repr(tag) for tag in near or ("en", "fr", "zh"))
+        similar = difflib.get_close_matches(code.lower(), _COMMON, n=3, cutoff=0.3)
+        return ", ".join(repr(tag) for tag in similar or ("en", "fr", "zh"))
 
 
 _COMMON = (

@@ -1,4 +1,4 @@
-"""Arrow schemas of everything that goes from stage to stage. Parquet with zstd on disk; names are the field's."""
+"""Arrow schemas of the tables that stages exchange, stored as Parquet with zstd."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
 
-#: The stages of the pipeline, in order.
-STAGE_NAMES: tuple[str, ...] = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")
-
-# Subword or character ranges are half-open: [start, end). Word indices and ranges count from 0.
+# Ranges of subwords or characters are half-open, [start, end). Indices count from 0.
 SPAN = pa.struct([pa.field("start", pa.int32(), nullable=False), pa.field("end", pa.int32(), nullable=False)])
 LINK = pa.struct([pa.field("source", pa.int32(), nullable=False), pa.field("target", pa.int32(), nullable=False)])
 WORD_PAIR = pa.struct(
@@ -24,8 +21,8 @@ WORD_PAIR = pa.struct(
     ]
 )
 
-#: A sentence pair with where it came from. Text that has no translation yet has one side only: `target` is null where it waits
-#: to be translated forward, `source` where it waits to be translated back.
+#: A sentence pair with its origin. Untranslated text has one side only: `target` is null before forward translation, `source` before
+#: back-translation.
 PAIR = pa.schema(
     [
         pa.field("source_language", pa.string(), nullable=False),
@@ -35,25 +32,27 @@ PAIR = pa.schema(
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("version", pa.string(), nullable=False),
         pa.field("licence", pa.string(), nullable=False),
-        # Where in the corpus: "file:line", "catalogue#msgid".
+        # Position in the corpus: "file:line", "catalogue#msgid".
         pa.field("origin", pa.string(), nullable=False),
-        # The side a machine wrote: "", "source" or "target".
+        # The machine-translated side: "", "source" or "target".
         pa.field("synthetic", pa.string(), nullable=False),
     ]
 )
 
 
-def alone(metadata: FileMetaData) -> int:
+def untranslated_rows(metadata: FileMetaData) -> int:
     """Return how many rows of a file of the schema PAIR have one side only, from its footer."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [PAIR.get_field_index(name) for name in ("source", "target")]
     return sum(group.column(column).statistics.null_count for group in groups if group.num_rows for column in columns)
 
 
-#: What cleaning drops: the pair as it came, and the name of the rule that dropped it.
+alone = untranslated_rows
+
+#: A rejected pair: the pair as it was read, and the name of the rule that rejected it.
 REJECTED = PAIR.append(pa.field("rule", pa.string(), nullable=False))
 
-#: Word translations: p(target|source), p(source|target), and how many links, the mean of both directions.
+#: Word translations: p(target|source), p(source|target), and the number of links (mean of both directions).
 LEXICON = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
@@ -64,7 +63,7 @@ LEXICON = pa.schema(
     ]
 )
 
-#: What was measured of a translation engine: `metric` is chrf, bleu, round_trip_chrf, copies, empty or wrong_language (shares in
+#: Quality of a translation engine: `metric` is chrf, bleu, round_trip_chrf, copies, empty or wrong_language (shares in
 #: [0, 1], chrF and BLEU in [0, 100]) over `items` sentences of `set` (the dev set's name, or "round trip").
 QUALITY = pa.schema(
     [
@@ -78,7 +77,7 @@ QUALITY = pa.schema(
     ]
 )
 
-#: A pair with its words (character ranges of each side's text), the links between them (word indices), and how sure each is.
+#: A pair with its words (character ranges of each side's text), the links between them (word indices), and the confidence of each link.
 ALIGNED = (
     PAIR.append(pa.field("source_words", pa.list_(SPAN), nullable=False))
     .append(pa.field("target_words", pa.list_(SPAN), nullable=False))
@@ -86,9 +85,9 @@ ALIGNED = (
     .append(pa.field("confidences", pa.list_(pa.float32()), nullable=False))
 )
 
-#: A training row: token ids with special tokens, and for every word pair of aligned content words its subword ranges on both
-#: sides (special tokens counted). `source_identity` and `target_identity` are equal for sentences that say the same to the
-#: letter (after normalisation): a batch must not use one as the other's negative.
+#: A training row: token ids with special tokens, and for every pair of aligned content words its subword ranges on both sides
+#: (positions count special tokens). `source_identity` and `target_identity` are equal for sentences that are equal after
+#: normalisation: a batch must not use one as the other's negative.
 SHARD = pa.schema(
     [
         pa.field("source_language", pa.string(), nullable=False),
@@ -106,7 +105,7 @@ SHARD = pa.schema(
     ]
 )
 
-#: Rows in and out of one rule of one stage for one target language; what the funnel table is made of.
+#: The funnel: rows before and after each rule of a stage for one target language.
 FUNNEL = pa.schema(
     [
         pa.field("stage", pa.string(), nullable=False),
@@ -117,7 +116,7 @@ FUNNEL = pa.schema(
     ]
 )
 
-#: One optimiser step. Losses are means over the batch; a part that the objective does not have is null.
+#: One optimiser step. Losses are means over the batch; a term that the objective does not have is null.
 STEPS = pa.schema(
     [
         pa.field("step", pa.int64(), nullable=False),
@@ -129,8 +128,8 @@ STEPS = pa.schema(
     ]
 )
 
-#: One figure of one benchmark: `model` is "base" or "trained", `direction` e.g. "en→fr" (asked → answered, or learned → judged),
-#: `value` in [0, 1], `items` judged, `seed` of the fine-tuning (null: nothing was drawn).
+#: One score of a benchmark: `model` is "base" or "trained", `direction` e.g. "en→fr" (query → candidates, or fine-tuned → tested),
+#: `value` in [0, 1], number of `items`, `seed` of the fine-tuning (null: the task is deterministic).
 SCORES = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),
@@ -144,8 +143,8 @@ SCORES = pa.schema(
     ]
 )
 
-#: What a model did with each item of a task (a sentence, a pair, a word): the task's headline figure is the sum of `part` over the
-#: sum of `whole`. Right or wrong is 1 or 0 of 1; F1 is twice the hits of what was found plus what is there.
+#: Score of each item of a task (a sentence, a pair, a word): the task's main score is the sum of `part` over the sum of `whole`. For
+#: accuracy, `part` is 1 (correct) or 0 and `whole` is 1; for F1, `part` is twice the hits, `whole` the predicted plus the gold items.
 ITEMS = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),
@@ -173,8 +172,8 @@ _COMPARED = [
     pa.field("p", pa.float64(), nullable=False),
 ]
 
-#: Headline figure of both models in one task and language, and how sure their difference is. `zero_shot` is false for English.
-#: `corrected` is p after Holm over the languages of the task; `significant` where it is below 0.05 and the interval holds no 0.
+#: Main score of both models in one task and language, and the significance of their difference. `zero_shot` is false for English.
+#: `corrected` is p with Holm's correction over the languages of the task; `significant`: it is below 0.05 and the interval excludes 0.
 DIFFERENCES = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
@@ -189,7 +188,7 @@ DIFFERENCES = pa.schema(
     ]
 )
 
-#: The same for the mean over the `languages` of a task, English left out.
+#: The same for the mean over the `languages` of a task, without English.
 AVERAGES = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
@@ -201,7 +200,7 @@ AVERAGES = pa.schema(
     ]
 )
 
-#: Token states for the map of the embedding space: `meaning` numbers sentences that mean the same in all languages.
+#: Token states for the map of the embedding space: sentences that are translations of each other have the same `meaning`.
 TOKEN_STATES = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),

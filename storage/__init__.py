@@ -1,6 +1,5 @@
-"""Where results live: addressed by what made them, committed atomically, verified, locked. Knows nothing of language or Prefect."""
+"""The result store: content-addressed, committed atomically, verified, locked. It knows neither languages nor Prefect."""
 
-from mlctl.core.hashing import content_digest, file_digest, key_of, tree_digest
 from storage.errors import StoreError
 from storage.manifest import File, Manifest
 from storage.store import Draft, Result, Store
@@ -12,8 +11,4 @@ __all__ = [
     "Result",
     "Store",
     "StoreError",
-    "content_digest",
-    "file_digest",
-    "key_of",
-    "tree_digest",
 ]

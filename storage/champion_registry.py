@@ -1,4 +1,4 @@
-"""The champion registry: a named pointer to results, with the last ones to go back to. What the results are it does not know."""
+"""The champion registry: a named pointer to results, with earlier champions to roll back to. It does not read the results."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ _FOLDER = ".champions"
 
 @dataclass(frozen=True)
 class Champion:
-    """Results that were the best once.
+    """Results that are or were the best under a name.
 
     Attributes:
-        number: counts champions of a name from 1; a number is never given twice.
+        number: counts the champions of a name from 1; a number is never reused.
         results: key of each result, by stage.
-        made: when it was chosen, ISO 8601 in UTC.
-        why: the reason, for people.
-        facts: what else its chooser wants to keep, as JSON values.
-        done: what has been done with it (published, told), in words of whoever did it.
+        created: when it was promoted, ISO 8601 in UTC.
+        reason: why it was promoted, for users.
+        details: further JSON values that the caller wants to keep, such as scores.
+        notes: what has been done with it (published, notified), each once.
     """
 
     number: int
     results: dict[str, str]
-    made: str
-    why: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    done: tuple[str, ...] = ()
+    created: str
+    reason: str
+    details: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RegistryState:
-    """How things stand under one name.
+    """State of one registry entry.
 
     Attributes:
-        current: number of the champion that counts; 0: there is none.
-        champions: those kept, newest first.
-        seen: what the last look at the world saw, as JSON values, whether or not it led to a new champion.
-        given: the highest number ever given.
+        current: number of the current champion; 0: none.
+        champions: the champions that are kept, newest first.
+        seen: state of the sources at the last check, as JSON values, whether or not it led to a new champion.
+        last_number: the highest number ever assigned.
     """
 
     current: int = 0
     champions: tuple[Champion, ...] = ()
     seen: dict[str, Any] = field(default_factory=dict)
-    given: int = 0
+    last_number: int = 0
 
     @property
     def champion(self) -> Champion | None:
-        """The champion that counts."""
-        return next((one for one in self.champions if one.number == self.current), None)
+        """The current champion."""
+        return next((champion for champion in self.champions if champion.number == self.current), None)
 
 
 class MovedError(StoreError):
-    """Another process moved the pointer since it was read: read again and decide anew."""
+    """Another process moved the pointer since it was read: read the state again and decide again."""
 
 
 class ChampionRegistry:
@@ -71,125 +71,133 @@ class ChampionRegistry:
         self._revisions = Revisions(store.documents(), f"{_FOLDER}/{name}")
 
     def read(self) -> RegistryState:
-        """Return how things stand."""
-        return _standing(self._revisions.latest()[1])
+        """Return the current state."""
+        return _parse(self._revisions.latest()[1])
 
     def promote(
         self,
-        over: int,
+        expected: int,
         results: Mapping[str, str],
-        why: str,
+        reason: str,
         keep: int,
         seen: Mapping[str, Any] | None = None,
-        facts: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> Champion:
-        """Put results in the place of champion number `over` (0: there was none) and return the new champion.
+        """Make results the current champion in place of champion number `expected` (0: none), and return the new champion.
 
         Args:
-            over: the champion that they were compared with.
+            expected: number of the champion that the results were compared with.
             results: key of each result, by stage.
-            why: the reason, for people.
-            keep: how many champions are kept, this one counted.
-            seen: see `Standing`; None: as it was.
-            facts: see `Champion`.
+            reason: why it is promoted, for users.
+            keep: how many champions are kept, this one included.
+            seen: see `RegistryState`; None: unchanged.
+            details: see `Champion`.
 
         Raises:
-            MovedError: another champion is in that place by now.
+            MovedError: another champion is the current one.
         """
 
-        def change(old: RegistryState) -> RegistryState:
-            self._check(old, over)
-            new = Champion(old.given + 1, dict(results), _now(), why, dict(facts or {}))
-            kept = (new, *old.champions)[:keep]
-            return RegistryState(new.number, kept, old.seen if seen is None else dict(seen), new.number)
+        def change(state: RegistryState) -> RegistryState:
+            self._check_current(state, expected)
+            new = Champion(state.last_number + 1, dict(results), _now(), reason, dict(details or {}))
+            champions = (new, *state.champions)[:keep]
+            return RegistryState(new.number, champions, state.seen if seen is None else dict(seen), new.number)
 
-        return _current(self._change(change))
+        return _champion_of(self._update(change))
 
-    def confirm(self, over: int, seen: Mapping[str, Any]) -> None:
-        """Note what was seen, and that champion number `over` stays.
+    def confirm(self, expected: int, seen: Mapping[str, Any]) -> None:
+        """Record the state of the sources, and that champion number `expected` stays the current one.
 
         Raises:
-            MovedError: another champion is in that place by now.
+            MovedError: another champion is the current one.
         """
 
-        def change(old: RegistryState) -> RegistryState:
-            self._check(old, over)
-            return dataclasses.replace(old, seen=dict(seen))
+        def change(state: RegistryState) -> RegistryState:
+            self._check_current(state, expected)
+            return dataclasses.replace(state, seen=dict(seen))
 
-        self._change(change)
+        self._update(change)
 
     def rollback(self, to: int | None = None) -> Champion:
-        """Make an earlier champion (None: the one chosen before the current one) the one that counts, and return it.
+        """Make an earlier champion (None: the one promoted before the current one) the current one, and return it.
 
-        What had been done with it (published, told) counts as not done, as something else took its place meanwhile.
+        Its notes are cleared: what had been published or notified was replaced by another champion meanwhile.
 
         Raises:
-            StoreError: it is not kept, or there is none before.
+            StoreError: the champion is not kept, or there is no earlier one.
         """
 
-        def change(old: RegistryState) -> RegistryState:
-            chosen = _wanted(old, to, self.name)
-            champions = tuple(dataclasses.replace(one, done=()) if one.number == chosen else one for one in old.champions)
-            return dataclasses.replace(old, current=chosen, champions=champions)
-
-        return _current(self._change(change))
-
-    def note(self, number: int, done: str) -> None:
-        """Note what has been done with a champion; where it is not kept any more, nothing."""
-
-        def change(old: RegistryState) -> RegistryState:
+        def change(state: RegistryState) -> RegistryState:
+            number = _rollback_target(state, to, self.name)
             champions = tuple(
-                dataclasses.replace(one, done=tuple(dict.fromkeys((*one.done, done)))) if one.number == number else one
-                for one in old.champions
+                dataclasses.replace(champion, notes=()) if champion.number == number else champion for champion in state.champions
             )
-            return dataclasses.replace(old, champions=champions)
+            return dataclasses.replace(state, current=number, champions=champions)
 
-        self._change(change)
+        return _champion_of(self._update(change))
 
-    def _check(self, old: RegistryState, over: int) -> None:
-        if old.current != over:
-            raise MovedError(f"champion {self.name} is number {old.current} by now, not {over}\n  → run again: it is judged anew")
+    def add_note(self, number: int, note: str) -> None:
+        """Record what has been done with a champion; a champion that is no longer kept is ignored."""
 
-    def _change(self, change: Callable[[RegistryState], RegistryState]) -> RegistryState:
-        """Write what `change` makes of how things stand; where another writer is first, look and change again."""
+        def change(state: RegistryState) -> RegistryState:
+            champions = tuple(
+                dataclasses.replace(champion, notes=tuple(dict.fromkeys((*champion.notes, note))))
+                if champion.number == number
+                else champion
+                for champion in state.champions
+            )
+            return dataclasses.replace(state, champions=champions)
+
+        self._update(change)
+
+    def _check_current(self, state: RegistryState, expected: int) -> None:
+        if state.current != expected:
+            raise MovedError(
+                f"the champion of {self.name} is number {state.current} now, not {expected}\n  → run again to compare with it"
+            )
+
+    def _update(self, change: Callable[[RegistryState], RegistryState]) -> RegistryState:
+        """Write the changed state; if another writer was first, read its state and change that."""
         while True:
-            number, document = self._revisions.latest()
-            new = change(_standing(document))
-            if self._revisions.follow(number, {**dataclasses.asdict(new), "change": uuid.uuid4().hex}):
+            revision, document = self._revisions.latest()
+            new = change(_parse(document))
+            # The random value tells this writer's document from an equal one of another writer.
+            if self._revisions.append(revision, {**dataclasses.asdict(new), "change": uuid.uuid4().hex}):
                 return new
 
 
 def champions(store: Store) -> Iterator[tuple[str, RegistryState]]:
-    """Yield every name with how things stand under it."""
-    for name in store.documents().names(_FOLDER):
+    """Yield every name with its state."""
+    for name in store.documents().list_names(_FOLDER):
         yield name, ChampionRegistry(store, name).read()
 
 
-def _standing(document: Mapping[str, Any]) -> RegistryState:
+def _parse(document: Mapping[str, Any]) -> RegistryState:
     values = {name: value for name, value in document.items() if name != "change"}
-    kept = tuple(Champion(**{**one, "done": tuple(one["done"])}) for one in values.pop("champions", ()))
+    kept = tuple(Champion(**{**champion, "notes": tuple(champion["notes"])}) for champion in values.pop("champions", ()))
     return RegistryState(champions=kept, **values)
 
 
-def _current(standing: RegistryState) -> Champion:
-    found = standing.champion
-    if found is None:
-        raise StoreError("the champion registry is damaged: its pointer names no champion")
-    return found
+def _champion_of(state: RegistryState) -> Champion:
+    champion = state.champion
+    if champion is None:
+        raise StoreError(
+            "the champion registry is damaged: its pointer names no champion\n  → roll back: `mlctl champion rollback`"
+        )
+    return champion
 
 
-def _wanted(standing: RegistryState, to: int | None, name: str) -> int:
-    kept = [one.number for one in standing.champions]
-    earlier = [number for number in kept if number < standing.current]
-    if to in kept:
+def _rollback_target(state: RegistryState, to: int | None, name: str) -> int:
+    numbers = [champion.number for champion in state.champions]
+    earlier = [number for number in numbers if number < state.current]
+    if to in numbers:
         return to
     if to is None and earlier:
         return max(earlier)
-    have = ", ".join(map(str, kept)) or "none"
     problem = (
-        f"no champion {to} of {name} is kept" if to is not None else f"no champion of {name} before number {standing.current}"
+        f"champion {to} of {name} is not kept" if to is not None else f"{name} has no champion before number {state.current}"
     )
-    raise StoreError(f"{problem}\n  → there are: {have} (`mlctl champion show`)")
+    raise StoreError(f"{problem}\n  → kept: {', '.join(map(str, numbers)) or 'none'} (`mlctl champion show`)")
 
 
 def _now() -> str:

@@ -1,101 +1,87 @@
-"""Small texts that are written once, in a folder of this machine or behind a URL."""
+"""Small text files that are created once and never changed, in a local folder or behind a URL."""
 
 from __future__ import annotations
 
-import errno
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mlctl.core.files import create_text, is_disk_full
 from storage.errors import StoreError
-from storage.manifest import sync
 from storage.remote import Remote
 
 
 class Documents(Protocol):
-    """Small texts in folders, on a disk or behind a URL."""
+    """Text files by relative path."""
 
-    def names(self, folder: str) -> Sequence[str]:
-        """Return what lies in a folder; nothing where there is none."""
+    def list_names(self, folder: str) -> Sequence[str]:
+        """Return the names in a folder, sorted; none if it does not exist."""
 
-    def read(self, place: str) -> str | None:
-        """Return a text; None where there is none."""
+    def read(self, path: str) -> str | None:
+        """Return a file's text; None if it does not exist."""
 
-    def create(self, place: str, text: str) -> bool:
-        """Write a text whole, unless there is one; tell whether it was written."""
+    def create(self, path: str, text: str) -> bool:
+        """Write a file atomically, unless it exists. Return whether it was written."""
 
 
 class LocalDocuments:
-    """Texts below a folder of this machine."""
+    """Text files below a local folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def names(self, folder: str) -> Sequence[str]:
-        """Return what lies in a folder; nothing where there is none."""
+    def list_names(self, folder: str) -> Sequence[str]:
+        """Return the names in a folder, sorted; none if it does not exist."""
         try:
             return sorted(path.name for path in (self._root / folder).iterdir())
         except FileNotFoundError:
             return []
 
-    def read(self, place: str) -> str | None:
-        """Return a text; None where there is none."""
+    def read(self, path: str) -> str | None:
+        """Return a file's text; None if it does not exist."""
         try:
-            return (self._root / place).read_text(encoding="utf-8")
+            return (self._root / path).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
 
-    def create(self, place: str, text: str) -> bool:
-        """Write a text whole and durably, unless there is one; tell whether it was written."""
-        final = self._root / place
+    def create(self, path: str, text: str) -> bool:
+        """Write a file atomically and durably, unless it exists. Return whether it was written."""
+        final = self._root / path
         make_folder(final.parent)
-        temporary = final.with_name(f".{uuid.uuid4().hex}")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, final)  # unlike a rename it fails where the name is taken
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        sync(final.parent)
-        return True
+        return create_text(final, text)
 
 
 class RemoteDocuments:
-    """Texts behind a URL that fsspec knows."""
+    """Text files behind a URL that fsspec supports."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
 
-    def names(self, folder: str) -> Sequence[str]:
-        """Return what lies in a folder; nothing where there is none."""
-        return self._remote.names(folder)
+    def list_names(self, folder: str) -> Sequence[str]:
+        """Return the names in a folder, sorted; none if it does not exist."""
+        return self._remote.list_names(folder)
 
-    def read(self, place: str) -> str | None:
-        """Return a text; None where there is none."""
-        return self._remote.text(place)
+    def read(self, path: str) -> str | None:
+        """Return a file's text; None if it does not exist."""
+        return self._remote.read_text(path)
 
-    def create(self, place: str, text: str) -> bool:
-        """Write a text unless there is one; tell whether it was written."""
-        written = self._remote.create(place, text)
-        # An answer that was lost on the way looks like a refusal to who asked again: what is there tells.
-        return written or self._remote.text(place) == text
+    def create(self, path: str, text: str) -> bool:
+        """Write a file unless it exists. Return whether it was written."""
+        created = self._remote.create_text(path, text)
+        # If the response to a successful request is lost, the retry is refused: compare the contents to tell.
+        return created or self._remote.read_text(path) == text
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of the store.
+    """Create a folder of the store.
 
     Raises:
-        StoreError: something else is in its place, or writing is not allowed.
+        StoreError: a file is in its place, or permission is denied.
+        OSError: the disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_disk_full(error):
             raise
         raise StoreError(f"cannot write to the store: {error}\n  → choose another folder with store=…") from error

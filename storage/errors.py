@@ -1,7 +1,7 @@
-"""The store's own error."""
+"""The store's error."""
 
 from __future__ import annotations
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked; the text says why and how to mend it."""
+    """The store cannot do what was requested; the message says why and how to fix it."""

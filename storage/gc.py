@@ -1,4 +1,4 @@
-"""Remove what neither a recent run nor a champion needs."""
+"""Garbage collection: removes what neither a recent run nor a kept champion refers to."""
 
 from __future__ import annotations
 
@@ -8,57 +8,62 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.champion_registry import champions
+from storage.manifest import NAME
 from storage.run_log import RunLog
 from storage.store import Store
 
 
-def collect(store: Store, keep_runs: int, dry_run: bool = False, memories: Sequence[str] = ()) -> list[tuple[Path, int]]:
-    """Remove results, drafts and damaged folders that none of the newest `keep_runs` runs and no champion that is kept refers to.
+def collect(store: Store, keep_runs: int, dry_run: bool = False, caches: Sequence[str] = ()) -> list[tuple[Path, int]]:
+    """Remove results, drafts and damaged folders to which none of the newest `keep_runs` runs and no kept champion refers.
 
-    What a living process is making stays.
+    Results that a running process is building stay.
 
     Args:
-        store: where to look.
-        keep_runs: how many runs keep what they refer to.
+        store: the store to clean up.
+        keep_runs: number of newest runs whose results stay.
         dry_run: remove nothing.
-        memories: folders of the store with parts that outlive runs, each touched when it is used: those go that were last used
-            before the oldest run that is kept.
+        caches: folders of the store with entries that outlive runs, each touched when it is used: entries go that were last used
+            before the oldest kept run started.
 
     Returns:
-        Folder (or file) and bytes of each removal.
+        Path and size in bytes of each removed folder or file.
     """
-    diary = RunLog(store)
-    runs = diary.runs()
-    kept = {(stage.stage, stage.key) for run in runs[:keep_runs] for stage in run.stages}
-    kept |= {place for _, standing in champions(store) for one in standing.champions for place in one.results.items()}
-    unused = [f for f in store.folders() if (f.parent.name, f.name) not in kept and not store.is_building(f.parent.name, f.name)]
+    log = RunLog(store)
+    runs = log.runs()
+    referenced = {(stage.stage, stage.key) for run in runs[:keep_runs] for stage in run.stages}
+    referenced |= {result for _, state in champions(store) for champion in state.champions for result in champion.results.items()}
+    unreferenced = [
+        folder
+        for folder in store.folders()
+        if (folder.parent.name, folder.name) not in referenced and not store.is_building(folder.parent.name, folder.name)
+    ]
     since = datetime.fromisoformat(runs[:keep_runs][-1].started).timestamp() if runs[:keep_runs] else None
-    forgotten = [part for memory in memories for part in _unused_since(store.root / memory, since)]
-    removed = [(folder, _size(folder)) for folder in [*unused, *store.damaged(), *forgotten]]
+    expired = [entry for cache in caches for entry in _unused_since(store.root / cache, since)]
+    garbage = [(path, _size(path)) for path in [*unreferenced, *store.damaged(), *expired]]
     if not dry_run:
-        for folder, _ in removed:
-            _remove(folder)
+        for path, _ in garbage:
+            _remove(path)
         for run in runs[keep_runs:]:
             if run.status != "running":
-                diary.forget(run)
-    return removed
+                log.forget(run)
+    return garbage
 
 
-def _unused_since(memory: Path, since: float | None) -> list[Path]:
-    parts = sorted(part for part in memory.glob("[!.]*")) if memory.is_dir() else []
-    return [part for part in parts if since is None or part.stat().st_mtime < since]
+def _unused_since(cache: Path, since: float | None) -> list[Path]:
+    entries = sorted(cache.glob("[!.]*")) if cache.is_dir() else []
+    return [entry for entry in entries if since is None or entry.stat().st_mtime < since]
 
 
-def _remove(folder: Path) -> None:
-    """Take the manifest away first, so that a removal cut short leaves no result that looks whole."""
-    if folder.is_file():
-        folder.unlink()
+def _remove(path: Path) -> None:
+    """Remove the manifest first, so that an interrupted removal leaves no result that looks complete."""
+    if path.is_file():
+        path.unlink()
         return
-    (folder / "manifest.json").unlink(missing_ok=True)
-    shutil.rmtree(folder)
+    (path / NAME).unlink(missing_ok=True)
+    shutil.rmtree(path)
 
 
-def _size(folder: Path) -> int:
-    if folder.is_file():
-        return folder.stat().st_size
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,14 +1,14 @@
-"""The manifest: what a result is, what made it, and the digest of every file. Written last: where it is, the result is whole."""
+"""The manifest of a result: what made it, and the digest of every file. It is written last, so a folder with a manifest is complete."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlctl.core.files import atomic_write_text
 from mlctl.core.hashing import content_digest
 
 NAME = "manifest.json"
@@ -19,8 +19,8 @@ FORMAT = 1
 class File:
     """One file of a result.
 
-    `rows` is set for Parquet; `volatile` files (timings, pages that show them) differ between equal runs and do not count
-    towards the content.
+    `rows` is set for Parquet. `volatile` files (timings, and pages that show them) differ between equal runs and are excluded from
+    the content digest.
     """
 
     name: str
@@ -33,10 +33,10 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a result is and how it came about.
+    """What a result contains and how it was made.
 
-    `parts` is what the key was made of; `inputs` maps each upstream stage to its key; `seconds` is the working time of
-    the attempt that finished.
+    `parts` is what the key was computed from; `inputs` maps each upstream stage to its key; `seconds` is the duration of the attempt
+    that finished.
     """
 
     stage: str
@@ -52,21 +52,21 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        """Digest of what the result holds, volatile files left out: equal for equal bytes."""
+        """Digest of all files but the volatile ones: equal for equal bytes."""
         return content_digest({f.name: f.sha256 for f in self.files if not f.volatile})
 
     @property
     def bytes(self) -> int:
-        """Size of all files."""
+        """Size of all files together."""
         return sum(file.bytes for file in self.files)
 
     def write(self, folder: Path) -> None:
-        """Write the manifest into a folder, durably and all at once."""
-        write_text(folder / NAME, as_json(self))
+        """Write the manifest into a folder, durably and atomically."""
+        atomic_write_text(folder / NAME, as_json(self))
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
-        """Return the manifest of a folder; None where there is none or it is unreadable."""
+        """Return the manifest of a folder; None if it is missing or unreadable."""
         try:
             return cls.parse((folder / NAME).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError):
@@ -74,7 +74,7 @@ class Manifest:
 
     @classmethod
     def parse(cls, text: str) -> Manifest | None:
-        """Return the manifest that a file holds; None where it is unreadable."""
+        """Return the manifest of a JSON text; None if it is not valid."""
         try:
             values = json.loads(text)
             values.pop("content")
@@ -86,34 +86,14 @@ class Manifest:
 
 
 def as_json(manifest: Manifest) -> str:
-    """Return a manifest as it lies in its file."""
+    """Return the JSON text of a manifest, as it is stored."""
     return _json({**dataclasses.asdict(manifest), "content": manifest.content})
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON; see `write_text`."""
-    write_text(path, _json(value))
+    """Write a JSON file, durably and atomically."""
+    atomic_write_text(path, _json(value))
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write text so that readers see the old file or the whole new one, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

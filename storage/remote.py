@@ -1,8 +1,8 @@
-"""A store's other half behind a URL: results are copied there, manifest last, and fetched from there where they are not here.
+"""The remote part of a store behind a URL: results are uploaded, manifest last, and downloaded on demand.
 
-`<url>/<stage>/<key>/<sha256 of a file>` and `<url>/<stage>/<key>/manifest.json`. A file's name is its digest, so that copies of two
-machines never mix and a copy that was cut short goes on where it was. The manifest is created only if there is none: of two
-machines that made one result the first is right, and the other takes its result.
+Layout: `<url>/<stage>/<key>/<SHA-256 of a file>` and `<url>/<stage>/<key>/manifest.json`. A file's name is its digest, so that uploads
+of two machines never mix and an interrupted upload resumes. The manifest is created only if it does not exist: if two machines build
+the same result, the first upload is valid, and the other machine uses it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlctl.core.files import commit
 from mlctl.core.hashing import file_digest
 from storage.errors import StoreError
 from storage.manifest import NAME, File, Manifest, as_json
@@ -20,13 +21,13 @@ _CACHE = "MLCTL_CACHE"
 
 
 def cache_folder() -> Path:
-    """Return where results from behind URLs lie on this machine: MLCTL_CACHE, or the user's cache."""
-    own = os.environ.get(_CACHE)
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "mlctl"
+    """Return the local cache folder of remote stores: MLCTL_CACHE, or `mlctl` in the user's cache folder."""
+    configured = os.environ.get(_CACHE)
+    return Path(configured) if configured else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "mlctl"
 
 
 class Remote:
-    """Results behind a URL that fsspec understands. Addresses and keys of the service come from its usual environment variables.
+    """Results behind a URL that fsspec supports. Endpoint and credentials come from the service's usual environment variables.
 
     Raises:
         StoreError: the library for this kind of URL is not installed. All methods: the service cannot be reached, or refuses.
@@ -41,98 +42,95 @@ class Remote:
             self._files, self._root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, skip_instance_cache=True)
 
     def manifest(self, stage: str, key: str) -> Manifest | None:
-        """Return the manifest of a result; None where there is no whole result."""
-        text = self.text(f"{stage}/{key}/{NAME}")
+        """Return the manifest of a result; None if there is no complete result."""
+        text = self.read_text(f"{stage}/{key}/{NAME}")
         return None if text is None else Manifest.parse(text)
 
-    def text(self, place: str) -> str | None:
-        """Return a small text; None where there is none."""
+    def read_text(self, path: str) -> str | None:
+        """Return a small text file; None if it does not exist."""
         with _explained(self.url):
             try:
-                found: bytes = self._files.cat_file(f"{self._root}/{place}")
+                content: bytes = self._files.cat_file(f"{self._root}/{path}")
             except FileNotFoundError:
                 return None
-        return found.decode("utf-8", "replace")
+        return content.decode("utf-8", "replace")
 
-    def names(self, folder: str) -> list[str]:
-        """Return what lies in a folder, which has to be a small one; nothing where there is none."""
+    def list_names(self, folder: str) -> list[str]:
+        """Return the names in a (small) folder, sorted; none if it does not exist."""
         with _explained(self.url):
             try:
-                found = self._files.ls(f"{self._root}/{folder}", detail=False)
+                paths = self._files.ls(f"{self._root}/{folder}", detail=False)
             except FileNotFoundError:
                 return []
-        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in paths)
 
-    def push(self, folder: Path, manifest: Manifest) -> Manifest:
-        """Copy a result there and return the manifest that counts: this one, or that of whoever was first."""
-        for file in manifest.files:
-            self._push(folder / file.name, self._place(manifest.stage, manifest.key, file.sha256), file.bytes)
-        written = self.create(f"{manifest.stage}/{manifest.key}/{NAME}", as_json(manifest))
-        first = manifest if written else self.manifest(manifest.stage, manifest.key)
-        if first is None:
-            raise StoreError(
-                f"{self.url} has no manifest of {manifest.stage} {manifest.key} that can be read\n  → remove it there"
-            )
-        return first
-
-    def create(self, place: str, text: str) -> bool:
-        """Write a small text unless there is one; tell whether it was written."""
-        path = f"{self._root}/{place}"
+    def create_text(self, path: str, text: str) -> bool:
+        """Write a small text file unless it exists. Return whether it was written."""
+        full = f"{self._root}/{path}"
         with _explained(self.url):
             try:
-                self._files.pipe_file(path, text.encode(), mode="create")
-            except OSError:  # services say in many ways that it is there
-                if not self._files.exists(path):
+                self._files.pipe_file(full, text.encode(), mode="create")
+            except OSError:  # each service has its own error for "it exists"
+                if not self._files.exists(full):
                     raise
                 return False
         return True
 
-    def put(self, path: Path, place: str) -> None:
-        """Copy a file there, unless one of that name and size is there."""
-        self._push(path, f"{self._root}/{place}", path.stat().st_size)
-
-    def replace(self, place: str, text: str) -> None:
-        """Write a small text, over the one that is there."""
+    def overwrite_text(self, path: str, text: str) -> None:
+        """Write a small text file, replacing the one that exists."""
         with _explained(self.url):
-            self._files.pipe_file(f"{self._root}/{place}", text.encode())
+            self._files.pipe_file(f"{self._root}/{path}", text.encode())
 
-    def pull(self, folder: Path, manifest: Manifest) -> None:
-        """Fetch a result into a folder, the manifest last; files that are there and right are kept.
+    def upload_file(self, file: Path, path: str) -> None:
+        """Upload a file, unless one of that name and size exists."""
+        self._put(file, f"{self._root}/{path}", file.stat().st_size)
+
+    def upload(self, folder: Path, manifest: Manifest) -> Manifest:
+        """Upload a result and return the valid manifest: this one, or that of another machine if it uploaded first."""
+        for file in manifest.files:
+            self._put(folder / file.name, self._path(manifest.stage, manifest.key, file.sha256), file.bytes)
+        created = self.create_text(f"{manifest.stage}/{manifest.key}/{NAME}", as_json(manifest))
+        first = manifest if created else self.manifest(manifest.stage, manifest.key)
+        if first is None:
+            raise StoreError(f"{self.url}: the manifest of {manifest.stage} {manifest.key} is unreadable\n  → remove it there")
+        return first
+
+    def download(self, folder: Path, manifest: Manifest) -> None:
+        """Download a result into a folder, the manifest last; files that exist and match the manifest are kept.
 
         Raises:
-            StoreError: a file there is missing, or is not what the manifest says.
+            StoreError: a remote file is missing, or differs from the manifest.
         """
         for file in manifest.files:
             path = folder / file.name
             if not (path.is_file() and path.stat().st_size == file.bytes and file_digest(path) == file.sha256):
-                self._pull(self._place(manifest.stage, manifest.key, file.sha256), path, file)
-            os.utime(path, ns=(file.modified_ns, file.modified_ns))  # verifying goes by it
+                self._get(self._path(manifest.stage, manifest.key, file.sha256), path, file)
+            os.utime(path, ns=(file.modified_ns, file.modified_ns))  # verification compares it
         manifest.write(folder)
 
-    def _push(self, path: Path, place: str, size: int) -> None:
+    def _put(self, local: Path, remote: str, size: int) -> None:
         with _explained(self.url):
-            if self._size(place) != size:
-                self._files.put_file(str(path), place)
+            if self._size(remote) != size:
+                self._files.put_file(str(local), remote)
 
-    def _pull(self, place: str, path: Path, file: File) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.fetched")
+    def _get(self, remote: str, local: Path, file: File) -> None:
+        local.parent.mkdir(parents=True, exist_ok=True)
+        temporary = local.with_name(f".{local.name}.{os.getpid()}.fetched")
         with _explained(self.url):
-            self._files.get_file(place, str(temporary))
+            self._files.get_file(remote, str(temporary))
         if file_digest(temporary) != file.sha256:
             temporary.unlink()
-            raise StoreError(
-                f"{self.url}/{place.removeprefix(self._root)} is damaged\n  → remove this result there: it is made anew"
-            )
-        temporary.replace(path)
+            address = f"{self.url}{remote.removeprefix(self._root)}"
+            raise StoreError(f"{address} is damaged\n  → remove this result there: it is built again")
+        commit(temporary, local)
 
-    def _size(self, place: str) -> int | None:
+    def _size(self, remote: str) -> int | None:
         try:
-            return int(self._files.info(place)["size"])
+            return int(self._files.info(remote)["size"])
         except FileNotFoundError:
             return None
 
-    def _place(self, stage: str, key: str, name: str) -> str:
+    def _path(self, stage: str, key: str, name: str) -> str:
         return f"{self._root}/{stage}/{key}/{name}"
 
 
@@ -141,28 +139,27 @@ def _check_protocol(url: str) -> None:
     from fsspec.utils import get_protocol
 
     if (protocol := get_protocol(url)) not in available_protocols():
-        raise StoreError(
-            f"store {url}: nothing is known of {protocol}://\n  → name a folder, or a URL that fsspec knows such as s3://bucket/place"
-        )
-    get_filesystem_class(protocol)  # raises ImportError where its library is missing
+        remedy = "use a folder, or a URL that fsspec supports such as s3://bucket/folder"
+        raise StoreError(f"store {url}: unknown protocol {protocol}://\n  → {remedy}")
+    get_filesystem_class(protocol)  # raises ImportError if its library is missing
 
 
 @contextlib.contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Turn what a service's library raises into words."""
+    """Turn the errors of a service's library into StoreErrors."""
     try:
         yield
     except StoreError:
         raise
     except ImportError as error:
-        raise StoreError(
-            f"store {url}: {error}\n  → install mlctl with the extra `s3`, or fsspec's library for this kind of URL"
-        ) from None
+        remedy = "install mlctl with the extra `s3`, or fsspec's library for this kind of URL"
+        raise StoreError(f"store {url}: {error}\n  → {remedy}") from None
     except FileNotFoundError as error:
-        raise StoreError(
-            f"store {url}: {error} is missing there\n  → check the bucket's name; remove the result that lacks a file"
-        ) from error
+        remedy = "check the bucket's name; remove the result that lacks a file"
+        raise StoreError(f"store {url}: {error} is missing\n  → {remedy}") from error
     except Exception as error:  # whatever the transport raises
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        remedy = "check address, keys (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID …) and network; run again: what is finished is kept"
+        remedy = (
+            "check endpoint, credentials (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID …) and network; run again: finished work is kept"
+        )
         raise StoreError(f"store {url} cannot be used: {reason}\n  → {remedy}") from error

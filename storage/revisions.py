@@ -1,8 +1,8 @@
-"""A document with revisions: small JSON texts, numbered from 1, each written once; the one with the highest number counts.
+"""A versioned document: small JSON texts numbered from 1, each written once; the one with the highest number is current.
 
-A writer says which revision it has seen, and writes the next one only if nobody else has: the number is taken by creating its file,
-which a file system and a service behind a URL let succeed once. So a change is whole or absent, also after kill -9, and of two writers
-at the same time one fails and looks again. No lock is needed, and no revision is ever removed: a late writer must find its number taken.
+A writer names the revision that it has read, and writes the next one only if no one else has: the number is taken by creating its
+file, which a file system and an object store let succeed once. So a change is whole or absent, also after kill -9, and of two
+concurrent writers one fails and reads again. No lock is needed. No revision is ever removed: a late writer must find its number taken.
 """
 
 from __future__ import annotations
@@ -22,20 +22,19 @@ class Revisions:
     """The revisions of one document."""
 
     def __init__(self, documents: Documents, folder: str) -> None:
-        self._texts, self._folder = documents, folder
+        self._documents, self._folder = documents, folder
 
     def latest(self) -> tuple[int, Document]:
-        """Return number and content of the revision that counts; 0 and nothing before the first."""
-        numbers = [int(found[1]) for name in self._texts.names(self._folder) if (found := _FILE.fullmatch(name))]
-        if not numbers:
-            return 0, {}
-        text = self._texts.read(self._place(max(numbers)))
-        return max(numbers), json.loads(text or "{}")
+        """Return number and content of the current revision; (0, {}) before the first."""
+        names = self._documents.list_names(self._folder)
+        newest = max((int(match[1]) for name in names if (match := _FILE.fullmatch(name))), default=0)
+        text = self._documents.read(self._path(newest)) if newest else None
+        return newest, json.loads(text or "{}")
 
-    def follow(self, number: int, document: Document) -> bool:
-        """Write what follows revision `number`; False where another revision already does."""
+    def append(self, number: int, document: Document) -> bool:
+        """Write the revision after `number`. Return False if it already exists."""
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        return self._texts.create(self._place(number + 1), text)
+        return self._documents.create(self._path(number + 1), text)
 
-    def _place(self, number: int) -> str:
+    def _path(self, number: int) -> str:
         return f"{self._folder}/{number:08d}.json"

@@ -1,4 +1,4 @@
-"""The diary of runs: one small JSON file each, so that `mlctl runs` and the garbage collector know what belongs together."""
+"""The run log: one small JSON file a run. `mlctl runs` shows it; the garbage collector keeps the results that recent runs refer to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOLDER = ".runs"
 
 @dataclass
 class StageRun:
-    """What a run did for one stage: `state` is running, computed, cached or failed."""
+    """One stage of a run: `state` is running, computed, cached or failed."""
 
     stage: str
     key: str
@@ -32,7 +32,7 @@ class StageRun:
 
 @dataclass
 class Run:
-    """One run of a flow: `status` is running, completed, failed or (the process died) interrupted."""
+    """One run of a flow: `status` is running, completed, failed or interrupted (its process died)."""
 
     id: str
     name: str
@@ -52,10 +52,10 @@ class RunLog:
 
     @contextlib.contextmanager
     def run(self, name: str, recipe: dict[str, Any]) -> Iterator[Run]:
-        """Record a run while the block lasts; call `save` after each change. An error is recorded and goes on."""
+        """Record a run while the block lasts; call `save` after each change. An error is recorded and re-raised."""
         run = Run(f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:4]}", name, recipe, _now())
         make_folder(self.folder)
-        with locks.held(self._lock(run.id)):
+        with locks.locked(self._lock(run.id)):
             self.save(run)
             try:
                 yield run
@@ -65,7 +65,7 @@ class RunLog:
                 raise
             finally:
                 run.ended = _now()
-                with contextlib.suppress(OSError):  # a full disk must not hide the error that is on its way
+                with contextlib.suppress(OSError):  # a full disk must not hide the error being raised
                     self.save(run)
         self._lock(run.id).unlink(missing_ok=True)
 
@@ -75,7 +75,7 @@ class RunLog:
         write_json(self._file(run.id), dataclasses.asdict(run))
 
     def runs(self) -> list[Run]:
-        """Return all runs, newest first; a run whose process died reads `interrupted`."""
+        """Return all runs, newest first; a run whose process died has the status `interrupted`."""
         found = [run for path in self.folder.glob("*.json") if (run := self._read(path))]
         return sorted(found, key=lambda run: run.id, reverse=True)
 
@@ -90,7 +90,7 @@ class RunLog:
             run = Run(**{**values, "stages": [StageRun(**stage) for stage in values["stages"]]})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        if run.status == "running" and not locks.is_held(self._lock(run.id)):
+        if run.status == "running" and not locks.is_locked(self._lock(run.id)):
             run.status = "interrupted"
         return run
 

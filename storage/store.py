@@ -1,4 +1,4 @@
-"""The store: `<root>/<stage>/<key>/` with data files and a manifest; without a manifest it is work in progress."""
+"""The store: `<root>/<stage>/<key>/` with data files and a manifest; a folder without a manifest is work in progress."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from storage.documents import Documents, LocalDocuments, RemoteDocuments, make_f
 from storage.errors import StoreError
 from storage.manifest import NAME, File, Manifest
 from storage.remote import Remote, cache_folder
-from storage.verify import faults
+from storage.verify import find_damage
 
 logger = logging.getLogger(__name__)
 
-_LOCKS, _DAMAGED, _COPIED = ".locks", ".damaged", ".copied"
+_LOCKS, _DAMAGED, _UPLOADED = ".locks", ".damaged", ".copied"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Result:
 
 @dataclass
 class Draft:
-    """A result in the making: fill `folder`, then `seal` it."""
+    """A result that is being built: write its files into `folder`, then `seal` it."""
 
     folder: Path
     stage: str
@@ -53,9 +53,14 @@ class Draft:
         versions: Mapping[str, str],
         volatile: Sequence[str] = (),
     ) -> Result:
-        """Digest all files, write the manifest, drop what is temporary (names with a leading dot), copy the result to where the store is.
+        """Digest all files, write the manifest, remove temporary files (names with a leading dot), upload if the store is remote.
 
-        `volatile` are name patterns of files that differ between equal runs and do not count towards the content.
+        Args:
+            parts: what the key was computed from.
+            inputs: key of each upstream result, by stage.
+            metrics: figures of the result, as JSON values.
+            versions: version of each package that made the result.
+            volatile: name patterns of files that differ between equal runs and are excluded from the content digest.
         """
         manifest = Manifest(
             stage=self.stage,
@@ -69,12 +74,12 @@ class Draft:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         manifest.write(self.folder)
-        _drop_hidden(self.folder)  # only now: a kill before the manifest must find the checkpoints again
+        _drop_hidden(self.folder)  # only now: after a kill before the manifest, the checkpoints are needed again
         return self.commit(Result(self.folder, manifest))
 
 
 class Store:
-    """Results of all stages under one root folder, or behind a URL with a root folder on this machine for what was made or fetched.
+    """Results of all stages below a root folder, or behind a URL with a local root folder as its cache.
 
     Raises:
         StoreError: the library for this kind of URL is not installed.
@@ -82,42 +87,44 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self._remote = Remote(str(root)) if "://" in str(root) else None
-        here = cache_folder() / hashlib.sha256(self._remote.url.encode()).hexdigest()[:KEY_LENGTH] if self._remote else Path(root)
-        self.root = here.expanduser().absolute()
+        local = (
+            cache_folder() / hashlib.sha256(self._remote.url.encode()).hexdigest()[:KEY_LENGTH] if self._remote else Path(root)
+        )
+        self.root = local.expanduser().absolute()
 
     def documents(self) -> Documents:
-        """Return the small texts that belong to the whole store, not to one machine's part of it."""
+        """Return the text files that are shared by all machines that use the store."""
         return RemoteDocuments(self._remote) if self._remote else LocalDocuments(self.root)
 
     def folder(self, stage: str, key: str) -> Path:
-        """Return where the result of `stage` with `key` lies or will lie."""
+        """Return the folder of the result of `stage` with `key`, whether or not it exists."""
         return self.root / stage / key
 
     def find(self, stage: str, key: str, thorough: bool = False) -> Result | None:
-        """Return the verified result, fetched where it is behind the store's URL; None where there is none or it is damaged.
+        """Return the verified result, downloaded if only the store's URL has it; None if it is missing or damaged.
 
         Raises:
-            StoreError: the service behind the URL cannot be used, or what it has is damaged.
+            StoreError: the service behind the URL cannot be used, or its copy is damaged.
         """
-        found = self._here(stage, key, thorough)
-        if found or self._remote is None or self.is_building(stage, key):
-            return found
+        result = self._find_local(stage, key, thorough)
+        if result or self._remote is None or self.is_building(stage, key):
+            return result
         make_folder(self.root / _LOCKS)
-        with locks.held(self._lock(stage, key)):
-            return self._here(stage, key, thorough) or self._fetched(stage, key)
+        with locks.locked(self._lock(stage, key)):
+            return self._find_local(stage, key, thorough) or self._download(stage, key)
 
-    def _here(self, stage: str, key: str, thorough: bool = False) -> Result | None:
+    def _find_local(self, stage: str, key: str, thorough: bool = False) -> Result | None:
         folder = self.folder(stage, key)
         manifest = Manifest.read(folder)
-        if manifest is None or next(faults(folder, manifest, thorough), None):
+        if manifest is None or next(find_damage(folder, manifest, thorough), None):
             return None
         return Result(folder, manifest)
 
     def open(self, folder: Path) -> Result:
-        """Return the result that lies in a folder, unverified.
+        """Return the result in a folder, without verifying it.
 
         Raises:
-            StoreError: there is no complete result.
+            StoreError: the folder holds no complete result.
         """
         manifest = Manifest.read(folder)
         if manifest is None:
@@ -126,82 +133,87 @@ class Store:
 
     @contextlib.contextmanager
     def building(self, stage: str, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[Result | Draft]:
-        """Hold the key's lock and yield its result if there is one by now, else the draft to fill and seal.
+        """Hold the key's lock and yield its result if it exists by now, else a draft to fill and seal.
 
-        A draft keeps the parts that an interrupted run finished. A damaged result is set aside first.
+        A draft keeps the parts that an interrupted run finished. A damaged result is moved out of the way first.
+
+        Args:
+            stage: stage of the result.
+            key: key of the result.
+            on_wait: called once if another process holds the lock.
 
         Raises:
-            StoreError: the folder cannot be made.
+            StoreError: the folder cannot be created.
         """
         make_folder(self.root / _LOCKS)
-        with locks.held(self._lock(stage, key), on_wait):
-            result = self._here(stage, key)
+        with locks.locked(self._lock(stage, key), on_wait):
+            result = self._find_local(stage, key)
             if result:
                 _drop_hidden(result.folder)  # left by a kill right after the manifest
-                result = self._commit(result)  # so may the copy have been
-            yield result or self._fetched(stage, key) or self._draft(stage, key)
+                result = self._commit(result)  # the upload may have been interrupted, too
+            yield result or self._download(stage, key) or self._draft(stage, key)
 
     def is_building(self, stage: str, key: str) -> bool:
-        """Tell whether a living process is making this result."""
-        return locks.is_held(self._lock(stage, key))
+        """Return whether a running process is building this result."""
+        return locks.is_locked(self._lock(stage, key))
 
     def results(self, stage: str | None = None) -> list[Result]:
         """Return the complete results, newest first, without verifying them."""
-        found = [Result(folder, m) for folder in self.folders(stage) if (m := Manifest.read(folder))]
-        return sorted(found, key=lambda r: (r.manifest.created, r.manifest.stage), reverse=True)
+        results = [Result(folder, manifest) for folder in self.folders(stage) if (manifest := Manifest.read(folder))]
+        return sorted(results, key=lambda result: (result.manifest.created, result.manifest.stage), reverse=True)
 
     def drafts(self) -> list[Path]:
-        """Return the folders of work in progress or abandoned."""
+        """Return the folders without a manifest: work in progress or abandoned."""
         return [folder for folder in self.folders() if not (folder / NAME).exists()]
 
     def folders(self, stage: str | None = None) -> list[Path]:
         """Return the folders of all results and drafts, of one stage or of all."""
         pattern = f"{stage or '[!.]*'}/{'?' * KEY_LENGTH}"
-        return sorted(p for p in self.root.glob(pattern) if p.is_dir())
+        return sorted(path for path in self.root.glob(pattern) if path.is_dir())
 
     def damaged(self) -> list[Path]:
-        """Return what was set aside as damaged."""
+        """Return the folders of damaged results, which were moved out of the way."""
         return sorted((self.root / _DAMAGED).glob("*"))
 
     def nearest(self, stage: str, parts: Mapping[str, Any]) -> Result | None:
-        """Return the result of a stage whose key parts differ least from `parts` (the newest of equals)."""
-        results = [r for r in self.results(stage) if r.manifest.key != key_of(parts)]
-        return min(results, key=lambda r: len(differences(r.manifest.parts, parts)), default=None)
+        """Return the result of a stage whose key parts differ least from `parts` (the newest of ties)."""
+        results = [result for result in self.results(stage) if result.manifest.key != key_of(parts)]
+        return min(results, key=lambda result: len(differences(result.manifest.parts, parts)), default=None)
 
-    def _fetched(self, stage: str, key: str) -> Result | None:
-        """Fetch a result from behind the URL; None where there is none. The caller holds the key's lock."""
+    def _download(self, stage: str, key: str) -> Result | None:
+        """Download a result from the URL; None if it is not there. The caller holds the key's lock."""
         manifest = self._remote.manifest(stage, key) if self._remote else None
         if self._remote is None or manifest is None:
             return None
         folder = self.folder(stage, key)
         if Manifest.read(folder):
-            self._set_aside(folder, "it is not the one behind the URL")
+            self._move_aside(folder, "it differs from the one behind the URL")
         make_folder(folder)
-        logger.info("%s: fetched from %s (%s)", stage, self._remote.url, key[:8])
-        self._remote.pull(folder, manifest)
+        logger.info("%s: downloading %s from %s", stage, key[:8], self._remote.url)
+        self._remote.download(folder, manifest)
         _drop_hidden(folder)
-        self._note_copied(stage, key)
+        self._mark_uploaded(stage, key)
         return Result(folder, manifest)
 
     def _commit(self, result: Result) -> Result:
-        """Copy a result to behind the URL and return the one that counts there: this, or that of whoever was first."""
+        """Upload a result and return the valid one: this, or that of another machine if it uploaded first."""
         stage, key = result.manifest.stage, result.manifest.key
-        if self._remote is None or self._copied(stage, key).exists():
+        if self._remote is None or self._upload_mark(stage, key).exists():
             return result
-        first = self._remote.push(result.folder, result.manifest)
+        first = self._remote.upload(result.folder, result.manifest)
         if first.content == result.manifest.content:
-            self._note_copied(stage, key)
+            self._mark_uploaded(stage, key)
             return result
-        logger.info("%s: another machine made %s meanwhile; its result is taken", stage, key[:8])
-        self._set_aside(result.folder, "another machine was first")
-        return self._fetched(stage, key) or result
+        logger.info("%s: another machine built %s meanwhile; using its result", stage, key[:8])
+        self._move_aside(result.folder, "another machine was first")
+        return self._download(stage, key) or result
 
-    def _copied(self, stage: str, key: str) -> Path:
-        return self.root / _COPIED / f"{stage}-{key}"
+    def _upload_mark(self, stage: str, key: str) -> Path:
+        return self.root / _UPLOADED / f"{stage}-{key}"
 
-    def _note_copied(self, stage: str, key: str) -> None:
-        make_folder(self.root / _COPIED)
-        self._copied(stage, key).touch()
+    def _mark_uploaded(self, stage: str, key: str) -> None:
+        make_folder(self.root / _UPLOADED)
+        self._upload_mark(stage, key).touch()
 
     def _lock(self, stage: str, key: str) -> Path:
         return self.root / _LOCKS / f"{stage}-{key}.lock"
@@ -210,27 +222,26 @@ class Store:
         folder = self.folder(stage, key)
         manifest = Manifest.read(folder)
         if manifest or (folder / NAME).exists():
-            what = ", ".join(faults(folder, manifest)) if manifest else "its manifest is unreadable"
-            self._set_aside(folder, what)
+            self._move_aside(folder, ", ".join(find_damage(folder, manifest)) if manifest else "its manifest is unreadable")
         make_folder(folder)
         return Draft(folder, stage, key, self._commit)
 
-    def _set_aside(self, folder: Path, why: str) -> None:
-        place = self.root / _DAMAGED / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(place)
-        logger.warning("%s result %s is damaged (%s): set aside, made again", folder.parent.name, folder.name[:8], why)
+    def _move_aside(self, folder: Path, reason: str) -> None:
+        target = self.root / _DAMAGED / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(target)
+        logger.warning("%s: result %s is not used (%s); moved to %s", folder.parent.name, folder.name[:8], reason, target)
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Return (dotted path, old value, new value) of every leaf that differs; None where one side has no such leaf."""
+    """Return (dotted path, old value, new value) of every leaf that differs; None if one side lacks it."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         names = sorted({*old, *new})
-        return [d for n in names for d in differences(old.get(n), new.get(n), f"{path}.{n}" if path else n)]
+        return [leaf for name in names for leaf in differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)]
     return [] if old == new else [(path, old, new)]
 
 
-def _hidden(path: Path) -> bool:
+def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
@@ -243,15 +254,15 @@ def _drop_hidden(folder: Path) -> None:
 
 
 def _describe(folder: Path, volatile: Sequence[str]) -> Iterator[File]:
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder))):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder))):
         name, status = path.relative_to(folder).as_posix(), path.stat()
-        changing = any(fnmatch.fnmatch(name, pattern) for pattern in volatile)
-        yield File(name, status.st_size, file_digest(path), status.st_mtime_ns, _rows(path), changing)
+        is_volatile = any(fnmatch.fnmatch(name, pattern) for pattern in volatile)
+        yield File(name, status.st_size, file_digest(path), status.st_mtime_ns, _row_count(path), is_volatile)
 
 
-def _rows(path: Path) -> int | None:
+def _row_count(path: Path) -> int | None:
     if path.suffix != ".parquet":
         return None
-    import pyarrow.parquet as pq
+    from mlctl.core.arrow import row_count
 
-    return int(pq.read_metadata(path).num_rows)
+    return row_count(path)

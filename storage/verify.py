@@ -1,4 +1,4 @@
-"""Is a result still what its manifest says?"""
+"""Verifies the files of a result against its manifest."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from mlctl.core.hashing import file_digest
 from storage.manifest import File, Manifest
 
 
-def faults(folder: Path, manifest: Manifest, thorough: bool = False) -> Iterator[str]:
-    """Yield what is wrong with a result, a line a file.
+def find_damage(folder: Path, manifest: Manifest, thorough: bool = False) -> Iterator[str]:
+    """Yield one message for each file of a result that is missing or differs from the manifest.
 
-    Sizes are always compared; digests where a file's time changed since it was written, or of every file if `thorough`.
+    Sizes are always compared; digests only of files whose modification time changed, or of every file if `thorough`.
     """
     for file in manifest.files:
-        fault = _fault(folder / file.name, file, thorough)
-        if fault:
-            yield f"{file.name}: {fault}"
+        problem = _problem(folder / file.name, file, thorough)
+        if problem:
+            yield f"{file.name}: {problem}"
 
 
-def _fault(path: Path, file: File, thorough: bool) -> str:
+def _problem(path: Path, file: File, thorough: bool) -> str:
     try:
         status = path.stat()
     except OSError:

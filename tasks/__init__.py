@@ -1,8 +1,8 @@
-"""One Prefect task a stage, and what they share. Prefect's concerns only: the work itself is in `mlctl`, the bytes in `storage`."""
+"""Prefect tasks, one for each stage, with progress, artifacts, notifications and logging. What works without Prefect is in `mlctl`."""
 
 import os
 
-# Read by Prefect when it is first imported: no calls home, and patience with a slow machine.
+# Read by Prefect when it is first imported: no telemetry, and a start timeout for slow machines.
 for _name, _value in {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

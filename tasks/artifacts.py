@@ -1,11 +1,13 @@
-"""What a run shows on its Prefect page: tables and links made from finished results."""
+"""Prefect artifacts: tables, pictures and links made from finished results, shown on the page of a run."""
 
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from mlctl.evaluation import PromotionDecision
 from mlctl.reporting import (
     PICTURE,
     alignment,
@@ -22,7 +24,7 @@ from storage import Result
 
 
 def publish_funnel(result: Result, examples: int) -> None:
-    """Show the rows in and out of each rule of a stage that drops rows, and up to so many dropped rows of each rule."""
+    """Show the rows in and out of each rule of a stage that drops rows, and up to `examples` rejected rows of each rule."""
     stage, rows = result.manifest.stage, tables.funnel_rows([result.folder])
     if rows:
         create_table_artifact(rows, key=f"{stage}-funnel", description="Rows in and out of each rule")
@@ -30,7 +32,7 @@ def publish_funnel(result: Result, examples: int) -> None:
         text = markdown.rejected_text(
             tables.rule_rows(rows), tables.rule_reasons(result.folder), shown, str(result.folder / "rejected")
         )
-        create_markdown_artifact(text, key=f"{stage}-rejected", description=f"Up to {examples} dropped pairs of each rule")
+        create_markdown_artifact(text, key=f"{stage}-rejected", description=f"Up to {examples} rejected pairs of each rule")
 
 
 def publish_benchmark(result: Result) -> None:
@@ -45,14 +47,14 @@ def publish_benchmark(result: Result) -> None:
 
 def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str) -> None:
     table = [{"task": row["title"], column: row[column], **benchmark_section.format_row(row)} for row in rows]
-    described = f"The base model and the trained one, {which}; * beyond chance, in brackets 95% intervals"
+    described = f"Base model and trained model, {which}; * significant; in brackets: 95% interval"
     create_table_artifact(table, key=key, description=described)
 
 
 def publish_training(result: Result) -> None:
-    """Show what training came to, and how its loss went as a picture."""
-    metrics = [{"what": name, "value": _rounded(value)} for name, value in result.manifest.metrics.items() if value is not None]
-    create_table_artifact(metrics, key="training", description="What training came to")
+    """Show the metrics of training, and its loss curve as a picture."""
+    metrics = [{"metric": name, "value": _rounded(value)} for name, value in result.manifest.metrics.items() if value is not None]
+    create_table_artifact(metrics, key="training", description="Metrics of training")
     losses = curves.loss_curves(result.folder)
     if "loss" in losses:
         title = curves.NAMES["loss"][0]
@@ -60,11 +62,11 @@ def publish_training(result: Result) -> None:
 
 
 def publish_report(result: Result) -> None:
-    """Show where the page and the trained model lie, a link to the page, and the differences as a picture."""
+    """Show the paths of the report and the trained model, a link to the page, and the differences as a picture."""
     page, drawn = result.folder / "report.html", result.folder / PICTURE
     model = result.folder.parents[1] / "train" / result.manifest.inputs["train"] / "model"
     text = f"**Report:** [{page}]({page.as_uri()})\n\n**Trained model:** `{model}`"
-    create_markdown_artifact(text, key="report", description="Where the results lie")
+    create_markdown_artifact(text, key="report", description="Where the results are stored")
     create_link_artifact(page.as_uri(), link_text="report.html", key="report-page", description="The page of this run")
     if drawn.exists():
         _publish_picture(drawn.read_bytes(), "differences", "Trained against base, by task and language")
@@ -75,19 +77,27 @@ def _publish_picture(png: bytes, key: str, description: str) -> None:
     create_image_artifact(f"data:image/png;base64,{inline}", key=key, description=description)
 
 
-def _rounded(value: object) -> object:
-    return round(value, 3) if isinstance(value, float) else value
+def _rounded(value: object, digits: int = 3) -> object:
+    return round(value, digits) if isinstance(value, float) else value
 
 
-def publish_translation(result: Result) -> None:
-    """Show which engine made the missing sides, how good it was found, and how much it made."""
+def publish_translation(result: Result, examples: int) -> None:
+    """Show which backend made the missing sides, its measured quality and the number of translations, and what was dropped."""
     rows = [{name: _rounded(value) for name, value in row.items()} for row in translation.translation_rows(result.folder)]
     if rows:
         create_table_artifact(rows, key="translation", description="Machine translation by language and direction")
+    publish_funnel(result, examples)
 
 
-def publish_alignment(result: Result) -> None:
-    """Show how many words of each language are linked, and how surely."""
+def publish_alignment(result: Result, examples: int) -> None:
+    """Show how many words of each language are linked and with what confidence, and what was dropped."""
     summary = alignment.summary_rows(result.folder)
     if summary:
         create_table_artifact(summary, key="alignment", description="Word alignment by language")
+    publish_funnel(result, examples)
+
+
+def publish_promotion(decision: PromotionDecision) -> None:
+    """Show the comparison of a challenger with the champion, task by task."""
+    rows = [{name: _rounded(value, 4) for name, value in asdict(one).items()} for one in decision.comparisons]
+    create_table_artifact(rows, key="promotion", description=f"Challenger against champion: {decision.why}")

@@ -1,4 +1,4 @@
-"""Progress for people: a bar in a terminal, a log line now and then elsewhere, and Prefect's progress artifact."""
+"""Progress of a stage: a bar in a terminal, periodic log lines elsewhere, and Prefect's progress artifact."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _ARTIFACT_SECONDS = 5.0  # one update costs 30 to 110 ms
 
 
 @contextlib.contextmanager
-def shown(stage: str) -> Iterator[Progress]:
-    """Yield the `Progress` of a stage; what it is told is shown until the block ends."""
+def show_progress(stage: str) -> Iterator[Progress]:
+    """Yield the `Progress` of a stage; its reports are shown until the block ends."""
     views = [_Bar(stage) if sys.stderr.isatty() else _Log(stage), *([_Artifact(stage)] if TaskRunContext.get() else [])]
 
     def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
@@ -40,24 +40,24 @@ def shown(stage: str) -> Iterator[Progress]:
 
 
 class _View:
-    """One way of showing progress, at its own rate."""
+    """One display of progress, with a minimum interval in seconds between updates."""
 
     def __init__(self, stage: str, seconds: float) -> None:
-        self.stage, self.seconds, self.shown_at = stage, seconds, time.monotonic()
+        self.stage, self.seconds, self.updated_at = stage, seconds, time.monotonic()
 
     def show(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        if time.monotonic() - self.shown_at >= self.seconds:
+        if time.monotonic() - self.updated_at >= self.seconds:
             self.draw(done, total, unit, figures)
-            self.shown_at = time.monotonic()
+            self.updated_at = time.monotonic()
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Show that the work is done."""
+        """Show that the stage is done."""
 
     def close(self) -> None:
-        """Show nothing more."""
+        """Remove the display."""
 
 
 class _Bar(_View):
@@ -87,18 +87,18 @@ class _Log(_View):
         super().show(done, total, unit, figures)
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        said = ", ".join(f"{name} {_short(value)}" for name, value in figures.items())
+        details = ", ".join(f"{name} {_short(value)}" for name, value in figures.items())
         logger.info(
             "%s: %s%s %s%s%s",
             self.stage,
             done,
             f" of {total}" if total else "",
             unit,
-            said and f", {said}",
-            self._left(done, total),
+            details and f", {details}",
+            self._time_left(done, total),
         )
 
-    def _left(self, done: int, total: int | None) -> str:
+    def _time_left(self, done: int, total: int | None) -> str:
         if not total or not self.first or done <= self.first[1]:
             return ""
         seconds = (total - done) * (time.monotonic() - self.first[0]) / (done - self.first[1])
@@ -109,21 +109,21 @@ class _Artifact(_View):
     def __init__(self, stage: str) -> None:
         super().__init__(stage, _ARTIFACT_SECONDS)
         self.id: Any = None
-        self.drawn = -1.0
+        self.percent = -1.0
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        del figures  # the artifact has room for one number
+        del figures  # the artifact shows one number
         if not total:
             return
         percent = round(100 * done / total, 1)
         if self.id is None:
             self.id = create_progress_artifact(percent, key=f"{self.stage}-progress", description=f"{self.stage}: {unit}")
-        elif percent != self.drawn:
+        elif percent != self.percent:
             update_progress_artifact(self.id, percent)
-        self.drawn = percent
+        self.percent = percent
 
     def finish(self) -> None:
-        if self.id is not None and self.drawn < 100.0:
+        if self.id is not None and self.percent < 100.0:
             update_progress_artifact(self.id, 100.0)
 
 

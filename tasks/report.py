@@ -1,39 +1,17 @@
-"""report: one page that tells the run."""
+"""The Prefect task of the stage report."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from mlctl import reporting
-from mlctl.config import Recipe, key_settings
-from mlctl.core.workspace import Progress, Workspace
-from storage import Store
-from tasks import diary
+from mlctl.config import Recipe
+from mlctl.pipeline.stage import Ref
+from mlctl.pipeline.stages.report import STAGE
 from tasks.artifacts import publish_report
-from tasks.engine import run_stage, stage_task
-from tasks.records import record_of
-from tasks.stage import Folders, Metrics, Ref, Stage, lineage
-
-NEEDS = ("download", "clean", "translate", "align", "shard", "train", "evaluate")
-
-
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    return {"recipe": key_settings(recipe)}
-
-
-def _work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> Metrics:
-    store, states = Store(recipe.store), diary.states()
-    records = [record_of(store.open(folders[name]), states.get(name) == "cached") for name in NEEDS]
-    return reporting.report(recipe.report, recipe, records, folders, workspace, progress)
-
-
-_VOLATILE = ("report.html", "README.md", "ATTRIBUTION.md", reporting.PICTURE)
-STAGE = Stage("report", 8, NEEDS, _settings, _work, volatile=_VOLATILE, packages=("altair", "scikit-learn", "vl-convert-python"))
+from tasks.stage_task import run_stage, stage_task
 
 
 @stage_task
-def report(recipe: Recipe, evaluated: Ref) -> Ref:
+def report(
+    recipe: Recipe, downloaded: Ref, cleaned: Ref, translated: Ref, aligned: Ref, sharded: Ref, trained: Ref, evaluated: Ref
+) -> Ref:
     """Write the page from the results of all stages before it."""
-    made_from = lineage(evaluated)
-    refs = (Ref(stage=name, key=made_from[name].manifest.key, store=recipe.store) for name in NEEDS)
-    return run_stage(STAGE, recipe, *refs, publish=publish_report)
+    return run_stage(STAGE, recipe, downloaded, cleaned, translated, aligned, sharded, trained, evaluated, publish=publish_report)

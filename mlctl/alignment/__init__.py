@@ -1,7 +1,7 @@
-"""Word alignment: which word of a sentence is translated by which word of the other.
+"""Word alignment: which word of a sentence is the translation of which word of the other sentence.
 
-Words are Moses tokens where they are spaced and dictionary words where they are not. A model is trained once a language, saved, and
-links the pairs part by part, in processes of their own, always alike.
+Words are Moses tokens in scripts with spaces and dictionary words in those without. One model is trained and saved per language;
+worker processes load it and align the pairs part by part, with the same result in any process.
 """
 
 from mlctl.alignment.registry import WITH_ENCODER, WITH_PRIORS

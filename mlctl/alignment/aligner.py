@@ -1,4 +1,4 @@
-"""What a word aligner is: it learns from pairs, is saved and loaded, and links the words of any pairs, always alike."""
+"""The protocol of a word aligner: it is trained on pairs, saved and loaded, and links the words of any pairs deterministically."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.word_tokenization import Span, normalised
+from mlctl.alignment.word_tokenization import Span, normalise_word
 
 
 class Sentence(NamedTuple):
@@ -19,11 +19,11 @@ class Sentence(NamedTuple):
     spans: Sequence[Span]
 
     def words(self) -> list[str]:
-        """Return the words as the statistics count them."""
-        return [normalised(self.text[start:end]) for start, end in self.spans]
+        """Return the words in the normal form of the statistics."""
+        return [normalise_word(self.text[start:end]) for start, end in self.spans]
 
 
-#: Both sides of a sentence pair, each with one word at least.
+#: Source and target of a sentence pair, each with at least one word.
 Pair = tuple[Sentence, Sentence]
 
 
@@ -31,8 +31,8 @@ class Links(NamedTuple):
     """Links of one pair.
 
     Attributes:
-        words: source and target word of each link (L, 2), sorted, each link once.
-        confidence: how sure each is (L,), in [0, 1].
+        words: indices of the source and the target word of each link (L, 2), sorted, each link once.
+        confidence: of each link (L,), in [0, 1].
     """
 
     words: npt.NDArray[np.int32]
@@ -40,10 +40,10 @@ class Links(NamedTuple):
 
 
 class Aligner(Protocol):
-    """Links words. What it is made of (settings, seed, priors) is given when it is made."""
+    """Links words. Its constructor takes the settings, the seed and the priors."""
 
     def train(self, pairs: Iterable[Pair]) -> None:
-        """Learn from pairs, which are read once, in order."""
+        """Train on pairs, which are read once, in order."""
 
     def save(self, folder: Path) -> None:
         """Write all that `align` needs into an empty folder: the same bytes for the same pairs and settings."""

@@ -1,9 +1,9 @@
-"""Statistical links, confirmed and completed by an encoder's.
+"""The engine `combined`: the links of a statistical aligner, confirmed and completed by an encoder's similarities.
 
-A cell of a pair's grid of words is judged three times by a logistic regression: first by what the statistical aligner and the encoder
-say of it and the cells around it, then twice also by the last judgement of those cells, since links come in diagonals and a word that
-has one needs no other. The few weights were fitted on sentences aligned by hand in fifteen sets of many languages, each set counting
-alike; fitted without a language, they err there about as little.
+Logistic regressions score each cell of a pair's grid of words in three rounds: the first from the statistical aligner and the encoder,
+for the cell and its neighbours; the two others also from the neighbours' probabilities in the round before, because links lie on
+diagonals and a word that has a link rarely has another. The weights were fitted on manually aligned sentences in fifteen sets of many
+languages, with equal weight per set; weights fitted without a language have about the same error on it.
 """
 
 from __future__ import annotations
@@ -20,39 +20,46 @@ from mlctl.alignment.embedding import EmbeddingAligner, no_links, to_links
 from mlctl.modeling.link_extraction import argmax, shares
 from mlctl.modeling.word_similarity import Similarities
 
-_FLOOR = 1e-3  # of a share, for its logarithm
-_SURE = 0.9  # statistical confidence of a link that nobody doubts when the encoder agrees
-_POSSIBLE = 0.01  # share in row and column, below which the encoder completes nothing
-_LEAST = 0.45  # probability of a link
+_MIN_SHARE = 1e-3  # added to a softmax share before its logarithm
+_CERTAIN_CONFIDENCE = 0.9  # from this statistical confidence on, a link that the encoder has too is accepted
+_MIN_POSSIBLE_SHARE = 0.01  # in row and column; below it, the encoder alone adds no link
+_MIN_PROBABILITY = 0.45  # of a link
 
 
 class Weights(NamedTuple):
-    """Of a logistic regression: one for each of the evidences, in the order of `first_evidence` or `later_evidence`."""
+    """Weights of a logistic regression: the bias, and one per feature in the order of `first_features` or `later_features`."""
 
-    constant: float
-    evidence: tuple[float, ...]
+    bias: float
+    features: tuple[float, ...]
 
 
-FIRST = Weights(-0.22, (1.97, 0.35, 1.74, -2.03, 0.35, -0.21))
-LATER = (
+FIRST_ROUND = Weights(-0.22, (1.97, 0.35, 1.74, -2.03, 0.35, -0.21))
+LATER_ROUNDS = (
     Weights(-1.22, (3.48, 0.17, 1.86, 0.41, 0.37, 1.97, -1.6, -1.74, -0.38)),
     Weights(-1.55, (3.21, 0.15, 2.07, 0.51, 0.24, 2.23, -1.28, -2.64, -0.51)),
 )
 
 
 class Grid(NamedTuple):
-    """What is known of the cells of some pairs (B, I, J): `confidence` is the statistical aligner's, 0 where it has no link."""
+    """Inputs of the regressions for B pairs of at most I source and J target words.
+
+    Attributes:
+        similarity: centred cosines of the encoder's word states (B, I, J).
+        mask: cells of words that the encoder has encoded (B, I, J) bool.
+        confidence: the statistical aligner's, 0 where it has no link (B, I, J).
+        distance: between the words' relative positions in their sentences, in [0, 1] (B, I, J).
+    """
 
     similarity: Tensor
     mask: Tensor
     confidence: Tensor
-    distance: Tensor  # between the words' places in their sentences, each counted from 0 to 1
+    distance: Tensor
 
 
 class CombinedAligner:
-    """Joins a statistical aligner, which knows the corpus, and an encoder, which knows the languages.
+    """Combines a statistical aligner, trained on the corpus, with a pretrained encoder.
 
-    The statistical aligner should be joined by `union`: all that either direction says is weighed here.
+    The statistical aligner should use the symmetrisation `union`: the links of either direction are weighed here.
     """
 
     def __init__(self, statistical: Aligner, embedding: EmbeddingAligner) -> None:
@@ -60,116 +67,118 @@ class CombinedAligner:
         self._embedding = embedding
 
     def train(self, pairs: Iterable[Pair]) -> None:
-        """Train the statistical aligner; the encoder learns nothing."""
+        """Train the statistical aligner; the encoder is not trained."""
         self._statistical.train(pairs)
 
     def save(self, folder: Path) -> None:
-        """Write both into one folder, which the statistical aligner alone can read too."""
+        """Write both aligners into one folder; the statistical aligner alone can load it too."""
         self._statistical.save(folder)
         self._embedding.save(folder)
 
     def align(self, pairs: Sequence[Pair]) -> list[Links]:
-        """Return the links of each pair; their confidence is the probability that they are right.
+        """Return the links of each pair; their confidence is the probability that they are correct.
 
-        Words that the encoder has not seen (behind its limit) keep their statistical links.
+        Words beyond the encoder's maximum length keep their statistical links.
         """
         statistical = self._statistical.align(pairs)
-        found: list[Links] = [no_links()] * len(pairs)
+        results: list[Links] = [no_links()] * len(pairs)
         for batch in self._embedding.similarities(pairs):
             grid = to_grid(batch, [pairs[row] for row in batch.rows], [statistical[row] for row in batch.rows])
-            sure = probabilities(grid)
-            for row, links in zip(batch.rows, to_links(decide(grid, sure), sure), strict=True):
-                found[row] = links
-        return found
+            probability = link_probabilities(grid)
+            for row, links in zip(batch.rows, to_links(select_links(grid, probability), probability), strict=True):
+                results[row] = links
+        return results
 
 
 @torch.inference_mode()
-def probabilities(grid: Grid) -> Tensor:
-    """Return how likely each cell is a link (B, I, J); the statistical confidence where the encoder has seen nothing."""
-    evidence = first_evidence(grid)
-    probability = _judged(grid, evidence, FIRST)
-    for weights in LATER:
-        probability = _judged(grid, later_evidence(evidence, probability), weights)
+def link_probabilities(grid: Grid) -> Tensor:
+    """Return the probability that each cell is a link (B, I, J); outside the mask, the statistical confidence."""
+    features = first_features(grid)
+    probability = _regress(grid, features, FIRST_ROUND)
+    for weights in LATER_ROUNDS:
+        probability = _regress(grid, later_features(features, probability), weights)
     return probability
 
 
-def decide(grid: Grid, probability: Tensor) -> Tensor:
+def select_links(grid: Grid, probability: Tensor) -> Tensor:
     """Return the cells that are links (B, I, J) bool.
 
-    Only what the statistical aligner links or the encoder finds possible can be one; what both are sure of always is.
+    A cell can be a link only if the statistical aligner links it or both its softmax shares are high enough; a confident
+    statistical link that is also the encoder's best match always is one.
     """
     rows, columns = shares(grid.similarity, grid.mask)
     linked = grid.confidence > 0
-    possible = linked | ((rows > _POSSIBLE) & (columns > _POSSIBLE))
-    sure = (grid.confidence >= _SURE) & argmax(grid.similarity, grid.mask)
-    return torch.where(grid.mask, sure | (possible & (probability > _LEAST)), linked)
+    possible = linked | ((rows > _MIN_POSSIBLE_SHARE) & (columns > _MIN_POSSIBLE_SHARE))
+    certain = (grid.confidence >= _CERTAIN_CONFIDENCE) & argmax(grid.similarity, grid.mask)
+    return torch.where(grid.mask, certain | (possible & (probability > _MIN_PROBABILITY)), linked)
 
 
-def first_evidence(grid: Grid) -> list[Tensor]:
-    """Return what both aligners say, each (B, I, J).
+def first_features(grid: Grid) -> list[Tensor]:
+    """Return the features of the first round, each (B, I, J).
 
-    Similarity; log of both softmax shares, added up; statistical confidence; distance; and of the statistical confidence: the two
-    diagonal neighbours' sum, the largest other ones of row and column added up.
+    Similarity; sum of the logarithms of both softmax shares; statistical confidence; distance; and of the statistical confidence:
+    the sum over the two diagonal neighbours, and the sum of the largest other value in the row and in the column.
     """
     rows, columns = shares(grid.similarity, grid.mask)
-    agreed = (rows + _FLOOR).log() + (columns + _FLOOR).log()
-    rivals = others(grid.confidence, 1) + others(grid.confidence, 2)
-    return [grid.similarity, agreed, grid.confidence, grid.distance, diagonal(grid.confidence), rivals]
+    log_shares = (rows + _MIN_SHARE).log() + (columns + _MIN_SHARE).log()
+    rivals = max_of_others(grid.confidence, 1) + max_of_others(grid.confidence, 2)
+    return [grid.similarity, log_shares, grid.confidence, grid.distance, sum_of_diagonal_neighbours(grid.confidence), rivals]
 
 
-def later_evidence(first: Sequence[Tensor], probability: Tensor) -> list[Tensor]:
-    """Return similarity, shares, confidence and its rivals again, and what the last judgement says around each cell (B, I, J).
+def later_features(first: Sequence[Tensor], probability: Tensor) -> list[Tensor]:
+    """Return the features of a later round, each (B, I, J): some of the first round, and some of the probabilities of the round before.
 
-    Its sum over the two diagonal neighbours, over the four beside; the largest others of row and column, added and multiplied;
-    the sum of all others in row and column.
+    Of the first round: similarity, shares, confidence and its largest others. Of the probabilities: the sum over the two diagonal
+    neighbours and over the four adjacent cells; the largest others of row and column, added and multiplied; the sum of all others
+    in row and column.
     """
-    similarity, agreed, confidence, _, _, rivals = first
-    row, column = others(probability, 2), others(probability, 1)
+    similarity, log_shares, confidence, _, _, rivals = first
+    row, column = max_of_others(probability, 2), max_of_others(probability, 1)
     total = probability.sum(1, keepdim=True) + probability.sum(2, keepdim=True) - 2 * probability
-    around = [diagonal(probability), beside(probability), row + column, row * column, total]
-    return [similarity, agreed, confidence, rivals, *around]
+    neighbours = [sum_of_diagonal_neighbours(probability), sum_of_adjacent(probability)]
+    return [similarity, log_shares, confidence, rivals, *neighbours, row + column, row * column, total]
 
 
 def to_grid(batch: Similarities, pairs: Sequence[Pair], links: Sequence[Links]) -> Grid:
-    """Lay statistical links and similarities of pairs on one grid."""
+    """Return the grid of a batch of pairs, from their similarities and statistical links."""
     values = batch.values
     confidence = torch.zeros_like(values)
-    for row, found in enumerate(links):
-        places = torch.from_numpy(found.words).to(values.device).long()
-        confidence[row, places[:, 0], places[:, 1]] = torch.from_numpy(found.confidence).to(values)
+    for row, pair_links in enumerate(links):
+        words = torch.from_numpy(pair_links.words).to(values.device).long()
+        confidence[row, words[:, 0], words[:, 1]] = torch.from_numpy(pair_links.confidence).to(values)
     sizes = torch.tensor([[len(side.spans) for side in pair] for pair in pairs], device=values.device)
-    source, target = (_places(sizes[:, side], values.shape[1 + side]) for side in (0, 1))
+    source, target = (_relative_positions(sizes[:, side], values.shape[1 + side]) for side in (0, 1))
     return Grid(values, batch.mask, confidence, (source.unsqueeze(2) - target.unsqueeze(1)).abs())
 
 
-def diagonal(values: Tensor) -> Tensor:
-    """Return the sum of the cells before and behind each on its diagonal; 0 outside."""
+def sum_of_diagonal_neighbours(values: Tensor) -> Tensor:
+    """Return for each cell the sum of the cells before and after it on its diagonal (B, I, J); cells outside count 0."""
     return _shifted(values, 1, 1) + _shifted(values, -1, -1)
 
 
-def beside(values: Tensor) -> Tensor:
-    """Return the sum of the four cells that touch each; 0 outside."""
+def sum_of_adjacent(values: Tensor) -> Tensor:
+    """Return for each cell the sum of the four adjacent cells (B, I, J); cells outside count 0."""
     return _shifted(values, 0, 1) + _shifted(values, 0, -1) + _shifted(values, 1, 0) + _shifted(values, -1, 0)
 
 
-def others(values: Tensor, axis: int) -> Tensor:
-    """Return of each cell the largest other cell along an axis of cells that are not negative; 0 where it is alone."""
-    most = torch.nn.functional.pad(values, (0, 1, 0, 1)).topk(2, axis).values  # one cell of 0 more, so that there are two
-    most = most[:, :-1] if axis == 2 else most[..., :-1]
-    best, second = most.narrow(axis, 0, 1), most.narrow(axis, 1, 1)
-    return torch.where(values == best, second, best)
+def max_of_others(values: Tensor, axis: int) -> Tensor:
+    """Return for each cell the largest other cell along an axis (B, I, J); 0 if it is alone. Values must not be negative."""
+    top = torch.nn.functional.pad(values, (0, 1, 0, 1)).topk(2, axis).values  # padded with a cell of 0, so that there are two
+    top = top[:, :-1] if axis == 2 else top[..., :-1]
+    first, second = top.narrow(axis, 0, 1), top.narrow(axis, 1, 1)
+    return torch.where(values == first, second, first)
 
 
 def _shifted(values: Tensor, down: int, right: int) -> Tensor:
     rows, columns = values.shape[1:]
-    wide = torch.nn.functional.pad(values, (1, 1, 1, 1))
-    return wide[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns]
+    padded = torch.nn.functional.pad(values, (1, 1, 1, 1))
+    return padded[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns]
 
 
-def _places(sizes: Tensor, width: int) -> Tensor:
+def _relative_positions(sizes: Tensor, width: int) -> Tensor:
     return (torch.arange(width, device=sizes.device) + 0.5) / sizes.unsqueeze(1)
 
 
-def _judged(grid: Grid, evidence: Sequence[Tensor], weights: Weights) -> Tensor:
-    score = weights.constant + sum(weight * value for weight, value in zip(weights.evidence, evidence, strict=True))
-    return torch.where(grid.mask, torch.sigmoid(torch.as_tensor(score)), grid.confidence)
+def _regress(grid: Grid, features: Sequence[Tensor], weights: Weights) -> Tensor:
+    logit = weights.bias + sum(weight * value for weight, value in zip(weights.features, features, strict=True))
+    return torch.where(grid.mask, torch.sigmoid(torch.as_tensor(logit)), grid.confidence)

@@ -1,4 +1,4 @@
-"""Words that an encoder gives like states translate each other: alignment without training (arXiv 2004.08728, arXiv 2101.08231)."""
+"""The engine `embedding`: links words with similar encoder states, without training (arXiv 2004.08728, arXiv 2101.08231)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from mlctl.modeling.link_extraction import agreement, extract, shares
 from mlctl.modeling.word_encoder import WordEncoder
 from mlctl.modeling.word_similarity import Similarities, similarities
 
-#: What `save` writes: which encoder the links are from.
-IDENTITY = "encoder.json"
+#: The file that `save` writes: it identifies the encoder.
+ENCODER_FILE = "encoder.json"
 
 
 class EmbeddingAligner:
-    """Links words whose states at one layer of an encoder are like each other.
+    """Links words whose states at one layer of an encoder are similar.
 
-    States are centred in each sentence, which takes out what its language and its topic put into all of them. A pair's links
-    depend on the pair alone, but for rounding.
+    States are centred per sentence, which removes the share that its language and topic have in all of them. A pair's links depend
+    only on the pair, except for rounding.
 
     Args:
-        settings: of these `layer`, `extraction`, `threshold`, `device` and `batch_tokens`.
+        settings: `layer`, `extraction`, `threshold`, `device` and `batch_tokens` are used.
         encoder: a Hugging Face folder.
 
     Raises:
-        InputError: the folder holds no encoder with a fast tokenizer and so many layers, or the device is not there.
+        InputError: the folder contains no encoder with a fast tokenizer and that many layers, or the device does not exist.
     """
 
     def __init__(self, settings: Align, encoder: Path) -> None:
@@ -51,31 +51,32 @@ class EmbeddingAligner:
             InputError: it was saved with another encoder or layer.
         """
         aligner = cls(settings, encoder)
-        if json.loads((folder / IDENTITY).read_text()) != aligner._identity():
+        if json.loads((folder / ENCODER_FILE).read_text()) != aligner._identity():
             raise InputError(
-                f"{encoder} is not the encoder (or align.layer not the layer) that {folder} was made with", "align anew"
+                f"{folder} was saved with another encoder than {encoder} or another align.layer",
+                "remove the folder and align again",
             )
         return aligner
 
     def train(self, pairs: Iterable[Pair]) -> None:
-        """Learn nothing: the encoder was trained before."""
+        """Do nothing: the encoder is pretrained."""
 
     def save(self, folder: Path) -> None:
-        """Write which encoder and layer this is: the encoder itself stays where it is."""
-        (folder / IDENTITY).write_text(json.dumps(self._identity(), sort_keys=True) + "\n")
+        """Write the encoder's digest and the layer; the encoder itself is not copied."""
+        (folder / ENCODER_FILE).write_text(json.dumps(self._identity(), sort_keys=True) + "\n")
 
     def align(self, pairs: Sequence[Pair]) -> list[Links]:
         """Return the links of each pair; their confidence is the geometric mean of a link's softmax shares in its row and column."""
-        found: list[Links] = [no_links()] * len(pairs)
+        results: list[Links] = [no_links()] * len(pairs)
         for batch in self.similarities(pairs):
             cells = extract(batch.values, batch.mask, self._settings.extraction, self._settings.threshold)
             confidence = agreement(*shares(batch.values, batch.mask))
             for row, links in zip(batch.rows, to_links(cells, confidence), strict=True):
-                found[row] = links
-        return found
+                results[row] = links
+        return results
 
     def similarities(self, pairs: Sequence[Pair]) -> Iterator[Similarities]:
-        """Yield the similarities of all pairs, some pairs of like length at a time."""
+        """Yield the similarities of all pairs, in batches of pairs of similar length."""
         return similarities(self._encoder, pairs, self._settings.batch_tokens)
 
     def _identity(self) -> dict[str, str | int]:
@@ -84,13 +85,13 @@ class EmbeddingAligner:
 
 def to_links(cells: Tensor, confidence: Tensor) -> list[Links]:
     """Return the links of each pair from cells (B, I, J) bool and their confidence (B, I, J)."""
-    places = cells.nonzero()
+    indices = cells.nonzero()
     ends = np.cumsum(cells.sum((1, 2)).cpu().numpy())
-    words = places[:, 1:].cpu().numpy().astype(np.int32)
-    sure = confidence[cells].float().clamp(0, 1).cpu().numpy()
-    return [Links(words[start:end], sure[start:end]) for start, end in itertools.pairwise([0, *ends.tolist()])]
+    words = indices[:, 1:].cpu().numpy().astype(np.int32)
+    confidences = confidence[cells].float().clamp(0, 1).cpu().numpy()
+    return [Links(words[start:end], confidences[start:end]) for start, end in itertools.pairwise([0, *ends.tolist()])]
 
 
 def no_links() -> Links:
-    """Return the links of a pair that has none."""
+    """Return an empty set of links."""
     return Links(np.empty((0, 2), np.int32), np.empty(0, np.float32))

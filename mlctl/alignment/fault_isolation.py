@@ -1,4 +1,4 @@
-"""Steps in child processes: a crash or a hang of an engine costs the pair that it cannot align, not the run."""
+"""Fault isolation: a crash or a hang of an engine costs the pair that the engine cannot align, not the run."""
 
 from __future__ import annotations
 
@@ -7,139 +7,122 @@ from collections.abc import Callable
 
 import pyarrow.parquet as pq
 
-from mlctl.alignment import registry
-from mlctl.alignment.language_job import Language, Piece, Step
+from mlctl.alignment.language_job import LanguageJob, RowRange
+from mlctl.alignment.steps import AlignStep
 from mlctl.errors import InputError
 from mlctl.execution.backend import Worker
-from mlctl.execution.processes import EndedError
+from mlctl.execution.processes import ProcessDiedError
+from mlctl.execution.scheduler import StepWorker
 
 log = logging.getLogger(__name__)
 
-# The module that a child runs, and how long it may take over a piece before it counts as hung: seconds, and seconds a pair.
-# Aligning takes less than a twentieth; a process's start, an encoder's loading and a first compilation are in it.
+#: The module that a worker runs.
 WORKER = "mlctl.alignment.worker"
-PATIENCE, PATIENCE_A_PAIR, PATIENCE_A_PAIR_ENCODED = 120.0, 0.02, 0.5
 
-_MOST_FAILED = 20  # pairs of a part: with more, it is not the pairs
-_REMEDIES = {
-    "split": "if memory ran out, set align.workers lower; what is finished is kept by another run",
-    "learn": "if memory ran out, set align.train_pairs or align.workers lower; else take another align.engine",
-    "link": "if memory ran out, set align.workers or align.part_rows lower; else take another align.engine",
-    "finish": "if memory ran out, set align.train_pairs lower; what is finished is kept by another run",
-}
+_MAX_FAILED_PAIRS = 20  # in a part; above this the engine is at fault, not the data
 
 
-class ResilientWorker:
-    """Has steps done by a worker, and takes a new one when that has ended."""
+class ResilientWorker(StepWorker[AlignStep]):
+    """Runs steps on a worker, starts a new one when its process has ended, and isolates the pairs that crash the engine."""
 
     def __init__(self, start_worker: Callable[[str], Worker]) -> None:
-        """Take what starts a worker of a module."""
+        """Take a function that starts a worker that runs a module."""
         self._start_worker = start_worker
         self._worker: Worker | None = None
         self._stopped = False
 
-    def do(self, step: Step) -> None:
-        """Do a step. What crashes or hangs is done once more; a part that does so again is aligned without the pairs at fault.
+    def run(self, step: AlignStep) -> None:
+        """Run a step. A step that crashes or hangs is retried once; a part that fails again is aligned without the pairs at fault.
 
         Raises:
-            InputError: the step failed for a reason that people can mend, or again and again.
-            EndedError: the process was killed while it learned, or twice in another step than `link`.
+            InputError: the step failed for a reason that the user can fix, or too many pairs of a part failed.
+            ProcessDiedError: a signal ended the process while it trained, or twice in a step other than `align`.
         """
-        if step.name == "link":
-            self._link(step.language, step.part)
-        elif error := self._fault(step):
-            if step.name == "learn":  # it may have taken hours
+        if step.phase == "align":
+            self._align(step.job, step.part)
+        elif error := self._try(step):
+            if step.phase == "train":  # no retry: training can take hours
                 raise error
-            _say_again(error)
-            self._ask(step)
+            _log_retry(error)
+            self._run_on_worker(step)
 
     def kill(self) -> None:
-        """End the process at once; no other is taken."""
+        """Stop the worker at once; no other is started."""
         self._stopped = True
         if self._worker:
             self._worker.kill()
 
     def close(self) -> None:
-        """End the process and wait for its end."""
+        """Stop the worker, which runs no step."""
         if self._worker:
             self._worker.close()
             self._worker = None
 
-    def _link(self, language: Language, part: int) -> None:
-        pieces, failed = self._pieces(language, part, (0, language.size(part)), [])
-        language.put_pieces(part, pieces, failed)
+    def _align(self, job: LanguageJob, part: int) -> None:
+        ranges, failed = self._align_range(job, part, (0, job.part_rows(part)), [])
+        job.write_ranges(part, ranges, failed)
 
-    def _pieces(self, language: Language, part: int, piece: Piece, failed: list[int]) -> tuple[list[Piece], list[int]]:
-        """Align a range of rows, in halves where that fails; return the pieces aligned, and `failed` with the rows at fault."""
-        first, last = piece
-        step = Step(language=language, name="link", part=part, piece=piece)
-        whole = last - first == language.size(part)
-        error = self._fault(step)
-        if error and (whole or last - first == 1):  # not for each half: what was no accident twice costs time
-            _say_again(error)
-            error = self._fault(step)
+    def _align_range(self, job: LanguageJob, part: int, rows: RowRange, failed: list[int]) -> tuple[list[RowRange], list[int]]:
+        """Align a range of rows, by halves if that fails; return the ranges that are aligned, and `failed` with the rows at fault."""
+        first, last = rows
+        step = AlignStep(job=job, phase="align", part=part, rows=rows)
+        is_whole_part = last - first == job.part_rows(part)
+        error = self._try(step)
+        # Halves are not retried: the part has failed twice already, and each retry costs time.
+        if error and (is_whole_part or last - first == 1):
+            _log_retry(error)
+            error = self._try(step)
         if not error:
-            return [piece], failed
+            return [rows], failed
         if first == last:
             raise error
         if last - first == 1:
-            return [], self._failed(language, part, failed, first, error)
+            return [], self._with_failed_row(job, part, failed, first, error)
         middle = (first + last) // 2
-        left, failed = self._pieces(language, part, (first, middle), failed)
-        right, failed = self._pieces(language, part, (middle, last), failed)
+        left, failed = self._align_range(job, part, (first, middle), failed)
+        right, failed = self._align_range(job, part, (middle, last), failed)
         return [*left, *right], failed
 
-    def _failed(self, language: Language, part: int, failed: list[int], row: int, error: Exception) -> list[int]:
-        log.warning("%s; the pair is set aside: %s", _in_short(error), _name(language, part, row))
-        if len(failed) == _MOST_FAILED:
-            problem = f"{_in_short(error)}, and so for more than {_MOST_FAILED} pairs of one part"
-            raise InputError(problem, "it is not the pairs: " + _REMEDIES["link"]) from error
+    def _with_failed_row(self, job: LanguageJob, part: int, failed: list[int], row: int, error: Exception) -> list[int]:
+        log.warning("%s; the pair is rejected: %s", _summary(error), _origin(job, part, row))
+        if len(failed) == _MAX_FAILED_PAIRS:
+            problem = f"{_summary(error)}, and the engine failed on more than {_MAX_FAILED_PAIRS} pairs of one part"
+            remedy = AlignStep(job=job, phase="align").remedy
+            raise InputError(problem, f"the engine is at fault, not the pairs: {remedy}") from error
         return [*failed, row]
 
-    def _fault(self, step: Step) -> Exception | None:
-        """Do a step; return how its process ended if it did."""
+    def _try(self, step: AlignStep) -> Exception | None:
+        """Run a step; return the error if its process ended."""
         try:
-            self._ask(step)
-        except (EndedError, RuntimeError) as error:
+            self._run_on_worker(step)
+        except (ProcessDiedError, RuntimeError) as error:
             if self._stopped:
                 raise
             return error
         return None
 
-    def _ask(self, step: Step) -> None:
-        """Do a step, within its time."""
+    def _run_on_worker(self, step: AlignStep) -> None:
         worker = self._worker = self._worker or self._start_worker(WORKER)
         if self._stopped:
             worker.kill()
         try:
-            worker.do(step.model_dump(mode="json"), _what(step), _REMEDIES[step.name], _seconds(step))
-        except (EndedError, RuntimeError):
+            worker.run(step.model_dump(mode="json"), step.description, step.remedy, step.timeout)
+        except (ProcessDiedError, RuntimeError):
             self.close()
             raise
 
 
-def _seconds(step: Step) -> float | None:
-    if step.name != "link":
-        return None
-    pair = PATIENCE_A_PAIR_ENCODED if step.language.settings.engine in registry.WITH_ENCODER else PATIENCE_A_PAIR
-    return PATIENCE + pair * (step.piece[1] - step.piece[0])
+def _log_retry(error: Exception) -> None:
+    log.warning("%s; retrying", _summary(error))
 
 
-def _what(step: Step) -> str:
-    what = f"word alignment of {step.language.target} ({step.language.settings.engine}, {step.name}"
-    return f"{what}, part {step.part})" if step.name in {"split", "link"} else f"{what})"
-
-
-def _say_again(error: Exception) -> None:
-    log.warning("%s; once more", _in_short(error))
-
-
-def _in_short(error: Exception) -> str:
-    """Return what went wrong in a line: of a traceback the first and the last."""
+def _summary(error: Exception) -> str:
+    """Return an error in one line: of a traceback the first and the last line."""
     lines = (error.problem if isinstance(error, InputError) else str(error)).strip().splitlines()
     return " ".join(dict.fromkeys((lines[0], lines[-1])))
 
 
-def _name(language: Language, part: int, row: int) -> str:
-    found = pq.read_table(language.words_file(part), columns=["corpus", "origin"]).slice(row, 1).to_pylist()[0]
-    return f"{found['origin']} of {found['corpus']}"
+def _origin(job: LanguageJob, part: int, row: int) -> str:
+    """Return where a pair is from, for messages."""
+    pair = pq.read_table(job.words_file(part), columns=["corpus", "origin"]).slice(row, 1).to_pylist()[0]
+    return f"{pair['origin']} of {pair['corpus']}"

@@ -1,35 +1,35 @@
-"""One language's work in steps that leave files behind: split into words, learn, link part by part, write the tables."""
+"""The word alignment of one language: where its steps store their results, and which steps are not done yet."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from mlctl.alignment import arrow_io, registry, tokenize_step
-from mlctl.alignment.aligner import Aligner, Links, Pair
-from mlctl.alignment.link_statistics import figures_of
-from mlctl.alignment.merge_step import write_outcome
+from mlctl.alignment import arrow_io
 from mlctl.config.align import Align
+from mlctl.core import arrow
 from mlctl.core.workspace import Workspace
 
-StepName = Literal["split", "learn", "link", "finish"]
+#: tokenize: the pairs of a part into words; train: a model; align: the pairs of a part; merge: all parts into tables.
+Phase = Literal["tokenize", "train", "align", "merge"]
 
-#: A range of the rows of a part that has words: first, last (not counted).
-Piece = tuple[int, int]
+#: The phases that have a step a part; the others have one step.
+PHASES_OF_PARTS: tuple[Phase, ...] = ("tokenize", "align")
+
+#: A range of rows: first, last (exclusive).
+RowRange = tuple[int, int]
 
 
-class Language(BaseModel):
-    """One target language, as it is told to a process."""
+class LanguageJob(BaseModel):
+    """The word alignment of one target language. Workers get it as JSON."""
 
     model_config = ConfigDict(frozen=True)
+
+    phases: ClassVar[tuple[Phase, ...]] = ("tokenize", "train", "align", "merge")
 
     settings: Align
     source: str
@@ -42,165 +42,81 @@ class Language(BaseModel):
     threads: int = 1
 
     @functools.cached_property
-    def parts(self) -> list[Piece]:
-        """The ranges of rows that are worked on at a time."""
-        rows = sum(map(arrow_io.rows_of, self.files))
+    def parts(self) -> list[RowRange]:
+        """The rows of each part, of all files in order."""
+        rows = sum(map(arrow.row_count, self.files))
         return [(first, min(first + self.settings.part_rows, rows)) for first in range(0, rows, self.settings.part_rows)]
 
     @property
     def workspace(self) -> Workspace:
-        """Where the tables go."""
+        """The stage's workspace, where the tables are written."""
         return Workspace(self.root)
 
     @property
     def scratch(self) -> Workspace:
-        """Where finished steps leave what the next ones need."""
+        """Where the results of finished steps are stored for the next ones."""
         return Workspace(self.workspace.scratch / f"align-{self.target}")
 
     @property
     def model(self) -> str:
-        """The name of the part with what was learned."""
+        """The name of the trained model in the workspace."""
         return f"models/{self.target}"
 
     @property
-    def outcome(self) -> Path:
-        """The file that is written last: there, the language is finished."""
+    def merge_result_file(self) -> Path:
+        """The file that is written last: when it exists, the language is finished."""
         return self.workspace.scratch / f"align-{self.target}.json"
 
     @property
     def finished(self) -> bool:
-        """Tell whether the tables are whole."""
-        return self.outcome.exists() and self.workspace.has(f"pairs/{self.target}.parquet")
+        """Whether the tables are complete."""
+        return self.merge_result_file.exists() and self.workspace.has(f"pairs/{self.target}.parquet")
 
-    def missing(self, step: StepName) -> list[int]:
-        """Return the numbers of the parts for which a step is not done; [0] for what is done once."""
-        if step == "learn":
+    def unfinished(self, phase: Phase) -> list[int]:
+        """Return the numbers of the parts for which a phase is not done; [0] for a phase of one step."""
+        if phase == "train":
             return [] if self.workspace.has(self.model) else [0]
-        if step == "finish":
+        if phase == "merge":
             return [] if self.finished else [0]
-        done = self.words if step == "split" else self.pieces_file
-        return [number for number in range(len(self.parts)) if not done(number).exists()]
+        result_name = self.tokenized_name if phase == "tokenize" else self.ranges_name
+        return [part for part in range(len(self.parts)) if not self.scratch.has(result_name(part))]
 
-    def words(self, number: int) -> Path:
-        """Return the folder of a part that is split into words."""
-        return self.scratch.path(f"split/{number:06}")
+    def tokenized_name(self, part: int) -> str:
+        """Return the name in the scratch workspace of the folder of a tokenised part."""
+        return f"tokenized/{part:06}"
 
-    def words_file(self, number: int) -> Path:
-        """Return the file with the words of a part."""
-        return self.words(number) / tokenize_step.WORDS
+    def words_file(self, part: int) -> Path:
+        """Return the file with the pairs of a part that are to be aligned, with their words."""
+        return self.scratch.path(f"{self.tokenized_name(part)}/{arrow_io.WORDS_FILE}")
 
-    def pieces_file(self, number: int) -> Path:
-        """Return the file that says in which pieces a part was aligned, and which rows could not be: there, the part is done."""
-        return self.scratch.path(f"linked/{number:06}/pieces.json")
+    def aligned_name(self, part: int, rows: RowRange) -> str:
+        """Return the name in the scratch workspace of the folder with the aligned rows of a range of a part."""
+        return f"aligned/{part:06}/{rows[0]:06}-{rows[1]:06}"
 
-    def piece(self, number: int, piece: Piece) -> str:
-        """Return the name in the scratch folder of a piece of a part that is aligned."""
-        return f"linked/{number:06}/{piece[0]:06}-{piece[1]:06}"
+    def ranges_name(self, part: int) -> str:
+        """Return the name in the scratch workspace of the file that says how a part was aligned; written last."""
+        return f"aligned/{part:06}/ranges.json"
 
-    def pieces(self, number: int) -> tuple[list[Piece], list[int]]:
-        """Return the pieces in which a part was aligned, and the rows that could not be."""
-        told = json.loads(self.pieces_file(number).read_text(encoding="utf-8"))
-        return [(first, last) for first, last in told["pieces"]], told["failed"]
+    def read_ranges(self, part: int) -> tuple[list[RowRange], list[int]]:
+        """Return the row ranges in which a part was aligned, and the rows that the engine failed on."""
+        content = json.loads(self.scratch.path(self.ranges_name(part)).read_text(encoding="utf-8"))
+        return [(first, last) for first, last in content["ranges"]], content["failed"]
 
-    def put_pieces(self, number: int, pieces: list[Piece], failed: list[int]) -> None:
-        """Write down that a part is done."""
-        with self.scratch.part(f"linked/{number:06}/pieces.json") as path:
-            path.write_text(json.dumps({"pieces": pieces, "failed": failed}), encoding="utf-8")
+    def write_ranges(self, part: int, ranges: list[RowRange], failed: list[int]) -> None:
+        """Commit a part: the row ranges in which it was aligned, and the rows that the engine failed on."""
+        with self.scratch.part(self.ranges_name(part)) as path:
+            path.write_text(json.dumps({"ranges": ranges, "failed": failed}), encoding="utf-8")
 
-    def size(self, number: int) -> int:
-        """Return the rows with words of a part."""
-        return arrow_io.rows_of(self.words_file(number))
+    def part_rows(self, part: int) -> int:
+        """Return the number of rows of a tokenised part that are to be aligned."""
+        return arrow.row_count(self.words_file(part))
 
     @functools.cached_property
-    def sizes(self) -> list[int]:
-        """The rows with words of each part, once all are split."""
+    def part_sizes(self) -> list[int]:
+        """`part_rows` of each part, once all are tokenised."""
         file = self.scratch.path("sizes.json")
-        if not file.exists():  # written once: parts would read each other's footers again and again
+        if not file.exists():  # cached on disk: otherwise each step would read the footers of all parts
             with self.scratch.part(file.name) as path:
-                path.write_text(json.dumps([self.size(number) for number in range(len(self.parts))]), encoding="utf-8")
-        found: list[int] = json.loads(file.read_text(encoding="utf-8"))
-        return found
-
-    def sample(self, number: int) -> Any:
-        """Return which rows of a part are learned from: at most `train_pairs` of all, spread evenly (N,)."""
-        total, first = sum(self.sizes), sum(self.sizes[:number])
-        most = min(self.settings.train_pairs, total)
-        rows = np.arange(first, first + self.sizes[number], dtype=np.int64)
-        return np.flatnonzero((rows + 1) * most // max(total, 1) > rows * most // max(total, 1))
-
-    def split(self, number: int) -> None:
-        """Split the pairs of a part into words."""
-        with self.scratch.part(f"split/{number:06}") as folder:
-            folder.mkdir()
-            rows = arrow_io.row_range(self.files, *self.parts[number])
-            tokenize_step.split(rows, self.source, self.target, self.settings.max_words, folder)
-
-    def learn(self) -> None:
-        """Train a model on a sample of all parts."""
-        with self.workspace.part(self.model) as folder:
-            folder.mkdir()
-            if sum(self.sizes):
-                aligner = registry.new(
-                    self.settings, self.source, self.target, self.seed, self.priors, self.encoder, self.threads
-                )
-                aligner.train(self._training())
-                aligner.save(folder)
-
-    def _training(self) -> Iterator[Pair]:
-        for number in range(len(self.parts)):
-            chosen, start = self.sample(number), 0
-            for batch in arrow_io.batches(self.words_file(number)):
-                here = chosen[(chosen >= start) & (chosen < start + batch.num_rows)] - start
-                yield from arrow_io.to_pairs(batch.take(pa.array(here)))
-                start += batch.num_rows
-
-    def link(self, number: int, piece: Piece) -> None:
-        """Align rows of a part with the model, in one call."""
-        first, last = piece
-        rows = arrow_io.one_batch(pq.read_table(self.words_file(number))).slice(first, last - first)
-        pairs = arrow_io.to_pairs(rows)
-        found = arrow_io.aligned(rows, _links(self, pairs))
-        with self.scratch.part(self.piece(number, piece)) as folder:
-            folder.mkdir()
-            pq.write_table(
-                pa.Table.from_batches([found]), folder / arrow_io.ALIGNED, compression="zstd", row_group_size=arrow_io.ROWS
-            )
-            (folder / arrow_io.FIGURES).write_text(json.dumps(figures_of(found)), encoding="utf-8")
-
-    def finish(self) -> None:
-        """Write the tables of all parts."""
-        write_outcome(self)
-
-
-class Step(BaseModel):
-    """One thing to do for a language; `split` and `link` have the number of a part, `link` a piece of it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    language: Language
-    name: StepName
-    part: int = 0
-    piece: Piece = (0, 0)
-
-    def do(self) -> None:
-        """Do it."""
-        if self.name == "split":
-            self.language.split(self.part)
-        elif self.name == "learn":
-            self.language.learn()
-        elif self.name == "link":
-            self.language.link(self.part, self.piece)
-        else:
-            self.language.finish()
-
-
-def _links(language: Language, pairs: list[Pair]) -> list[Links]:
-    return _loaded(language.model_dump_json()).align(pairs) if pairs else []
-
-
-@functools.lru_cache(1)
-def _loaded(told: str) -> Aligner:
-    """Return the trained aligner of a language; a process keeps the last one."""
-    language = Language.model_validate_json(told)
-    folder = language.workspace.path(language.model)
-    return registry.load(language.settings, language.source, language.target, language.seed, folder, language.encoder)
+                path.write_text(json.dumps([self.part_rows(part) for part in range(len(self.parts))]), encoding="utf-8")
+        sizes: list[int] = json.loads(file.read_text(encoding="utf-8"))
+        return sizes

@@ -1,4 +1,4 @@
-"""Which aligner a recipe means: the one place that makes them. Their libraries are imported when an engine needs them."""
+"""The alignment engines by name. An engine's libraries are imported when it is used."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from mlctl.alignment.aligner import Aligner
 from mlctl.config.align import Align, Symmetrisation
 from mlctl.errors import InputError
 
-#: Engines that can start from what an earlier run has learned.
+#: Engines that can start from the model of an earlier result.
 WITH_PRIORS = frozenset({"eflomal", "combined"})
-#: Engines that ask an encoder.
+#: Engines that use an encoder.
 WITH_ENCODER = frozenset({"embedding", "combined"})
 
 
-def new(
+def create_aligner(
     settings: Align,
     source: str,
     target: str,
@@ -23,19 +23,19 @@ def new(
     encoder: Path | None = None,
     threads: int = 1,
 ) -> Aligner:
-    """Return an aligner to be trained.
+    """Return an untrained aligner.
 
     Args:
-        settings: the engine and what it needs.
+        settings: the engine and its settings.
         source: language tag of the source side.
         target: language tag of the target side.
-        seed: of what is drawn.
+        seed: of the random numbers.
         priors: folder with the saved model to start from, for the engines in `WITH_PRIORS`.
         encoder: a Hugging Face folder, for the engines in `WITH_ENCODER`.
-        threads: that train; their number changes no byte.
+        threads: threads for training; their number changes no byte.
 
     Raises:
-        InputError: an engine that asks an encoder is given none, or a folder holds something else.
+        InputError: the engine needs an encoder and `encoder` is None, or a folder cannot be read.
     """
     if settings.engine == "fast_align":
         from mlctl.alignment.fast_align import FastAligner
@@ -44,18 +44,18 @@ def new(
     if settings.engine == "embedding":
         from mlctl.alignment.embedding import EmbeddingAligner
 
-        return EmbeddingAligner(settings, _named(encoder, settings, source, target))
-    from mlctl.alignment.eflomal.aligner import GibbsAligner
+        return EmbeddingAligner(settings, _require_encoder(encoder, settings, source, target))
+    from mlctl.alignment.eflomal.aligner import EflomalAligner
 
-    statistical = GibbsAligner(_symmetrisation(settings), seed, priors, threads)
+    statistical = EflomalAligner(_symmetrisation(settings), seed, priors, threads)
     return _with_encoder(statistical, settings, source, target, encoder)
 
 
-def load(settings: Align, source: str, target: str, seed: int, folder: Path, encoder: Path | None = None) -> Aligner:
-    """Return the aligner that was trained by these settings and saved in `folder`. It aligns on one thread.
+def load_aligner(settings: Align, source: str, target: str, seed: int, folder: Path, encoder: Path | None = None) -> Aligner:
+    """Return the aligner that was trained with these settings and saved in `folder`. It aligns on one thread.
 
     Raises:
-        InputError: the folder holds no model of this engine, or an engine that asks an encoder is given none.
+        InputError: the folder contains no model of this engine, or the engine needs an encoder and `encoder` is None.
     """
     if settings.engine == "fast_align":
         from mlctl.alignment.fast_align import FastAligner
@@ -64,15 +64,15 @@ def load(settings: Align, source: str, target: str, seed: int, folder: Path, enc
     if settings.engine == "embedding":
         from mlctl.alignment.embedding import EmbeddingAligner
 
-        return EmbeddingAligner.load(settings, _named(encoder, settings, source, target), folder)
-    from mlctl.alignment.eflomal.aligner import GibbsAligner
+        return EmbeddingAligner.load(settings, _require_encoder(encoder, settings, source, target), folder)
+    from mlctl.alignment.eflomal.aligner import EflomalAligner
 
-    statistical = GibbsAligner.load(folder, _symmetrisation(settings), seed, 1)
+    statistical = EflomalAligner.load(folder, _symmetrisation(settings), seed, 1)
     return _with_encoder(statistical, settings, source, target, encoder)
 
 
 def _symmetrisation(settings: Align) -> Symmetrisation:
-    """Return how directions are joined: for a combination, all that either says is weighed."""
+    """Return how the directions are joined: `combined` weighs the links of either direction itself."""
     return "union" if settings.engine == "combined" else settings.symmetrisation
 
 
@@ -82,10 +82,10 @@ def _with_encoder(statistical: Aligner, settings: Align, source: str, target: st
     from mlctl.alignment.combined import CombinedAligner
     from mlctl.alignment.embedding import EmbeddingAligner
 
-    return CombinedAligner(statistical, EmbeddingAligner(settings, _named(encoder, settings, source, target)))
+    return CombinedAligner(statistical, EmbeddingAligner(settings, _require_encoder(encoder, settings, source, target)))
 
 
-def _named(encoder: Path | None, settings: Align, source: str, target: str) -> Path:
+def _require_encoder(encoder: Path | None, settings: Align, source: str, target: str) -> Path:
     if encoder is None:
         raise InputError(f"{source}-{target}: align.engine={settings.engine} needs an encoder", "set align.encoder or model.name")
     return encoder

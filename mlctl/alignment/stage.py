@@ -1,4 +1,4 @@
-"""The stage: language by language, from pairs to pairs with linked words."""
+"""The stage `align`: from sentence pairs to pairs with linked words, language by language."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.alignment import arrow_io, registry, schedule
-from mlctl.alignment.language_job import Language
-from mlctl.alignment.merge_step import RULES, Outcome, read_outcome
+from mlctl.alignment import arrow_io, registry
+from mlctl.alignment.language_job import LanguageJob
+from mlctl.alignment.merge_step import RULES, MergeResult, read_merge_result
+from mlctl.alignment.step_graph import run_steps
 from mlctl.config import Align, Languages
-from mlctl.core.workspace import Progress, Workspace, discard, silent
+from mlctl.core import arrow
+from mlctl.core.files import discard
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.execution.backend import LOCAL, ExecutionBackend
+from mlctl.execution.backend import ExecutionBackend
+from mlctl.execution.local_backend import LOCAL
 
 log = logging.getLogger(__name__)
 
-_ON_A_GPU = 2  # workers that share one: each holds the encoder
+_WORKERS_PER_GPU = 2  # each holds the encoder
 
 
 def align(
@@ -37,57 +41,58 @@ def align(
     encoder: Path | None = None,
     backend: ExecutionBackend = LOCAL,
 ) -> dict[str, Any]:
-    """Align the words of all pairs under the folders `pairs` and return the figures of `summary.json`, flat.
+    """Align the words of all pairs in the folders `pairs` and return the statistics of `summary.json`, flat.
 
-    Writes `pairs/<t>.parquet` (ALIGNED), `rejected/<t>.parquet` (REJECTED), `models/<t>/` (what was learned),
-    `funnel.parquet` and `summary.json`. A language with too few links has rejected pairs alone. What is finished
-    is kept by a second call; neither that nor who does the parts changes a byte.
+    Writes `pairs/<t>.parquet` (ALIGNED), `rejected/<t>.parquet` (REJECTED), `models/<t>/` (the trained models),
+    `funnel.parquet` and `summary.json`. Of a language with too few links all pairs are rejected. A second call resumes after
+    the finished steps; neither that nor the backend changes a byte.
 
     Args:
         settings: how words are aligned.
         languages: the source language and the targets.
-        seed: of what is drawn.
+        seed: of the random numbers.
         pairs: folders with `pairs/<t>.parquet` or `pairs/<t>/*.parquet`.
-        workspace: where the result is made.
-        progress: told the parts that are split and linked, two for each.
+        workspace: where the result is written.
+        progress: gets the number of parts that are tokenised and aligned, two for each.
         priors: by target language, the folder with the model of an earlier result to start from.
-        encoder: Hugging Face folder, for the engines that ask one.
-        crew: who does the parts.
+        encoder: Hugging Face folder, for the engines in `registry.WITH_ENCODER`.
+        backend: where the steps run.
 
     Raises:
-        InputError: there is no pair, none is left, or an engine crashed while it learned; the message names language and engine.
+        InputError: there are no pairs, all were rejected, or an engine crashed while it trained; the message names language and
+            engine.
     """
-    files = _files(pairs, languages)
-    gpus = _gpus(settings, backend)
-    workers = settings.workers or min(backend.cores, gpus * _ON_A_GPU or backend.cores)
+    files = _pair_files(pairs, languages)
+    gpus = _count_gpus(settings, backend)
+    workers = settings.workers or min(backend.cores, gpus * _WORKERS_PER_GPU or backend.cores)
     common: dict[str, Any] = {
         "settings": settings,
         "source": languages.source,
         "seed": seed,
         "root": workspace.root,
         "encoder": encoder,
+        "threads": max(1, min(workers // len(languages.targets), backend.min_node_cores)),
     }
-    threads = max(1, min(workers // len(languages.targets), backend.min_node_cores))
-    works = [
-        Language(**common, target=target, files=tuple(files[target]), priors=(priors or {}).get(target), threads=threads)
+    jobs = [
+        LanguageJob(**common, target=target, files=tuple(files[target]), priors=(priors or {}).get(target))
         for target in languages.targets
     ]
-    schedule.run(works, workers, functools.partial(backend.worker, gpus=1 / _ON_A_GPU if gpus else 0), progress)
-    return _written(works, workspace)
+    run_steps(jobs, workers, functools.partial(backend.start_worker, gpus=1 / _WORKERS_PER_GPU if gpus else 0), progress)
+    return _write_summary(jobs, workspace)
 
 
-def _files(pairs: Sequence[Path], languages: Languages) -> dict[str, list[Path]]:
-    files = {target: arrow_io.pair_files(pairs, target) for target in languages.targets}
-    if not any(arrow_io.rows_of(file) for found in files.values() for file in found):
+def _pair_files(folders: Sequence[Path], languages: Languages) -> dict[str, list[Path]]:
+    files = {target: arrow_io.pair_files(folders, target) for target in languages.targets}
+    if not any(arrow.row_count(file) for language_files in files.values() for file in language_files):
         raise InputError(
             "align: there are no sentence pairs in any language",
-            "look at the funnel of clean: which rule dropped them, or no source",
+            "check the clean stage's funnel.parquet for the rule that removed all rows, and download.sources for the languages",
         )
     return files
 
 
-def _gpus(settings: Align, backend: ExecutionBackend) -> int:
-    """Return how many GPUs encoders are run on."""
+def _count_gpus(settings: Align, backend: ExecutionBackend) -> int:
+    """Return the number of GPUs that encoders run on."""
     if settings.engine not in registry.WITH_ENCODER or settings.device == "cpu":
         return 0
     if backend.gpus is not None:
@@ -97,16 +102,16 @@ def _gpus(settings: Align, backend: ExecutionBackend) -> int:
     return int(device_of(settings.device, "align.device").type != "cpu")
 
 
-def _written(works: Sequence[Language], workspace: Workspace) -> dict[str, Any]:
-    outcomes = {language.target: read_outcome(language) for language in works}
-    for language in works:
-        _tell(language, outcomes[language.target])
-        discard(language.scratch.root)
-        if not outcomes[language.target].pairs:  # nothing to learn from, for later runs
-            discard(workspace.path(language.model))
-    _check(works[0].settings, outcomes)
-    _write_funnel(outcomes, workspace)
-    summary = {target: _summary(outcome) for target, outcome in outcomes.items()}
+def _write_summary(jobs: Sequence[LanguageJob], workspace: Workspace) -> dict[str, Any]:
+    results = {job.target: read_merge_result(job) for job in jobs}
+    for job in jobs:
+        _log_result(job, results[job.target])
+        discard(job.scratch.root)
+        if not results[job.target].pairs:  # later runs must not start from this model
+            discard(workspace.path(job.model))
+    _check_pairs_left(jobs[0].settings, results)
+    _write_funnel(results, workspace)
+    summary = {target: _summary(result) for target, result in results.items()}
     with workspace.part("summary.json") as path:
         path.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return {
@@ -114,44 +119,46 @@ def _written(works: Sequence[Language], workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _summary(outcome: Outcome) -> dict[str, Any]:
-    """Return the figures of what was aligned, though a stopped language has no pairs in the result."""
-    return {**outcome.figures.summary(), "pairs": outcome.pairs}
+def _summary(result: MergeResult) -> dict[str, Any]:
+    """Return the statistics of all aligned pairs, with the number of `pairs` in the result: 0 if all were rejected."""
+    return {**result.statistics.summary(), "pairs": result.pairs}
 
 
-def _tell(language: Language, outcome: Outcome) -> None:
-    figures = outcome.figures.summary()
-    sides = (
-        f"linked words: {figures['source_linked']:.0%} of {language.source}, {figures['target_linked']:.0%} of {language.target}"
-    )
-    log.info("%s: %s pairs aligned, %s links a pair, %s", language.target, f"{outcome.pairs:,}", figures["links_per_pair"], sides)
-    if outcome.stopped:
+def _log_result(job: LanguageJob, result: MergeResult) -> None:
+    summary = result.statistics.summary()
+    coverage = f"linked words: {summary['source_linked']:.0%} of {job.source}, {summary['target_linked']:.0%} of {job.target}"
+    log.info("%s: %s pairs aligned, %s links per pair, %s", job.target, f"{result.pairs:,}", summary["links_per_pair"], coverage)
+    if result.too_few_links:
         log.warning(
-            "%s stops here: %s is below align.min_link_coverage (%s); all %s pairs are in rejected/%s.parquet",
-            *(language.target, sides, language.settings.min_link_coverage, f"{outcome.figures.pairs:,}", language.target),
+            "%s is excluded: %s is below align.min_link_coverage (%s); all %s pairs are in rejected/%s.parquet",
+            *(job.target, coverage, job.settings.min_link_coverage, f"{result.statistics.pairs:,}", job.target),
         )
 
 
-def _check(settings: Align, outcomes: Mapping[str, Outcome]) -> None:
-    if any(outcome.pairs for outcome in outcomes.values()):
+def _check_pairs_left(settings: Align, results: Mapping[str, MergeResult]) -> None:
+    if any(result.pairs for result in results.values()):
         return
-    stopped = {target: outcome.figures.linked for target, outcome in outcomes.items() if outcome.stopped}
-    if stopped:
-        shares = ", ".join(f"{target} {share:.1%}" for target, share in stopped.items())
+    coverages = {target: result.statistics.coverage for target, result in results.items() if result.too_few_links}
+    if coverages:
+        listed = ", ".join(f"{target} {coverage:.1%}" for target, coverage in coverages.items())
         raise InputError(
-            f"align: too few words are linked in every language ({shares}; align.min_link_coverage={settings.min_link_coverage})",
-            "look whether the sides of the pairs belong together; with very little text, lower align.min_link_coverage",
+            f"align: too few words are linked in every language ({listed}; align.min_link_coverage={settings.min_link_coverage})",
+            "check that source and target of the pairs are translations of each other; with very little text, lower"
+            " align.min_link_coverage",
         )
-    raise InputError("align: no pair is left", f"raise align.max_words ({settings.max_words}) or look at rejected/")
+    raise InputError(
+        "align: every sentence pair was rejected",
+        f"increase align.max_words ({settings.max_words}), or check rejected/*.parquet for the rule",
+    )
 
 
-def _write_funnel(outcomes: Mapping[str, Outcome], workspace: Workspace) -> None:
+def _write_funnel(results: Mapping[str, MergeResult], workspace: Workspace) -> None:
     rows = []
-    for language, outcome in outcomes.items():
-        left = outcome.pairs + sum(outcome.rejected.values())
+    for language, result in results.items():
+        rows_in = result.pairs + sum(result.rejected.values())
         for rule in RULES:
-            out = left - outcome.rejected[rule]
-            rows.append({"stage": "align", "language": language, "rule": rule, "rows_in": left, "rows_out": out})
-            left = out
+            rows_out = rows_in - result.rejected[rule]
+            rows.append({"stage": "align", "language": language, "rule": rule, "rows_in": rows_in, "rows_out": rows_out})
+            rows_in = rows_out
     with workspace.part("funnel.parquet") as path:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema.FUNNEL), path, compression="zstd")

@@ -1,4 +1,4 @@
-"""The first step of a part: its pairs in words, or set aside."""
+"""The step `tokenize`: splits the pairs of a part into words, and rejects those that cannot be aligned."""
 
 from __future__ import annotations
 
@@ -11,36 +11,45 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.alignment import arrow_io
-from mlctl.alignment.word_tokenization import Span, Splitter
+from mlctl.alignment.language_job import LanguageJob
+from mlctl.alignment.word_tokenization import Span, WordTokenizer
+from mlctl.core import arrow
 
-#: The rules that set a pair aside before it is aligned, in the order in which they are asked.
+#: The rules that reject a pair before it is aligned, in the order in which they are applied.
 NO_WORDS, TOO_MANY_WORDS = "no words", "too many words"
 
-WORDS, REJECTED = "words.parquet", "rejected.parquet"
+
+def tokenize_part(job: LanguageJob, part: int) -> None:
+    """Split the pairs of a part of a language into words."""
+    with job.scratch.part(job.tokenized_name(part)) as folder:
+        folder.mkdir()
+        batches = arrow.row_range(job.files, *job.parts[part], schema.PAIR.names)
+        tokenize(batches, job.source, job.target, job.settings.max_words, folder)
 
 
-def split(batches: Iterable[pa.RecordBatch], source: str, target: str, most: int, folder: Path) -> None:
-    """Write pairs with their words to `words.parquet`, and those without words or with more than `most` to `rejected.parquet`."""
-    splitters = Splitter(source), Splitter(target)
+def tokenize(batches: Iterable[pa.RecordBatch], source: str, target: str, max_words: int, folder: Path) -> None:
+    """Write pairs with their words to `words.parquet`, and those with a side of no or more than `max_words` words to `rejected.parquet`."""
+    tokenizers = WordTokenizer(source), WordTokenizer(target)
     with (
-        pq.ParquetWriter(folder / WORDS, arrow_io.WORDS, compression="zstd") as words,
-        pq.ParquetWriter(folder / REJECTED, schema.REJECTED, compression="zstd") as runtime_only,
+        pq.ParquetWriter(folder / arrow_io.WORDS_FILE, arrow_io.WORDS, compression="zstd") as words_writer,
+        pq.ParquetWriter(folder / arrow_io.REJECTED_FILE, schema.REJECTED, compression="zstd") as rejected_writer,
     ):
         for batch in batches:
-            sides = [_spans(splitter, batch[name]) for splitter, name in zip(splitters, ("source", "target"), strict=True)]
-            rules = [_rule(len(a), len(b), most) for a, b in zip(*sides, strict=True)]
-            kept = np.flatnonzero([rule is None for rule in rules])
-            lists = [arrow_io.pair_lists([side[row] for row in kept], schema.SPAN) for side in sides]
-            words.write_batch(pa.RecordBatch.from_arrays([*batch.take(pa.array(kept)).columns, *lists], schema=arrow_io.WORDS))
-            dropped = np.flatnonzero([rule is not None for rule in rules])
-            runtime_only.write_batch(arrow_io.rejected(batch.take(pa.array(dropped)), [rule for rule in rules if rule]))
+            sides = [_spans(tokenizer, batch[name]) for tokenizer, name in zip(tokenizers, ("source", "target"), strict=True)]
+            rules = [_rejecting_rule(len(a), len(b), max_words) for a, b in zip(*sides, strict=True)]
+            accepted = np.flatnonzero([rule is None for rule in rules])
+            lists = [arrow_io.to_list_array([side[row] for row in accepted], schema.SPAN) for side in sides]
+            columns = [*batch.take(pa.array(accepted)).columns, *lists]
+            words_writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=arrow_io.WORDS))
+            rejected = batch.take(pa.array(np.flatnonzero([rule is not None for rule in rules])))
+            rejected_writer.write_batch(arrow_io.to_rejected(rejected, [rule for rule in rules if rule]))
 
 
-def _spans(splitter: Splitter, texts: pa.StringArray) -> list[list[Span]]:
-    return [splitter.spans(text or "") for text in texts.to_pylist()]
+def _spans(tokenizer: WordTokenizer, texts: pa.StringArray) -> list[list[Span]]:
+    return [tokenizer.spans(text or "") for text in texts.to_pylist()]
 
 
-def _rule(source: int, target: int, most: int) -> str | None:
-    if not (source and target):
+def _rejecting_rule(source_words: int, target_words: int, max_words: int) -> str | None:
+    if not (source_words and target_words):
         return NO_WORDS
-    return TOO_MANY_WORDS if max(source, target) > most else None
+    return TOO_MANY_WORDS if max(source_words, target_words) > max_words else None

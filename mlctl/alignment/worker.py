@@ -1,9 +1,9 @@
-"""Steps in a process of their own: `python -m mlctl.alignment.worker`."""
+"""Entry point of a worker process of the stage: `python -m mlctl.alignment.worker`."""
 
 from __future__ import annotations
 
-from mlctl.alignment.language_job import Step
-from mlctl.execution.processes import serve
+from mlctl.alignment.steps import AlignStep
+from mlctl.execution.processes import serve_jobs
 
 if __name__ == "__main__":
-    serve(lambda told: Step.model_validate(told).do())
+    serve_jobs(lambda message: AlignStep.model_validate(message).run())

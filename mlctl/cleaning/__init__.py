@@ -1,8 +1,10 @@
-"""Clean: text made even, then rules that drop what is not worth learning from, each by name.
+"""Cleaning: normalises parallel text and drops the pairs that are not worth training on.
 
-`clean` is the stage; `schedule` says which step of which language is done when and in which process, `language` what the steps are.
-`tidy` evens out the text of a pair (characters, catalogue markup), `judge` has `rules` look at each row by itself, `compare` looks at
-all rows of a language by the numbers that `judged` leaves of them, `outputs` writes the tables.
+- `stage.clean` is the stage; `schedule` runs the steps of `language_job`; `reader` and `writer` read the input and write the tables.
+- `normalize` normalises a pair (`characters`, `markup`).
+- `row_filters` applies the rules in `filters/` to each row; `filter_results` holds their decisions.
+- `corpus_filters` drops rows by comparison with other rows (`duplicates`, `minhash`, `boilerplate`).
+- `corpus_statistics` fits `length_statistics` and the translation `likelihood` (`ibm_model1`, `prior_lexicon`) on a sample of the corpus.
 """
 
 from mlctl.cleaning.stage import clean

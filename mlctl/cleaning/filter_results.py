@@ -1,43 +1,97 @@
-"""What was found out about each row of a part: its verdict, its clean text, and what tells it from the rows of other parts."""
+"""The decisions of the row filter on a batch, and the table that keeps them with the digests that `corpus_filters` compares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 
 from mlctl import config
+from mlctl.cleaning.boilerplate import digests_without_numbers
 from mlctl.cleaning.duplicates import Digests, Mask, digests_of
-from mlctl.cleaning.filters.base import Candidate
-from mlctl.cleaning.minhash import BANDS, Numbers, Places, sketch
-from mlctl.cleaning.repeats import number_blind
-from mlctl.cleaning.row_filters import FilterDecision
+from mlctl.cleaning.filters.base import SentencePair
+from mlctl.cleaning.minhash import BANDS, BandHashes, Sketches, minhash
 
-#: One row for each row that came in. The numbers of a row that a rule drops are null.
-JUDGED = pa.schema(
+#: Schema of a filtered part: one row for each input row. Digests of a dropped row are null.
+FILTER_RESULT = pa.schema(
     [
-        pa.field("rule", pa.string(), nullable=False),  # "": kept so far
+        pa.field("rule", pa.string(), nullable=False),  # the rule that drops the row; "": kept so far
         pa.field("paired", pa.bool_(), nullable=False),  # has both sides
-        # The clean text where it is another than what came in; else null.
+        # The normalised text where it differs from the input; else null.
         pa.field("source", pa.string()),
         pa.field("target", pa.string()),
-        # Digests: of what makes a row the same as another (both sides, or the one that is there), and of each side.
-        pa.field("same", pa.uint64()),
-        pa.field("same_source", pa.uint64()),
-        pa.field("same_target", pa.uint64()),
-        pa.field("repeated_source", pa.uint64()),  # numbers aside
-        pa.field("repeated_target", pa.uint64()),
-        # Of long pairs: what makes them near others.
+        # Digests of the text as duplicates are compared: of the row (both sides, or the only one), and of each side.
+        pa.field("digest", pa.uint64()),
+        pa.field("source_digest", pa.uint64()),
+        pa.field("target_digest", pa.uint64()),
+        # The same of pairs, with all numbers replaced.
+        pa.field("source_boilerplate", pa.uint64()),
+        pa.field("target_boilerplate", pa.uint64()),
+        # MinHash of long pairs.
         pa.field("sketch", pa.uint64()),
-        pa.field("places", pa.binary(4 * BANDS)),
+        pa.field("bands", pa.binary(4 * BANDS)),
     ]
 )
 
 
-class _Sides(NamedTuple):
-    """The clean text of a row's sides, and what makes them the same as others; None where a side is missing."""
+@dataclass(frozen=True)
+class FilterResult:
+    """The decision on each row of a batch.
+
+    Attributes:
+        rules: the name of the rule that drops the row; "": kept.
+        pairs: the normalised pair of a kept row; None: dropped.
+    """
+
+    rules: list[str]
+    pairs: list[SentencePair | None]
+
+    @classmethod
+    def empty(cls, rows: int) -> Self:
+        """Return a result of so many rows without decisions."""
+        return cls([""] * rows, [None] * rows)
+
+    def kept(self) -> list[tuple[int, SentencePair]]:
+        """Return the kept rows with their numbers."""
+        return [(row, pair) for row, pair in enumerate(self.pairs) if pair]
+
+    def drop(self, row: int, rule: str) -> None:
+        """Mark a row as dropped by a rule."""
+        self.rules[row], self.pairs[row] = rule, None
+
+    def put(self, rows: Sequence[int], result: FilterResult) -> None:
+        """Set the decisions on some rows."""
+        for row, rule, pair in zip(rows, result.rules, result.pairs, strict=True):
+            self.rules[row], self.pairs[row] = rule, pair
+
+    def to_batch(self, settings: config.Clean, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of FILTER_RESULT for the rows of PAIR that were filtered."""
+        kept = np.array([pair is not None for pair in self.pairs], dtype=bool)
+        has_source, has_target = (np.array(batch[name].is_valid(), dtype=bool) for name in ("source", "target"))
+        paired = has_source & has_target
+        texts = [_Texts.of(pair, forward) for pair, forward in zip(self.pairs, has_source.tolist(), strict=True) if pair]
+        keys = [(text.source_key, text.target_key) for text in texts]
+        pair_keys = [(source, target) for source, target in keys if source is not None and target is not None]
+        columns = {
+            "rule": pa.array(self.rules, pa.string()),
+            "paired": pa.array(paired),
+            "source": _changed(batch["source"].to_pylist(), (text.source for text in texts), kept),
+            "target": _changed(batch["target"].to_pylist(), (text.target for text in texts), kept),
+            "digest": _scatter(digests_of(text.key for text in texts), kept),
+            "source_digest": _scatter(digests_of(source for source, _ in keys if source is not None), kept & has_source),
+            "target_digest": _scatter(digests_of(target for _, target in keys if target is not None), kept & has_target),
+            "source_boilerplate": _scatter(digests_without_numbers(source for source, _ in pair_keys), kept & paired),
+            "target_boilerplate": _scatter(digests_without_numbers(target for _, target in pair_keys), kept & paired),
+        }
+        columns["sketch"], columns["bands"] = _minhash_columns(settings, self.pairs)
+        return pa.record_batch(columns, schema=FILTER_RESULT)
+
+
+class _Texts(NamedTuple):
+    """The normalised text of a row's sides, and the keys by which duplicates are compared; None where a side is missing."""
 
     source: str | None
     target: str | None
@@ -45,85 +99,58 @@ class _Sides(NamedTuple):
     target_key: str | None
 
     @classmethod
-    def of(cls, pair: Candidate, forward: bool) -> _Sides:
-        """Return the sides of a candidate; not `forward`: its text is of the target language."""
-        text, other = pair.tidied.source, pair.tidied.target
+    def of(cls, pair: SentencePair, forward: bool) -> _Texts:
+        """Return the texts of a pair; not `forward`: its only text is in the target language."""
+        source, target = pair.normalized.source, pair.normalized.target
         if not forward:
-            return cls(None, text, None, pair.source_key)
-        return cls(text, other, pair.source_key, None if other is None else pair.target_key)
+            return cls(None, source, None, pair.source_key)
+        return cls(source, target, pair.source_key, None if target is None else pair.target_key)
 
     @property
     def key(self) -> str:
-        """What makes a row the same as another: both sides, or the one that is there."""
+        """The key of the row: both sides, or the only one."""
         return f"{self.source_key or ''}\x00{self.target_key or ''}"
 
 
-def judged(settings: config.Clean, rows: pa.RecordBatch, decisions: Sequence[FilterDecision]) -> pa.RecordBatch:
-    """Return the rows of JUDGED for rows of PAIR and the verdicts on them."""
-    kept = np.array([not verdict.rule for verdict in decisions], dtype=bool)
-    has_source, has_target = (np.array(rows[name].is_valid(), dtype=bool) for name in ("source", "target"))
-    paired = has_source & has_target
-    given = zip(decisions, has_source.tolist(), strict=True)
-    sides = [_Sides.of(verdict.pair, forward) for verdict, forward in given if verdict.pair]
-    keys = [(side.source_key, side.target_key) for side in sides]
-    pairs = [(source, target) for source, target in keys if source is not None and target is not None]
-    columns = {
-        "rule": pa.array([verdict.rule for verdict in decisions], pa.string()),
-        "paired": pa.array(paired),
-        "source": _changed(rows["source"].to_pylist(), (side.source for side in sides), kept),
-        "target": _changed(rows["target"].to_pylist(), (side.target for side in sides), kept),
-        "same": _spread(digests_of(side.key for side in sides), kept),
-        "same_source": _spread(digests_of(source for source, _ in keys if source is not None), kept & has_source),
-        "same_target": _spread(digests_of(target for _, target in keys if target is not None), kept & has_target),
-        "repeated_source": _spread(number_blind(source for source, _ in pairs), kept & paired),
-        "repeated_target": _spread(number_blind(target for _, target in pairs), kept & paired),
-    }
-    columns["sketch"], columns["places"] = _nearness(settings, decisions)
-    return pa.record_batch(columns, schema=JUDGED)
+def minhashes(table: pa.Table) -> tuple[Sketches, BandHashes]:
+    """Return the sketches and band hashes of those rows that have some."""
+    bands = b"".join(table["bands"].drop_null().to_pylist())
+    return digest_column(table["sketch"].drop_null()), np.frombuffer(bands, dtype="<u4").reshape(-1, BANDS)
 
 
-def sketches(table: pa.Table) -> tuple[Numbers, Places]:
-    """Return the sketches and places of those rows that have some."""
-    places = b"".join(table["places"].drop_null().to_pylist())
-    return numbers(table["sketch"].drop_null()), np.frombuffer(places, dtype="<u4").reshape(-1, BANDS)
-
-
-def numbers(column: pa.ChunkedArray) -> Digests:
-    """Return a column of numbers; 0 for null."""
+def digest_column(column: pa.ChunkedArray) -> Digests:
+    """Return a column of digests; 0 for null."""
     return np.asarray(column.fill_null(0).combine_chunks(), dtype=np.uint64)
 
 
-def _nearness(settings: config.Clean, decisions: Sequence[FilterDecision]) -> tuple[pa.Array, pa.Array]:
+def _minhash_columns(settings: config.Clean, pairs: Sequence[SentencePair | None]) -> tuple[pa.Array, pa.Array]:
+    """Return the columns `sketch` and `bands`: null for rows that are dropped, short or without translation."""
+    bands_type = FILTER_RESULT.field("bands").type
     if settings.near_duplicates == "off":
-        return pa.nulls(len(decisions), pa.uint64()), pa.nulls(len(decisions), JUDGED.field("places").type)
-    side = _SIDES[settings.near_duplicates]
-    texts = [side(verdict.pair) if verdict.pair and verdict.pair.target else "" for verdict in decisions]
+        return pa.nulls(len(pairs), pa.uint64()), pa.nulls(len(pairs), bands_type)
+    key = _NEAR_DUPLICATE_KEYS[settings.near_duplicates]
+    texts = [key(pair) if pair and pair.target else "" for pair in pairs]
     long = np.array([len(text) >= settings.near_duplicate_characters for text in texts], dtype=bool)
-    sketched, places = sketch([text for text, judge in zip(texts, long, strict=True) if judge])
-    each = iter(places.astype("<u4"))
-    packed = [next(each).tobytes() if one else None for one in long]
-    return _spread(sketched, long), pa.array(packed, JUDGED.field("places").type)
+    sketches, bands = minhash([text for text, is_long in zip(texts, long, strict=True) if is_long])
+    packed = iter(bands.astype("<u4"))
+    return _scatter(sketches, long), pa.array([next(packed).tobytes() if is_long else None for is_long in long], bands_type)
 
 
-def _spread(values: Digests, where: Mask) -> pa.Array:
-    """Return values at the rows where they belong, and null at all others."""
-    whole = np.zeros(len(where), dtype=np.uint64)
-    whole[where] = values
-    return pa.array(whole, pa.uint64(), mask=~where)
+def _scatter(values: Digests, mask: Mask) -> pa.Array:
+    """Return an array with the values where the mask is true, and null elsewhere."""
+    scattered = np.zeros(len(mask), dtype=np.uint64)
+    scattered[mask] = values
+    return pa.array(scattered, pa.uint64(), mask=~mask)
 
 
-def _changed(raw: Sequence[str | None], clean: Iterator[str | None], kept: Mask) -> pa.Array:
-    """Return the clean texts of the rows that are kept, where they are not what came in."""
-    texts = (next(clean) if one else None for one in kept)
-    return pa.array([None if ours == theirs else theirs for ours, theirs in zip(raw, texts, strict=True)], pa.string())
+def _changed(raw: Iterable[str | None], normalized: Iterator[str | None], kept: Mask) -> pa.Array:
+    """Return the normalised texts of kept rows where they differ from the input; else null."""
+    texts = (next(normalized) if is_kept else None for is_kept in kept)
+    return pa.array([None if before == after else after for before, after in zip(raw, texts, strict=True)], pa.string())
 
 
-def _both(pair: Candidate) -> str:
-    return f"{pair.source_key}\x00{pair.target_key}"
-
-
-_SIDES: dict[str, Callable[[Candidate], str]] = {
-    "pair": _both,
+_NEAR_DUPLICATE_KEYS: dict[str, Callable[[SentencePair], str]] = {
+    "pair": lambda pair: f"{pair.source_key}\x00{pair.target_key}",
     "source": lambda pair: pair.source_key,
     "target": lambda pair: pair.target_key,
 }

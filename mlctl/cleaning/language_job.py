@@ -1,32 +1,41 @@
-"""One language's work in steps that leave files behind: learn from slices of a sample, judge part by part, compare, write the tables."""
+"""The steps of one language: collect statistics of a sample, fit them, filter the rows part by part, then write the tables.
+
+Each step commits a file that the next ones read.
+"""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from mlctl import config
-from mlctl.cleaning.corpus_filters import Comparison
-from mlctl.cleaning.filter_results import JUDGED, judged
+from mlctl.cleaning.corpus_filters import CorpusFilter
+from mlctl.cleaning.corpus_statistics import CorpusStatistics, SampleStatistics, collect_statistics, fit_statistics
+from mlctl.cleaning.filter_results import FILTER_RESULT
 from mlctl.cleaning.likelihood import SAMPLE
-from mlctl.cleaning.reader import Downloaded
-from mlctl.cleaning.row_filters import Evidence, Judges, Learned, learn, look
-from mlctl.cleaning.writer import Outputs
-from mlctl.core.workspace import Workspace, discard
+from mlctl.cleaning.reader import DownloadedRows
+from mlctl.cleaning.row_filters import RowFilter, filter_batch
+from mlctl.cleaning.writer import TableWriters
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 
-StepName = Literal["look", "learn", "judge", "finish"]
+#: sample: statistics of a slice of the sample; fit: those of the corpus, from all slices; filter: the rows of a part, one by one; write: compare
+#: rows across parts and write the tables.
+Phase = Literal["sample", "fit", "filter", "write"]
 
 _BATCH_ROWS = 4096
 
 
-class Language(BaseModel):
-    """One target language, as it is told to a process."""
+class LanguageJob(BaseModel):
+    """The cleaning of one target language. Workers get it as JSON."""
 
     model_config = ConfigDict(frozen=True)
+
+    phases: ClassVar[tuple[Phase, ...]] = ("sample", "fit", "filter", "write")
 
     settings: config.Clean
     source: str
@@ -36,94 +45,110 @@ class Language(BaseModel):
     lexicon: Path | None = None
 
     @functools.cached_property
-    def inputs(self) -> Downloaded:
-        """The rows that come in."""
-        return Downloaded(self.downloaded, self.target)
+    def inputs(self) -> DownloadedRows:
+        """The downloaded rows."""
+        return DownloadedRows(self.downloaded, self.target)
 
     @property
     def finished(self) -> bool:
-        """Tell whether the tables are whole."""
+        """Whether the tables are complete."""
         return Workspace(self.root).has(f"pairs/{self.target}.parquet")
 
     @property
     def scratch(self) -> Workspace:
-        """Where finished steps leave what the next ones need."""
+        """Where the results of finished steps are stored for the next ones."""
         return Workspace(Workspace(self.root).scratch / f"clean-{self.target}")
 
     @property
-    def learned(self) -> Path:
-        """The folder of what was learned."""
-        return self.scratch.path("learned")
+    def statistics(self) -> Path:
+        """The folder with the statistics of the corpus (CorpusStatistics)."""
+        return self.scratch.path("statistics")
 
-    @property
-    def unseen(self) -> list[int]:
-        """The numbers of the slices of the sample that nobody has looked at yet."""
-        return [number for number in range(len(self.inputs.slices)) if not self.scratch.has(_slice(number))]
+    def unfinished(self, phase: Phase) -> list[int]:
+        """Return the numbers of a phase's steps that are not done yet: of slices, of parts, or [0] for a phase of one step."""
+        if phase == "filter":
+            return [part for part in range(len(self.inputs.parts)) if not self.part_file(part).exists()]
+        if phase == "write":
+            return [] if self.finished else [0]
+        if self.statistics.exists():
+            return []
+        if phase == "fit":
+            return [0]
+        return [number for number in range(len(self.inputs.slices)) if not self.scratch.has(_slice_name(number))]
 
-    @property
-    def missing(self) -> list[int]:
-        """The numbers of the parts that are not judged yet."""
-        return [number for number in range(len(self.inputs.parts)) if not self.part(number).exists()]
+    def part_file(self, part: int) -> Path:
+        """Return the file with the filter results of a part."""
+        return self.scratch.path(_part_name(part))
 
-    def part(self, number: int) -> Path:
-        """Return the file of a judged part."""
-        return self.scratch.path(_part(number))
+    def part_rows(self, part: int) -> int:
+        """Return the number of rows of a part."""
+        first, last = self.inputs.parts[part]
+        return last - first
 
-    def look(self, number: int) -> None:
-        """Look at a slice of the sample of pairs."""
+    def sample(self, number: int) -> None:
+        """Collect the statistics of a slice of the sample."""
         pairs = self.inputs.sample(SAMPLE, *self.inputs.slices[number])
-        with self.scratch.part(_slice(number)) as path:
-            look(self.settings, self.source, self.target, pairs).save(path)
+        with self.scratch.part(_slice_name(number)) as path:
+            collect_statistics(self.settings, self.source, self.target, pairs).save(path)
 
-    def learn(self) -> None:
-        """Learn from the slices of the sample, and from the lexicon."""
-        slices = [Evidence.load(self.scratch.path(_slice(number))) for number in range(len(self.inputs.slices))]
-        with self.scratch.part("learned") as path:
-            learn(self.settings, slices, self.lexicon).save(path)
+    def fit(self) -> None:
+        """Fit the statistics of the corpus to those of all slices and to the lexicon of earlier runs."""
+        slices = [SampleStatistics.load(self.scratch.path(_slice_name(number))) for number in range(len(self.inputs.slices))]
+        with self.scratch.part(self.statistics.name) as path:
+            fit_statistics(self.settings, slices, self.lexicon).save(path)
 
-    def judge(self, number: int) -> None:
-        """Judge the rows of a part one by one."""
-        judges = Judges(self.settings, self.source, self.target, Learned.load(self.learned))
-        table = self.inputs.read(*self.inputs.parts[number])
-        with self.scratch.part(_part(number)) as path, pq.ParquetWriter(path, JUDGED, compression="zstd") as writer:
-            for rows in table.to_batches(_BATCH_ROWS):
-                decisions = judges.judge(rows["source"].to_pylist(), rows["target"].to_pylist())
-                writer.write_batch(judged(self.settings, rows, decisions))
+    def filter(self, part: int) -> None:
+        """Apply the row filters to a part."""
+        statistics = CorpusStatistics.load(self.statistics)
+        forward = RowFilter(self.settings, self.source, self.target, statistics.lengths, statistics.likelihood)
+        reverse = RowFilter(self.settings, self.target, self.source)
+        table = self.inputs.read(*self.inputs.parts[part])
+        with self.scratch.part(_part_name(part)) as path, pq.ParquetWriter(path, FILTER_RESULT, compression="zstd") as writer:
+            for batch in table.to_batches(_BATCH_ROWS):
+                writer.write_batch(filter_batch(forward, reverse, batch).to_batch(self.settings, batch))
 
-    def finish(self) -> None:
-        """Compare the rows of all parts, write the tables and drop what the steps left."""
-        files = [self.part(number) for number in range(len(self.inputs.parts))]
-        comparison = Comparison(self.settings, self.inputs, files, self.scratch.path("compared"))
-        with Outputs(Workspace(self.root), self.target) as outputs:
+    def write(self) -> None:
+        """Apply the filters that compare rows of all parts, write the tables, and remove the scratch files."""
+        files = [self.part_file(part) for part in range(len(self.inputs.parts))]
+        corpus_filter = CorpusFilter(self.settings, self.inputs, files, self.scratch.path("compared"))
+        with TableWriters(Workspace(self.root), self.target) as writers:
             for (first, last), file in zip(self.inputs.parts, files, strict=True):
-                outputs.write(self.inputs.read(first, last), pq.read_table(file), comparison.rules(first, last))
+                writers.write(self.inputs.read(first, last), pq.read_table(file), corpus_filter.rules(first, last))
         discard(self.scratch.root)
 
 
-class Step(BaseModel):
-    """One thing to do for a language; `look` has the number of a slice, `judge` that of a part."""
+class CleanStep(BaseModel):
+    """A step of a language's job. `part` is the number of a slice in the phase `sample`, of a part in the phase `filter`, else 0."""
 
     model_config = ConfigDict(frozen=True)
 
-    language: Language
-    name: StepName
+    remedy: ClassVar[str] = "if memory ran out, lower clean.workers; a second run resumes after the finished steps"
+    timeout: ClassVar[None] = None
+
+    job: LanguageJob
+    phase: Phase
     part: int = 0
 
-    def do(self) -> None:
-        """Do it."""
-        if self.name == "judge":
-            self.language.judge(self.part)
-        elif self.name == "look":
-            self.language.look(self.part)
-        elif self.name == "learn":
-            self.language.learn()
+    @property
+    def description(self) -> str:
+        """What the step does; error messages begin with it."""
+        return f"clean of {self.job.target} ({self.phase})"
+
+    def run(self) -> None:
+        """Do the work in this process."""
+        if self.phase == "filter":
+            self.job.filter(self.part)
+        elif self.phase == "sample":
+            self.job.sample(self.part)
+        elif self.phase == "fit":
+            self.job.fit()
         else:
-            self.language.finish()
+            self.job.write()
 
 
-def _slice(number: int) -> str:
+def _slice_name(number: int) -> str:
     return f"slices/{number}.json"
 
 
-def _part(number: int) -> str:
-    return f"judged/{number:06}.parquet"
+def _part_name(part: int) -> str:
+    return f"filtered/{part:06}.parquet"

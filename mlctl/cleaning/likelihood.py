@@ -1,4 +1,4 @@
-"""How likely pairs are to be translations, each judged by a model that has not seen it."""
+"""Likelihood that two sentences translate each other, by lexical models that were not trained on the pair."""
 
 from __future__ import annotations
 
@@ -12,75 +12,77 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.cleaning.duplicates import digests_of
-from mlctl.cleaning.lexicon import Direction, Floats, Tokens, Vocabulary, words_of
-from mlctl.cleaning.prior_lexicon import Earlier
+from mlctl.cleaning.ibm_model1 import EncodedTexts, Floats, IbmModel1, Vocabulary, split_words
+from mlctl.cleaning.prior_lexicon import PriorLexicon
 
-#: Pairs to learn from: more makes a better model and a longer start.
+#: Pairs in the training sample: more make a better model and a longer start.
 SAMPLE = 20_000
-# Words' worth of doubt (the shorter the text, the nearer its score to 0), and words below which nothing is said.
-_DOUBT = 3.0
-_FEW = 4
-_NAME = 3.0  # what a rare word is worth that stands on both sides
+# Pseudo-words with a log ratio of 0, which pull the score of short text to 0; and known words below which the score is 0.
+_SMOOTHING_WORDS = 3.0
+_MIN_KNOWN_WORDS = 4
+_SHARED_WORD_SCORE = 3.0  # log ratio of a rare word that is on both sides
 
 
-class Words(NamedTuple):
-    """Pairs as the model sees them: the words of both sides, and the half of the sample that each pair is in."""
+class SampleWords(NamedTuple):
+    """The words of a sample of pairs, and the half of the sample (0 or 1) that each pair belongs to."""
 
     sources: list[list[str]]
     targets: list[list[str]]
     halves: list[int]
 
     @classmethod
-    def of(cls, sources: Sequence[str], targets: Sequence[str]) -> Words:
+    def of(cls, sources: Sequence[str], targets: Sequence[str]) -> SampleWords:
         """Split pairs into words."""
-        return cls([words_of(text) for text in sources], [words_of(text) for text in targets], _halves(sources).tolist())
+        return cls([split_words(text) for text in sources], [split_words(text) for text in targets], _halves(sources).tolist())
 
     @classmethod
-    def joined(cls, several: Sequence[Words]) -> Words:
-        """Return all pairs of several."""
-        sources = list(itertools.chain.from_iterable(words.sources for words in several))
-        targets = list(itertools.chain.from_iterable(words.targets for words in several))
-        return cls(sources, targets, list(itertools.chain.from_iterable(words.halves for words in several)))
+    def concatenated(cls, samples: Sequence[SampleWords]) -> SampleWords:
+        """Return the pairs of all samples."""
+        sources, targets, halves = (
+            list(itertools.chain.from_iterable(sample[field] for sample in samples)) for field in range(3)
+        )
+        return cls(sources, targets, halves)  # type: ignore[arg-type]
 
-    def known(self, lexicon: Path) -> Earlier:
-        """Return what a lexicon (schema LEXICON) knows of these words."""
-        return Earlier.read(lexicon, (self.sources, self.targets))
+    def read_prior(self, lexicon: Path) -> PriorLexicon:
+        """Return the part of a lexicon (schema LEXICON) that has these words."""
+        return PriorLexicon.read(lexicon, (self.sources, self.targets))
 
 
-class Likelihood:
-    """Two lexical models, each learned from half of the sample.
+class LikelihoodModel:
+    """Two lexical models in both directions, each trained on half of the sample.
 
-    A pair is judged by the model of the half that texts like its source are not in. So a wrong pair is never its own evidence.
+    A pair is scored by the model of the half that its source text does not belong to, so that a wrong pair is never its own evidence.
     """
 
     def __init__(
-        self, vocabularies: tuple[Vocabulary, Vocabulary], forward: Sequence[Direction], backward: Sequence[Direction]
+        self, vocabularies: tuple[Vocabulary, Vocabulary], forward: Sequence[IbmModel1], backward: Sequence[IbmModel1]
     ) -> None:
+        """Take the vocabularies of both sides and, for each half, the model that scores its pairs."""
         self._vocabularies = vocabularies
         self._forward = forward
         self._backward = backward
 
     @classmethod
-    def learned(cls, words: Words, earlier: Earlier | None = None) -> Likelihood:
-        """Learn from pairs, and from what an earlier alignment knows."""
+    def fit(cls, words: SampleWords, prior: PriorLexicon | None = None) -> LikelihoodModel:
+        """Train on pairs, starting from a lexicon of earlier text if there is one."""
         sides = words.sources, words.targets
-        known = earlier.known if earlier else (frozenset[str](), frozenset[str]())
-        vocabularies = Vocabulary.of(sides[0], known[0]), Vocabulary.of(sides[1], known[1])
-        ours, theirs = (
-            list(map(vocabulary.tokens, _split(side, words.halves))) for vocabulary, side in zip(vocabularies, sides, strict=True)
+        known = prior.known if prior else (frozenset[str](), frozenset[str]())
+        vocabularies = Vocabulary.build(sides[0], known[0]), Vocabulary.build(sides[1], known[1])
+        sources, targets = (
+            list(map(vocabulary.encode, _split(side, words.halves))) for vocabulary, side in zip(vocabularies, sides, strict=True)
         )
         sizes = len(vocabularies[0]), len(vocabularies[1])
-        there, back = earlier.priors(vocabularies) if earlier else (None, None)
-        forward = [Direction.learned(ours[half], theirs[half], sizes, there) for half in (1, 0)]
-        backward = [Direction.learned(theirs[half], ours[half], sizes[::-1], back) for half in (1, 0)]
+        forward_prior, backward_prior = prior.priors(vocabularies) if prior else (None, None)
+        forward = [IbmModel1.fit(sources[half], targets[half], sizes, forward_prior) for half in (1, 0)]
+        backward = [IbmModel1.fit(targets[half], sources[half], sizes[::-1], backward_prior) for half in (1, 0)]
         return cls(vocabularies, forward, backward)
 
     @classmethod
-    def load(cls, path: Path) -> Likelihood:
-        """Return what was saved; the tables stay on disk."""
-        ours, theirs = json.loads((path / "words.json").read_text(encoding="utf-8"))
-        forward, backward = ([Direction.load(path / f"{way}-{half}") for half in (0, 1)] for way in ("forward", "backward"))
-        return cls((Vocabulary(ours), Vocabulary(theirs)), forward, backward)
+    def load(cls, path: Path) -> LikelihoodModel:
+        """Read a model that `save` wrote; its tables are memory-mapped."""
+        source_words, target_words = json.loads((path / "words.json").read_text(encoding="utf-8"))
+        forward, backward = ([IbmModel1.load(path / f"{way}-{half}") for half in (0, 1)] for way in ("forward", "backward"))
+        return cls((Vocabulary(source_words), Vocabulary(target_words)), forward, backward)
 
     def save(self, path: Path) -> None:
         """Write the models into a new folder."""
@@ -92,29 +94,30 @@ class Likelihood:
             self._backward[half].save(path / f"backward-{half}")
 
     def scores(self, sources: Sequence[str], targets: Sequence[str]) -> Floats:
-        """Return for each pair how likely it is: the mean over words of log p(word | other side) / p(word), both directions.
+        """Return the score of each pair: the mean over words and both directions of log p(word | other side) / p(word).
 
-        0: as likely as two texts that have nothing to do with each other; 0 too where too few words are known.
+        0: as likely as two unrelated texts; also 0 where too few words are known.
         """
         halves, scores = _halves(sources), np.zeros(len(sources))
         for half in (0, 1):
             rows = np.flatnonzero(halves == half).tolist()
-            words = [words_of(sources[row]) for row in rows], [words_of(targets[row]) for row in rows]
-            ours, theirs = (vocabulary.tokens(side) for vocabulary, side in zip(self._vocabularies, words, strict=True))
-            scores[rows] = self._judge(half, ours, theirs, np.array(list(map(self._shared, *words)), dtype=np.float64))
+            words = [split_words(sources[row]) for row in rows], [split_words(targets[row]) for row in rows]
+            source_ids, target_ids = (vocabulary.encode(side) for vocabulary, side in zip(self._vocabularies, words, strict=True))
+            shared = np.array(list(map(self._shared_words, *words)), dtype=np.float64)
+            scores[rows] = self._scores_of_half(half, source_ids, target_ids, shared)
         return scores
 
-    def _judge(self, half: int, ours: Tokens, theirs: Tokens, shared: Floats) -> Floats:
-        names = _NAME * shared
-        forward = (self._forward[half].scores(ours, theirs) + names) / (theirs.counts + shared + _DOUBT)
-        backward = (self._backward[half].scores(theirs, ours) + names) / (ours.counts + shared + _DOUBT)
-        known = np.minimum(ours.counts, theirs.counts) >= _FEW
-        return np.where(known, (forward + backward) / 2, 0.0)
+    def _scores_of_half(self, half: int, sources: EncodedTexts, targets: EncodedTexts, shared: Floats) -> Floats:
+        shared_score = _SHARED_WORD_SCORE * shared
+        forward = (self._forward[half].scores(sources, targets) + shared_score) / (targets.counts + shared + _SMOOTHING_WORDS)
+        backward = (self._backward[half].scores(targets, sources) + shared_score) / (sources.counts + shared + _SMOOTHING_WORDS)
+        has_enough_words = np.minimum(sources.counts, targets.counts) >= _MIN_KNOWN_WORDS
+        return np.where(has_enough_words, (forward + backward) / 2, 0.0)
 
-    def _shared(self, ours: list[str], theirs: list[str]) -> int:
-        """Return how many words that the model does not know stand on both sides: names and numbers."""
+    def _shared_words(self, source: list[str], target: list[str]) -> int:
+        """Return how many words outside the vocabulary are on both sides: names and numbers."""
         return sum(
-            word not in self._vocabularies[0] and word not in self._vocabularies[1] for word in {*ours}.intersection(theirs)
+            word not in self._vocabularies[0] and word not in self._vocabularies[1] for word in {*source}.intersection(target)
         )
 
 
@@ -123,4 +126,5 @@ def _halves(sources: Sequence[str]) -> npt.NDArray[np.uint64]:
 
 
 def _split(texts: Sequence[list[str]], halves: Sequence[int]) -> tuple[list[list[str]], list[list[str]]]:
-    return tuple([text for text, own in zip(texts, halves, strict=True) if own == half] for half in (0, 1))  # type: ignore[return-value]
+    first, second = ([text for text, own in zip(texts, halves, strict=True) if own == half] for half in (0, 1))
+    return first, second

@@ -1,7 +1,7 @@
 """Markup of message catalogues: placeholders, tags, entities, escapes, keyboard accelerators.
 
-Everything here leaves prose as it is (`R&D`, `snake_case`, `50% de`, `a < b`): a cheap look for the characters that could start
-markup goes before each expression.
+Prose is not changed (`R&D`, `snake_case`, `50% de`, `a < b`). A cheap test for the characters that can start markup comes before each
+regular expression.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import html
 import re
 from collections.abc import Callable
 
-# Stands where a placeholder was, until its surroundings are mended. `strip` gives text without placeholders no mending.
-_HOLE = "\x00"
+# Marks where a placeholder was, until `_close_gaps` has removed its empty surroundings.
+_GAP = "\x00"
 
 _PLACEHOLDER = re.compile(
     r"""
@@ -20,116 +20,117 @@ _PLACEHOLDER = re.compile(
     | (?P<shell>    [$\#%] \{ [^{}]{1,60} \} )                                   # ${name}, #{name}, %{name}
     | (?P<brace>    \{ [\w.\[\]-]{0,60} (?: ![rsa])? (?: :[^{}\s]{0,20})? \} )   # {}, {0}, {name!r}, {value:.2f}
     | (?P<named>    %\( [^()%]{1,60} \) [-+0\#]* \d* (?:\.\d+)? [a-zA-Z] )       # %(name)s
-    | (?P<place>    %\d{1,2}\$ [-+0\#]* \d* (?:\.\d+)? (?:hh?|ll?|[Lzjtq])? [a-zA-Z@] )       # %1$s
+    | (?P<position>   %\d{1,2}\$ [-+0\#]* \d* (?:\.\d+)? (?:hh?|ll?|[Lzjtq])? [a-zA-Z@] )       # %1$s
     | (?P<printf>   (?<!\d) (?!%[0-9][0-9A-F]) % [-+0\#]* \d{0,3} (?:\.\d+)? (?:hh?|ll?|[Lzjtq])? [a-zA-Z@]
-                    (?= (?: ms | px | [smhx] )? (?: [^A-Za-z0-9] | $ ) ) )       # %s, %.2f, %Y, %ds; not 50%de, not %2F of an address
+                    (?= (?: ms | px | [smhx] )? (?: [^A-Za-z0-9] | $ ) ) )       # %s, %.2f, %Y, %ds; but not 50%de, nor %2F in a URL
     | (?P<percent>  %% )
     """,
     re.VERBOSE,
 )
-_UNIT = re.compile(rf"(?<={_HOLE})(?:\s?%|ms|px|[smhx])(?!\w)")
+_UNIT_AFTER_GAP = re.compile(rf"(?<={_GAP})(?:\s?%|ms|px|[smhx])(?!\w)")
 
-_PAIRS = (
+_BRACKETS = (
     *("()", "[]", "{}", "<>", "><", '""', "''", "``", "«»", "»«", "‹›", "“”", "„“", "„”", "””", "‘’", "‚‘", "‚’", "’’"),
     *("「」", "『』", "（）", "【】", "《》", "［］"),
 )
 _JOINERS = r"[\s,;:.·/–—×x<>→←=+-]*"
-_EMPTY_PAIR = re.compile(
-    "|".join(rf"{re.escape(pair[0])}\s*{_HOLE}(?:{_JOINERS}{_HOLE})*[\s.]*{re.escape(pair[1])}" for pair in _PAIRS)
+_EMPTY_BRACKETS = re.compile(
+    "|".join(rf"{re.escape(pair[0])}\s*{_GAP}(?:{_JOINERS}{_GAP})*[\s.]*{re.escape(pair[1])}" for pair in _BRACKETS)
 )
-_HOLES = re.compile(rf"{_HOLE}(?:['’]s\b)?(?:{_JOINERS}{_HOLE}(?:['’]s\b)?)*")
-_FIRST = re.compile(rf"^\s*{_HOLE}[\s,;:.…–—/|=%)-]*")
-_LAST = re.compile(rf"[\s,;:–—/|=#@(：，、-]*{_HOLE}\s*(?=[.!?…。！？]*\s*$)")
-_AFTER_BRACKET = re.compile(rf"(?<=[(\[（«「《])\s*{_HOLE}\s*")
-_BETWEEN_EQUALS = re.compile(rf"([,;:/|–—，、-])\s*{_HOLE}\s*(?=\1)")
-_BEFORE_MARK = re.compile(rf"[\s:：=]*{_HOLE}\s*(?=[,.;)\]}}…。，、；）])")
+_ADJACENT_GAPS = re.compile(rf"{_GAP}(?:['’]s\b)?(?:{_JOINERS}{_GAP}(?:['’]s\b)?)*")
+_LEADING_GAP = re.compile(rf"^\s*{_GAP}[\s,;:.…–—/|=%)-]*")
+_TRAILING_GAP = re.compile(rf"[\s,;:–—/|=#@(：，、-]*{_GAP}\s*(?=[.!?…。！？]*\s*$)")
+_GAP_AFTER_BRACKET = re.compile(rf"(?<=[(\[（«「《])\s*{_GAP}\s*")
+_GAP_BETWEEN_SEPARATORS = re.compile(rf"([,;:/|–—，、-])\s*{_GAP}\s*(?=\1)")
+_GAP_BEFORE_MARK = re.compile(rf"[\s:：=]*{_GAP}\s*(?=[,.;)\]}}…。，、；）])")
 _UNSPACED = "[\u0e00-\u0eff\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]"
-_IN_UNSPACED = re.compile(rf"(?<={_UNSPACED})\s*{_HOLE}\s*(?={_UNSPACED})")
-_AGAINST_MARK = re.compile(rf"\s*{_HOLE}(?=[:;!?：；！？])")
-_HOLE_LEFT = re.compile(rf"\s*{_HOLE}\s*")
+_GAP_IN_UNSPACED = re.compile(rf"(?<={_UNSPACED})\s*{_GAP}\s*(?={_UNSPACED})")
+_GAP_BEFORE_COLON = re.compile(rf"\s*{_GAP}(?=[:;!?：；！？])")
+_REMAINING_GAP = re.compile(rf"\s*{_GAP}\s*")
 
 _TAG = re.compile(
     rf"<(?P<close>/?)(?P<name>[A-Za-z][\w:-]*+|\d+)"
-    rf"(?P<attributes>(?>[\s{_HOLE}]++[\w:@.-]++\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'<>]*+))*+)[\s{_HOLE}]*+/?>"
+    rf"(?P<attributes>(?>[\s{_GAP}]++[\w:@.-]++\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'<>]*+))*+)[\s{_GAP}]*+/?>"
 )
 _WORD_IN_ANGLES = re.compile(r"(?<!\w)<([^\W\d_](?:[\w'’ -]{0,40}\w)?)>(?!\w)")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_INLINE = frozenset(
+_INLINE_TAGS = frozenset(
     "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd mark nobr q s samp small span strike strong sub sup tt u var wbr".split()
 )
-_BLOCK = frozenset(
+_BLOCK_TAGS = frozenset(
     "blockquote body br button center dd div dl dt fieldset form h1 h2 h3 h4 h5 h6 head hr html iframe img input li link meta ol option p "
     "pre script section select style svg table tbody td textarea tfoot th thead tr ul".split()
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
-_PATH = re.compile(r"[A-Za-z]:\\|\\\\")
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:\\|\\\\")
 _ESCAPE = re.compile(r"\\([nrt\"'])")
 
-_SUFFIX_KEY = re.compile(r"\s*[(（][&_][A-Za-z0-9][)）]")
-_WORD_KEY = {mark: re.compile(rf"(?<![^\s(\[/\"'«“„‘]){mark}(?=[^\W\d_]{{2}})") for mark in "_&"}
-_WORD_AROUND = {mark: re.compile(rf"[A-Za-z0-9]*{mark}[A-Za-z0-9]*") for mark in "_&"}
-_LONGEST_ENTRY = 60
+_ACCELERATOR_SUFFIX = re.compile(r"\s*[(（][&_][A-Za-z0-9][)）]")
+_ACCELERATOR_PREFIX = {mark: re.compile(rf"(?<![^\s(\[/\"'«“„‘]){mark}(?=[^\W\d_]{{2}})") for mark in "_&"}
+_WORD_WITH_MARK = {mark: re.compile(rf"[A-Za-z0-9]*{mark}[A-Za-z0-9]*") for mark in "_&"}
+_MAX_MENU_ENTRY_CHARACTERS = 60
 
 
-def strip(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the text without markup, and its placeholders (sorted, in a notation that both sides of a pair share).
+def strip_markup(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the text without markup, and its placeholders, sorted, in a notation that is the same for both sides of a pair.
 
-    Brackets, quotes and separators that a placeholder leaves without content go with it.
+    Brackets, quotes and separators that a placeholder leaves empty are removed too.
     """
     if "\\" in text:
         text = _unescape(text)
     placeholders: list[str] = []
     if "%" in text or "{" in text:
-        text = _PLACEHOLDER.sub(functools.partial(_take, placeholders), text.replace(_HOLE, ""))
+        text = _PLACEHOLDER.sub(functools.partial(_take_placeholder, placeholders), text.replace(_GAP, ""))
     if "<" in text:
-        text = _without_tags(text)
+        text = _strip_tags(text)
     if "&" in text:
         text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     if placeholders:
-        text = _mend(text)
+        text = _close_gaps(text)
     return text, tuple(sorted(placeholders))
 
 
-def without_accelerators(source: str, target: str | None) -> tuple[str, str | None]:
+def strip_accelerators(source: str, target: str | None) -> tuple[str, str | None]:
     """Return a pair without the marks of keyboard accelerators: `_File`, `E&xit`, `文件(_F)`.
 
-    A mark inside a word looks like an identifier (`file_name`) or a name (`R&D`). Those stay as they are in a translation, so it
-    goes only from short texts (menu entries) where both sides have a mark, in different words.
+    A mark inside a word may belong to an identifier (`file_name`) or a name (`R&D`), which are not translated. It is therefore only
+    removed from short texts (menu entries) where both sides have a mark, in different words.
     """
     for mark in "_&":
-        ours, theirs = mark in source, target is not None and mark in target
-        if ours:
-            source = _without_key(source, mark)
-        if theirs and target is not None:
-            target = _without_key(target, mark)
-        if ours and theirs and target is not None and _word_with(source, mark) != _word_with(target, mark):
-            source, target = _without_inner_key(source, mark), _without_inner_key(target, mark)
+        in_source, in_target = mark in source, target is not None and mark in target
+        if in_source:
+            source = _strip_accelerator(source, mark)
+        if in_target and target is not None:
+            target = _strip_accelerator(target, mark)
+        if in_source and in_target and target is not None and _word_with(source, mark) != _word_with(target, mark):
+            source, target = _strip_inner_accelerator(source, mark), _strip_inner_accelerator(target, mark)
     return source, target
 
 
-def even_ends(source: str, target: str) -> tuple[str, str]:
-    """Take an ellipsis or a colon off the end of one side where the other side does not end in one too."""
-    for ends, rest in ((("…", "..."), "…. "), ((":", "："), ":： ")):
-        ours, theirs = source.endswith(ends), target.endswith(ends)
-        if ours and not theirs:
-            source = source.rstrip(rest)
-        elif theirs and not ours:
-            target = target.rstrip(rest)
+def align_end_marks(source: str, target: str) -> tuple[str, str]:
+    """Remove an ellipsis or a colon from the end of one side if the other side does not end in one."""
+    for marks, stripped in ((("…", "..."), "…. "), ((":", "："), ":： ")):
+        in_source, in_target = source.endswith(marks), target.endswith(marks)
+        if in_source and not in_target:
+            source = source.rstrip(stripped)
+        elif in_target and not in_source:
+            target = target.rstrip(stripped)
     return source, target
 
 
 def _unescape(text: str) -> str:
-    if _PATH.search(text):
+    if _WINDOWS_PATH.search(text):
         return text
     return _ESCAPE.sub(lambda escape: escape[1] if escape[1] in "\"'" else " ", text)
 
 
-def _take(placeholders: list[str], found: re.Match[str]) -> str:
-    if found.lastgroup == "percent":
+def _take_placeholder(placeholders: list[str], match: re.Match[str]) -> str:
+    """Append a placeholder to the list and return its replacement."""
+    if match.lastgroup == "percent":
         return "%"
-    placeholders.append(_COMMON_FORM[found.lastgroup or ""](found[0]))
-    return _HOLE
+    placeholders.append(_COMMON_NOTATION[match.lastgroup or ""](match[0]))
+    return _GAP
 
 
 def _conversion(text: str) -> str:
@@ -142,60 +143,60 @@ def _brace(text: str) -> str:
     return "{}" if name.isdigit() else f"{{{name}}}"
 
 
-# Translators may number what the source only lists (`%s` becomes `%1$s`) and change how a number is shown.
-_COMMON_FORM: dict[str, Callable[[str], str]] = {
+# Translators may number placeholders that the source does not number (`%s` becomes `%1$s`), and change the format of a number.
+_COMMON_NOTATION: dict[str, Callable[[str], str]] = {
     "template": lambda text: "".join(text.split()),
     "shell": str,
     "brace": _brace,
     "named": lambda text: text[: text.index(")") + 1],
-    "place": _conversion,
+    "position": _conversion,
     "printf": _conversion,
 }
 
 
-def _mend(text: str) -> str:
-    """Close the holes that placeholders left."""
-    text = _UNIT.sub("", text)
-    while text != (text := _EMPTY_PAIR.sub(_HOLE, text)):
+def _close_gaps(text: str) -> str:
+    """Remove the gaps that placeholders left, with the brackets and separators that are empty now."""
+    text = _UNIT_AFTER_GAP.sub("", text)
+    while text != (text := _EMPTY_BRACKETS.sub(_GAP, text)):
         pass
-    text = _HOLES.sub(_HOLE, text)
-    text = _LAST.sub("", _FIRST.sub("", text))
-    for glued in (_BETWEEN_EQUALS, _BEFORE_MARK, _AGAINST_MARK, _AFTER_BRACKET, _IN_UNSPACED):
-        text = glued.sub("", text)
-    return _HOLE_LEFT.sub(" ", text)
+    text = _ADJACENT_GAPS.sub(_GAP, text)
+    text = _TRAILING_GAP.sub("", _LEADING_GAP.sub("", text))
+    for pattern in (_GAP_BETWEEN_SEPARATORS, _GAP_BEFORE_MARK, _GAP_BEFORE_COLON, _GAP_AFTER_BRACKET, _GAP_IN_UNSPACED):
+        text = pattern.sub("", text)
+    return _REMAINING_GAP.sub(" ", text)
 
 
-def _without_tags(text: str) -> str:
+def _strip_tags(text: str) -> str:
     if ">" not in text:
         return text
-    return _WORD_IN_ANGLES.sub(r"\1", _COMMENT.sub(" ", _TAG.sub(_tag, text)))
+    return _WORD_IN_ANGLES.sub(r"\1", _COMMENT.sub(" ", _TAG.sub(_tag_replacement, text)))
 
 
-def _tag(found: re.Match[str]) -> str:
-    """Drop a tag; `<name>` that is no HTML and is closed nowhere is a word that stands for another, and stays."""
-    name = found["name"].lower()
-    if name in _BLOCK:
+def _tag_replacement(match: re.Match[str]) -> str:
+    """Return what replaces a tag. `<name>` that is not HTML and is never closed is a word that stands for another, and is kept."""
+    name = match["name"].lower()
+    if name in _BLOCK_TAGS:
         return " "
-    numbered = name.isdigit() and not found[0][-2].isspace()
-    markup = name in _INLINE or numbered or found["attributes"] or (f"</{found['name']}>" in found.string)
-    return "" if markup else found[0]
+    numbered = name.isdigit() and not match[0][-2].isspace()
+    is_markup = name in _INLINE_TAGS or numbered or match["attributes"] or (f"</{match['name']}>" in match.string)
+    return "" if is_markup else match[0]
 
 
-def _without_key(text: str, mark: str) -> str:
+def _strip_accelerator(text: str, mark: str) -> str:
     if "(" in text or "（" in text:
-        text = _SUFFIX_KEY.sub("", text).strip()
-    return _WORD_KEY[mark].sub("", text) if text.count(mark) == 1 else text
+        text = _ACCELERATOR_SUFFIX.sub("", text).strip()
+    return _ACCELERATOR_PREFIX[mark].sub("", text) if text.count(mark) == 1 else text
 
 
 def _word_with(text: str, mark: str) -> str:
     """Return the word around a mark, in ASCII: what an identifier is written in, also between letters of another script."""
-    found = _WORD_AROUND[mark].search(text)
-    return found[0] if found else ""
+    match = _WORD_WITH_MARK[mark].search(text)
+    return match[0] if match else ""
 
 
-def _without_inner_key(text: str, mark: str) -> str:
-    place = text.find(mark)
-    if len(text) > _LONGEST_ENTRY or text.count(mark) != 1 or not text[place - 1 : place].isalpha():
+def _strip_inner_accelerator(text: str, mark: str) -> str:
+    index = text.find(mark)
+    if len(text) > _MAX_MENU_ENTRY_CHARACTERS or text.count(mark) != 1 or not text[index - 1 : index].isalpha():
         return text
-    after = text[place + 1 : place + 2]
-    return text[:place] + text[place + 1 :] if after.islower() else text
+    after = text[index + 1 : index + 2]
+    return text[:index] + text[index + 1 :] if after.islower() else text

@@ -1,4 +1,4 @@
-"""What an earlier word alignment knows of which words translate which, in the words that the likelihood model counts."""
+"""Word translations from an earlier word alignment, mapped to the words that the likelihood model counts."""
 
 from __future__ import annotations
 
@@ -12,142 +12,146 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlctl.cleaning.lexicon import Ints, Prior, Table, Vocabulary, candidates, words_of
+from mlctl.cleaning.ibm_model1 import Ints, Prior, Table, Vocabulary, split_words, vocabulary_candidates
 from mlctl.errors import InputError
 
-_ROWS = 1 << 17  # of the lexicon, read at a time
-_MOST_PARTS = 4  # words of ours in one of the lexicon's, which has whole words where words are not spaced
-_REMEMBERED = 1 << 16
+_BATCH_ROWS = 1 << 17  # of the lexicon
+_MAX_PARTS = 4  # model words in one word of the lexicon, which has whole words where words are not spaced
+_CACHED_WORDS = 1 << 16
 
-_MOST_LINKS = np.float32(10)  # of a word: chosen on news against the health texts, with lexicons of news and of the Bible
+# Most links that a source word's prior counts as, so that the text at hand has weight too. Chosen on news against the health texts, with
+# lexicons of news and of the Bible.
+_MAX_LINKS = np.float32(10)
 
-Texts = tuple[Sequence[Sequence[str]], Sequence[Sequence[str]]]
-Parts = Callable[[str], list[int]]
+TokenizedTexts = Sequence[Sequence[str]]
+PartIds = Callable[[str], list[int]]  # ids of the model words in a word of the lexicon
+
+_UNKNOWN = -1
+_PADDING = -2  # where a word has fewer parts than others
 
 
-class Links(NamedTuple):
-    """Pairs of words and how often one was linked to the other: word numbers of both sides and counts, each (N,)."""
+class WordLinks(NamedTuple):
+    """Pairs of words and how often they were linked: word ids of both sides and counts, each (N,)."""
 
     sources: Ints
     targets: Ints
     counts: npt.NDArray[np.float32]
 
 
-class Earlier:
-    """The part of a lexicon whose words are in play.
+class PriorLexicon:
+    """The part of a lexicon whose words can be in the model's vocabularies.
 
     Attributes:
-        known: of each side, the words that have links.
-        pairs: how many pairs like those at hand teach as much.
+        known: for each side, the words that have links.
+        equivalent_pairs: how many pairs like those of the sample it takes to learn as many links.
     """
 
-    def __init__(self, words: tuple[list[str], list[str]], links: Links, pairs: float) -> None:
+    def __init__(self, words: tuple[list[str], list[str]], links: WordLinks, equivalent_pairs: float) -> None:
+        """Take the words of both sides, in the order of the ids of `links`."""
         self._words = words
         self._links = links
-        self.known = _some(words[0], links.sources), _some(words[1], links.targets)
-        self.pairs = pairs
+        self.known = _linked_words(words[0], links.sources), _linked_words(words[1], links.targets)
+        self.equivalent_pairs = equivalent_pairs
 
     @classmethod
-    def read(cls, file: Path, texts: Texts) -> Earlier:
-        """Read a lexicon (schema LEXICON) batch by batch, keeping what can be in the vocabularies of `texts`, in words.
+    def read(cls, file: Path, texts: tuple[TokenizedTexts, TokenizedTexts]) -> PriorLexicon:
+        """Read a lexicon (schema LEXICON) batch by batch; keep the words that can be in the vocabularies of the texts of both sides.
 
         Raises:
-            InputError: the file is no lexicon.
+            InputError: the file is not a lexicon.
         """
-        words = candidates(texts[0]), candidates(texts[1])
-        ours, theirs = _parts(words[0]), _parts(words[1])
-        links, total = _NOTHING, 0.0
+        words = vocabulary_candidates(texts[0]), vocabulary_candidates(texts[1])
+        source_ids, target_ids = _part_ids(words[0]), _part_ids(words[1])
+        links, total = _NO_LINKS, 0.0
         try:
-            for batch in pq.ParquetFile(file, read_dictionary=["source", "target"]).iter_batches(_ROWS, columns=_COLUMNS):
-                links = _merged([links, *_links(batch, ours, theirs)], len(words[1]))
+            for batch in pq.ParquetFile(file, read_dictionary=["source", "target"]).iter_batches(_BATCH_ROWS, columns=_COLUMNS):
+                links = _merge([links, *_links_of(batch, source_ids, target_ids)], len(words[1]))
                 total += float(np.asarray(batch["count"]).sum(dtype=np.float64))
-        except (OSError, KeyError, ValueError) as error:  # Arrow's own errors are among these
-            raise InputError(f"{file}: no lexicon that can be read ({error})", "name another align result, or none") from error
-        return cls(words, links, total / _mean_length(texts[0]) * _share(texts[0], _some(words[0], links.sources)))
+        except (OSError, KeyError, ValueError) as error:  # Arrow's errors are subclasses of these
+            raise InputError(f"{file}: cannot be read as a lexicon ({error})", "name another align result, or none") from error
+        covered = _coverage(texts[0], _linked_words(words[0], links.sources))
+        return cls(words, links, total / _mean_length(texts[0]) * covered)
 
     def priors(self, vocabularies: tuple[Vocabulary, Vocabulary]) -> tuple[Prior, Prior]:
-        """Return how often each numbered word was linked to each of the other side, for both directions.
-
-        A word's links count as some at most, so that the text at hand has a say.
-        """
-        ours, theirs = (_numbers(words, own) for words, own in zip(self._words, vocabularies, strict=True))
+        """Return the prior counts of the words of both vocabularies, for both directions."""
+        source_ids, target_ids = (_ids_in(vocabulary, words) for words, vocabulary in zip(self._words, vocabularies, strict=True))
         table = np.zeros((len(vocabularies[0]), len(vocabularies[1])), dtype=np.float32)
-        sources, targets = ours[self._links.sources], theirs[self._links.targets]
-        there = (sources >= 0) & (targets >= 0)
-        table[sources[there], targets[there]] = self._links.counts[there]
+        sources, targets = source_ids[self._links.sources], target_ids[self._links.targets]
+        in_both = (sources >= 0) & (targets >= 0)
+        table[sources[in_both], targets[in_both]] = self._links.counts[in_both]
         return Prior(table, _weights(table)), Prior(table.T, _weights(table.T))
 
 
 _COLUMNS = ["source", "target", "count"]
-_NOTHING = Links(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+_NO_LINKS = WordLinks(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-def _merged(several: Sequence[Links], width: int) -> Links:
-    """Return links with one entry for each pair of words, of which there are `width` on the target side."""
-    sources, targets, counts = map(np.concatenate, zip(*several, strict=True))
-    pairs, places = np.unique(sources * width + targets, return_inverse=True)
-    return Links(pairs // max(1, width), pairs % max(1, width), np.bincount(places, counts, len(pairs)).astype(np.float32))
+def _merge(links: Sequence[WordLinks], target_words: int) -> WordLinks:
+    """Return links with one entry for each pair of words."""
+    sources, targets, counts = map(np.concatenate, zip(*links, strict=True))
+    pairs, index = np.unique(sources * target_words + targets, return_inverse=True)
+    sums = np.bincount(index, counts, len(pairs)).astype(np.float32)
+    return WordLinks(pairs // max(1, target_words), pairs % max(1, target_words), sums)
 
 
-def _mean_length(texts: Sequence[Sequence[str]]) -> float:
+def _mean_length(texts: TokenizedTexts) -> float:
     return max(1, sum(map(len, texts))) / max(1, len(texts))
 
 
-def _share(texts: Sequence[Sequence[str]], known: frozenset[str]) -> float:
+def _coverage(texts: TokenizedTexts, known: frozenset[str]) -> float:
     """Return the share of running words that are known."""
     return sum(word in known for text in texts for word in text) / max(1, sum(map(len, texts)))
 
 
-def _weights(table: Table) -> Table:
-    weights: Table = _MOST_LINKS / np.maximum(table.sum(axis=1, keepdims=True), _MOST_LINKS)
+def _weights(counts: Table) -> Table:
+    """Return the factor that limits each row of counts to `_MAX_LINKS`, (rows, 1)."""
+    weights: Table = _MAX_LINKS / np.maximum(counts.sum(axis=1, keepdims=True), _MAX_LINKS)
     return weights
 
 
-def _some(words: Sequence[str], numbers: Ints) -> frozenset[str]:
-    return frozenset(words[number] for number in np.unique(numbers).tolist())
+def _linked_words(words: Sequence[str], ids: Ints) -> frozenset[str]:
+    return frozenset(words[number] for number in np.unique(ids).tolist())
 
 
-def _numbers(words: Sequence[str], vocabulary: Vocabulary) -> Ints:
-    numbers = {word: number for number, word in enumerate(vocabulary.words)}
-    return np.array([numbers.get(word, -1) for word in words], dtype=np.int64)
+def _ids_in(vocabulary: Vocabulary, words: Sequence[str]) -> Ints:
+    """Return the ids of words in a vocabulary; -1: unknown."""
+    ids = {word: number for number, word in enumerate(vocabulary.words)}
+    return np.array([ids.get(word, _UNKNOWN) for word in words], dtype=np.int64)
 
 
-def _parts(words: Sequence[str]) -> Parts:
-    """Return what tells the numbers of the words that a word of the lexicon is made of; -1: it has none."""
-    numbers = {word: number for number, word in enumerate(words)}
+def _part_ids(words: Sequence[str]) -> PartIds:
+    """Return a function that maps a word of the lexicon to the ids of its parts in `words`; -1: unknown."""
+    ids = {word: number for number, word in enumerate(words)}
 
-    @functools.lru_cache(_REMEMBERED)
-    def parts(word: str) -> list[int]:
-        found = words_of(word)
-        return [-1 if _has_digit(part) else numbers.get(part, -1) for part in found] if len(found) <= _MOST_PARTS else []
+    @functools.lru_cache(_CACHED_WORDS)
+    def part_ids(word: str) -> list[int]:
+        parts = split_words(word)
+        return [_UNKNOWN if _has_digit(part) else ids.get(part, _UNKNOWN) for part in parts] if len(parts) <= _MAX_PARTS else []
 
-    return parts
+    return part_ids
 
 
 def _has_digit(word: str) -> bool:
-    """Tell whether a word has a digit: the lexicon has every digit as 0, which is no number that the texts say."""
+    """Return whether a word has a digit: the lexicon has 0 for every digit, so that its numbers match no number of the texts."""
     return any(map(str.isdigit, word))
 
 
-def _links(batch: pa.RecordBatch, ours: Parts, theirs: Parts) -> Iterator[Links]:
-    """Yield the links of the parts of words: a pair of words has as many links as the longer one has parts."""
-    sources, targets = _table(batch["source"], ours), _table(batch["target"], theirs)
-    longer = np.maximum((sources > _NONE).sum(0), (targets > _NONE).sum(0))
+def _links_of(batch: pa.RecordBatch, source_ids: PartIds, target_ids: PartIds) -> Iterator[WordLinks]:
+    """Yield the links of the parts of words. The count of two linked words is divided by the number of parts of the longer one."""
+    sources, targets = _id_table(batch["source"], source_ids), _id_table(batch["target"], target_ids)
+    longer = np.maximum((sources > _PADDING).sum(0), (targets > _PADDING).sum(0))
     counts = np.asarray(batch["count"]) / np.maximum(longer, 1).astype(np.float32)
     for source in sources:
         for target in targets:
-            there = (source >= 0) & (target >= 0)
-            if there.any():
-                yield Links(source[there], target[there], counts[there])
+            known = (source >= 0) & (target >= 0)
+            if known.any():
+                yield WordLinks(source[known], target[known], counts[known])
 
 
-_NONE = -2  # where a word has fewer parts than others
-
-
-def _table(column: pa.DictionaryArray, parts: Parts) -> Ints:
-    """Return the numbers of the parts of each row's word, (most parts of a word, rows)."""
-    known = [parts(word) for word in column.dictionary.to_pylist()]
-    table = np.full((max(map(len, known), default=0), len(known)), _NONE)
-    for word, numbers in enumerate(known):
+def _id_table(column: pa.DictionaryArray, part_ids: PartIds) -> Ints:
+    """Return the part ids of each row's word, (most parts of a word, rows)."""
+    ids = [part_ids(word) for word in column.dictionary.to_pylist()]
+    table = np.full((max(map(len, ids), default=0), len(ids)), _PADDING)
+    for word, numbers in enumerate(ids):
         table[: len(numbers), word] = numbers
     return table[:, np.asarray(column.indices)]

@@ -1,194 +1,118 @@
-"""The rules that look at one row, in their order, and what they learn from a sample first."""
+"""The ordered list of rules that look at one row at a time, and the filter that applies them to batches of rows."""
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+import itertools
+from collections.abc import Sequence
 
-import numpy as np
+import pyarrow as pa
 
 from mlctl import config
-from mlctl.cleaning.duplicates import Mask
-from mlctl.cleaning.filters import base, cross_side, language_script
-from mlctl.cleaning.filters.base import Candidate, Rule
-from mlctl.cleaning.lengths import Lengths, evidence_of, usual_lengths
-from mlctl.cleaning.likelihood import Likelihood, Words
-from mlctl.cleaning.normalize import tidy
+from mlctl.cleaning.filter_results import FilterResult
+from mlctl.cleaning.filters.base import BatchRule, Rule, SentencePair, is_spaced
+from mlctl.cleaning.filters.cross_side import Addresses, Identical, Numbers, Placeholders, SentenceEnds, Untranslated
+from mlctl.cleaning.filters.language_script import Mojibake, Script, WrongLanguage
+from mlctl.cleaning.filters.length_ratio import CutOff, LengthRatio
+from mlctl.cleaning.filters.text_content import Empty, Identifier, Punctuation, TooFewLetters, TooLong
+from mlctl.cleaning.filters.translation_likelihood import UnlikelyTranslation
+from mlctl.cleaning.length_statistics import LengthStatistics
+from mlctl.cleaning.likelihood import LikelihoodModel
+from mlctl.cleaning.normalize import normalize_pair
 
-UNLIKELY = "unlikely translation"
-
-# A text of so many times the allowed length is dropped before anything looks for markup in it.
-_FAR_TOO_LONG = 20
-# Pairs with longer sides are no evidence for what is usual.
-_LONGEST_SAMPLE = 5_000
-
-
-class FilterDecision(NamedTuple):
-    """The rule that drops a row, or ("") the row as it is kept."""
-
-    rule: str
-    pair: Candidate | None = None
+# Text of more than this many times the allowed length is dropped before it is searched for markup.
+_RAW_LENGTH_FACTOR = 20
 
 
-@dataclass(frozen=True)
-class Learned:
-    """What the corpus of a language pair says about itself."""
+class RowFilter:
+    """Normalises the rows of one direction and applies the row rules in their order; the first rule that matches drops the row.
 
-    lengths: Lengths
-    likelihood: Likelihood | None = None
-
-    def save(self, path: Path) -> None:
-        """Write all of it into a new folder."""
-        path.mkdir()
-        (path / "lengths.json").write_text(json.dumps(self.lengths), encoding="utf-8")
-        if self.likelihood:
-            self.likelihood.save(path / "likelihood")
-
-    @classmethod
-    def load(cls, path: Path) -> Learned:
-        """Return what was saved."""
-        lengths = Lengths(*json.loads((path / "lengths.json").read_text(encoding="utf-8")))
-        return cls(lengths, Likelihood.load(path / "likelihood") if (path / "likelihood").exists() else None)
-
-
-class Evidence(NamedTuple):
-    """What one slice of a sample teaches."""
-
-    lengths: list[tuple[int, int]]
-    words: Words
-
-    def save(self, path: Path) -> None:
-        """Write it into a file."""
-        path.write_text(json.dumps([self.lengths, self.words]), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> Evidence:
-        """Return what was saved."""
-        lengths, words = json.loads(path.read_text(encoding="utf-8"))
-        return cls([(source, target) for source, target in lengths], Words(*words))
-
-
-class Judges:
-    """The judge of the pairs and of source text, and the one of text that stands alone in the target language."""
-
-    def __init__(self, settings: config.Clean, source: str, target: str, learned: Learned) -> None:
-        self._forward = Judge(settings, source, target, learned)
-        self._back = Judge(settings, target, source, Learned(Lengths()))
-
-    def judge(self, sources: Sequence[str | None], targets: Sequence[str | None]) -> list[FilterDecision]:
-        """Return what becomes of each row. One side may be None: the candidate's source is then the text that is there."""
-        back = [row for row, source in enumerate(sources) if source is None]
-        forward = [(source, target) for source, target in zip(sources, targets, strict=True) if source is not None]
-        decisions = iter(self._forward.judge([source for source, _ in forward], [target for _, target in forward]))
-        alone = iter(self._back.judge([targets[row] or "" for row in back], [None] * len(back)) if back else ())
-        return [next(alone if source is None else decisions) for source in sources]
-
-
-class Judge:
-    """The rules of one language pair that look at one row at a time, whatever the others are."""
-
-    def __init__(self, settings: config.Clean, source: str, target: str, learned: Learned) -> None:
-        self._settings = settings
-        self._rules = _in_order(settings, source, target, learned.lengths)
-        self._spaced = base.is_spaced(source), base.is_spaced(target)
-        self._language = _language(settings, source, target)
-        self._likelihood = learned.likelihood
-
-    def judge(self, sources: Sequence[str], targets: Sequence[str | None]) -> list[FilterDecision]:
-        """Return what becomes of each row. A target is None where the text has no translation."""
-        decisions = list(map(self._verdict, sources, targets))
-        _drop(decisions, self._language.name, self._language.among)
-        if self._likelihood:
-            _drop(decisions, UNLIKELY, functools.partial(self._unlikely, self._likelihood))
-        return decisions
-
-    def _verdict(self, source: str, target: str | None) -> FilterDecision:
-        hopeless = _FAR_TOO_LONG * self._settings.max_characters
-        if len(source) > hopeless or len(target or "") > hopeless:
-            return FilterDecision(base.TooLong.name)
-        pair = Candidate(tidy(source, target), *self._spaced)
-        rule = first_rule(self._rules, pair)
-        return FilterDecision(rule, None if rule else pair)
-
-    def _unlikely(self, model: Likelihood, rows: Sequence[Candidate]) -> Mask:
-        pairs = [row.target is not None for row in rows]
-        texts = [row.tidied for row in rows if row.target]
-        unlikely = np.zeros(len(rows), dtype=bool)
-        scores = model.scores([pair.source for pair in texts], [pair.target or "" for pair in texts])
-        unlikely[pairs] = scores < self._settings.min_likelihood
-        return unlikely
-
-
-def look(settings: config.Clean, source: str, target: str, sample: Iterable[tuple[str, str]]) -> Evidence:
-    """Return what a slice of a sample of pairs teaches: the lengths of all, the words of those that no rule drops."""
-    tidied = [tidy(*pair) for pair in sample if len(pair[0]) + len(pair[1]) <= _LONGEST_SAMPLE]
-    lengths = evidence_of(tidied)
-    order, spaced = (
-        _in_order(settings, source, target, usual_lengths(lengths)),
-        (base.is_spaced(source), base.is_spaced(target)),
-    )
-    good = [pair for pair in tidied if not first_rule(order, Candidate(pair, *spaced))]
-    return Evidence(lengths, Words.of([pair.source for pair in good], [pair.target or "" for pair in good]))
-
-
-def learn(settings: config.Clean, slices: Sequence[Evidence], lexicon: Path | None = None) -> Learned:
-    """Learn from all slices: the usual lengths, and which words translate which if they, and a lexicon, say enough of it.
-
-    Raises:
-        InputError: the lexicon cannot be read.
+    Attributes:
+        rules: the rules that look at one pair at a time.
+        batch_rules: the rules that follow; they look at all pairs of a batch that `rules` kept.
     """
-    lengths = usual_lengths([pair for one in slices for pair in one.lengths])
-    words = Words.joined([one.words for one in slices])
-    earlier = words.known(lexicon) if lexicon else None
-    pairs = len(words.halves) + (earlier.pairs if earlier else 0)
-    return Learned(lengths, Likelihood.learned(words, earlier) if pairs >= settings.likelihood_pairs else None)
+
+    def __init__(
+        self,
+        settings: config.Clean,
+        source: str,
+        target: str,
+        lengths: LengthStatistics | None = None,
+        likelihood: LikelihoodModel | None = None,
+    ) -> None:
+        """Make the rules from the recipe's thresholds and the statistics of the corpus (defaults without any)."""
+        self.rules = pair_rules(settings, source, target, lengths or LengthStatistics())
+        self.batch_rules = batch_rules(settings, source, target, likelihood)
+        self._max_raw_characters = _RAW_LENGTH_FACTOR * settings.max_characters
+        self._spaced = is_spaced(source), is_spaced(target)
+
+    def apply(self, sources: Sequence[str], targets: Sequence[str | None]) -> FilterResult:
+        """Filter rows; a target is None where the text has no translation."""
+        result = FilterResult.empty(len(sources))
+        for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
+            if len(source) > self._max_raw_characters or len(target or "") > self._max_raw_characters:
+                result.rules[row] = TooLong.name
+                continue
+            pair = SentencePair(normalize_pair(source, target), *self._spaced)
+            for rule in self.rules:
+                if rule.drops(pair):
+                    result.rules[row] = rule.name
+                    break
+            else:
+                result.pairs[row] = pair
+        for batch_rule in self.batch_rules:
+            remaining = result.kept()
+            dropped = batch_rule.drops([pair for _, pair in remaining])
+            for row, _ in itertools.compress(remaining, dropped):
+                result.drop(row, batch_rule.name)
+        return result
+
+
+def filter_batch(forward: RowFilter, reverse: RowFilter, batch: pa.RecordBatch) -> FilterResult:
+    """Filter rows of PAIR: `reverse` filters the rows that have text in the target language alone, `forward` all others."""
+    sources, targets = batch["source"].to_pylist(), batch["target"].to_pylist()
+    target_only = [row for row, source in enumerate(sources) if source is None]
+    if not target_only:
+        return forward.apply(sources, targets)
+    others = [row for row, source in enumerate(sources) if source is not None]
+    result = FilterResult.empty(len(sources))
+    result.put(others, forward.apply([sources[row] for row in others], [targets[row] for row in others]))
+    result.put(target_only, reverse.apply([targets[row] or "" for row in target_only], [None] * len(target_only)))
+    return result
+
+
+def pair_rules(settings: config.Clean, source: str, target: str, lengths: LengthStatistics) -> tuple[Rule, ...]:
+    """Return the rules that look at one pair at a time, in order."""
+    return (
+        Empty(),
+        Placeholders(),
+        TooFewLetters(settings.min_letters),
+        TooLong(settings.max_characters, settings.max_words),
+        Identifier(),
+        Identical(),
+        Punctuation(settings.max_punctuation),
+        Mojibake(),
+        LengthRatio(settings.max_length_ratio, settings.max_ratio_zscore, settings.ratio_slack, lengths),
+        SentenceEnds(settings.max_end_difference),
+        CutOff(settings.cut_off_zscore, lengths),
+        Script(source, target, settings.min_script_share),
+        Untranslated(settings.max_copied_share),
+        Numbers(settings.min_shared_digits),
+        Addresses(),
+    )
+
+
+def batch_rules(settings: config.Clean, source: str, target: str, likelihood: LikelihoodModel | None) -> tuple[BatchRule, ...]:
+    """Return the rules that look at many pairs at once, which come after `pair_rules`, in order."""
+    return (
+        WrongLanguage(source, target, settings.language_letters, settings.language_margin),
+        UnlikelyTranslation(settings.min_likelihood, likelihood),
+    )
 
 
 def reasons(settings: config.Clean, source: str, target: str) -> dict[str, str]:
     """Return the rules' names in the order in which they are applied, each with what it drops."""
-    language = _language(settings, source, target)
-    alone = {rule.name: rule.reason for rule in _in_order(settings, source, target, Lengths())}
-    unlikely = f"the words of one side are not what the other's are translated by (likelihood below {settings.min_likelihood:g})"
-    return alone | {language.name: language.reason, UNLIKELY: unlikely}
-
-
-def first_rule(order: Iterable[Rule], pair: Candidate) -> str:
-    """Return the name of the first rule that drops the pair; "": none does."""
-    return next((rule.name for rule in order if rule.drops(pair)), "")
-
-
-def _in_order(settings: config.Clean, source: str, target: str, lengths: Lengths) -> tuple[Rule, ...]:
-    return (
-        base.Empty(),
-        base.Placeholders(),
-        base.TooFewLetters(settings.min_letters),
-        base.TooLong(settings.max_characters, settings.max_words),
-        base.Identifier(),
-        base.Identical(),
-        base.Punctuation(settings.max_punctuation),
-        language_script.Mojibake(),
-        cross_side.LengthRatio(settings.max_length_ratio, settings.max_ratio_zscore, settings.ratio_slack, lengths),
-        cross_side.SentenceEnds(settings.max_end_difference),
-        cross_side.CutOff(settings.cut_off_zscore, lengths),
-        language_script.Script(source, target, settings.min_script_share),
-        cross_side.Untranslated(settings.max_copied_share),
-        cross_side.Numbers(settings.min_shared_digits),
-        cross_side.Addresses(),
+    rules: tuple[Rule | BatchRule, ...] = (
+        *pair_rules(settings, source, target, LengthStatistics()),
+        *batch_rules(settings, source, target, None),
     )
-
-
-def _language(settings: config.Clean, source: str, target: str) -> language_script.WrongLanguage:
-    """Return the rule that comes after those: it looks at many rows at a time, which is faster."""
-    return language_script.WrongLanguage(source, target, settings.language_letters, settings.language_margin)
-
-
-def _drop(decisions: list[FilterDecision], rule: str, find: Callable[[Sequence[Candidate]], Mask]) -> None:
-    """Have a rule look at the rows that are left."""
-    left = [(row, verdict.pair) for row, verdict in enumerate(decisions) if verdict.pair]
-    for dropped, (row, _) in zip(find([pair for _, pair in left]).tolist(), left, strict=True):
-        if dropped:
-            decisions[row] = FilterDecision(rule)
+    return {rule.name: rule.reason for rule in rules}

@@ -1,4 +1,4 @@
-"""The three tables of a language: pairs, text without translation, rejected rows. And the funnel over all of them."""
+"""Writes the tables of a language (pairs, text without translation, rejected rows) and the funnel of the rules."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl.cleaning.duplicates import Mask
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.arrow import batches, row_count
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.schema import FUNNEL, PAIR, REJECTED
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """What became of the rows of one language: rows that came in, rows that each rule dropped (in order), rows that are left."""
+    """Row counts of one language: downloaded rows, rows that each rule dropped (in order of the rules), rows that are left."""
 
     language: str
     rows_in: int
@@ -31,16 +33,18 @@ class Funnel:
     untranslated: int
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the schema FUNNEL, one a rule."""
-        rows, left = [], self.rows_in
+        """Return the rows of the schema FUNNEL, one per rule."""
+        rows, rows_in = [], self.rows_in
         for rule, dropped in self.dropped.items():
-            rows.append({"stage": "clean", "language": self.language, "rule": rule, "rows_in": left, "rows_out": left - dropped})
-            left -= dropped
+            rows.append(
+                {"stage": "clean", "language": self.language, "rule": rule, "rows_in": rows_in, "rows_out": rows_in - dropped}
+            )
+            rows_in -= dropped
         return rows
 
 
-class Outputs:
-    """Writers of one language's tables. `pairs/<language>.parquet` is finished last: where it is, the others are whole."""
+class TableWriters:
+    """Writers of one language's tables. `pairs/<language>.parquet` is committed last: when it exists, the others are complete."""
 
     def __init__(self, workspace: Workspace, language: str) -> None:
         self._workspace = workspace
@@ -57,23 +61,26 @@ class Outputs:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def write(self, rows: pa.Table, judged: pa.Table, compared: Mapping[str, Mask]) -> None:
-        """Write the rows of a part: kept ones in their clean form, dropped ones as they came, with the rule.
+    def write(self, rows: pa.Table, results: pa.Table, dropped_by: Mapping[str, Mask]) -> None:
+        """Write the rows of a part: accepted ones with their clean text, dropped ones with their downloaded text and the rule.
 
-        `judged` (JUDGED) has the verdicts on each row by itself, `compared` those that other rows are the reason for.
+        Args:
+            rows: downloaded rows (PAIR), N of them.
+            results: the row filters' results (FILTER_RESULT), N rows.
+            dropped_by: for each rule of the corpus filters, the rows that it drops (N,).
         """
-        rules = np.array(judged["rule"].to_pylist(), dtype=object)
-        for rule, dropped in compared.items():
+        rules = np.array(results["rule"].to_pylist(), dtype=object)
+        for rule, dropped in dropped_by.items():
             rules[dropped] = rule
-        kept, paired = rules == "", np.asarray(judged["paired"])
-        clean = _with_text(rows, judged)
-        self._write("pairs", clean, kept & paired)
-        self._write("untranslated", clean, kept & ~paired)
-        self._write("rejected", rows.append_column(REJECTED.field("rule"), pa.array(rules, pa.string())), ~kept)
+        accepted, paired = rules == "", np.asarray(results["paired"])
+        clean = _with_clean_text(rows, results)
+        self._write("pairs", clean, accepted & paired)
+        self._write("untranslated", clean, accepted & ~paired)
+        self._write("rejected", rows.append_column(REJECTED.field("rule"), pa.array(rules, pa.string())), ~accepted)
 
-    def _write(self, kind: str, rows: pa.Table, wanted: Mask) -> None:
-        if wanted.any():
-            self._open(kind, rows.schema).write_table(rows.filter(pa.array(wanted)))
+    def _write(self, kind: str, rows: pa.Table, mask: Mask) -> None:
+        if mask.any():
+            self._open(kind, rows.schema).write_table(rows.filter(pa.array(mask)))
 
     def _open(self, kind: str, schema: pa.Schema) -> pq.ParquetWriter:
         if kind not in self._writers:
@@ -82,16 +89,15 @@ class Outputs:
         return self._writers[kind]
 
 
-def funnel_of(workspace: Workspace, language: str, rules: Iterable[str]) -> Funnel:
+def read_funnel(workspace: Workspace, language: str, rules: Iterable[str]) -> Funnel:
     """Return the funnel of a finished language, counted from its tables."""
     dropped: Counter[str] = Counter()
-    with pq.ParquetFile(workspace.path(f"rejected/{language}.parquet")) as rejected:
-        for batch in rejected.iter_batches(columns=["rule"]):
-            dropped.update({row["values"]: row["counts"] for row in batch["rule"].value_counts().to_pylist()})
-    pairs = _count(workspace.path(f"pairs/{language}.parquet"))
-    untranslated = _count(workspace.path(f"untranslated/{language}.parquet"))
-    in_order = {rule: dropped[rule] for rule in rules}
-    return Funnel(language, pairs + untranslated + dropped.total(), in_order, pairs, untranslated)
+    for batch in batches(workspace.path(f"rejected/{language}.parquet"), ["rule"]):
+        dropped.update({row["values"]: row["counts"] for row in batch["rule"].value_counts().to_pylist()})
+    pairs = _count_rows(workspace.path(f"pairs/{language}.parquet"))
+    untranslated = _count_rows(workspace.path(f"untranslated/{language}.parquet"))
+    dropped_in_order = {rule: dropped[rule] for rule in rules}
+    return Funnel(language, pairs + untranslated + dropped.total(), dropped_in_order, pairs, untranslated)
 
 
 def write_funnel(funnels: Sequence[Funnel], workspace: Workspace) -> None:
@@ -101,11 +107,11 @@ def write_funnel(funnels: Sequence[Funnel], workspace: Workspace) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=FUNNEL), path, compression="zstd")
 
 
-def _with_text(rows: pa.Table, judged: pa.Table) -> pa.Table:
-    """Return rows with their clean text, which `judged` has where it is another."""
-    text = {name: pc.coalesce(judged[name], rows[name]) for name in ("source", "target")}
+def _with_clean_text(rows: pa.Table, results: pa.Table) -> pa.Table:
+    """Return rows with their clean text; `results` has it where it differs from the downloaded text."""
+    text = {name: pc.coalesce(results[name], rows[name]) for name in ("source", "target")}
     return pa.table([text.get(name, rows[name]) for name in PAIR.names], schema=PAIR)
 
 
-def _count(path: Path) -> int:
-    return int(pq.read_metadata(path).num_rows) if path.exists() else 0
+def _count_rows(path: Path) -> int:
+    return row_count(path) if path.exists() else 0

@@ -1,4 +1,4 @@
-"""What every section of the recipe is made of: frozen models, settings that change no result, language codes."""
+"""Base of every section of the recipe: frozen models, declarations of settings outside the key, language codes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _IN_KEY = "in_key"  # in the field's JSON schema: false keeps a setting out of t
 
 
 def runtime_only(default: Any, description: str, **limits: Any) -> Any:
-    """Declare a setting that changes how fast or where a result is made, never the result itself."""
+    """Declare a setting that changes how fast or where a result is computed, never the result itself. It is not part of the key."""
     return Field(default, description=description, json_schema_extra={_IN_KEY: False}, **limits)
 
 
 def digested_elsewhere(default: Any, *, description: str, **limits: Any) -> Any:
-    """Declare the place of a file, folder or model whose content digest is in the key: the same content elsewhere is the same result."""
+    """Declare the path or name of a file, folder or model whose content digest is part of the key instead: moving it changes no result."""
     return Field(default, description=description, json_schema_extra={_IN_KEY: False}, **limits)
 
 
 class Section(BaseModel):
-    """A part of the recipe: frozen, and unknown settings are errors."""
+    """Base class of the recipe's sections: frozen; unknown settings are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _canonical(code: object) -> object:
-    """Map a code to its tag; pydantic wants a ValueError where there is none."""
-    code = "no" if code is False else code  # YAML 1.1 reads Norwegian as false
+    """Return the canonical tag of a language code; raise the ValueError that pydantic expects if there is none."""
+    code = "no" if code is False else code  # YAML 1.1 reads `no` (Norwegian) as false
     try:
         return codes.canonical(code) if isinstance(code, str) else code
     except InputError as error:
@@ -40,21 +40,21 @@ def _canonical(code: object) -> object:
 Language = Annotated[str, BeforeValidator(_canonical)]
 
 
-def _devices(given: object) -> object:
-    """Give a plain answer where pydantic would explain each of the forms."""
-    names = list(given) if isinstance(given, (tuple, list)) else [given] if isinstance(given, str) else []
-    if names and all(isinstance(name, str) and name for name in names) and (given == "auto" or "auto" not in names):
-        return given
-    if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
-        return given
-    raise ValueError("give auto, a number of at least 1, or names such as cpu or [cuda:0, cuda:1]")
+def _devices(value: object) -> object:
+    """Return a valid value; raise one plain message where pydantic would list an error for each form."""
+    names = list(value) if isinstance(value, (tuple, list)) else [value] if isinstance(value, str) else []
+    if names and all(isinstance(name, str) and name for name in names) and (value == "auto" or "auto" not in names):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise ValueError("use auto, a number of at least 1, or names such as cpu or [cuda:0, cuda:1]")
 
 
 Devices = Annotated[str | int | tuple[str, ...], BeforeValidator(_devices)]
 
 
 def key_settings(section: Section) -> dict[str, Any]:
-    """Return the settings of a section that can change a result, as JSON values: what goes into its key."""
+    """Return the settings of a section that are part of a key, as JSON values: those that can change a result."""
     return {
         name: _key_value(getattr(section, name))
         for name, field in type(section).model_fields.items()

@@ -10,85 +10,89 @@ from mlctl.config.base import Section, digested_elsewhere, runtime_only
 
 
 class Clean(Section):
-    """Which pairs are good enough to learn from."""
+    """Normalisation and filtering of the text."""
 
-    min_letters: int = Field(2, ge=1, description="Letters that each side has at least (1 where words are not spaced).")
-    max_characters: int = Field(600, ge=1, description="Characters that each side has at most.")
-    max_words: int = Field(120, ge=1, description="Words that each side has at most (characters / 2 where words are not spaced).")
+    min_letters: int = Field(2, ge=1, description="Least letters of each side (1 where words are not spaced).")
+    max_characters: int = Field(600, ge=1, description="Most characters of each side.")
+    max_words: int = Field(120, ge=1, description="Most words of each side (characters / 2 where words are not spaced).")
     max_length_ratio: float = Field(
         3.0,
         gt=1,
-        description="Most that one side may be longer than the other, in characters corrected by the pair's usual ratio.",
+        description="Most that one side may be longer than the other, as a ratio of characters corrected by the language pair's usual ratio.",
     )
     max_ratio_zscore: float = Field(
         6.0,
         gt=0,
-        description="The same in spreads: how far the ratio's logarithm may be from the usual one, against how far it usually is.",
+        description="The same in standard deviations of the ratio's logarithm from the language pair's usual one.",
     )
-    ratio_slack: int = Field(12, ge=0, description="Characters of difference that are always allowed, so that short pairs pass.")
+    ratio_slack: int = Field(12, ge=0, description="Difference in characters that is always allowed, so that short pairs pass.")
     cut_off_zscore: float = Field(
         2.5,
         gt=0,
-        description="Spreads that a side without end mark may be shorter than usual, if the other side has an end mark.",
+        description="Most standard deviations (as for max_ratio_zscore) that a side without end mark may be shorter than usual, if the other "
+        "side has an end mark.",
     )
     max_punctuation: float = Field(
         0.5, gt=0, le=1, description="Largest share of characters that are neither letters nor spaces."
     )
     max_end_difference: int = Field(
-        3, ge=0, description="Most that the sides may differ in their number of sentence ends (`.`, `!`, `?` and their kin)."
+        3,
+        ge=0,
+        description="Largest difference between the sides' numbers of sentence ends (`.`, `!`, `?` and those of other scripts).",
     )
     min_script_share: float = Field(
-        0.2, ge=0, le=1, description="Share of a side's letters that are of its language's script at least; 0: any script passes."
+        0.2, ge=0, le=1, description="Least share of a side's letters that are of its language's script; 0: any script passes."
     )
-    language_letters: int = Field(30, ge=1, description="Letters from which on a side's language is identified.")
+    language_letters: int = Field(30, ge=1, description="Least letters of a side whose language is identified.")
     language_margin: float = Field(
         30.0,
         ge=0,
-        description="Drop a side when another language is more likely by more than this (difference of log probabilities).",
+        description="Largest difference of log probabilities by which another language may be more likely than the side's own.",
     )
     max_copied_share: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Largest share of a side's lower-case words that stand in the other side too (four are needed); 1: all may.",
+        description="Largest share of a side's lower-case words that the other side has too (fewer than four are always allowed); 1: all.",
     )
     min_shared_digits: float = Field(
         0.34,
         ge=0,
         le=1,
-        description="Share of the digits 1 to 9 that both sides have at least (four may always differ); 0: none.",
+        description="Least share of the digits 1 to 9 that both sides have (a difference of four is always allowed); 0: any difference.",
     )
     near_duplicates: Literal["off", "pair", "source", "target"] = Field(
-        "pair", description="What must be nearly the same as before for a pair to go: both sides together, or one of them."
+        "pair",
+        description="Text of which pairs are compared to find near duplicates: both sides together, or one of them; off: they are kept.",
     )
     near_duplicate_similarity: float = Field(
-        0.85, gt=0.5, le=1, description="Share of pieces of five characters in common (Jaccard) that make a near duplicate."
+        0.85, gt=0.5, le=1, description="Least Jaccard similarity of the character 5-grams of near duplicates."
     )
     near_duplicate_characters: int = Field(
-        160, ge=1, description="Characters from which on near duplicates are looked for; below, one word makes another message."
+        160, ge=1, description="Least characters of near duplicates; in shorter text one other word makes another message."
     )
     max_repeats: int = Field(
-        50, ge=0, le=250, description="Times that a side may come, numbers aside, each with another text opposite; 0: any number."
+        50, ge=0, le=250, description="Most pairs with the same text on one side, numbers aside; 0: any number."
     )
     max_pairs: int | None = Field(
-        None, ge=1, description="Good pairs of each language that are kept at most, drawn by the hash of their text; null: all."
+        None, ge=1, description="Most pairs that are kept of each language, sampled by the hash of their text; null: all."
     )
     min_likelihood: float = Field(
         -0.3,
         ge=-3,
         le=4,
-        description="Least likelihood of a translation, against words at random (0), by a lexical model learned from the pairs; "
+        description="Least likelihood of a translation under a lexical model trained on the pairs: the mean log ratio to unrelated text (0); "
         "-3: any passes.",
     )
     likelihood_pairs: int = Field(
         2000,
         ge=100,
-        description="Good pairs in a sample of 20,000 from which on translations are judged by their likelihood; the words that a "
-        "lexicon knows count as the pairs that it takes to learn them.",
+        description="Least pairs left by the other rules, in a sample of 20,000, for which min_likelihood is applied; the words of a lexicon "
+        "count as the pairs that it takes to learn them.",
     )
     lexicon: str = digested_elsewhere(
         "last",
-        description="What the lexical model knows before it looks at the pairs. last: which words were translations in the last run on "
-        "other text of the same languages, if there is one. none: nothing. Else the folder of an align result.",
+        description="Word translations with which the lexical model starts. last: those of the last align result for other text of the same "
+        "languages, if there is one. none: it starts without. Else the folder of an align result.",
     )
-    workers: int = runtime_only(0, "Processes that clean side by side; 0: one a core.", ge=0)
+    workers: int = runtime_only(0, "Processes that clean at the same time; 0: one for each core.", ge=0)

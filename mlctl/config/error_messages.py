@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from mlctl.config.base import Section
-from mlctl.core.url_redaction import for_records
+from mlctl.core.url_redaction import redact_values
 
-#: Settings of versions before 0.2.0 and their names since.
+#: Names of settings before 0.2.0, and their new names.
 RENAMED = {
     "align.min_linked": "align.min_link_coverage",
     "clean.cut_off_spreads": "clean.cut_off_zscore",
@@ -28,30 +28,30 @@ RENAMED = {
 
 
 def format_errors(error: ValidationError, model: type[Section]) -> list[str]:
-    """Return a line for each wrong setting; for unknown ones with the nearest setting that `model` has."""
+    """Return a line for each invalid setting; for an unknown one, with the most similar setting of `model`."""
     return [_explain(problem, model) for problem in error.errors()]
 
 
 def _explain(problem: Any, model: type[Section]) -> str:
     path = ".".join(str(step) for step in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{path}: no such setting{_renamed(path) or _nearest(problem['loc'], model)}"
+        return f"{path}: no such setting{_renamed_hint(path) or _similar_hint(problem['loc'], model)}"
     message = problem["msg"].removeprefix("Value error, ")
-    given = problem.get("input")
-    shown = repr(for_records(given))  # an address may hold a password or a token
-    return f"{path}: {message}" + ("" if isinstance(given, (dict, Section)) else f" (given: {shown})")
+    value = problem.get("input")
+    given = repr(redact_values(value))  # a URL may contain a password or a token
+    return f"{path}: {message}" + ("" if isinstance(value, (dict, Section)) else f" (given: {given})")
 
 
-def _renamed(path: str) -> str:
-    """Return what a setting of before 0.2.0 is called now; empty for any other path."""
+def _renamed_hint(path: str) -> str:
+    """Return the hint for a setting that was renamed in 0.2.0; empty for any other path."""
     new = RENAMED.get(path)
     return f"; renamed to {new!r} in 0.2.0" if new else ""
 
 
-def _nearest(location: Sequence[str | int], model: Any) -> str:
+def _similar_hint(location: Sequence[str | int], model: Any) -> str:
     for step in location[:-1]:
         field = getattr(model, "model_fields", {}).get(step)
         model = field.annotation if field else None
-    known = list(getattr(model, "model_fields", ()))
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else (f"; known: {', '.join(known)}" if known else "")
+    names = list(getattr(model, "model_fields", ()))
+    similar = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.4)
+    return f"; did you mean {similar[0]!r}?" if similar else (f"; available: {', '.join(names)}" if names else "")

@@ -8,10 +8,10 @@ from mlctl.config.base import Section
 
 
 class Licences(Section):
-    """Which licences the text of a run may have."""
+    """Licences that the text of a run may have."""
 
     allow: tuple[str, ...] = Field(
         (),
-        description="SPDX ids (CC-BY-4.0, MIT), LicenseRef-… or `unknown`; a corpus with another licence stops the run. Empty: all "
-        "are allowed.",
+        description="Allowed licences: SPDX ids (CC-BY-4.0, MIT), LicenseRef-… or `unknown`; a corpus with another one stops the run. "
+        "Empty: all are allowed.",
     )

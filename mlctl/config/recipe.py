@@ -1,7 +1,7 @@
-"""The recipe: one frozen model that describes a run, checked before anything runs.
+"""The recipe: one frozen model that describes a run, validated before anything runs.
 
-A recipe is a YAML file for people, a Prefect flow parameter for deployments and dotted overrides on the command line. Sections
-bear the names of the stages. Settings marked with `aside` cannot change a result and stay out of its key.
+A recipe is written as a YAML file, passed to deployments as a Prefect flow parameter and changed on the command line by dotted
+overrides. Sections have the names of the stages. Settings declared `runtime_only` or `digested_elsewhere` are not part of a key.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ from mlctl.errors import InputError
 
 
 class Recipe(Section):
-    """A whole run: text in, a better encoder and a report out."""
+    """A whole run, from corpora to a trained encoder and a report."""
 
-    name: str = Field("recipe", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run, for people.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
+    name: str = Field("recipe", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Random seed.")
     store: str = runtime_only(
-        "mlctl-store", "Folder where results lie, or a URL that fsspec knows such as s3://bucket/place.", min_length=1
+        "mlctl-store", "Folder where results are stored, or a URL that fsspec supports such as s3://bucket/folder.", min_length=1
     )
     executor: Literal["processes", "ray"] = runtime_only(
-        "processes", "Who cleans and aligns part by part: processes of this machine, or workers on a Ray cluster."
+        "processes", "Execution backend of clean and align: local processes, or workers on a Ray cluster."
     )
-    ray_address: str = runtime_only("", "host:port of that cluster; empty: RAY_ADDRESS of the environment.")
-    languages: Languages = Field(Languages(), description="Which languages are pulled together.")
-    download: Download = Field(Download(), description="Where the text comes from.")
-    licences: Licences = Field(Licences(), description="Which licences the text may have.")
-    clean: Clean = Field(Clean(), description="Which pairs are good enough to learn from.")
-    translate: Translate = Field(Translate(), description="How missing translations are made.")
-    align: Align = Field(Align(), description="How words are aligned.")
-    shard: Shard = Field(Shard(), description="How aligned pairs become training rows.")
-    model: Model = Field(Model(), description="The encoder that is trained.")
-    train: Train = Field(Train(), description="Multi-level contrastive training.")
-    evaluate: Evaluate = Field(Evaluate(), description="How base and trained model are compared.")
-    report: Report = Field(Report(), description="What the page shows.")
-    retrain: Retrain = runtime_only(Retrain(), "How the trained encoder is followed by a better one.")
+    ray_address: str = runtime_only("", "host:port of the Ray cluster; empty: the environment variable RAY_ADDRESS.")
+    languages: Languages = Field(Languages(), description="Source and target languages.")
+    download: Download = Field(Download(), description="Corpora.")
+    licences: Licences = Field(Licences(), description="Allowed licences.")
+    clean: Clean = Field(Clean(), description="Normalisation and filtering.")
+    translate: Translate = Field(Translate(), description="Machine translation of monolingual text.")
+    align: Align = Field(Align(), description="Word alignment.")
+    shard: Shard = Field(Shard(), description="Training rows.")
+    model: Model = Field(Model(), description="Encoder to train.")
+    train: Train = Field(Train(), description="Multi-level contrastive training (ML-CTL).")
+    evaluate: Evaluate = Field(Evaluate(), description="Evaluation of base and trained model.")
+    report: Report = Field(Report(), description="Report page.")
+    retrain: Retrain = runtime_only(Retrain(), "Re-training: champion and challenger.")
 
 
 def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
-    """Check plain values and return the recipe.
+    """Validate plain values and return the recipe.
 
     Raises:
-        InputError: names every wrong or unknown setting by its dotted path, what is allowed and what was given.
+        InputError: names every invalid or unknown setting by its dotted path, the allowed and the given value.
     """
     try:
         return Recipe.model_validate(values)
@@ -71,63 +71,67 @@ def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a YAML recipe, put it over the one that it names as its `base`, and apply dotted overrides such as `train.steps=200`.
+    """Read a YAML recipe, merge it over the one that it names as its `base`, and apply dotted overrides such as `train.steps=200`.
 
     Raises:
-        InputError: a file is not there or no recipe, recipes are each other's base, or a setting is wrong.
+        InputError: a file is missing or not a recipe, the bases are circular, or a setting is invalid.
     """
     return parse(override(_read(path, ()), overrides), str(path))
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    values = _values(path)
+def _read(path: Path, derived: tuple[Path, ...]) -> dict[str, Any]:
+    """Return the settings of a file merged over those of its base; `derived` are the files that lead to it."""
+    values = _read_yaml(path)
     base = values.pop("base", None)
     if base is None:
         return values
-    if not isinstance(base, str) or (under := path.parent / base).resolve() in {file.resolve() for file in (*above, path)}:
-        raise InputError(f"{path}: base: {base!r} is no other recipe", "name a YAML file beside it: `base: paper.yaml`")
-    return _over(_read(under, (*above, path)), values)
+    if not isinstance(base, str) or (base_path := path.parent / base).resolve() in {file.resolve() for file in (*derived, path)}:
+        problem = f"{path}: base: {base!r} is not a valid base recipe (not a file name, or circular)"
+        raise InputError(problem, "name a YAML file in the same folder: `base: paper.yaml`")
+    return _merge(_read(base_path, (*derived, path)), values)
 
 
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of both; where both have one, that of `above`. Sections are gone through, lists are not."""
+def _merge(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of both, with those of `values` first. Sections are merged, lists are replaced."""
     return {
-        **below,
+        **base,
         **{
-            name: _over(below[name], value) if isinstance(value, dict) and isinstance(below.get(name), dict) else value
-            for name, value in above.items()
+            name: _merge(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
+            for name, value in values.items()
         },
     }
 
 
-def _values(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"no recipe at {path}", "name a YAML file or a ready recipe: `mlctl recipe --list`") from None
+        raise InputError(f"no recipe at {path}", "name a YAML file, or a built-in recipe: `mlctl recipe --list`") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {error}", "mend the line that the message names") from None
+        raise InputError(f"{path} cannot be read as YAML: {error}", "fix the line that the message names") from None
     if not isinstance(values, dict):
-        raise InputError(f"{path} holds no settings", "write `name: value` lines; `mlctl recipe demo` shows an example")
+        raise InputError(f"{path} contains no settings", "write `name: value` lines; `mlctl recipe demo` shows an example")
     return values
 
 
 def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Return a copy of `values` with each `a.b=c` applied; c is read as YAML, so numbers, lists and true/false work."""
+    """Return a copy of `values` with each `a.b=c` applied; c is parsed as YAML, so numbers, lists and true/false work."""
     changed = copy.deepcopy(dict(values))
     for text in overrides:
         dotted, equals, raw = text.partition("=")
         if not equals or not dotted:
-            raise InputError(f"override {text!r} is not of the form section.setting=value", "for example train.steps=200")
-        place = changed
-        *sections, last = dotted.split(".")
-        for section in sections:
-            below = place.setdefault(section, {})
-            if not isinstance(below, dict):
-                raise InputError(f"override {text!r}: {section!r} is a value, not a section", "drop what follows its name")
-            place = below
+            raise InputError(
+                f"override {text!r} does not have the form section.setting=value", "write for example train.steps=200"
+            )
+        section = changed
+        *names, last = dotted.split(".")
+        for name in names:
+            child = section.setdefault(name, {})
+            if not isinstance(child, dict):
+                raise InputError(f"override {text!r}: {name!r} is a value, not a section", f"remove what follows {name!r}")
+            section = child
         try:
-            place[last] = yaml.safe_load(raw)
+            section[last] = yaml.safe_load(raw)
         except yaml.YAMLError as error:
             raise InputError(f"override {text!r} is not a YAML value: {error}", "quote the value") from None
     return changed

@@ -1,4 +1,4 @@
-"""Locks that the operating system releases when their holder dies, also by kill -9."""
+"""File locks that the operating system releases when their holder dies, also by kill -9."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-_PATIENCE = 0.2
+_POLL_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def held(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock at `path`, in a folder that is there; where another process has it, call `on_wait` once and wait for as long as it takes."""
+def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock at `path`, whose folder must exist. If another process holds it, call `on_wait` once and wait without limit."""
     lock = FileLock(path, thread_local=False)
     try:
-        lock.acquire(timeout=_PATIENCE)
+        lock.acquire(timeout=_POLL_SECONDS)
     except Timeout:
         if on_wait:
             on_wait()
-        lock.acquire(poll_interval=_PATIENCE)
+        lock.acquire(poll_interval=_POLL_SECONDS)
     try:
         yield
     finally:
         lock.release()
 
 
-def is_held(path: Path) -> bool:
-    """Tell whether some living process holds the lock at `path`."""
+def is_locked(path: Path) -> bool:
+    """Return whether a running process holds the lock at `path`."""
     if not path.exists():
         return False
     lock = FileLock(path, thread_local=False)

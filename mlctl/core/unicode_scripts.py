@@ -1,11 +1,11 @@
-"""Which characters belong to scripts that are written without spaces between words."""
+"""Scripts that are written without spaces between words."""
 
 from __future__ import annotations
 
 import re
 
-#: Letters and marks of Thai, Lao, Myanmar, Khmer, Han and kana, as the inside of a regular expression's character class.
-#: Digits and punctuation stay out: they are separate words in every script.
+#: Letters and marks of Thai, Lao, Myanmar, Khmer, Han and kana, as the content of a regular expression's character class.
+#: Digits and punctuation are excluded: they are separate words in every script.
 UNSPACED = (
     "\u0e01-\u0e3a\u0e40-\u0e4e"  # Thai
     "\u0e81-\u0ece\u0edc-\u0edf"  # Lao
@@ -19,5 +19,5 @@ _UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
 
 
 def has_unspaced(text: str) -> bool:
-    """Tell whether `text` has a character of a script that is written without spaces between words."""
+    """Return whether a text contains a character of a script that is written without spaces between words."""
     return _UNSPACED_CHARACTER.search(text) is not None

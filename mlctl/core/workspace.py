@@ -1,87 +1,55 @@
-"""Where a stage works: a folder whose finished parts survive a crash, and a way to say how far it is."""
+"""The folder that a stage writes into, whose finished parts survive a crash, and the progress callback."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-_TEMPORARY = ".part-"
+from mlctl.core.files import atomic_write
 
 
 class Progress(Protocol):
-    """Told by a stage how far it is. Cheap to call: the receiver decides how often anything is shown."""
+    """Progress callback of a stage. Cheap to call: the receiver decides how often anything is shown."""
 
     def __call__(self, done: int, total: int | None, unit: str, **figures: float | str) -> None:
-        """Report `done` of `total` (None: not known) `unit`s; `figures` are shown beside, e.g. loss=1.2."""
+        """Report `done` of `total` (None: unknown) `unit`s; `figures` are shown beside, e.g. loss=1.2."""
 
 
 def silent(done: int, total: int | None, unit: str, **figures: float | str) -> None:
-    """A `Progress` that says nothing."""
+    """A `Progress` that shows nothing."""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of a stage in the making.
+    """The folder in which a stage builds its result.
 
-    A part is a file (or folder) of the result that is written under a temporary name and renamed when it is whole: what
-    `has` reports was finished, also after kill -9 or a power cut. `scratch` keeps what helps to go on after a crash
-    (a fetched archive, a checkpoint) and is no part of the result: the caller drops it when the result is complete.
+    A part is a file or folder of the result that is written under a temporary name and renamed when it is complete: a part for which
+    `has` returns true was finished, also after kill -9 or a power cut. `scratch` holds what speeds up a restart (a downloaded archive,
+    a checkpoint) and is not part of the result: the caller removes it when the result is complete.
     """
 
     root: Path
 
     @property
     def scratch(self) -> Path:
-        """A folder that outlives a crash but not the stage."""
+        """A folder that survives a crash and is removed when the stage is complete."""
         folder = self.root / ".scratch"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def path(self, name: str) -> Path:
-        """Return where the part `name` (a relative path with `/`) lies or will lie."""
+        """Return the path of the part `name` (a relative path with `/`), whether or not it exists."""
         return self.root / name
 
     def has(self, name: str) -> bool:
-        """Tell whether the part `name` is finished."""
+        """Return whether the part `name` is finished."""
         return self.path(name).exists()
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[Path]:
-        """Yield the path to write the part `name` at; it becomes visible, whole, when the block ends without error."""
-        final = self.path(name)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(f"{_TEMPORARY}{final.name}")
-        discard(temporary)
-        yield temporary
-        flush_to_disk(temporary)
-        discard(final)
-        temporary.rename(final)
-        _sync(final.parent)  # the entry alone: other parts in there may be in the making by other processes
-
-
-def discard(path: Path) -> None:
-    """Remove a file or a folder with all it holds, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Make a file, or every file of a folder, durable, so that a rename never shows an empty one after a power cut."""
-    for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else []:
-        _sync(file)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        """Yield the temporary path to write the part `name` at; the part appears, complete, when the block ends without error."""
+        with atomic_write(self.path(name)) as path:
+            yield path

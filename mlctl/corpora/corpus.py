@@ -1,4 +1,4 @@
-"""What every kind of corpus offers to the stage."""
+"""Interface of a corpus: provenance and rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlctl.config import Languages
 
 
 class Row(NamedTuple):
-    """A text, its translation and where in the corpus it stands. None is a side that is to be made by translation; one side is there."""
+    """A sentence pair with its position in the corpus (`origin`). One side may be None: it is to be made by translation."""
 
     source: str | None
     target: str | None
@@ -17,11 +17,11 @@ class Row(NamedTuple):
 
 
 class Corpus(Protocol):
-    """Text of one origin: one version, one licence, some of the recipe's target languages."""
+    """Text of one publisher, version and licence, in some of the recipe's target languages."""
 
     @property
     def name(self) -> str:
-        """Name for people, carried with every pair."""
+        """Display name, stored with every pair."""
 
     @property
     def kind(self) -> str:
@@ -29,7 +29,7 @@ class Corpus(Protocol):
 
     @property
     def version(self) -> str:
-        """Version of the corpus; empty: not known."""
+        """Version of the corpus; empty: unknown."""
 
     @property
     def licence(self) -> str:
@@ -37,22 +37,22 @@ class Corpus(Protocol):
 
     @property
     def address(self) -> str:
-        """Where another person finds the same text: package==version, or file names."""
+        """Where the same text is available to others: package==version, URLs, or file names."""
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Target languages that this corpus has, as canonical tags."""
+        """Target languages of this corpus, as canonical tags."""
 
     def sha256(self) -> str:
-        """Return the digest of what is read, in hexadecimal."""
+        """Return the digest of the data that is read, in hexadecimal."""
 
     def retrieved(self) -> Mapping[str, str]:
-        """Return when (ISO 8601) what is read was fetched, by address; nothing where it lay on this machine."""
+        """Return the time of retrieval (ISO 8601) by address; empty for local files."""
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the text of one target language, always in the same order."""
 
 
-def wanted_targets(own: Sequence[str], languages: Languages) -> tuple[str, ...]:
-    """Return the recipe's target languages that a source is wanted for: those that its own `targets` name, all where that is empty."""
-    return tuple(tag for tag in languages.targets if tag in (own or languages.targets))
+def select_targets(targets: Sequence[str], languages: Languages) -> tuple[str, ...]:
+    """Return the recipe's target languages that are in a source's `targets`; all of them if that is empty."""
+    return tuple(tag for tag in languages.targets if tag in (targets or languages.targets))

@@ -1,30 +1,20 @@
-"""Files on disk: their digests, when they were written, and what a full disk is called."""
+"""Joint digests and times of files on disk."""
 
 from __future__ import annotations
 
 import datetime
-import errno
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Error numbers that mean that nothing more can be written.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's bytes in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
 
 def joint_sha256(digests: Sequence[str]) -> str:
-    """Return the only digest; for several, the digest of them, one a line."""
+    """Return the only digest; for several, the digest of their list, one a line."""
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
 
 
 def written_at(path: Path) -> str:
-    """Return when a file, or the list of a folder's files, was written last: ISO 8601 in UTC, to the second."""
+    """Return when a file, or the list of files in a folder, was last modified: ISO 8601 in UTC, to the second."""
     return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Rows to Parquet and back to counts."""
+"""Writes the rows of a corpus to Parquet, and counts them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH_ROWS = 8192
 
 
 def write(path: Path, corpus: Corpus, source: str, target: str) -> None:
-    """Write the rows of one target language in the schema PAIR, a batch at a time."""
+    """Write the rows of one target language in the schema PAIR, batch by batch."""
     rows = corpus.rows(target)
     with pq.ParquetWriter(path, PAIR, compression="zstd") as writer:
         while batch := list(itertools.islice(rows, _BATCH_ROWS)):
@@ -26,10 +26,10 @@ def write(path: Path, corpus: Corpus, source: str, target: str) -> None:
 
 
 def count(path: Path) -> tuple[int, int]:
-    """Return how many rows of a part have both sides and how many have one, without reading the text."""
+    """Return the numbers of rows with both sides and with one side, from the file's metadata."""
     metadata = pq.read_metadata(path)
-    alone = schema.alone(metadata)
-    return metadata.num_rows - alone, alone
+    untranslated = schema.alone(metadata)
+    return metadata.num_rows - untranslated, untranslated
 
 
 def _record_batch(rows: Sequence[Row], corpus: Corpus, source: str, target: str) -> pa.RecordBatch:

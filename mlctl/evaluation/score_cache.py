@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlctl.evaluation.metrics.item_scores import ItemScores

@@ -1,1 +1,1 @@
-"""Where the steps of a stage run: processes of this machine or workers on a Ray cluster."""
+"""Execution of a stage's steps: the scheduler, and the backends it runs on (processes of this machine, or a Ray cluster)."""

@@ -1,8 +1,8 @@
-"""Workers on the machines of a Ray cluster.
+"""The Ray backend: workers on the machines of a Ray cluster.
 
-Each is a Ray actor that has a child process of its own, just as on one machine: a crash in it is told in the same words. Ray
-starts the actors where there is room and says when one is lost; its job is then done again by another. Only JSON goes over
-the network: jobs that name files, and what went wrong. The files lie where all machines see them under the same path.
+Each worker is a Ray actor with a child process, as on one machine, so a crash in a child gives the same error message. Ray
+places the actors and reports lost ones; the job of a lost actor is run again on another. Only JSON goes over the network: jobs
+that name files, and errors. The files are on a file system that all machines see under the same path.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Any, Self
 import mlctl
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.execution.processes import ChildProcess, EndedError, done, failure
+from mlctl.execution.processes import ChildProcess, ProcessDiedError, error_from_response, run_job
 
-_ADDRESS = "RAY_ADDRESS"  # Ray's own variable
-_LIVES = 5  # workers that may be lost over one job: with more, it is the job
-_PATIENCE = 30.0  # seconds without room until it is said
-_ANSWERS = 10.0  # seconds that a cluster may take to answer
+_ADDRESS_VARIABLE = "RAY_ADDRESS"  # Ray's own
+_MAX_LOST_WORKERS = 5  # for one job; above this the job is at fault, not the machines
+_PENDING_LOG_SECONDS = 30.0  # a worker that waits longer for free resources is logged
+_CONNECT_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class RayBackend:
     """A Ray cluster that this machine is part of: connected inside a `with` block.
 
     Raises:
-        InputError: when entered: Ray is not installed, no address is given, no cluster answers, or it refuses.
+        InputError: on entry: Ray is not installed, no address is set, no cluster answers, or it refuses the connection.
     """
 
     gpus: int
@@ -46,158 +46,164 @@ class RayBackend:
     min_node_cores: int
 
     def __init__(self, address: str, workspace: Workspace) -> None:
-        """Take the address (`host:port`; empty: that of RAY_ADDRESS) and the workspace of the stage, which all machines must see."""
+        """Take the address (`host:port`; empty: that of RAY_ADDRESS) and the stage's workspace, which all machines must see."""
         self._address, self._workspace = address, workspace
-        self._mark = f"seen-by-{secrets.token_hex(8)}"
-        self._open = contextlib.ExitStack()
+        self._marker_name = f"seen-by-{secrets.token_hex(8)}"
+        self._exit_stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_connected(found(self._address)))
-            mark = self._workspace.scratch / self._mark
-            mark.touch()
-            stack.callback(mark.unlink, missing_ok=True)
-            self._count()
-            self._open = stack.pop_all()
+            stack.enter_context(_connection(check_cluster(self._address)))
+            self._marker.touch()
+            stack.callback(self._marker.unlink, missing_ok=True)
+            self._count_resources()
+            self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._open.close()
+        self._exit_stack.close()
 
-    def worker(self, module: str, gpus: float = 0) -> RayWorker:
-        """Return a worker on some machine: one core, and `gpus` GPUs (a half: two workers share one), are its own."""
-        return RayWorker(module, gpus, str(self._workspace.scratch / self._mark))
+    def start_worker(self, module: str, gpus: float = 0) -> RayWorker:
+        """Return a worker on some machine, with one core and `gpus` GPUs (0.5: half of one) reserved for it."""
+        return RayWorker(module, gpus, str(self._marker))
 
-    def _count(self) -> None:
+    @property
+    def _marker(self) -> Path:
+        """A file in the workspace: a machine that does not see it cannot run workers."""
+        return self._workspace.scratch / self._marker_name
+
+    def _count_resources(self) -> None:
         import ray
 
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        cores = [int(resources["CPU"]) for resources in machines if resources.get("CPU")]
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cores = [int(resources["CPU"]) for resources in nodes if resources.get("CPU")]
         self.cores, self.min_node_cores = sum(cores), min(cores, default=1)
-        self.gpus = sum(int(resources.get("GPU", 0)) for resources in machines)
+        self.gpus = sum(int(resources.get("GPU", 0)) for resources in nodes)
         if not cores:
-            raise InputError("the Ray cluster has no CPU to work with", "start its machines with some: `ray start --num-cpus=…`")
-        _log.info("Ray: %d machines with %d cores and %d GPUs", len(machines), self.cores, self.gpus)
+            raise InputError("the Ray cluster has no CPUs", "start its machines with CPUs: `ray start --num-cpus=…`")
+        _log.info("Ray: %d machines with %d cores and %d GPUs", len(nodes), self.cores, self.gpus)
 
 
 class RayWorker:
     """A worker on some machine of the cluster."""
 
-    def __init__(self, module: str, gpus: float, mark: str) -> None:
-        self._module, self._gpus, self._mark = module, gpus, mark
-        self._post: Any = None
-        self._machine = ""
+    def __init__(self, module: str, gpus: float, marker: str) -> None:
+        self._module, self._gpus, self._marker = module, gpus, marker
+        self._actor: Any = None
+        self._node = ""
         self._killed = False
-        self._changing = threading.Lock()
+        self._lock = threading.Lock()
 
-    def do(self, job: Any, what: str, remedy: str, seconds: float | None = None) -> None:
-        """Have a job done, by another worker where one is lost with its machine; see `mlctl.execution.processes.Child.do`."""
+    def run(self, job: Any, description: str, remedy: str, timeout: float | None = None) -> None:
+        """Run a job, on another worker if one is lost with its machine; see `mlctl.execution.processes.ChildProcess.run`."""
         from ray.exceptions import RayActorError
 
-        for _ in range(_LIVES):
+        for _ in range(_MAX_LOST_WORKERS):
             try:
-                answer = self._ask(json.dumps(job), what, remedy, seconds)
-            except RayActorError as lost:
+                response = self._send(json.dumps(job), description, remedy, timeout)
+            except RayActorError as error:
                 if self._killed:
-                    raise EndedError(f"{what}: its process was ended", remedy) from None
-                _log.warning("%s: its Ray worker on %s was lost; again on another", what, self._machine or "its way")
-                reason = " ".join(str(lost).split())[:300]
-                self._post = None
+                    raise ProcessDiedError(f"{description}: its process was ended", remedy) from None
+                _log.warning(
+                    "%s: its Ray worker on %s was lost; retrying on another", description, self._node or "an unknown machine"
+                )
+                reason = " ".join(str(error).split())[:300]
+                self._actor = None
                 continue
-            if error := _failure(answer):
-                raise error
+            if job_error := _error_from_actor(response):
+                raise job_error
             return
-        raise EndedError(f"{what}: {_LIVES} Ray workers were lost over it, the last: {reason}", remedy)
+        raise ProcessDiedError(f"{description}: the job failed on {_MAX_LOST_WORKERS} Ray workers, at last: {reason}", remedy)
 
     def kill(self) -> None:
-        """End the worker at once, also one that is still on its way."""
+        """Stop the worker at once, also one that has not started yet."""
         self._killed = True
         self.close()
 
     def close(self) -> None:
-        """End the worker; Ray does it, and its process ends with it."""
+        """Stop the worker; its child process ends with the actor."""
         import ray
 
-        with self._changing:
-            if self._post is not None:
-                ray.kill(self._post)
+        with self._lock:
+            if self._actor is not None:
+                ray.kill(self._actor)
 
-    def _ask(self, job: str, what: str, remedy: str, seconds: float | None) -> dict[str, Any]:
+    def _send(self, job: str, description: str, remedy: str, timeout: float | None) -> dict[str, Any]:
         import ray
 
-        if self._post is None:
-            self._start_worker()
-        answer: dict[str, Any] = ray.get(self._post.do.remote(job, f"{what} on {self._machine}", remedy, seconds))
-        return answer
+        if self._actor is None:
+            self._start_actor()
+        response: dict[str, Any] = ray.get(self._actor.run.remote(job, f"{description} on {self._node}", remedy, timeout))
+        return response
 
-    def _start_worker(self) -> None:
+    def _start_actor(self) -> None:
         import ray
 
-        kind = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")(WorkerActor)
-        with self._changing:
+        actor_class = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")(WorkerActor)
+        with self._lock:
             if self._killed:
-                raise EndedError("a worker that was to start was ended", "run again")
-            self._post = kind.remote(self._module)
-        told = self._post.greet.remote(self._mark)
-        if not ray.wait([told], timeout=_PATIENCE)[0]:
-            wants = f"one core and {self._gpus:g} GPUs" if self._gpus else "one core"
-            _log.info("waiting for room on the Ray cluster: %s for a worker of %s", wants, self._module)
-        self._machine = _welcome(ray.get(told), Path(self._mark).parents[1])
+                raise ProcessDiedError("a worker was stopped before it had started", "run again")
+            self._actor = actor_class.remote(self._module)
+        node_info = self._actor.describe_node.remote(self._marker)
+        if not ray.wait([node_info], timeout=_PENDING_LOG_SECONDS)[0]:
+            resources = f"one core and {self._gpus:g} GPUs" if self._gpus else "one core"
+            _log.info("waiting for free Ray resources: %s for a worker of %s", resources, self._module)
+        self._node = _check_node(ray.get(node_info), Path(self._marker).parents[1])
 
 
 class WorkerActor:
-    """The actor: on its machine it has a child process do the jobs."""
+    """The actor: runs jobs in a child process on its machine."""
 
     def __init__(self, module: str) -> None:
         self._child = ChildProcess(module)
 
-    def greet(self, mark: str) -> dict[str, Any]:
-        """Tell which machine this is, what is installed there, and whether it sees a file of the one that asks."""
-        return {"machine": socket.gethostname(), "sees": Path(mark).exists(), "versions": _versions()}
+    def describe_node(self, marker: str) -> dict[str, Any]:
+        """Return the machine's name and versions, and whether it sees the marker file."""
+        return {"node": socket.gethostname(), "sees_marker": Path(marker).exists(), "versions": _versions()}
 
-    def do(self, job: str, what: str, remedy: str, seconds: float | None) -> dict[str, Any]:
-        """Have a job done; return what went wrong, if anything did, for `_failure`."""
+    def run(self, job: str, description: str, remedy: str, timeout: float | None) -> dict[str, Any]:
+        """Run a job and return the response, for `_error_from_actor`."""
         try:
-            return done(lambda given: self._child.do(given, what, remedy, seconds), json.loads(job))
+            return run_job(lambda content: self._child.run(content, description, remedy, timeout), json.loads(job))
         except RuntimeError as error:
             return {"failed": str(error)}
 
 
-def found(address: str) -> str:
-    """Return the address of the cluster that is to be used, where one answers.
+def check_cluster(address: str) -> str:
+    """Return the address of the cluster to connect to, once it answers.
 
     Raises:
-        InputError: Ray is not installed, no address is given, or nothing answers there.
+        InputError: Ray is not installed, no address is set, or nothing answers there.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
     try:
         import ray  # noqa: F401
     except ImportError:
         raise InputError("executor is ray, but Ray is not installed", "pip install 'mlctl[ray]', on every machine") from None
-    address = address or os.environ.get(_ADDRESS, "")
+    address = address or os.environ.get(_ADDRESS_VARIABLE, "")
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):
         raise InputError(
-            f"executor is ray, but {f'{address!r} is no address' if address else 'no address is given'}",
-            f"set ray_address (or {_ADDRESS}) to the host:port that `ray start --head` tells",
+            f"executor is ray, but {f'{address!r} is not a valid address' if address else 'no address is set'}",
+            f"set ray_address (or {_ADDRESS_VARIABLE}) to the host:port that `ray start --head` prints",
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS).close()
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise InputError(
-            f"no Ray cluster answers at {address}: {error}", "start it (`ray start --head`), or mend ray_address"
+            f"no Ray cluster answers at {address}: {error}", "start it (`ray start --head`), or correct ray_address"
         ) from None
     return address
 
 
 @contextlib.contextmanager
-def _connected(address: str) -> Iterator[None]:
+def _connection(address: str) -> Iterator[None]:
     import ray
 
-    if ray.is_initialized():  # by whoever runs this inside Ray
+    if ray.is_initialized():  # the caller runs inside Ray
         yield
         return
-    with _own_handler():
+    with _restored_sigterm_handler():
         try:
             ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -213,42 +219,44 @@ def _connected(address: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_handler() -> Iterator[None]:
-    """Keep what is done at SIGTERM, for which Ray sets a handler of its own."""
+def _restored_sigterm_handler() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which `ray.init` replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)
 
 
-def _welcome(told: dict[str, Any], folder: Path) -> str:
-    """Return the name of a machine that can take part.
+def _check_node(node_info: dict[str, Any], folder: Path) -> str:
+    """Return the name of a machine that can run workers.
 
     Raises:
         InputError: it has another version of mlctl or Python, or does not see the folder that the stage works in.
     """
-    machine, here = told["machine"], _versions()
-    if told["versions"] != here:
-        theirs = ", ".join(f"{name} {version}" for name, version in told["versions"].items() if version != here[name])
-        ours = ", ".join(f"{name} {here[name]}" for name, version in told["versions"].items() if version != here[name])
-        raise InputError(f"{machine} of the Ray cluster has {theirs}, this machine {ours}", "install the same on all machines")
-    if not told["sees"]:
+    node, versions, required = node_info["node"], node_info["versions"], _versions()
+    if versions != required:
+        different = [name for name in versions if versions[name] != required[name]]
+        remote, local = (", ".join(f"{name} {side[name]}" for name in different) for side in (versions, required))
         raise InputError(
-            f"{machine} of the Ray cluster does not see {folder}",
-            "put the store (of a store behind a URL: MLCTL_CACHE) on a file system that all machines have under the same path",
+            f"{node} of the Ray cluster has {remote}, this machine {local}", "install the same versions on all machines"
         )
-    return str(machine)
+    if not node_info["sees_marker"]:
+        raise InputError(
+            f"{node} of the Ray cluster does not see {folder}",
+            "put the store (with a store behind a URL: MLCTL_CACHE) on a file system that all machines have under the same path",
+        )
+    return str(node)
 
 
 def _versions() -> dict[str, str]:
     return {"mlctl": mlctl.__version__, "Python": ".".join(platform.python_version_tuple()[:2])}
 
 
-def _failure(answer: dict[str, Any]) -> Exception | None:
-    if "failed" in answer:
-        return RuntimeError(answer["failed"])
-    return failure(answer, "")
+def _error_from_actor(response: dict[str, Any]) -> Exception | None:
+    if "failed" in response:
+        return RuntimeError(response["failed"])
+    return error_from_response(response, "")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mlctl.core.workspace import discard, flush_to_disk
+from mlctl.core.files import commit, discard, is_disk_full, temporary_path
+from mlctl.core.hashing import file_digest
 from mlctl.errors import InputError
-from mlctl.modeling.model_sources import file_digest
 
 _log = logging.getLogger(__name__)
 
-_TENSORS, _STATE, _UNFINISHED = "tensors.safetensors", "state.json", ".part-"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
@@ -55,13 +52,11 @@ class CheckpointFolder:
             InputError: the disk has no room; the checkpoints that were there stay.
         """
         final = self._path(step)
-        unfinished = final.with_name(_UNFINISHED + final.name)
+        unfinished = temporary_path(final)
         discard(unfinished)
         with room_for(final), _discarding(unfinished):
             self._write(unfinished, step, tensors, loss)
-            discard(final)
-            unfinished.rename(final)
-            flush_to_disk(self.folder)
+            commit(unfinished, final)
         best = self.best_name()
         for old in self._all()[self._keep :]:
             if old.name != best:
@@ -101,7 +96,6 @@ class CheckpointFolder:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / _TENSORS)
         state = {"step": step, "loss": loss, "subject": self._subject, "sha256": file_digest(folder / _TENSORS)}
         (folder / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-        flush_to_disk(folder)
 
     def _read(self, path: Path) -> Checkpoint:
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
@@ -126,7 +120,7 @@ def room_for(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if not _is_full(error):
+        if not is_disk_full(error):
             raise
         raise InputError(f"no room to write {path}", "make room and run again: training goes on where it was") from error
 
@@ -138,9 +132,3 @@ def _discarding(unfinished: Path) -> Iterator[None]:
     except BaseException:
         discard(unfinished)
         raise
-
-
-def _is_full(error: Exception) -> bool:
-    """Tell whether the disk is full; safetensors passes the system's text on, not its number."""
-    number = error.errno if isinstance(error, OSError) else None
-    return number in _NO_ROOM or any(os.strerror(code) in str(error) for code in _NO_ROOM)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from mlctl.config import Model
+from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 
 #: Identity of what is made from the recipe alone.
@@ -76,10 +76,7 @@ def start_of(model: Model) -> Model | None:
 
 def digest_of(files: Iterable[Path]) -> str:
     """Return the sha256 over the sorted (name, sha256) of files: the same wherever they lie."""
-    whole = hashlib.sha256()
-    for file in sorted(files):
-        whole.update(f"{file.name}\0{file_digest(file)}\n".encode())
-    return whole.hexdigest()
+    return named_digest((file.name, file_digest(file)) for file in sorted(files))
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -90,12 +87,6 @@ def tokenizer_files(folder: Path) -> list[Path]:
 def matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
     """Return the files of `folder` (not below it) that fit one of the patterns, sorted, each once."""
     return sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
-
-
-def file_digest(file: Path) -> str:
-    """Return the sha256 of a file's content in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _checked(folder: Path) -> Path:

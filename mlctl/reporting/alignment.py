@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from mlctl.core.arrow import batches
 from mlctl.reporting.json_files import read_json
 
 Row = dict[str, Any]
@@ -53,7 +52,7 @@ def lexicon_rows(align: Path | None, languages: Sequence[str], limit: int) -> li
 
 def _strongest(file: Path, limit: int) -> list[Row]:
     best: list[Row] = []
-    for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
+    for batch in batches(file, batch_rows=_BATCH_ROWS):
         words = [row for row in batch.to_pylist() if _has_letters(row["source"]) and _has_letters(row["target"])]
         best = heapq.nsmallest(limit, [*best, *words], key=_strength_order)
     return best

@@ -14,7 +14,7 @@ from mlctl.reporting import tables, translation
 from mlctl.reporting.attribution import decontamination
 from mlctl.reporting.curves import final_losses
 from mlctl.reporting.projection import neighbour_agreement, project
-from mlctl.schema import STAGE_NAMES
+from mlctl.stage_names import STAGE_NAMES
 
 Figures = dict[str, Any]
 

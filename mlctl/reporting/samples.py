@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlctl.schema import STAGE_NAMES
+from mlctl.core.arrow import batches
+from mlctl.core.random import shuffle_key
+from mlctl.stage_names import STAGE_NAMES
 
 Row = dict[str, Any]
 
@@ -63,7 +64,7 @@ def _rejected_files(folder: Path | None) -> list[Path]:
 def _draw(file: Path, number: int, stage: int, limit: int, draws: dict[tuple[int, str], list[_Draw]]) -> None:
     """Give each row of a file a random number; keep the `limit` rows of each rule with the smallest, over all files."""
     generator, first_row = np.random.default_rng(number), 0
-    for batch in pq.ParquetFile(file).iter_batches(_RULE_BATCH_ROWS, columns=["rule"]):
+    for batch in batches(file, ["rule"], _RULE_BATCH_ROWS):
         randoms, rules = generator.random(batch.num_rows), batch["rule"].dictionary_encode()
         codes = rules.indices.to_numpy()
         for code, rule in enumerate(rules.dictionary.to_pylist()):
@@ -105,7 +106,7 @@ def _distinct(rows: Iterable[Row]) -> list[Row]:
 def _first_rows(file: Path, limit: int) -> Iterator[Row]:
     """Yield the rows of the first batches of a file, at least `limit` if it has as many."""
     read = 0
-    for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS) if file.exists() else ():
+    for batch in batches(file, batch_rows=_BATCH_ROWS) if file.exists() else ():
         yield from batch.to_pylist()
         read += batch.num_rows
         if read >= limit:
@@ -120,13 +121,9 @@ def _is_short_and_linked(row: Row) -> bool:
     return all(_MIN_WORDS <= len(words) <= _MAX_WORDS and len(linked) >= _MIN_LINKED * len(words) for words, linked in sides)
 
 
-def _crossing_first(row: Row) -> tuple[bool, str]:
-    return not _has_crossing(row["links"]), _digest(row["source"], row["target"])
+def _crossing_first(row: Row) -> tuple[bool, bytes]:
+    return not _has_crossing(row["links"]), shuffle_key(row["source"], row["target"])
 
 
 def _has_crossing(links: Sequence[Mapping[str, int]]) -> bool:
     return any((a["source"] - b["source"]) * (a["target"] - b["target"]) < 0 for a in links for b in links)
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlctl.config import Shard
+from mlctl.core.arrow import batches
 from mlctl.core.workspace import Progress, Workspace
 from mlctl.sharding import content_words, external_sort, heldout, rows
 from mlctl.sharding.decontamination import Flags, Screen, Unseen
@@ -44,14 +45,14 @@ class Corpus:
     def training_text(self) -> Iterator[list[str]]:
         """Yield the texts of both sides of the pairs that may be trained on, in batches."""
         for file in self.files.values():
-            for batch in content_words.batches(file):
+            for batch in batches(file, batch_rows=content_words.ROWS):
                 free = batch.filter(pa.array(self._free(batch, Counter())))
                 yield from (free["source"].to_pylist(), free["target"].to_pylist())
 
     def write_heldout(self, language: str, encoder: Encoder, path: Path) -> None:
         """Write the held-out rows of one language."""
         chosen, first, found = self.plan.heldout[language], 0, []
-        for batch in content_words.batches(self.files[language]):
+        for batch in batches(self.files[language], batch_rows=content_words.ROWS):
             inside = chosen[(chosen >= first) & (chosen < first + batch.num_rows)] - first
             found.append(rows.make(batch.take(pa.array(inside)), self.plan.content[language], encoder, self.seed))
             first += batch.num_rows
@@ -61,7 +62,7 @@ class Corpus:
         """Turn all other pairs into sorted runs in the scratch folder; runs that are there already stay."""
         done, total, opened = 0, sum(self.plan.pairs.values()), []
         for language, file in self.files.items():
-            for number, batch in enumerate(content_words.batches(file, external_sort.PAIRS)):
+            for number, batch in enumerate(batches(file, batch_rows=external_sort.PAIRS)):
                 path = workspace.scratch / f"{language}-{number:05d}.arrow"
                 if not path.exists():
                     counts = Counter({"pairs": batch.num_rows})

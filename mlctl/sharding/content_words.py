@@ -5,29 +5,20 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from mlctl.core.random import text_draws
 from mlctl.core.unicode_scripts import has_unspaced
-from mlctl.sharding import texts
 from mlctl.sharding.phrase_blocks import Blocks, blocks
 
 LONGEST = 4  # words of one side of a block: longer ones are mostly what an aligner could not tell apart
 ROWS = 4096  # of a batch: what is held in memory at a time
 
 Integers = npt.NDArray[np.int64]
-
-
-def batches(file: Path, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a Parquet file in record batches."""
-    with pq.ParquetFile(file) as parquet:
-        yield from parquet.iter_batches(batch_size=rows)
 
 
 @dataclass(frozen=True)
@@ -140,7 +131,7 @@ def _long_enough(word: str, min_letters: int) -> bool:
 
 @functools.lru_cache(maxsize=1 << 17)
 def _hash(word: str) -> int:
-    return int(texts.draws([word], 0, "word")[0])
+    return int(text_draws([word], 0, "word")[0])
 
 
 def _blocks(batch: pa.RecordBatch) -> Blocks:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mlctl.core.random import GOLDEN, splitmix64
 from mlctl.core.unicode_scripts import has_unspaced
 from mlctl.sharding import texts
 
@@ -31,7 +32,7 @@ _READ_AT_ONCE = 4096
 # Quarters of a word.
 _WORD, _HAN, _SOUTH_EAST = 4, 2, 1
 _LAST_SOUTH_EAST = "\u17ff"
-_BASE = 0x9E3779B97F4A7C15  # odd, so that it can be inverted modulo 2⁶⁴
+_BASE = int(GOLDEN)  # odd, so that it can be inverted modulo 2⁶⁴
 
 
 class Vocabulary:
@@ -197,8 +198,4 @@ def _powers(base: int, count: int) -> Hashes:
 
 def _mixed(numbers: Integers) -> Hashes:
     """Spread small numbers over 64 bits (the finaliser of SplitMix64, Steele et al. 2014)."""
-    mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    found: Hashes = mixed ^ (mixed >> np.uint64(31))
-    return found
+    return splitmix64(numbers.astype(np.uint64) * GOLDEN)

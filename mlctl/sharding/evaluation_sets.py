@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlctl.config import EvaluationSet, Shard
+from mlctl.core.hashing import file_digest
 from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
 from mlctl.sharding.decontamination import Unseen
@@ -35,8 +35,7 @@ def digests(settings: Shard) -> dict[str, str]:
     found = {}
     for known in settings.decontaminate:
         for place, path in enumerate(files(known)):
-            with path.open("rb") as stream:
-                found[f"{known.name}/{place}/{path.name}"] = hashlib.file_digest(stream, "sha256").hexdigest()
+            found[f"{known.name}/{place}/{path.name}"] = file_digest(path)
     return found
 
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.core.workspace import flush_to_disk
+from mlctl.core.files import atomic_write
 from mlctl.sharding.rows import KEYED
 
 #: Aligned pairs of one run: the rows that are sorted in memory.
@@ -103,11 +103,12 @@ def write(path: Path, batches: Iterable[pa.RecordBatch], counts: Counter[str]) -
     """Sort rows and write them as a run; `counts` is read after the last batch has been taken."""
     table = _sorted(pa.Table.from_batches(batches, KEYED))
     table = table.replace_schema_metadata({_COUNTS: json.dumps(counts, sort_keys=True)})
-    unfinished = path.with_suffix(".part")
-    with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with (
+        atomic_write(path) as unfinished,
+        pa.OSFile(str(unfinished), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
         writer.write_table(table)
-    flush_to_disk(unfinished)
-    unfinished.rename(path)
 
 
 def number_of_shards(runs: Sequence[Run], rows_per_shard: int) -> int:

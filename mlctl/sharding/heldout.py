@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlctl.config import Shard
+from mlctl.core.arrow import batches
+from mlctl.core.random import text_draws
 from mlctl.sharding import content_words, texts
 from mlctl.sharding.content_words import ContentWords, Side
 
@@ -49,7 +51,7 @@ class Plan:
         """Yield the texts of both sides of the held-out pairs, from the files that the plan was made of."""
         for language, file in files.items():
             first = 0
-            for batch in content_words.batches(file):
+            for batch in batches(file, batch_rows=content_words.ROWS):
                 chosen = self.heldout[language]
                 inside = batch.take(pa.array(chosen[(chosen >= first) & (chosen < first + batch.num_rows)] - first))
                 yield from inside["source"].to_pylist() + inside["target"].to_pylist()
@@ -72,7 +74,7 @@ class Candidates:
             self.fit & content_words.occurs_once(self.identities[:, 0]) & content_words.occurs_once(self.identities[:, 1])
         )
         number = min(settings.heldout_pairs, len(self.fit) // _LARGEST_SHARE)
-        draws = texts.draws([identity.tobytes() for identity in self.identities[fit, 0].astype("<i8")], seed, "held out")
+        draws = text_draws([identity.tobytes() for identity in self.identities[fit, 0].astype("<i8")], seed, "held out")
         return np.sort(fit[np.argsort(draws, kind="stable")[:number]])
 
 
@@ -92,7 +94,7 @@ def plan(settings: Shard, files: Mapping[str, Path], seed: int) -> Plan:
 def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, ContentWords]:
     source, target = Counter[str](), {language: Counter[str]() for language in files}
     for language, file in files.items():
-        for batch in content_words.batches(file):
+        for batch in batches(file, batch_rows=content_words.ROWS):
             content_words.count_words(source, Side.of(batch, "source"))
             content_words.count_words(target[language], Side.of(batch, "target"))
     stops = content_words.most_frequent(source, settings.stop_words)
@@ -109,7 +111,7 @@ def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, Cont
 
 
 def _candidates(file: Path, content: ContentWords, min_words: int) -> Candidates:
-    found = [_of_batch(batch, content, min_words) for batch in content_words.batches(file)]
+    found = [_of_batch(batch, content, min_words) for batch in batches(file, batch_rows=content_words.ROWS)]
     return Candidates(
         np.concatenate([np.empty((0, 2), np.int64), *(candidates.identities for candidates in found)]),
         np.concatenate([np.empty(0, bool), *(candidates.fit for candidates in found)]),

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlctl import schema
+from mlctl.core.random import text_draws
 from mlctl.sharding import texts
 from mlctl.sharding.content_words import ContentWords, Side, WordPairs
 from mlctl.sharding.subword_spans import Encoder, Subwords
@@ -67,4 +68,4 @@ def _word_pair_lists(ranges: Integers, bounds: Integers) -> pa.ListArray:
 
 def _keys(batch: pa.RecordBatch, seed: int) -> npt.NDArray[np.uint64]:
     columns = (batch[name].to_pylist() for name in ("target_language", "source", "target"))
-    return texts.draws(["\0".join(row) for row in zip(*columns, strict=True)], seed, "order")
+    return text_draws(["\0".join(row) for row in zip(*columns, strict=True)], seed, "order")

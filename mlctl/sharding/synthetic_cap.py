@@ -10,12 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Draws = npt.NDArray[np.uint64]
+from mlctl.core.random import splitmix64
 
-# The finishing steps of the SplitMix64 generator (Steele, Lea and Flood, OOPSLA 2014): every bit of a key moves every bit of the
-# draw. The keys order the rows: drawn by them, the machine's rows would all lie in the first shards.
-_STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-_LAST_SHIFT = np.uint64(31)
+Draws = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -55,11 +52,5 @@ def _synthetic(table: pa.Table) -> pa.ChunkedArray:
 
 def _draws(table: pa.Table) -> Draws:
     """Return a number for each row that looks random and is the same wherever the row lies."""
-    return mixed(table["key"].to_numpy())
-
-
-def mixed(keys: Draws) -> Draws:
-    """Return numbers that look random for other numbers, the same everywhere."""
-    for shift, factor in _STEPS:
-        keys = (keys ^ (keys >> np.uint64(shift))) * np.uint64(factor)
-    return keys ^ (keys >> _LAST_SHIFT)
+    # The keys order the rows: drawn by the keys themselves, synthetic rows would all be in the first shards.
+    return splitmix64(table["key"].to_numpy())

@@ -1,4 +1,4 @@
-"""When two texts are the same text, and the pseudo-random numbers that are drawn from texts."""
+"""When two texts are the same text."""
 
 from __future__ import annotations
 
@@ -47,14 +47,3 @@ def identities(texts: Iterable[str]) -> npt.NDArray[np.int64]:
     """Return a number for each text, equal for texts that say the same to the letter."""
     digests = [hashlib.blake2b(normalised(text).encode(), digest_size=8).digest() for text in texts]
     return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
-
-
-def draws(texts: Iterable[str | bytes], seed: int, purpose: str) -> npt.NDArray[np.uint64]:
-    """Return a number for each text that looks random, differs by seed and purpose, and is the same on every machine."""
-    key = hashlib.blake2b(f"{purpose}\0{seed}".encode(), digest_size=32).digest()
-    digests = [hashlib.blake2b(_bytes(text), digest_size=8, key=key).digest() for text in texts]
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
-
-
-def _bytes(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlctl.core.arrow import batches
 from mlctl.core.workspace import Workspace
 
 _SIDES = ["source_identity", "target_identity"]
@@ -55,7 +56,7 @@ def _found(wanted: Integers, trained_on: Path) -> Integers:
 
 def _training_rows(folder: Path) -> Iterator[pa.RecordBatch]:
     for file in sorted((folder / "train").glob("*.parquet")):
-        yield from pq.ParquetFile(file).iter_batches(columns=_SIDES)
+        yield from batches(file, _SIDES)
 
 
 def _identities(rows: pa.Table | pa.RecordBatch) -> Integers:

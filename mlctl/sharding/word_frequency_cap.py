@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlctl.sharding.synthetic_cap import Draws, mixed
+from mlctl.core.random import splitmix64
+from mlctl.sharding.synthetic_cap import Draws
 
 Integers = npt.NDArray[np.int64]
 
@@ -82,7 +83,7 @@ class Limit:
     def _drawn(self, table: pa.Table) -> tuple[Integers, Draws, Integers]:
         """Return of each word pair its word's number among the frequent ones (−1: none) and its draw, and each row's word pairs."""
         words, lengths = _words(table)
-        draws = mixed(np.repeat(table["key"].to_numpy(), lengths) ^ words)
+        draws = splitmix64(np.repeat(table["key"].to_numpy(), lengths) ^ words)
         places = np.minimum(np.searchsorted(self.words, words), len(self.words) - 1)
         return np.where(self.words[places] == words, places, -1), draws, lengths
 

@@ -12,10 +12,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-Keys = NDArray[np.uint64]
+from mlctl.core.random import absorb
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+Keys = NDArray[np.uint64]
 
 
 class Purpose(IntEnum):
@@ -34,13 +33,13 @@ def keys(seed: int, purpose: Purpose, epoch: int, rows: NDArray[np.int64]) -> Ke
     """Return a key for each row, (N,): where its draws for this purpose in this epoch begin."""
     state = np.zeros(1, np.uint64)
     for value in (seed, int(purpose), epoch):
-        state = _absorb(state, np.array([value], np.uint64))
-    return _absorb(state, rows.astype(np.uint64))
+        state = absorb(state, np.array([value], np.uint64))
+    return absorb(state, rows.astype(np.uint64))
 
 
 def bits(row_keys: Keys, positions: NDArray[np.int64]) -> Keys:
     """Return 64 random bits for each key at each position; the two broadcast against each other."""
-    return _absorb(row_keys, positions.astype(np.uint64))
+    return absorb(row_keys, positions.astype(np.uint64))
 
 
 def uniform(row_keys: Keys, positions: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -52,11 +51,3 @@ def permutation(seed: int, purpose: Purpose, epoch: int, place: int, count: int)
     """Return 0 to count − 1 in random order; `place` tells apart several permutations of one epoch."""
     key = keys(seed, purpose, epoch, np.array([place]))
     return np.argsort(bits(key, np.arange(count)), kind="stable")
-
-
-def _absorb(state: Keys, value: Keys) -> Keys:
-    mixed = state + _STEP * (value + np.uint64(1))
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * _FIRST
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _SECOND
-    final: Keys = mixed ^ (mixed >> np.uint64(31))
-    return final

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from mlctl.core.cpu import usable_cores
 from mlctl.errors import InputError
 from mlctl.modeling.devices import device_of
 
@@ -61,7 +61,7 @@ def repeatable(device: torch.device, threads: int, processes: int = 1) -> Iterat
         processes: how many share the cores.
     """
     threads_before, modes_before = torch.get_num_threads(), _modes()
-    torch.set_num_threads(threads or max(_cores() // processes, 1))
+    torch.set_num_threads(threads or max(usable_cores() // processes, 1))
     _set_modes(device.type == "cpu", True, False)  # by default deterministic mode fills fresh memory: no use, takes time
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -79,8 +79,3 @@ def _modes() -> tuple[bool, bool, bool]:
 def _set_modes(deterministic: bool, warn_only: bool, fill: bool) -> None:
     torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
     torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,7 +24,7 @@ import torch
 
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
-from mlctl.execution.processes import EndedError, ended, environment, failure
+from mlctl.execution.processes import ProcessDiedError, child_environment, error_from_exit, error_from_response
 from mlctl.training.multinode import Share
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
@@ -88,7 +88,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**environment(), **_network(task["meeting"])},
+            env={**child_environment(), **_network(task["meeting"])},
         )
         self._listener = Thread(target=self._listen, args=(messages,), daemon=True)
         self._listener.start()
@@ -97,7 +97,7 @@ class _Worker:
 
     def end(self) -> Exception:
         """Return why the process ended by itself."""
-        return ended(self._process.wait(), self._errors, self.name, _REMEDY)
+        return error_from_exit(self._process.wait(), self._errors, self.name, _REMEDY)
 
     def close(self) -> None:
         """End the process."""
@@ -158,7 +158,7 @@ class _Supervisor:
             self._end(rank, message)
 
     def _end(self, rank: int, message: dict[str, Any]) -> None:
-        error = failure(message, "" if "problem" in message else self._workers[rank].name)
+        error = error_from_response(message, "" if "problem" in message else self._workers[rank].name)
         if error:
             self._failures[rank] = error
         else:
@@ -167,6 +167,6 @@ class _Supervisor:
 
 def _blame(error: Exception) -> int:
     """Order errors: what a process found, then what befell one, then what others make of its end."""
-    if isinstance(error, EndedError):
+    if isinstance(error, ProcessDiedError):
         return 1
     return 0 if isinstance(error, (InputError, OSError)) else 2

@@ -26,7 +26,7 @@ from torch.distributed import DistStoreError, TCPStore  # type: ignore[attr-defi
 import mlctl
 from mlctl.config import Train
 from mlctl.errors import InputError
-from mlctl.execution.processes import failure
+from mlctl.execution.processes import error_from_response
 from mlctl.training.device import devices_of
 
 _STEP = 0.2  # seconds between two looks, so that a signal gets through
@@ -102,7 +102,7 @@ def join(address: str) -> None:
         )
     store.set(f"devices/{number}", str(len(devices)))
     plan = json.loads(_waited(store, "plan"))
-    if error := failure(plan, "") if isinstance(plan, dict) else None:
+    if error := error_from_response(plan, "") if isinstance(plan, dict) else None:
         raise error
     with _told_of_losses():
         launch(told["job"], devices, _tell, _share(store, place, number, plan))

@@ -18,14 +18,14 @@ import torch
 from torch import distributed
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
-from mlctl.execution.processes import die_with, done
+from mlctl.execution.processes import die_with_parent, run_job
 from mlctl.training.distributed import Team
 from mlctl.training.stage import Job, work
 
 
 def main() -> None:
     """Do the task on standard input."""
-    die_with(int(sys.argv[1]))
+    die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the process that started this one gets it, and ends this one
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)  # what libraries print is no message
@@ -42,7 +42,7 @@ def _serve(task: dict[str, Any], voice: _Voice) -> None:
     logger.addHandler(voice)
     logger.setLevel(logging.WARNING if task["rank"] else logging.INFO)
     result: dict[str, Any] = {}
-    wrong = done(lambda given: result.update(_share(given, voice)), task)
+    wrong = run_job(lambda given: result.update(_share(given, voice)), task)
     voice.say(wrong or {"result": result})
     sys.stdin.read()  # until it is ended: others may not yet have read what it sent them last
 

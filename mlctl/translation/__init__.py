@@ -1,10 +1,14 @@
-"""Translation: the missing side of text that has no translation, forward and back.
+"""Translation: writes the missing side of monolingual text with a translation backend, in both directions.
 
-Only new pairs are written. A part is some thousand sentences of one language; without text to translate, or without a backend, the
-stage does nothing and imports no torch.
+- `stage.translate` is the stage; `parts` translates and writes the parts of one language, `quality` measures a backend first.
+- `backend` has the protocol, `registry` the implementations by the recipe's name: `ctranslate`, `transformers_backend`, `apertium/`,
+  `external_command`. `backend_pool` loads each backend of a run once; `splitting`, `pivot` and `translation_memory` wrap backends.
+- `fingerprint` is what the stage's key has of backends; `licences` checks under which licence they translate.
+
+Only new pairs are written. Without text to translate or without a backend, nothing is done and torch is not imported.
 """
 
-from mlctl.translation.backend_pool import fingerprint
+from mlctl.translation.fingerprint import fingerprint
 from mlctl.translation.licences import check_licence, licence
 from mlctl.translation.stage import translate
 

@@ -1,29 +1,29 @@
-"""Where a translation model lies, what it is, and what it computes with. Imports no torch."""
+"""Neural translation models: their folder, identity, device and precision. Imports no torch."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
 
 from mlctl.config import Model, Translate
+from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
 
-_CONVERTED = "model.bin"  # what CTranslate2 calls its weights
-_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "pytorch_model*.bin", _CONVERTED)
-_ON_A_CPU, _ON_A_GPU = 1024, 16_384  # padded tokens of a batch
-_AUTO = {("ctranslate2", "cpu"): "int8", ("ctranslate2", "cuda"): "bf16"}
+_CTRANSLATE2_WEIGHTS = "model.bin"
+_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "pytorch_model*.bin", _CTRANSLATE2_WEIGHTS)
+_CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 1024, 16_384  # padded source tokens
+_AUTO_PRECISION = {("ctranslate2", "cpu"): "int8", ("ctranslate2", "cuda"): "bf16"}
 
 
-def folder_of(settings: Translate, name: str) -> Path:
-    """Return the local folder of a model, fetched from the hub where `name` is no folder.
+def resolve_folder(settings: Translate, name: str) -> Path:
+    """Return the local folder of a model, fetched from the hub if `name` is not a folder.
 
     Raises:
-        InputError: there is no such model, or the hub cannot be reached.
+        InputError: the model does not exist, or the hub cannot be reached.
     """
     local = Path(name).expanduser()
     if settings.backend == "ctranslate2" and is_converted(local):
@@ -36,26 +36,23 @@ def folder_of(settings: Translate, name: str) -> Path:
 
 
 def is_on_hub(name: str) -> bool:
-    """Tell whether a model's name can only mean one on the hub."""
+    """Return whether a model's name can only mean a model on the hub."""
     return not Path(name).expanduser().is_dir() and not name.startswith(("/", ".", "~")) and name.count("/") < 2
 
 
 def is_converted(folder: Path) -> bool:
-    """Tell whether a folder holds a model in CTranslate2's own format."""
-    return (folder / _CONVERTED).is_file() and (folder / "config.json").is_file()
+    """Return whether a folder has a model in CTranslate2's format."""
+    return (folder / _CTRANSLATE2_WEIGHTS).is_file() and (folder / "config.json").is_file()
 
 
 def digest(folder: Path) -> str:
-    """Return sha256 over the sorted (name, sha256) of the files that decide what a model says."""
-    whole = hashlib.sha256()
-    for file in model_sources.matching(folder, _FILES):
-        state = file.stat()
-        whole.update(f"{file.name}\0{_file_digest(file, state.st_size, state.st_mtime_ns)}\n".encode())
-    return whole.hexdigest()
+    """Return the SHA-256 over the sorted (name, SHA-256) of the files that determine a model's output."""
+    stats = ((file, file.stat()) for file in model_sources.matching(folder, _FILES))
+    return named_digest((file.name, _file_digest(file, stat.st_size, stat.st_mtime_ns)) for file, stat in stats)
 
 
 def identity(settings: Translate, folder: Path) -> dict[str, str]:
-    """Return what the translations of a neural model depend on. Where it lies and what its folder is called does not matter."""
+    """Return what the translations of a neural model depend on, which the path of its folder does not belong to."""
     content = digest(folder)
     kind = config(folder).get("model_type") or "converted"
     return {
@@ -75,56 +72,58 @@ def config(folder: Path) -> dict[str, Any]:
         InputError: it cannot be read.
     """
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"translate.model: {folder / 'config.json'} cannot be read ({error})", "fetch the model again") from None
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def most_tokens(settings: Translate, folder: Path, tokenizer_says: int) -> int:
-    """Return how many tokens a text may have: what the recipe says, or less where the model has fewer positions."""
+def max_tokens(settings: Translate, folder: Path, tokenizer_limit: int) -> int:
+    """Return the most tokens of a text: the recipe's limit, or less where the model has fewer positions."""
     positions = config(folder).get("max_position_embeddings", settings.max_tokens)
-    return min(settings.max_tokens, int(positions), tokenizer_says)
+    return min(settings.max_tokens, int(positions), tokenizer_limit)
 
 
 def batch_tokens(settings: Translate, device: str) -> int:
-    """Return the padded source tokens of a batch on a device ("cpu", "cuda"): small ones keep all cores busy to the end."""
-    return settings.batch_tokens or (_ON_A_CPU if device == "cpu" else _ON_A_GPU)
+    """Return the padded source tokens of a batch on a device ("cpu", "cuda"). Small batches keep all cores busy to the end."""
+    return settings.batch_tokens or (_CPU_BATCH_TOKENS if device == "cpu" else _GPU_BATCH_TOKENS)
 
 
 def devices(settings: Translate) -> tuple[str, list[int]]:
-    """Return "cpu" or "cuda", and the numbers of the GPUs that translate.
+    """Return "cpu" or "cuda", and the indices of the GPUs to use.
 
     Raises:
-        InputError: the recipe asks for a GPU that is not there.
+        InputError: the recipe's GPU does not exist.
     """
     import ctranslate2
 
-    there = ctranslate2.get_cuda_device_count()
-    wanted, _, number = settings.device.partition(":")
-    if wanted == "cpu" or (wanted == "auto" and not there):
+    available = ctranslate2.get_cuda_device_count()
+    kind, _, index = settings.device.partition(":")
+    if kind == "cpu" or (kind == "auto" and not available):
         return "cpu", []
-    if not there or int(number or 0) >= there:
-        raise InputError(f"translate.device: {settings.device!r}: there are {there} GPUs", "use auto or cpu")
-    numbers = [int(number)] if number else list(range(there))
-    return "cuda", numbers[: settings.workers or None]
+    if not available or int(index or 0) >= available:
+        raise InputError(f"translate.device: {settings.device!r} does not exist: {available} GPUs were found", "use auto or cpu")
+    indices = [int(index)] if index else list(range(available))
+    return "cuda", indices[: settings.workers or None]
 
 
 def precision(settings: Translate) -> str:
-    """Return the arithmetic that `auto` stands for here, or the one that the recipe names.
+    """Return the recipe's precision, with `auto` resolved for the device.
 
     Raises:
-        InputError: the device does not have it.
+        InputError: the device does not support it.
     """
     device, _ = devices(settings)
     if settings.precision == "auto":
-        return _AUTO.get((settings.backend, device), "fp32")
+        return _AUTO_PRECISION.get((settings.backend, device), "fp32")
     if settings.backend == "ctranslate2" and device == "cpu" and settings.precision in ("fp16", "bf16"):
-        raise InputError(f"translate.precision: ctranslate2 has no {settings.precision} on a CPU", "use int8, fp32 or auto")
+        raise InputError(
+            f"translate.precision: ctranslate2 does not support {settings.precision} on a CPU", "use int8, fp32 or auto"
+        )
     return settings.precision
 
 
 @functools.lru_cache(maxsize=256)
-def _file_digest(file: Path, size: int, changed: int) -> str:
-    del size, changed  # a file that changed is read again
-    return model_sources.file_digest(file)
+def _file_digest(file: Path, size: int, modified: int) -> str:
+    del size, modified  # a changed file is another cache entry
+    return file_digest(file)

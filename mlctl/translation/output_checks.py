@@ -1,4 +1,4 @@
-"""What an engine gave back: a translation, or something that only looks like one."""
+"""Checks of a backend's output: empty, copied or in the wrong language."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from mlctl.core.language_id import surplus
+from mlctl.core.language_id import other_language_margin
 from mlctl.core.unicode_scripts import has_unspaced
 from mlctl.translation.backend import EMPTY, Translation
 
 COPIED, WRONG_LANGUAGE = "copied text", "wrong language"
-#: Rules that turn an engine's answer into a rejection, in the order in which they are asked.
+#: Rules that reject an output, in the order in which they are applied.
 RULES = (EMPTY, COPIED, WRONG_LANGUAGE)
 
-# "GNU Image Manipulation Program" is right in every language; where words are not spaced, a letter says as much as several.
-_COPY_LETTERS, _COPY_LETTERS_UNSPACED = 20, 8
-_LANGUAGE_LETTERS, _LANGUAGE_MARGIN = 30, 30.0  # as text of people is judged
-# Addresses, paths, placeholders, tags and names with digits stay as they are in any translation.
-_FIXED = re.compile(r"<[^<>]*>|\S*\w[./@:_\\=-]\w\S*|%\S+|\S*\d\S*|\{[^{}]*\}")
+# Shorter copies pass: "GNU Image Manipulation Program" is right in every language. Where words are not spaced, a letter has more meaning.
+_MIN_COPIED_LETTERS, _MIN_COPIED_LETTERS_UNSPACED = 20, 8
+_LANGUAGE_LETTERS, _LANGUAGE_MARGIN = 30, 30.0  # the defaults of clean.language_letters and clean.language_margin
+# Addresses, paths, placeholders, tags and names with digits are the same in any translation.
+_UNTRANSLATABLE = re.compile(r"<[^<>]*>|\S*\w[./@:_\\=-]\w\S*|%\S+|\S*\d\S*|\{[^{}]*\}")
 
 
-def judge(texts: Sequence[str], made: Sequence[Translation], source: str, target: str) -> list[Translation]:
-    """Turn answers that are no translations into rejections by name; other rejections stay what they are.
+def check_outputs(texts: Sequence[str], translations: Sequence[Translation], source: str, target: str) -> list[Translation]:
+    """Reject outputs that are not translations; earlier rejections stay as they are.
 
     Args:
-        texts: what was translated, from `source` to `target` (BCP 47).
-        made: one answer a text, in their order.
+        texts: the translated texts, in `source` (BCP 47).
+        translations: one a text, in order.
         source: language of the texts.
-        target: language that the answers should be in.
+        target: language that the translations should be in.
     """
-    judged = [_judged(text, translation, source, target) for text, translation in zip(texts, made, strict=True)]
-    long = [row for row, translation in enumerate(judged) if sum(map(str.isalpha, translation.text)) >= _LANGUAGE_LETTERS]
-    for row, margin in zip(long, surplus([judged[row].text for row in long], target), strict=True):
+    checked = [_check(text, translation, source, target) for text, translation in zip(texts, translations, strict=True)]
+    long = [row for row, translation in enumerate(checked) if sum(map(str.isalpha, translation.text)) >= _LANGUAGE_LETTERS]
+    for row, margin in zip(long, other_language_margin([checked[row].text for row in long], target), strict=True):
         if margin > _LANGUAGE_MARGIN:
-            judged[row] = Translation("", WRONG_LANGUAGE)
-    return judged
+            checked[row] = Translation("", WRONG_LANGUAGE)
+    return checked
 
 
-def _judged(text: str, translation: Translation, source: str, target: str) -> Translation:
+def _check(text: str, translation: Translation, source: str, target: str) -> Translation:
     if translation.rule:
         return translation
     if not translation.text.strip():
@@ -46,15 +46,15 @@ def _judged(text: str, translation: Translation, source: str, target: str) -> Tr
     return Translation("", COPIED) if _is_copy(text, translation.text, source, target) else translation
 
 
-def _is_copy(text: str, answer: str, source: str, target: str) -> bool:
-    """Tell whether an answer says the same to the letter. Between two scripts of one language (zh, zh-Hant) that may be right."""
+def _is_copy(text: str, output: str, source: str, target: str) -> bool:
+    """Return whether the output has the letters of the text. Between two scripts of one language (zh, zh-Hant) that may be right."""
     if source.partition("-")[0] == target.partition("-")[0]:
         return False
-    enough = _COPY_LETTERS_UNSPACED if has_unspaced(text) else _COPY_LETTERS
-    return _letters(text) == _letters(answer) and len(_letters(_FIXED.sub(" ", text))) >= enough
+    min_letters = _MIN_COPIED_LETTERS_UNSPACED if has_unspaced(text) else _MIN_COPIED_LETTERS
+    return _letters(text) == _letters(output) and len(_letters(_UNTRANSLATABLE.sub(" ", text))) >= min_letters
 
 
 def _letters(text: str) -> str:
-    """Return the letters and digits of a text in one case and form."""
+    """Return the letters and digits of a text, case-folded and in NFKC."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(filter(str.isalnum, folded))

@@ -1,4 +1,4 @@
-"""The parts of one language's translation, and which way its texts go."""
+"""The parts of one language's translation: some thousand sentences each, translated in one or both directions."""
 
 from __future__ import annotations
 
@@ -14,126 +14,137 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.core.workspace import Workspace, discard
+from mlctl.core.arrow import batches
+from mlctl.core.files import discard
+from mlctl.core.workspace import Workspace
 from mlctl.translation import output_checks
 from mlctl.translation.backend import Translation
 
-#: What translates texts from one language (BCP 47) into another: `Translator.translate`.
-Speak = Callable[[Sequence[str], str, str], list[Translation]]
+#: Translates texts from one language (BCP 47) into another: `TranslationBackend.translate`.
+TranslateFunction = Callable[[Sequence[str], str, str], list[Translation]]
 
-_READ = 10_000  # rows
+_BATCH_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Texts of the column `given` in `source` get a translation into `target`, which becomes the column `made`."""
+    """One direction of translation.
+
+    Attributes:
+        source: language of the texts (BCP 47).
+        target: language of the translations (BCP 47).
+        text_column: the column of PAIR that has the texts.
+        translation_column: the column of PAIR that is missing.
+    """
 
     source: str
     target: str
-    given: str
-    made: str
+    text_column: str
+    translation_column: str
 
     @property
     def name(self) -> str:
-        """How people and tables call it: en→fr."""
+        """The direction in tables and logs: en→fr."""
         return f"{self.source}→{self.target}"
 
     def texts(self, file: Path) -> Iterator[str]:
-        """Yield the texts of a file that go this way."""
-        with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(_READ, columns=["source", "target"]):
-                yield from batch.filter(batch[self.made].is_null())[self.given].to_pylist()
+        """Yield the texts of a file that are translated in this direction."""
+        for batch in batches(file, ["source", "target"], _BATCH_ROWS):
+            yield from batch.filter(batch[self.translation_column].is_null())[self.text_column].to_pylist()
 
     def count(self, file: Path) -> int:
-        """Return how many texts of a file go this way."""
-        return int(ds.dataset(file).count_rows(filter=ds.field(self.made).is_null()))
+        """Return how many texts of a file are translated in this direction."""
+        return int(ds.dataset(file).count_rows(filter=ds.field(self.translation_column).is_null()))
 
 
 def directions(source: str, target: str) -> tuple[Direction, Direction]:
-    """Return the way forward, and the way back from a human text of the target language."""
+    """Return the forward direction, and the backward one for human text of the target language."""
     return Direction(source, target, "source", "target"), Direction(target, source, "target", "source")
 
 
 class LanguageParts:
-    """Makes the parts of one target language that are not there yet."""
+    """The parts of one target language; finished ones are not translated again."""
 
     def __init__(self, language: str, file: Path, rows: int, workspace: Workspace) -> None:
+        """Take the target language, its file of untranslated text, the rows of a part and the workspace of the result."""
         self._language = language
         self._file = file
         self._rows = rows
         self._workspace = workspace
 
     def finished(self) -> bool:
-        """Tell whether no part is missing."""
-        numbers = range(-(-pq.read_metadata(self._file).num_rows // self._rows))
-        return all(self._workspace.has(self._pairs(number)) for number in numbers)
+        """Return whether all parts are finished."""
+        parts = range(-(-pq.read_metadata(self._file).num_rows // self._rows))
+        return all(self._workspace.has(self._pairs_name(part)) for part in parts)
 
-    def make(self, engines: Mapping[Direction, Speak], at_once: int) -> Iterator[int]:
-        """Make part by part and yield the number of texts of each, also of those that were there.
+    def translate(self, functions: Mapping[Direction, TranslateFunction], concurrent_parts: int) -> Iterator[int]:
+        """Translate the missing parts; yield the number of texts of each part, finished ones included.
 
-        The engine is never idle between two parts: while one is written, `at_once` - 1 others are on their way.
+        While one part is written, `concurrent_parts` - 1 others are translated, so that the backend is never idle.
         """
-        waiting: deque[tuple[int, Future[None]]] = deque()
-        with pq.ParquetFile(self._file) as parquet, ThreadPoolExecutor(at_once) as pool:
+        pending: deque[tuple[int, Future[None]]] = deque()
+        with pq.ParquetFile(self._file) as parquet, ThreadPoolExecutor(concurrent_parts) as pool:
             try:
-                for number, batch in enumerate(parquet.iter_batches(self._rows, columns=schema.PAIR.names)):
-                    if len(waiting) >= at_once:
-                        yield _first(waiting)
-                    if self._workspace.has(self._pairs(number)):
+                for part, batch in enumerate(parquet.iter_batches(self._rows, columns=schema.PAIR.names)):
+                    if len(pending) >= concurrent_parts:
+                        yield _wait_for_first(pending)
+                    if self._workspace.has(self._pairs_name(part)):
                         yield batch.num_rows
                     else:
-                        waiting.append((batch.num_rows, pool.submit(self._make, number, batch, engines)))
-                while waiting:
-                    yield _first(waiting)
+                        pending.append((batch.num_rows, pool.submit(self._translate_part, part, batch, functions)))
+                while pending:
+                    yield _wait_for_first(pending)
             finally:
                 pool.shutdown(cancel_futures=True)
 
     def counts(self) -> tuple[int, Counter[str]]:
-        """Return how many texts have a translation, and how many each rule has left without."""
-        made = sum(pq.read_metadata(file).num_rows for file in self._workspace.path(f"pairs/{self._language}").glob("*.parquet"))
-        files = sorted(self._workspace.path(f"rejected/{self._language}").glob("*.parquet"))
-        return made, Counter(rule for file in files for rule in pq.read_table(file, columns=["rule"])["rule"].to_pylist())
+        """Return how many texts were translated, and how many each rule rejected."""
+        files = self._workspace.path(f"pairs/{self._language}").glob("*.parquet")
+        translated = sum(pq.read_metadata(file).num_rows for file in files)
+        rejected = sorted(self._workspace.path(f"rejected/{self._language}").glob("*.parquet"))
+        rules = (rule for file in rejected for rule in pq.read_table(file, columns=["rule"])["rule"].to_pylist())
+        return translated, Counter(rules)
 
-    def _pairs(self, number: int) -> str:
-        return f"pairs/{self._language}/{number:05d}.parquet"
+    def _pairs_name(self, part: int) -> str:
+        return f"pairs/{self._language}/{part:05d}.parquet"
 
-    def _make(self, number: int, batch: pa.RecordBatch, engines: Mapping[Direction, Speak]) -> None:
-        """Write one part; its pairs last, because they tell that it is finished."""
-        pieces = [_translated(batch, direction, engine) for direction, engine in engines.items()]
-        order = pa.concat_arrays([rows for rows, _ in pieces])
-        table = pa.concat_tables([table for _, table in pieces]).take(pc.sort_indices(order))
-        rejected = f"rejected/{self._language}/{number:05d}.parquet"
-        discard(self._workspace.path(rejected))
-        lost = table.filter(pc.not_equal(table["rule"], ""))
-        if lost.num_rows:
-            with self._workspace.part(rejected) as path:
-                pq.write_table(lost, path, compression="zstd")
-        with self._workspace.part(self._pairs(number)) as path:
-            made = table.filter(pc.equal(table["rule"], "")).select(schema.PAIR.names)
-            pq.write_table(made.cast(schema.PAIR), path, compression="zstd")
+    def _translate_part(self, part: int, batch: pa.RecordBatch, functions: Mapping[Direction, TranslateFunction]) -> None:
+        """Translate and write one part; its pairs last, because they mark it as finished."""
+        results = [_translate_rows(batch, direction, function) for direction, function in functions.items()]
+        order = pa.concat_arrays([rows for rows, _ in results])
+        table = pa.concat_tables([table for _, table in results]).take(pc.sort_indices(order))
+        rejected_name = f"rejected/{self._language}/{part:05d}.parquet"
+        discard(self._workspace.path(rejected_name))
+        rejected = table.filter(pc.not_equal(table["rule"], ""))
+        if rejected.num_rows:
+            with self._workspace.part(rejected_name) as path:
+                pq.write_table(rejected, path, compression="zstd")
+        with self._workspace.part(self._pairs_name(part)) as path:
+            pairs = table.filter(pc.equal(table["rule"], "")).select(schema.PAIR.names)
+            pq.write_table(pairs.cast(schema.PAIR), path, compression="zstd")
 
 
-def _first(waiting: deque[tuple[int, Future[None]]]) -> int:
-    rows, future = waiting.popleft()
+def _wait_for_first(pending: deque[tuple[int, Future[None]]]) -> int:
+    rows, future = pending.popleft()
     future.result()
     return rows
 
 
-def _translated(batch: pa.RecordBatch, direction: Direction, engine: Speak) -> tuple[pa.Array, pa.Table]:
-    """Return the rows of a batch that go one way: their places, and them (REJECTED) with a translation or a rule."""
-    mask = batch[direction.made].is_null()
-    mine = batch.filter(mask)
-    texts = mine[direction.given].to_pylist()
-    made = engine(texts, direction.source, direction.target) if texts else []
-    judged = output_checks.judge(texts, made, direction.source, direction.target)
-    columns = {name: mine[name] for name in schema.PAIR.names}
-    columns[direction.made] = pa.array([answer.text or None for answer in judged], pa.string())
-    columns["synthetic"] = _synthetic(judged, direction.made, mine["synthetic"].to_pylist())
-    columns["rule"] = pa.array([answer.rule for answer in judged], pa.string())
+def _translate_rows(batch: pa.RecordBatch, direction: Direction, function: TranslateFunction) -> tuple[pa.Array, pa.Table]:
+    """Translate the rows of a batch in one direction; return their indices, and the rows (REJECTED) with a translation or a rule."""
+    mask = batch[direction.translation_column].is_null()
+    rows = batch.filter(mask)
+    texts = rows[direction.text_column].to_pylist()
+    translations = function(texts, direction.source, direction.target) if texts else []
+    outputs = output_checks.check_outputs(texts, translations, direction.source, direction.target)
+    columns = {name: rows[name] for name in schema.PAIR.names}
+    columns[direction.translation_column] = pa.array([output.text or None for output in outputs], pa.string())
+    columns["synthetic"] = _synthetic(outputs, direction.translation_column, rows["synthetic"].to_pylist())
+    columns["rule"] = pa.array([output.rule for output in outputs], pa.string())
     table = pa.Table.from_arrays([columns[name] for name in schema.REJECTED.names], schema=schema.REJECTED)
     return pc.indices_nonzero(mask), table
 
 
-def _synthetic(judged: Sequence[Translation], side: str, before: Sequence[str]) -> pa.Array:
-    """Return the side that a machine wrote; a rejected row stays as it came."""
-    return pa.array([old if answer.rule else side for answer, old in zip(judged, before, strict=True)], pa.string())
+def _synthetic(outputs: Sequence[Translation], column: str, before: Sequence[str]) -> pa.Array:
+    """Return the column `synthetic`: the machine-translated side; unchanged for a rejected row."""
+    return pa.array([old if output.rule else column for output, old in zip(outputs, before, strict=True)], pa.string())

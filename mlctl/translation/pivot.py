@@ -1,58 +1,58 @@
-"""Translation through a language between: for pairs that no engine serves directly."""
+"""Translation through a pivot language, for pairs that no backend supports directly."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlctl.translation.backend import Translation, Translator
+from mlctl.translation.backend import Translation, TranslationBackend
 
 
 @dataclass(frozen=True)
-class Leg:
-    """One hop of a route."""
+class PivotStep:
+    """One of the two translations: a backend and its languages."""
 
-    translator: Translator
+    backend: TranslationBackend
     source: str
     target: str
 
 
-class Routed:
-    """A translator that goes from leg to leg; a text that one leg rejects goes no further."""
+class PivotBackend:
+    """Translates step by step; a text that one step rejects is not translated further."""
 
-    def __init__(self, legs: Sequence[Leg]) -> None:
-        self._legs = legs
+    def __init__(self, steps: Sequence[PivotStep]) -> None:
+        self._steps = steps
 
     def identity(self) -> dict[str, str]:
-        """Return the identities of the legs, each name with the leg before it: `en→fr digest`."""
-        found = {"backend": "pivot"}
-        for leg in self._legs:
-            found |= {f"{leg.source}→{leg.target} {name}": value for name, value in leg.translator.identity().items()}
-        return found
+        """Return the identities of the steps; each name has its step as a prefix: `en→fr digest`."""
+        identity = {"backend": "pivot"}
+        for step in self._steps:
+            identity |= {f"{step.source}→{step.target} {name}": value for name, value in step.backend.identity().items()}
+        return identity
 
-    def serves(self, source: str, target: str) -> bool:
-        """Tell whether the route goes from `source` to `target` and every leg is served."""
-        ends = (self._legs[0].source, self._legs[-1].target)
-        return ends == (source, target) and all(leg.translator.serves(leg.source, leg.target) for leg in self._legs)
+    def supports(self, source: str, target: str) -> bool:
+        """Return whether the steps lead from `source` to `target` and each is supported."""
+        ends = (self._steps[0].source, self._steps[-1].target)
+        return ends == (source, target) and all(step.backend.supports(step.source, step.target) for step in self._steps)
 
     def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
-        """Tell for each text whether the first leg takes it whole."""
+        """Return for each text whether the first step translates it whole."""
         del source, target
-        first = self._legs[0]
-        return first.translator.fits(texts, first.source, first.target)
+        first = self._steps[0]
+        return first.backend.fits(texts, first.source, first.target)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-        """Translate texts leg by leg; the answer of a text that a leg rejects is that leg's rule."""
+        """Translate texts step by step; the rule of a text that a step rejects is that step's."""
         del source, target
-        made = [Translation(text) for text in texts]
-        for leg in self._legs:
-            rows = [row for row, translation in enumerate(made) if not translation.rule and translation.text.strip()]
-            answers = leg.translator.translate([made[row].text for row in rows], leg.source, leg.target)
-            for row, translation in zip(rows, answers, strict=True):
-                made[row] = translation
-        return made
+        translations = [Translation(text) for text in texts]
+        for step in self._steps:
+            rows = [row for row, translation in enumerate(translations) if not translation.rule and translation.text.strip()]
+            results = step.backend.translate([translations[row].text for row in rows], step.source, step.target)
+            for row, translation in zip(rows, results, strict=True):
+                translations[row] = translation
+        return translations
 
     def close(self) -> None:
-        """Close the legs."""
-        for leg in self._legs:
-            leg.translator.close()
+        """Close the backends of all steps."""
+        for step in self._steps:
+            step.backend.close()

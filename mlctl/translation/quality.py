@@ -1,8 +1,7 @@
-"""How good an engine is, measured before its output is trusted."""
+"""Quality of a translation backend, measured before its output is used."""
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
 import logging
@@ -17,8 +16,9 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import DevSet, Translate
+from mlctl.core.random import shuffle_key
 from mlctl.translation import dev_sets, licences, output_checks
-from mlctl.translation.backend import EMPTY, Translation, Translator
+from mlctl.translation.backend import EMPTY, Translation, TranslationBackend
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -28,14 +28,14 @@ Row = dict[str, str | float | int]
 CHRF, BLEU, ROUND_TRIP = "chrf", "bleu", "round_trip_chrf"
 #: Shares of faulty outputs, and the rule that each counts.
 SHARES = {"empty": EMPTY, "copies": output_checks.COPIED, "wrong_language": output_checks.WRONG_LANGUAGE}
-#: What a language's texts are rejected by when its engine does not reach the recipe's floor.
+#: Rule of the texts of a direction whose backend does not reach `translate.min_chrf` or `translate.max_faulty`.
 BELOW_FLOOR = "engine below the floor"
 #: Key of sacrebleu's signatures among the metadata of `quality.parquet`.
 SIGNATURES = b"signatures"
 
-_SAMPLE = 200
+_SAMPLE_TEXTS = 200
 _WAITING, _ROUND_TRIP_SET = "waiting texts", "round trip"
-# Without words apart by spaces BLEU counts characters; sacrebleu's Japanese tokenizer would need a dictionary beside it.
+# BLEU counts characters where words are not spaced; sacrebleu's Japanese tokenizer would need a dictionary.
 _BLEU_TOKENIZERS = {
     **dict.fromkeys(("Hans", "Hant", "Hani"), "zh"),
     **dict.fromkeys(("Jpan", "Thai", "Laoo", "Khmr", "Mymr"), "char"),
@@ -45,98 +45,105 @@ _log = logging.getLogger(__name__)
 
 def measure(
     settings: Translate,
-    translator: Translator,
+    backend: TranslationBackend,
     language: str,
     source: str,
     target: str,
-    waiting: Iterable[str],
-    reverse: Translator | None = None,
+    texts: Iterable[str],
+    reverse: TranslationBackend | None = None,
 ) -> list[Row]:
-    """Measure a translator from `source` to `target`; return rows of QUALITY.
+    """Measure a backend from `source` to `target`; return rows of QUALITY.
 
     Args:
         settings: names the dev sets.
-        translator: what is measured.
+        backend: the backend to measure.
         language: the recipe's target language, one of `source` and `target`.
         source: language of the texts.
         target: language of the translations.
-        waiting: texts that wait to be translated; 200 of them are drawn by hash, looked at and, where there is no dev set, translated
-            back.
-        reverse: what translates from `target` to `source`, if anything does.
+        texts: the texts to translate; 200 of them are drawn by hash, checked and, without a dev set, translated back.
+        reverse: a backend from `target` to `source`, if there is one.
 
     Raises:
         InputError: a dev set cannot be read.
     """
-    fixed = {"language": language, "direction": f"{source}→{target}", "engine": licences.engine_name(translator.identity())}
-    found = [row for known in settings.dev if known.target == language for row in _on_dev(known, translator, source, target)]
-    texts = _sample(waiting)
-    made = output_checks.judge(texts, translator.translate(texts, source, target), source, target) if texts else []
-    if not found and reverse and reverse.serves(target, source):
-        found += _round_trip(texts, made, reverse, target, source)
-    rows = [{**fixed, **row} for row in [*found, *_shares(made)]]
-    _log.info(
-        "%s: %s", fixed["direction"], ", ".join(f"{row['metric']} {row['value']:g}" for row in rows) or "nothing to measure"
-    )
+    common = {"language": language, "direction": f"{source}→{target}", "engine": licences.backend_name(backend.identity())}
+    dev = [dev_set for dev_set in settings.dev if dev_set.target == language]
+    results = [row for dev_set in dev for row in _dev_set_scores(dev_set, backend, source, target)]
+    sample = _sample(texts)
+    translations = backend.translate(sample, source, target) if sample else []
+    outputs = output_checks.check_outputs(sample, translations, source, target) if sample else []
+    if not results and reverse and reverse.supports(target, source):
+        results += _round_trip(sample, outputs, reverse, target, source)
+    rows = [{**common, **row} for row in [*results, *_faulty_shares(outputs)]]
+    figures = ", ".join(f"{row['metric']} {row['value']:g}" for row in rows) or "nothing to measure"
+    _log.info("%s: %s", common["direction"], figures)
     return rows
 
 
 def check(settings: Translate, rows: Iterable[Mapping[str, str | float | int]]) -> str:
-    """Return why what was measured of one direction is not good enough: a sentence with the figures; empty if it is."""
-    found = list(rows)
-    for row in found:
+    """Return why the measured quality of one direction is too low, as a sentence with the figures; "" if it is good enough."""
+    measured = list(rows)
+    for row in measured:
         if row["metric"] in (CHRF, ROUND_TRIP) and float(row["value"]) < settings.min_chrf:
             return f"chrF {row['value']:.1f} ({row['set']}), translate.min_chrf is {settings.min_chrf:g}"
-    shares = {str(row["metric"]): float(row["value"]) for row in found if row["metric"] in SHARES}
+    shares = {str(row["metric"]): float(row["value"]) for row in measured if row["metric"] in SHARES}
     if sum(shares.values()) > settings.max_faulty:
-        told = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares.items())
-        return f"{sum(shares.values()):.0%} of the outputs are faulty ({told}), translate.max_faulty is {settings.max_faulty:.0%}"
-    if settings.min_chrf and not {row["metric"] for row in found} & {CHRF, ROUND_TRIP}:
-        _log.warning("translate.min_chrf cannot be held: there is neither a dev set nor an engine for the way back")
+        details = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares.items())
+        return (
+            f"{sum(shares.values()):.0%} of the outputs are faulty ({details}), translate.max_faulty is {settings.max_faulty:.0%}"
+        )
+    if settings.min_chrf and not {row["metric"] for row in measured} & {CHRF, ROUND_TRIP}:
+        _log.warning("translate.min_chrf cannot be checked: there is neither a dev set nor a backend for the reverse direction")
     return ""
 
 
 def write(path: Path, rows: Sequence[Mapping[str, str | float | int]]) -> None:
     """Write `quality.parquet` (QUALITY); sacrebleu's signatures are in its metadata (`SIGNATURES`, JSON)."""
-    told = {str(row["metric"]): _signature(_metric(row)) for row in rows if row["metric"] in (CHRF, ROUND_TRIP)}
-    told |= {f"{BLEU} {row['direction']}": _signature(_metric(row)) for row in rows if row["metric"] == BLEU}
+    signatures = {str(row["metric"]): _signature(_metric(row)) for row in rows if row["metric"] in (CHRF, ROUND_TRIP)}
+    signatures |= {f"{BLEU} {row['direction']}": _signature(_metric(row)) for row in rows if row["metric"] == BLEU}
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema.QUALITY)
-    pq.write_table(table.replace_schema_metadata({SIGNATURES: json.dumps(told, ensure_ascii=False)}), path, compression="zstd")
+    metadata = {SIGNATURES: json.dumps(signatures, ensure_ascii=False)}
+    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
 
 
-def _on_dev(known: DevSet, translator: Translator, source: str, target: str) -> list[Row]:
+def _dev_set_scores(dev_set: DevSet, backend: TranslationBackend, source: str, target: str) -> list[Row]:
     """Return chrF and BLEU on one set; a sentence without translation counts as an empty one."""
-    texts, references = dev_sets.read(known, source, target)
-    made = [translation.text for translation in translator.translate(texts, source, target)]
-    figures = {CHRF: _chrf(), BLEU: _bleu(target)}
-    return [_row(name, _score(metric, made, references), len(texts), dev_sets.name_of(known)) for name, metric in figures.items()]
+    texts, references = dev_sets.read(dev_set, source, target)
+    outputs = [translation.text for translation in backend.translate(texts, source, target)]
+    metrics = {CHRF: _chrf(), BLEU: _bleu(target)}
+    name = dev_sets.name_of(dev_set)
+    return [_row(metric, _score(scorer, outputs, references), len(texts), name) for metric, scorer in metrics.items()]
 
 
-def _round_trip(texts: Sequence[str], made: Sequence[Translation], reverse: Translator, source: str, target: str) -> list[Row]:
-    """Translate what was made back, and return how much of the texts comes home."""
-    there = [(text, translation.text) for text, translation in zip(texts, made, strict=True) if not translation.rule]
-    if not there:
+def _round_trip(
+    texts: Sequence[str], outputs: Sequence[Translation], reverse: TranslationBackend, source: str, target: str
+) -> list[Row]:
+    """Translate the outputs back, from `source` to `target`, and return the chrF between the results and the original texts."""
+    accepted = [(text, output.text) for text, output in zip(texts, outputs, strict=True) if not output.rule]
+    if not accepted:
         return []
-    back = [translation.text for translation in reverse.translate([text for _, text in there], source, target)]
-    return [_row(ROUND_TRIP, _score(_chrf(), back, [text for text, _ in there]), len(there), _ROUND_TRIP_SET)]
+    originals = [text for text, _ in accepted]
+    back = [translation.text for translation in reverse.translate([output for _, output in accepted], source, target)]
+    return [_row(ROUND_TRIP, _score(_chrf(), back, originals), len(accepted), _ROUND_TRIP_SET)]
 
 
-def _shares(made: Sequence[Translation]) -> list[Row]:
-    rules = Counter(translation.rule for translation in made)
-    return [_row(name, rules[rule] / len(made), len(made), _WAITING) for name, rule in SHARES.items()] if made else []
+def _faulty_shares(outputs: Sequence[Translation]) -> list[Row]:
+    rules = Counter(output.rule for output in outputs)
+    return [_row(name, rules[rule] / len(outputs), len(outputs), _WAITING) for name, rule in SHARES.items()] if outputs else []
 
 
-def _row(metric: str, value: float, items: int, of: str) -> Row:
-    return {"set": of, "metric": metric, "value": round(value, 4), "items": items}
+def _row(metric: str, value: float, items: int, data_set: str) -> Row:
+    return {"set": data_set, "metric": metric, "value": round(value, 4), "items": items}
 
 
 def _sample(texts: Iterable[str]) -> list[str]:
-    """Return some of the texts, drawn by hash, each once: the same for any order."""
-    drawn = heapq.nsmallest(_SAMPLE, ((hashlib.blake2b(text.encode(), digest_size=16).digest(), text) for text in texts))
+    """Return distinct texts with the smallest hashes, which do not depend on the order of the texts."""
+    drawn = heapq.nsmallest(_SAMPLE_TEXTS, ((shuffle_key(text), text) for text in texts))
     return list(dict.fromkeys(text for _, text in drawn))
 
 
-def _score(metric: Metric, made: Sequence[str], references: Sequence[str]) -> float:
-    return float(metric.corpus_score(list(made), [list(references)]).score)
+def _score(metric: Metric, outputs: Sequence[str], references: Sequence[str]) -> float:
+    return float(metric.corpus_score(list(outputs), [list(references)]).score)
 
 
 def _metric(row: Mapping[str, str | float | int]) -> Metric:
@@ -144,7 +151,7 @@ def _metric(row: Mapping[str, str | float | int]) -> Metric:
 
 
 def _chrf() -> Metric:
-    import sacrebleu  # imported when something is measured
+    import sacrebleu  # slow to import
 
     return sacrebleu.CHRF()
 
@@ -153,9 +160,8 @@ def _bleu(target: str) -> Metric:
     import sacrebleu
 
     script = langcodes.Language.get(target).maximize().script or ""
-    return sacrebleu.BLEU(
-        tokenize=_BLEU_TOKENIZERS.get(script, "13a"), force=True
-    )  # whether text is tokenised already is not asked
+    # force: no warning about text that looks tokenised
+    return sacrebleu.BLEU(tokenize=_BLEU_TOKENIZERS.get(script, "13a"), force=True)
 
 
 def _signature(metric: Metric) -> str:

@@ -1,4 +1,4 @@
-"""Text that is longer than an engine takes: split at sentence ends, never cut."""
+"""Text that is longer than a backend accepts: split at sentence ends, never truncated."""
 
 from __future__ import annotations
 
@@ -8,47 +8,31 @@ from typing import Literal
 from icu4py.breakers import SentenceBreaker
 
 from mlctl.core.unicode_scripts import has_unspaced
-from mlctl.translation.backend import EMPTY, TOO_LONG, Translation, Translator
+from mlctl.translation.backend import EMPTY, TOO_LONG, BackendWrapper, Translation, TranslationBackend
 
 
-class Splitting:
-    """A translator that hands longer text to another one in pieces of whole sentences, as few as fit."""
+class SplittingBackend(BackendWrapper):
+    """Translates longer text in pieces of whole sentences, as few as fit."""
 
-    def __init__(self, inner: Translator, long_text: Literal["split", "reject"]) -> None:
-        self._inner = inner
+    def __init__(self, inner: TranslationBackend, long_text: Literal["split", "reject"]) -> None:
+        super().__init__(inner)
         self._splits = long_text == "split"
 
-    def identity(self) -> dict[str, str]:
-        """Return the engine's."""
-        return self._inner.identity()
-
-    def serves(self, source: str, target: str) -> bool:
-        """Tell whether the engine translates from `source` to `target`."""
-        return self._inner.serves(source, target)
-
-    def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
-        """Tell for each text whether the engine takes it whole."""
-        return self._inner.fits(texts, source, target)
-
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-        """Translate texts; one with a sentence that does not fit is rejected as `TOO_LONG`."""
-        made = list(self._inner.translate(texts, source, target))
+        """Translate texts; a text with a sentence that does not fit is rejected as `TOO_LONG`."""
+        translations = list(self._inner.translate(texts, source, target))
         if not self._splits:
-            return made
-        long = [row for row, translation in enumerate(made) if translation.rule == TOO_LONG]
-        pieces = {row: found for row in long if (found := self._pieces(texts[row], source, target))}
-        flat = [piece for found in pieces.values() for piece in found]
-        answers = iter(self._inner.translate(flat, source, target) if flat else [])
-        for row, found in pieces.items():
-            made[row] = _joined([next(answers) for _ in found])
-        return made
+            return translations
+        long = [row for row, translation in enumerate(translations) if translation.rule == TOO_LONG]
+        pieces = {row: split for row in long if (split := self._split(texts[row], source, target))}
+        flat = [piece for split in pieces.values() for piece in split]
+        translated = iter(self._inner.translate(flat, source, target) if flat else [])
+        for row, split in pieces.items():
+            translations[row] = _join([next(translated) for _ in split])
+        return translations
 
-    def close(self) -> None:
-        """Close the engine."""
-        self._inner.close()
-
-    def _pieces(self, text: str, source: str, target: str) -> list[str]:
-        """Return the pieces, each as long as fits; none where one sentence alone is too long."""
+    def _split(self, text: str, source: str, target: str) -> list[str]:
+        """Return the pieces of a text, each as long as fits; none if a single sentence is too long."""
         sentences = list(SentenceBreaker(text, source))
         if len(sentences) < 2 or not all(self._inner.fits([sentence.strip() for sentence in sentences], source, target)):
             return []
@@ -62,14 +46,14 @@ class Splitting:
         return [piece.strip() for piece in pieces if piece.strip()]
 
 
-def _joined(made: Sequence[Translation]) -> Translation:
-    """Join the pieces of one text; it is as faulty as its first faulty piece."""
-    for translation in made:
+def _join(translations: Sequence[Translation]) -> Translation:
+    """Join the translated pieces of one text; the rule of the first rejected piece rejects the text."""
+    for translation in translations:
         if translation.rule or not translation.text.strip():
             return Translation("", translation.rule or EMPTY)
-    texts = [translation.text for translation in made]
-    whole = texts[0]
+    texts = [translation.text for translation in translations]
+    joined = texts[0]
     for text in texts[1:]:
         # Scripts without spaces between words have none between sentences either.
-        whole += text if has_unspaced(whole[-2:]) and has_unspaced(text[:2]) else f" {text}"
-    return Translation(whole)
+        joined += text if has_unspaced(joined[-2:]) and has_unspaced(text[:2]) else f" {text}"
+    return Translation(joined)

@@ -1,4 +1,4 @@
-"""The stage: language by language, its engines measured first, then part by part."""
+"""The translate stage: for each language its backends are measured first, then its parts are translated."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ import pyarrow.parquet as pq
 from mlctl import schema
 from mlctl.config import Languages, Translate
 from mlctl.core.workspace import Progress, Workspace, silent
-from mlctl.translation import backend, licences, output_checks, quality
+from mlctl.translation import licences, output_checks, quality
+from mlctl.translation.backend import RULES as BACKEND_RULES
 from mlctl.translation.backend import Translation
-from mlctl.translation.backend_pool import Engines
-from mlctl.translation.parts import Direction, LanguageParts, Speak, directions
+from mlctl.translation.backend_pool import BackendPool
+from mlctl.translation.parts import Direction, LanguageParts, TranslateFunction, directions
 from mlctl.translation.quality import BELOW_FLOOR
 
 Metrics = dict[str, str | int | float | None]
 
-#: Rules in the order in which the funnel tells them.
-RULES = tuple(dict.fromkeys((BELOW_FLOOR, *backend.RULES, *output_checks.RULES)))
+#: Rules in the order of the funnel.
+RULES = tuple(dict.fromkeys((BELOW_FLOOR, *BACKEND_RULES, *output_checks.RULES)))
 _NO_BACKEND = "no backend"
-# Parts on their way at the same time: with two, the next one's sentences wait in the engine's queue while one is written.
-_AT_ONCE = {"ctranslate2": 2}
+# Parts that are translated at the same time: with two, the next one's sentences are queued while one is written.
+_CONCURRENT_PARTS = {"ctranslate2": 2}
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Language:
-    """What waits in one language: the file, and how many texts go each way."""
+class _UntranslatedText:
+    """The untranslated text of one target language: its file, and the number of texts in each direction."""
 
-    name: str
+    language: str
     file: Path
-    texts: dict[Direction, int]
+    counts: dict[Direction, int]
 
     @property
     def total(self) -> int:
-        return sum(self.texts.values())
+        return sum(self.counts.values())
 
 
 def translate(
@@ -55,135 +56,139 @@ def translate(
     memory: Path | None = None,
     cache: Path | None = None,
 ) -> Metrics:
-    """Translate the texts of `untranslated/<t>.parquet`: those without a target forward, those without a source back.
+    """Translate the texts of `untranslated/<t>.parquet`: those without a target forward, those without a source backward.
 
-    Writes `pairs/<t>/<NNNNN>.parquet` (PAIR, synthetic = the side that was made), `rejected/<t>/<NNNNN>.parquet` (REJECTED) for
-    parts that have texts without translation, `quality.parquet` (QUALITY) and `engines.json` (what translated which way), and
-    `funnel.parquet`. Finished parts are not done again.
+    Writes `pairs/<t>/<NNNNN>.parquet` (PAIR, synthetic = the translated side), `rejected/<t>/<NNNNN>.parquet` (REJECTED) for parts with
+    rejected texts, `quality.parquet` (QUALITY), `engines.json` (the backend of each direction) and `funnel.parquet`. Finished parts are
+    not translated again.
 
     Args:
-        settings: the engine and how it is used.
-        languages: the recipe's.
-        cleaned: result of the stage before.
-        workspace: where the result is made.
-        progress: told after every part.
-        memory: file of the translations of all runs; None: nothing is remembered.
-        cache: folder of converted models; None: beside the result, for this run.
+        settings: the backend and its settings.
+        languages: the recipe's languages.
+        cleaned: result of the clean stage.
+        workspace: where the result is written.
+        progress: called after every part.
+        memory: file of the translation memory, which runs share; None: without one.
+        cache: folder of converted models, which runs share; None: a temporary one in the workspace.
 
     Returns:
-        For each language that has waiting texts: `<t>.translated` and `<t>.rejected`.
+        `<t>.translated` and `<t>.rejected` for each language with untranslated text; `<t>.untranslated` without a backend.
 
     Raises:
-        InputError: the engine is not there, cannot be fetched or read, or does not serve a language.
+        InputError: the model or program is missing, cannot be fetched or read, or does not support a language.
     """
-    waiting = _waiting(languages, cleaned)
-    if settings.backend == "none" or not waiting:
-        return _leave_out(waiting, workspace)
-    counted: dict[str, tuple[int, Counter[str]]] = {}
-    measured: list[dict[str, Any]] = []
-    with contextlib.closing(Engines(settings, memory, cache or workspace.scratch / "models")) as engines:
+    untranslated = _find_untranslated(languages, cleaned)
+    if settings.backend == "none" or not untranslated:
+        return _skip(untranslated, workspace)
+    counts: dict[str, tuple[int, Counter[str]]] = {}
+    measurements: list[dict[str, Any]] = []
+    total = sum(text.total for text in untranslated)
+    with contextlib.closing(BackendPool(settings, memory, cache or workspace.scratch / "models")) as pool:
         done = 0
-        for language in waiting:
-            parts = LanguageParts(language.name, language.file, settings.part_rows, workspace)
-            for rows in _make(settings, language, parts, engines, workspace, measured):
+        for text in untranslated:
+            parts = LanguageParts(text.language, text.file, settings.part_rows, workspace)
+            for rows in _translate_language(settings, text, parts, pool, workspace, measurements):
                 done += rows
-                progress(done, sum(other.total for other in waiting), "segments", language=language.name)
-            counted[language.name] = parts.counts()
-    _write_records(measured, workspace)
-    _write_funnel(waiting, {name: lost for name, (_, lost) in counted.items()}, RULES, workspace)
+                progress(done, total, "segments", language=text.language)
+            counts[text.language] = parts.counts()
+    _write_records(measurements, workspace)
+    _write_funnel(untranslated, {language: rules for language, (_, rules) in counts.items()}, RULES, workspace)
     return {
-        f"{name}.{what}": number
-        for name, (made, lost) in counted.items()
-        for what, number in (("translated", made), ("rejected", lost.total()))
+        f"{language}.{name}": number
+        for language, (translated, rules) in counts.items()
+        for name, number in (("translated", translated), ("rejected", rules.total()))
     }
 
 
-def _make(
+def _translate_language(
     settings: Translate,
-    language: _Language,
+    text: _UntranslatedText,
     parts: LanguageParts,
-    engines: Engines,
+    pool: BackendPool,
     workspace: Workspace,
-    measured: list[dict[str, Any]],
+    measurements: list[dict[str, Any]],
 ) -> Iterator[int]:
-    """Measure the engines of a language and make its parts; yields the texts of each part."""
-    chosen: dict[Direction, Speak] = {}
-    for direction in language.texts:
-        record = _measured(settings, language, direction, engines, workspace)
-        measured.append(record)
-        # No engine is loaded for parts that are all there.
-        idle = record["stopped"] or parts.finished()
-        chosen[direction] = _nothing if idle else engines.route(direction.source, direction.target).translate
-    yield from parts.make(chosen, _AT_ONCE.get(settings.backend, 1))
+    """Measure the backends of a language, append the measurements, and translate its parts; yield the texts of each part."""
+    functions: dict[Direction, TranslateFunction] = {}
+    for direction in text.counts:
+        measurement = _measure(settings, text, direction, pool, workspace)
+        measurements.append(measurement)
+        # Without missing parts no backend is loaded.
+        unused = measurement["stopped"] or parts.finished()
+        functions[direction] = _reject_all if unused else pool.get(direction.source, direction.target).translate
+    yield from parts.translate(functions, _CONCURRENT_PARTS.get(settings.backend, 1))
 
 
-def _measured(
-    settings: Translate, language: _Language, direction: Direction, engines: Engines, workspace: Workspace
+def _measure(
+    settings: Translate, text: _UntranslatedText, direction: Direction, pool: BackendPool, workspace: Workspace
 ) -> dict[str, Any]:
-    """Return what is known of a direction's engine: measured once, also when the stage is interrupted.
+    """Return the measurement of a direction's backend, which an interrupted stage does not repeat.
 
-    `stopped` says why the engine is not good enough, or nothing.
+    `stopped` is the reason why the backend is not good enough, or "".
     """
-    name = f".scratch/measured/{language.name}-{direction.made}.json"
+    name = f".scratch/measured/{text.language}-{direction.translation_column}.json"
     if workspace.has(name):
-        record: dict[str, Any] = json.loads(workspace.path(name).read_text(encoding="utf-8"))
+        measurement: dict[str, Any] = json.loads(workspace.path(name).read_text(encoding="utf-8"))
     else:
-        translator, back = engines.route(direction.source, direction.target), engines.back(direction.target, direction.source)
-        texts = direction.texts(language.file)
-        rows = quality.measure(settings, translator, language.name, direction.source, direction.target, texts, back)
-        engine = licences.record(settings, translator.identity(), direction.source, direction.target)
-        record = {"engine": engine, "rows": rows, "stopped": quality.check(settings, rows)}
+        source, target = direction.source, direction.target
+        backend, reverse = pool.get(source, target), pool.get_if_local(target, source)
+        rows = quality.measure(settings, backend, text.language, source, target, direction.texts(text.file), reverse)
+        engine = licences.record(settings, backend.identity(), source, target)
+        measurement = {"engine": engine, "rows": rows, "stopped": quality.check(settings, rows)}
         with workspace.part(name) as path:
-            path.write_text(json.dumps(record), encoding="utf-8")
-    if record["stopped"]:
-        _log.warning("%s is not translated: %s", direction.name, record["stopped"])
-    return record
+            path.write_text(json.dumps(measurement), encoding="utf-8")
+    if measurement["stopped"]:
+        _log.warning("%s is not translated: %s", direction.name, measurement["stopped"])
+    return measurement
 
 
-def _nothing(texts: Sequence[str], source: str, target: str) -> list[Translation]:
-    """Translate nothing: the engine is not good enough."""
+def _reject_all(texts: Sequence[str], source: str, target: str) -> list[Translation]:
+    """Reject all texts: the backend is not good enough."""
     del source, target
     return [Translation("", BELOW_FLOOR)] * len(texts)
 
 
-def _waiting(languages: Languages, cleaned: Path) -> list[_Language]:
+def _find_untranslated(languages: Languages, cleaned: Path) -> list[_UntranslatedText]:
     """Return the languages that have untranslated texts."""
-    found = []
+    result = []
     for target in languages.targets:
         file = cleaned / "untranslated" / f"{target}.parquet"
         if file.is_file():
             counts = {direction: direction.count(file) for direction in directions(languages.source, target)}
-            found.append(_Language(target, file, {direction: number for direction, number in counts.items() if number}))
-    return [language for language in found if language.texts]
+            result.append(_UntranslatedText(target, file, {direction: count for direction, count in counts.items() if count}))
+    return [text for text in result if text.counts]
 
 
-def _leave_out(waiting: Sequence[_Language], workspace: Workspace) -> Metrics:
-    if waiting:
-        _log.info("%d untranslated segments left out: no backend", sum(language.total for language in waiting))
+def _skip(untranslated: Sequence[_UntranslatedText], workspace: Workspace) -> Metrics:
+    """Write the funnel of a stage that translates nothing."""
+    if untranslated:
+        _log.info("%d untranslated segments are left out: translate.backend is none", sum(text.total for text in untranslated))
     else:
         _log.info("nothing to translate")
-    dropped = {language.name: Counter({_NO_BACKEND: language.total}) for language in waiting}
-    _write_funnel(waiting, dropped, (_NO_BACKEND,), workspace)
-    return {f"{language.name}.untranslated": language.total for language in waiting}
+    dropped = {text.language: Counter({_NO_BACKEND: text.total}) for text in untranslated}
+    _write_funnel(untranslated, dropped, (_NO_BACKEND,), workspace)
+    return {f"{text.language}.untranslated": text.total for text in untranslated}
 
 
-def _write_records(measured: Sequence[Mapping[str, Any]], workspace: Workspace) -> None:
+def _write_records(measurements: Sequence[Mapping[str, Any]], workspace: Workspace) -> None:
     with workspace.part("quality.parquet") as path:
-        quality.write(path, [row for record in measured for row in record["rows"]])
+        quality.write(path, [row for measurement in measurements for row in measurement["rows"]])
+    engines = [measurement["engine"] for measurement in measurements]
     with workspace.part("engines.json") as path:
-        path.write_text(json.dumps([record["engine"] for record in measured], indent=1, ensure_ascii=False), encoding="utf-8")
+        path.write_text(json.dumps(engines, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _write_funnel(
-    waiting: Sequence[_Language], dropped: Mapping[str, Counter[str]], rules: Sequence[str], workspace: Workspace
+    untranslated: Sequence[_UntranslatedText], dropped: Mapping[str, Counter[str]], rules: Sequence[str], workspace: Workspace
 ) -> None:
+    """Write `funnel.parquet`; rules of a backend's own come after `rules`."""
     rows = []
-    engines_own = sorted({rule for lost in dropped.values() for rule in lost} - {*rules})
-    for language in waiting:
-        left = language.total
-        for rule in (*rules, *engines_own):
-            out = left - dropped[language.name][rule]
-            rows.append({"stage": "translate", "language": language.name, "rule": rule, "rows_in": left, "rows_out": out})
-            left = out
+    other_rules = sorted({rule for counts in dropped.values() for rule in counts} - {*rules})
+    for text in untranslated:
+        rows_in = text.total
+        for rule in (*rules, *other_rules):
+            rows_out = rows_in - dropped[text.language][rule]
+            rows.append({"stage": "translate", "language": text.language, "rule": rule, "rows_in": rows_in, "rows_out": rows_out})
+            rows_in = rows_out
     with workspace.part("funnel.parquet") as path:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema.FUNNEL), path, compression="zstd")

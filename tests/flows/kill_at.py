@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import tasks.stage
-from flows.cli import main
+import mlctl.pipeline.stage
+from mlctl.cli.main import main
 from mlctl.core.workspace import Workspace
 from storage.manifest import Manifest
 
@@ -47,7 +47,7 @@ elif when == "late":
 
     Manifest.write = write_or_die  # type: ignore[method-assign]
 else:
-    make = tasks.stage.make
+    make = mlctl.pipeline.stage.make
 
     def make_and_die(made: Any, recipe: Any, refs: Any, progress: Any) -> Any:
         def dying(done: int, total: int | None, unit: str, **figures: float | str) -> None:
@@ -57,8 +57,8 @@ else:
 
         return make(made, recipe, refs, dying)
 
-    import tasks.engine
+    import tasks.stage_task
 
-    tasks.engine.make = make_and_die  # type: ignore[assignment]
+    tasks.stage_task.make = make_and_die  # type: ignore[assignment]
 
 sys.exit(main(["run", *arguments]))

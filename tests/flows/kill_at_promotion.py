@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Any
 
-from flows.cli import main
+from mlctl.cli.main import main
 from storage.champion_registry import ChampionRegistry
 
 promote = ChampionRegistry.promote

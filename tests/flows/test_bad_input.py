@@ -14,7 +14,7 @@ import pytest
 import tiny
 import yaml
 
-from flows.cli import main
+from mlctl.cli.main import main
 from storage import Store
 
 
@@ -124,7 +124,7 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, server: str, capfd: pyte
 
 def test_a_full_disk_says_so_and_the_next_run_goes_on(tmp_path: Path, wheels: Path, server: str) -> None:
     path = write(tmp_path)
-    command = [sys.executable, "-m", "flows.pipeline", path]
+    command = [sys.executable, "-m", "mlctl", "run", path]
 
     def small_files() -> None:
         """Let no file grow over 100 kB, as if the disk were full: enough for the text, too little for a model."""
@@ -133,7 +133,7 @@ def test_a_full_disk_says_so_and_the_next_run_goes_on(tmp_path: Path, wheels: Pa
 
     full = subprocess.run(command, env=os.environ, capture_output=True, text=True, preexec_fn=small_files, check=False)
     assert full.returncode == 1, full.stderr
-    assert "no room" in full.stderr
+    assert "no space left" in full.stderr
     assert "Traceback" not in full.stderr
     done = {r.manifest.stage: r.manifest.created for r in Store(tmp_path / "store").results()}
     assert "download" in done

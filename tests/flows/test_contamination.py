@@ -14,7 +14,7 @@ import pytest
 import tiny
 import yaml
 
-from flows.cli import main
+from mlctl.cli.main import main
 from storage import Store
 from storage.run_log import RunLog
 

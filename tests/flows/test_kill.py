@@ -48,7 +48,7 @@ def test_prefects_temporary_server_ends_with_a_run_that_is_killed(recipe: Path, 
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with (tmp_path / "log").open("w") as log:
         started = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "run", str(recipe)],
+            [sys.executable, "-m", "mlctl", "run", str(recipe)],
             env={**alone, "PREFECT_HOME": str(tmp_path / "home")},
             stdout=log,
             stderr=log,
@@ -91,8 +91,8 @@ def test_killed_in_every_stage_and_resumed_the_results_are_equal(recipe: Path, s
             assert stage not in finished
         if (stage, when) == ("train", "part"):
             assert RunLog(Store(tmp_path / "store")).runs()[0].status == "interrupted"
-    assert run("-m", "flows.pipeline", str(recipe)) == 0
-    assert run("-m", "flows.pipeline", str(recipe), f"store={tmp_path / 'calm'}") == 0
+    assert run("-m", "mlctl", "run", str(recipe)) == 0
+    assert run("-m", "mlctl", "run", str(recipe), f"store={tmp_path / 'calm'}") == 0
     assert contents(tmp_path / "store") == contents(tmp_path / "calm")
     assert set(contents(tmp_path / "calm")) == set(STAGES)
     assert not Store(tmp_path / "store").drafts()

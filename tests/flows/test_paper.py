@@ -18,8 +18,8 @@ import tiny
 import yaml
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
-from flows import recipes
-from flows.cli import main
+from mlctl import recipes
+from mlctl.cli.main import main
 from storage import Store
 
 TEXT = tiny.sentences()

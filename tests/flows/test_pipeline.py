@@ -14,12 +14,11 @@ import yaml
 from sentence_transformers import SentenceTransformer
 
 import mlctl
-from flows import recipes
-from flows.cli import main
 from flows.evaluate import evaluate
 from flows.prepare import prepare
 from flows.train import train
-from mlctl import config
+from mlctl import config, recipes
+from mlctl.cli.main import main
 from storage import Store
 from storage.run_log import RunLog
 
@@ -63,7 +62,7 @@ def test_a_run_leaves_a_model_scores_and_a_report(folder: Path) -> None:
 
 def test_a_second_run_computes_nothing_and_prefect_shows_it(folder: Path, server: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert set(run(folder).values()) == {"cached"}
-    assert "nothing was made again" in capfd.readouterr().out
+    assert "nothing was computed" in capfd.readouterr().out
     assert task_states(server) == dict.fromkeys(STAGES, "Cached")
 
 
@@ -77,7 +76,7 @@ def test_the_parts_of_the_pipeline_run_by_themselves(folder: Path, tmp_path: Pat
     assert {s.stage for s in newest.stages} == set(STAGES), "what it stands on is kept with it"
     state = train(recipe.model_copy(update={"store": str(tmp_path / "none")}), return_state=True)
     assert state.is_failed()
-    assert "has no download result of this recipe\n  → make it first: `mlctl shard`" in str(state.message)
+    assert "has no download result of this recipe\n  → run `mlctl shard` with this recipe first" in str(state.message)
 
 
 def test_a_page_draws_which_stage_reads_which(folder: Path, server: str) -> None:
@@ -90,7 +89,7 @@ def test_a_page_draws_which_stage_reads_which(folder: Path, server: str) -> None
     assert read["clean"] == {"download"}
     assert read["align"] == {"clean", "translate"}
     assert read["evaluate"] == {"shard", "train"}
-    assert read["report"] == {"evaluate"}
+    assert read["report"] == set(STAGES) - {"report"}
 
 
 def test_the_page_of_a_run_shows_what_the_stages_say(folder: Path, server: str) -> None:
@@ -222,7 +221,7 @@ def test_a_plan_names_what_would_run_why_and_what_it_costs(folder: Path, capfd: 
 def test_a_plan_without_measurements_says_so(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(folder / "tiny.yaml"), f"store={tmp_path}"]) == 0
     said = capfd.readouterr().out
-    assert "never made here" in said
+    assert "never computed" in said
     assert "to download: unknown: tinylocales==1.0" in said
     assert "without download, clean, translate, align, shard, train, evaluate, report: not measured yet" in said
 
@@ -267,12 +266,12 @@ def test_export_refuses_and_leaves_nothing_behind(folder: Path, tmp_path: Path, 
     assert "it has no mlctl.json" in fails(str(full), store)
     assert "it is a file" in fails(str(file), store)
     assert "cannot write" in fails(str(file / "below"), store)
-    assert "fits no run" in fails(str(tmp_path / "a"), store, "--run=nosuch")
-    assert "fits several runs" in fails(str(tmp_path / "a"), store, "--run=2")
+    assert "matches no run" in fails(str(tmp_path / "a"), store, "--run=nosuch")
+    assert "matches several runs" in fails(str(tmp_path / "a"), store, "--run=2")
     assert "no run in" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
     main(["clean", str(folder / "tiny.yaml")])
     last = RunLog(Store(folder / "store")).runs()[0].id
-    assert f"run {last} did not come to a report" in fails(str(tmp_path / "a"), store, f"--run={last}")
+    assert f"run {last} has no report" in fails(str(tmp_path / "a"), store, f"--run={last}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
 
 

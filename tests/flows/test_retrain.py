@@ -18,8 +18,8 @@ import httpx
 import pytest
 import yaml
 
-from flows.cli import main
 from mlctl import config
+from mlctl.cli.main import main
 from storage import Store
 from storage.champion_registry import ChampionRegistry, RegistryState
 from storage.run_log import RunLog
@@ -152,7 +152,7 @@ def events(server: str) -> set[str]:
 def test_the_first_is_promoted_and_with_nothing_new_it_ends_at_once(
     world: World, server: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert (world.standing.current, world.standing.champions[0].why) == (1, "it is the first")
+    assert (world.standing.current, world.standing.champions[0].reason) == (1, "it is the first")
     assert set(world.standing.champions[0].results) >= {"download", "shard", "train", "evaluate", "report"}
     before = world.runs
     (world.folder / "x.fr").touch()
@@ -171,7 +171,7 @@ def test_a_better_one_is_promoted_published_and_told_of(
     champion = world.standing.champion
     assert champion
     assert champion.number == 2
-    assert champion.why.startswith("significantly better: +")
+    assert champion.reason.startswith("significantly better: +")
     heard, again = listener.heard
     assert heard == again
     assert (heard["event"], heard["number"], heard["champion"]) == ("promoted", 2, "tiny")
@@ -235,7 +235,7 @@ def test_killed_while_it_promotes_the_pointer_is_whole_and_the_next_run_goes_on(
 def test_of_two_at_the_same_time_one_does_the_work(world: World, server: str) -> None:
     world.write_text(slice(0, 210))
     before = world.runs
-    command = [sys.executable, "-m", "flows.cli", "retrain", str(world.recipe), "train.steps=20"]
+    command = [sys.executable, "-m", "mlctl", "retrain", str(world.recipe), "train.steps=20"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -260,14 +260,14 @@ def test_rollback_publishes_the_earlier_one_and_gc_keeps_both(
     assert world.retrain(f"train.steps={GOOD}", *told) == 0
     assert world.standing.current == 1, "what was rolled back does not come again by itself"
     assert main(["champion", "rollback", str(world.recipe), "--to", "7"]) == 1
-    assert "no champion 7 of tiny is kept" in capfd.readouterr().err
+    assert "champion 7 of tiny is not kept" in capfd.readouterr().err
 
 
 def test_what_could_not_be_published_is_made_up_for(world: World, server: str, capfd: pytest.CaptureFixture[str]) -> None:
     (world.folder / "out").write_text("in the way")
     publish = f"retrain.publish=[{world.folder / 'out'}]"
     assert world.retrain(publish) == 1
-    assert "is not an earlier export" in capfd.readouterr().err
+    assert "is not an unchanged earlier export" in capfd.readouterr().err
     (world.folder / "out").unlink()
     assert world.retrain(publish) == 0
     assert (world.folder / "out" / "model.safetensors").exists()
@@ -278,7 +278,7 @@ def test_a_run_is_promoted_by_hand(world: World, server: str) -> None:
     assert main(["champion", "promote", str(world.recipe), run]) == 0
     champion = world.standing.champion
     assert champion
-    assert (champion.number, champion.why) == (2, f"run {run}, by hand")
+    assert (champion.number, champion.reason) == (2, f"run {run}, by hand")
     assert champion.results["train"] != world.standing.champions[1].results["train"]
     assert main(["champion", "promote", str(world.recipe), "nothing"]) == 1
 
@@ -304,10 +304,10 @@ def test_the_champion_aligns_words(world: World, server: str) -> None:
     champion = world.standing.champions[-1]
     model = Store(world.store).find("train", champion.results["train"])
     aligned = Store(world.store).results("align")[0].manifest
-    from tasks.reuse import taken_from
+    from mlctl.pipeline.warm_start import source_in
 
     assert model
-    assert aligned.parts["outside"]["encoder"] == taken_from(Store(world.store), model, "model")["digest"]
+    assert aligned.parts["outside"]["encoder"] == source_in(Store(world.store), model, "model")["digest"]
 
 
 def test_retrain_settings_change_no_key() -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.cli import main
+from mlctl.cli.main import main
 from storage import Store
 
 SCRIPT = Path(__file__).with_name("kill_at.py")

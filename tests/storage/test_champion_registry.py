@@ -27,58 +27,58 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_before_the_first_there_is_none(store: Store) -> None:
-    standing = ChampionRegistry(store, "x").read()
-    assert (standing.current, standing.champion, standing.seen) == (0, None, {})
+    state = ChampionRegistry(store, "x").read()
+    assert (state.current, state.champion, state.seen) == (0, None, {})
     assert list(champions(store)) == []
 
 
 def test_a_promotion_moves_the_pointer_and_keeps_the_last(store: Store) -> None:
-    book = ChampionRegistry(store, "x")
+    registry = ChampionRegistry(store, "x")
     for number in range(4):
-        made = book.promote(number, {**KEYS, "report": str(number)}, f"why {number}", keep=2, seen={"text": number})
-        assert made.number == number + 1
-    standing = ChampionRegistry(store, "x").read()
-    assert (standing.current, [one.number for one in standing.champions], standing.seen) == (4, [4, 3], {"text": 3})
-    assert standing.champion
-    assert (standing.champion.results["report"], standing.champion.why) == ("3", "why 3")
+        champion = registry.promote(number, {**KEYS, "report": str(number)}, f"why {number}", keep=2, seen={"text": number})
+        assert champion.number == number + 1
+    state = ChampionRegistry(store, "x").read()
+    assert (state.current, [champion.number for champion in state.champions], state.seen) == (4, [4, 3], {"text": 3})
+    assert state.champion
+    assert (state.champion.results["report"], state.champion.reason) == ("3", "why 3")
     assert [name for name, _ in champions(store)] == ["x"]
 
 
 def test_who_compared_with_another_champion_is_told(store: Store) -> None:
-    book = ChampionRegistry(store, "x")
-    book.promote(0, KEYS, "first", keep=3)
-    for moved in (lambda: book.promote(0, KEYS, "late", keep=3), lambda: book.confirm(0, {"text": 1})):
-        with pytest.raises(MovedError, match="is number 1 by now, not 0"):
+    registry = ChampionRegistry(store, "x")
+    registry.promote(0, KEYS, "first", keep=3)
+    for moved in (lambda: registry.promote(0, KEYS, "late", keep=3), lambda: registry.confirm(0, {"text": 1})):
+        with pytest.raises(MovedError, match="is number 1 now, not 0"):
             moved()
     assert ChampionRegistry(store, "x").read().seen == {}
 
 
 def test_rollback_goes_to_any_that_is_kept_and_numbers_are_never_given_twice(store: Store) -> None:
-    book = ChampionRegistry(store, "x")
+    registry = ChampionRegistry(store, "x")
     for number in range(3):
-        book.promote(number, KEYS, "", keep=5, seen={"text": number})
-    book.note(2, "published")
-    assert book.rollback().number == 2
-    assert book.read().seen == {"text": 2}, "or the same challenger would come again"
-    assert book.rollback(to=3).number == 3
-    assert book.rollback(to=2).done == (), "something else took its place meanwhile"
-    assert book.rollback(to=1).number == 1
-    with pytest.raises(StoreError, match="no champion of x before number 1"):
-        book.rollback()
-    with pytest.raises(StoreError, match=r"no champion 9 of x is kept\n  → there are: 3, 2, 1"):
-        book.rollback(to=9)
-    assert book.promote(1, KEYS, "", keep=5).number == 4
+        registry.promote(number, KEYS, "", keep=5, seen={"text": number})
+    registry.add_note(2, "published")
+    assert registry.rollback().number == 2
+    assert registry.read().seen == {"text": 2}, "or the same challenger would come again"
+    assert registry.rollback(to=3).number == 3
+    assert registry.rollback(to=2).notes == (), "something else took its place meanwhile"
+    assert registry.rollback(to=1).number == 1
+    with pytest.raises(StoreError, match="x has no champion before number 1"):
+        registry.rollback()
+    with pytest.raises(StoreError, match=r"champion 9 of x is not kept\n  → kept: 3, 2, 1"):
+        registry.rollback(to=9)
+    assert registry.promote(1, KEYS, "", keep=5).number == 4
 
 
 def test_what_was_done_is_noted_once(store: Store) -> None:
-    book = ChampionRegistry(store, "x")
-    book.promote(0, KEYS, "", keep=1)
+    registry = ChampionRegistry(store, "x")
+    registry.promote(0, KEYS, "", keep=1)
     for done in ("published", "told", "told"):
-        book.note(1, done)
-    book.note(7, "of one that is not kept")
-    champion = book.read().champion
+        registry.add_note(1, done)
+    registry.add_note(7, "of one that is not kept")
+    champion = registry.read().champion
     assert champion
-    assert champion.done == ("published", "told")
+    assert champion.notes == ("published", "told")
 
 
 def test_of_many_that_promote_over_the_same_champion_one_does(tmp_path: Path) -> None:
@@ -97,16 +97,16 @@ def test_notes_of_many_processes_are_all_kept(tmp_path: Path) -> None:
     script = """
         import sys
         from storage import Store
-        from storage.champion_registry import Champions
+        from storage.champion_registry import ChampionRegistry
         for number in range(10):
-            Champions(Store(sys.argv[1]), "x").note(1, f"{sys.argv[2]}-{number}")
+            ChampionRegistry(Store(sys.argv[1]), "x").add_note(1, f"{sys.argv[2]}-{number}")
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
     started = [subprocess.Popen([*command, str(place)]) for place in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]
     champion = ChampionRegistry(Store(tmp_path), "x").read().champion
     assert champion
-    assert len(champion.done) == 30
+    assert len(champion.notes) == 30
 
 
 @pytest.mark.parametrize("moment", ["fsync", "link", "unlink"])
@@ -115,20 +115,20 @@ def test_killed_at_any_moment_the_pointer_is_the_old_or_the_new_one(tmp_path: Pa
     script = f"""
         import os, pathlib, signal, sys
         from storage import Store
-        from storage.champion_registry import Champions
+        from storage.champion_registry import ChampionRegistry
         def die(*_, **__):
             os.kill(os.getpid(), signal.SIGKILL)
         if "{moment}" == "unlink":
             pathlib.Path.unlink = die
         else:
             os.{moment} = die
-        Champions(Store(sys.argv[1]), "x").promote(1, {{"train": "new"}}, "new", keep=5)
+        ChampionRegistry(Store(sys.argv[1]), "x").promote(1, {{"train": "new"}}, "new", keep=5)
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL
-    standing = ChampionRegistry(Store(tmp_path), "x").read()
-    assert standing.current == (2 if moment == "unlink" else 1)
-    assert ChampionRegistry(Store(tmp_path), "x").promote(standing.current, KEYS, "next", keep=5).number == standing.current + 1
+    state = ChampionRegistry(Store(tmp_path), "x").read()
+    assert state.current == (2 if moment == "unlink" else 1)
+    assert ChampionRegistry(Store(tmp_path), "x").promote(state.current, KEYS, "next", keep=5).number == state.current + 1
 
 
 def test_gc_keeps_what_champions_refer_to(tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_gc_keeps_what_champions_refer_to(tmp_path: Path) -> None:
         with store.building("train", key * 24) as draft:
             (draft.folder / "weights").write_text(key)
             draft.seal({}, {}, {}, {})  # type: ignore[union-attr]
-    book = ChampionRegistry(store, "x")
+    registry = ChampionRegistry(store, "x")
     for place, key in enumerate("ab"):
-        book.promote(place, {"train": key * 24}, "", keep=2)
+        registry.promote(place, {"train": key * 24}, "", keep=2)
     assert [folder.name[0] for folder, _ in collect(store, 0)] == ["c"]
-    book.promote(2, {"train": "b" * 24}, "", keep=2)
+    registry.promote(2, {"train": "b" * 24}, "", keep=2)
     assert [folder.name[0] for folder, _ in collect(store, 0)] == ["a"]

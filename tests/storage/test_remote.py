@@ -44,7 +44,7 @@ class Server:
         options = {"ip": "127.0.0.1", "ip.bind": "127.0.0.1", "master.telemetry": "false", "admin.ui": "false", "webdav": "false"}
         names = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port")
         options |= {"s3.port.iceberg": "0", "bucket": "lab", "dir": str(self._folder)}
-        options |= {name: str(self._port + place) for place, name in enumerate(names)}
+        options |= {name: str(self._port + number) for number, name in enumerate(names)}
         command = [str(WEED), "-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())]
         with (self._folder.parent / "weed.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **CREDENTIALS})
@@ -83,10 +83,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("s3") / "data"
         folder.mkdir()
-        made = Server(folder)
-        made.start()
-        yield made
-        made.kill()
+        server = Server(folder)
+        server.start()
+        yield server
+        server.kill()
 
 
 @pytest.fixture
@@ -120,19 +120,19 @@ def build(store: Store, **files: str) -> Result:
 
 def test_what_one_machine_made_another_fetches(url: str, machine: Any) -> None:
     machine("a")
-    made = build(Store(url), fr="bonjour", de="hallo")
-    assert Store(url).find("clean", KEY) == made
+    result = build(Store(url), fr="bonjour", de="hallo")
+    assert Store(url).find("clean", KEY) == result
     machine("b")
     assert Store(url).find("clean", "b" * 24) is None
     fetched = Store(url).find("clean", KEY)
     assert fetched
-    assert fetched.manifest == made.manifest
-    assert fetched.folder != made.folder
+    assert fetched.manifest == result.manifest
+    assert fetched.folder != result.folder
     assert (fetched.folder / "pairs" / "fr").read_text() == "bonjour"
     with Store(url).building("clean", KEY) as found:
         assert isinstance(found, Result)
     machine("c")
-    assert build(Store(url), fr="never written").manifest == made.manifest
+    assert build(Store(url), fr="never written").manifest == result.manifest
 
 
 def test_of_two_that_made_a_result_the_first_is_right(url: str, machine: Any) -> None:
@@ -153,12 +153,12 @@ def test_of_two_that_made_a_result_the_first_is_right(url: str, machine: Any) ->
 SLOW = """
     import sys, time
     from storage import Store, remote
-    real = remote.Remote._push
-    def push(self, path, place, size):
-        print(path.name, flush=True)
+    original = remote.Remote._put
+    def put(self, local, remote, size):
+        print(local.name, flush=True)
         time.sleep(0.5)
-        real(self, path, place, size)
-    remote.Remote._push = push
+        original(self, local, remote, size)
+    remote.Remote._put = put
     with Store(sys.argv[1]).building("clean", "a" * 24) as draft:
         for number in range(4):
             (draft.folder / f"{number}").write_bytes(bytes([number]) * 1_000_000)
@@ -193,10 +193,10 @@ def test_a_server_killed_in_mid_copy_costs_nothing_that_was_made(server: Server,
     assert process.stdout
     process.stdout.readline()
     server.kill()
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode
-    assert f"store {url} cannot be used" in said
-    assert "run again: what is finished is kept" in said
+    assert f"store {url} cannot be used" in stderr
+    assert "run again: finished work is kept" in stderr
     server.start()
     with Store(url).building("clean", KEY) as result:
         assert isinstance(result, Result)
@@ -208,25 +208,25 @@ def test_what_is_damaged_there_is_never_taken(url: str, machine: Any) -> None:
     import fsspec
 
     machine("a")
-    made = build(Store(url), fr="bonjour")
+    result = build(Store(url), fr="bonjour")
     files = fsspec.filesystem("s3", skip_instance_cache=True)
-    (file,) = made.manifest.files
+    (file,) = result.manifest.files
     files.pipe_file(f"{url}/clean/{KEY}/{file.sha256}", b"bonsoir")
     machine("b")
     with pytest.raises(StoreError, match=f"{file.sha256} is damaged"):
         Store(url).find("clean", KEY)
     files.rm_file(f"{url}/clean/{KEY}/{file.sha256}")
-    with pytest.raises(StoreError, match="is missing there"):
+    with pytest.raises(StoreError, match="is missing"):
         Store(url).find("clean", KEY)
     assert not Store(url).results()
 
 
 def test_a_fetch_that_was_cut_short_goes_on(url: str, machine: Any, tmp_path: Path) -> None:
     machine("a")
-    made = build(Store(url), fr="bonjour", de="hallo")
+    result = build(Store(url), fr="bonjour", de="hallo")
     machine("b")
     folder = Store(url).folder("clean", KEY)
-    shutil.copytree(made.folder, folder)
+    shutil.copytree(result.folder, folder)
     (folder / "manifest.json").unlink()
     (folder / "pairs" / "de").write_text("ha")
     assert Store(url).find("clean", KEY, thorough=True)
@@ -235,9 +235,9 @@ def test_a_fetch_that_was_cut_short_goes_on(url: str, machine: Any, tmp_path: Pa
 def test_refusal_is_explained(url: str, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     machine("a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(StoreError, match="check address, keys"):
+    with pytest.raises(StoreError, match="check endpoint, credentials"):
         build(Store(url), fr="x")
-    with pytest.raises(StoreError, match="nothing is known of nothing://"):
+    with pytest.raises(StoreError, match="unknown protocol nothing://"):
         Store("nothing://x/y")
 
 
@@ -245,26 +245,26 @@ def test_of_two_machines_that_promote_over_one_champion_one_does(url: str, machi
     machine("a")
     first, second = ChampionRegistry(Store(url), "x"), ChampionRegistry(Store(url), "x")
     first.promote(0, {"train": KEY}, "a", keep=3)
-    with pytest.raises(MovedError, match="number 1 by now"):
+    with pytest.raises(MovedError, match="number 1 now"):
         second.promote(0, {"train": KEY}, "b", keep=3)
     document = second._revisions.latest()
-    first.note(1, "published")
-    assert not second._revisions.follow(*document), "the service itself refuses, not the look before"
+    first.add_note(1, "published")
+    assert not second._revisions.append(*document), "the service itself refuses, not the look before"
     machine("b")
     champion = ChampionRegistry(Store(url), "x").read().champion
     assert champion
-    assert (champion.why, champion.done) == ("a", ("published",))
+    assert (champion.reason, champion.notes) == ("a", ("published",))
 
 
 def test_files_by_name_and_a_text_that_is_replaced(url: str, tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("one")
     remote = Remote(url)
-    remote.put(tmp_path / "weights", "1/weights")
+    remote.upload_file(tmp_path / "weights", "1/weights")
     for text in ("1", "2"):
-        remote.replace("champion.json", text)
-    assert (remote.text("1/weights"), remote.text("champion.json")) == ("one", "2")
-    assert remote.names("") == ["1", "champion.json"]
-    assert (remote.text("nothing"), remote.names("nothing")) == (None, [])
+        remote.overwrite_text("champion.json", text)
+    assert (remote.read_text("1/weights"), remote.read_text("champion.json")) == ("one", "2")
+    assert remote.list_names("") == ["1", "champion.json"]
+    assert (remote.read_text("nothing"), remote.list_names("nothing")) == (None, [])
 
 
 def test_a_store_in_a_folder_has_no_other_half(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlctl.core.hashing import canonical_json, content_digest
-from storage import Draft, Result, Store, key_of
+from mlctl.core.hashing import canonical_json, content_digest, key_of
+from storage import Draft, Result, Store
 from storage.gc import collect
 from storage.run_log import RunLog, StageRun
 from storage.store import differences
-from storage.verify import faults
+from storage.verify import find_damage
 
 PARTS = {"stage": "clean", "version": 1, "settings": {"a": 1}, "inputs": {"download": "d"}, "outside": {}}
 KEY = key_of(PARTS)
@@ -85,7 +85,7 @@ def test_a_flip_that_keeps_size_and_time_is_found_on_request(tmp_path: Path) -> 
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert store.find("clean", KEY) is not None
     assert store.find("clean", KEY, thorough=True) is None
-    assert list(faults(result.folder, result.manifest, thorough=True)) == ["pairs/fr.txt: its bytes have changed"]
+    assert list(find_damage(result.folder, result.manifest, thorough=True)) == ["pairs/fr.txt: its bytes have changed"]
     path.write_text("hello, world")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert store.find("clean", KEY) is None
@@ -194,15 +194,15 @@ def test_gc_keeps_what_recent_runs_need_and_what_is_being_made(tmp_path: Path) -
     store, keys = Store(tmp_path), [f"{n}" * 24 for n in range(4)]
     for key in keys[:3]:
         build(store, key)
-    diary = RunLog(store)
+    log = RunLog(store)
     for key in keys[:2]:
-        with diary.run("pipeline", {}) as run:
+        with log.run("pipeline", {}) as run:
             run.stages.append(StageRun("clean", key, "computed"))
     with store.building("clean", keys[3]):
         assert [folder.name for folder, _ in collect(store, keep_runs=1, dry_run=True)] == [keys[0], keys[2]]
         collect(store, keep_runs=1)
         assert sorted(p.name for p in store.folders()) == [keys[1], keys[3]]
-    assert len(diary.runs()) == 1
+    assert len(log.runs()) == 1
 
 
 def test_gc_forgets_parts_that_no_recent_run_used(tmp_path: Path) -> None:
@@ -216,25 +216,25 @@ def test_gc_forgets_parts_that_no_recent_run_used(tmp_path: Path) -> None:
     with RunLog(store).run("pipeline", {}):
         pass
     removed = [(memory / "old.folder", 4), (memory / "old.parquet", 4)]
-    assert collect(store, keep_runs=1, dry_run=True, memories=("memory", "none")) == removed
-    assert collect(store, keep_runs=1, memories=("memory",)) == removed
+    assert collect(store, keep_runs=1, dry_run=True, caches=("memory", "none")) == removed
+    assert collect(store, keep_runs=1, caches=("memory",)) == removed
     assert sorted(path.name for path in memory.iterdir()) == [".locks", "new.parquet"]
-    collect(store, keep_runs=0, memories=("memory",))
+    collect(store, keep_runs=0, caches=("memory",))
     assert [path.name for path in memory.iterdir()] == [".locks"]
 
 
 def test_runs_tell_completed_failed_and_interrupted(tmp_path: Path) -> None:
-    diary = RunLog(Store(tmp_path))
-    with diary.run("pipeline", {"name": "a"}):
-        assert diary.runs()[0].status == "running"
-    with pytest.raises(ValueError, match="bad"), diary.run("pipeline", {"name": "b"}):
+    log = RunLog(Store(tmp_path))
+    with log.run("pipeline", {"name": "a"}):
+        assert log.runs()[0].status == "running"
+    with pytest.raises(ValueError, match="bad"), log.run("pipeline", {"name": "b"}):
         raise ValueError("bad")
     script = f"""
 import os, signal
 from storage import Store
-from storage.run_log import Diary
-with Diary(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
+from storage.run_log import RunLog
+with RunLog(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", script], check=False)
-    assert {run.recipe["name"]: run.status for run in diary.runs()} == {"a": "completed", "b": "failed", "c": "interrupted"}
+    assert {run.recipe["name"]: run.status for run in log.runs()} == {"a": "completed", "b": "failed", "c": "interrupted"}

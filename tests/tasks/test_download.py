@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mlctl.config import Recipe, parse
+from mlctl.pipeline.stage import make, result_of
 from tasks.download import STAGE
-from tasks.stage import make, result_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "mlctl" / "corpora"))
 from webserver import Server, serving

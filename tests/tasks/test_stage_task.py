@@ -13,15 +13,15 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from mlctl.config import Recipe
-from mlctl.core.workspace import Progress, Workspace
 from mlctl.errors import InputError
-from tasks.engine import run_stage, stage_task
-from tasks.stage import Folders, Ref, Stage, make
+from mlctl.pipeline.stage import Ref, Stage, StageContext, make
+from tasks.stage_task import run_stage, stage_task
 
 CALLS: list[int] = []
 
 
-def work(recipe: Recipe, folders: Folders, workspace: Workspace, progress: Progress) -> dict[str, Any]:
+def work(context: StageContext) -> dict[str, Any]:
+    recipe, workspace, progress = context.recipe, context.workspace, context.progress
     CALLS.append(recipe.seed)
     if recipe.seed == 13:
         raise InputError("seed 13 is unlucky", "take another")
@@ -81,14 +81,14 @@ def test_two_processes_make_a_result_once(tmp_path: Path) -> None:
     script = f"""
 import sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-import test_engine
+import test_stage_task
 from mlctl.config import Recipe
-from tasks.stage import Stage, make
-def slow(recipe, folders, workspace, progress):
+from mlctl.pipeline.stage import Stage, StageContext, make
+def slow(context):
     time.sleep(1)
     with open({str(tmp_path / "made")!r}, "a") as file:
         file.write("x")
-    return test_engine.work(recipe, folders, workspace, progress)
+    return test_stage_task.work(context)
 print(make(Stage("clean", 1, (), lambda recipe: {{}}, slow), Recipe(store={str(tmp_path / "store")!r}), ()))
 """
     both = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -1,1 +1,1 @@
-"""The eflomal model: Bayesian word alignment by Gibbs sampling, in numba."""
+"""The eflomal model: Bayesian word alignment by Gibbs sampling, in numba kernels."""

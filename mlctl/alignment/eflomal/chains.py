@@ -1,4 +1,4 @@
-"""Chains of samples of one direction: they start from nothing or from what an earlier model knows, and sweep over the sentences."""
+"""Markov chains of sampled links of one direction: they start empty or from an earlier model, and sweep over the sentences."""
 
 from __future__ import annotations
 
@@ -11,195 +11,218 @@ import numpy.typing as npt
 from mlctl.alignment.eflomal import counts as tables
 from mlctl.alignment.eflomal import sampling
 from mlctl.alignment.eflomal.counts import Counts, Rows
-from mlctl.alignment.eflomal.model import Side
+from mlctl.alignment.eflomal.model import ChainModel
 from mlctl.alignment.eflomal.posterior import posteriors
-from mlctl.alignment.eflomal.sentence_buffer import BINS, Shapes, Text
+from mlctl.alignment.eflomal.sentence_buffer import DISTANCE_BINS, Corpus, SharedParameters
 
-_NULL = 0.2  # ν
-_BELIEF = 5.0  # β
-_UNSEEN = 0.5  # jumps of each width and words of each number of links, before any are counted
-_RESTLESS = 0.15  # share of the words; in a fifth sweep 0.1 of those of European languages change their links, 0.2 of Chinese
-_FULL = 2  # the stage of `sampling.sweep` with all of the model
-_MORE = 1 << 16  # slots that an arena grows by, at least
+_NULL_PRIOR = 0.2  # ν
+_FERTILITY_STRENGTH = 5.0  # β
+_SMOOTHING = 0.5  # added to the counts of each jump width and of each fertility
+# Share of words that change their link: in a fifth sweep, 0.1 for European languages, 0.2 for Chinese.
+_MAX_CHANGED_SHARE = 0.15
+_FULL_MODEL = 2  # the last stage of `sampling.sweep`
+_MIN_GROWTH = 1 << 16  # slots
 
 
-class Plan(NamedTuple):
+class SamplingPlan(NamedTuple):
     """How much is sampled.
 
     Attributes:
-        sweeps: over all sentences, in each of the three stages of `sampling.sweep`.
-        kept: how many of the last of them the result is the mean of.
-        chains: how often, from other random numbers.
-        sharp: in how many of the first sweeps each word takes the likelier of two draws. It gets there sooner.
-        more: further sweeps before the last ones, where the links are not `settled` yet: languages far apart take longer.
+        sweeps: sweeps over all sentences in each of the three stages of `sampling.sweep`.
+        averaged: how many of the last of them are averaged in the result.
+        chains: number of chains with different random numbers.
+        best_of_two: number of first sweeps in which each word takes the more probable of two draws, which converges sooner.
+        extra: further sweeps before the averaged ones if the links have not converged: distant languages take longer.
     """
 
     sweeps: tuple[int, int, int]
-    kept: int
+    averaged: int
     chains: int
-    sharp: int = 0
-    more: int = 0
+    best_of_two: int = 0
+    extra: int = 0
 
     @property
-    def stages(self) -> list[int]:
-        """The stage of each sweep before the last ones."""
-        return [stage for stage, sweeps in enumerate(self.sweeps) for _ in range(sweeps)][: -self.kept]
+    def burn_in_stages(self) -> list[int]:
+        """The stage of each sweep before the averaged ones."""
+        return [stage for stage, sweeps in enumerate(self.sweeps) for _ in range(sweeps)][: -self.averaged]
 
 
-class Start(NamedTuple):
-    """What C chains know before their first sweep: counts of links, and jumps by width (C, 2 FARTHEST + 1)."""
+class InitialState(NamedTuple):
+    """Counts of C chains before their first sweep: those of links, and those of jumps by width (C, 2 MAX_JUMP + 1)."""
 
     counts: Counts
     jumps: npt.NDArray[np.float64]
 
 
-def blank(chains: int, sources: int, targets: int) -> Start:
-    """Return the start of chains that know nothing."""
-    return Start(tables.empty(chains, sources, targets), np.zeros((chains, 2 * sampling.FARTHEST + 1)))
+def empty_state(chains: int, sources: int, targets: int) -> InitialState:
+    """Return the initial state of chains without prior counts, for numbers of source and target words."""
+    return InitialState(tables.empty_counts(chains, sources, targets), np.zeros((chains, 2 * sampling.MAX_JUMP + 1)))
 
 
-def alike(start: Start, targets: npt.NDArray[np.int32]) -> Start:
-    """Return a start that also has a link of each source word e to the target word `targets[e]` (V,), -1: none.
+def with_identical_words(state: InitialState, targets: npt.NDArray[np.int32]) -> InitialState:
+    """Return a state with one more link of each source word e to the target word `targets[e]` (V,), -1: none.
 
-    It is for names, numbers, signs and loans, which both languages spell alike: one link tips the scales where there is little text.
+    This is for names, numbers, punctuation and loan words, spelt alike in both languages: with little text one link decides.
     """
-    counts, every = start.counts, np.arange(len(targets), dtype=np.int32)
-    twins = targets >= 0
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(twins)])
-    rows = Rows(offsets, targets[twins], np.ones(offsets[-1], np.float32))
+    counts, sources = state.counts, np.arange(len(targets), dtype=np.int32)
+    has_target = targets >= 0
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(has_target)])
+    rows = Rows(offsets, targets[has_target], np.ones(offsets[-1], np.float32))
     for chain in range(counts.counts.shape[1]):
-        counts = _loaded(counts, chain, rows, every, np.arange(len(counts.nulls), dtype=np.int32), 1.0)
-        counts.totals[twins, chain] += 1
-    return Start(counts, start.jumps)
+        counts = _with_rows(counts, chain, rows, sources, np.arange(len(counts.nulls), dtype=np.int32), 1.0)
+        counts.totals[has_target, chain] += 1
+    return InitialState(counts, state.jumps)
 
 
-def informed(
-    sides: Sequence[Side], sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], sizes: tuple[int, int], weight: float
-) -> Start:
-    """Return a start of a chain each, with `weight` times the counts of an earlier model's direction.
+def state_from_models(
+    models: Sequence[ChainModel],
+    sources: npt.NDArray[np.int32],
+    targets: npt.NDArray[np.int32],
+    sizes: tuple[int, int],
+    weight: float,
+) -> InitialState:
+    """Return the initial state of one chain per model, with `weight` times the model's counts.
 
-    `sources[e]` and `targets[f]` are the earlier model's words in the numbering of these chains, -1: not among their `sizes` words.
+    Args:
+        models: an earlier model's chains of this direction.
+        sources: for each source word of the models, its id here, -1: none.
+        targets: the same for target words.
+        sizes: number of source and of target words here.
+        weight: factor of the counts.
     """
-    counts, here, there = tables.empty(len(sides), *sizes), sources >= 0, targets >= 0
-    for chain, side in enumerate(sides):
-        counts = _loaded(counts, chain, side.rows, sources, targets, weight)
-        counts.totals[sources[here], chain] = weight * side.totals[here]
-        counts.fertile[sources[here], chain] = weight * side.fertile[here]
-        counts.nulls[targets[there], chain] = weight * side.nulls[there]
-        counts.null_total[chain] = weight * side.nulls.sum(dtype=np.float64)
-    return Start(counts, weight * np.array([side.jumps for side in sides]))
+    counts, has_source, has_target = tables.empty_counts(len(models), *sizes), sources >= 0, targets >= 0
+    for chain, model in enumerate(models):
+        counts = _with_rows(counts, chain, model.rows, sources, targets, weight)
+        counts.totals[sources[has_source], chain] = weight * model.totals[has_source]
+        counts.fertile[sources[has_source], chain] = weight * model.fertile[has_source]
+        counts.nulls[targets[has_target], chain] = weight * model.nulls[has_target]
+        counts.null_total[chain] = weight * model.nulls.sum(dtype=np.float64)
+    return InitialState(counts, weight * np.array([model.jumps for model in models]))
 
 
-def _loaded(
+def _with_rows(
     counts: Counts, chain: int, rows: Rows, sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], weight: float
 ) -> Counts:
-    left, done = sources.copy(), 0
-    while (done := tables.load(counts, chain, rows, left, targets, weight)) < len(left):
-        left[:done] = -1
-        row = int(rows.offsets[done + 1] - rows.offsets[done])
-        counts = tables.roomier(counts, len(counts.keys) // 2 + 16 * row + _MORE)
+    """Return counts with rows added to a chain; the arena grows as needed."""
+    remaining, done = sources.copy(), 0
+    while (done := tables.load_rows(counts, chain, rows, remaining, targets, weight)) < len(remaining):
+        remaining[:done] = -1
+        row_size = int(rows.offsets[done + 1] - rows.offsets[done])
+        counts = tables.grow(counts, len(counts.keys) // 2 + 16 * row_size + _MIN_GROWTH)
     return counts
 
 
 class Chains:
-    """Samples the links of all sentences of a text, again and again, in chains that know nothing of each other.
+    """Samples the links of all sentences of a corpus, sweep after sweep, in independent chains.
 
     Attributes:
-        counts: of the links as they are, and of what was known before.
-        jumps: likewise, by width (C, 2 FARTHEST + 1).
-        moved: share of the words that changed their link in the sweep that was watched last (C,).
-        links: place in its sentence of the source word of each target word, -1: none (C, target words).
+        counts: of the current links, plus the initial counts.
+        jumps: the same for jumps, by width (C, 2 MAX_JUMP + 1).
+        changed: share of the words that changed their link in the last sweep with `track_changes` (C,).
+        links: index in its sentence of the source word of each target word, -1: none (C, target tokens).
     """
 
-    def __init__(self, text: Text, start: Start, types: int, seeds: Sequence[int]) -> None:
-        """Take the number of target words that there can be (`types`) and for each chain a seed that no other has."""
-        self.counts, self._known = start
-        self.jumps = self._known
-        self._text, self._types, self._seeds, self._sweeps = text, types, np.array(seeds, np.int64), 0
-        self.moved = np.ones(len(seeds))
-        self.links = np.full((len(seeds), len(text.target)), -1, np.int16)
+    def __init__(self, corpus: Corpus, state: InitialState, target_types: int, seeds: Sequence[int]) -> None:
+        """Take the number of distinct target words that can occur (`target_types`) and a different seed for each chain."""
+        self.counts, self._initial_jumps = state
+        self.jumps = self._initial_jumps
+        self._corpus, self._target_types, self._seeds, self._sweeps = corpus, target_types, np.array(seeds, np.int64), 0
+        self.changed = np.ones(len(seeds))
+        self.links = np.full((len(seeds), len(corpus.target)), -1, np.int16)
 
-    def sweep(self, stage: int, sharp: bool = False, watched: bool = False) -> None:
-        """Visit all sentences once; see `sampling.sweep`. `watched`: note how many links moved."""
-        before = self.links.copy() if watched else None
-        shapes, first = self._shapes(), 0
-        sentences = len(self._text.source_offsets) - 1
+    def sweep(self, stage: int, best_of_two: bool = False, track_changes: bool = False) -> None:
+        """Sample the links of all sentences once; see `sampling.sweep`. `track_changes`: update `changed`."""
+        before = self.links.copy() if track_changes else None
+        parameters, first = self._shared_parameters(), 0
+        sentences = len(self._corpus.source_offsets) - 1
         while first < sentences:
             first = sampling.sweep(
                 self.counts,
-                shapes,
-                self._text,
+                parameters,
+                self._corpus,
                 self.links,
                 stage,
                 first,
                 self._sweeps == 0,
                 self._seeds,
                 self._sweeps,
-                sharp,
+                best_of_two,
             )
             if first < sentences:
-                free = len(self.counts.keys) - int(self.counts.ends[0])
-                self.counts = tables.roomier(self.counts, free + len(self.counts.keys) // 3 + _MORE)
+                free = len(self.counts.keys) - int(self.counts.arena_ends[0])
+                self.counts = tables.grow(self.counts, free + len(self.counts.keys) // 3 + _MIN_GROWTH)
         self._sweeps += 1
-        self.jumps = self._known + np.array([sampling.widths(self._text, links) for links in self.links])
+        self.jumps = self._initial_jumps + np.array([sampling.count_jumps(self._corpus, links) for links in self.links])
         if before is not None:
-            self.moved = (self.links != before).mean(1) if before.size else np.zeros(len(before))
+            self.changed = (self.links != before).mean(1) if before.size else np.zeros(len(before))
 
-    def marginals(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return P(a_j = i) given the counts as they are; see `posterior.posteriors`."""
-        return posteriors(self.counts, self._shapes(), self._text, places)
+    def marginals(self, cell_offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return P(a_j = i) given the current counts; see `posterior.posteriors`."""
+        return posteriors(self.counts, self._shared_parameters(), self._corpus, cell_offsets)
 
-    def _shapes(self) -> Shapes:
-        longest = int(np.diff(self._text.source_offsets).max(initial=1))
-        return shapes(self.jumps, self.counts.fertile.sum(0, dtype=np.float64), longest, self._types)
+    def _shared_parameters(self) -> SharedParameters:
+        longest = int(np.diff(self._corpus.source_offsets).max(initial=1))
+        return shared_parameters(self.jumps, self.counts.fertile.sum(0, dtype=np.float64), longest, self._target_types)
 
 
-def shapes(jumps: npt.NDArray[np.float64], fertile: npt.NDArray[np.float64], longest: int, types: int) -> Shapes:
-    """Return what does not depend on words, of counted jumps (C, 2 FARTHEST + 1) and numbers of links (C, FERTILITIES)."""
-    share = (jumps + _UNSEEN) / (jumps + _UNSEEN).sum(1, keepdims=True)
-    width = np.clip(np.arange(-longest - 1, longest + 2), -sampling.FARTHEST, sampling.FARTHEST)
-    table = share[:, width + sampling.FARTHEST]
-    usual = fertile + _UNSEEN
-    return Shapes(
+def shared_parameters(
+    jumps: npt.NDArray[np.float64], fertile: npt.NDArray[np.float64], longest: int, target_types: int
+) -> SharedParameters:
+    """Return the parameters that all words share.
+
+    Args:
+        jumps: counts of jumps by width (C, 2 MAX_JUMP + 1).
+        fertile: counts of source words by fertility (C, FERTILITIES).
+        longest: source words of the longest sentence.
+        target_types: number of distinct target words.
+    """
+    share = (jumps + _SMOOTHING) / (jumps + _SMOOTHING).sum(1, keepdims=True)
+    width = np.clip(np.arange(-longest - 1, longest + 2), -sampling.MAX_JUMP, sampling.MAX_JUMP)
+    table = share[:, width + sampling.MAX_JUMP]
+    fertility = fertile + _SMOOTHING
+    return SharedParameters(
         jumps=table.astype(np.float32),
-        back=np.ascontiguousarray(table[:, ::-1], np.float32),
-        reach=np.pad(np.cumsum(table, axis=1), ((0, 0), (1, 0))),
-        usual=usual / usual.sum(1, keepdims=True),
-        diagonal=np.exp(-sampling.DIAGONAL * np.arange(BINS + 1) / BINS).astype(np.float32),
-        types=types,
-        null=_NULL,
-        belief=_BELIEF,
+        reversed_jumps=np.ascontiguousarray(table[:, ::-1], np.float32),
+        jump_sums=np.pad(np.cumsum(table, axis=1), ((0, 0), (1, 0))),
+        fertility_prior=fertility / fertility.sum(1, keepdims=True),
+        diagonal=np.exp(-sampling.DIAGONAL_TENSION * np.arange(DISTANCE_BINS + 1) / DISTANCE_BINS).astype(np.float32),
+        target_types=target_types,
+        null_prior=_NULL_PRIOR,
+        fertility_strength=_FERTILITY_STRENGTH,
         alpha=sampling.ALPHA,
     )
 
 
-def settled(groups: Sequence[Chains]) -> bool:
-    """Tell whether hardly any word changed its link in the last sweep that was watched, of all the groups' chains."""
-    return float(np.mean(np.concatenate([chains.moved for chains in groups]))) < _RESTLESS
+def has_converged(groups: Sequence[Chains]) -> bool:
+    """Return whether few words changed their link in the last tracked sweep, on average over all groups' chains."""
+    return float(np.mean(np.concatenate([chains.changed for chains in groups]))) < _MAX_CHANGED_SHARE
 
 
-def begin(chains: Chains, plan: Plan) -> Chains:
-    """Run chains up to their last sweeps, and watch the last of these."""
-    stages = plan.stages
+def burn_in(chains: Chains, plan: SamplingPlan) -> Chains:
+    """Run the sweeps before the averaged ones, and track the changes of the last of them."""
+    stages = plan.burn_in_stages
     for number, stage in enumerate(stages):
-        chains.sweep(stage, sharp=number < plan.sharp, watched=number == len(stages) - 1)
+        chains.sweep(stage, best_of_two=number < plan.best_of_two, track_changes=number == len(stages) - 1)
     return chains
 
 
-def learned(chains: Chains, sweeps: int, kept: int) -> list[Side]:
-    """Run chains for `sweeps` sweeps, and then for `kept` sweeps more of which the mean is returned, for each."""
-    for _ in range(sweeps):
-        chains.sweep(_FULL)
-    chains.counts = tables.collecting(chains.counts)
-    share = 1 / kept
+def average_sweeps(chains: Chains, extra: int, averaged: int) -> list[ChainModel]:
+    """Run `extra` sweeps and then `averaged` sweeps; return the mean counts of the latter, for each chain."""
+    for _ in range(extra):
+        chains.sweep(_FULL_MODEL)
+    chains.counts = tables.with_sums(chains.counts)
+    share = 1 / averaged
     totals, jumps = np.zeros_like(chains.counts.totals), np.zeros_like(chains.jumps)
     nulls, fertile = np.zeros_like(chains.counts.nulls), np.zeros_like(chains.counts.fertile)
-    for _ in range(kept):
-        chains.sweep(_FULL)
-        tables.collect(chains.counts, share)
+    for _ in range(averaged):
+        chains.sweep(_FULL_MODEL)
+        tables.accumulate(chains.counts, share)
         totals += share * chains.counts.totals
         nulls += share * chains.counts.nulls
         fertile += share * chains.counts.fertile
         jumps += share * chains.jumps
     means = zip(*(np.moveaxis(mean, 1, 0) for mean in (totals, nulls, fertile)), jumps, strict=True)
-    return [Side(tables.rest(chains.counts, number), *map(np.ascontiguousarray, mean)) for number, mean in enumerate(means)]
+    return [
+        ChainModel(tables.to_rows(chains.counts, chain), *map(np.ascontiguousarray, chain_means))
+        for chain, chain_means in enumerate(means)
+    ]

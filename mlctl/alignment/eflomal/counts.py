@@ -1,8 +1,8 @@
-"""How often each source word is linked to each target word, in several chains: a small hash table a source word, in one block of memory.
+"""Counts of links of word pairs, in several chains: a small hash table per source word, all in one arena.
 
-Most source words are linked to a few target words and some to very many, so each word has slots of its own (a power of two, three
-quarters full at most), taken from an arena and given back when the word needs more of them. The chains' counts of a pair of words, and
-of a word, lie side by side, because to find them takes longer than to read them.
+Most source words are linked to a few target words and some to very many, so each word has its own slots (a power of two, at most three
+quarters full), which are allocated from an arena and freed when the word needs more. The counts of a word pair, or of a word, in all
+chains are adjacent in memory, because finding them takes longer than reading them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from mlctl.alignment.eflomal.numba_kernels import S, U, kernel
 
-_SIZES = 40  # powers of two, more than memory has
-_GONE = np.float32(1e-6)  # what is left below it is rounding's
+_SIZE_CLASSES = 40  # powers of two, beyond any memory
+_ZERO_TOLERANCE = np.float32(1e-6)  # smaller counts are rounding errors
 
 
 class Counts(NamedTuple):
@@ -23,16 +23,16 @@ class Counts(NamedTuple):
 
     Attributes:
         start: first slot of each source word (V,).
-        mask: its number of slots less one, -1: none (V,).
-        used: how many of them hold a target word (V,).
+        mask: its number of slots minus one, -1: none (V,).
+        used: number of these slots with a target word (V,).
         keys: target word of each slot, below 0: none (slots,).
-        counts: its links (slots, C).
-        sums: counts added up over several sweeps (slots, C), or empty while nothing is added up.
-        ends: end of what is taken of the arena, then the first free run of slots of each size (41,).
-        totals: links of each source word (V, C).
-        nulls: times that each target word was linked to nothing (W, C).
+        counts: number of its links (slots, C).
+        sums: counts summed over several sweeps (slots, C); empty before `with_sums`.
+        arena_ends: end of the allocated part of the arena, then the first free block of slots of each size (41,).
+        totals: number of links of each source word (V, C).
+        nulls: number of null links of each target word (W, C).
         null_total: their sum (C,).
-        fertile: times that each source word had each number of links (V, C, FERTILITIES).
+        fertile: number of occurrences of each source word with each fertility (V, C, FERTILITIES).
     """
 
     start: npt.NDArray[np.int64]
@@ -41,7 +41,7 @@ class Counts(NamedTuple):
     keys: npt.NDArray[np.int32]
     counts: npt.NDArray[np.float32]
     sums: npt.NDArray[np.float32]
-    ends: npt.NDArray[np.int64]
+    arena_ends: npt.NDArray[np.int64]
     totals: npt.NDArray[np.float64]
     nulls: npt.NDArray[np.float32]
     null_total: npt.NDArray[np.float64]
@@ -49,21 +49,24 @@ class Counts(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The same counts at rest: of source word e the slice [offsets[e], offsets[e + 1]) of both others, by target word."""
+    """Counts of one chain in sparse rows: of source word e the slice [offsets[e], offsets[e + 1]) of `keys` (target words, sorted) and `counts`.
+
+    The field names are array names in the files of a model.
+    """
 
     offsets: npt.NDArray[np.int64]
     keys: npt.NDArray[np.int32]
     counts: npt.NDArray[np.float32]
 
 
-#: Numbers of links of a word that are told apart; the last one stands for more.
+#: Fertilities (numbers of links of a word) that are distinguished; the last one includes larger ones.
 FERTILITIES = 8
 
 
-def empty(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Counts:
-    """Return counts of nothing, with room for `slots` slots."""
-    ends = np.full(_SIZES + 1, -1, np.int64)
-    ends[0] = 0
+def empty_counts(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Counts:
+    """Return empty counts with an arena of `slots` slots."""
+    arena_ends = np.full(_SIZE_CLASSES + 1, -1, np.int64)
+    arena_ends[0] = 0
     return Counts(
         start=np.zeros(sources, np.int64),
         mask=np.full(sources, -1, np.int32),
@@ -71,7 +74,7 @@ def empty(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Coun
         keys=np.full(slots, -1, np.int32),
         counts=np.zeros((slots, chains), np.float32),
         sums=np.zeros((0, chains), np.float32),
-        ends=ends,
+        arena_ends=arena_ends,
         totals=np.zeros((sources, chains), np.float64),
         nulls=np.zeros((targets, chains), np.float32),
         null_total=np.zeros(chains, np.float64),
@@ -79,30 +82,30 @@ def empty(chains: int, sources: int, targets: int, slots: int = 1 << 12) -> Coun
     )
 
 
-def roomier(counts: Counts, slots: int) -> Counts:
-    """Return the same counts with room for `slots` slots more than are taken."""
-    size = int(counts.ends[0]) + slots
+def grow(counts: Counts, slots: int) -> Counts:
+    """Return the same counts in an arena with `slots` free slots."""
+    size = int(counts.arena_ends[0]) + slots
     chains = counts.counts.shape[1]
     keys, values = np.full(size, -1, np.int32), np.zeros((size, chains), np.float32)
-    taken = min(size, len(counts.keys))
-    keys[:taken], values[:taken] = counts.keys[:taken], counts.counts[:taken]
+    used = min(size, len(counts.keys))
+    keys[:used], values[:used] = counts.keys[:used], counts.counts[:used]
     sums = np.zeros((size if len(counts.sums) else 0, chains), np.float32)
-    sums[: min(len(sums), taken)] = counts.sums[: min(len(sums), taken)]
+    sums[: min(len(sums), used)] = counts.sums[: min(len(sums), used)]
     return counts._replace(keys=keys, counts=values, sums=sums)
 
 
-def collecting(counts: Counts) -> Counts:
-    """Return the same counts, ready to be added up over sweeps."""
+def with_sums(counts: Counts) -> Counts:
+    """Return the same counts with sums of zero, for `accumulate`."""
     return counts._replace(sums=np.zeros_like(counts.counts))
 
 
 @kernel
-def slot_of(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> int:
-    """Return the slot of a target word among the `size` slots from `start` on, or -1."""
+def find_slot(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> int:
+    """Return the slot of a target word among the `size` slots from `start` on, or -1 if it has none."""
     if size == 0:
         return S(-1)
     base, mask = U(start), U(size - 1)
-    slot = first_of(target) & mask
+    slot = hash_word(target) & mask
     while True:
         key = keys[base + slot]
         if key == target:
@@ -113,16 +116,16 @@ def slot_of(keys: npt.NDArray[np.int32], start: int, size: int, target: int) -> 
 
 
 @kernel
-def first_of(target: int) -> int:
-    """Return the slot that a target word is looked for first, before it is masked."""
+def hash_word(target: int) -> int:
+    """Return the hash of a target word; masked, it is the first slot to probe."""
     return (U(target) * U(2654435761)) >> U(12)
 
 
 @kernel
-def _put(rows: Counts, source: int, target: int) -> int:
-    """Return a new slot for a pair that has none, in a row with a free one."""
+def _insert(rows: Counts, source: int, target: int) -> int:
+    """Return a new slot for a word pair without one; the source word must have a free slot."""
     base, mask = U(rows.start[source]), U(rows.mask[source])
-    slot = first_of(target) & mask
+    slot = hash_word(target) & mask
     while rows.keys[base + slot] >= 0:
         slot = (slot + U(1)) & mask
     rows.keys[base + slot] = target
@@ -131,21 +134,21 @@ def _put(rows: Counts, source: int, target: int) -> int:
 
 
 @kernel
-def _take(rows: Counts, power: int) -> int:
-    """Return the start of 2**power empty slots. A free run keeps the next one's start, less 2 and negated, in its first key."""
-    start: int = rows.ends[1 + power]
+def _allocate(rows: Counts, power: int) -> int:
+    """Return the start of 2**power empty slots. The first key of a free block is -2 minus the start of the next free block."""
+    start: int = rows.arena_ends[1 + power]
     if start >= 0:
-        rows.ends[1 + power] = -2 - rows.keys[start]
+        rows.arena_ends[1 + power] = -2 - rows.keys[start]
         rows.keys[start] = -1
         return start
-    start = rows.ends[0]
-    rows.ends[0] = start + (1 << power)
+    start = rows.arena_ends[0]
+    rows.arena_ends[0] = start + (1 << power)
     return start
 
 
 @kernel
-def _lives(rows: Counts, slot: int) -> bool:
-    """Tell whether a slot has a pair of words with a count in any chain."""
+def _is_in_use(rows: Counts, slot: int) -> bool:
+    """Return whether a slot contains a word pair with a positive count in any chain."""
     if rows.keys[slot] < 0:
         return False
     for chain in range(rows.counts.shape[1]):
@@ -155,22 +158,22 @@ def _lives(rows: Counts, slot: int) -> bool:
 
 
 @kernel
-def _move(rows: Counts, source: int) -> None:
-    """Give a word more slots, or as many when enough of its own are out of use."""
+def _rehash(rows: Counts, source: int) -> None:
+    """Move a source word's counts to a new block, larger if needed; slots with counts of zero are dropped."""
     collects = len(rows.sums) > 0
     old, size = rows.start[source], rows.mask[source] + 1
     live = 0
     for slot in range(old, old + size):
-        live += _lives(rows, slot)
+        live += _is_in_use(rows, slot)
     power = 1
     while (1 << power) < 2 * (live + 1):
         power += 1
-    rows.start[source] = _take(rows, power)
+    rows.start[source] = _allocate(rows, power)
     rows.mask[source] = (1 << power) - 1
     rows.used[source] = 0
     for slot in range(old, old + size):
-        if _lives(rows, slot):
-            new = _put(rows, source, rows.keys[slot])
+        if _is_in_use(rows, slot):
+            new = _insert(rows, source, rows.keys[slot])
             rows.counts[new] = rows.counts[slot]
             if collects:
                 rows.sums[new] = rows.sums[slot]
@@ -182,89 +185,89 @@ def _move(rows: Counts, source: int) -> None:
         power = 0
         while (1 << power) < size:
             power += 1
-        rows.keys[old] = -2 - rows.ends[1 + power]
-        rows.ends[1 + power] = old
+        rows.keys[old] = -2 - rows.arena_ends[1 + power]
+        rows.arena_ends[1 + power] = old
 
 
 @kernel
-def add(rows: Counts, chain: int, source: int, target: int, weight: float) -> None:
-    """Count a link `weight` times more in a chain. The arena must have room."""
-    slot = slot_of(rows.keys, rows.start[source], rows.mask[source] + 1, target)
+def add_link(rows: Counts, chain: int, source: int, target: int, weight: float) -> None:
+    """Add `weight` to the count of a link in a chain. The arena must have room."""
+    slot = find_slot(rows.keys, rows.start[source], rows.mask[source] + 1, target)
     if slot < 0:
         if 4 * (rows.used[source] + 1) > 3 * (rows.mask[source] + 1):
-            _move(rows, source)
-        slot = _put(rows, source, target)
+            _rehash(rows, source)
+        slot = _insert(rows, source, target)
     rows.counts[slot, chain] += weight
 
 
 @kernel
-def take_away(rows: Counts, chain: int, source: int, target: int) -> None:
-    """Count a link that is counted once less in a chain.
+def remove_link(rows: Counts, chain: int, source: int, target: int) -> None:
+    """Subtract 1 from the count of a link in a chain; the link must have been counted.
 
-    What rounding leaves is made nothing: so no chain's counts depend on when another one's make a table move.
+    Rounding errors are set to zero, so that no chain's counts depend on when another chain's counts cause a rehash.
     """
-    slot = slot_of(rows.keys, rows.start[source], rows.mask[source] + 1, target)
+    slot = find_slot(rows.keys, rows.start[source], rows.mask[source] + 1, target)
     rows.counts[slot, chain] -= 1
-    if rows.counts[slot, chain] <= _GONE:
+    if rows.counts[slot, chain] <= _ZERO_TOLERANCE:
         rows.counts[slot, chain] = 0
 
 
 @kernel
-def load(
+def load_rows(
     counts: Counts, chain: int, rows: Rows, sources: npt.NDArray[np.int32], targets: npt.NDArray[np.int32], weight: float
 ) -> int:
-    """Add to a chain the rows of another numbering of words, `sources[e]` and `targets[f]` being their words here (-1: not here).
+    """Add `weight` times the counts of rows with other word ids to a chain; the ids here are `sources[e]` and `targets[f]`, -1: none.
 
-    Returns the number of source words done; fewer than there are when the arena is full (make it `roomier`, call again with the
-    rest: `sources` of what is done set to -1).
+    Returns the number of source words that are done: fewer than all if the arena is full. Then `grow` it and call again, with
+    `sources` of the done words set to -1.
     """
     for e in range(len(sources)):
-        here = sources[e]
-        if here < 0:
+        source = sources[e]
+        if source < 0:
             continue
         first, last = rows.offsets[e], rows.offsets[e + 1]
-        if counts.ends[0] + 6 * (last - first) + 16 + 2 * counts.mask[here] > len(counts.keys):
+        if counts.arena_ends[0] + 6 * (last - first) + 16 + 2 * counts.mask[source] > len(counts.keys):
             return e
-        for place in range(first, last):
-            if targets[rows.keys[place]] >= 0:
-                add(counts, chain, here, targets[rows.keys[place]], weight * rows.counts[place])
+        for index in range(first, last):
+            if targets[rows.keys[index]] >= 0:
+                add_link(counts, chain, source, targets[rows.keys[index]], weight * rows.counts[index])
     return len(sources)
 
 
 @kernel
-def collect(counts: Counts, share: float) -> None:
-    """Add `share` of each count to the sums."""
-    for slot in range(counts.ends[0]):
+def accumulate(counts: Counts, share: float) -> None:
+    """Add `share` times each count to the sums."""
+    for slot in range(counts.arena_ends[0]):
         if counts.keys[slot] >= 0:
             for chain in range(counts.counts.shape[1]):
                 counts.sums[slot, chain] += share * counts.counts[slot, chain]
 
 
 @kernel
-def _sizes(counts: Counts, chain: int) -> npt.NDArray[np.int64]:
+def _row_offsets(counts: Counts, chain: int) -> npt.NDArray[np.int64]:
     offsets = np.zeros(len(counts.start) + 1, np.int64)
     for e in range(len(counts.start)):
         live = 0
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
-            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _GONE:
+            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _ZERO_TOLERANCE:
                 live += 1
         offsets[e + 1] = offsets[e] + live
     return offsets
 
 
 @kernel
-def rest(counts: Counts, chain: int) -> Rows:
-    """Return the sums of `collect` of a chain as rows, each sorted by target word."""
-    offsets = _sizes(counts, chain)
+def to_rows(counts: Counts, chain: int) -> Rows:
+    """Return the sums of a chain as rows, each sorted by target word."""
+    offsets = _row_offsets(counts, chain)
     keys, values = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32)
     for e in range(len(counts.start)):
-        place = offsets[e]
+        index = offsets[e]
         for slot in range(counts.start[e], counts.start[e] + counts.mask[e] + 1):
-            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _GONE:
-                keys[place] = counts.keys[slot]
-                values[place] = counts.sums[slot, chain]
-                place += 1
-        order = np.argsort(keys[offsets[e] : place])
-        keys[offsets[e] : place] = keys[offsets[e] : place][order]
-        values[offsets[e] : place] = values[offsets[e] : place][order]
+            if counts.keys[slot] >= 0 and counts.sums[slot, chain] > _ZERO_TOLERANCE:
+                keys[index] = counts.keys[slot]
+                values[index] = counts.sums[slot, chain]
+                index += 1
+        order = np.argsort(keys[offsets[e] : index])
+        keys[offsets[e] : index] = keys[offsets[e] : index][order]
+        values[offsets[e] : index] = values[offsets[e] : index][order]
     return Rows(offsets, keys, values)

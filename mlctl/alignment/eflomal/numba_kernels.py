@@ -1,17 +1,19 @@
-"""Compiled functions that are kept on disk where there is a folder to keep them in, and run without the interpreter's lock."""
+"""Compilation of numba kernels: cached on disk if a folder is writable, and run without the global interpreter lock."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numba import njit
 
-# Places in kernels' inner loops are unsigned (`U`): numba need not ask whether one counts from the end, and the loop becomes vector code.
-# An unsigned number with a signed one makes a float there, so all parts of a place are, and what can be below 0 is signed (`S`).
+from mlctl.core import random
+
+# Indices in the kernels' inner loops are unsigned (`U`): numba then does not check for negative indices, and the loop is vectorised.
+# Unsigned and signed integers mixed become a float in numba, so all parts of an index are unsigned; what can be negative is signed (`S`).
 if TYPE_CHECKING:
     U = S = int
 else:
@@ -20,32 +22,32 @@ else:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def forget_stale(folder: Path) -> None:
-    """Remove what numba keeps of a folder's modules when one of them has changed.
+def remove_stale_cache(folder: Path, called: Sequence[Path] = ()) -> None:
+    """Remove numba's cached code of a folder's modules when one of them, or of the `called` files elsewhere, has changed.
 
-    Numba looks at the file of a kernel only, not at those of the kernels that it calls, and would go on with what these were.
+    Numba checks only the file of a kernel, not those of the kernels that it calls, and would use their old code.
     """
-    kept = folder / "__pycache__"
-    stats = [(file.name, file.stat()) for file in sorted(folder.glob("*.py"))]
+    cache = folder / "__pycache__"
+    stats = [(file.name, file.stat()) for file in (*sorted(folder.glob("*.py")), *called)]
     stamp = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
-    note = kept / "kernels.stamp"
+    stamp_file = cache / "kernels.stamp"
     with contextlib.suppress(OSError):
-        if note.is_file() and note.read_text() == stamp:
+        if stamp_file.is_file() and stamp_file.read_text() == stamp:
             return
-        for file in kept.glob("*.nb[ci]"):
+        for file in cache.glob("*.nb[ci]"):
             file.unlink(missing_ok=True)
-        kept.mkdir(exist_ok=True)
-        note.write_text(stamp)
+        cache.mkdir(exist_ok=True)
+        stamp_file.write_text(stamp)
 
 
-forget_stale(Path(__file__).parent)
+remove_stale_cache(Path(__file__).parent, [Path(random.__file__), Path(__file__).parents[1] / "symmetrization.py"])
 
 
 def kernel(function: F) -> F:
-    """Compile a function when it is first called; a division by zero gives infinity or nan.
+    """Compile a function at its first call; a division by zero gives infinity or NaN.
 
-    Numba keeps the code beside the module or, where that is read-only, in the user's cache. It raises when both are read-only:
-    then the code is compiled anew in each process.
+    Numba caches the code beside the module or, if that is read-only, in the user's cache folder. It raises if both are read-only:
+    then each process compiles the code.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:

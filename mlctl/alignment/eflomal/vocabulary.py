@@ -1,4 +1,4 @@
-"""Words as numbers: the sentences of a corpus in flat arrays, some bytes a word."""
+"""Word ids: the sentences of a corpus in flat arrays, a few bytes per word."""
 
 from __future__ import annotations
 
@@ -12,69 +12,69 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlctl.alignment.aligner import Pair, Sentence
-from mlctl.alignment.eflomal.sentence_buffer import Text
-from mlctl.alignment.word_tokenization import normalised
+from mlctl.alignment.eflomal.sentence_buffer import Corpus
+from mlctl.alignment.word_tokenization import normalise_word
 
 T = TypeVar("T", bound=np.generic)
 
 
 class Vocabulary:
-    """Numbers words in the order in which they come first."""
+    """Assigns ids to words, in the order of their first occurrence."""
 
     def __init__(self) -> None:
         self._words: dict[str, int] = {}
-        self._surfaces: dict[str, int] = {}  # words as they are written: most are met often, and normalised once
+        self._surfaces: dict[str, int] = {}  # surface forms: a cache, because most of them occur often
 
-    def numbers(self, sentence: Sentence) -> list[int]:
-        """Return the number of each word of a sentence; new words get the next ones."""
+    def encode(self, sentence: Sentence) -> list[int]:
+        """Return the id of each word of a sentence; new words get the next ids."""
         text, get = sentence.text, self._surfaces.get
-        found = [get(text[start:end], -1) for start, end in sentence.spans]
-        if -1 in found:
-            return [self._number(text[start:end]) for start, end in sentence.spans]
-        return found
+        ids = [get(text[start:end], -1) for start, end in sentence.spans]
+        if -1 in ids:
+            return [self._word_id(text[start:end]) for start, end in sentence.spans]
+        return ids
 
-    def _number(self, surface: str) -> int:
-        number = self._surfaces.get(surface)
-        if number is None:
-            # Half a surrogate pair is no text that could be saved.
-            word = normalised(surface).encode("utf-8", "replace").decode()
-            number = self._surfaces[surface] = self._words.setdefault(word, len(self._words))
-        return number
+    def _word_id(self, surface: str) -> int:
+        word_id = self._surfaces.get(surface)
+        if word_id is None:
+            # A lone surrogate cannot be encoded in UTF-8.
+            word = normalise_word(surface).encode("utf-8", "replace").decode()
+            word_id = self._surfaces[surface] = self._words.setdefault(word, len(self._words))
+        return word_id
 
     def words(self) -> pa.StringArray:
-        """Return the words by number."""
+        """Return the words by id."""
         return pa.array(list(self._words), pa.string())
 
 
-class Encoded(NamedTuple):
-    """Pairs as numbers of words, and the words of each side by number."""
+class EncodedPairs(NamedTuple):
+    """Pairs as word ids, and the words of each side by id."""
 
-    text: Text
+    corpus: Corpus
     source: pa.StringArray
     target: pa.StringArray
 
 
-def encoded(pairs: Iterable[Pair]) -> Encoded:
-    """Read pairs, once and in order."""
+def encode_pairs(pairs: Iterable[Pair]) -> EncodedPairs:
+    """Return the pairs as word ids; they are read once, in order."""
     vocabularies = Vocabulary(), Vocabulary()
     tokens = array("i"), array("i")
     offsets = array("q", [0]), array("q", [0])
     for pair in pairs:
-        for vocabulary, found, ends, sentence in zip(vocabularies, tokens, offsets, pair, strict=True):
-            found.extend(vocabulary.numbers(sentence))
-            ends.append(len(found))
-    source, target = ((_flat(found, np.int32), _flat(ends, np.int64)) for found, ends in zip(tokens, offsets, strict=True))
-    return Encoded(Text(*source, *target), vocabularies[0].words(), vocabularies[1].words())
+        for vocabulary, ids, ends, sentence in zip(vocabularies, tokens, offsets, pair, strict=True):
+            ids.extend(vocabulary.encode(sentence))
+            ends.append(len(ids))
+    source, target = ((_to_array(ids, np.int32), _to_array(ends, np.int64)) for ids, ends in zip(tokens, offsets, strict=True))
+    return EncodedPairs(Corpus(*source, *target), vocabularies[0].words(), vocabularies[1].words())
 
 
-def _flat(values: array[int], kind: type[T]) -> npt.NDArray[T]:
-    """Return the same memory as a numpy array."""
+def _to_array(values: array[int], kind: type[T]) -> npt.NDArray[T]:
+    """Return a numpy array that shares the memory."""
     return np.frombuffer(values, kind) if len(values) else np.zeros(0, kind)
 
 
-def known(words: pa.StringArray, vocabulary: pa.StringArray) -> npt.NDArray[np.int32]:
-    """Return the number in `vocabulary` of each word, -1 where it has none; null, a word that nobody knows, has none."""
+def look_up_ids(words: pa.StringArray, vocabulary: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Return the id in `vocabulary` of each word, -1 if it has none; null, which stands for unknown words, has none."""
     if not len(vocabulary):
         return np.full(len(words), -1, np.int32)
-    found: npt.NDArray[np.int32] = pc.fill_null(pc.index_in(words, vocabulary, skip_nulls=True), -1).to_numpy()
-    return found.copy()
+    ids: npt.NDArray[np.int32] = pc.fill_null(pc.index_in(words, vocabulary, skip_nulls=True), -1).to_numpy()
+    return ids.copy()

@@ -1,1 +1,1 @@
-"""Rules that drop a pair by looking at it alone."""
+"""Filter rules that look at one pair at a time, one file a family; `base` has their protocol."""

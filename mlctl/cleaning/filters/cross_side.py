@@ -1,4 +1,4 @@
-"""Rules about what both sides of a pair must share: numbers, addresses, ends, length, and that one is not the other's copy."""
+"""Rules about what both sides of a pair must have in common (placeholders, digits, addresses, sentence ends), and copied text."""
 
 from __future__ import annotations
 
@@ -8,45 +8,76 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mlctl.cleaning.filters.base import Candidate
-from mlctl.cleaning.lengths import Lengths
+from mlctl.cleaning.filters.base import SentencePair
 
+_NO_LETTER = re.compile(r"[\W_]+")
+_MAX_KEY_LENGTH_DIFFERENCE = 8  # characters; keys that differ by more are not compared without their punctuation
 _DIGIT = re.compile("[1-9]")
-_FEW_DIGITS = 4
+_ALLOWED_DIGITS = 4
 _ADDRESS = re.compile(r"(?:https?://|www\.)[\w-]+(?:\.[\w-]+)+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE | re.ASCII)
-_NAME = re.compile(r"\S*\w[./@:_\\]\w\S*")
+_FILE_NAME = re.compile(r"\S*\w[./@:_\\]\w\S*")
 _HAN_DIGITS = str.maketrans("一二三四五六七八九", "123456789")
-_ENDS = tuple(".!?…。！？।؟۔;؛:：")
-_CLOSING = " \"'”“»«)）’」』"
-_ANY_END = ".!?…।؟۔。！？"
+_SENTENCE_END_MARKS = ".!?…।؟۔。！？"
 _SENTENCE_END = re.compile("[.!?…।؟۔]+(?=[\\s\"'”»)]|$)|[。！？]")
-_LONG = 60
-_LEAST_COPIED = 4
+_MIN_COPIED_WORDS = 4
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """Figures survive translation: many that only one side has belong to another text."""
+class Placeholders:
+    """A placeholder of one side alone stands for words that the other side does not have."""
 
-    least: float
+    name: ClassVar[str] = "placeholders"
+    reason: ClassVar[str] = "the sides have different placeholders"
+
+    def drops(self, pair: SentencePair) -> bool:
+        """Return whether the placeholders differ as multisets."""
+        return pair.target is not None and pair.normalized.source_placeholders != pair.normalized.target_placeholders
+
+
+@dataclass(frozen=True)
+class Identical:
+    """Text that was copied, not translated, has no cross-lingual signal."""
+
+    name: ClassVar[str] = "identical"
+    reason: ClassVar[str] = "both sides have the same letters"
+
+    def drops(self, pair: SentencePair) -> bool:
+        """Return whether the sides are equal except for case, spaces and punctuation."""
+        if pair.target is None:
+            return False
+        source, target = pair.source_key, pair.target_key
+        if source == target:
+            return True
+        return abs(len(source) - len(target)) <= _MAX_KEY_LENGTH_DIFFERENCE and _without_symbols(source) == _without_symbols(
+            target
+        )
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Digits survive translation: many digits on one side alone mean that the sides are different texts."""
+
+    min_shared: float
     name: ClassVar[str] = "numbers"
 
     @property
     def reason(self) -> str:
-        """Names the threshold."""
-        return f"the sides share less than {self.least:.0%} of their digits"
+        """What the rule drops, with its threshold."""
+        return f"the sides share less than {self.min_shared:.0%} of their digits"
 
-    def drops(self, pair: Candidate) -> bool:
-        """Tell whether too few digits other than 0 (of any script) are on both sides; four may always differ."""
+    def drops(self, pair: SentencePair) -> bool:
+        """Return whether the sides share too few digits other than 0 (of any script); a difference of four is always allowed."""
         if pair.target is None or not (_has_digit(pair.source.text) or _has_digit(pair.target.text)):
             return False
-        ours, theirs = _digits(pair.source.text), _digits(pair.target.text)
-        total, common = ours.total() + theirs.total(), 2 * (ours & theirs).total()
-        if total - common > _FEW_DIGITS and not (pair.source.spaced and pair.target.spaced):  # a number may be written in words
-            ours, theirs = (_digits(side.text.translate(_HAN_DIGITS)) for side in (pair.source, pair.target))
-            common = min(total, 2 * (ours & theirs).total())
-        return total - common > _FEW_DIGITS and common < self.least * total
+        source, target = _digits(pair.source.text), _digits(pair.target.text)
+        total, common = source.total() + target.total(), 2 * (source & target).total()
+        if total - common > _ALLOWED_DIGITS and not (
+            pair.source.spaced and pair.target.spaced
+        ):  # numbers may be written in words
+            source, target = (_digits(side.text.translate(_HAN_DIGITS)) for side in (pair.source, pair.target))
+            common = min(total, 2 * (source & target).total())
+        return total - common > _ALLOWED_DIGITS and common < self.min_shared * total
 
 
 @dataclass(frozen=True)
@@ -54,122 +85,71 @@ class Addresses:
     """Web and mail addresses are not translated."""
 
     name: ClassVar[str] = "addresses"
-    reason: ClassVar[str] = "one side has more web or mail addresses than the other, and they have none in common"
+    reason: ClassVar[str] = "one side has more URLs or mail addresses than the other, and they have none in common"
 
-    def drops(self, pair: Candidate) -> bool:
-        """Tell whether one side has more sites than the other and none is on both."""
+    def drops(self, pair: SentencePair) -> bool:
+        """Return whether one side has more sites than the other and they have none in common."""
         if pair.target is None:
             return False
-        ours, theirs = _sites(pair.source.text), _sites(pair.target.text)
-        return len(ours) != len(theirs) and not ours & theirs
+        source, target = _sites(pair.source.text), _sites(pair.target.text)
+        return len(source) != len(target) and not source & target
 
 
 @dataclass(frozen=True)
 class SentenceEnds:
-    """Several sentences against one: one side says more than the other."""
+    """Several sentences on one side and one on the other: one side has more content."""
 
-    most: int
+    max_difference: int
     name: ClassVar[str] = "sentence ends"
 
     @property
     def reason(self) -> str:
-        """Names the threshold."""
-        return f"one side has over {self.most} sentence ends more than the other"
+        """What the rule drops, with its threshold."""
+        return f"one side has over {self.max_difference} sentence ends more than the other"
 
-    def drops(self, pair: Candidate) -> bool:
-        """Tell whether the numbers of sentence ends differ by too many."""
+    def drops(self, pair: SentencePair) -> bool:
+        """Return whether the numbers of sentence ends differ by too many."""
         if pair.target is None:
             return False
-        ours, theirs = pair.source.text, pair.target.text
-        if max(_at_most(ours), _at_most(theirs)) <= self.most:  # nearly always, and sooner told
+        source, target = pair.source.text, pair.target.text
+        if max(_max_sentence_ends(source), _max_sentence_ends(target)) <= self.max_difference:  # nearly always, and cheap
             return False
-        return abs(len(_SENTENCE_END.findall(ours)) - len(_SENTENCE_END.findall(theirs))) > self.most
-
-
-@dataclass(frozen=True)
-class CutOff:
-    """A side that breaks off: it has no end, the other has, and it is shorter than it should be."""
-
-    spreads: float
-    usual: Lengths
-    name: ClassVar[str] = "cut off"
-
-    @property
-    def reason(self) -> str:
-        """Names the threshold."""
-        return f"a side without end mark is shorter than usual for the other, which has one, by {self.spreads:g} spreads"
-
-    def drops(self, pair: Candidate) -> bool:
-        """Tell whether one side of a long pair seems to break off."""
-        if pair.target is None or max(len(pair.source.text), len(pair.target.text)) < _LONG:
-            return False
-        surplus = self.usual.surplus(len(pair.source.text), len(pair.target.text))
-        if abs(surplus) <= self.spreads:
-            return False
-        longer, shorter = (pair.target, pair.source) if surplus > 0 else (pair.source, pair.target)
-        return _ends(longer.text) and not _ends(shorter.text)
-
-
-@dataclass(frozen=True)
-class LengthRatio:
-    """A side that is far longer than its translation says something else.
-
-    Lengths are compared after the source's is multiplied by the language pair's usual ratio target/source, since one language needs
-    a third of the characters of another. How much is far is learned too, up to `most`.
-    """
-
-    most: float
-    spreads: float
-    slack: int
-    usual: Lengths
-    name: ClassVar[str] = "length ratio"
-
-    @property
-    def reason(self) -> str:
-        """Names the thresholds."""
-        return f"a side is longer than usual for the other by {self.slack} characters and {self.most:g} times or {self.spreads:g} spreads"
-
-    def drops(self, pair: Candidate) -> bool:
-        """Tell whether the lengths do not fit."""
-        if pair.target is None:
-            return False
-        expected, given = len(pair.source.text) * self.usual.ratio, len(pair.target.text)
-        if abs(expected - given) <= self.slack:
-            return False
-        far = max(expected, given) > self.most * min(expected, given)
-        return far or abs(self.usual.surplus(len(pair.source.text), given)) > self.spreads
+        return abs(len(_SENTENCE_END.findall(source)) - len(_SENTENCE_END.findall(target))) > self.max_difference
 
 
 @dataclass(frozen=True)
 class Untranslated:
-    """A copy with small changes, or a sentence that was translated in part."""
+    """A copy with small changes, or a partly translated sentence."""
 
-    most: float
+    max_copied: float
     name: ClassVar[str] = "untranslated"
 
     @property
     def reason(self) -> str:
-        """Names the threshold."""
-        return f"more than {self.most:.0%} of a side's words that are no names stand in the other as they are"
+        """What the rule drops, with its threshold."""
+        return f"more than {self.max_copied:.0%} of a side's lower-case words occur unchanged in the other side"
 
-    def drops(self, pair: Candidate) -> bool:
-        """Tell whether four or more different lower-case words (of three or more letters), too large a share, are on both sides."""
+    def drops(self, pair: SentencePair) -> bool:
+        """Return whether too large a share of a side's lower-case words, and at least four, are on the other side too.
+
+        Only distinct words of three or more letters count; file names and addresses do not.
+        """
         if pair.target is None:
             return False
-        ours, theirs = ({*_WORD.findall(side.text)} for side in (pair.source, pair.target))
-        if len(ours & theirs) < _LEAST_COPIED:  # nearly always; to look for names takes long
+        source, target = ({*_WORD.findall(side.text)} for side in (pair.source, pair.target))
+        if len(source & target) < _MIN_COPIED_WORDS:  # nearly always; the search for file names is slow
             return False
-        ours, theirs = ({*_WORD.findall(_NAME.sub("", side.text))} for side in (pair.source, pair.target))
-        return _copied(ours, theirs, self.most) or _copied(theirs, ours, self.most)
+        source, target = ({*_WORD.findall(_FILE_NAME.sub("", side.text))} for side in (pair.source, pair.target))
+        return _is_copied(source, target, self.max_copied) or _is_copied(target, source, self.max_copied)
 
 
-def _ends(text: str) -> bool:
-    return text.rstrip(_CLOSING).endswith(_ENDS)
+def _without_symbols(text: str) -> str:
+    return _NO_LETTER.sub("", text)
 
 
-def _at_most(text: str) -> int:
-    """Return a number that the sentence ends of a text do not exceed."""
-    return sum(map(text.count, ".!?" if text.isascii() else _ANY_END))
+def _max_sentence_ends(text: str) -> int:
+    """Return an upper bound of the number of sentence ends in a text."""
+    return sum(map(text.count, ".!?" if text.isascii() else _SENTENCE_END_MARKS))
 
 
 def _has_digit(text: str) -> bool:
@@ -178,17 +158,17 @@ def _has_digit(text: str) -> bool:
 
 def _digits(text: str) -> Counter[str]:
     if not text.isascii():
-        text = "".join(str(unicodedata.digit(letter)) if letter.isdigit() else letter for letter in text)
+        text = "".join(str(unicodedata.digit(character)) if character.isdigit() else character for character in text)
     return Counter(_DIGIT.findall(text))
 
 
 def _sites(text: str) -> set[str]:
     if "@" not in text and "://" not in text and "www." not in text.lower():
         return set()
-    return {found.lower().rpartition("//")[2].removeprefix("www.") for found in _ADDRESS.findall(text)}
+    return {address.lower().rpartition("//")[2].removeprefix("www.") for address in _ADDRESS.findall(text)}
 
 
-def _copied(words: set[str], others: set[str], most: float) -> bool:
-    plain = {word for word in words if word.islower()}
-    copied = len(plain & others)
-    return copied >= _LEAST_COPIED and copied > most * len(plain)
+def _is_copied(words: set[str], other_words: set[str], max_copied: float) -> bool:
+    lowercase = {word for word in words if word.islower()}
+    copied = len(lowercase & other_words)
+    return copied >= _MIN_COPIED_WORDS and copied > max_copied * len(lowercase)

@@ -1,1 +1,1 @@
-"""Archives and compressed files, read within limits."""
+"""Archives and compressed files, read within size limits."""

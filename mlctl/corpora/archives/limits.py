@@ -1,4 +1,4 @@
-"""How much may come out of a compressed file before it counts as made to fill a disk or the memory."""
+"""Size limits against decompression bombs: files that unpack to enough to fill the disk or the memory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from dataclasses import dataclass
 
 from mlctl.errors import InputError
 
-#: A catalogue is read as a whole, out of a file or a wheel.
-LARGEST_CATALOGUE = 32 * 2**20
+#: Bytes; a gettext catalogue is read into memory, from a file or a wheel.
+MAX_CATALOGUE_SIZE = 32 * 2**20
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """Bytes in all, and bytes for each byte of the packed file once more than `harmless` came out.
+class UnpackLimits:
+    """Limits of what is unpacked from one file.
 
-    Text shrinks to a tenth, lists of one word to a hundredth: nothing honest comes near the ratio.
+    Text compresses to a tenth, lists of one word to a hundredth: no ordinary corpus comes near the default ratio.
+
+    Attributes:
+        unpacked: bytes in all.
+        ratio: unpacked bytes for each byte of the packed file, once more than `harmless` bytes were unpacked.
+        harmless: bytes below which the ratio does not count.
     """
 
     unpacked: float = 64.0 * 2**30
@@ -22,28 +27,28 @@ class Bounds:
     harmless: int = 16 * 2**20
 
 
-USUAL = Bounds()
+DEFAULT_LIMITS = UnpackLimits()
 
 
-class Budget:
-    """Counts what comes out of `packed` bytes and stops at the bounds; `what` names the file, and the member, in the message."""
+class UnpackBudget:
+    """Counts the bytes unpacked from a file of `packed` bytes against the limits; `name` is the file, and member, in messages."""
 
-    def __init__(self, what: str, packed: int, bounds: Bounds) -> None:
-        self._what, self._packed, self._bounds = what, packed, bounds
+    def __init__(self, name: str, packed: int, limits: UnpackLimits) -> None:
+        self._name, self._packed, self._limits = name, packed, limits
         self._spent = 0
 
     def spend(self, size: int) -> None:
-        """Count bytes that came out, or are said to be in it. Raises InputError where they are too many."""
+        """Count bytes that were unpacked, or that a header announces. Raises InputError above the limits."""
         self._spent += size
-        if self._spent > max(self._bounds.harmless, self._bounds.ratio * self._packed):
-            problem = f"{self._what} is refused: it unpacks to more than {self._bounds.ratio:g} times its size, a zip bomb"
-            raise InputError(problem, "if you trust it, unpack it yourself, and give the text as kind `files`")
-        if self._spent > self._bounds.unpacked:
-            problem = f"{self._what} is refused: more than {self._bounds.unpacked:.0f} bytes come out of it"
-            raise InputError(problem, "raise download.max_unpacked_gib")
+        if self._spent > max(self._limits.harmless, self._limits.ratio * self._packed):
+            problem = f"{self._name} is refused: it unpacks to more than {self._limits.ratio:g} times its size (a zip bomb)"
+            raise InputError(problem, "if you trust it, unpack it yourself, and add the text as a source of kind `files`")
+        if self._spent > self._limits.unpacked:
+            problem = f"{self._name} is refused: it unpacks to more than {self._limits.unpacked:.0f} bytes"
+            raise InputError(problem, "increase download.max_unpacked_gib")
 
 
-def check_catalogue(what: str, size: int) -> None:
-    """Raise InputError where a catalogue has more bytes than are read at once."""
-    if size > LARGEST_CATALOGUE:
-        raise InputError(f"{what} is larger than {LARGEST_CATALOGUE >> 20} MiB", "split the catalogue, or leave it out")
+def check_catalogue_size(name: str, size: int) -> None:
+    """Raise InputError if a gettext catalogue is larger than `MAX_CATALOGUE_SIZE`."""
+    if size > MAX_CATALOGUE_SIZE:
+        raise InputError(f"{name} is larger than {MAX_CATALOGUE_SIZE >> 20} MiB", "split the catalogue, or remove it")

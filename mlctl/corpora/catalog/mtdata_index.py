@@ -1,7 +1,7 @@
-"""mtdata's index: the library knows where hundreds of thousands of corpora lie, and only that knowledge is used, not its downloads.
+"""mtdata's index of hundreds of thousands of corpora; only the index of the library is used, not its downloads.
 
-The library needs some twenty seconds to build its index and writes beside it; so it builds in a process and a folder of their own, and
-what is needed of each entry is kept as Parquet in the system's folder for temporary files (TMPDIR), once for each version of it.
+The library needs some twenty seconds to build its index, and writes files beside it. So it runs once for each of its versions, in
+a separate process and folder, and the entries are cached as Parquet in the system's folder for temporary files (TMPDIR).
 """
 
 from __future__ import annotations
@@ -21,49 +21,33 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from filelock import FileLock
 
-from mlctl.core.workspace import flush_to_disk
+from mlctl.core.files import atomic_write
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = 1  # of the kept file; raise it when Entry changes
-_LONGEST_BUILD = 600.0
-_NO_LIBRARY = "install mlctl with the extra `corpora`: it brings the library `mtdata`"
-_STATED = {"publicDomain": "public domain"}
-_SCHEMA = pa.schema(
-    {
-        "id": pa.string(),
-        "languages": pa.list_(pa.string()),
-        "pair": pa.string(),
-        "urls": pa.list_(pa.string()),
-        "file": pa.string(),
-        "members": pa.list_(pa.string()),
-        "format": pa.string(),
-        "columns": pa.list_(pa.int32()),
-        "licence": pa.string(),
-    }
-)
+_LAYOUT = 1  # of the cached file; increment it when MtdataEntry changes
+_BUILD_TIMEOUT = 600.0  # seconds
+_NO_LIBRARY = "install mlctl with the extra `corpora`, which includes the library `mtdata`"
+_LICENCE_NAMES = {"publicDomain": "public domain"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class MtdataEntry:
     """A corpus of the index.
 
     Attributes:
         id: `group-name-version-language`, or with two languages.
         languages: canonical tags, in the order of the sides.
-        urls: one file with all sides, or a file a side.
-        file: what the only file is called: its address may not say what it is.
-        members: patterns (as in a shell) of members of the archive; none where it is no archive.
-        format: what the text is, as mtdata calls it: txt, tsv, tmx, sgm, …
-        columns: of a table, counted from 0; none: the first ones.
-        licence: as the publisher states it; empty: the index does not say.
+        urls: one file with all sides, or a file for each side.
+        file: name of the file, for entries with one URL: the URL may not contain it.
+        members: shell patterns of members of the archive; empty if the file is no archive.
+        format: of the text, as mtdata names it: txt, tsv, tmx, sgm, …
+        columns: of a table, counted from 0; empty: the first ones.
+        licence: as the publisher states it; empty: not in the index.
     """
 
     id: str
@@ -81,107 +65,124 @@ class Entry:
         return self.id.split("-")[2]
 
 
-def find(identifier: str) -> Entry:
+def find_entry(identifier: str) -> MtdataEntry:
     """Return the entry of an id.
 
     Raises:
-        InputError: there is none; the message has the nearest ones. Or the library is not installed.
+        InputError: there is no such id (the message suggests similar ones), or the library is not installed.
     """
-    found = _entries([("id", "=", identifier)])
-    if not found:
-        remedy = f"mend the id of this source: {_advice(identifier)}"
-        raise InputError(f"mtdata {_installed()} has no corpus {identifier!r}", remedy)
-    return found[0]
+    entries = _entries([("id", "=", identifier)])
+    if not entries:
+        remedy = f"correct the id of this source: {_suggestion(identifier)}"
+        raise InputError(f"mtdata {_installed_version()} has no corpus {identifier!r}", remedy)
+    return entries[0]
 
 
-def of_pair(source: str, target: str) -> list[Entry]:
+def entries_for_pair(source: str, target: str) -> list[MtdataEntry]:
     """Return the entries of two languages (canonical tags) in either order, by id. Raises InputError without the library."""
     return _entries([("pair", "=", _pair((source, target)))])
 
 
-def kept_index() -> Path:
-    """Return where the index of the installed library is kept, whether it is there already or not.
+def index_path() -> Path:
+    """Return the path of the cached index of the installed library, whether it exists or not.
 
     Raises:
-        InputError: the library is not installed, or the folder for temporary files is not ours alone.
+        InputError: the library is not installed, or the folder for temporary files belongs to another user.
     """
     folder = Path(tempfile.gettempdir()) / f"mlctl-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():  # somebody else could tell us what to fetch
-        raise InputError(f"{folder} belongs to another user", "set TMPDIR to a folder of your own")
-    return folder / f"mtdata-{_installed()}-{_LAYOUT}.parquet"
+    if folder.stat().st_uid != os.getuid():  # another user could choose the URLs that are fetched
+        raise InputError(f"{folder} belongs to another user", "set TMPDIR to a folder that only you can write")
+    return folder / f"mtdata-{_installed_version()}-{_LAYOUT}.parquet"
 
 
-def write(entries: Iterable[Entry], path: Path) -> None:
-    """Keep entries, by id, in a file that appears when it is whole."""
+def write_index(entries: Iterable[MtdataEntry], path: Path) -> None:
+    """Write entries, sorted by id, to the cached index (atomically)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, texts = pa.string(), pa.list_(pa.string())
+    schema = pa.schema(
+        {
+            "id": text,
+            "languages": texts,
+            "pair": text,
+            "urls": texts,
+            "file": text,
+            "members": texts,
+            "format": text,
+            "columns": pa.list_(pa.int32()),
+            "licence": text,
+        }
+    )
     rows = [{**asdict(entry), "pair": _pair(entry.languages)} for entry in sorted(entries, key=lambda entry: entry.id)]
-    temporary = path.with_name(f".part-{path.name}")
-    pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
-    flush_to_disk(temporary)
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema), temporary, compression="zstd")
 
 
 def _pair(languages: Iterable[str]) -> str:
     return " ".join(sorted(languages))
 
 
-def _entries(where: list[tuple[str, str, str]]) -> list[Entry]:
-    rows: list[dict[str, Any]] = pq.read_table(_ready(), filters=where).drop_columns(["pair"]).to_pylist()
-    return [Entry(**{name: _frozen(value) for name, value in row.items()}) for row in rows]
+def _entries(filters: list[tuple[str, str, str]]) -> list[MtdataEntry]:
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(_cached_index(), filters=filters).drop_columns(["pair"]).to_pylist()
+    return [MtdataEntry(**{name: _frozen(value) for name, value in row.items()}) for row in rows]
 
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _ready() -> Path:
-    """Return the kept index, after building it where there is none yet."""
-    path = kept_index()
+def _cached_index() -> Path:
+    """Return the cached index, after building it if it is missing."""
+    path = index_path()
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            log.info("reading the index of mtdata %s: once, some twenty seconds", _installed())
-            write(_built(path.parent), path)
+            log.info("building the index of mtdata %s (some twenty seconds, once)", _installed_version())
+            write_index(_build(path.parent), path)
     return path
 
 
-def _installed() -> str:
+def _installed_version() -> str:
     try:
         return metadata.version("mtdata")
     except metadata.PackageNotFoundError:
-        raise InputError("the index of mtdata is not there", _NO_LIBRARY) from None
+        raise InputError("the index of mtdata is not installed", _NO_LIBRARY) from None
 
 
-def _built(folder: Path) -> list[Entry]:
-    """Let the library build its index in a process of its own, and return what it lists."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:  # also its working folder: it imports mtdata*.py from there
-        command, environment = [sys.executable, "-c", "import mtdata.index"], os.environ | {"MTDATA": place}
+def _build(folder: Path) -> list[MtdataEntry]:
+    """Let the library build its index in a separate process, and return the entries."""
+    with tempfile.TemporaryDirectory(dir=folder) as workdir:  # not ours: the library imports mtdata*.py from its working folder
+        command, environment = [sys.executable, "-c", "import mtdata.index"], os.environ | {"MTDATA": workdir}
         try:
             subprocess.run(
                 command,
-                cwd=place,
+                cwd=workdir,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=_LONGEST_BUILD,
+                timeout=_BUILD_TIMEOUT,
                 check=True,
             )
-            listing = Path(place) / f"mtdata.index.{_installed()}.jsonl"
+            listing = Path(workdir) / f"mtdata.index.{_installed_version()}.jsonl"
             with listing.open(encoding="utf-8") as lines:
-                return list(_listed(map(json.loads, lines)))
+                return list(_parse_listing(map(json.loads, lines)))
         except (subprocess.SubprocessError, OSError, ValueError, KeyError, TypeError) as error:
-            said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().rpartition("\n")[2]
-            problem = f"the library mtdata {_installed()} cannot build its index: {said or error}"
-            raise InputError(problem, "install the version that constraints.txt names") from None
+            last_line = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().rpartition("\n")[2]
+            problem = f"the library mtdata {_installed_version()} cannot build its index: {last_line or error}"
+            raise InputError(problem, "install the version in constraints.txt") from None
 
 
-def _listed(rows: Iterable[dict[str, Any]]) -> Iterator[Entry]:
+def _parse_listing(rows: Iterable[dict[str, Any]]) -> Iterator[MtdataEntry]:
     """Yield the entries of mtdata's own listing (JSON lines)."""
     licences = _licences()
     for row in rows:
         urls, codes = (row["url"],) if isinstance(row["url"], str) else tuple(row["url"]), row["did"].split("-")[3:]
         if not all(map(is_language, codes)):
-            continue  # nobody can ask for it
-        yield Entry(
+            continue  # no recipe can name its languages
+        yield MtdataEntry(
             id=row["did"],
             languages=tuple(map(canonical, codes)),
             urls=urls,
@@ -194,39 +195,42 @@ def _listed(rows: Iterable[dict[str, Any]]) -> Iterator[Entry]:
 
 
 def _licences() -> dict[str, str]:
-    """Return the licences by address that the library has in a table beside its index: those of ELRC."""
-    place = importlib.util.find_spec("mtdata")
-    table = Path(str(place.origin)).parent / "resource" / "elrc_share.tsv" if place else Path()
+    """Return the licences by URL from the library's table of ELRC corpora."""
+    package = importlib.util.find_spec("mtdata")
+    table = Path(str(package.origin)).parent / "resource" / "elrc_share.tsv" if package else Path()
     if not table.is_file():
         return {}
     with table.open(encoding="utf-8", newline="") as lines:
         rows = [row for row in csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if len(row) > 8]
-    return {row[6]: _STATED.get(row[7], row[7]) for row in rows}
+    return {row[6]: _LICENCE_NAMES.get(row[7], row[7]) for row in rows}
 
 
-def _advice(identifier: str) -> str:
-    near = _nearest(identifier)
-    return f"did you mean {' or '.join(near)}?" if near else "`mlctl corpora search en-sw` lists what there is for a pair"
+def _suggestion(identifier: str) -> str:
+    similar = _similar_ids(identifier)
+    return f"did you mean {' or '.join(similar)}?" if similar else "`mlctl corpora search en-sw` lists the corpora of a pair"
 
 
-def _nearest(identifier: str) -> list[str]:
-    """Return up to three ids that are spelt alike, whatever the notation and the order of their languages."""
+def _similar_ids(identifier: str) -> list[str]:
+    """Return up to three ids of similar spelling, regardless of the notation and the order of their languages."""
     codes = identifier.split("-")[3:]
     pair = _pair(map(canonical, codes)) if all(map(is_language, codes)) else " ".join(codes)
-    spelt: dict[str, list[str]] = {}
-    for row in _alike(identifier, pair):
-        spelt.setdefault(_spelling(row["id"], row["pair"]), []).append(row["id"])
-    near = difflib.get_close_matches(_spelling(identifier, pair), spelt, n=3, cutoff=0.5)
-    return [entry for spelling in near for entry in spelt[spelling]][:3]
+    ids_by_spelling: dict[str, list[str]] = {}
+    for row in _candidates(identifier, pair):
+        ids_by_spelling.setdefault(_spelling(row["id"], row["pair"]), []).append(row["id"])
+    matches = difflib.get_close_matches(_spelling(identifier, pair), ids_by_spelling, n=3, cutoff=0.5)
+    return [entry for spelling in matches for entry in ids_by_spelling[spelling]][:3]
 
 
-def _alike(identifier: str, pair: str) -> list[dict[str, str]]:
-    """Return the entries (id, pair) of the same languages or the same name: all of them would take long to compare."""
-    table = pq.read_table(_ready(), columns=["id", "pair"])
+def _candidates(identifier: str, pair: str) -> list[dict[str, str]]:
+    """Return the entries (id, pair) of the same languages or the same name: comparing all of them would take long."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(_cached_index(), columns=["id", "pair"])
     name = "-".join(identifier.split("-")[:2])
     same_name = pc.starts_with(table["id"], f"{name}-", ignore_case=True)
-    found: list[dict[str, str]] = table.filter(pc.or_(pc.equal(table["pair"], pair), same_name)).to_pylist()
-    return found
+    candidates: list[dict[str, str]] = table.filter(pc.or_(pc.equal(table["pair"], pair), same_name)).to_pylist()
+    return candidates
 
 
 def _spelling(identifier: str, pair: str) -> str:

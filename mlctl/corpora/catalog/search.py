@@ -1,4 +1,4 @@
-"""What can be had for a language pair: mtdata's index on this machine, and what OPUS answers."""
+"""Search for corpora of a language pair in mtdata's index (on this machine) and in OPUS's API."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from mlctl.config import Download
-from mlctl.corpora.catalog.mtdata_index import of_pair
+from mlctl.corpora.catalog.mtdata_index import MtdataEntry, entries_for_pair
 from mlctl.corpora.licences import UNKNOWN, spdx
-from mlctl.corpora.sources.mtdata import why_unread
-from mlctl.corpora.transfer import Downloader, Limits, Wanted
+from mlctl.corpora.sources.mtdata import unsupported_reason
+from mlctl.corpora.transfer import Downloader, DownloadRequest, TransferLimits
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
-Answer = TypeVar("Answer")
-# Somebody is waiting for the answer.
-_PATIENCE = Limits(stall=15.0, retries=1, largest=64.0 * 2**20)
+T = TypeVar("T")
+# Small: the command is interactive.
+_LIMITS = TransferLimits(stall=15.0, retries=1, largest=64.0 * 2**20)
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A corpus that can be had.
+class CatalogEntry:
+    """A corpus in a catalogue.
 
     Attributes:
-        kind: the kind of source that takes it.
-        name: the corpus of OPUS, or the id in mtdata's index.
-        version: its release.
-        pairs: sentence pairs; None: not known.
-        size_kb: size of what is fetched, in kB; None: not known.
+        kind: kind of the source that reads it.
+        name: name of the corpus in OPUS, or id in mtdata's index.
+        version: release.
+        pairs: sentence pairs; None: unknown.
+        size_kb: size of the download in kB; None: unknown.
         licence: SPDX expression or "unknown".
-        address: where it lies; empty: not said.
-        recipe: the entry of `download.sources` that takes it.
+        address: URL of the file; empty: unknown.
+        recipe: the entry for `download.sources`.
     """
 
     kind: str
@@ -49,98 +49,112 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The answer for a pair (canonical tags): offers, the largest first; which index could not be asked, and why.
+class SearchResult:
+    """The corpora of a language pair.
 
-    `unread` counts corpora of mtdata's index that are in formats that cannot be read here.
+    Attributes:
+        source: canonical tag.
+        target: canonical tag.
+        offers: the corpora, the largest first.
+        missing: catalogues that could not be searched, with the error.
+        unread: number of corpora in mtdata's index that are in unsupported formats.
     """
 
     source: str
     target: str
-    offers: tuple[Offer, ...]
+    offers: tuple[CatalogEntry, ...]
     missing: dict[str, InputError]
     unread: int
 
 
-def search(pair: str, settings: Download) -> Found:
-    """Ask both indexes for a pair such as `en-sw`, in codes of any notation.
+def search(pair: str, settings: Download) -> SearchResult:
+    """Search both catalogues for a pair such as `en-sw`, in codes of any notation.
 
     Raises:
-        InputError: the pair names no two languages, or neither index can be asked.
+        InputError: the pair does not name two languages, or no catalogue can be searched.
     """
     source, target = parse_pair(pair)
     missing: dict[str, InputError] = {}
-    opus = _try("OPUS", missing, lambda: _from_opus(source, target, settings))
-    entries = _try("mtdata", missing, lambda: of_pair(source, target))
+    opus = _entries_or_error("OPUS", missing, lambda: _search_opus(source, target, settings))
+    mtdata = _entries_or_error("mtdata", missing, lambda: entries_for_pair(source, target))
     if len(missing) == 2:
-        whole = "; ".join(f"{index}: {error.problem}" for index, error in missing.items())
-        raise InputError(f"no index can be asked. {whole}", "; or ".join(error.remedy for error in missing.values()))
-    readable = [entry for entry in entries if not why_unread(entry)]
-    known = {offer.address for offer in opus}
-    listed = [
-        Offer("mtdata", e.id, e.version, None, None, spdx(e.licence), e.urls[0], {"kind": "mtdata", "id": e.id})
-        for e in readable
-        if e.urls[0] not in known
-    ]
-    opus = sorted(opus, key=lambda offer: (-(offer.pairs or 0), offer.name, offer.version))
-    return Found(source, target, (*opus, *listed), missing, len(entries) - len(readable))
+        problems = "; ".join(f"{catalogue}: {error.problem}" for catalogue, error in missing.items())
+        raise InputError(f"no catalogue can be searched. {problems}", "; or ".join(error.remedy for error in missing.values()))
+    supported = [entry for entry in mtdata if not unsupported_reason(entry)]
+    opus_urls = {entry.address for entry in opus}
+    other = [_mtdata_entry(entry) for entry in supported if entry.urls[0] not in opus_urls]
+    opus = sorted(opus, key=lambda entry: (-(entry.pairs or 0), entry.name, entry.version))
+    return SearchResult(source, target, (*opus, *other), missing, len(mtdata) - len(supported))
 
 
 def parse_pair(text: str) -> tuple[str, str]:
-    """Return the canonical tags of `en-sw`, `eng-cmn_Hans`, `zh-CN-en` and the like.
+    """Return the canonical tags of a pair such as `en-sw`, `eng-cmn_Hans` or `zh-CN-en`.
 
     Raises:
-        InputError: these are not two languages; for an unknown code the nearest is suggested.
+        InputError: these are not two languages; for an unknown code a similar one is suggested.
     """
     pieces = text.strip().split("-")
-    splits = [("-".join(pieces[:place]), "-".join(pieces[place:])) for place in range(1, len(pieces))]
+    splits = [("-".join(pieces[:index]), "-".join(pieces[index:])) for index in range(1, len(pieces))]
     if not splits or not all(pieces):
-        raise InputError(f"{text!r} is no language pair", "write two codes with a hyphen between them: en-sw")
-    good = (split for split in splits if all(map(is_language, split)))
-    first, second = next(good, splits[0])
+        raise InputError(f"{text!r} is not a language pair", "write two codes with a hyphen between them: en-sw")
+    valid = (split for split in splits if all(map(is_language, split)))
+    first, second = next(valid, splits[0])
     source, target = canonical(first), canonical(second)
     if source == target:
         raise InputError(f"{text!r} names {source!r} twice", "write two languages: en-sw")
     return source, target
 
 
-def _try(index: str, missing: dict[str, InputError], ask: Callable[[], list[Answer]]) -> list[Answer]:
+def _entries_or_error(catalogue: str, missing: dict[str, InputError], query: Callable[[], list[T]]) -> list[T]:
     try:
-        return ask()
+        return query()
     except InputError as error:
-        missing[index] = error
+        missing[catalogue] = error
         return []
 
 
-def _from_opus(source: str, target: str, settings: Download) -> list[Offer]:
+def _search_opus(source: str, target: str, settings: Download) -> list[CatalogEntry]:
     """Ask OPUS's API for the newest release of every corpus that has a pair, by the codes that kind `opus` uses."""
     codes = {name: tag.replace("-", "_") for name, tag in (("source", source), ("target", target))}
-    address = f"{settings.opus_api}?{urlencode({**codes, 'preprocessing': 'moses', 'version': 'latest'})}"
+    url = f"{settings.opus_api}?{urlencode({**codes, 'preprocessing': 'moses', 'version': 'latest'})}"
     try:
-        return [_offer(entry) for entry in json.loads(_answer(address))["corpora"]]
+        return [_opus_entry(entry) for entry in json.loads(_fetch(url))["corpora"]]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{address} does not answer as OPUS does", "check download.opus_api") from None
+        raise InputError(f"{url} does not answer as OPUS's API does", "check download.opus_api") from None
 
 
-def _answer(address: str) -> bytes:
+def _fetch(url: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "the list"
+        path = Path(folder) / "list of corpora"
         try:
-            Downloader(_PATIENCE).fetch_all([Wanted((address,), path)])
+            Downloader(_LIMITS).fetch_all([DownloadRequest((url,), path)])
         except InputError as error:
             raise InputError(error.problem, "check the network and download.opus_api") from None
         return path.read_bytes()
 
 
-def _offer(entry: dict[str, Any]) -> Offer:
+def _mtdata_entry(entry: MtdataEntry) -> CatalogEntry:
+    return CatalogEntry(
+        kind="mtdata",
+        name=entry.id,
+        version=entry.version,
+        pairs=None,
+        size_kb=None,
+        licence=spdx(entry.licence),
+        address=entry.urls[0],
+        recipe={"kind": "mtdata", "id": entry.id},
+    )
+
+
+def _opus_entry(entry: dict[str, Any]) -> CatalogEntry:
     name, version = str(entry["corpus"]), str(entry["version"])
-    return Offer(
+    return CatalogEntry(
         kind="opus",
         name=name,
         version=version,
         pairs=_count(entry.get("alignment_pairs")),
         size_kb=_count(entry.get("size")),
-        licence=UNKNOWN,  # the API says nothing of it; some archives do
+        licence=UNKNOWN,  # not in the API; some archives state it
         address=str(entry.get("url", "")),
         recipe={"kind": "opus", "corpus": name, "version": version},
     )

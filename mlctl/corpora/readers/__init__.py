@@ -1,33 +1,41 @@
-"""Readers: one module a format, all yielding the same rows, none holding more of a file than it is just reading.
+"""Readers of text files: one module for each format, all yielding the same rows, in constant memory (except `po`).
 
-`open_pairs` is the way in. A reader changes nothing of the text, and whatever is wrong with a file is an InputError that names the
-file and the line (or the number of the unit).
+`open_pairs` is the entry point. Readers do not change the text. Invalid files raise an InputError with the file and the line (or the
+number of the unit).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, cast, get_args
 
 from mlctl.config import FileFormat, Side
-from mlctl.corpora.archives.compression import Place
+from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
-from mlctl.corpora.readers import jsonl, moses, parquet, po, text, tmx, tsv, xliff
-from mlctl.corpora.readers.wanted import Wanted
+from mlctl.corpora.readers import moses
+from mlctl.corpora.readers.selection import PairSelection
 from mlctl.errors import InputError
 
-#: Each takes where the file lies and what is wanted of it.
-_READERS: dict[str, Callable[[Place, Wanted], Iterator[Row]]] = {
-    "jsonl": jsonl.read,
-    "lines": text.read,
-    "parquet": parquet.read,
-    "po": po.read,
-    "tmx": tmx.read,
-    "tsv": tsv.read,
-    "xliff": xliff.read,
+#: Modules by format, imported when a file of the format is read: some need heavy libraries (lxml, pyarrow, polib).
+_MODULES = {
+    "jsonl": "jsonl",
+    "lines": "text",
+    "parquet": "parquet",
+    "po": "po",
+    "tmx": "tmx",
+    "tsv": "tsv",
+    "xliff": "xliff",
 }
 FORMATS: tuple[str, ...] = get_args(FileFormat)
+
+
+class _Reader(Protocol):
+    """A module that reads one format."""
+
+    def read(self, location: FileLocation, selection: PairSelection) -> Iterator[Row]:
+        """Yield the rows of a file."""
 
 
 def open_pairs(
@@ -49,22 +57,23 @@ def open_pairs(
         target: Canonical tag of the language on the target side.
         columns: Names (JSONL, Parquet) or numbers from 1 (TSV) of the two columns; see the readers.
         member: Which file of a zip is read; `{language}` in it stands for a side's code.
-        side: What a text is that stands alone (lines, one column): in the source language, or in the target language.
+        side: Language of monolingual text (lines, one column): the source language or the target language.
 
     Raises:
         InputError: while reading: the file is missing, damaged, not of this format, or lacks the languages.
     """
     if format not in FORMATS:
         raise InputError(f"there is no format {format!r}", f"use one of {', '.join(FORMATS)}")
-    wanted = Wanted(source, target, tuple(columns), side)
+    selection = PairSelection(source, target, tuple(columns), side)
     if format == "moses":
-        return moses.read(_sides(path, member, wanted), wanted)
+        return moses.read(_sides(path, member, selection))
     if isinstance(path, tuple):
         raise InputError(f"format {format} reads one file, given {len(path)}", "use the format `moses`")
-    return _READERS[format](Place(path, member), wanted)
+    reader = cast(_Reader, import_module(f"{__name__}.{_MODULES[format]}"))
+    return reader.read(FileLocation(path, member), selection)
 
 
-def _sides(path: Path | tuple[Path, Path], member: str, wanted: Wanted) -> tuple[Place, Place]:
+def _sides(path: Path | tuple[Path, Path], member: str, selection: PairSelection) -> tuple[FileLocation, FileLocation]:
     if isinstance(path, tuple):
-        return Place(path[0], member), Place(path[1], member)
-    return moses.sides_of_archive(path, member, wanted)
+        return FileLocation(path[0], member), FileLocation(path[1], member)
+    return moses.sides_of_archive(path, member, selection)

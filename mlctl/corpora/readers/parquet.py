@@ -9,48 +9,48 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlctl.corpora.archives.compression import Place
+from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.records import Columns
-from mlctl.corpora.readers.wanted import Wanted
+from mlctl.corpora.readers.selection import PairSelection
 from mlctl.errors import InputError
 
 _BATCH_ROWS = 1024
 
 
-def read(place: Place, wanted: Wanted) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, a batch at a time; a null or empty target is a text without translation.
+def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, batch by batch; a null or empty target is a text without translation.
 
     Raises:
         InputError: also when the file is compressed as a whole (Parquet has its own compression inside).
     """
-    if place.compressed or place.member:
-        raise InputError(f"{place}: a Parquet file cannot be read inside another file", "unpack it")
-    columns, number = Columns(wanted), 0
-    with _damage(place), pq.ParquetFile(place.path) as file:
+    if location.is_compressed or location.member:
+        raise InputError(f"{location}: a Parquet file cannot be read inside another file", "unpack it")
+    columns, number = Columns(selection), 0
+    with _classified_errors(location), pq.ParquetFile(location.path) as file:
         for batch in file.iter_batches(_BATCH_ROWS, columns=columns.needed(file.schema_arrow.names) or None):
-            for record in _records(batch, place, number):
+            for record in _records(batch, location, number):
                 number += 1
-                row = columns.row(record, f"{place}, row {number}", f"{place.name}#{number}")
+                row = columns.row(record, f"{location}, row {number}", f"{location.name}#{number}")
                 if row:
                     yield row
 
 
-def _records(batch: pa.RecordBatch, place: Place, before: int) -> list[dict[str, Any]]:
-    """Return the rows of a batch, `before` rows of the file being read already."""
+def _records(batch: pa.RecordBatch, location: FileLocation, before: int) -> list[dict[str, Any]]:
+    """Return the rows of a batch that begins after `before` rows of the file."""
     try:
         return list(batch.to_pylist())
     except UnicodeDecodeError as error:
         if batch.num_rows > 1:
-            return [record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1), place, before + row)]
-        problem = f"{place}, row {before + 1} has text that is not UTF-8: {error}"
-        raise InputError(problem, "write the file again from clean text") from None
+            return [record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1), location, before + row)]
+        problem = f"{location}, row {before + 1} has text that is not UTF-8: {error}"
+        raise InputError(problem, "write the file again from valid UTF-8") from None
 
 
 @contextlib.contextmanager
-def _damage(place: Place) -> Iterator[None]:
+def _classified_errors(location: FileLocation) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{place} is no Parquet file, or damaged: {reason}", "copy or fetch the file again") from None
+        raise InputError(f"{location} is damaged or not a Parquet file: {reason}", "copy or fetch the file again") from None

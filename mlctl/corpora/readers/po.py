@@ -1,4 +1,4 @@
-"""Format `po`: a gettext catalogue (.po or .mo); its keys are text in the source language."""
+"""Format `po`: a gettext catalogue (.po or .mo) whose keys are text in the source language."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlctl.corpora.archives.compression import Place, open_bytes
-from mlctl.corpora.archives.limits import LARGEST_CATALOGUE, check_catalogue
+from mlctl.corpora.archives.compression import FileLocation, open_bytes
+from mlctl.corpora.archives.limits import MAX_CATALOGUE_SIZE, check_catalogue_size
 from mlctl.corpora.corpus import Row
-from mlctl.corpora.readers.wanted import Wanted
-from mlctl.corpora.sources.gettext import CatalogueError, parse
+from mlctl.corpora.readers.gettext import CatalogueError, parse_catalogue
+from mlctl.corpora.readers.selection import PairSelection
 from mlctl.errors import InputError
 
 
-def read(place: Place, wanted: Wanted) -> Iterator[Row]:
-    """Yield the entries of a catalogue; those without a translation have no target. Fuzzy and obsolete ones are left out.
+def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
+    """Yield the entries of a catalogue; those without a translation have no target. Fuzzy and obsolete ones are skipped.
 
-    A catalogue is read as a whole, so it may have 32 MiB at most.
+    A catalogue is read into memory, so its size is limited to 32 MiB.
 
     Raises:
-        InputError: also when the catalogue is larger, or broken; the message says in which line.
+        InputError: also when the catalogue is larger, or invalid; the message has the line.
     """
-    del wanted  # a catalogue has one language, and its header is often wrong about which
-    with open_bytes(place) as stream:
-        data = stream.read(LARGEST_CATALOGUE + 1)
-    check_catalogue(str(place), len(data))
-    suffix = ".mo" if place.suffix == ".mo" else ".po"
+    del selection  # a catalogue has one language, and its header often states a wrong one
+    with open_bytes(location) as stream:
+        data = stream.read(MAX_CATALOGUE_SIZE + 1)
+    check_catalogue_size(str(location), len(data))
+    suffix = ".mo" if location.suffix == ".mo" else ".po"
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            messages = parse(data, suffix, Path(scratch))
+            messages = parse_catalogue(data, suffix, Path(scratch))
     except CatalogueError as error:
-        raise InputError(f"{place} is no catalogue, or broken: {error}", "check it with `msgfmt -c`") from None
+        raise InputError(f"{location} is damaged or not a gettext catalogue: {error}", "check it with `msgfmt -c`") from None
     for number, message in enumerate(messages, 1):
-        yield Row(message.text, message.translation or None, f"{place.name}#{number}")
+        yield Row(message.text, message.translation or None, f"{location.name}#{number}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlctl.corpora.corpus import Row
-from mlctl.corpora.readers.wanted import Wanted, language_of
+from mlctl.corpora.readers.selection import PairSelection, language_of
 from mlctl.errors import InputError
 
 TRANSLATION = "translation"
@@ -15,79 +15,79 @@ TRANSLATION = "translation"
 class Columns:
     """Finds the two sides in records.
 
-    Named columns count first: two names are source and target, one name is a text, or a record of texts by language. Without names it
-    is `translation` (texts by language), else the columns that are named by language codes.
+    Two named columns are source and target; one is monolingual text, or a record of texts by language. Without names, `translation` is
+    read (texts by language), else the columns whose names are language codes.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, selection: PairSelection) -> None:
+        self._selection = selection
         self._names = tuple(
-            name.replace("{target}", wanted.target).replace("{language}", tag)
-            for name, tag in zip(wanted.columns, _tags(wanted), strict=False)
+            name.replace("{target}", selection.target).replace("{language}", tag)
+            for name, tag in zip(selection.columns, _tags(selection), strict=False)
         )
 
     def row(self, record: Mapping[str, Any], where: str, origin: str) -> Row | None:
-        """Return the row of a record; None where it has no text in the source language, or in the column of texts alone.
+        """Return the row of a record; None if it has no text in the source language, or in the column of monolingual text.
 
         Raises:
-            InputError: a column is missing or holds no text; the message begins with `where`.
+            InputError: a column is missing or does not contain text; the message begins with `where`.
         """
-        sides = (self._named if self._names else self._found)(record, where)
+        sides = (self._named if self._names else self._unnamed)(record, where)
         if sides[0] is None:
             return None
         if len(sides) == 1:
-            return self._wanted.alone(_text(sides[0], where), origin)
+            return self._selection.monolingual_row(_text(sides[0], where), origin)
         return Row(_text(sides[0], where), None if sides[1] is None else _text(sides[1], where) or None, origin)
 
     def needed(self, columns: Iterable[str]) -> list[str]:
-        """Return which of a file's columns are read at all."""
-        there = list(columns)
+        """Return the columns of a file that are read; empty: all."""
+        existing = list(columns)
         if self._names:
-            return [name for name in there if name in self._names]
-        codes = (self._wanted.source, self._wanted.target)
-        return [TRANSLATION] if TRANSLATION in there else [name for name in there if language_of(name) in codes]
+            return [name for name in existing if name in self._names]
+        codes = (self._selection.source, self._selection.target)
+        return [TRANSLATION] if TRANSLATION in existing else [name for name in existing if language_of(name) in codes]
 
     def _named(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
-        """Return both sides, or the text alone where one column is named that has no texts by language."""
+        """Return both sides, or only the text if the one named column does not contain texts by language."""
         missing = [name for name in self._names if name not in record]
         if missing:
-            raise _lacks(record, where, f"no column {missing[0]!r}")
+            raise _missing(record, where, f"no column {missing[0]!r}")
         values = [record[name] for name in self._names]
         by_language = len(values) == 1 and isinstance(values[0], Mapping)
         return self._by_language(values[0], where) if by_language else tuple(values)
 
-    def _found(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
+    def _unnamed(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
         texts = record.get(TRANSLATION, record)
         if not isinstance(texts, Mapping):
-            raise InputError(f"{where}: {TRANSLATION!r} holds no texts by language", "name the columns with `columns`")
+            raise InputError(f"{where}: {TRANSLATION!r} does not contain texts by language", "name the columns with `columns`")
         return self._by_language(texts, where)
 
     def _by_language(self, texts: Mapping[str, Any], where: str) -> tuple[Any, ...]:
-        found = {}
-        for tag in (self._wanted.source, self._wanted.target):
+        sides = {}
+        for tag in (self._selection.source, self._selection.target):
             keys = [key for key in texts if language_of(key) == tag]
             if not keys:
-                raise _lacks(texts, where, f"nothing in {tag!r}")
-            found[tag] = texts[tag if tag in keys else keys[0]]
-        return found[self._wanted.source], found[self._wanted.target]
+                raise _missing(texts, where, f"nothing in {tag!r}")
+            sides[tag] = texts[tag if tag in keys else keys[0]]
+        return sides[self._selection.source], sides[self._selection.target]
 
 
-def _tags(wanted: Wanted) -> tuple[str, ...]:
+def _tags(selection: PairSelection) -> tuple[str, ...]:
     """Return the language that {language} stands for in each column's name."""
-    alone = len(wanted.columns) == 1 and wanted.side == "target"
-    return (wanted.target,) if alone else (wanted.source, wanted.target)
+    is_target_text = len(selection.columns) == 1 and selection.side == "target"
+    return (selection.target,) if is_target_text else (selection.source, selection.target)
 
 
-def _lacks(record: Mapping[str, Any], where: str, what: str) -> InputError:
-    there = ", ".join(repr(name) for name in list(record)[:8]) or "nothing"
-    return InputError(f"{where} has {what}", f"it has {there}: name source and target with `columns: [source, target]`")
+def _missing(record: Mapping[str, Any], where: str, what: str) -> InputError:
+    existing = ", ".join(repr(name) for name in list(record)[:8]) or "nothing"
+    return InputError(f"{where} has {what}", f"it has {existing}: name source and target with `columns: [source, target]`")
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{where}: {type(value).__name__} {str(value)[:40]!r} is no text", "name another column with `columns`")
+        raise InputError(f"{where}: {type(value).__name__} {str(value)[:40]!r} is not text", "name another column with `columns`")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise InputError(f"{where} has half of a surrogate pair", "mend or drop this text: it is no Unicode") from None
+        raise InputError(f"{where} has a lone surrogate", "fix or remove this text: it is not valid Unicode") from None
     return value

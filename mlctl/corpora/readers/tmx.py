@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mlctl.corpora.archives.compression import Place
+from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import xml
-from mlctl.corpora.readers.wanted import Wanted, language_of, pick
+from mlctl.corpora.readers.selection import PairSelection, language_of, select_rows
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_TRANSPARENT = ("hi",)  # the others hold the codes of some other format
+_TRANSPARENT = ("hi",)  # the other inline elements contain markup of the original format
 
 
-def read(place: Place, wanted: Wanted) -> Iterator[Row]:
+def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
     """Yield the units that have the source language; a unit without the target language has no translation yet.
 
-    Of several variants in one language the first counts. Raises InputError as `xml.elements` and `pick` do.
+    Of several variants in one language the first one is used. Raises InputError as `xml.elements` and `select_rows` do.
     """
-    units = enumerate((unit for _, unit in xml.elements(place, ("tu",))), 1)
-    return pick(((number, _texts(unit, place)) for number, unit in units), place, wanted)
+    units = enumerate((unit for _, unit in xml.elements(location, ("tu",))), 1)
+    return select_rows(((number, _texts(unit, location)) for number, unit in units), location, selection)
 
 
-def _texts(unit: Any, place: Place) -> dict[str, str]:
+def _texts(unit: Any, location: FileLocation) -> dict[str, str]:
     texts: dict[str, str] = {}
     for variant in unit:
         if isinstance(variant.tag, str) and xml.local(variant) == "tuv":
             tag = language_of(variant.get(_LANGUAGE) or variant.get("lang") or "")
             segment = next((child for child in variant if isinstance(child.tag, str) and xml.local(child) == "seg"), None)
             if tag and segment is not None and not texts.get(tag):
-                texts[tag] = xml.plain_text(segment, _TRANSPARENT, place)
+                texts[tag] = xml.plain_text(segment, _TRANSPARENT, location)
     return texts

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mlctl.corpora.archives.compression import Place
+from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import xml
-from mlctl.corpora.readers.wanted import Wanted, language_of, pick
+from mlctl.corpora.readers.selection import PairSelection, language_of, select_rows
 
 _UNITS, _CONTAINERS = ("trans-unit", "segment"), ("xliff", "file")
-_TRANSPARENT = ("g", "mrk", "pc")  # the others hold the codes of some other format, or nothing
-# States of a target that is only a copy of the source, or what a machine proposed before anybody looked.
+_TRANSPARENT = ("g", "mrk", "pc")  # the other inline elements contain markup of the original format, or nothing
+# States of a target that is a copy of the source, or an unreviewed machine translation.
 _UNTRANSLATED = ("new", "needs-translation", "initial")
 _SOURCE, _TARGET = ("source-language", "srcLang"), ("target-language", "trgLang")
 
 
-def read(place: Place, wanted: Wanted) -> Iterator[Row]:
-    """Yield the units that have the source language, whichever side of the file it is on.
+def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
+    """Yield the units that have the source language, on either side of the file.
 
     A target in a state before translation (`new`, `needs-translation`, `initial`) counts as none. Raises InputError as
     `xml.elements` and `pick` do.
     """
-    return pick(_units(place), place, wanted)
+    return select_rows(_units(location), location, selection)
 
 
-def _units(place: Place) -> Iterator[tuple[int, dict[str, str]]]:
+def _units(location: FileLocation) -> Iterator[tuple[int, dict[str, str]]]:
     root = languages = _languages(None)
     number = 0
-    for name, element in xml.elements(place, _UNITS, _CONTAINERS):
+    for name, element in xml.elements(location, _UNITS, _CONTAINERS):
         if name in _CONTAINERS:
             source, target = _languages(element)
             languages = source or root[0], target or root[1]
@@ -38,18 +38,18 @@ def _units(place: Place) -> Iterator[tuple[int, dict[str, str]]]:
         number += 1
         sides = {xml.local(child): child for child in reversed(element) if isinstance(child.tag, str)}
         untranslated = element.get("state") in _UNTRANSLATED
-        yield number, dict(_texts(sides, languages, untranslated, place))
+        yield number, dict(_texts(sides, languages, untranslated, location))
 
 
 def _texts(
-    sides: dict[str, Any], languages: tuple[str | None, str | None], untranslated: bool, place: Place
+    sides: dict[str, Any], languages: tuple[str | None, str | None], untranslated: bool, location: FileLocation
 ) -> Iterator[tuple[str, str]]:
     source, target = sides.get("source"), sides.get("target")
     if source is not None and languages[0]:
-        yield languages[0], xml.plain_text(source, _TRANSPARENT, place)
+        yield languages[0], xml.plain_text(source, _TRANSPARENT, location)
     if languages[1]:
         usable = target is not None and not untranslated and target.get("state") not in _UNTRANSLATED
-        yield languages[1], xml.plain_text(target, _TRANSPARENT, place) if usable else ""
+        yield languages[1], xml.plain_text(target, _TRANSPARENT, location) if usable else ""
 
 
 def _languages(element: Any) -> tuple[str | None, str | None]:

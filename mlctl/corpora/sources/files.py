@@ -10,24 +10,28 @@ from functools import cached_property
 from pathlib import Path
 
 from mlctl.config import FilesSource, Languages, Side
-from mlctl.corpora.corpus import Row, wanted_targets
-from mlctl.corpora.file_info import joint_sha256, sha256_of
+from mlctl.core.hashing import file_digest
+from mlctl.corpora.corpus import Row, select_targets
+from mlctl.corpora.file_info import joint_sha256
+from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.readers import open_pairs
+from mlctl.corpora.sources.source_kind import FetchContext, SourceKind
+from mlctl.corpora.sources.source_state import Inspection, SourceState
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
 log = logging.getLogger(__name__)
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
-# Formats whose files do not say which language is on the target side.
-SILENT = ("tsv", "po")
+#: Formats whose files do not state the language of the target side.
+FORMATS_WITHOUT_LANGUAGE = ("tsv", "po")
 
 
 class FilesCorpus:
-    """Files of one format, found by the pattern of the recipe.
+    """Files of one format that match the pattern of the recipe.
 
     Raises:
-        InputError: on construction, when the pattern or a file is wrong; while reading, when the text is.
+        InputError: on construction, when the pattern is wrong or a file is missing; while reading, when the text is invalid.
     """
 
     kind = "files"
@@ -38,7 +42,7 @@ class FilesCorpus:
         self.name = source.name
         self.version = source.version
         self.licence = source.licence
-        self.targets = wanted_targets(source.targets, languages)
+        self.targets = select_targets(source.targets, languages)
         self._check_pattern()
         self._files = {target: self._resolve(target) for target in self.targets}
         if not self.targets:
@@ -50,26 +54,26 @@ class FilesCorpus:
 
     @property
     def address(self) -> str:
-        """File names, without folders: they differ from machine to machine."""
+        """File names, without folders, which differ from machine to machine."""
         return ", ".join(path.name for path in self.paths())
 
     @cached_property
     def _digests(self) -> list[str]:
-        return [sha256_of(path) for path in self.paths()]
+        return [file_digest(path) for path in self.paths()]
 
     def sha256(self) -> str:
         """Return the file's digest; for several files, the digest of their digests, one a line."""
         return joint_sha256(self._digests)
 
     def retrieved(self) -> Mapping[str, str]:
-        """Return nothing: the files were here."""
+        """Return nothing: local files are not fetched."""
         return {}
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in the order of the file."""
-        path, *other = self._files[target]
+        path, *others = self._files[target]
         return open_pairs(
-            (path, other[0]) if other else path,
+            (path, others[0]) if others else path,
             self._source.format,
             self._language,
             target,
@@ -79,77 +83,111 @@ class FilesCorpus:
         )
 
     @property
-    def _one_archive(self) -> bool:
+    def _is_one_archive(self) -> bool:
         return self._source.path.endswith(".zip") and "{language}" not in self._source.path
 
     def _member(self, target: str) -> str:
         member = self._source.member.replace("{target}", target)
-        if self._source.format == "moses":  # the reader finds both sides
+        if self._source.format == "moses":  # the reader fills in {language} for each side
             return member
-        return member.replace("{language}", self._sides(target)[-1])
+        return member.replace("{language}", self._file_languages(target)[-1])
 
     def _resolve(self, target: str) -> tuple[Path, ...]:
-        read = self._sides(target)[-1 if self._one_archive else 0 :]
-        return tuple(_find(self._source.path, {"target": target, "language": side}, self.name) for side in read)
+        languages = self._file_languages(target)[-1 if self._is_one_archive else 0 :]
+        return tuple(_find(self._source.path, {"target": target, "language": language}, self.name) for language in languages)
 
-    def _sides(self, target: str) -> tuple[str, ...]:
-        return sides(self._source.format, self._language, target, self._source.side)
+    def _file_languages(self, target: str) -> tuple[str, ...]:
+        return file_languages(self._source.format, self._language, target, self._source.side)
 
     def _check_pattern(self) -> None:
-        path, found = self._source.path, set(_PLACEHOLDER.findall(self._source.path + self._source.member))
-        if unknown := sorted(found - {"language", "target"}):
+        path, placeholders = self._source.path, set(_PLACEHOLDER.findall(self._source.path + self._source.member))
+        if unknown := sorted(placeholders - {"language", "target"}):
             raise InputError(
                 f"{self.name}: path {path!r} has the unknown placeholder {{{unknown[0]}}}", "use {language} or {target}"
             )
-        if self._source.format == "moses" and "{language}" not in path and not self._one_archive:
+        if self._source.format == "moses" and "{language}" not in path and not self._is_one_archive:
             raise InputError(
                 f"{self.name}: path {path!r} names one file for both sides", "write {language} where the side's code is"
             )
-        if len(self.targets) > 1 and not found and self._silent():
+        if len(self.targets) > 1 and not placeholders and self._is_same_for_all_targets():
             raise InputError(
                 f"{self.name}: path {path!r} names one file for {', '.join(self.targets)}",
                 "write {target} in it, or set the source's targets",
             )
 
-    def _silent(self) -> bool:
-        """Tell whether one file would give the same text for every target language."""
+    def _is_same_for_all_targets(self) -> bool:
+        """Return whether one file would give the same text for every target language."""
         columns = self._source.columns
         if self._source.side == "target":
             return not any(map(_PLACEHOLDER.search, columns))
-        return self._source.format in SILENT or (len(columns) == 2 and not _PLACEHOLDER.search(columns[1]))
+        return self._source.format in FORMATS_WITHOUT_LANGUAGE or (len(columns) == 2 and not _PLACEHOLDER.search(columns[1]))
 
 
-def sides(form: str, language: str, target: str, side: Side) -> tuple[str, ...]:
-    """Return the languages that {language} stands for in file names: of both sides, or the one where one file is read."""
-    if form == "moses":
-        return language, target
-    return (language if form == "lines" and side == "source" else target,)
+class FilesKind(SourceKind[FilesSource]):
+    """Files on disk."""
+
+    @cached_property
+    def _corpus(self) -> FilesCorpus:
+        return FilesCorpus(self.source, self.languages)
+
+    @property
+    def name(self) -> str:
+        """Name of the corpus in the recipe."""
+        return self.source.name
+
+    def validate(self) -> None:
+        """Check the pattern, and that the files exist."""
+        _ = self._corpus
+
+    def local_files(self) -> Mapping[str, Path]:
+        """Return the files by number and name: `0/x.en`."""
+        return {f"{index}/{path.name}": path for index, path in enumerate(self._corpus.paths())}
+
+    def pins(self, lock: Lockfile) -> None:
+        """Return None: text on disk is not cached."""
+        del lock
+
+    def inspect(self, inspection: Inspection) -> SourceState:
+        """Return the digests of the files."""
+        return SourceState([self.source], inspection.file_states(self.source.name, self._corpus.paths()))
+
+    def open(self, context: FetchContext) -> Iterator[FilesCorpus]:
+        """Yield the files as one corpus."""
+        del context
+        yield self._corpus
+
+
+def file_languages(format: str, source: str, target: str, side: Side) -> tuple[str, ...]:  # noqa: A002 - the name of the setting
+    """Return the languages that {language} stands for in file names: those of both sides, or of the one file that is read."""
+    if format == "moses":
+        return source, target
+    return (source if format == "lines" and side == "source" else target,)
 
 
 def _find(pattern: str, tags: Mapping[str, str], corpus: str) -> Path:
-    """Return the file of a pattern for the given tags; where there is none, one that writes the same languages differently."""
-    exact = Path(_PLACEHOLDER.sub(lambda found: tags[found[1]], pattern))
+    """Return the file of a pattern for the given tags, else one with another notation of the same languages (`fra` for `fr`)."""
+    exact = Path(_PLACEHOLDER.sub(lambda match: tags[match[1]], pattern))
     if exact.is_file():
         return exact
-    there = _matching(pattern)
-    same = [path for path, codes in there.items() if all(canonical(code) == tags[name] for name, code in codes)]
+    existing = _matching_files(pattern)
+    same = [path for path, codes in existing.items() if all(canonical(code) == tags[name] for name, code in codes)]
     if len(same) > 1:
         log.warning("%s: %s are the same language, reading the first", corpus, ", ".join(path.name for path in same))
     if same:
         return same[0]
-    found = ", ".join(path.name for path in list(there)[:8])
-    remedy = f"there are {found}; mend the path, or set the source's targets" if found else "mend the path of this source"
+    listed = ", ".join(path.name for path in list(existing)[:8])
+    remedy = f"correct the path, or set the source's targets; there are {listed}" if listed else "correct the path of this source"
     raise InputError(f"{corpus}: no file {exact}", remedy)
 
 
-def _matching(pattern: str) -> dict[Path, list[tuple[str, str]]]:
-    """Return the files that fit a pattern, each with its (placeholder, code) list, codes being of any notation."""
+def _matching_files(pattern: str) -> dict[Path, list[tuple[str, str]]]:
+    """Return the files that match a pattern, each with its (placeholder, code) list; codes may be of any notation."""
     pieces = _PLACEHOLDER.split(pattern)
     literals, names = pieces[::2], pieces[1::2]
     expression = re.compile("([A-Za-z0-9_@-]+)".join(map(re.escape, literals)))
-    found = {}
-    for text in sorted(glob.glob("*".join(map(glob.escape, literals)))):  # noqa: PTH207 - Path.glob takes no absolute pattern
-        match = expression.fullmatch(text)
-        if match and Path(text).is_file() and all(map(is_language, match.groups())):
-            found[Path(text)] = list(zip(names, match.groups(), strict=True))
-    return found
+    files = {}
+    for path in sorted(glob.glob("*".join(map(glob.escape, literals)))):  # noqa: PTH207 - Path.glob takes no absolute pattern
+        match = expression.fullmatch(path)
+        if match and Path(path).is_file() and all(map(is_language, match.groups())):
+            files[Path(path)] = list(zip(names, match.groups(), strict=True))
+    return files

@@ -1,4 +1,4 @@
-"""Source kind `huggingface`: data sets in the hub's format, from the hub or from a folder, read by the library `datasets`."""
+"""Source kind `huggingface`: datasets on the Hugging Face hub or in a folder, read by the library `datasets`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlctl.config import HuggingfaceSource, Languages
-from mlctl.core.url_redaction import hide
-from mlctl.corpora.corpus import Row, wanted_targets
+from mlctl.core.url_redaction import redact_text
+from mlctl.corpora.corpus import Row, select_targets
 from mlctl.corpora.file_info import written_at
+from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.readers.records import Columns
-from mlctl.corpora.readers.wanted import Wanted
+from mlctl.corpora.readers.selection import PairSelection
+from mlctl.corpora.sources.source_kind import FetchContext, SourceKind
+from mlctl.corpora.sources.source_state import Inspection, SourceState
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -25,25 +28,25 @@ _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_TIMEOUT = 10.0  # seconds to the first answer
 _BATCH_ROWS = 1024
-_NO_LIBRARY = "install mlctl with the extra `corpora`: it brings the library `datasets`"
+_NO_LIBRARY = "install mlctl with the extra `corpora`, which includes the library `datasets`"
 
 
 class _Card(NamedTuple):
-    """What is known before any text is fetched."""
+    """What a dataset card states; known before any text is fetched."""
 
     version: str
     licence: str
 
 
 class HuggingfaceCorpus:
-    """A data set with a column of translations, or with two columns of text.
+    """A dataset with a column of translations, or with two columns of text.
 
-    A data set on the hub is read at one commit: what `revision` pointed to when the corpus was made. Text is fetched and kept in
-    `scratch` when it is first read.
+    A dataset on the hub is read at one commit: the one that `revision` pointed to when this object was created. Text is fetched when
+    it is first read, and cached in `scratch`.
 
     Raises:
-        InputError: there is no such data set, revision or folder, or the hub cannot be reached; while reading: the data set
-            lacks the subset, the split, the columns or the languages.
+        InputError: on construction: the dataset, the revision or the folder does not exist, or the hub cannot be reached; while
+            reading: the dataset lacks the subset, the split, the columns or the languages.
     """
 
     kind = "huggingface"
@@ -53,8 +56,8 @@ class HuggingfaceCorpus:
         self._language = languages.source
         self._cache = scratch / "huggingface"
         self._folder = local_folder(source)
-        self.targets = wanted_targets(source.targets, languages)
-        self._check_languages()
+        self.targets = select_targets(source.targets, languages)
+        self._check_columns()
         card = _local_card(self._folder) if self._folder else _hub_card(source)
         self.name = source.name or source.dataset.rstrip("/").rpartition("/")[2]
         self.version = card.version
@@ -62,7 +65,7 @@ class HuggingfaceCorpus:
 
     @property
     def address(self) -> str:
-        """The name on the hub with the commit; of a folder its name alone, paths differ from machine to machine."""
+        """The name on the hub with the commit; of a folder only its name, as paths differ from machine to machine."""
         return self._folder.name if self._folder else f"{self._source.dataset}@{self.version}"
 
     @cached_property
@@ -74,16 +77,16 @@ class HuggingfaceCorpus:
         return digest.hexdigest()
 
     def sha256(self) -> str:
-        """Return the digest of the text that is read: how the hub packs it may change while it stays the same."""
+        """Return the digest of the text that is read: it does not depend on how the hub packs the files."""
         return self._digest
 
     def retrieved(self) -> Mapping[str, str]:
-        """Return when text came from the hub; nothing for a folder."""
+        """Return when text was fetched from the hub; nothing for a folder."""
         return {} if self._folder else {self.address: written_at(self._cache)}
 
     def rows(self, target: str) -> Iterator[Row]:
-        """Yield the rows of one target language in the order of the data set."""
-        columns = Columns(Wanted(self._language, target, self._source.columns, self._source.side))
+        """Yield the rows of one target language in the order of the dataset."""
+        columns = Columns(PairSelection(self._language, target, self._source.columns, self._source.side))
         dataset = self._load(target)
         needed = columns.needed(dataset.column_names)
         batches = (dataset.select_columns(needed) if needed else dataset).iter(batch_size=_BATCH_ROWS if needed else 1)
@@ -108,7 +111,7 @@ class HuggingfaceCorpus:
                 revision=None if self._folder else self.version,
                 cache_dir=str(self._cache),
             )
-        except Exception as error:  # whatever the library and its transport raise: the files are anybody's
+        except Exception as error:  # the library and its HTTP client raise many types, depending on the files
             raise self._unreadable(error) from None
 
     def _subset(self, target: str) -> str:
@@ -116,21 +119,59 @@ class HuggingfaceCorpus:
         return self._source.subset.replace("{target}", target).replace("{pair}", pair)
 
     def _unreadable(self, error: Exception) -> InputError:
-        reason = _reason(error)
-        remedy = "check subset and split of this source; what was fetched is kept, so that a new run goes on from there"
-        return InputError(f"{self.name} ({self.address}) cannot be read: {reason}", remedy)
+        remedy = "check subset and split of this source, then run again: fetched files are kept and the download resumes"
+        return InputError(f"{self.name} ({self.address}) cannot be read: {_first_line(error)}", remedy)
 
-    def _check_languages(self) -> None:
-        """Refuse named columns for several languages, unless something in the source names the language."""
+    def _check_columns(self) -> None:
+        """Refuse named columns for several languages, unless a setting of the source contains the language."""
         source = self._source
-        by_name = len(source.columns) == 2 or source.side == "target"
-        if len(self.targets) > 1 and by_name and "{" not in "".join((*source.columns, source.subset)):
+        is_named = len(source.columns) == 2 or source.side == "target"
+        if len(self.targets) > 1 and is_named and "{" not in "".join((*source.columns, source.subset)):
             problem = f"{source.dataset}: columns {list(source.columns)} are the same for {', '.join(self.targets)}"
             raise InputError(problem, "write {target} in columns or subset, or set the source's targets")
 
 
+class HuggingfaceKind(SourceKind[HuggingfaceSource]):
+    """A dataset on the Hugging Face hub or in a folder."""
+
+    @property
+    def name(self) -> str:
+        """Name in the recipe, else the dataset's."""
+        return self.source.name or self.source.dataset
+
+    def local_files(self) -> Mapping[str, Path]:
+        """Return the files of the folder by name within it, hidden ones left out; nothing for a dataset on the hub."""
+        folder = local_folder(self.source)
+        if folder is None:
+            return {}
+        files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        return {name.as_posix(): path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
+
+    def pins(self, lock: Lockfile) -> list[str] | None:
+        """Return the commit; None for a branch, a tag or a folder."""
+        del lock
+        is_fixed = _COMMIT.fullmatch(self.source.revision) and not local_folder(self.source)
+        return [self.source.revision] if is_fixed else None
+
+    def inspect(self, inspection: Inspection) -> SourceState:
+        """Return the commit that the revision points to; of a folder the digests of its files."""
+        source, name = self.source, self.source.dataset
+        if local_folder(source):
+            return SourceState([source], inspection.file_states(name, self.local_files().values()))
+        state, fallback = SourceState(), inspection.known_content(name) or source.revision
+        commit = inspection.query(name, lambda: _commit(source), fallback, state.unreachable)
+        state.states[name] = (commit, "")
+        state.sizes[name] = None
+        state.sources.append(source.model_copy(update={"revision": commit}))
+        return state
+
+    def open(self, context: FetchContext) -> Iterator[HuggingfaceCorpus]:
+        """Yield the dataset as one corpus; its text is fetched when it is read."""
+        yield HuggingfaceCorpus(self.source, self.languages, context.scratch)
+
+
 def local_folder(source: HuggingfaceSource) -> Path | None:
-    """Return the folder that a source names; None where it names a data set of the hub.
+    """Return the folder that a source names; None if it names a dataset on the hub.
 
     Raises:
         InputError: it is neither.
@@ -139,28 +180,12 @@ def local_folder(source: HuggingfaceSource) -> Path | None:
     if folder.is_dir():
         return folder.resolve()
     if not _HUB_NAME.fullmatch(source.dataset):
-        raise InputError(
-            f"there is no folder {source.dataset!r}", "name an existing folder, or a data set of the hub such as a/b"
-        )
+        raise InputError(f"there is no folder {source.dataset!r}", "name an existing folder, or a dataset on the hub such as a/b")
     return None
 
 
-def commit_of(source: HuggingfaceSource) -> str:
-    """Return the commit that the revision of a data set of the hub is now.
-
-    Raises:
-        InputError: there is no such data set or revision, or the hub cannot be reached.
-    """
+def _commit(source: HuggingfaceSource) -> str:
     return source.revision if _COMMIT.fullmatch(source.revision) else _hub_card(source).version
-
-
-def folder_files(source: HuggingfaceSource) -> dict[str, Path]:
-    """Return the files of a source's folder by name within it, hidden ones left out; nothing for a data set of the hub."""
-    folder = local_folder(source)
-    if folder is None:
-        return {}
-    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name.as_posix(): path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
 
 
 def _library() -> Any:
@@ -178,13 +203,13 @@ def _local_card(folder: Path) -> _Card:
     readme = folder / "README.md"
     try:
         data = DatasetCard.load(readme).data if readme.is_file() else None
-    except Exception as error:  # a card is YAML written by hand
-        raise InputError(f"{readme} is no data set card: {str(error).splitlines()[0]}", "mend its YAML header") from None
+    except Exception as error:  # YAML written by hand fails in many ways
+        raise InputError(f"{readme} is not a valid dataset card: {str(error).splitlines()[0]}", "fix its YAML header") from None
     return _Card("", _licence_of(data))
 
 
 def _hub_card(source: HuggingfaceSource) -> _Card:
-    """Ask the hub which commit the revision is and what licence the card states."""
+    """Ask the hub for the commit of the revision and the licence that the card states."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
@@ -193,23 +218,22 @@ def _hub_card(source: HuggingfaceSource) -> _Card:
         info = HfApi().dataset_info(name, revision=revision, timeout=_HUB_TIMEOUT)
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise InputError(
-            f"neither a folder nor a data set of the hub: {name!r} (revision {revision!r})",
-            "check the spelling and the revision; a private data set needs `hf auth login`",
+            f"neither a folder nor a dataset on the hub: {name!r} (revision {revision!r})",
+            "check the spelling and the revision; a private dataset needs `hf auth login`",
         ) from None
-    except Exception as error:  # whatever the hub client's transport raises: offline, refused, timed out, broken off
-        reason = _reason(error)
-        remedy = "check the network, or name the folder of a downloaded data set"
-        raise InputError(f"{name!r} is no folder, and the hub cannot be reached: {reason}", remedy) from None
+    except Exception as error:  # the hub's HTTP client raises many types: offline, refused, timed out, broken off
+        remedy = "check the network, or name the folder of a downloaded dataset"
+        raise InputError(f"{name!r} is no folder, and the hub cannot be reached: {_first_line(error)}", remedy) from None
     return _Card(str(info.sha or revision), _licence_of(info.card_data))
 
 
-def _reason(error: Exception) -> str:
-    """Return the first line of a message; addresses in it may be signed."""
-    return hide((str(error).strip() or type(error).__name__).splitlines()[0])
+def _first_line(error: Exception) -> str:
+    """Return the first line of a message; URLs in it may be signed."""
+    return redact_text((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
-def _licence_of(data: Any) -> str:
-    stated = data.to_dict() if data is not None else {}
-    value = stated.get("license") if isinstance(stated, Mapping) else None
-    listed = [value] if isinstance(value, str) else value or []
-    return " AND ".join(str(one) for one in listed) or "unknown"
+def _licence_of(card_data: Any) -> str:
+    values = card_data.to_dict() if card_data is not None else {}
+    stated = values.get("license") if isinstance(values, Mapping) else None
+    licences = [stated] if isinstance(stated, str) else stated or []
+    return " AND ".join(map(str, licences)) or "unknown"

@@ -1,4 +1,4 @@
-"""Source kind `opus`: releases of OPUS, by its published file layout; its API says what `latest` is."""
+"""Source kind `opus`: releases of OPUS, by its published file layout; its API resolves `latest`."""
 
 from __future__ import annotations
 
@@ -7,219 +7,242 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
 
-from mlctl.config import Download, FileFormat, FilesSource, Languages, OpusSource
-from mlctl.core.workspace import discard
-from mlctl.corpora.archives import unpack
-from mlctl.corpora.archives.limits import Bounds
-from mlctl.corpora.corpus import wanted_targets
-from mlctl.corpora.licences import UNKNOWN, spdx
+from mlctl.config import FileFormat, FilesSource, OpusSource
+from mlctl.core.files import discard
+from mlctl.corpora.corpus import select_targets
+from mlctl.corpora.licences import UNKNOWN
 from mlctl.corpora.lockfile import Lockfile
-from mlctl.corpora.sources.files import FilesCorpus, sides
-from mlctl.corpora.sources.url import Text, Web, WebCorpus, file_name, obtain, slug
-from mlctl.corpora.transfer import Fetched, Wanted
+from mlctl.corpora.sources.files import FilesCorpus, file_languages
+from mlctl.corpora.sources.licence_notes import licence_in_archive
+from mlctl.corpora.sources.source_kind import FetchContext
+from mlctl.corpora.sources.source_state import Inspection, SourceState
+from mlctl.corpora.sources.web import WebCorpus, WebSourceKind, WebText, fetch_texts, file_name, locked_state, slug
+from mlctl.corpora.transfer import DownloadRequest
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
 
 _LATEST = "latest"
-# The end of a file's name, and the format of the text, for each of OPUS's preprocessings.
-_FORMS: dict[str, tuple[str, FileFormat]] = {
-    "moses": (".txt.zip", "moses"),
-    "tmx": (".tmx.gz", "tmx"),
-    "mono": (".txt.gz", "lines"),
+# By OPUS's preprocessing: the suffix of its files, the format of the text, and the names of unpacked files.
+_LAYOUTS: dict[str, tuple[str, FileFormat, str]] = {
+    "moses": (".txt.zip", "moses", "-{target}.{language}"),
+    "tmx": (".tmx.gz", "tmx", "-{target}.tmx"),
+    "mono": (".txt.gz", "lines", ".{language}"),
 }
-_STATED = re.compile(r"^\W*licen[sc]e\s*:(.+)$", re.IGNORECASE | re.MULTILINE)
-_LONGEST_NOTE = 2**16
-_NOTES = ("LICENSE", "README")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-# What licence notes call the Creative Commons licences, letter by letter of the SPDX id.
-_CREATIVE_COMMONS = re.compile(
-    r"(?:creative commons|\bCC)[\s_-]*(?P<kind>(?:(?:attribution|by|non-?commercial|nc|share-?alike|sa|no-?deriv\w*|nd)[\s_,-]*)+)"
-    r"(?:license|international|generic|unported|version|v\.?|\s)*(?P<version>[1-4]\.\d)",
-    re.IGNORECASE,
-)
-_ELEMENTS = (
-    ("BY", r"attribution|\bby\b"),
-    ("NC", r"non-?commercial|\bnc\b"),
-    ("ND", r"no-?deriv|\bnd\b"),
-    ("SA", r"share-?alike|\bsa\b"),
-)
-_OTHERS = (
-    (r"\bCC0\b|creative commons zero", "CC0-1.0"),
-    (r"\bapache licen[sc]e,? (?:version )?2\.0|\bapache-2\.0\b", "Apache-2.0"),
-    (r"\bMIT licen[sc]e\b", "MIT"),
-)
 
 
-def open_opus(source: OpusSource, languages: Languages, settings: Download, surroundings: Web) -> list[WebCorpus]:
-    """Fetch and unpack a corpus of OPUS: one corpus for each version that the recipe's languages are found in (mostly one).
+@dataclass(frozen=True)
+class OpusFile:
+    """A file of an OPUS release.
+
+    Attributes:
+        corpus: name of the corpus as OPUS writes it.
+        version: release; empty: not resolved yet.
+        languages: OPUS's codes of the two languages, the recipe's source language first; one code for `mono`.
+        preprocessing: moses, tmx or mono.
+        server: URL of the file server.
+    """
+
+    corpus: str
+    version: str
+    languages: tuple[str, ...]
+    preprocessing: str
+    server: str
+
+    @property
+    def name(self) -> str:
+        """The codes in alphabetical order: `de-en`; `en` for `mono`."""
+        return "-".join(sorted(self.languages))
+
+    @property
+    def url(self) -> str:
+        """URL of the file on the server."""
+        suffix, *_ = _LAYOUTS[self.preprocessing]
+        return f"{self.server.rstrip('/')}/OPUS-{self.corpus}/{self.version}/{self.preprocessing}/{self.name}{suffix}"
+
+    @property
+    def lock_key(self) -> str:
+        """Name of the entry in the lockfile that has the release that `latest` was resolved to."""
+        preprocessing = "" if self.preprocessing == "moses" else f"{self.preprocessing} "
+        return f"opus {self.corpus} {preprocessing}{self.name}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Members of a Moses archive, one for each language; "" if the file is a single compressed text."""
+        if self.preprocessing != "moses":
+            return ("",)
+        return tuple(f"{self.corpus}.{self.name}.{code}" for code in self.languages)
+
+    @property
+    def api_query(self) -> dict[str, str]:
+        """The query for the newest release that has this file."""
+        codes = dict(zip(("source", "target"), self.languages, strict=False))
+        return {"corpus": self.corpus, **codes, "preprocessing": self.preprocessing, "version": _LATEST}
+
+
+class OpusKind(WebSourceKind[OpusSource]):
+    """A corpus of OPUS: one `Corpus` for each release that has some of the recipe's languages (usually one)."""
+
+    @property
+    def name(self) -> str:
+        """Name of the corpus as OPUS writes it."""
+        return self.source.corpus
+
+    def addresses(self, lock: Lockfile) -> list[str]:
+        """Return the URLs as far as releases are known: from the recipe, or from the lockfile for `latest`."""
+        return [file.url for file in self._known_files(lock)]
+
+    def pins(self, lock: Lockfile) -> list[str] | None:
+        """Return the digests in the lockfile; None if a release or a digest is missing."""
+        return super().pins(lock) if len(self._known_files(lock)) == len(self._targets) else None
+
+    def inspect(self, inspection: Inspection) -> SourceState:
+        """Return the newest releases, as one source for each release; the content of a release never changes."""
+        state = SourceState()
+        by_version = self._newest_releases(inspection, state)
+        releases = [self.source.model_copy(update={"version": v, "targets": tuple(t)}) for v, t in by_version.items()]
+        for release in releases or [self.source]:
+            urls = OpusKind(release, self.settings, self.languages).addresses(inspection.lock)
+            state.sources.append(release)
+            state.merge(locked_state(urls, inspection.lock))
+        return state
+
+    def open(self, context: FetchContext) -> Iterator[WebCorpus]:
+        """Resolve the releases, fetch and unpack their files, and yield a corpus for each release."""
+        files = {target: file for target in self._targets if (file := self._resolved_file(target, context)).version}
+        if not files:
+            raise self._no_such_text(", ".join(self._targets) or "any language of the recipe")
+        by_version: dict[str, list[str]] = defaultdict(list)
+        for target, file in files.items():
+            by_version[file.version].append(target)
+        corpora = [
+            self._open_release(version, {t: files[t] for t in targets}, context) for version, targets in by_version.items()
+        ]
+        if self.source.version == _LATEST:
+            context.lock.record({}, {file.lock_key: file.version for file in files.values()})
+        yield from corpora
+
+    @property
+    def _targets(self) -> tuple[str, ...]:
+        return select_targets(self.source.targets, self.languages)
+
+    @property
+    def _format(self) -> FileFormat:
+        return _LAYOUTS[self.source.format][1]
+
+    def _file(self, target: str, version: str = "") -> OpusFile:
+        """Return the file with the text of a target language."""
+        tags: tuple[str, ...] = (self.languages.source, target)
+        if self.source.format == "mono":
+            tags = (self.languages.source if self.source.side == "source" else target,)
+        codes = tuple(map(self._code, tags))
+        return OpusFile(self.source.corpus, version, codes, self.source.format, self.settings.opus_files)
+
+    def _code(self, tag: str) -> str:
+        return self.source.codes.get(tag, tag.replace("-", "_"))
+
+    def _known_files(self, lock: Lockfile) -> list[OpusFile]:
+        files = []
+        for target in self._targets:
+            file = self._file(target)
+            version = lock.recorded_version(file.lock_key) if self.source.version == _LATEST else self.source.version
+            if version:
+                files.append(replace(file, version=version))
+        return files
+
+    def _resolved_file(self, target: str, context: FetchContext) -> OpusFile:
+        """Return the file in the release of the recipe, else of the lockfile, else in the newest; no version: OPUS has no such text."""
+        if self.source.version != _LATEST:
+            return self._file(target, self.source.version)
+        file = self._file(target)
+        version = context.lock.pinned_version(file.lock_key) or _newest_release(file, self.settings.opus_api, context)
+        if not version and self.source.targets:
+            raise self._no_such_text(target)
+        if not version:
+            log.info("%s has no text for %s-%s", self.source.corpus, self.languages.source, target)
+        return replace(file, version=version)
+
+    def _newest_releases(self, inspection: Inspection, state: SourceState) -> dict[str, list[str]]:
+        """Return the targets by release, and add to `state` what `latest` was resolved to."""
+        targets = self.source.targets or self.languages.targets
+        if self.source.version != _LATEST:
+            return {self.source.version: list(targets)} if targets else {}
+        by_version: dict[str, list[str]] = defaultdict(list)
+        with TemporaryDirectory() as folder:
+            context = FetchContext.from_settings(self.settings, inspection.lock, Path(folder))
+            for target in targets:
+                name, file = f"{self.source.corpus}, {target}", self._file(target)
+
+                def request(file: OpusFile = file) -> str:
+                    return _newest_release(file, self.settings.opus_api, context)
+
+                if version := inspection.query(name, request, inspection.known_content(name), state.unreachable):
+                    state.states[name] = (version, "")
+                    by_version[version].append(target)
+        return by_version
+
+    def _open_release(self, version: str, files: dict[str, OpusFile], context: FetchContext) -> WebCorpus:
+        texts = [text for target, file in files.items() for text in self._texts(target, file)]
+        fetched, folder = fetch_texts(texts, context, self.source.corpus)
+        # OPUS puts the same notes into all archives of a release.
+        url, first = next(iter(fetched.items()))
+        licence = self.source.licence or licence_in_archive(first.path, file_name(url), context.unpack_limits) or UNKNOWN
+        source = FilesSource(
+            name=self.source.corpus,
+            path=str(folder / self._file_pattern()),
+            format=self._format,
+            targets=tuple(files),
+            side=self.source.side,
+            version=version,
+            licence=licence,
+        )
+        return WebCorpus("opus", FilesCorpus(source, self.languages), fetched)
+
+    def _texts(self, target: str, file: OpusFile) -> Iterator[WebText]:
+        sides = file_languages(self._format, self.languages.source, target, self.source.side)
+        for side, member in zip(sides, file.members, strict=True):
+            yield WebText((file.url,), member, self._file_pattern().replace("{target}", target).replace("{language}", side))
+
+    def _file_pattern(self) -> str:
+        """Return the name of unpacked files, with placeholders for the languages."""
+        return f"{slug(self.source.corpus)}{_LAYOUTS[self.source.format][2]}"
+
+    def _no_such_text(self, targets: str) -> InputError:
+        source, language = self.source, self.languages.source
+        query = urlencode({"corpus": source.corpus, "source": self._code(language), "preprocessing": source.format})
+        remedy = f"{self.settings.opus_api}?{query} lists the releases; correct corpus, format, codes or targets of this source"
+        preprocessing = "" if source.format == "moses" else f" as {source.format}"
+        return InputError(f"OPUS has no {source.corpus}{preprocessing} for {language} and {targets}", remedy)
+
+
+def _newest_release(file: OpusFile, api: str, context: FetchContext) -> str:
+    """Ask OPUS's API for the newest release that has a file; empty: none has.
 
     Raises:
-        InputError: OPUS does not have it, or what it gives is not what was pinned, dangerous or damaged.
+        InputError: the API cannot be reached, or its answer is not as expected.
     """
-    by_version: dict[str, list[str]] = defaultdict(list)
-    resolved = {}
-    for target in _targets(source, languages):
-        version = _version(source, languages.source, target, settings, surroundings)
-        if version:
-            by_version[version].append(target)
-            resolved[_lock_name(source, languages.source, target)] = version
-    if not by_version:
-        raise _lacks(source, ", ".join(_targets(source, languages)) or "any language of the recipe", languages.source, settings)
-    corpora = [_open(source, version, targets, languages, settings, surroundings) for version, targets in by_version.items()]
-    if source.version == _LATEST:
-        surroundings.lock.record({}, resolved)
-    return corpora
-
-
-def opus_addresses(source: OpusSource, languages: Languages, settings: Download, lock: Lockfile) -> list[str]:
-    """Return the addresses of a source as far as its versions are known: from the recipe, or from the lock for `latest`."""
-    found = []
-    for target in _targets(source, languages):
-        latest = lock.last_version(_lock_name(source, languages.source, target))
-        if version := latest if source.version == _LATEST else source.version:
-            found.append(_address(source, version, languages.source, target, settings))
-    return found
-
-
-def licence_in(text: str) -> str:
-    """Return the SPDX id of the licence that a note states in a line of its own, else names first; empty: none that is known."""
-    if (line := _STATED.search(text)) and (known := spdx(line[1].strip())) != UNKNOWN:
-        return known
-    found = [(match.start(), _commons_id(match)) for match in _CREATIVE_COMMONS.finditer(text)]
-    for expression, identifier in _OTHERS:
-        if match := re.search(expression, text, re.IGNORECASE):
-            found.append((match.start(), identifier))
-    return min(found)[1] if found else ""
-
-
-def _open(
-    source: OpusSource, version: str, targets: list[str], languages: Languages, settings: Download, surroundings: Web
-) -> WebCorpus:
-    texts = [text for target in targets for text in _texts(source, version, languages.source, target, settings)]
-    fetched, folder = obtain(texts, surroundings, source.corpus)
-    files = FilesSource(
-        name=source.corpus,
-        path=str(folder / _pattern(source)),
-        format=_FORMS[source.format][1],
-        targets=tuple(targets),
-        side=source.side,
-        version=version,
-        licence=source.licence or _licence(fetched, surroundings.bounds),
-    )
-    return WebCorpus("opus", FilesCorpus(files, languages), fetched)
-
-
-def _texts(source: OpusSource, version: str, language: str, target: str, settings: Download) -> Iterator[Text]:
-    address, name = _address(source, version, language, target, settings), _name(source, language, target)
-    for side in sides(_FORMS[source.format][1], language, target, source.side):
-        member = f"{source.corpus}.{name}.{_code(source, side)}" if source.format == "moses" else ""
-        yield Text((address,), member, _pattern(source).replace("{target}", target).replace("{language}", side))
-
-
-def _pattern(source: OpusSource) -> str:
-    """Return how unpacked files are named."""
-    ends = {"moses": "-{target}.{language}", "tmx": "-{target}.tmx", "mono": ".{language}"}
-    return f"{slug(source.corpus)}{ends[source.format]}"
-
-
-def _licence(fetched: dict[str, Fetched], bounds: Bounds) -> str:
-    """Return the licence that the notes in the first Moses archive name: OPUS puts the same into all of one release."""
-    address, file = next(iter(fetched.items()))
-    for note in _NOTES:
-        text = unpack.read(file.path, note, _LONGEST_NOTE, file_name(address), bounds).decode("utf-8", errors="replace")
-        if licence := licence_in(text):
-            return licence
-    return UNKNOWN
-
-
-def _commons_id(match: re.Match[str]) -> str:
-    kind = match["kind"].replace("_", "-")
-    elements = [name for name, expression in _ELEMENTS if re.search(expression, kind, re.IGNORECASE)]
-    return f"CC-{'-'.join(elements)}-{match['version']}"
-
-
-def _version(source: OpusSource, language: str, target: str, settings: Download, surroundings: Web) -> str:
-    """Return the release to take for a pair: the recipe's, the lock's, or the newest; empty: the corpus has no such pair."""
-    if source.version != _LATEST:
-        return source.version
-    if locked := surroundings.lock.version(_lock_name(source, language, target)):
-        return locked
-    found = newest_release(source, language, target, settings, surroundings)
-    if not found and source.targets:
-        raise _lacks(source, target, language, settings)
-    if not found:
-        log.info("%s has no text for %s-%s", source.corpus, language, target)
-    return found
-
-
-def newest_release(source: OpusSource, language: str, target: str, settings: Download, surroundings: Web) -> str:
-    """Ask the API for the newest release that has a pair; empty: none has.
-
-    Raises:
-        InputError: it cannot be reached, or does not answer as OPUS does.
-    """
-    asked = dict(zip(("source", "target"), _read(source, language, target), strict=False))
-    query = {
-        "corpus": source.corpus,
-        **{name: _code(source, tag) for name, tag in asked.items()},
-        "preprocessing": source.format,
-        "version": _LATEST,
-    }
-    address = f"{settings.opus_api}?{urlencode(query)}"
-    path = surroundings.folder / f"opus-{hashlib.sha256(address.encode()).hexdigest()[:12]}.json"
-    surroundings.downloader.fetch_all([Wanted((address,), path)], source.corpus)
+    url = f"{api}?{urlencode(file.api_query)}"
+    path = context.folder / f"opus-{hashlib.sha256(url.encode()).hexdigest()[:12]}.json"
+    context.downloader.fetch_all([DownloadRequest((url,), path)], file.corpus)
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["corpora"]
-        versions = [_stated(entry) for entry in entries if entry["corpus"] == source.corpus]
+        versions = _versions(json.loads(path.read_text(encoding="utf-8"))["corpora"], file.corpus)
     except (ValueError, KeyError, TypeError):
         discard(path)
-        raise InputError(f"{address} does not answer as OPUS does", "check download.opus_api") from None
+        raise InputError(f"{url} does not answer as OPUS's API does", "check download.opus_api") from None
     return versions[0] if versions else ""
 
 
-def _stated(entry: dict[str, Any]) -> str:
-    version = entry["version"]
-    if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        raise ValueError(version)  # it becomes part of an address
-    return version
-
-
-def _targets(source: OpusSource, languages: Languages) -> tuple[str, ...]:
-    return wanted_targets(source.targets, languages)
-
-
-def _code(source: OpusSource, tag: str) -> str:
-    return source.codes.get(tag, tag.replace("-", "_"))
-
-
-def _name(source: OpusSource, language: str, target: str) -> str:
-    """Return what a file is called: by both languages in alphabetical order, or by the only one."""
-    return "-".join(sorted(_code(source, tag) for tag in _read(source, language, target)))
-
-
-def _read(source: OpusSource, language: str, target: str) -> tuple[str, ...]:
-    """Return the languages that are read: both, or the one of text without translation."""
-    alone = {"source": language, "target": target}[source.side]
-    return (alone,) if source.format == "mono" else (language, target)
-
-
-def _address(source: OpusSource, version: str, language: str, target: str, settings: Download) -> str:
-    name = f"{_name(source, language, target)}{_FORMS[source.format][0]}"
-    return f"{settings.opus_files.rstrip('/')}/OPUS-{source.corpus}/{version}/{source.format}/{name}"
-
-
-def _lock_name(source: OpusSource, language: str, target: str) -> str:
-    form = "" if source.format == "moses" else f"{source.format} "
-    return f"opus {source.corpus} {form}{_name(source, language, target)}"
-
-
-def _lacks(source: OpusSource, what: str, language: str, settings: Download) -> InputError:
-    query = urlencode({"corpus": source.corpus, "source": _code(source, language), "preprocessing": source.format})
-    remedy = f"{settings.opus_api}?{query} lists what there is; mend corpus, format, codes or targets of this source"
-    form = "" if source.format == "moses" else f" as {source.format}"
-    return InputError(f"OPUS has no {source.corpus}{form} for {language} and {what}", remedy)
+def _versions(entries: Iterable[dict[str, Any]], corpus: str) -> list[str]:
+    versions = [entry["version"] for entry in entries if entry["corpus"] == corpus]
+    for version in versions:
+        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+            raise ValueError(version)  # it becomes part of a URL
+    return versions

@@ -1,13 +1,22 @@
-"""Files from the web: one engine for every source kind that fetches by HTTP.
+"""HTTP downloads for every source kind.
 
-`Downloader.fetch_all` is all that others need. A download goes on where it stopped, whatever stopped it, and never joins bytes of two
-versions of a file. urllib3 carries the requests: it hands out the bytes as they were sent (a `.gz` stays a `.gz`), as soon as they
-come, and leaves redirects and retries to its caller, so that each of them is decided here and nowhere else.
+`Downloader.fetch_all` is the entry point. An interrupted download is resumed, and bytes of two versions of a file are never joined.
+urllib3 sends the requests: it yields bytes as they were sent (a `.gz` stays a `.gz`) and as soon as they arrive, and leaves redirects
+and retries to its caller, so that this package decides all of them.
 """
 
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError
-from mlctl.corpora.transfer.engine import Downloader, Fetched, Wanted
-from mlctl.corpora.transfer.limits import Limits
-from mlctl.corpora.transfer.part import Version
+from mlctl.corpora.transfer.downloader import Downloader, DownloadRequest, Fetched
+from mlctl.corpora.transfer.limits import TransferLimits
+from mlctl.corpora.transfer.partial import FileVersion
 
-__all__ = ["Client", "Downloader", "Fetched", "Limits", "RefusedError", "TransientError", "Version", "Wanted"]
+__all__ = [
+    "Client",
+    "DownloadRequest",
+    "Downloader",
+    "Fetched",
+    "FileVersion",
+    "RefusedError",
+    "TransferLimits",
+    "TransientError",
+]

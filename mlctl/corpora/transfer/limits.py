@@ -1,4 +1,4 @@
-"""How much, how fast and how patiently files are fetched."""
+"""Limits of downloads: time, retries, connections, bandwidth and size."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import threading
 import time
 from dataclasses import dataclass
 
-_CHUNK = 2**16
+_CHUNK = 2**16  # bytes
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Bounds of all downloads of a stage.
+class TransferLimits:
+    """Limits of all downloads of a stage.
 
     Attributes:
-        stall: seconds without a byte before a connection is given up and the download is resumed.
-        retries: attempts after one that brought nothing new.
-        backoff: seconds that the first pause may last; doubled each time.
+        stall: seconds without a byte after which a connection is closed and the download is resumed.
+        retries: attempts after one that brought no new byte.
+        backoff: maximum of the first pause in seconds; doubled each time.
         longest_pause: seconds that a server may ask to wait (Retry-After).
         connections: files fetched at the same time.
-        bandwidth: bytes a second of all connections together; 0: no limit.
-        largest: bytes that one file may have.
+        bandwidth: bytes per second of all connections together; 0: no limit.
+        largest: size limit of a file in bytes.
     """
 
     stall: float = 60.0
@@ -32,24 +32,24 @@ class Limits:
     largest: float = 2.0**40
 
 
-class Pace:
-    """Spreads the bytes of all connections over time, so that together they stay under the bandwidth."""
+class RateLimiter:
+    """Limits the bandwidth of all connections together."""
 
     def __init__(self, bandwidth: float) -> None:
         self._bandwidth = bandwidth
-        self._free = time.monotonic()
+        self._free_at = time.monotonic()
         self._lock = threading.Lock()
 
     @property
     def chunk(self) -> int:
-        """Bytes to read at once: small ones where the bandwidth is small, so that it is kept evenly."""
+        """Bytes to read at once: fewer at a low bandwidth, for an even rate."""
         return max(1, min(_CHUNK, int(self._bandwidth / 8))) if self._bandwidth else _CHUNK
 
-    def pause(self, size: int) -> float:
-        """Book `size` bytes and return the seconds to wait before the next ones."""
+    def delay(self, size: int) -> float:
+        """Account for `size` bytes, and return the seconds to wait before reading more."""
         if not self._bandwidth:
             return 0.0
         with self._lock:
             now = time.monotonic()
-            self._free = max(self._free, now) + size / self._bandwidth
-            return self._free - now
+            self._free_at = max(self._free_at, now) + size / self._bandwidth
+            return self._free_at - now

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlctl.core.random import shuffle_key
 from mlctl.errors import InputError
 
 #: Maximum number of word pairs of one language.
@@ -104,7 +105,7 @@ def one_to_one(heldout: Heldout, decode: Callable[[Sequence[int]], str], seed: i
 
 def hash_order(seed: int, *texts: str) -> bytes:
     """Return a sort key that puts texts in a random order, the same on every machine."""
-    return hashlib.blake2b("\0".join((str(seed), *texts)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return shuffle_key(str(seed), *texts)
 
 
 def heldout_digest(heldout: Heldout) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.config.evaluate import BenchmarkDataset, BenchmarkFolder
+from mlctl.core.hashing import file_digest
 from mlctl.errors import InputError
-from mlctl.modeling.model_sources import file_digest
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")

@@ -1,1 +1,1 @@
-"""Apertium: rule-based translation through its own programs."""
+"""Backend `apertium`: rule-based translation by the programs of the Apertium project."""

@@ -1,85 +1,64 @@
-"""Apertium: translation by rules and dictionaries, with no model. Its programs come in Debian packages."""
+"""Backend `apertium`: translation with rules and dictionaries, without a model. Its programs are in Debian packages."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation.apertium import modes, stream
 from mlctl.translation.apertium.modes import Mode
 from mlctl.translation.apertium.pipeline import Pipeline
-from mlctl.translation.apertium.stream import Message
-from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
-from mlctl.translation.process_group import FAILED, shown, side_by_side, words
+from mlctl.translation.apertium.stream import StreamText
+from mlctl.translation.backend import EMPTY, FAILED, Translation
+from mlctl.translation.program_backend import ProgramBackend
+from mlctl.translation.program_text import quote
 
 _log = logging.getLogger(__name__)
-_PATIENCE = 120.0  # seconds for one text; usual are milliseconds
-_CHUNK = 100  # texts that one pipeline gets at a time
+_TIMEOUT = 120.0  # seconds for one text, which usually takes milliseconds
+_BATCH_LINES = 100  # in one pipeline
 
 
-class ApertiumTranslator:
-    """Pipelines of Apertium's programs, as many as there are workers; each is started when it is needed and stays up."""
+class ApertiumBackend(ProgramBackend):
+    """Runs one pipeline of Apertium's programs for each worker; a pipeline is started when it is needed and stays up."""
 
-    def __init__(self, settings: Translate, source: str, target: str, patience: float = _PATIENCE) -> None:
-        """Find the mode for a pair of languages (BCP 47); `patience`: seconds that one text may take.
+    def __init__(
+        self, settings: Translate, source: str, target: str, cache: Path | None = None, timeout: float = _TIMEOUT
+    ) -> None:
+        """Find the mode for a language pair (BCP 47); `timeout` is in seconds for one text, `cache` is not used.
 
         Raises:
             InputError: Apertium or the mode is not installed.
         """
-        self._mode = modes.required(source, target)
-        self._most_words, self._patience = settings.max_tokens, patience
-        self._workers = ThreadPoolExecutor(side_by_side(settings.workers))
+        del cache
+        self._mode = modes.require(source, target)
+        super().__init__(settings, source, target, _BATCH_LINES)
+        self._timeout = timeout
         self._lock = threading.Lock()
-        self._engines: list[Engine] = []
-        self._idle: list[Engine] = []
+        self._pipelines: list[RestartingPipeline] = []
+        self._idle: list[RestartingPipeline] = []
 
     def identity(self) -> dict[str, str]:
         """Return the mode, the digest of its data, and the versions of the programs."""
         return dict(self._identity)
 
-    def serves(self, source: str, target: str) -> bool:
-        """Tell whether these are the mode's languages: another mode has other data, and so another identity."""
-        return (source, target) == (self._mode.source, self._mode.target)
-
-    def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
-        """Tell for each text whether it has few enough words."""
-        del source, target
-        return [words(text) <= self._most_words for text in texts]
-
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-        """Translate texts, one answer each in their order; a text that kills the engine twice is rejected as `FAILED`.
-
-        Raises:
-            InputError: the mode does not even translate a number.
-        """
-        fits = self.fits(texts, source, target)
-        made = [Translation("", EMPTY if fitting else TOO_LONG) for fitting in fits]
-        rows = [row for row, text in enumerate(texts) if fits[row] and text.strip()]
-        chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-        answers = self._workers.map(lambda chunk: self._chunk([texts[row] for row in chunk]), chunks)
-        for chunk, found in zip(chunks, answers, strict=True):
-            for row, translation in zip(chunk, found, strict=True):
-                made[row] = translation
-        return made
-
     def close(self) -> None:
-        """End all processes."""
+        """Kill all processes."""
         with self._lock:
-            for engine in self._engines:
-                engine.stop()
+            for pipeline in self._pipelines:
+                pipeline.stop()
         self._workers.shutdown(cancel_futures=True)
-        for engine in self._engines:
-            engine.close()
+        for pipeline in self._pipelines:
+            pipeline.close()
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of all programs that run now."""
-        return [pid for engine in self._engines for pid in engine.pids]
+        """Process ids of all running programs."""
+        return [pid for pipeline in self._pipelines for pid in pipeline.pids]
 
     @cached_property
     def _identity(self) -> dict[str, str]:
@@ -91,98 +70,100 @@ class ApertiumTranslator:
             **modes.versions(),
         }
 
-    def _chunk(self, texts: Sequence[str]) -> list[Translation]:
+    def _translate_batch(self, lines: Sequence[str]) -> list[Translation]:
         with self._lock:
             if not self._idle:
-                self._engines.append(engine := Engine(self._mode, self._patience))
-                self._idle.append(engine)
-            engine = self._idle.pop()
+                self._pipelines.append(pipeline := RestartingPipeline(self._mode, self._timeout))
+                self._idle.append(pipeline)
+            pipeline = self._idle.pop()
         try:
-            return engine.translate(texts)
+            return pipeline.translate(lines)
         finally:
             with self._lock:
-                self._idle.append(engine)
+                self._idle.append(pipeline)
 
 
-class Engine:
-    """One pipeline, and another one when it dies."""
+class RestartingPipeline:
+    """A pipeline that is started again when one of its programs crashes or does not answer."""
 
-    def __init__(self, mode: Mode, patience: float) -> None:
+    def __init__(self, mode: Mode, timeout: float) -> None:
+        """Take the mode and the seconds that one text may take."""
         self.mode = mode
-        self._patience = patience
+        self._timeout = timeout
         self._pipeline: Pipeline | None = None
         self._stopped = False
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the programs, first to last; none where the pipeline is not up."""
+        """Process ids of the programs, first to last; none if the pipeline is not running."""
         return self._pipeline.pids if self._pipeline else []
 
     def translate(self, texts: Sequence[str]) -> list[Translation]:
-        """Translate texts in their order. Where the pipeline dies, the first text without an answer is tried once more, alone."""
-        made: list[Translation] = []
-        messages = [Message(text, self.mode.target) for text in texts]
-        while len(made) < len(texts):
-            rest = messages[len(made) :]
-            answers = self._ask([message.sent() for message in rest])
-            made += [_read(message, answer) for message, answer in zip(rest, answers, strict=False)]
-            if len(made) < len(texts):
-                made.append(self._again(texts[len(made)]))
-        return made
+        """Translate texts in order. After a crash the first text without a translation is retried once, alone."""
+        translations: list[Translation] = []
+        encoded = [StreamText(text, self.mode.target) for text in texts]
+        while len(translations) < len(texts):
+            remaining = encoded[len(translations) :]
+            outputs = self._process([text.encode() for text in remaining])
+            translations += [_to_translation(text, output) for text, output in zip(remaining, outputs, strict=False)]
+            if len(translations) < len(texts):
+                translations.append(self._retry(texts[len(translations)]))
+        return translations
 
     def stop(self) -> None:
-        """Have the thread that translates stop, without another pipeline. Any thread may do it."""
+        """Make the thread that translates stop without restarting the pipeline. Thread-safe."""
         self._stopped = True
         if pipeline := self._pipeline:
             pipeline.kill()
 
     def close(self) -> None:
-        """End the pipeline."""
+        """Kill the programs."""
         if self._pipeline:
             self._pipeline.close()
             self._pipeline = None
 
-    def _again(self, text: str) -> Translation:
-        message = Message(text, self.mode.target)
-        if answers := self._ask([message.sent()]):
-            return _read(message, answers[0])
-        _log.warning("Apertium (%s) does not survive %s: left out", self.mode.name, shown(text))
+    def _retry(self, text: str) -> Translation:
+        encoded = StreamText(text, self.mode.target)
+        if outputs := self._process([encoded.encode()]):
+            return _to_translation(encoded, outputs[0])
+        _log.warning("Apertium (%s) crashes on %s: text rejected", self.mode.name, quote(text))
         return Translation("", FAILED)
 
-    def _ask(self, texts: Sequence[str]) -> list[str]:
+    def _process(self, texts: Sequence[str]) -> list[str]:
+        """Return the outputs of texts; fewer if the pipeline failed, which is then closed."""
         self._pipeline = self._pipeline or self._start()
-        answers: list[str] = []
+        outputs: list[str] = []
         try:
-            answers = self._pipeline.ask(texts)
+            outputs = self._pipeline.process(texts)
         finally:
-            if len(answers) < len(texts):
+            if len(outputs) < len(texts):
                 self._pipeline.close()
-                _log.warning("Apertium (%s) is started anew: %s", self.mode.name, self._pipeline.fault())
+                _log.warning("Apertium (%s) is restarted: %s", self.mode.name, self._pipeline.describe_failure())
                 self._pipeline = None
-        return answers
+        return outputs
 
     def _start(self) -> Pipeline:
-        """Start a pipeline that translates: one that does not is broken, whatever the text."""
+        """Start a pipeline and check that it translates a number: if not, the installation is broken, not the text."""
         if self._stopped:
             raise RuntimeError("translation was stopped")
         try:
-            pipeline = Pipeline(self.mode.commands(), modes.environment(), self._patience)
+            pipeline = Pipeline(self.mode.commands(), modes.environment(), self._timeout)
         except OSError as error:
             raise self._broken(f"{error.filename} cannot be started ({error.strerror})") from None
-        if not pipeline.ask(["1"]):
+        if not pipeline.process(["1"]):
             pipeline.close()
-            raise self._broken(pipeline.fault())
+            raise self._broken(pipeline.describe_failure())
         return pipeline
 
     def _broken(self, reason: str) -> InputError:
         return InputError(
             f"Apertium's mode {self.mode.name} does not work: {reason}",
-            f"try `echo 1 | apertium {self.mode.name}`, and install its package anew if that fails too",
+            f"try `echo 1 | apertium {self.mode.name}`, and reinstall its package if that fails too",
         )
 
 
-def _read(message: Message, answer: str) -> Translation:
-    text = message.received(answer)
-    if text is None:
+def _to_translation(text: StreamText, output: str) -> Translation:
+    decoded = text.decode(output)
+    if decoded is None:
         return Translation("", FAILED)
-    return Translation(text) if text else Translation("", EMPTY)
+    return Translation(decoded) if decoded else Translation("", EMPTY)

@@ -1,4 +1,4 @@
-"""Apertium's programs as a pipeline that stays up: many texts are under way at once, the answers come in their order."""
+"""Apertium's programs as a running pipeline: many texts are in it at once, and the outputs come in their order."""
 
 from __future__ import annotations
 
@@ -12,125 +12,131 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from mlctl.translation.process_group import Group, Tail, ending
+from mlctl.translation.process_group import OutputTail, ProcessGroup, describe_exit
 
-_PIECE = 65536
-_GLANCE = 0.2  # seconds between looks at whether all programs are alive
-# How a program ends whose neighbour in the pipeline has died: for want of input, or of somebody to write to.
-_IN_SEQUENCE = (None, 0, -signal.SIGPIPE)
+_READ_BYTES = 65536
+_POLL_SECONDS = 0.2  # between checks that all programs are running
+# Exit statuses of a program whose neighbour in the pipeline has died: its input ended, or nobody reads its output.
+_CONSEQUENCES = (None, 0, -signal.SIGPIPE)
 
 
 class Pipeline:
-    """Programs connected by pipes. One that did not give all answers must be closed: it is out of step."""
+    """Programs connected by pipes. A pipeline that did not return all outputs is out of step and must be closed."""
 
-    def __init__(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], patience: float) -> None:
-        self._patience = patience
-        self._group = Group()
+    def __init__(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], timeout: float) -> None:
+        """Start the programs; `timeout` is the seconds that one text may take.
+
+        Raises:
+            OSError: a program cannot be started.
+        """
+        self._timeout = timeout
+        self._group = ProcessGroup()
         self._statuses: list[int | None] = []
-        self._ran_dry = False
-        reading, errors = os.pipe()
-        self._tail = Tail(os.fdopen(reading, "rb"))
+        self._output_ended = False
+        read_end, write_end = os.pipe()
+        self._stderr = OutputTail(os.fdopen(read_end, "rb"))
         try:
-            self._programs = self._connected(commands, environment, errors)
+            self._programs = self._start(commands, environment, write_end)
         except BaseException:
-            self._group.end()
+            self._group.close()
             raise
         finally:
-            os.close(errors)
+            os.close(write_end)
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the programs, first to last."""
         return self._group.pids
 
-    def ask(self, texts: Sequence[str]) -> list[str]:
-        """Send texts in Apertium's stream format; return the answers, or those that came before something went wrong.
+    def process(self, texts: Sequence[str]) -> list[str]:
+        """Send texts in Apertium's stream format; return their outputs, or the first ones if a program fails.
 
-        Every text ends with a blank that bears its number. A program whose input ends too early still ends what it has begun, so
-        an answer without that blank is none.
+        Each text ends with a blank that has its number. A program whose input ends too early still completes the text that it has
+        begun, so that an output without that blank is discarded.
         """
         ends = [f"[][\n{number}]" for number in range(len(texts))]
-        found = []
-        for answer, end in zip(self._exchange([*map("".join, zip(texts, ends, strict=True))]), ends, strict=False):
-            if not answer.endswith(end):
+        outputs = []
+        for output, end in zip(self._exchange([*map("".join, zip(texts, ends, strict=True))]), ends, strict=False):
+            if not output.endswith(end):
                 break
-            found.append(answer.removesuffix(end))
-        return found
+            outputs.append(output.removesuffix(end))
+        return outputs
 
     def kill(self) -> None:
-        """Have whoever waits for an answer in another thread wait no longer; closing is left to them."""
+        """Kill the programs, so that `process` returns in the thread that called it; that thread closes the pipeline. Thread-safe."""
         self._group.kill()
 
     def close(self) -> None:
-        """End the programs."""
-        # A program closes its output a moment before its end can be seen.
-        end = time.monotonic() + _GLANCE
-        while self._ran_dry and not self._has_dead() and time.monotonic() < end:
+        """Kill the programs and close the pipes."""
+        # A program closes its output a moment before its exit status is available.
+        deadline = time.monotonic() + _POLL_SECONDS
+        while self._output_ended and not self._has_dead() and time.monotonic() < deadline:
             time.sleep(0.01)
         self._statuses = [program.poll() for program in self._programs]
-        self._group.end()
+        self._group.close()
 
-    def fault(self) -> str:
-        """Say what went wrong in a pipeline that failed and was closed."""
+    def describe_failure(self) -> str:
+        """Return what went wrong in a pipeline that failed and was closed."""
         names = [str(program.args[0]) for program in self._programs]  # type: ignore[index]
-        ends = [
-            f"{name} {ending(status)}" for name, status in zip(names, self._statuses, strict=True) if status not in _IN_SEQUENCE
+        statuses = zip(names, self._statuses, strict=True)
+        causes = [
+            f"{name} {describe_exit(status)}" for name, status in statuses if status is not None and status not in _CONSEQUENCES
         ]
         if not any(status is not None for status in self._statuses):
-            ends = [f"no answer within {self._patience:g} s"]
-        return "; ".join([*ends, f"standard error: {self._tail.text()}"])
+            causes = [f"no output within {self._timeout:g} s"]
+        return "; ".join([*causes, f"standard error: {self._stderr.text()}"])
 
-    def _connected(
-        self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], errors: int
+    def _start(
+        self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], stderr: int
     ) -> list[subprocess.Popen[bytes]]:
         programs: list[subprocess.Popen[bytes]] = []
-        source: IO[bytes] | None = None
+        previous: IO[bytes] | None = None
         for command in commands:
-            stdin = subprocess.PIPE if source is None else source
-            programs.append(self._group.start(command, stdin=stdin, stdout=subprocess.PIPE, stderr=errors, env=environment))
-            if source is not None:
-                source.close()  # else the program before would not be told when this one dies
-            source = programs[-1].stdout
+            stdin = subprocess.PIPE if previous is None else previous
+            programs.append(self._group.start(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment))
+            if previous is not None:
+                previous.close()  # else the previous program would get no SIGPIPE when this one dies
+            previous = programs[-1].stdout
         return programs
 
     def _exchange(self, messages: Sequence[str]) -> list[str]:
-        """Write in a thread and read here, for a pipeline that cannot write does not read."""
+        """Write in another thread while this one reads: a program that cannot write its output stops reading its input."""
         writer = threading.Thread(target=self._write, args=(messages,), daemon=True)
         writer.start()
-        answers = self._read(len(messages))
-        if len(answers) == len(messages):
+        outputs = self._read(len(messages))
+        if len(outputs) == len(messages):
             writer.join()
-        return answers
+        return outputs
 
     def _write(self, messages: Sequence[str]) -> None:
-        sink = self._programs[0].stdin
-        assert sink  # noqa: S101 - it is a pipe
-        with contextlib.suppress(OSError, ValueError):  # the reader sees that the pipeline is dead or closed
+        stdin = self._programs[0].stdin
+        assert stdin  # noqa: S101 - it is a pipe
+        with contextlib.suppress(OSError, ValueError):  # the reader notices that the pipeline is dead or closed
             for message in messages:
-                sink.write(message.encode() + b"\0")
-            sink.flush()
+                stdin.write(message.encode() + b"\0")
+            stdin.flush()
 
     def _read(self, number: int) -> list[str]:
-        """Read answers until all are there or nothing more is to come."""
-        source = self._programs[-1].stdout
-        assert source  # noqa: S101 - it is a pipe
-        answers: list[str] = []
-        rest, deadline = b"", time.monotonic() + self._patience
+        """Read outputs until all are complete, a program has died, or the timeout of a text has passed."""
+        stdout = self._programs[-1].stdout
+        assert stdout  # noqa: S101 - it is a pipe
+        outputs: list[str] = []
+        rest, deadline = b"", time.monotonic() + self._timeout
         with selectors.DefaultSelector() as selector:
-            selector.register(source, selectors.EVENT_READ)
-            while len(answers) < number and time.monotonic() < deadline:
-                if not selector.select(_GLANCE):
+            selector.register(stdout, selectors.EVENT_READ)
+            while len(outputs) < number and time.monotonic() < deadline:
+                if not selector.select(_POLL_SECONDS):
                     if self._has_dead():
                         break
                     continue
-                if not (read := os.read(source.fileno(), _PIECE)):
-                    self._ran_dry = True
+                if not (chunk := os.read(stdout.fileno(), _READ_BYTES)):
+                    self._output_ended = True
                     break
-                *whole, rest = (rest + read).split(b"\0")
-                answers += [answer.decode(errors="replace") for answer in whole]
-                deadline = time.monotonic() + self._patience if whole else deadline
-        return answers
+                *complete, rest = (rest + chunk).split(b"\0")
+                outputs += [output.decode(errors="replace") for output in complete]
+                deadline = time.monotonic() + self._timeout if complete else deadline
+        return outputs
 
     def _has_dead(self) -> bool:
-        """Tell whether a program has died. The others need not notice: apertium-transfer reads a broken end for ever."""
+        """Return whether a program has died. The others need not end: at a truncated input apertium-transfer reads for ever."""
         return any(program.poll() is not None for program in self._programs)

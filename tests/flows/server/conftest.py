@@ -64,7 +64,7 @@ class Operated:
         )
 
     def mlctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.do("flows.cli", *arguments)
+        return self.do("mlctl", *arguments)
 
     def up(self) -> str:
         done = self.mlctl("up", "--port", str(self.port))

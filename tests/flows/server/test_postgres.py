@@ -143,7 +143,7 @@ def test_a_server_on_postgres_runs_a_pipeline_and_keeps_it_when_killed(database:
     server = Server(tmp_path, database)
     server.start()
     try:
-        command = [sys.executable, "-m", "flows.cli", "clean", str(recipe)]
+        command = [sys.executable, "-m", "mlctl", "clean", str(recipe)]
         done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
         assert not done.returncode, done.stderr
         done_with = {"download": "COMPLETED", "clean": "COMPLETED"}

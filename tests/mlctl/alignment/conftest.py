@@ -1,4 +1,4 @@
-"""Two toy languages, x and y, and a tiny encoder of both: a word and its translation have one embedding, but for what their languages add."""
+"""Two toy languages, x and y, and a tiny encoder of both: a word and its translation have the same embedding, plus one per language."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ def word(language: str, meaning: int) -> str:
 
 
 def save_encoder(folder: Path, limit: int = 24, layers: int = 3) -> Path:
-    """Write an encoder whose layers change little of what goes in, and the tokenizer for it."""
+    """Write an encoder whose layers change their input little, and its tokenizer."""
     types = [language + chr(97 + meaning) for language in "xy" for meaning in range(MEANINGS)]
     vocabulary = [*SPECIAL, *types, *(f"##{piece}" for piece in types)]
     torch.manual_seed(0)
@@ -35,7 +35,7 @@ def save_encoder(folder: Path, limit: int = 24, layers: int = 3) -> Path:
         max_position_embeddings=limit,
     )
     model = BertModel(config, add_pooling_layer=False)
-    _teach(model)
+    _set_embeddings(model)
     model.save_pretrained(folder)
     words = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(vocabulary)}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -45,7 +45,7 @@ def save_encoder(folder: Path, limit: int = 24, layers: int = 3) -> Path:
     return folder
 
 
-def _teach(model: BertModel) -> None:
+def _set_embeddings(model: BertModel) -> None:
     table = model.embeddings.word_embeddings.weight.data
     meanings, language = torch.randn(MEANINGS, HIDDEN), torch.randn(HIDDEN)
     pieces = torch.cat([meanings + language, meanings - language])
@@ -54,33 +54,33 @@ def _teach(model: BertModel) -> None:
 
 
 def sentence(words: list[str], joiner: str = " ") -> Sentence:
-    """Words with white space between."""
+    """A sentence of words, joined by white space."""
     spans, end = [], 0
-    for one in words:
-        spans.append((end, end + len(one)))
-        end += len(one) + len(joiner)
+    for item in words:
+        spans.append((end, end + len(item)))
+        end += len(item) + len(joiner)
     return Sentence(joiner.join(words), spans)
 
 
 def pair(source: list[int], target: list[int]) -> Pair:
-    """A pair of sentences that say meanings in the toy languages x and y."""
+    """A sentence pair of meanings in the toy languages x and y."""
     return sentence([word("x", meaning) for meaning in source]), sentence([word("y", meaning) for meaning in target])
 
 
 def translations(source: list[int], target: list[int]) -> list[list[int]]:
-    """The right links of sentences in which no meaning comes twice."""
+    """The correct links of sentences in which no meaning occurs twice."""
     return [[i, target.index(meaning)] for i, meaning in enumerate(source) if meaning in target]
 
 
 def listed(links: Links) -> list[list[int]]:
-    """Links as lists, after a look at their form."""
+    """Links as lists, after checks of their types, shapes and order."""
     assert links.words.dtype.name == "int32"
     assert links.confidence.dtype.name == "float32"
     assert links.words.shape == (len(links.confidence), 2)
-    found: list[list[int]] = links.words.tolist()
-    assert found == sorted(found)
-    assert len(set(map(tuple, found))) == len(found)
-    return found
+    words: list[list[int]] = links.words.tolist()
+    assert words == sorted(words)
+    assert len(set(map(tuple, words))) == len(words)
+    return words
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ Sides = tuple[list[int], list[int]]
 
 
 class Table:
-    """A statistical aligner that knows of every pair what it has been told: links with their confidence."""
+    """A statistical aligner with given links and confidences for every pair."""
 
     def __init__(self, known: Sequence[dict[tuple[int, int], float]]) -> None:
         self.known = known
@@ -37,9 +37,9 @@ class Table:
 
     @staticmethod
     def _links(known: dict[tuple[int, int], float]) -> Links:
-        places = sorted(known)
-        words = np.array(places, np.int32).reshape(-1, 2)
-        return Links(words, np.array([known[place] for place in places], np.float32))
+        cells = sorted(known)
+        words = np.array(cells, np.int32).reshape(-1, 2)
+        return Links(words, np.array([known[cell] for cell in cells], np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +77,9 @@ def test_a_statistical_link_decides_where_the_encoder_knows_nothing(toy: SimpleN
 def test_words_behind_the_limit_keep_their_statistical_links(toy: SimpleNamespace, embedding: EmbeddingAligner) -> None:
     words = list(range(20))
     known = {(15, 16): 0.4, (16, 15): 0.8}
-    found = combine(toy, embedding, (words, words), known)
-    assert [link for link in found if max(link) >= 11] == [[15, 16], [16, 15]]
-    assert [link for link in found if max(link) < 11] == [[i, i] for i in range(11)]
+    links = combine(toy, embedding, (words, words), known)
+    assert [link for link in links if max(link) >= 11] == [[15, 16], [16, 15]]
+    assert [link for link in links if max(link) < 11] == [[i, i] for i in range(11)]
 
 
 @st.composite
@@ -96,24 +96,24 @@ def grids(draw: Any) -> Grid:
 @given(grids())
 @settings(deadline=None)
 def test_links_lie_between_what_both_are_sure_of_and_what_either_finds_possible(grid: Grid) -> None:
-    found = combined.decide(grid, combined.probabilities(grid))
+    selected = combined.select_links(grid, combined.link_probabilities(grid))
     rows, columns = shares(grid.similarity, grid.mask)
     either = (grid.confidence > 0) | ((rows > 0.01) & (columns > 0.01))
     both = (grid.confidence >= 0.9) & argmax(grid.similarity, grid.mask)
-    assert not (found & ~either).any()
-    assert not (both & ~found).any()
-    assert not (found & ~grid.mask).any()
+    assert not (selected & ~either).any()
+    assert not (both & ~selected).any()
+    assert not (selected & ~grid.mask).any()
 
 
 @given(grids())
 @settings(deadline=None)
 def test_a_pair_is_judged_alike_alone_and_turned(grid: Grid) -> None:
-    together = combined.probabilities(grid)
+    together = combined.link_probabilities(grid)
     for row in range(len(together)):
         height, width = int(grid.mask[row].any(1).sum()), int(grid.mask[row].any(0).sum())
         alone = Grid(*(part[row : row + 1, :height, :width] for part in grid))
-        torch.testing.assert_close(combined.probabilities(alone)[0], together[row, :height, :width])
-        turned = combined.probabilities(Grid(*(part.mT for part in alone)))
+        torch.testing.assert_close(combined.link_probabilities(alone)[0], together[row, :height, :width])
+        turned = combined.link_probabilities(Grid(*(part.mT for part in alone)))
         torch.testing.assert_close(turned[0].T, together[row, :height, :width])
 
 
@@ -132,10 +132,10 @@ def test_neighbours_and_rivals_against_loops(grid: Grid) -> None:
             sides = at(i - 1, j) + at(i + 1, j) + at(i, j - 1) + at(i, j + 1)
             column = max([at(k, j) for k in range(height) if k != i], default=0.0)
             row = max([at(i, k) for k in range(width) if k != j], default=0.0)
-            assert float(combined.diagonal(grid.confidence)[0, i, j]) == pytest.approx(near)
-            assert float(combined.beside(grid.confidence)[0, i, j]) == pytest.approx(sides)
-            assert float(combined.others(grid.confidence, 1)[0, i, j]) == pytest.approx(column)
-            assert float(combined.others(grid.confidence, 2)[0, i, j]) == pytest.approx(row)
+            assert float(combined.sum_of_diagonal_neighbours(grid.confidence)[0, i, j]) == pytest.approx(near)
+            assert float(combined.sum_of_adjacent(grid.confidence)[0, i, j]) == pytest.approx(sides)
+            assert float(combined.max_of_others(grid.confidence, 1)[0, i, j]) == pytest.approx(column)
+            assert float(combined.max_of_others(grid.confidence, 2)[0, i, j]) == pytest.approx(row)
 
 
 def test_the_grid_of_two_pairs(toy: SimpleNamespace, embedding: EmbeddingAligner) -> None:

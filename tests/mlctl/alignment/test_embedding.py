@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from transformers import AutoModel, AutoTokenizer
 
 from mlctl.alignment.aligner import Sentence
-from mlctl.alignment.embedding import IDENTITY, EmbeddingAligner
+from mlctl.alignment.embedding import ENCODER_FILE, EmbeddingAligner
 from mlctl.config.align import Align
 from mlctl.errors import InputError
 from mlctl.modeling.word_encoder import WordEncoder, usual_layer
@@ -28,9 +28,9 @@ def aligner(folder: Path, **changed: Any) -> EmbeddingAligner:
 @pytest.mark.parametrize("layer", [-1, 0, 1, 3])
 def test_words_of_one_meaning_are_linked(toy: SimpleNamespace, extraction: str, layer: int) -> None:
     sides = [([0, 1, 2, 3], [3, 1, 0, 2]), ([4, 5, 6, 7, 8, 9], [9, 4, 8, 5, 7, 6]), ([10, 11], [11, 10]), ([3], [3])]
-    found = aligner(toy.folder, extraction=extraction, layer=layer, threshold=0.2).align([toy.pair(*pair) for pair in sides])
-    assert [toy.listed(links) for links in found] == [toy.translations(*pair) for pair in sides]
-    assert all((links.confidence > 0.3).all() for links in found)
+    result = aligner(toy.folder, extraction=extraction, layer=layer, threshold=0.2).align([toy.pair(*pair) for pair in sides])
+    assert [toy.listed(links) for links in result] == [toy.translations(*pair) for pair in sides]
+    assert all((links.confidence > 0.3).all() for links in result)
 
 
 def test_words_without_a_translation_stay_alone(toy: SimpleNamespace) -> None:
@@ -47,9 +47,9 @@ def test_a_word_alone_finds_its_translation(toy: SimpleNamespace, sides: tuple[l
 @settings(deadline=None, max_examples=30)
 def test_links_are_words_of_both_sides_in_any_batch(toy: SimpleNamespace, sides: list[tuple[list[int], list[int]]]) -> None:
     pairs = [toy.pair(*pair) for pair in sides]
-    found = aligner(toy.folder, extraction="softmax", threshold=0.1).align(pairs)
-    assert len(found) == len(pairs)
-    for (source, target), links in zip(sides, found, strict=True):
+    result = aligner(toy.folder, extraction="softmax", threshold=0.1).align(pairs)
+    assert len(result) == len(pairs)
+    for (source, target), links in zip(sides, result, strict=True):
         assert all(i < len(source) and j < len(target) for i, j in toy.listed(links))
         assert ((links.confidence >= 0) & (links.confidence <= 1)).all()
 
@@ -65,13 +65,13 @@ def test_other_pairs_change_nothing(toy: SimpleNamespace, batch_tokens: int) -> 
         assert toy.listed(links) == toy.listed(single)
         np.testing.assert_allclose(links.confidence, single.confidence, atol=1e-5)
     again = aligner(toy.folder, batch_tokens=batch_tokens).align(pairs)
-    assert all(np.array_equal(one.confidence, other.confidence) for one, other in zip(together, again, strict=True))
+    assert all(np.array_equal(expected.confidence, actual.confidence) for expected, actual in zip(together, again, strict=True))
 
 
 def test_words_behind_the_limit_have_no_link(toy: SimpleNamespace) -> None:
     words = list(range(20))  # 22 tokens of two subwords a word: 11 whole words
-    found = toy.listed(aligner(toy.folder).align([toy.pair(words, words)])[0])
-    assert found == [[word, word] for word in range(11)]
+    result = toy.listed(aligner(toy.folder).align([toy.pair(words, words)])[0])
+    assert result == [[word, word] for word in range(11)]
 
 
 def test_a_word_that_is_cut_has_no_link(toy: SimpleNamespace, tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_word_vectors_are_means_of_the_named_layer(toy: SimpleNamespace) -> None
         states = model(**tokenizer(sentence.text, return_tensors="pt"), output_hidden_states=True).hidden_states
     for layer in range(4):
         encoder = WordEncoder(toy.folder, layer, CPU)
-        found = encoder.vectors(encoder.tokens([sentence.text], [sentence.spans]))
+        result = encoder.vectors(encoder.tokens([sentence.text], [sentence.spans]))
         expected = [states[layer][0, 1 + 2 * word : 3 + 2 * word].mean(0) for word in range(3)]
-        torch.testing.assert_close(found, torch.stack(expected))
+        torch.testing.assert_close(result, torch.stack(expected))
 
 
 def test_a_subword_over_two_words_counts_for_both(toy: SimpleNamespace) -> None:
@@ -127,18 +127,18 @@ def test_usual_layer() -> None:
 
 def test_centred_sentences() -> None:
     several, alone = torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([[[7.0], [99.0], [99.0]]])
-    real, one = torch.tensor([[True, True, False]]), torch.tensor([[True, False, False]])
+    real, first = torch.tensor([[True, True, False]]), torch.tensor([[True, False, False]])
     assert centred([several, several], [real, real])[0][0, :2].flatten().tolist() == [-1.0, 1.0]
-    assert centred([alone, several], [one, real])[0][0, 0].tolist() == [5.0]
-    assert centred([several, alone], [real, one])[1][0, 0].tolist() == [5.0]
-    assert centred([alone, alone], [one, one])[0][0, 0].tolist() == [7.0]
+    assert centred([alone, several], [first, real])[0][0, 0].tolist() == [5.0]
+    assert centred([several, alone], [real, first])[1][0, 0].tolist() == [5.0]
+    assert centred([alone, alone], [first, first])[0][0, 0].tolist() == [7.0]
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), max_size=60), st.integers(16, 200))
 def test_batches_hold_every_pair_once_and_no_more_than_asked(lengths: list[tuple[int, int]], most: int) -> None:
-    found = list(batches(lengths, most))
-    assert sorted(row for batch in found for row in batch) == list(range(len(lengths)))
-    for batch in found:
+    result = list(batches(lengths, most))
+    assert sorted(row for batch in result for row in batch) == list(range(len(lengths)))
+    for batch in result:
         assert len(batch) == 1 or 2 * len(batch) * max(max(lengths[row]) for row in batch) <= most
 
 
@@ -146,14 +146,14 @@ def test_saved_and_loaded(toy: SimpleNamespace, tmp_path: Path) -> None:
     first = aligner(toy.folder)
     first.train([])
     first.save(tmp_path)
-    assert set(json.loads((tmp_path / IDENTITY).read_text())) == {"encoder", "layer"}
+    assert set(json.loads((tmp_path / ENCODER_FILE).read_text())) == {"encoder", "layer"}
     pair = toy.pair([1, 2, 3], [2, 3, 1])
     loaded = EmbeddingAligner.load(Align(engine="embedding", device="cpu"), toy.folder, tmp_path)
     assert toy.listed(loaded.align([pair])[0]) == toy.translations([1, 2, 3], [2, 3, 1])
-    with pytest.raises(InputError, match="is not the encoder"):
+    with pytest.raises(InputError, match="was saved with another encoder"):
         EmbeddingAligner.load(Align(engine="embedding", device="cpu", layer=1), toy.folder, tmp_path)
     other = toy.save_encoder(tmp_path / "other", layers=2)
-    with pytest.raises(InputError, match="is not the encoder"):
+    with pytest.raises(InputError, match="was saved with another encoder"):
         EmbeddingAligner.load(Align(engine="embedding", device="cpu", layer=2), other, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The stage on small corpora with the real engines: links, figures, files, floors, what is set aside."""
+"""The stage on small corpora with the real engines: links, statistics, files, minimum coverage, rejected pairs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl import schema
-from mlctl.alignment import align, arrow_io
-from mlctl.alignment.language_job import Language
+from mlctl.alignment import align, arrow_io, tokenize_step, train_step
+from mlctl.alignment.language_job import LanguageJob
 from mlctl.config import Align, Languages
+from mlctl.core import arrow
 from mlctl.errors import InputError
 
 from .conftest import MEANINGS, save_encoder, word
-from .made import contents, linked_words, mirrored, pair, workspace, write
+from .synthetic_pairs import contents, linked_words, mirrored, pair, workspace, write
 
 FAST = Align(engine="fast_align")
 
 
 def two_languages(folder: Path) -> list[Path]:
-    """Write what clean and translate leave: 340 pairs of fr in three files, 200 of de."""
+    """Write the results of clean and translate: 340 pairs of fr in three files, 200 of de."""
     write(folder / "clean", "pairs/fr.parquet", mirrored("fr", 300))
     write(folder / "clean", "pairs/de.parquet", mirrored("de", 200, seed=8))
     write(folder / "translate", "pairs/fr/00000.parquet", mirrored("fr", 25, seed=9))
@@ -37,9 +38,9 @@ def test_known_links_are_found_and_any_number_of_workers_writes_the_same_bytes(t
     languages, folders = Languages(targets=("fr", "de")), two_languages(tmp_path)
     results = []
     for workers in (1, 3):
-        place = workspace(tmp_path / f"work{workers}")
-        metrics = align(Align(engine=engine, workers=workers, part_rows=130), languages, 3, folders, place)
-        results.append((metrics, contents(place.root)))
+        work = workspace(tmp_path / f"work{workers}")
+        metrics = align(Align(engine=engine, workers=workers, part_rows=130), languages, 3, folders, work)
+        results.append((metrics, contents(work.root)))
     assert results[0] == results[1]
     models = {name.split("/")[1] for name in results[0][1] if name.startswith("models/")}
     assert models == {"fr", "de"}
@@ -68,9 +69,9 @@ def test_known_links_are_found_and_any_number_of_workers_writes_the_same_bytes(t
 
 def test_summary_counts_links_and_words_by_their_links(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 100))
-    place = workspace(tmp_path / "work")
-    metrics = align(Align(engine="fast_align", symmetrisation="intersection", part_rows=30), Languages(), 0, [tmp_path], place)
-    rows = pq.read_table(place.path("pairs/fr.parquet")).to_pylist()
+    work = workspace(tmp_path / "work")
+    metrics = align(Align(engine="fast_align", symmetrisation="intersection", part_rows=30), Languages(), 0, [tmp_path], work)
+    rows = pq.read_table(work.path("pairs/fr.parquet")).to_pylist()
     links = sum(len(row["links"]) for row in rows)
     words = {side: sum(len(row[f"{side}_words"]) for row in rows) for side in ("source", "target")}
     assert links > 0.9 * words["source"]  # both directions say the same
@@ -83,7 +84,7 @@ def test_summary_counts_links_and_words_by_their_links(tmp_path: Path) -> None:
         "confidence": pytest.approx(np.mean([sure for row in rows for sure in row["confidences"]]), abs=1e-4),
     }
     lists = {f"{side}_words": [pytest.approx(1 - shares[side]), shares[side], 0.0, 0.0] for side in words}
-    assert json.loads(place.path("summary.json").read_text())["fr"] == expected | lists
+    assert json.loads(work.path("summary.json").read_text())["fr"] == expected | lists
     assert metrics == {f"fr.{name}": value for name, value in expected.items()}
 
 
@@ -107,32 +108,32 @@ HOSTILE = [
 @pytest.mark.parametrize("engine", ["eflomal", "fast_align"])
 def test_hostile_pairs_are_set_aside_by_name_or_aligned(tmp_path: Path, engine: Any) -> None:
     write(tmp_path, "pairs/fr.parquet", [*HOSTILE, *mirrored("fr", 30)])
-    place = workspace(tmp_path / "work")
-    align(Align(engine=engine, max_words=50, workers=1), Languages(targets=("fr", "de")), 0, [tmp_path], place)
-    rejected = pq.read_table(place.path("rejected/fr.parquet"))
+    work = workspace(tmp_path / "work")
+    align(Align(engine=engine, max_words=50, workers=1), Languages(targets=("fr", "de")), 0, [tmp_path], work)
+    rejected = pq.read_table(work.path("rejected/fr.parquet"))
     assert rejected.schema == schema.REJECTED
     assert rejected["rule"].to_pylist() == ["no words"] * 4 + ["too many words"] * 2
-    kept = pq.read_table(place.path("pairs/fr.parquet")).to_pylist()
-    assert [row["source"] for row in kept[:7]] == [row["source"] for row in HOSTILE[6:]]
-    for row in kept:
+    aligned = pq.read_table(work.path("pairs/fr.parquet")).to_pylist()
+    assert [row["source"] for row in aligned[:7]] == [row["source"] for row in HOSTILE[6:]]
+    for row in aligned:
         assert all(source and target for source, target in linked_words(row))
-    funnel = [tuple(row.values())[1:] for row in pq.read_table(place.path("funnel.parquet")).to_pylist()]
+    funnel = [tuple(row.values())[1:] for row in pq.read_table(work.path("funnel.parquet")).to_pylist()]
     steps = [("no words", 43, 39), ("too many words", 39, 37), ("engine failed", 37, 37), ("too few links", 37, 37)]
     assert funnel == [("fr", *step) for step in steps] + [("de", rule, 0, 0) for rule, _, _ in steps]
-    assert pq.read_metadata(place.path("pairs/de.parquet")).num_rows == 0
-    assert not place.path("models/de").exists()
+    assert pq.read_metadata(work.path("pairs/de.parquet")).num_rows == 0
+    assert not work.path("models/de").exists()
 
 
 def test_a_lost_language_is_made_again_and_the_others_are_left_alone(tmp_path: Path) -> None:
     for language in ("fr", "de"):
         write(tmp_path, f"pairs/{language}.parquet", mirrored(language, 40))
-    place, languages = workspace(tmp_path / "work"), Languages(targets=("fr", "de"))
-    metrics = align(FAST, languages, 0, [tmp_path], place)
-    before, inode = contents(place.root), place.path("pairs/de.parquet").stat().st_ino
-    place.path("pairs/fr.parquet").unlink()
-    assert align(FAST, languages, 0, [tmp_path], place) == metrics
-    assert contents(place.root) == before
-    assert place.path("pairs/de.parquet").stat().st_ino == inode
+    work, languages = workspace(tmp_path / "work"), Languages(targets=("fr", "de"))
+    metrics = align(FAST, languages, 0, [tmp_path], work)
+    before, inode = contents(work.root), work.path("pairs/de.parquet").stat().st_ino
+    work.path("pairs/fr.parquet").unlink()
+    assert align(FAST, languages, 0, [tmp_path], work) == metrics
+    assert contents(work.root) == before
+    assert work.path("pairs/de.parquet").stat().st_ino == inode
 
 
 def test_a_language_with_too_few_links_stops_and_the_others_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -140,17 +141,17 @@ def test_a_language_with_too_few_links_stops_and_the_others_go_on(tmp_path: Path
     # One word opposite fifteen: the intersection can link one word of each side, so 8% of the source's and all of the target's.
     write(tmp_path, "pairs/de.parquet", [pair(f"{row['source']} " * 4, "ja", "de") for row in mirrored("fr", 60)])
     settings = Align(engine="fast_align", symmetrisation="intersection", min_link_coverage=0.6)
-    place = workspace(tmp_path / "work")
-    metrics = align(settings, Languages(targets=("fr", "de")), 0, [tmp_path], place)
+    work = workspace(tmp_path / "work")
+    metrics = align(settings, Languages(targets=("fr", "de")), 0, [tmp_path], work)
     assert (metrics["fr.pairs"], metrics["de.pairs"]) == (60, 0)
-    assert metrics["de.links"] > 0  # the figures tell what was found
-    assert pq.read_metadata(place.path("pairs/de.parquet")).num_rows == 0
-    rejected = pq.read_table(place.path("rejected/de.parquet"))
+    assert metrics["de.links"] > 0  # the statistics are those of the rejected links
+    assert pq.read_metadata(work.path("pairs/de.parquet")).num_rows == 0
+    rejected = pq.read_table(work.path("rejected/de.parquet"))
     assert rejected["rule"].to_pylist() == ["too few links"] * 60
     assert rejected["target"].to_pylist() == ["ja"] * 60
-    assert not place.path("models/de").exists()  # later runs must not start from it
-    assert place.path("models/fr").exists()
-    assert "de stops here" in caplog.text
+    assert not work.path("models/de").exists()  # later runs must not start from it
+    assert work.path("models/fr").exists()
+    assert "de is excluded" in caplog.text
     assert "align.min_link_coverage (0.6)" in caplog.text
     with pytest.raises(InputError, match=r"too few words are linked in every language \(de"):
         align(settings, Languages(targets=("de",)), 0, [tmp_path], workspace(tmp_path / "alone"))
@@ -161,15 +162,15 @@ def test_the_sample_to_learn_from_is_spread_evenly_over_all_parts(tmp_path: Path
     files = tuple(arrow_io.pair_files([tmp_path], "fr"))
     root = workspace(tmp_path / "work").root
     for most, expected in ((10, 10), (30, 30), (99, 99), (100, 100), (1000, 100)):
-        work = Language(
+        job = LanguageJob(
             settings=Align(train_pairs=most, part_rows=33), source="en", target="fr", seed=0, files=files, root=root / str(most)
         )
-        for part in range(len(work.parts)):
-            work.split(part)
-        rows = [33 * part + row for part in range(4) for row in work.sample(part).tolist()]
+        for part in range(len(job.parts)):
+            tokenize_step.tokenize_part(job, part)
+        rows = [33 * part + row for part in range(4) for row in train_step.training_rows(job, part).tolist()]
         assert len(rows) == expected
         assert set(np.diff(rows)) <= {100 // min(most, 100), -(-100 // min(most, 100))}
-        assert [pair[0].text for pair in work._training()] == [mirrored("fr", 100)[row]["source"] for row in rows]
+        assert [pair[0].text for pair in train_step.training_pairs(job)] == [mirrored("fr", 100)[row]["source"] for row in rows]
 
 
 def test_rows_of_several_files_are_read_in_ranges(tmp_path: Path) -> None:
@@ -179,7 +180,9 @@ def test_rows_of_several_files_are_read_in_ranges(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.parquet", "b.parquet", "c.parquet")]
     origins = [f"x:{row}" for size in (40, 11) for row in range(size)]
     for first, last in ((0, 51), (0, 1), (6, 8), (7, 14), (35, 45), (40, 51), (50, 51), (3, 3)):
-        found = [origin for batch in arrow_io.row_range(files, first, last) for origin in batch["origin"].to_pylist()]
+        found = [
+            origin for batch in arrow.row_range(files, first, last, schema.PAIR.names) for origin in batch["origin"].to_pylist()
+        ]
         assert found == origins[first:last]
 
 
@@ -227,11 +230,11 @@ def test_engines_with_an_encoder_align_in_parts(tmp_path: Path, engine: Any) -> 
     meanings = [draw.permutation(MEANINGS)[: draw.integers(3, 9)].tolist() for _ in range(40)]
     rows = [pair(" ".join(word("x", m) for m in row), " ".join(word("y", m) for m in reversed(row))) for row in meanings]
     write(tmp_path, "pairs/fr.parquet", rows)
-    place = workspace(tmp_path / "work")
+    work = workspace(tmp_path / "work")
     settings = Align(engine=engine, part_rows=25, workers=1, device="cpu")
-    align(settings, Languages(), 0, [tmp_path], place, encoder=encoder)
+    align(settings, Languages(), 0, [tmp_path], work, encoder=encoder)
     word_pairs = [
-        word_pair for row in pq.read_table(place.path("pairs/fr.parquet")).to_pylist() for word_pair in linked_words(row)
+        word_pair for row in pq.read_table(work.path("pairs/fr.parquet")).to_pylist() for word_pair in linked_words(row)
     ]
     right = sum(source[1:].replace("x", "y") == target[1:] for source, target in word_pairs)
     assert right > 0.9 * max(len(word_pairs), sum(map(len, meanings)))

@@ -1,5 +1,5 @@
-"""Crashes, hangs and kills: a pair that the engine cannot take is set aside, a process that was killed is replaced, and what is
-finished when everything dies is kept."""
+"""Crashes, hangs and kills: a pair that the engine cannot align is rejected, a killed process is replaced, and finished steps survive
+the death of the run."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mlctl.alignment import align, fault_isolation
+from mlctl.alignment import align, fault_isolation, steps
 from mlctl.config import Align, Languages
 from mlctl.errors import InputError
-from mlctl.execution.processes import EndedError
+from mlctl.execution.processes import ProcessDiedError
 
-from .made import contents, mirrored, pair, workspace, write
+from .synthetic_pairs import contents, mirrored, pair, workspace, write
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 FAST = Align(engine="fast_align", part_rows=32, workers=2)
 
-# The real worker with the real engine, but for words that it cannot take.
+# The real worker with the real engine, except for words that it cannot align.
 FRAIL_WORKER = """
 import os, signal, sys, time
-from mlctl.alignment import engines
-from mlctl.alignment.language_job import Step
-from mlctl.execution.processes import serve
+from mlctl.alignment import registry
+from mlctl.alignment.steps import AlignStep
+from mlctl.execution.processes import serve_jobs
 
-new, load = engines.new, engines.load
+create, load = registry.create_aligner, registry.load_aligner
 
 class Frail:
-    def __init__(self, sound): self.sound = sound
-    def save(self, folder): self.sound.save(folder)
+    def __init__(self, aligner): self.aligner = aligner
+    def save(self, folder): self.aligner.save(folder)
     def train(self, pairs):
         pairs = list(pairs)
         if any("untrainable" in source.text for source, _ in pairs): os.kill(os.getpid(), signal.SIGSEGV)
-        self.sound.train(pairs)
+        self.aligner.train(pairs)
     def align(self, pairs):
         text = " ".join(source.text for source, _ in pairs)
         if "boom" in text: os.kill(os.getpid(), signal.SIGSEGV)
         if "oops" in text: raise ValueError("oops")
         if "stuck" in text: time.sleep(1000)
-        return self.sound.align(pairs)
+        return self.aligner.align(pairs)
 
-engines.new = lambda *all, **named: Frail(new(*all, **named))
-engines.load = lambda *all, **named: Frail(load(*all, **named))
-serve(lambda told: Step.model_validate(told).do())
+registry.create_aligner = lambda *args, **kwargs: Frail(create(*args, **kwargs))
+registry.load_aligner = lambda *args, **kwargs: Frail(load(*args, **kwargs))
+serve_jobs(lambda message: AlignStep.model_validate(message).run())
 """
 
 
@@ -63,40 +63,40 @@ def frail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_bad(words: dict[int, str], rows: int = 60) -> list[dict[str, Any]]:
-    """Sentences, some of them with a word that the frail engine cannot take."""
-    made = mirrored("fr", rows)
-    return [{**row, "source": f"{row['source']} {words[number]}"} if number in words else row for number, row in enumerate(made)]
+    """Sentences, some of them with a word that the frail engine cannot align."""
+    pairs = mirrored("fr", rows)
+    return [{**row, "source": f"{row['source']} {words[number]}"} if number in words else row for number, row in enumerate(pairs)]
 
 
 @pytest.mark.usefixtures("frail")
 def test_pairs_that_crash_the_engine_are_named_and_the_rest_is_aligned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "pairs/fr.parquet", with_bad({1: "boom", 2: "boom", 20: "oops"}, rows=24))
-    place = workspace(tmp_path / "work")
-    align(FAST.model_copy(update={"part_rows": 8}), Languages(), 0, [tmp_path], place)
-    rejected = pq.read_table(place.path("rejected/fr.parquet")).to_pylist()
+    work = workspace(tmp_path / "work")
+    align(FAST.model_copy(update={"part_rows": 8}), Languages(), 0, [tmp_path], work)
+    rejected = pq.read_table(work.path("rejected/fr.parquet")).to_pylist()
     assert [(row["rule"], row["origin"]) for row in rejected] == [("engine failed", origin) for origin in ("x:1", "x:2", "x:20")]
-    kept = pq.read_table(place.path("pairs/fr.parquet")).to_pylist()
-    assert [row["origin"] for row in kept] == [f"x:{row}" for row in range(24) if row not in {1, 2, 20}]
-    assert all(row["links"] for row in kept)
-    assert "failed: ValueError: oops; the pair is set aside: x:20 of made" in caplog.text
-    funnel = {row["rule"]: row["rows_in"] - row["rows_out"] for row in pq.read_table(place.path("funnel.parquet")).to_pylist()}
+    aligned = pq.read_table(work.path("pairs/fr.parquet")).to_pylist()
+    assert [row["origin"] for row in aligned] == [f"x:{row}" for row in range(24) if row not in {1, 2, 20}]
+    assert all(row["links"] for row in aligned)
+    assert "failed: ValueError: oops; the pair is rejected: x:20 of made" in caplog.text
+    funnel = {row["rule"]: row["rows_in"] - row["rows_out"] for row in pq.read_table(work.path("funnel.parquet")).to_pylist()}
     assert funnel == {"no words": 0, "too many words": 0, "engine failed": 3, "too few links": 0}
-    assert "SIGSEGV; the pair is set aside: x:2 of made" in caplog.text
+    assert "SIGSEGV; the pair is rejected: x:2 of made" in caplog.text
 
 
 @pytest.mark.usefixtures("frail")
 def test_a_pair_that_the_engine_hangs_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fault_isolation, "PATIENCE", 4.0)
-    write(tmp_path, "pairs/fr.parquet", with_bad({32: "stuck"}, rows=33))  # a part of its own: each try costs the patience
-    place = workspace(tmp_path / "work")
-    metrics = align(FAST, Languages(), 0, [tmp_path], place)
+    monkeypatch.setattr(steps, "START_SECONDS", 4.0)
+    write(tmp_path, "pairs/fr.parquet", with_bad({32: "stuck"}, rows=33))  # in a part by itself: each try takes START_SECONDS
+    work = workspace(tmp_path / "work")
+    metrics = align(FAST, Languages(), 0, [tmp_path], work)
     assert metrics["fr.pairs"] == 32
-    assert pq.read_table(place.path("rejected/fr.parquet"))["origin"].to_pylist() == ["x:32"]
+    assert pq.read_table(work.path("rejected/fr.parquet"))["origin"].to_pylist() == ["x:32"]
 
 
 @pytest.mark.usefixtures("frail")
 def test_an_engine_that_takes_no_pair_at_all_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fault_isolation, "_MOST_FAILED", 0)
+    monkeypatch.setattr(fault_isolation, "_MAX_FAILED_PAIRS", 0)
     write(tmp_path, "pairs/fr.parquet", with_bad({0: "oops"}, rows=1))
     with pytest.raises(InputError, match="more than 0 pairs of one part") as raised:
         align(FAST, Languages(), 0, [tmp_path], workspace(tmp_path / "work"))
@@ -107,19 +107,19 @@ def test_an_engine_that_takes_no_pair_at_all_stops_the_run(tmp_path: Path, monke
 @pytest.mark.usefixtures("frail")
 def test_a_crash_in_training_names_language_engine_and_remedy(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", [*mirrored("fr", 40), pair("untrainable", "x")])
-    with pytest.raises(EndedError) as raised:
+    with pytest.raises(ProcessDiedError) as raised:
         align(FAST, Languages(), 0, [tmp_path], workspace(tmp_path / "work"))
-    assert raised.value.problem == "word alignment of fr (fast_align, learn): its process was ended by SIGSEGV"
+    assert raised.value.problem == "word alignment of fr (fast_align, train): its process was ended by SIGSEGV"
     assert "align.train_pairs" in raised.value.remedy
 
 
 def children(process: int) -> list[int]:
     """Return the worker processes of a process."""
-    found = []
+    processes = []
     for task in Path(f"/proc/{process}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread may end meanwhile
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return [child for child in found if b"mlctl.alignment.worker" in command(child)]
+            processes += [int(child) for child in (task / "children").read_text().split()]
+    return [child for child in processes if b"mlctl.alignment.worker" in command(child)]
 
 
 def command(process: int) -> bytes:
@@ -132,22 +132,22 @@ def command(process: int) -> bytes:
 @linux
 def test_workers_killed_at_their_work_are_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 200))
-    calm, shaken = workspace(tmp_path / "calm"), workspace(tmp_path / "shaken")
+    undisturbed, disturbed = workspace(tmp_path / "undisturbed"), workspace(tmp_path / "disturbed")
     killed: dict[object, list[int]] = {}
 
     def kill_all(done: int, total: int | None, unit: str, **figures: float | str) -> None:
         step = figures.get("step")
-        if step in {"split", "link"} and step not in killed:
+        if step in {"tokenize", "align"} and step not in killed:
             killed[step] = children(os.getpid())
             for child in killed[step]:
                 os.kill(child, signal.SIGKILL)
 
-    align(FAST, Languages(), 0, [tmp_path], calm)
-    align(FAST, Languages(), 0, [tmp_path], shaken, kill_all)
-    for step in ("split", "link"):
+    align(FAST, Languages(), 0, [tmp_path], undisturbed)
+    align(FAST, Languages(), 0, [tmp_path], disturbed, kill_all)
+    for step in ("tokenize", "align"):
         assert killed[step]
-        assert f"(fast_align, {step}, part 2): its process was ended by SIGKILL; once more" in caplog.text
-    assert contents(shaken.root) == contents(calm.root)
+        assert f"(fast_align, {step}, part 2): its process was ended by SIGKILL; retrying" in caplog.text
+    assert contents(disturbed.root) == contents(undisturbed.root)
 
 
 @linux
@@ -168,7 +168,7 @@ def test_a_killed_learner_says_what_it_learned(tmp_path: Path) -> None:
         os.kill(child, signal.SIGKILL)
     thread.join(30)
     assert isinstance(raised[0], InputError)
-    assert "word alignment of fr (fast_align, learn)" in raised[0].problem
+    assert "word alignment of fr (fast_align, train)" in raised[0].problem
     assert "SIGKILL" in raised[0].problem
 
 
@@ -180,11 +180,11 @@ from mlctl.config import Align, Languages
 from mlctl.core.workspace import Workspace
 
 root, die_at = Path(sys.argv[1]), int(sys.argv[2])
-told = []
+calls = []
 
 def progress(done, total, unit, **figures):
-    told.append(done)
-    if len(told) == die_at + 1:  # the first tells what there is
+    calls.append(done)
+    if len(calls) == die_at + 1:  # the first one is the initial progress
         os.kill(os.getpid(), signal.SIGKILL)
 
 align(Align(engine="fast_align", part_rows=40, workers=1), Languages(), 0, [root], Workspace(root / "work"), progress)
@@ -197,15 +197,15 @@ def run_script(root: Path, die_at: int) -> int:
 
 def test_killed_after_every_step_the_result_is_the_same(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 70))
-    calm = workspace(tmp_path / "calm")
-    align(Align(engine="fast_align", part_rows=40), Languages(), 0, [tmp_path], calm)
+    undisturbed = workspace(tmp_path / "undisturbed")
+    align(Align(engine="fast_align", part_rows=40), Languages(), 0, [tmp_path], undisturbed)
     workspace(tmp_path / "work")
     deaths = 0
     while (code := run_script(tmp_path, 1)) == -signal.SIGKILL:
         deaths += 1
     assert code == 0
-    assert deaths == 6  # two parts split, one model learned, two parts linked, one language finished: no step was done twice
-    assert contents(tmp_path / "work") == contents(calm.root)
+    assert deaths == 6  # two parts tokenised, one model trained, two parts aligned, one language merged: no step ran twice
+    assert contents(tmp_path / "work") == contents(undisturbed.root)
 
 
 @linux
@@ -214,7 +214,7 @@ def test_workers_die_with_the_parent(tmp_path: Path) -> None:
     workspace(tmp_path / "work")
     script = SCRIPT.replace("part_rows=40", "part_rows=1000000")
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path), "9"]) as parent:
-        wait_for((tmp_path / "work" / ".scratch" / "align-fr" / "split").exists)
+        wait_for((tmp_path / "work" / ".scratch" / "align-fr" / "tokenized").exists)
         (worker,) = children(parent.pid)
         parent.kill()
     wait_for(lambda: not command(worker))

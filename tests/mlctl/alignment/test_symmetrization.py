@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mlctl.alignment.symmetrization import HEURISTICS, join
+from mlctl.alignment.symmetrization import HEURISTICS, symmetrize
 
 Links = set[tuple[int, int]]
 
@@ -24,7 +24,7 @@ def directions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 def joined(forward: np.ndarray, backward: np.ndarray, name: str) -> Links:
     shape = len(backward), len(forward)
     grid = np.full(shape, 255, np.uint8)
-    join(forward, backward, HEURISTICS.index(name), grid, np.ones(shape[0], np.uint8), np.ones(shape[1], np.uint8))
+    symmetrize(forward, backward, HEURISTICS.index(name), grid, np.ones(shape[0], np.uint8), np.ones(shape[1], np.uint8))
     return {(int(i), int(j)) for i, j in np.argwhere(grid & 4)}
 
 

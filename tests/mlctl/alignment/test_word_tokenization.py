@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlctl.alignment.word_tokenization import Splitter, normalised
+from mlctl.alignment.word_tokenization import WordTokenizer, normalise_word
 
 LANGUAGES = (
     "en",
@@ -30,7 +30,7 @@ LANGUAGES = (
     "sr-Latn",
     "yue",
 )
-SPLITTERS = {language: Splitter(language) for language in LANGUAGES}
+SPLITTERS = {language: WordTokenizer(language) for language in LANGUAGES}
 
 # Half from all of Unicode, half from what is known to be hard.
 _HARD = [
@@ -73,8 +73,8 @@ def test_ranges_are_in_order_and_cover_every_visible_character(language: str, te
     spans = SPLITTERS[language].spans(text)
     assert all(0 <= start < end <= len(text) for start, end in spans)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
-    covered = {place for start, end in spans for place in range(start, end)}
-    missed = [character for place, character in enumerate(text) if place not in covered and stands_in_a_word(character)]
+    covered = {index for start, end in spans for index in range(start, end)}
+    missed = [character for index, character in enumerate(text) if index not in covered and stands_in_a_word(character)]
     assert missed == []
     assert not any(text[start].isspace() or text[end - 1].isspace() for start, end in spans)
 
@@ -120,9 +120,9 @@ _RULED = st.lists(
 @example(text="' '5 a' 'b'.'")
 @example(text="a ' '5 ' '5 b'' ''5")
 def test_pieces_are_split_as_the_tokenizer_splits_the_whole(language: str, text: str) -> None:
-    splitter = SPLITTERS.setdefault(language, Splitter(language))
+    splitter = SPLITTERS.setdefault(language, WordTokenizer(language))
     by_pieces = splitter.spans(text)
-    whole = Splitter(language)
+    whole = WordTokenizer(language)
     whole._by_pieces = lambda *_: None  # type: ignore[method-assign] # as where pieces cannot be told apart
     assert by_pieces == whole.spans(text)
 
@@ -142,9 +142,9 @@ def test_one_way_of_writing_is_counted_as_any_other() -> None:
         "i̇x": "İx",
     }
     for word, forms in same.items():
-        assert {normalised(form) for form in forms.split(" ")} == {word}
+        assert {normalise_word(form) for form in forms.split(" ")} == {word}
     for word, other in (("má", "ma"), ("été", "étè"), ("बच्चे", "बच्चा"), ("が", "か"), ("12", "123")):
-        assert normalised(word) != normalised(other)
+        assert normalise_word(word) != normalise_word(other)
 
 
 @given(st.one_of(_TEXT, st.text(min_size=1, max_size=3)), st.sampled_from(("en", "ar", "ja")))
@@ -152,10 +152,10 @@ def test_one_way_of_writing_is_counted_as_any_other() -> None:
 @example("\u00a8 \u2017 \u0345 \u0640 \u200d\u0301 \ufdfa \u1e9e\u0130", "en")
 def test_what_is_counted_is_never_empty_has_no_white_space_and_stays_as_it_is(text: str, language: str) -> None:
     for start, end in SPLITTERS[language].spans(text):
-        word = normalised(text[start:end])
+        word = normalise_word(text[start:end])
         assert word
         assert word.split() == [word]
-        assert normalised(word) == word
+        assert normalise_word(word) == word
 
 
 def test_very_long_lines_come_back() -> None:

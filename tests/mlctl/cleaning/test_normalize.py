@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlctl.cleaning.characters import comparable, even
-from mlctl.cleaning.markup import strip
-from mlctl.cleaning.normalize import tidy
+from mlctl.cleaning.characters import comparison_key, normalize_characters
+from mlctl.cleaning.markup import strip_markup
+from mlctl.cleaning.normalize import normalize_pair
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ from mlctl.cleaning.normalize import tidy
     ],
 )
 def test_characters(raw: str, clean: str) -> None:
-    assert even(raw) == clean
+    assert normalize_characters(raw) == clean
 
 
 @given(st.text())
-def test_even_text_stays_even(text: str) -> None:
-    clean = even(text)
-    assert even(clean) == clean
+def test_even_text_stays_normalize_characters(text: str) -> None:
+    clean = normalize_characters(text)
+    assert normalize_characters(clean) == clean
     assert unicodedata.is_normalized("NFC", clean)
     assert clean == clean.strip()
     assert "  " not in clean
@@ -39,11 +39,11 @@ def test_even_text_stays_even(text: str) -> None:
 
 @given(st.text())
 def test_comparable_forms_are_stable(text: str) -> None:
-    assert comparable(comparable(text)) == comparable(text)
+    assert comparison_key(comparison_key(text)) == comparison_key(text)
 
 
 def test_comparable_sees_through_case_width_and_space() -> None:
-    assert comparable("Ｓtraße  ﬁn") == comparable("STRASSE FIN")
+    assert comparison_key("Ｓtraße  ﬁn") == comparison_key("STRASSE FIN")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_comparable_sees_through_case_width_and_space() -> None:
     ],
 )
 def test_markup_goes_with_what_it_leaves_empty(raw: str, clean: str, placeholders: tuple[str, ...]) -> None:
-    text, found = strip(raw)
-    assert (even(text), found) == (clean, placeholders)
+    text, removed = strip_markup(raw)
+    assert (normalize_characters(text), removed) == (clean, placeholders)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_markup_goes_with_what_it_leaves_empty(raw: str, clean: str, placeholder
     ],
 )
 def test_accelerators(source: str, target: str, clean_source: str, clean_target: str) -> None:
-    assert tidy(source, target)[:2] == (clean_source, clean_target)
+    assert normalize_pair(source, target)[:2] == (clean_source, clean_target)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_accelerators(source: str, target: str, clean_source: str, clean_target:
     ],
 )
 def test_ends_are_the_same_on_both_sides(source: str, target: str, clean: tuple[str, str]) -> None:
-    assert tidy(source, target)[:2] == clean
+    assert normalize_pair(source, target)[:2] == clean
 
 
 PROSE = (
@@ -132,20 +132,20 @@ PROSE = (
 @given(st.lists(st.sampled_from(PROSE) | st.text("abcdéüжя漢ab", min_size=1, max_size=8), min_size=1, max_size=12))
 def test_prose_is_left_alone(words: list[str]) -> None:
     text = unicodedata.normalize("NFC", " ".join(words))
-    assert tidy(text, None) == (text, None, (), ())
-    assert tidy(text, text) == (text, text, (), ())
+    assert normalize_pair(text, None) == (text, None, (), ())
+    assert normalize_pair(text, text) == (text, text, (), ())
 
 
 @given(st.text(), st.text() | st.none())
 def test_any_text_is_taken(source: str, target: str | None) -> None:
-    tidied = tidy(source, target)
-    assert (tidied.target is None) == (target is None)
-    assert "\x00" not in tidied.source + (tidied.target or "")
+    normalized = normalize_pair(source, target)
+    assert (normalized.target is None) == (target is None)
+    assert "\x00" not in normalized.source + (normalized.target or "")
 
 
 @given(st.text("%{}()<>s$d& \"'/=-a\\_:,.\x00", max_size=60))
 def test_markup_soup_leaves_no_holes(text: str) -> None:
-    assert "\x00" not in tidy(text, text).source
+    assert "\x00" not in normalize_pair(text, text).source
 
 
 @pytest.mark.parametrize(
@@ -153,5 +153,5 @@ def test_markup_soup_leaves_no_holes(text: str) -> None:
 )
 def test_hostile_text_costs_little(unit: str) -> None:
     start = time.process_time()
-    tidy(unit * (12_000 // len(unit)), "x")
+    normalize_pair(unit * (12_000 // len(unit)), "x")
     assert time.process_time() - start < 1.0

@@ -1,4 +1,4 @@
-"""What a lexicon of earlier text is worth to the rule for unlikely translations."""
+"""The effect of a lexicon of earlier text on the rule for unlikely translations."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlctl.cleaning import clean, prior_lexicon
-from mlctl.cleaning.lexicon import Direction, Prior, Tokens, Vocabulary, words_of
-from mlctl.cleaning.prior_lexicon import Earlier
-from mlctl.cleaning.row_filters import UNLIKELY
+from mlctl.cleaning.filters.translation_likelihood import UnlikelyTranslation
+from mlctl.cleaning.ibm_model1 import EncodedTexts, IbmModel1, Prior, Vocabulary, split_words
+from mlctl.cleaning.prior_lexicon import PriorLexicon
 from mlctl.config import Clean, Languages
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.schema import LEXICON, PAIR
 
-# Made-up words are like no real language.
+# Language identification is off: the made-up words are of no language.
 SETTINGS = Clean(language_letters=10_000, workers=1)
 SYLLABLES = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
 WORDS = ["".join(draw.sample(SYLLABLES, 2)) for draw in map(random.Random, range(400))]
@@ -53,7 +53,7 @@ def lexicon(folder: Path, count: float = 400.0) -> Path:
 
 
 def write_pairs(folder: Path, count: int, wrong: int) -> None:
-    """Pairs of made-up sentences; the first `wrong` have the next one's translation."""
+    """Pairs of made-up sentences; the first `wrong` ones have the next one's translation."""
     draw = random.Random(count)
     sources = [draw.sample(WORDS, draw.randint(7, 12)) for _ in range(count)]
     shifted = [*sources[1:wrong], sources[0], *sources[wrong:]] if wrong else sources
@@ -69,7 +69,7 @@ def unlikely(folder: Path, lexicons: dict[str, Path], out: str) -> set[int]:
     (folder / out).mkdir(exist_ok=True)
     clean(SETTINGS, Languages(targets=("fr",)), folder / "in", Workspace(folder / out), lexicons=lexicons)
     rejected = pq.read_table(folder / out / "rejected/fr.parquet").to_pylist()
-    return {int(row["origin"]) for row in rejected if row["rule"] == UNLIKELY}
+    return {int(row["origin"]) for row in rejected if row["rule"] == UnlikelyTranslation.name}
 
 
 def test_a_lexicon_lets_few_pairs_be_judged(tmp_path: Path) -> None:
@@ -122,21 +122,23 @@ def test_what_is_no_lexicon_is_named(content: bytes | None, tmp_path: Path) -> N
         pq.write_table(pa.table({"word": ["a"]}), file)
     else:
         file.write_bytes(content)
-    with pytest.raises(InputError, match=r"lexicon\.parquet: no lexicon that can be read"):
+    with pytest.raises(InputError, match=r"lexicon\.parquet: cannot be read as a lexicon"):
         unlikely(tmp_path, {"fr": file}, "out")
 
 
-def shares(word: str) -> list[str]:
-    return [part for part in words_of(word) if not any(map(str.isdigit, part))]
+def parts(word: str) -> list[str]:
+    return [part for part in split_words(word) if not any(map(str.isdigit, part))]
 
 
-def expected(entries: Sequence[tuple[str, str, float]], ours: Vocabulary, theirs: Vocabulary) -> dict[tuple[str, str], float]:
+def expected(
+    entries: Sequence[tuple[str, str, float]], source_words: Vocabulary, target_words: Vocabulary
+) -> dict[tuple[str, str], float]:
     """The links of words with words, counted one by one."""
     counts: defaultdict[tuple[str, str], float] = defaultdict(float)
     for source, target, count in entries:
-        longer = max(len(words_of(source)), len(words_of(target)))
-        for one, other in itertools.product(shares(source), shares(target)):
-            if one in ours and other in theirs:
+        longer = max(len(split_words(source)), len(split_words(target)))
+        for one, other in itertools.product(parts(source), parts(target)):
+            if one in source_words and other in target_words:
                 counts[one, other] += count / longer
     return counts
 
@@ -153,16 +155,16 @@ def test_links_are_those_of_the_words_that_are_counted(
     entries: list[tuple[str, str, float]], rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beginnings of words, letters where words are not spaced, no numbers; however the file is read."""
-    monkeypatch.setattr(prior_lexicon, "_ROWS", rows)
-    texts = [words_of("houses and a house in 北京 2020 00")], [words_of("la maison aujourd'hui 大学 l'eau ss house 00")]
-    found = Earlier.read(write_lexicon(tmp_path / "lexicon.parquet", entries), texts)
+    monkeypatch.setattr(prior_lexicon, "_BATCH_ROWS", rows)
+    texts = [split_words("houses and a house in 北京 2020 00")], [split_words("la maison aujourd'hui 大学 l'eau ss house 00")]
+    lexicon = PriorLexicon.read(write_lexicon(tmp_path / "lexicon.parquet", entries), texts)
     vocabularies = Vocabulary(texts[0][0][::-1]), Vocabulary(texts[1][0])
-    wanted = expected(entries, *vocabularies)
+    links = expected(entries, *vocabularies)
     table = np.zeros((len(vocabularies[0]), len(vocabularies[1])))
-    for (one, other), count in wanted.items():
+    for (one, other), count in links.items():
         table[vocabularies[0].words.index(one), vocabularies[1].words.index(other)] = count
-    assert found.known == ({one for one, _ in wanted}, {other for _, other in wanted})
-    for prior, whole in zip(found.priors(vocabularies), (table, table.T), strict=True):
+    assert lexicon.known == ({one for one, _ in links}, {other for _, other in links})
+    for prior, whole in zip(lexicon.priors(vocabularies), (table, table.T), strict=True):
         bounded = whole * np.minimum(1, 10 / np.maximum(whole.sum(1, keepdims=True), 1e-9))
         np.testing.assert_allclose(prior.counts * prior.weights, bounded, rtol=1e-5)
 
@@ -170,20 +172,20 @@ def test_links_are_those_of_the_words_that_are_counted(
 def test_a_lexicon_is_worth_the_pairs_that_teach_as_much_of_these_words(tmp_path: Path) -> None:
     file = write_lexicon(tmp_path / "lexicon.parquet", [("one", "un", 60.0), ("else", "autre", 40.0)])
     texts = [["one", "new"], ["one", "one"]], [["un"], ["un"]]
-    assert Earlier.read(file, texts).pairs == pytest.approx(0.75 * 100 / 2)
-    assert Earlier.read(file, ([], [])).pairs == 0
+    assert PriorLexicon.read(file, texts).equivalent_pairs == pytest.approx(0.75 * 100 / 2)
+    assert PriorLexicon.read(file, ([], [])).equivalent_pairs == 0
 
 
-def posterior(texts: list[tuple[list[int], list[int]]], prior: np.ndarray, usual: np.ndarray) -> np.ndarray:
+def posterior(texts: list[tuple[list[int], list[int]]], prior: np.ndarray, unigram: np.ndarray) -> np.ndarray:
     """Four rounds of EM for IBM model 1 (Brown et al. 1993) with a Dirichlet prior, word by word, in float64."""
-    base = prior + 0.5 * usual
+    base = prior + 0.5 * unigram
     table = base / base.sum(1, keepdims=True)
     for _ in range(4):
         counts = base.copy()
-        for makers, made in texts:
-            for word in made:
-                chances = 0.9 * table[makers, word] / len(makers)
-                np.add.at(counts, (makers, word), chances / (chances.sum() + 0.1 * usual[word]))
+        for sources, targets in texts:
+            for word in targets:
+                shares = 0.9 * table[sources, word] / len(sources)
+                np.add.at(counts, (sources, word), shares / (shares.sum() + 0.1 * unigram[word]))
         table = counts / counts.sum(1, keepdims=True)
     return table
 
@@ -192,10 +194,10 @@ def test_the_prior_counts_as_word_pairs_that_were_seen() -> None:
     rng = np.random.default_rng(0)
     texts = [(rng.integers(0, 5, rng.integers(1, 6)), rng.integers(0, 6, rng.integers(1, 6))) for _ in range(40)]
     prior = rng.gamma(0.3, 4, (5, 6)).astype(np.float32)
-    makers, made = (Tokens(np.concatenate(side), np.cumsum([0, *map(len, side)])) for side in zip(*texts, strict=True))
-    usual = (np.bincount(made.words, minlength=6) + 1) / (len(made.words) + 6)
-    table = posterior([(a.tolist(), b.tolist()) for a, b in texts], prior.astype(np.float64), usual)
-    ratio = np.log(0.9 * table / usual + 0.1)
-    single = Tokens(np.arange(5).repeat(6), np.arange(31)), Tokens(np.tile(np.arange(6), 5), np.arange(31))
-    scores = Direction.learned(makers, made, (5, 6), Prior(prior / 2, np.full((5, 1), 2, dtype=np.float32))).scores(*single)
+    sources, targets = (EncodedTexts(np.concatenate(side), np.cumsum([0, *map(len, side)])) for side in zip(*texts, strict=True))
+    unigram = (np.bincount(targets.ids, minlength=6) + 1) / (len(targets.ids) + 6)
+    table = posterior([(a.tolist(), b.tolist()) for a, b in texts], prior.astype(np.float64), unigram)
+    ratio = np.log(0.9 * table / unigram + 0.1)
+    single = EncodedTexts(np.arange(5).repeat(6), np.arange(31)), EncodedTexts(np.tile(np.arange(6), 5), np.arange(31))
+    scores = IbmModel1.fit(sources, targets, (5, 6), Prior(prior / 2, np.full((5, 1), 2, dtype=np.float32))).scores(*single)
     np.testing.assert_allclose(scores, np.clip(ratio, -2.5, 4).ravel(), rtol=1e-4, atol=1e-5)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl.cleaning import clean
-from mlctl.cleaning.reader import Downloaded
+from mlctl.cleaning.reader import DownloadedRows
 from mlctl.config import Clean, Languages
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
@@ -28,7 +28,7 @@ Write = Callable[[str, Rows], None]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a part such as `fr/00-demo` of a download."""
+    """Write a downloaded file such as `fr/00-demo`."""
 
     def write(name: str, rows: Rows) -> None:
         path = tmp_path / f"in/pairs/{name}.parquet"
@@ -108,7 +108,7 @@ def test_tables_and_funnel(write: Write, tmp_path: Path) -> None:
 
 
 def test_text_of_the_target_language_alone(write: Write, tmp_path: Path) -> None:
-    """It is judged as what it is, compared with its own kind, and goes where there is a pair with it."""
+    """It is filtered as monolingual text, compared with other such text, and dropped where a pair contains it."""
     foreign = "The minister said that the government would announce its decision about the proposal before the end of the week."
     own = "Le ministre a déclaré que le gouvernement annoncerait sa décision sur la proposition avant la fin de la semaine."
     alone = [(None, "_Enregistrer"), (None, foreign), (None, own), ("Menu", None), (None, "Menu"), (None, "menu"), (None, "12")]
@@ -137,7 +137,7 @@ def test_no_untranslated_file_without_untranslated_text(write: Write, tmp_path: 
 
 
 def test_batches_change_nothing(write: Write, tmp_path: Path) -> None:
-    """More rows than a batch holds, with duplicates far apart, in one part or in two."""
+    """More rows than fit in a batch, with duplicates far apart, in one file or in two."""
     many = [(f"text number {n % 9000}", f"texte numéro {n % 9000}") for n in range(20_000)]
     write("fr/00-a", many)
     _, out = run(tmp_path, max_repeats=0)
@@ -176,9 +176,11 @@ def test_a_language_without_text_is_named_but_others_go_on(
 def test_nothing_left_names_the_rule_and_the_language(write: Write, tmp_path: Path) -> None:
     write("fr/00-a", [("OK", "OK"), ("1", "2")])
     write("de/00-a", [("OK", "OK"), ("PDF", "PDF"), ("1", "2")])
-    with pytest.raises(InputError, match=r"none of 5 rows; most went by the rule 'identical' \(both sides .*\): 2 of de"):
+    with pytest.raises(
+        InputError, match=r"no row of 5 is left; the rule 'identical' \(both sides .*\) dropped the most: 2 of de"
+    ):
         run(tmp_path, "fr", "de")
-    with pytest.raises(InputError, match="no text came in"):
+    with pytest.raises(InputError, match="no text was downloaded"):
         run(tmp_path, "ja", out="ja")
 
 
@@ -188,7 +190,7 @@ def test_untranslated_text_alone_is_enough(write: Write, tmp_path: Path) -> None
     assert metrics["untranslated"] == 1
 
 
-# With a third argument the process kills itself as soon as there is such a file; with a number, when so many rows are judged.
+# With a third argument the process kills itself as soon as such a file exists; with a number, when so many rows are filtered.
 SCRIPT = """
 import os, signal, sys, threading, time
 from pathlib import Path
@@ -218,7 +220,7 @@ def script(tmp_path: Path, out: str, when: str = "", workers: int = 2) -> int:
 
 
 def write_two_languages(write: Write) -> None:
-    """Five parts of one language and one of another: enough for processes of their own, and to learn what translates what."""
+    """Five parts of one language and one of another: enough for workers, and to learn word translations."""
     for language, count in (("fr", 33_000), ("de", 500)):
         write(f"{language}/00-a", [(f"t{n % 9000} of %s", f"{language}{n} %s" if n % 9 else None) for n in range(count)])
 
@@ -227,12 +229,12 @@ def test_workers_and_kills_change_nothing(write: Write, tmp_path: Path) -> None:
     write_two_languages(write)
     assert script(tmp_path, "one", workers=1) == 0
     kept = {}
-    # While a file is written or, on a busy machine where that is missed, soon after.
-    for when in (".scratch/clean-fr/slices/*3*", ".scratch/clean-fr/*learned*", "16000", "rejected/.part-fr*"):
+    # While a file is written or, if that moment is missed on a busy machine, soon after.
+    for when in (".scratch/clean-fr/slices/*3*", ".scratch/clean-fr/*statistics*", "16000", "rejected/.part-fr*"):
         assert script(tmp_path, "killed", when) == -signal.SIGKILL
-        judged = list((tmp_path / "killed/.scratch/clean-fr/judged").glob("0*"))
-        assert all(path.stat().st_ino == kept.get(path.name, path.stat().st_ino) for path in judged), "done again"
-        kept = {path.name: path.stat().st_ino for path in judged}
+        filtered = list((tmp_path / "killed/.scratch/clean-fr/filtered").glob("0*"))
+        assert all(path.stat().st_ino == kept.get(path.name, path.stat().st_ino) for path in filtered), "done again"
+        kept = {path.name: path.stat().st_ino for path in filtered}
     assert len(kept) == 5
     assert not (tmp_path / "killed/pairs/fr.parquet").exists()
     assert script(tmp_path, "killed") == 0
@@ -280,14 +282,14 @@ def workers() -> list[int]:
     return found
 
 
-def test_progress_counts_the_rows_that_are_judged(write: Write, tmp_path: Path) -> None:
+def test_progress_counts_the_filtered_rows(write: Write, tmp_path: Path) -> None:
     write("fr/00-a", [(f"text {n}", f"fr{n}") for n in range(20)])
     write("de/00-a", [(f"text {n}", f"de{n}") for n in range(10)])
-    told: list[tuple[int, int | None, str]] = []
+    calls: list[tuple[int, int | None, str]] = []
     (tmp_path / "out").mkdir()
     languages = Languages(targets=("fr", "de"))
-    clean(Clean(), languages, tmp_path / "in", Workspace(tmp_path / "out"), lambda *told_now, **_: told.append(told_now))
-    assert told == [(0, 30, "rows"), (20, 30, "rows"), (30, 30, "rows"), (30, 30, "rows")]
+    clean(Clean(), languages, tmp_path / "in", Workspace(tmp_path / "out"), lambda *arguments, **_: calls.append(arguments))
+    assert calls == [(0, 30, "rows"), (20, 30, "rows"), (30, 30, "rows"), (30, 30, "rows")]
 
 
 def test_a_range_of_rows_is_read_over_files_and_row_groups(write: Write, tmp_path: Path) -> None:
@@ -295,7 +297,7 @@ def test_a_range_of_rows_is_read_over_files_and_row_groups(write: Write, tmp_pat
         path = tmp_path / f"in/pairs/fr/{part:02}-a.parquet"
         write(f"fr/{part:02}-a", [(f"{part}.{n}", None if n % 4 == 3 else f"x{part}.{n}") for n in range(count)])
         pq.write_table(pq.read_table(path), path, row_group_size=4)
-    inputs = Downloaded(tmp_path / "in", "fr")
+    inputs = DownloadedRows(tmp_path / "in", "fr")
     whole = [f"0.{n}" for n in range(5)] + [f"2.{n}" for n in range(9)]
     for first, last in itertools.combinations(range(15), 2):
         assert inputs.read(first, last)["source"].to_pylist() == whole[first:last]
@@ -305,4 +307,4 @@ def test_a_range_of_rows_is_read_over_files_and_row_groups(write: Write, tmp_pat
     for cut in range(15):
         assert [source for ends in ((0, cut), (cut, 14)) for source, _ in inputs.sample(4, *ends)] == sample
     assert inputs.slices == [(0, 14)]
-    assert Downloaded(tmp_path / "in", "ja").parts == []
+    assert DownloadedRows(tmp_path / "in", "ja").parts == []

@@ -9,13 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows import recipes
-from mlctl import config
+from mlctl import config, recipes
 from mlctl.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("train.stps=3", "train.stps: no such setting; did you mean 'steps'?"),
         ("training.steps=3", "did you mean 'train'"),
@@ -24,8 +23,8 @@ from mlctl.errors import InputError
         ("train.learning_rate=.nan", "train.learning_rate"),
         ("train.loss=foo", "'cz-nce' or 'info-nce' (given: 'foo')"),
         ("languages.targets=[xx]", "unknown language 'xx'"),
-        ("languages.targets=[en]", "each language may be named once"),
-        ("languages.targets=[fr, fra]", "each language may be named once"),
+        ("languages.targets=[en]", "name each language once"),
+        ("languages.targets=[fr, fra]", "name each language once"),
         ("model.scratch.heads=5", "heads must divide hidden, given 5 and 192"),
         ("translate.backend=transformers", "needs translate.model"),
         ("download.sources=[{kind: locals}]", "download.sources.0"),
@@ -33,10 +32,10 @@ from mlctl.errors import InputError
         ("store=", "store"),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_path(override: str, said: str) -> None:
+def test_a_wrong_setting_is_named_with_its_path(override: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         config.parse(config.override({}, [override]))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("override", ["train", "=3", "train.steps.more=3", "train.steps={"])
@@ -105,7 +104,7 @@ def test_a_recipe_says_only_what_differs_from_its_base(tmp_path: Path) -> None:
 def test_a_base_that_is_none(tmp_path: Path, base: str) -> None:
     (tmp_path / "me.yaml").write_text(f"base: {base}\n")
     (tmp_path / "over.yaml").write_text("base: me.yaml\n")
-    with pytest.raises(InputError, match=r"no recipe at .*gone.yaml" if "gone" in base else r"is no other recipe"):
+    with pytest.raises(InputError, match=r"no recipe at .*gone.yaml" if "gone" in base else r"is not a valid base recipe"):
         config.load(tmp_path / "me.yaml")
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
-from mlctl.core.language_id import Identifier, surplus
+from mlctl.core.language_id import BatchIdentifier, other_language_margin
 
 SENTENCES = {
     "en": "The government said on Tuesday that it would not raise taxes before the next election.",
@@ -22,28 +22,28 @@ CERTAIN = 30.0
 @pytest.mark.parametrize("language", SENTENCES)
 def test_a_sentence_is_in_its_own_language_and_in_no_other(language: str) -> None:
     others = SENTENCES.keys() - {language, "eo"}  # eo is too small to be what another language is taken for
-    assert surplus([SENTENCES[language]], language)[0] < CERTAIN
-    assert (surplus([SENTENCES[other] for other in others], language) > CERTAIN).all()
+    assert other_language_margin([SENTENCES[language]], language)[0] < CERTAIN
+    assert (other_language_margin([SENTENCES[other] for other in others], language) > CERTAIN).all()
 
 
 def test_languages_that_are_alike_count_as_one() -> None:
-    assert surplus([SENTENCES["hr"]], "sr-Latn")[0] == 0
-    assert surplus([SENTENCES["zh"]], "zh-Hant")[0] == 0
+    assert other_language_margin([SENTENCES["hr"]], "sr-Latn")[0] == 0
+    assert other_language_margin([SENTENCES["zh"]], "zh-Hant")[0] == 0
 
 
 def test_languages_that_are_not_known_are_never_wrong() -> None:
-    assert surplus([SENTENCES["en"], SENTENCES["zh"]], "nv").tolist() == [0, 0]
-    assert surplus([], "fr").tolist() == []
+    assert other_language_margin([SENTENCES["en"], SENTENCES["zh"]], "nv").tolist() == [0, 0]
+    assert other_language_margin([], "fr").tolist() == []
 
 
 def test_many_texts_are_identified_as_the_library_does_one_by_one() -> None:
     library = LanguageIdentifier.from_model_file(MODEL_FILE)
     texts = [*SENTENCES.values(), SENTENCES["en"].upper(), "Одбор ће се поново састати", "日本語のテキスト", "", "12", "é" * 700]
-    identifier = Identifier("eo")
+    identifier = BatchIdentifier("eo")
     library.set_languages(identifier.languages)
-    ours = identifier.surplus(texts * 300, {"de", "sr"})  # more than go together
-    theirs = [
+    margins = identifier.margin(texts * 300, {"de", "sr"})  # more than go together
+    expected = [
         library.rank(text)[0][1] - max(score for label, score in library.rank(text) if label in {"de", "sr"}) for text in texts
     ]
-    assert ours.tolist() == pytest.approx(theirs * 300, abs=0.02)
-    assert [identifier.surplus([text], {"de", "sr"})[0] for text in texts] == ours[: len(texts)].tolist()
+    assert margins.tolist() == pytest.approx(expected * 300, abs=0.02)
+    assert [identifier.margin([text], {"de", "sr"})[0] for text in texts] == margins[: len(texts)].tolist()

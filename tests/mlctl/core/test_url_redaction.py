@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlctl.core.url_redaction import for_records, hide, shown
+from mlctl.core.url_redaction import redact_text, redact_url, redact_values
 
 
 @pytest.mark.parametrize(
@@ -20,20 +20,21 @@ from mlctl.core.url_redaction import for_records, hide, shown
     ],
 )
 def test_values_are_not_shown(address: str, as_shown: str) -> None:
-    assert shown(address) == as_shown
-    assert shown(shown(address)) == as_shown
+    assert redact_url(address) == as_shown
+    assert redact_url(redact_url(address)) == as_shown
 
 
 def test_what_says_which_file_it_is_stays_told_apart() -> None:
-    one, two, bare = (shown(f"https://a.example/get?{query}&token=t") for query in ("id=1", "id=2", "1"))
+    one, two, bare = (redact_url(f"https://a.example/get?{query}&token=t") for query in ("id=1", "id=2", "1"))
     assert len({one, two, bare}) == 3
     assert one.startswith("https://a.example/get?id=…&token=…#")
-    assert shown("https://a.example/get?id=1&token=other") == one == shown(one)
+    assert redact_url("https://a.example/get?id=1&token=other") == one == redact_url(one)
 
 
 def test_in_texts_and_in_settings() -> None:
     assert (
-        hide("403 for url: https://a.example/x?Signature=abc (twice)") == "403 for url: https://a.example/x?Signature=… (twice)"
+        redact_text("403 for url: https://a.example/x?Signature=abc (twice)")
+        == "403 for url: https://a.example/x?Signature=… (twice)"
     )
     settings = {"urls": ("https://a.example/?key=1", "x"), "deep": [{"n": 1, "path": "a/b?c=d"}]}
-    assert for_records(settings) == {"urls": ["https://a.example/?key=…", "x"], "deep": [{"n": 1, "path": "a/b?c=d"}]}
+    assert redact_values(settings) == {"urls": ["https://a.example/?key=…", "x"], "deep": [{"n": 1, "path": "a/b?c=d"}]}

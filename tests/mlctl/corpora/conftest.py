@@ -1,4 +1,4 @@
-"""Builds tiny wheels with catalogues, and sets pip up so that it sees nothing else."""
+"""Builds small wheels with catalogues, and configures pip so that it finds no others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def gettext_files() -> SimpleNamespace:
 
 @pytest.fixture
 def links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that pip finds packages in: the only place it looks at."""
+    """The only folder in which pip looks for packages."""
     folder = tmp_path / "links"
     folder.mkdir()
     for name in [name for name in os.environ if name.startswith("PIP_")]:
@@ -85,7 +85,7 @@ def make_wheel(links: Path) -> MakeWheel:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A web server on loopback that no proxy of this machine stands before."""
+    """A web server on loopback, without the machine's proxy."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serving() as server:
         yield server

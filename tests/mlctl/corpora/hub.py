@@ -1,4 +1,4 @@
-"""A hub on loopback that answers as the hub of Hugging Face does, as far as reading data sets goes."""
+"""A server on loopback with the part of the Hugging Face hub's API that reads datasets."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Files = Mapping[str, bytes]
 
 
 class Hub(Loopback):
-    """Data sets by name, each at one commit; `private` ones answer as to a stranger, and `seen` has all paths asked for."""
+    """Datasets by name, each at one commit; `private` ones need a login, and `requests` has all requested paths."""
 
     def __init__(self, sets: Mapping[str, Files], private: tuple[str, ...] = ()) -> None:
         super().__init__(_Handler)
         self.sets, self.private = sets, private
         self.broken = ""  # a file whose content fails
         self.gone = False  # hangs up on everybody; `GET /-/go` makes it so
-        self.seen: list[str] = []
+        self.requests: list[str] = []
 
     def commit(self, name: str) -> str:
         return hashlib.sha1(repr(sorted(self.sets[name].items())).encode(), usedforsecurity=False).hexdigest()
@@ -33,13 +33,13 @@ class _Handler(BaseHTTPRequestHandler):
     server: Hub
 
     def do_GET(self) -> None:
-        self.server.seen.append(self.path)
+        self.server.requests.append(self.path)
         self.server.gone = self.server.gone or self.path == "/-/go"
         if self.server.gone:
             self.close_connection = True
             return
         size = int(self.headers.get("Content-Length") or 0)
-        self._asked = parse_qs(self.rfile.read(size).decode())
+        self._query = parse_qs(self.rfile.read(size).decode())
         address = urlsplit(self.path)
         steps = [unquote(step) for step in address.path.strip("/").split("/")]
         if steps[:2] == ["api", "datasets"]:
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_GET  # noqa: N815 - what the server looks for
 
     def _known(self, name: str, revision: str) -> bool:
-        """Tell whether there is a data set, or answer what the hub answers where there is none."""
+        """Return whether a dataset exists, or send the hub's error."""
         if name in self.server.private:
             self._fail(401, "GatedRepo", "Access to dataset is restricted")
         elif name not in self.server.sets:
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         if rest[:1] == ["tree"]:
             self._json(_tree(files, "/".join(rest[2:])))
         elif rest[:1] == ["paths-info"]:
-            self._json([entry for path in self._asked.get("paths", []) for entry in _entries(files, path)])
+            self._json([entry for path in self._query.get("paths", []) for entry in _entries(files, path)])
         else:
             card = files.get("README.md", b"").decode()
             licence = card.partition("license: ")[2].partition("\n")[0]
@@ -115,7 +115,7 @@ def _blob(data: bytes) -> str:
 
 
 def _tree(files: Files, folder: str) -> list[dict[str, Any]]:
-    """Return what lies below a folder, folders too."""
+    """Return the entries below a folder, including folders."""
     inside = [path for path in files if path.startswith(f"{folder}/" if folder else "")]
     folders = {path.rsplit("/", depth)[0] for path in inside for depth in range(1, path.count("/") + 1)} - {folder}
     return [entry for path in sorted({*inside, *folders}) for entry in _entries(files, path)]

@@ -22,7 +22,12 @@ def test_written_once_and_enforced_afterwards(tmp_path: Path) -> None:
     Lockfile(path).record({A: fetched("1" * 64)}, {"opus T en-fr": "v1"})
     before = path.read_bytes()
     lock = Lockfile(path)
-    assert (lock.pinned(A), lock.pinned(B), lock.version("opus T en-fr"), lock.version("other")) == ("1" * 64, "", "v1", "")
+    assert (lock.pinned_digest(A), lock.pinned_digest(B), lock.pinned_version("opus T en-fr"), lock.pinned_version("other")) == (
+        "1" * 64,
+        "",
+        "v1",
+        "",
+    )
     lock.record({A: fetched("2" * 64)}, {"opus T en-fr": "v1"})
     assert path.read_bytes() == before
     lock.record({B: fetched("3" * 64)})
@@ -36,9 +41,9 @@ def test_renewed_on_request(tmp_path: Path) -> None:
     path = tmp_path / "corpora.lock"
     Lockfile(path).record({A: fetched("1" * 64)}, {"c": "v1"})
     update = Lockfile(path, update=True)
-    assert (update.pinned(A), update.version("c"), update.last_version("c")) == ("", "", "v1")
+    assert (update.pinned_digest(A), update.pinned_version("c"), update.recorded_version("c")) == ("", "", "v1")
     update.record({A: fetched("2" * 64)}, {"c": "v2"})
-    assert (Lockfile(path).pinned(A), Lockfile(path).version("c")) == ("2" * 64, "v2")
+    assert (Lockfile(path).pinned_digest(A), Lockfile(path).pinned_version("c")) == ("2" * 64, "v2")
 
 
 def test_what_goes_into_a_key(tmp_path: Path) -> None:
@@ -69,7 +74,7 @@ def test_several_runs_share_a_lock(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "cannot be read"), ("[]", "not of format 1"), ('{"format": 2}', "not of format 1"), ('{"format": 1}', "damaged"),
+        ("{", "cannot be read"), ("[]", "not of format 1"), ('{"format": 2}', "not of format 1"), ('{"format": 1}', "is invalid"),
         ('{"format": 1, "versions": {}, "files": {"x": {}}}', "an entry has no sha256"), ("\x00\xff", "cannot be read"),
     ],
 )  # fmt: skip

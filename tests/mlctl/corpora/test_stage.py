@@ -119,7 +119,7 @@ def test_a_second_call_fetches_and_writes_nothing(recipe: Callable[[], Download]
 
 
 def test_bad_recipes(recipe: Callable[[], Download], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="names no text"):
+    with pytest.raises(InputError, match="no sources of text"):
         run(Download(), tmp_path / "a")
     with pytest.raises(InputError, match="no catalogues for ja"):
         run(recipe().model_copy(update={"sources": recipe().sources[:1]}), tmp_path / "b", Languages(targets=("ja",)))

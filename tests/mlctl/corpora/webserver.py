@@ -1,4 +1,4 @@
-"""A real web server on loopback that misbehaves as told, one request after the other."""
+"""A web server on loopback with a scripted behaviour for each request."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Self
 
 
-class Seen(NamedTuple):
-    """What a request asked for; `sent` is how many bytes of a body it was given."""
+class Request(NamedTuple):
+    """Path and headers of a request."""
 
     path: str
     range: str
@@ -30,7 +30,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.server.lock:
             header = self.headers.get
-            self.server.seen.append(Seen(self.path, header("Range", ""), header("If-Range", ""), header("Accept-Encoding", "")))
+            self.server.requests.append(
+                Request(self.path, header("Range", ""), header("If-Range", ""), header("Accept-Encoding", ""))
+            )
             plan = self.server.plans.get(self.path, [])
             behave = plan.pop(0) if plan else whole
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -72,18 +74,18 @@ class Loopback(ThreadingHTTPServer):
 
 
 class Server(Loopback):
-    """Files by path, plans by path (a behaviour for each of the next requests) and what was asked."""
+    """Files by path, plans by path (a behaviour for each of the next requests) and the requests so far."""
 
     def __init__(self) -> None:
         super().__init__(Handler)
         self.files: dict[str, bytes] = {}
         self.plans: dict[str, list[Behaviour]] = {}
-        self.seen: list[Seen] = []
+        self.requests: list[Request] = []
         self.lock = threading.Lock()
 
     def ranges(self, path: str) -> list[str]:
         """The Range headers of all requests for a path; "" for none."""
-        return [seen.range for seen in self.seen if seen.path == path]
+        return [request.range for request in self.requests if request.path == path]
 
 
 @contextlib.contextmanager
@@ -118,7 +120,7 @@ def _first(handler: Handler, version: str) -> int | None:
 
 
 def cut(size: int, then: Callable[[Handler], None] | None = None, **headers: str) -> Behaviour:
-    """Send `size` bytes more of the file than was asked to skip, then close the connection (or do something else)."""
+    """Send `size` bytes of the requested range, then close the connection (or do something else)."""
 
     def behave(handler: Handler, data: bytes | None) -> None:
         assert data is not None
@@ -157,7 +159,7 @@ def ignoring_ranges(handler: Handler, data: bytes | None) -> None:
 
 
 def without_length(last: bytes = b"0\r\n\r\n") -> Behaviour:
-    """Send the file in chunks, so that nobody says how long it is; `last` ends it."""
+    """Send the file in chunks, without its length; `last` ends it."""
 
     def behave(handler: Handler, data: bytes | None) -> None:
         assert data is not None

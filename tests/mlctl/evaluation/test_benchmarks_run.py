@@ -18,7 +18,8 @@ from mlctl import schema
 from mlctl.config import Evaluate, Languages, Model, parse
 from mlctl.core.workspace import Workspace
 from mlctl.evaluation import ScoreCache, digests, evaluate
-from tasks.evaluate import MEMORY, STAGE
+from mlctl.pipeline.stage import StageContext
+from mlctl.pipeline.stages.evaluate import CACHE_FOLDER, STAGE
 
 from .conftest import entry, save_tokenizer, settings
 from .tasks.test_published import bucc, ntrex, tatoeba
@@ -179,9 +180,9 @@ def test_the_task_keeps_scores_in_the_store(sharded: Path, trained: Path, tmp_pa
     }
     recipe = parse(values)
     folders = {"shard": sharded, "train": trained}
-    STAGE.work(recipe, folders, Workspace(tmp_path / "one"), lambda *_, **__: None)
-    cached = sorted((tmp_path / "store" / MEMORY).glob("*.parquet"))
+    STAGE.work(StageContext(recipe, folders, {}, Workspace(tmp_path / "one"), lambda *_, **__: None))
+    cached = sorted((tmp_path / "store" / CACHE_FOLDER).glob("*.parquet"))
     assert Counter(file.name.rpartition("-")[0] for file in cached) == {"held-out": 2, "pooling": 2, "tatoeba": 2}
-    STAGE.work(recipe, folders, Workspace(tmp_path / "two"), lambda *_, **__: None)
-    assert sorted((tmp_path / "store" / MEMORY).glob("*.parquet")) == cached
+    STAGE.work(StageContext(recipe, folders, {}, Workspace(tmp_path / "two"), lambda *_, **__: None))
+    assert sorted((tmp_path / "store" / CACHE_FOLDER).glob("*.parquet")) == cached
     assert STAGE.outside(recipe)["tatoeba.de"] == digests(recipe.evaluate)["tatoeba.de"]

@@ -7,29 +7,29 @@ from pathlib import Path
 import pytest
 
 from mlctl.errors import InputError
-from mlctl.execution.processes import ChildProcess, environment
+from mlctl.execution.processes import ChildProcess, child_environment
 
 JOBS = """
 import os, signal, sys
 from mlctl.errors import InputError
-from mlctl.execution.processes import serve
-done = []
-def do(job):
-    print("what a library prints is no answer")
-    done.append(job["do"])
-    if job["do"] == "count":
+from mlctl.execution.processes import serve_jobs
+kinds = []
+def run(job):
+    print("what a library prints is not a response")
+    kinds.append(job["kind"])
+    if job["kind"] == "count":
         with open(job["file"], "w") as file:
-            file.write(" ".join(done))
-    if job["do"] == "mend":
-        raise InputError("bad line 7", "mend it")
-    if job["do"] == "read":
+            file.write(" ".join(kinds))
+    if job["kind"] == "input error":
+        raise InputError("bad line 7", "fix it")
+    if job["kind"] == "read":
         open("/nowhere/at all")
-    if job["do"] == "fail":
+    if job["kind"] == "fail":
         sys.stderr.write("x" * 100_000)
         raise ValueError("no such thing")
-    if job["do"] == "die":
+    if job["kind"] == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
-serve(do)
+serve_jobs(run)
 """
 
 
@@ -44,33 +44,33 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildProc
 
 def test_one_child_does_many_jobs_and_outlives_failures(child: ChildProcess, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="work on fr: bad line 7") as raised:
-        child.do({"do": "mend"}, "work on fr", "")
-    assert raised.value.remedy == "mend it"
+        child.run({"kind": "input error"}, "work on fr", "")
+    assert raised.value.remedy == "fix it"
     with pytest.raises(FileNotFoundError, match="work on fr"):
-        child.do({"do": "read"}, "work on fr", "")
-    child.do({"do": "count", "file": str(tmp_path / "counted")}, "work on fr", "")
-    assert (tmp_path / "counted").read_text() == "mend read count"
+        child.run({"kind": "read"}, "work on fr", "")
+    child.run({"kind": "count", "file": str(tmp_path / "counted")}, "work on fr", "")
+    assert (tmp_path / "counted").read_text() == "input error read count"
 
 
 def test_a_crash_is_named_with_its_signal_and_remedy(child: ChildProcess) -> None:
     with pytest.raises(InputError, match="work on fr: its process was ended by SIGSEGV") as raised:
-        child.do({"do": "die"}, "work on fr", "less of it")
+        child.run({"kind": "die"}, "work on fr", "less of it")
     assert raised.value.remedy == "less of it"
     with pytest.raises(InputError, match="SIGSEGV"):
-        child.do({"do": "count"}, "work on fr", "")
+        child.run({"kind": "count"}, "work on fr", "")
 
 
 def test_any_other_failure_shows_what_the_child_said(child: ChildProcess) -> None:
     with pytest.raises(RuntimeError, match="ValueError: no such thing"):
-        child.do({"do": "fail"}, "work on fr", "")
+        child.run({"kind": "fail"}, "work on fr", "")
 
 
 def test_a_killed_child_is_an_error_too(child: ChildProcess) -> None:
     child.kill()
     with pytest.raises(InputError, match=signal.SIGKILL.name):
-        child.do({"do": "count"}, "work on fr", "")
+        child.run({"kind": "count"}, "work on fr", "")
 
 
 def test_a_child_has_one_thread() -> None:
     """Some sums depend on the number."""
-    assert environment()["OMP_NUM_THREADS"] == "1"
+    assert child_environment()["OMP_NUM_THREADS"] == "1"

@@ -26,13 +26,14 @@ from mlctl.cleaning import clean
 from mlctl.config import Align, Clean, Languages
 from mlctl.core.workspace import Progress, silent
 from mlctl.errors import InputError
-from mlctl.execution import backend
-from mlctl.execution.backend import LOCAL, ExecutionBackend
-from mlctl.execution.processes import EndedError
+from mlctl.execution.backend import ExecutionBackend
+from mlctl.execution.local_backend import LOCAL
+from mlctl.execution.processes import ProcessDiedError
 from mlctl.execution.ray_backend import RayBackend
+from mlctl.execution.registry import check_backend
 from mlctl.schema import PAIR
 
-from ..alignment.made import contents, mirrored, workspace, write
+from ..alignment.synthetic_pairs import contents, mirrored, workspace, write
 
 pytestmark = [
     pytest.mark.ray,
@@ -101,7 +102,7 @@ def processes(name: bytes) -> list[int]:
     return found
 
 
-ACTORS, CLEANERS, ALIGNERS = b"ray::Post", b"mlctl.cleaning.worker", b"mlctl.alignment.worker"
+ACTORS, CLEANERS, ALIGNERS = b"ray::WorkerActor", b"mlctl.cleaning.worker", b"mlctl.alignment.worker"
 
 
 @pytest.fixture(scope="module")
@@ -165,23 +166,23 @@ def test_cleaned_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
         assert (cluster.cores, cluster.min_node_cores, cluster.gpus) == (2, 2, 1)
         assert cleaned(downloaded, tmp_path / "out", cluster, kill) == cleaned_here
     assert len(killed) == 2
-    assert f"its Ray worker on {socket.gethostname()} was lost; again on another" in caplog.text
+    assert f"its Ray worker on {socket.gethostname()} was lost; retrying on another" in caplog.text
     assert "Ray: 1 machines with 2 cores and 1 GPUs" in caplog.text
     wait_for(lambda: not processes(ACTORS) and not processes(CLEANERS))
 
 
 def test_a_crash_inside_a_worker_is_told_as_on_one_machine(address: str, downloaded: Path, tmp_path: Path) -> None:
     _, kill = killer(CLEANERS)
-    with RayBackend(address, workspace(tmp_path / "out")) as cluster, pytest.raises(EndedError) as raised:
+    with RayBackend(address, workspace(tmp_path / "out")) as cluster, pytest.raises(ProcessDiedError) as raised:
         cleaned(downloaded, tmp_path / "out", cluster, kill)
-    assert raised.value.problem == f"clean of fr (judge) on {socket.gethostname()}: its process was ended by SIGKILL"
+    assert raised.value.problem == f"clean of fr (filter) on {socket.gethostname()}: its process was ended by SIGKILL"
     assert "clean.workers" in raised.value.remedy
     wait_for(lambda: not processes(ACTORS) and not processes(CLEANERS))
 
 
 @pytest.mark.parametrize(("whom", "step", "said"), [
-    (ACTORS, "split", "was lost; again on another"),
-    (ALIGNERS, "link", "its process was ended by SIGKILL; once more"),
+    (ACTORS, "tokenize", "was lost; retrying on another"),
+    (ALIGNERS, "align", "its process was ended by SIGKILL; retrying"),
 ])  # fmt: skip
 def test_aligned_on_ray_by_workers_that_are_killed_it_is_the_same_to_the_byte(
     address: str, text: Path, whom: bytes, step: str, said: str, caplog: pytest.LogCaptureFixture
@@ -195,8 +196,8 @@ def test_aligned_on_ray_by_workers_that_are_killed_it_is_the_same_to_the_byte(
 
 
 def test_workers_ask_ray_for_gpus(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = "import os\nfrom mlctl.execution.processes import serve\n"
-    look += "serve(lambda file: open(file, 'w').write(os.environ.get('CUDA_VISIBLE_DEVICES', 'all')))"
+    look = "import os\nfrom mlctl.execution.processes import serve_jobs\n"
+    look += "serve_jobs(lambda file: open(file, 'w').write(os.environ.get('CUDA_VISIBLE_DEVICES', 'all')))"
     (tmp_path / "looks_for_gpus.py").write_text(look)
     from mlctl.execution import ray_backend as module
 
@@ -207,12 +208,12 @@ def test_workers_ask_ray_for_gpus(address: str, tmp_path: Path, monkeypatch: pyt
             os.environ["PYTHONPATH"] = str(tmp_path)
             super().__init__(name)
 
-    monkeypatch.setattr(module, "Post", WorkerActor)
+    monkeypatch.setattr(module, "WorkerActor", WorkerActor)
     with RayBackend(address, workspace(tmp_path / "out")) as cluster:
         given = []
         for gpus in (0.5, 1):
-            worker = cluster.worker("looks_for_gpus", gpus)
-            worker.do(str(tmp_path / "seen"), "looking", "")
+            worker = cluster.start_worker("looks_for_gpus", gpus)
+            worker.run(str(tmp_path / "seen"), "looking", "")
             worker.close()
             given.append((tmp_path / "seen").read_text())
         assert given == ["0", "0"]
@@ -226,31 +227,31 @@ def alignment_gpus(settings: Align, address: str, folder: Path) -> int:
     from mlctl.alignment import stage
 
     with RayBackend(address, workspace(folder / "out")) as cluster:
-        return stage._gpus(settings, cluster)
+        return stage._count_gpus(settings, cluster)
 
 
 def test_a_machine_that_cannot_take_part_is_named(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = workspace(tmp_path / "out")
-    with RayBackend(address, place) as cluster:
-        next(place.scratch.glob("seen-by-*")).unlink()
+    work = workspace(tmp_path / "out")
+    with RayBackend(address, work) as cluster:
+        next(work.scratch.glob("seen-by-*")).unlink()
         with pytest.raises(InputError, match=rf"^{socket.gethostname()} of the Ray cluster does not see .*out") as raised:
-            cluster.worker("mlctl.cleaning.worker").do({}, "cleaning", "")
+            cluster.start_worker("mlctl.cleaning.worker").run({}, "cleaning", "")
         assert "under the same path" in raised.value.remedy
         monkeypatch.setattr("mlctl.__version__", "9.9")
         with pytest.raises(InputError, match=r"of the Ray cluster has mlctl .*, this machine mlctl 9\.9"):
-            cluster.worker("mlctl.cleaning.worker").do({}, "cleaning", "")
+            cluster.start_worker("mlctl.cleaning.worker").run({}, "cleaning", "")
 
 
 def test_a_worker_can_be_ended_while_it_waits_for_room(address: str, tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with RayBackend(address, workspace(tmp_path / "out")) as cluster, ThreadPoolExecutor(1) as pool:
-        worker = cluster.worker("mlctl.cleaning.worker", gpus=5)
-        job = pool.submit(worker.do, {}, "cleaning", "look")
+        worker = cluster.start_worker("mlctl.cleaning.worker", gpus=5)
+        job = pool.submit(worker.run, {}, "cleaning", "look")
         time.sleep(1)
         assert not job.done()
         worker.kill()
-        with pytest.raises(EndedError):
+        with pytest.raises(ProcessDiedError):
             job.result(20)
 
 
@@ -258,12 +259,12 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from mlctl.alignment import align
-from mlctl.execution.ray_backend import Cluster
+from mlctl.execution.ray_backend import RayBackend
 from mlctl.config import Align, Languages
 from mlctl.core.workspace import Workspace
-place = Workspace(Path(sys.argv[2]))
-with Cluster(sys.argv[1], place) as cluster:
-    align(Align(engine="fast_align", workers=2), Languages(), 0, [Path(sys.argv[3])], place, crew=cluster)
+work = Workspace(Path(sys.argv[2]))
+with RayBackend(sys.argv[1], work) as cluster:
+    align(Align(engine="fast_align", workers=2), Languages(), 0, [Path(sys.argv[3])], work, backend=cluster)
 """
 
 
@@ -271,7 +272,7 @@ def test_workers_end_when_the_run_is_killed(address: str, tmp_path: Path) -> Non
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 5000) * 20)
     workspace(tmp_path / "work")
     with subprocess.Popen([sys.executable, "-c", SCRIPT, address, str(tmp_path / "work"), str(tmp_path)]) as run:
-        wait_for((tmp_path / "work/.scratch/align-fr/split").exists, 60)
+        wait_for((tmp_path / "work/.scratch/align-fr/tokenized").exists, 60)
         assert processes(ACTORS)
         run.kill()
     wait_for(lambda: not processes(ACTORS) and not processes(ALIGNERS), 60)
@@ -289,7 +290,7 @@ def recipe(folder: Path, **values: Any) -> config.Recipe:
 def test_a_run_on_ray_is_found_by_one_that_knows_no_ray(
     address: str, server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from flows.cli import main
+    from mlctl.cli.main import main
     from storage import Store
 
     caplog.set_level(logging.INFO)
@@ -307,9 +308,9 @@ def test_a_run_on_ray_is_found_by_one_that_knows_no_ray(
 
 
 @pytest.mark.parametrize(("given", "said"), [
-    ("", "no address is given"),
-    ("somewhere", "'somewhere' is no address"),
-    ("ray://127.0.0.1:10001", "no Ray cluster answers|is no address"),
+    ("", "no address is set"),
+    ("somewhere", "'somewhere' is not a valid address"),
+    ("ray://127.0.0.1:10001", "no Ray cluster answers|is not a valid address"),
     ("127.0.0.1:{port}", "no Ray cluster answers at 127.0.0.1:.*refused"),
 ])  # fmt: skip
 def test_an_address_without_a_cluster(given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,12 +318,12 @@ def test_an_address_without_a_cluster(given: str, said: str, tmp_path: Path, mon
         pytest.skip(NO_RAY)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(InputError, match=said) as raised:
-        backend.check(recipe(tmp_path, executor="ray", ray_address=given.replace("{port}", str(free_port()))))
+        check_backend(recipe(tmp_path, executor="ray", ray_address=given.replace("{port}", str(free_port()))))
     assert "ray start --head" in raised.value.remedy
 
 
 def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="Ray is not installed") as raised:
-        backend.check(recipe(tmp_path, executor="ray", ray_address="127.0.0.1:6379"))
+        check_backend(recipe(tmp_path, executor="ray", ray_address="127.0.0.1:6379"))
     assert "mlctl[ray]" in raised.value.remedy

@@ -15,9 +15,9 @@ import fsspec
 import pytest
 
 from mlctl.errors import InputError
+from mlctl.pipeline.publish import publish
 from storage import Draft, Store
 from storage.champion_registry import Champion
-from tasks.publish import publish
 
 FILES = {
     "train": {"model/config.json": "{}", "model/model.safetensors": "weights of {}"},

@@ -15,9 +15,10 @@ import pytest
 from mlctl import config, schema
 from mlctl.config import Recipe
 from mlctl.reporting import StageRecord
+from mlctl.stage_names import STAGE_NAMES
 
 HOSTILE = '</script><script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
-STAGES = schema.STAGE_NAMES[:-1]  # all but report
+STAGES = STAGE_NAMES[:-1]  # all but report
 LANGUAGES = ("fr", "ar")
 _LEXICON = ("source", "target", "count", "forward", "backward")
 

@@ -115,7 +115,7 @@ def test_files_of_evaluation_sets(name: str, text: str, settings: dict[str, Any]
     ("data", "settings", "message"),
     [
         (b"a\tb\nc\n", {"format": "tsv"}, r"x\.txt, line 2 has 1 column"),
-        (b"caf\xe9\n", {}, r"x\.txt is not UTF-8"),
+        (b"caf\xe9\n", {}, r"x\.txt, line 1 is not UTF-8"),
         (None, {}, r"evaluation set x: no file .*x\.txt"),
     ],
 )

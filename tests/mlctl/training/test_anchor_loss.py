@@ -12,9 +12,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from mlctl.config import Model, Train
+from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import load_encoder, scratch_model
-from mlctl.modeling.model_sources import file_digest
 from mlctl.training import train
 from mlctl.training.anchor_loss import distance
 from mlctl.training.collator import Batch, Collator

@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from mlctl.config import Model, ScratchModel, Train
+from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.execution.processes import EndedError
-from mlctl.modeling.model_sources import file_digest
+from mlctl.execution.processes import ProcessDiedError
 from mlctl.training import train
 from mlctl.training.device import devices_of
 
@@ -162,7 +162,7 @@ def test_a_dead_process_is_named_with_its_signal(shards: Path, tmp_path: Path) -
         if done == 5:
             os.kill(workers(os.getpid())[1], signal.SIGKILL)
 
-    with pytest.raises(EndedError, match=r"training process 1 of 2 \(cpu\): its process was ended by SIGKILL") as caught:
+    with pytest.raises(ProcessDiedError, match=r"training process 1 of 2 \(cpu\): its process was ended by SIGKILL") as caught:
         run(shards, tmp_path, kill, steps=100_000)
     assert "run again" in caught.value.remedy
     assert workers(os.getpid()) == []
@@ -273,5 +273,5 @@ def test_devices_of_every_form_fit_the_schema_that_forms_are_made_of(given: Any)
 
 @pytest.mark.parametrize("given", [0, -1, True, [], ["auto"], [1], 1.5, ""])
 def test_devices_of_the_wrong_form(given: Any) -> None:
-    with pytest.raises(ValueError, match=r"give auto, a number of at least 1, or names such as cpu"):
+    with pytest.raises(ValueError, match=r"use auto, a number of at least 1, or names such as cpu"):
         Train(devices=given)

@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from mlctl.config import Model, Train
+from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import load_encoder
-from mlctl.modeling.model_sources import file_digest
 from mlctl.modeling.pooling import mean_tokens, pooled_states
 from mlctl.schema import STEPS
 from mlctl.training import train

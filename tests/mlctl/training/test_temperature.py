@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mlctl.config import Model, Train
+from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
-from mlctl.modeling.model_sources import file_digest
 from mlctl.training import train
 from mlctl.training.losses import cz_nce, info_nce
 from mlctl.training.optimiser import Optimiser

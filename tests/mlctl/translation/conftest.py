@@ -1,4 +1,4 @@
-"""One small model that really translates, trained once a session."""
+"""A small trained model, made once a session."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def word_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def conversions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the session keeps converted models."""
+    """The session's folder of converted models."""
     return tmp_path_factory.mktemp("converted")

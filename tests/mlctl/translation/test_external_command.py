@@ -1,4 +1,4 @@
-"""A program of the user's own: small real programs, good ones and all kinds of bad ones."""
+"""The backend `command`, with real programs: correct ones and ones that fail in all ways."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import pytest
 
 from mlctl.config import Translate
 from mlctl.errors import InputError
-from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
-from mlctl.translation.backend_pool import Engines
-from mlctl.translation.external_command import CommandTranslator
-from mlctl.translation.process_group import FAILED
+from mlctl.translation.backend import EMPTY, FAILED, TOO_LONG, Translation
+from mlctl.translation.backend_pool import BackendPool
+from mlctl.translation.external_command import CommandBackend
 
 UPPER = "for line in sys.stdin: print(line.rstrip('\\n').upper(), flush=True)"
 AT_THE_END = "lines = sys.stdin.read().split('\\n')[:-1]\nprint('\\n'.join(lines).upper())"
@@ -36,103 +35,100 @@ def program(folder: Path, code: str) -> tuple[str, str]:
     return sys.executable, str(file)
 
 
-def translator(command: tuple[str, ...], **values: object) -> CommandTranslator:
-    return CommandTranslator(Translate.model_validate({"backend": "command", "command": command, **values}), "en", "es")
+def backend(command: tuple[str, ...], **values: object) -> CommandBackend:
+    return CommandBackend(Translate.model_validate({"backend": "command", "command": command, **values}), "en", "es")
 
 
-def made_by(command: tuple[str, ...], texts: list[str], **values: object) -> list[Translation]:
-    engine = translator(command, **values)
-    try:
-        return engine.translate(texts, "en", "es")
-    finally:
-        engine.close()
+def translations_of(command: tuple[str, ...], texts: list[str], **values: object) -> list[Translation]:
+    with contextlib.closing(backend(command, **values)) as opened:
+        return opened.translate(texts, "en", "es")
 
 
 @pytest.mark.parametrize("code", [UPPER, AT_THE_END])
 def test_programs_that_flush_and_programs_that_wait(code: str, tmp_path: Path) -> None:
     texts = [f"line {number}" for number in range(1_203)]
-    made = made_by(program(tmp_path, code), texts, workers=2)
-    assert made == [Translation(text.upper()) for text in texts]
-    assert made_by(program(tmp_path, code), texts, workers=1) == made
+    outputs = translations_of(program(tmp_path, code), texts, workers=2)
+    assert outputs == [Translation(text.upper()) for text in texts]
+    assert translations_of(program(tmp_path, code), texts, workers=1) == outputs
 
 
 def test_a_program_for_one_way_is_asked_no_other(tmp_path: Path) -> None:
-    """It would take what it gets for text in its own language, and its answer for one in the other."""
-    alike, told = ((*program(tmp_path, UPPER), *more) for more in ((), ("{target}",)))
-    for command, asked in ((alike, False), (told, True)):
+    """The program would take its input for text of its own source language."""
+    same, placed = ((*program(tmp_path, UPPER), *more) for more in ((), ("{target}",)))
+    for command, has_reverse in ((same, False), (placed, True)):
         settings = Translate.model_validate({"backend": "command", "command": command})
-        with contextlib.closing(Engines(settings)) as engines:
-            engines.route("en", "es")
-            assert (engines.back("es", "en") is not None) == asked
-            if asked:
-                engines.route("en", "ca")
+        with contextlib.closing(BackendPool(settings)) as pool:
+            pool.get("en", "es")
+            assert (pool.get_if_local("es", "en") is not None) == has_reverse
+            if has_reverse:
+                pool.get("en", "ca")
             else:
-                engines.route("fr", "es")  # a program that takes any language
+                pool.get("fr", "es")  # the program may accept any source language
                 with pytest.raises(InputError, match=r"the same from en to es and from en to ca\n.*write {source} and {target}"):
-                    engines.route("en", "ca")
+                    pool.get("en", "ca")
 
 
 def test_odd_text_stays_a_line(tmp_path: Path) -> None:
     texts = ["a\nb", "a\u2028b\x0bc\x0cd\x85e", "a\r\nb", "a\0b", "😀 <b>é</b>", "", "  ", "ß" * 100_000]
-    made = made_by(program(tmp_path, UPPER), texts)
-    assert [answer.text for answer in made] == ["A B", "A B C D E", "A B", "A B", "😀 <B>É</B>", "", "", "S" * 200_000]
-    assert [answer.rule for answer in made] == ["", "", "", "", "", EMPTY, EMPTY, ""]
+    outputs = translations_of(program(tmp_path, UPPER), texts)
+    assert [output.text for output in outputs] == ["A B", "A B C D E", "A B", "A B", "😀 <B>É</B>", "", "", "S" * 200_000]
+    assert [output.rule for output in outputs] == ["", "", "", "", "", EMPTY, EMPTY, ""]
 
 
 def test_more_than_a_pipe_holds_goes_both_ways(tmp_path: Path) -> None:
     texts = [f"{number} " + "x" * 2_000 for number in range(400)]
-    assert made_by(program(tmp_path, CHATTY), texts) == [Translation(text) for text in texts]
+    assert translations_of(program(tmp_path, CHATTY), texts) == [Translation(text) for text in texts]
 
 
 @pytest.mark.parametrize(("code", "bad"), [(DIES, "killer"), (LOSES, "lost"), (NO_UTF8, "bad")])
 def test_one_bad_text_is_left_out_alone(code: str, bad: str, tmp_path: Path) -> None:
     texts = [f"line {number}" for number in range(12)]
     texts[7] = f"a {bad} line"
-    made = made_by(program(tmp_path, code), texts)
-    assert made == [Translation("", FAILED) if bad in text else Translation(text) for text in texts]
-    assert made_by(program(tmp_path, code), [f"a {bad} line"]) == [Translation("", FAILED)]
+    outputs = translations_of(program(tmp_path, code), texts)
+    assert outputs == [Translation("", FAILED) if bad in text else Translation(text) for text in texts]
+    assert translations_of(program(tmp_path, code), [f"a {bad} line"]) == [Translation("", FAILED)]
 
 
 def test_a_program_that_was_killed_once_is_asked_again(tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     code = f"if not os.path.exists({str(flag)!r}): open({str(flag)!r}, 'w').close(); os.kill(os.getpid(), 9)\n{UPPER}"
-    assert made_by(program(tmp_path, code), ["one"]) == [Translation("ONE")]
+    assert translations_of(program(tmp_path, code), ["one"]) == [Translation("ONE")]
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "message"),
     [(FAILS, r"exit status 4; standard error: no model here"), (DEAF, "3 lines for 1"), ("sys.stdin.read()", "0 lines for 1")],
 )
-def test_a_program_that_does_not_work_is_an_error(code: str, says: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=says):
-        made_by(program(tmp_path, code), [f"line {number}" for number in range(9)])
+def test_a_program_that_does_not_work_is_an_error(code: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        translations_of(program(tmp_path, code), [f"line {number}" for number in range(9)])
 
 
 def test_a_program_that_hangs_is_an_error_and_is_ended(tmp_path: Path) -> None:
-    # It starts a program of its own, which must end too.
+    # The program starts a child, which must end too.
     pid = tmp_path / "pid"
     code = f"import subprocess\nopen({str(pid)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid))\n{HANGS}"
     settings = Translate(backend="command", command=program(tmp_path, code))
-    engine = CommandTranslator(settings, "en", "es", to_start=1.5, a_line=0.0)
+    started = CommandBackend(settings, "en", "es", start_seconds=1.5, line_seconds=0.0)
     with pytest.raises(InputError, match=r"did not end within 1\.5 s"):
-        engine.translate(["one"], "en", "es")
+        started.translate(["one"], "en", "es")
     assert_ended(int(pid.read_text()))
 
 
 def test_its_processes_end_when_it_is_closed_or_killed(tmp_path: Path) -> None:
-    engine = translator(program(tmp_path, HANGS))
+    hanging = backend(program(tmp_path, HANGS))
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            engine.translate(["one"], "en", "es")
+            hanging.translate(["one"], "en", "es")
         except Exception as error:  # noqa: BLE001, RUF100
             failures.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
     time.sleep(0.5)
-    engine.close()
+    hanging.close()
     thread.join(20)
     assert not thread.is_alive()
     assert failures
@@ -140,7 +136,7 @@ def test_its_processes_end_when_it_is_closed_or_killed(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     command = program(tmp_path, f"open({str(pid)!r}, 'w').write(str(os.getpid()))\n{HANGS}")
     code = (
-        "from mlctl.config import Translate; from mlctl.translation.external_command import CommandTranslator as C;"
+        "from mlctl.config import Translate; from mlctl.translation.external_command import CommandBackend as C;"
         f"C(Translate(backend='command', command={command!r}), 'en', 'es').translate(['one'], 'en', 'es')"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as parent:
@@ -164,33 +160,33 @@ def assert_ended(pid: int) -> None:
 
 
 def test_what_cannot_be_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"translate\.command: there is no program 'no-such-program'"):
-        translator(("no-such-program",))
+    with pytest.raises(InputError, match=r"translate\.command: there is no executable program 'no-such-program'"):
+        backend(("no-such-program",))
     text = tmp_path / "text"
     text.write_text("neither script nor program")
     text.chmod(0o755)
     with pytest.raises(InputError, match=r"translate\.command: .*text cannot be started"):
-        made_by((str(text),), ["one"])
+        translations_of((str(text),), ["one"])
 
 
 def test_languages_are_placed_and_no_shell_reads_the_arguments(tmp_path: Path) -> None:
     command = (*program(tmp_path, "for line in sys.stdin: print(*sys.argv[1:])"), "{source}-{target}.yml", "$HOME; {x}")
-    assert made_by(command, ["one"]) == [Translation("en-es.yml $HOME; {x}")]
+    assert translations_of(command, ["one"]) == [Translation("en-es.yml $HOME; {x}")]
 
 
 def test_it_serves_what_it_was_set_up_for_and_counts_words(tmp_path: Path) -> None:
-    engine = translator(program(tmp_path, UPPER), max_tokens=8)
-    assert engine.serves("en", "es")
-    assert not engine.serves("es", "en")
-    assert engine.fits(["a " * 8, "a " * 9, "猫" * 16, "猫" * 18], "en", "es") == [True, False, True, False]
-    assert [made.rule for made in engine.translate(["a " * 9, "a"], "en", "es")] == [TOO_LONG, ""]
+    limited = backend(program(tmp_path, UPPER), max_tokens=8)
+    assert limited.supports("en", "es")
+    assert not limited.supports("es", "en")
+    assert limited.fits(["a " * 8, "a " * 9, "猫" * 16, "猫" * 18], "en", "es") == [True, False, True, False]
+    assert [output.rule for output in limited.translate(["a " * 9, "a"], "en", "es")] == [TOO_LONG, ""]
 
 
 def test_the_identity_changes_with_the_program_its_arguments_and_its_version(tmp_path: Path) -> None:
     command = program(tmp_path, UPPER)
-    first = translator(command).identity()
-    assert translator(command).identity() == first
-    assert translator(command, command_version="2").identity() != first
-    assert translator((*command, "{target}")).identity() != first
+    first = backend(command).identity()
+    assert backend(command).identity() == first
+    assert backend(command, command_version="2").identity() != first
+    assert backend((*command, "{target}")).identity() != first
     program(tmp_path, AT_THE_END)
-    assert translator(command).identity() != first
+    assert backend(command).identity() != first

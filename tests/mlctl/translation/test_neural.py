@@ -1,4 +1,4 @@
-"""Both neural backends on one model: what they say, what they need, what they refuse."""
+"""Both neural backends with one model: equal translations, settings and errors."""
 
 from __future__ import annotations
 
@@ -17,93 +17,95 @@ from sacrebleu.metrics.chrf import CHRF
 
 from mlctl.config import Translate
 from mlctl.errors import InputError
-from mlctl.translation import conversion, models
-from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, Translator, load
+from mlctl.translation import conversion, models, registry
+from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, TranslationBackend
 
 TEXTS = tiny_models.sentences(200, seed=9)
 
 
-def engine(folder: Path, cache: Path | None, target: str = "fr", **changes: Any) -> Translator:
+def load_backend(folder: Path, cache: Path | None, target: str = "fr", **changes: Any) -> TranslationBackend:
     values = {"backend": "ctranslate2", "model": str(folder), "device": "cpu", "workers": 1, "max_tokens": 40, **changes}
-    return load(Translate(**values), "en", target, cache)
+    return registry.load(Translate(**values), "en", target, cache)
 
 
-def said(made: list[Translation]) -> list[str]:
-    assert not any(translation.rule for translation in made)
-    return [translation.text for translation in made]
+def texts_of(translations: list[Translation]) -> list[str]:
+    assert not any(translation.rule for translation in translations)
+    return [translation.text for translation in translations]
 
 
 @pytest.fixture(scope="module")
 def reference(word_map: Path) -> list[str]:
-    return said(engine(word_map, None, backend="transformers").translate(TEXTS, "en", "fr"))
+    return texts_of(load_backend(word_map, None, backend="transformers").translate(TEXTS, "en", "fr"))
 
 
 def test_the_model_of_the_tests_translates(reference: list[str]) -> None:
     right = [tiny_models.translated(text) for text in TEXTS]
-    assert sum(made == wanted for made, wanted in zip(reference, right, strict=True)) > 0.8 * len(TEXTS)
+    assert sum(actual == expected for actual, expected in zip(reference, right, strict=True)) > 0.8 * len(TEXTS)
 
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_the_conversion_says_what_the_reference_says(word_map: Path, conversions: Path, reference: list[str], beams: int) -> None:
-    made = engine(word_map, conversions, precision="fp32", beams=beams).translate(TEXTS, "en", "fr")
+    outputs = load_backend(word_map, conversions, precision="fp32", beams=beams).translate(TEXTS, "en", "fr")
     if beams > 1:
-        reference = said(engine(word_map, None, backend="transformers", beams=beams).translate(TEXTS, "en", "fr"))
-    same = sum(one == other for one, other in zip(said(made), reference, strict=True))
+        reference = texts_of(load_backend(word_map, None, backend="transformers", beams=beams).translate(TEXTS, "en", "fr"))
+    same = sum(one == other for one, other in zip(texts_of(outputs), reference, strict=True))
     assert same == len(TEXTS) if beams == 1 else same > 0.97 * len(TEXTS)
 
 
 def test_int8_says_nearly_the_same(word_map: Path, conversions: Path, reference: list[str]) -> None:
-    translator = engine(word_map, conversions)
-    assert translator.identity()["precision"] == "int8"
+    backend = load_backend(word_map, conversions)
+    assert backend.identity()["precision"] == "int8"
     right = [[tiny_models.translated(text) for text in TEXTS]]
-    made = said(translator.translate(TEXTS, "en", "fr"))
-    assert CHRF().corpus_score(made, right).score > CHRF().corpus_score(reference, right).score - 1
+    outputs = texts_of(backend.translate(TEXTS, "en", "fr"))
+    assert CHRF().corpus_score(outputs, right).score > CHRF().corpus_score(reference, right).score - 1
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
-def test_neither_the_batch_nor_the_workers_change_what_is_said(word_map: Path, conversions: Path, precision: str) -> None:
-    expected = dict(zip(TEXTS, engine(word_map, conversions, precision=precision).translate(TEXTS, "en", "fr"), strict=True))
+def test_neither_the_batch_nor_the_workers_change_what_is_texts_of(word_map: Path, conversions: Path, precision: str) -> None:
+    expected = dict(
+        zip(TEXTS, load_backend(word_map, conversions, precision=precision).translate(TEXTS, "en", "fr"), strict=True)
+    )
     draw = random.Random(0)
     for batch_tokens, workers in ((16, 1), (300, 3), (4096, 2)):
-        translator = engine(word_map, conversions, precision=precision, batch_tokens=batch_tokens, workers=workers)
+        backend = load_backend(word_map, conversions, precision=precision, batch_tokens=batch_tokens, workers=workers)
         some = draw.sample(TEXTS, draw.randint(1, len(TEXTS)))
-        assert translator.translate(some, "en", "fr") == [expected[text] for text in some]
-    assert translator.translate([], "en", "fr") == []
+        assert backend.translate(some, "en", "fr") == [expected[text] for text in some]
+    assert backend.translate([], "en", "fr") == []
 
 
 def test_several_threads_translate_at_once(word_map: Path, conversions: Path, reference: list[str]) -> None:
-    translator, answers = engine(word_map, conversions, precision="fp32", workers=2), {}
+    backend, outputs = load_backend(word_map, conversions, precision="fp32", workers=2), {}
 
     def work(number: int) -> None:
-        answers[number] = said(translator.translate(TEXTS[number::4], "en", "fr"))
+        outputs[number] = texts_of(backend.translate(TEXTS[number::4], "en", "fr"))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers == {number: reference[number::4] for number in range(4)}
+    assert outputs == {number: reference[number::4] for number in range(4)}
 
 
-@pytest.mark.parametrize("backend", ["ctranslate2", "transformers"])
-def test_nothing_is_cut(word_map: Path, conversions: Path, backend: str) -> None:
-    translator = engine(word_map, conversions, backend=backend, max_tokens=8)
+@pytest.mark.parametrize("name", ["ctranslate2", "transformers"])
+def test_nothing_is_cut(word_map: Path, conversions: Path, name: str) -> None:
+    backend = load_backend(word_map, conversions, backend=name, max_tokens=8)
     long, short = "the cat sees the dog and the cat", "the cat sees"
-    assert translator.fits([long, short, ""], "en", "fr") == [False, True, True]
-    made = translator.translate([long, short], "en", "fr")
-    assert made == [Translation("", TOO_LONG), Translation("le chat voit")]
-    positions = engine(word_map, conversions, backend=backend, max_tokens=5000)
+    assert backend.fits([long, short, ""], "en", "fr") == [False, True, True]
+    outputs = backend.translate([long, short], "en", "fr")
+    assert outputs == [Translation("", TOO_LONG), Translation("le chat voit")]
+    positions = load_backend(word_map, conversions, backend=name, max_tokens=5000)
     assert positions.fits(["cat " * 62, "cat " * 64], "en", "fr") == [True, False]  # the model has 64 positions
 
 
-@pytest.mark.parametrize("backend", ["ctranslate2", "transformers"])
-def test_an_answer_that_does_not_end_is_none(tmp_path: Path, word_map: Path, backend: str) -> None:
+@pytest.mark.parametrize("name", ["ctranslate2", "transformers"])
+def test_an_answer_that_does_not_end_is_none(tmp_path: Path, word_map: Path, name: str) -> None:
     folder = talkative(word_map, tmp_path / "talkative")
-    assert engine(folder, tmp_path, backend=backend).translate(["the cat"], "en", "fr") == [Translation("", UNFINISHED)]
+    assert load_backend(folder, tmp_path, backend=name).translate(["the cat"], "en", "fr") == [Translation("", UNFINISHED)]
 
 
 def talkative(model: Path, folder: Path) -> Path:
-    """Copy a model that then never ends a sentence, unless it is made to at its last token."""
+    """Copy a model and make its end-of-sentence token unlikely, so that an output ends only if it is forced to."""
     from transformers import MarianMTModel, MarianTokenizer
 
     changed = MarianMTModel.from_pretrained(model)
@@ -114,11 +116,11 @@ def talkative(model: Path, folder: Path) -> Path:
 
 
 def test_special_tokens_in_a_text_are_text(word_map: Path, conversions: Path) -> None:
-    for backend in ("ctranslate2", "transformers"):
-        translator = engine(word_map, conversions, backend=backend)
-        ids = translator._tokenisation.encode(["the </s> cat <pad>", ""], "en", "fr")
-        assert [row.count(translator._tokenisation.end) for row in ids] == [1, 1]
-        assert translator._tokenisation.pad not in ids[0]
+    for name in ("ctranslate2", "transformers"):
+        backend = load_backend(word_map, conversions, backend=name)
+        ids = backend._tokenizer.encode(["the </s> cat <pad>", ""], "en", "fr")
+        assert [row.count(backend._tokenizer.eos_id) for row in ids] == [1, 1]
+        assert backend._tokenizer.pad_id not in ids[0]
 
 
 FAMILIES = {
@@ -132,33 +134,33 @@ FAMILIES = {
 def test_each_family_is_told_the_languages_in_its_own_way(tmp_path: Path, family: str) -> None:
     save, before, first = FAMILIES[family]
     folder = save(tmp_path / family)
-    answers, texts = {}, tiny_models.sentences(80, seed=3, most=4)
-    for backend in ("transformers", "ctranslate2"):
-        translator = engine(folder, tmp_path / "cache", backend=backend, precision="fp32", max_tokens=60)
-        speech = translator._tokenisation
-        ids = speech.encode(["the cat", "dog"], "en", "fr")
-        assert [speech.tokens(row)[0] for row in ids] == [before, before]
-        assert [row[-1] for row in ids] == [speech.end] * 2
-        assert first is None or speech.tokens([speech.first("fr")]) == [first]
-        assert speech.serves("en", "fr")
-        assert speech.serves("en", "de")
-        assert not speech.serves("en", "tlh")
-        with pytest.raises(InputError, match="does not speak tlh"):
-            translator.translate(["cat"], "en", "tlh")
-        answers[backend] = {text: translator.translate([text], "en", "fr")[0] for text in texts}
-    both = [(answers["transformers"][text], answers["ctranslate2"][text]) for text in texts]
-    both = [(one, other) for one, other in both if one.text or one.rule]  # ctranslate2 never answers nothing
+    outputs, texts = {}, tiny_models.sentences(80, seed=3, most=4)
+    for name in ("transformers", "ctranslate2"):
+        backend = load_backend(folder, tmp_path / "cache", backend=name, precision="fp32", max_tokens=60)
+        tokenizer = backend._tokenizer
+        ids = tokenizer.encode(["the cat", "dog"], "en", "fr")
+        assert [tokenizer.tokens(row)[0] for row in ids] == [before, before]
+        assert [row[-1] for row in ids] == [tokenizer.eos_id] * 2
+        assert first is None or tokenizer.tokens([tokenizer.forced_first_token("fr")]) == [first]
+        assert tokenizer.supports("en", "fr")
+        assert tokenizer.supports("en", "de")
+        assert not tokenizer.supports("en", "tlh")
+        with pytest.raises(InputError, match="does not support tlh"):
+            backend.translate(["cat"], "en", "tlh")
+        outputs[name] = {text: backend.translate([text], "en", "fr")[0] for text in texts}
+    both = [(outputs["transformers"][text], outputs["ctranslate2"][text]) for text in texts]
+    both = [(one, other) for one, other in both if one.text or one.rule]  # ctranslate2 has no empty output
     assert len({one.text for one, _ in both}) >= 3
-    assert sum(one == other for one, other in both) >= 0.95 * len(both) > 10  # random weights: two words can be equally good
+    assert sum(one == other for one, other in both) >= 0.95 * len(both) > 10  # random weights: two words can be equally likely
     assert not any(before in one.text or (first or before) in one.text for one, _ in both)
 
 
 def test_a_conversion_is_made_once_and_found_again(word_map: Path, tmp_path: Path) -> None:
-    first = conversion.converted(word_map, "int8", tmp_path)
+    first = conversion.convert(word_map, "int8", tmp_path)
     changed = (first / "model.bin").stat()
-    assert conversion.converted(word_map, "int8", tmp_path) == first
+    assert conversion.convert(word_map, "int8", tmp_path) == first
     assert (first / "model.bin").stat() == changed
-    other = conversion.converted(word_map, "fp32", tmp_path)
+    other = conversion.convert(word_map, "fp32", tmp_path)
     assert other != first
     assert (other / "model.bin").stat().st_size > (first / "model.bin").stat().st_size
     assert [path.name for path in tmp_path.glob(".part-*")] == []
@@ -168,7 +170,7 @@ CONVERT = """
 import sys
 from pathlib import Path
 from mlctl.translation import conversion
-print(conversion.converted(Path(sys.argv[1]), "int8", Path(sys.argv[2])))
+print(conversion.convert(Path(sys.argv[1]), "int8", Path(sys.argv[2])))
 """
 
 
@@ -177,22 +179,22 @@ def test_two_processes_convert_one_model(word_map: Path, tmp_path: Path) -> None
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", CONVERT, str(word_map), str(tmp_path / "cache")]
     both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    places = {process.communicate()[0].strip() for process in both}
+    folders = {process.communicate()[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0]
-    assert len(places) == 1
+    assert len(folders) == 1
     assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
 
 
 def test_a_folder_that_is_converted_already_is_used_as_it_is(word_map: Path, conversions: Path, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     ready.mkdir()
-    for file in conversion.converted(word_map, "fp32", conversions).iterdir():
+    for file in conversion.convert(word_map, "fp32", conversions).iterdir():
         (ready / file.name).write_bytes(file.read_bytes())
     for name in ("source.spm", "target.spm", "vocab.json", "tokenizer_config.json"):
         (ready / name).write_bytes((word_map / name).read_bytes())
-    translator = engine(ready, tmp_path / "unused", precision="fp32")
-    expected = engine(word_map, conversions, precision="fp32").translate(TEXTS, "en", "fr")
-    assert translator.translate(TEXTS, "en", "fr") == expected
+    backend = load_backend(ready, tmp_path / "unused", precision="fp32")
+    expected = load_backend(word_map, conversions, precision="fp32").translate(TEXTS, "en", "fr")
+    assert backend.translate(TEXTS, "en", "fr") == expected
     assert not (tmp_path / "unused").exists()
 
 
@@ -204,7 +206,7 @@ def test_a_marian_that_would_come_out_wrong_is_refused(word_map: Path, tmp_path:
     model.save_pretrained(tmp_path / "wrong")
     MarianTokenizer.from_pretrained(word_map).save_pretrained(tmp_path / "wrong")
     with pytest.raises(InputError, match=r"translate wrongly(.|\n)*backend=transformers"):
-        engine(tmp_path / "wrong", tmp_path / "cache")
+        load_backend(tmp_path / "wrong", tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 

@@ -3,26 +3,26 @@ from __future__ import annotations
 import pytest
 
 from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
-from mlctl.translation.output_checks import COPIED, RULES, WRONG_LANGUAGE, judge
+from mlctl.translation.output_checks import COPIED, RULES, WRONG_LANGUAGE, check_outputs
 
 LONG = "The old house beyond the river has been empty for many years now."
 FRENCH = "La vieille maison de l'autre côté de la rivière est vide depuis de nombreuses années."
 
 
-def rule(text: str, made: str, source: str = "en", target: str = "fr") -> str:
-    judged = judge([text], [Translation(made)], source, target)[0]
-    assert judged.text == ("" if judged.rule else made)
-    return judged.rule
+def rule(text: str, output: str, source: str = "en", target: str = "fr") -> str:
+    checked = check_outputs([text], [Translation(output)], source, target)[0]
+    assert checked.text == ("" if checked.rule else output)
+    return checked.rule
 
 
-@pytest.mark.parametrize("made", ["", " ", "\u3000\n"])
-def test_empty(made: str) -> None:
-    assert rule("a b", made) == EMPTY
+@pytest.mark.parametrize("output", ["", " ", "\u3000\n"])
+def test_empty(output: str) -> None:
+    assert rule("a b", output) == EMPTY
 
 
-@pytest.mark.parametrize("made", [LONG, LONG.upper(), f"« {LONG} »", LONG.replace(" ", "  ")])
-def test_copies(made: str) -> None:
-    assert rule(LONG, made) == COPIED
+@pytest.mark.parametrize("output", [LONG, LONG.upper(), f"« {LONG} »", LONG.replace(" ", "  ")])
+def test_copies(output: str) -> None:
+    assert rule(LONG, output) == COPIED
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_wrong_language() -> None:
 
 
 def test_other_rejections_stay_and_the_order_too() -> None:
-    made = [Translation("", TOO_LONG), Translation(FRENCH), Translation(LONG)]
-    judged = judge([LONG] * 3, made, "en", "fr")
-    assert judged == [made[0], made[1], Translation("", COPIED)]
+    translations = [Translation("", TOO_LONG), Translation(FRENCH), Translation(LONG)]
+    checked = check_outputs([LONG] * 3, translations, "en", "fr")
+    assert checked == [translations[0], translations[1], Translation("", COPIED)]
     assert RULES == (EMPTY, COPIED, WRONG_LANGUAGE)
     with pytest.raises(ValueError, match="longer"):
-        judge([LONG], made, "en", "fr")
+        check_outputs([LONG], translations, "en", "fr")

@@ -13,7 +13,7 @@ import pytest
 
 from mlctl.config import Languages, Translate
 from mlctl.errors import InputError
-from mlctl.translation.licences import check_licence, engine_name, licence, record
+from mlctl.translation.licences import backend_name, check_licence, licence, record
 
 CARD = "---\nlanguage:\n- en\nlicense: cc-by-nc-4.0\n---\n# NLLB\n"
 LANGUAGES = Languages(targets=("fr", "de"))
@@ -59,9 +59,9 @@ def test_each_model_is_asked_also_those_of_the_pivot(tmp_path: Path) -> None:
     assert licence(chosen, Languages()) == "MIT"
     assert licence(chosen, LANGUAGES) == "Apache-2.0 AND CC-BY-NC-4.0 AND MIT"
     through = {"backend": "pivot", "en→es backend": "ctranslate2", "es→de backend": "ctranslate2"}
-    assert record(chosen, through, "en", "de")["licence"] == "Apache-2.0"  # of the legs; there is no model from en to es
-    said = record(chosen, {"backend": "ctranslate2", "model": f"{tmp_path}/en-fr", "digest": "1"}, "en", "fr")
-    assert (said["direction"], said["engine"], said["licence"]) == ("en→fr", "ctranslate2 en-fr", "MIT")
+    assert record(chosen, through, "en", "de")["licence"] == "Apache-2.0"  # of the pivot's steps; there is no model from en to es
+    entry = record(chosen, {"backend": "ctranslate2", "model": f"{tmp_path}/en-fr", "digest": "1"}, "en", "fr")
+    assert (entry["direction"], entry["engine"], entry["licence"]) == ("en→fr", "ctranslate2 en-fr", "MIT")
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_each_model_is_asked_also_those_of_the_pivot(tmp_path: Path) -> None:
     ],
 )
 def test_what_an_engine_is_called(identity: dict[str, str], expected: str) -> None:
-    assert engine_name(identity) == expected
+    assert backend_name(identity) == expected
 
 
 def test_programs_and_rules() -> None:
     assert licence(Translate(), LANGUAGES) == ""
-    assert licence(Translate(backend="apertium"), LANGUAGES) == ""  # what a program writes is not under its own licence
+    assert licence(Translate(backend="apertium"), LANGUAGES) == ""  # the output of a program is not under the program's licence
     assert licence(Translate(backend="command", command=("marian",)), LANGUAGES) == "unknown"
     assert licence(Translate(backend="command", command=("marian",), licence="cc-by-4.0"), LANGUAGES) == "CC-BY-4.0"
 
@@ -92,11 +92,11 @@ def test_a_model_outside_the_list_stops_the_run_by_name(tmp_path: Path) -> None:
     folder = model(tmp_path / "nllb", "---\nlicense: cc-by-nc-4.0\n---\n")
     check_licence(settings(folder), LANGUAGES, {"CC-BY-NC-4.0"}.__contains__)
     with pytest.raises(
-        InputError, match=r"does not cover the translation engine .*nllb \(CC-BY-NC-4\.0\)\. Nothing was started"
+        InputError, match=r"does not cover the translation backend .*nllb \(CC-BY-NC-4\.0\)\. Nothing was started"
     ) as raised:
         check_licence(settings(folder), LANGUAGES, {"MIT"}.__contains__)
     assert "add CC-BY-NC-4.0 to licences.allow" in raised.value.remedy
-    with pytest.raises(InputError, match=r"engine marian \(unknown\)"):
+    with pytest.raises(InputError, match=r"backend marian \(unknown\)"):
         check_licence(Translate(backend="command", command=("marian",)), LANGUAGES, {"MIT"}.__contains__)
     for free in (Translate(), Translate(backend="apertium")):
         check_licence(free, LANGUAGES, set[str]().__contains__)
@@ -106,7 +106,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the hub as a card takes: `lab/nllb` has one, `lab/bare` has none, others are not there."""
+    """A hub that serves model cards: `lab/nllb` has one, `lab/bare` has none, others do not exist."""
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -129,8 +129,8 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
-def asked_elsewhere(names: list[str], endpoint: str, cache: Path) -> list[str]:
-    """Ask in a process of its own: the hub client reads its settings when it is imported."""
+def licences_in_new_process(names: list[str], endpoint: str, cache: Path) -> list[str]:
+    """Return the licences, found in a new process: the hub client reads its settings when it is imported."""
     code = (
         "import sys; from mlctl.config import Languages, Translate; from mlctl.translation.licences import licence\n"
         "print([licence(Translate(backend='ctranslate2', model=name), Languages()) for name in sys.argv[1:]])\n"
@@ -147,8 +147,8 @@ def test_cards_on_the_hub_and_then_without_it(tmp_path: Path) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     names = ["lab/nllb", "lab/bare", "lab/none", "no/such/place"]
-    expected = ["CC-BY-NC-4.0", "unknown", "", ""]  # what is not there translates nothing
-    assert asked_elsewhere(names, f"http://127.0.0.1:{server.server_port}", tmp_path) == expected
+    expected = ["CC-BY-NC-4.0", "unknown", "", ""]  # a model that does not exist translates nothing
+    assert licences_in_new_process(names, f"http://127.0.0.1:{server.server_port}", tmp_path) == expected
     server.shutdown()
     server.server_close()
-    assert asked_elsewhere(["lab/nllb", "lab/none"], "http://127.0.0.1:9", tmp_path) == ["CC-BY-NC-4.0", ""]
+    assert licences_in_new_process(["lab/nllb", "lab/none"], "http://127.0.0.1:9", tmp_path) == ["CC-BY-NC-4.0", ""]

@@ -1,3 +1,5 @@
+"""The stage with the transformers backend: parts, rejections, resume, models that cannot be used."""
+
 from __future__ import annotations
 
 import json
@@ -20,7 +22,7 @@ from mlctl.config import Languages, Translate
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.translation import fingerprint, translate
-from mlctl.translation.seq2seq import Seq2SeqTranslator, batches_by_tokens
+from mlctl.translation.transformers_backend import TransformersBackend, batches_by_tokens
 
 torch.set_num_threads(1)  # models this small are slower on more
 
@@ -112,7 +114,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return [found for file in sorted(folder.rglob("*.parquet")) for found in pq.read_table(file).to_pylist()]
+    return [row for file in sorted(folder.rglob("*.parquet")) for row in pq.read_table(file).to_pylist()]
 
 
 def settings(model: Path | str, **changes: Any) -> Translate:
@@ -122,29 +124,29 @@ def settings(model: Path | str, **changes: Any) -> Translate:
 
 
 def test_every_text_is_translated_in_order_and_in_parts(marian: Path, tmp_path: Path) -> None:
-    place, steps = workspace(tmp_path / "work"), []
+    result, steps = workspace(tmp_path / "work"), []
 
     def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
         steps.append((done, total, unit))
 
-    metrics = translate(settings(marian), Languages(), cleaned(tmp_path / "clean", {"fr": TEXTS}), place, progress)
-    rows = rows_of(place.path("pairs"))
-    files = sorted(place.path("pairs/fr").iterdir())
+    metrics = translate(settings(marian), Languages(), cleaned(tmp_path / "clean", {"fr": TEXTS}), result, progress)
+    rows = rows_of(result.path("pairs"))
+    files = sorted(result.path("pairs/fr").iterdir())
     assert [file.name for file in files] == [f"{number:05d}.parquet" for number in range(4)]
     assert all(pq.read_schema(file) == schema.PAIR for file in files)
     assert metrics["fr.translated"] == len(rows) > 5
-    lost = {found["source"] for found in rows_of(place.path("rejected"))}
-    assert [found["source"] for found in rows] == [text for text in TEXTS if text not in lost]
-    for found in rows:
-        assert found["target"] == found["target"].strip() != ""
-        assert (found["synthetic"], found["origin"], found["licence"]) == ("target", f"x:{found['source']}", "CC0-1.0")
+    rejected_texts = {row["source"] for row in rows_of(result.path("rejected"))}
+    assert [row["source"] for row in rows] == [text for text in TEXTS if text not in rejected_texts]
+    for row in rows:
+        assert row["target"] == row["target"].strip() != ""
+        assert (row["synthetic"], row["origin"], row["licence"]) == ("target", f"x:{row['source']}", "CC0-1.0")
     assert steps == [(8, 30, "segments"), (16, 30, "segments"), (24, 30, "segments"), (30, 30, "segments")]
 
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_batches_and_their_order_do_not_change_what_is_said(marian: Path, beams: int) -> None:
-    one = Seq2SeqTranslator(settings(marian, batch_tokens=16, beams=beams), "en", "fr")
-    many = Seq2SeqTranslator(settings(marian, batch_tokens=400, beams=beams), "en", "fr")
+    one = TransformersBackend(settings(marian, batch_tokens=16, beams=beams), "en", "fr")
+    many = TransformersBackend(settings(marian, batch_tokens=400, beams=beams), "en", "fr")
     expected = {text: one.translate([text], "en", "fr")[0] for text in TEXTS}
     assert len({translation.text for translation in expected.values()}) > 5
     for texts in (TEXTS, TEXTS[::-1]):
@@ -152,15 +154,15 @@ def test_batches_and_their_order_do_not_change_what_is_said(marian: Path, beams:
 
 
 def test_a_lost_part_is_made_again_byte_for_byte_and_the_others_are_left_alone(marian: Path, tmp_path: Path) -> None:
-    place, source = workspace(tmp_path / "work"), cleaned(tmp_path / "clean", {"fr": TEXTS, "de": TEXTS[:8]})
+    result, source = workspace(tmp_path / "work"), cleaned(tmp_path / "clean", {"fr": TEXTS, "de": TEXTS[:8]})
     languages = Languages(targets=("fr", "de"))
-    metrics = translate(settings(marian), languages, source, place)
-    before, inode = contents(place.root), place.path("pairs/fr/00000.parquet").stat().st_ino
+    metrics = translate(settings(marian), languages, source, result)
+    before, inode = contents(result.root), result.path("pairs/fr/00000.parquet").stat().st_ino
     for name in ("pairs/fr/00002.parquet", "pairs/de/00000.parquet", "funnel.parquet"):
-        place.path(name).unlink()
-    assert translate(settings(marian), languages, source, place) == metrics
-    assert contents(place.root) == before
-    assert place.path("pairs/fr/00000.parquet").stat().st_ino == inode
+        result.path(name).unlink()
+    assert translate(settings(marian), languages, source, result) == metrics
+    assert contents(result.root) == before
+    assert result.path("pairs/fr/00000.parquet").stat().st_ino == inode
 
 
 @pytest.mark.parametrize(
@@ -172,28 +174,28 @@ def test_a_lost_part_is_made_again_byte_for_byte_and_the_others_are_left_alone(m
     ],
 )
 def test_what_cannot_be_translated_is_set_aside_by_name(tmp_path: Path, end_bias: float, text: str, rule: str) -> None:
-    model, place = save_marian(tmp_path / "model", end_bias=end_bias), workspace(tmp_path / "work")
-    metrics = translate(settings(model), Languages(), cleaned(tmp_path / "clean", {"fr": [text]}), place)
-    rejected = rows_of(place.path("rejected"))
-    assert pq.read_schema(place.path("rejected/fr/00000.parquet")) == schema.REJECTED
+    model, result = save_marian(tmp_path / "model", end_bias=end_bias), workspace(tmp_path / "work")
+    metrics = translate(settings(model), Languages(), cleaned(tmp_path / "clean", {"fr": [text]}), result)
+    rejected = rows_of(result.path("rejected"))
+    assert pq.read_schema(result.path("rejected/fr/00000.parquet")) == schema.REJECTED
     assert (rejected[0]["source"], rejected[0]["target"], rejected[0]["rule"]) == (text, None, rule)
     assert metrics == {"fr.translated": 0, "fr.rejected": 1}
-    lost = {found["rule"]: found["rows_in"] - found["rows_out"] for found in rows_of(place.root) if "rows_in" in found}
-    assert {name: number for name, number in lost.items() if number} == {rule: 1}
+    dropped = {row["rule"]: row["rows_in"] - row["rows_out"] for row in rows_of(result.root) if "rows_in" in row}
+    assert {name: number for name, number in dropped.items() if number} == {rule: 1}
 
 
 def test_the_model_is_chosen_by_language(tmp_path: Path) -> None:
     for language, bias in (("fr", 4.0), ("de", 99.0)):
         save_marian(tmp_path / f"en-{language}", end_bias=bias)
-    place, languages = workspace(tmp_path / "work"), Languages(targets=("fr", "de"))
-    wanted = settings(tmp_path / "{source}-{target}")
-    metrics = translate(wanted, languages, cleaned(tmp_path / "clean", {"fr": TEXTS, "de": TEXTS}), place)
+    result, languages = workspace(tmp_path / "work"), Languages(targets=("fr", "de"))
+    chosen = settings(tmp_path / "{source}-{target}")
+    metrics = translate(chosen, languages, cleaned(tmp_path / "clean", {"fr": TEXTS, "de": TEXTS}), result)
     assert metrics["fr.translated"] > 0
     assert metrics["de.translated"] == 0
-    engines = fingerprint(wanted, languages)
-    assert engines["en→fr"] != engines["en→de"]
+    backends = fingerprint(chosen, languages)
+    assert backends["en→fr"] != backends["en→de"]
     (tmp_path / "en-fr").rename(tmp_path / "moved")
-    assert fingerprint(settings(tmp_path / "moved"), Languages())["en→fr"] == engines["en→fr"]
+    assert fingerprint(settings(tmp_path / "moved"), Languages())["en→fr"] == backends["en→fr"]
 
 
 def test_batches_hold_so_many_padded_tokens() -> None:
@@ -219,12 +221,12 @@ assert not {"torch", "transformers", "tokenizers"} & set(sys.modules)
 
 @pytest.mark.parametrize(("backend", "texts"), [("none", []), ("none", TEXTS), ("transformers", []), ("transformers", None)])
 def test_nothing_to_do_writes_a_funnel_and_imports_no_torch(tmp_path: Path, backend: str, texts: list[str] | None) -> None:
-    source, place = cleaned(tmp_path / "clean", {} if texts is None else {"fr": texts}), workspace(tmp_path / "work")
+    source, result = cleaned(tmp_path / "clean", {} if texts is None else {"fr": texts}), workspace(tmp_path / "work")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", IDLE, str(source), str(place.root), backend]
+    command = [sys.executable, "-c", IDLE, str(source), str(result.root), backend]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert set(contents(place.root)) == {"funnel.parquet"}
-    funnel = pq.read_table(place.path("funnel.parquet"))
+    assert set(contents(result.root)) == {"funnel.parquet"}
+    funnel = pq.read_table(result.path("funnel.parquet"))
     assert funnel.schema == schema.FUNNEL
     assert [(row["rule"], row["rows_in"], row["rows_out"]) for row in funnel.to_pylist()] == (
         [("no backend", 30, 0)] if texts else []

@@ -1,4 +1,4 @@
-"""Translation models of seconds: one that really translates word by word, others with the geometry of their family."""
+"""Small translation models: one that is trained to translate word by word, others with random weights of each family."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-#: What the model learns: every word has one translation.
+#: The training data: every word has one translation.
 WORDS = {
     "the": "le", "cat": "chat", "dog": "chien", "house": "maison", "sees": "voit", "walks": "marche", "under": "sous",
     "over": "sur", "green": "vert", "old": "vieux", "new": "neuf", "boat": "bateau", "river": "fleuve", "and": "et",
@@ -39,14 +39,14 @@ WORDS = {
 def sentences(number: int, seed: int = 0, most: int = 12) -> list[str]:
     """Return sentences of 1 to `most` words, all different."""
     draw = random.Random(seed)
-    found: dict[str, None] = {}
-    while len(found) < number:
-        found[" ".join(draw.choices(list(WORDS), k=draw.randint(1, most)))] = None
-    return list(found)
+    distinct: dict[str, None] = {}
+    while len(distinct) < number:
+        distinct[" ".join(draw.choices(list(WORDS), k=draw.randint(1, most)))] = None
+    return list(distinct)
 
 
 def translated(sentence: str) -> str:
-    """Return what a perfect model would say."""
+    """Return the translation of a perfect model."""
     return " ".join(WORDS[word] for word in sentence.split())
 
 
@@ -119,7 +119,7 @@ def _fit(model: MarianMTModel, tokenizer: Any, steps: int) -> None:
     for step in range(steps):
         loss = model(**_batch(tokenizer, [text[(step * 32 + row) % len(text)] for row in range(32)])).loss
         loss.backward()
-        embedding.grad[pad] = 0  # the converter starts answers from zeros
+        embedding.grad[pad] = 0  # the converter starts outputs from zeros
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
@@ -127,9 +127,9 @@ def _fit(model: MarianMTModel, tokenizer: Any, steps: int) -> None:
 
 
 def _batch(tokenizer: Any, texts: Sequence[str]) -> dict[str, torch.Tensor]:
-    made = tokenizer(list(texts), text_target=[translated(text) for text in texts], padding=True, return_tensors="pt")
-    made["labels"][made["labels"] == tokenizer.pad_token_id] = -100
-    return dict(made)
+    batch = tokenizer(list(texts), text_target=[translated(text) for text in texts], padding=True, return_tensors="pt")
+    batch["labels"][batch["labels"] == tokenizer.pad_token_id] = -100
+    return dict(batch)
 
 
 def _pieces(folder: Path) -> list[str]:
@@ -142,7 +142,7 @@ def _pieces(folder: Path) -> list[str]:
 
 
 def save_m2m(folder: Path) -> Path:
-    """Save an M2M-100 with random weights: the source's code before the text, the target's before the answer."""
+    """Save an M2M-100 with random weights: the source's code before the text, the target's before the output."""
     folder.mkdir(parents=True)
     known = ["<s>", "<pad>", "</s>", "<unk>", *_pieces(folder)]
     (folder / "vocab.json").write_text(json.dumps({piece: n for n, piece in enumerate(known)}), encoding="utf-8")
@@ -175,7 +175,7 @@ def save_madlad(folder: Path) -> Path:
     )  # fmt: skip
     model = T5ForConditionalGeneration(config)
     with torch.no_grad():
-        model.lm_head.weight[2] *= 3  # so that some answers end
+        model.lm_head.weight[2] *= 3  # so that some outputs end
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -189,7 +189,7 @@ def _save_random(folder: Path, tokenizer: Any, vocabulary: int) -> Path:
     )  # fmt: skip
     model = M2M100ForConditionalGeneration(config)
     with torch.no_grad():
-        model.model.shared.weight[2] *= 3  # so that some answers end
+        model.model.shared.weight[2] *= 3  # so that some outputs end
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

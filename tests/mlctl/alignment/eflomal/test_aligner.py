@@ -1,4 +1,4 @@
-"""The default aligner end to end: it learns a toy language, keeps what it learned, and is the same however it is run."""
+"""The default aligner end to end: it learns a toy language, saves its model, and gives the same bytes however it is run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlctl.alignment.aligner import Links, Pair, Sentence
-from mlctl.alignment.eflomal import aligner as gibbs
+from mlctl.alignment.eflomal import aligner as eflomal
 from mlctl.alignment.eflomal import chains
-from mlctl.alignment.eflomal.aligner import GibbsAligner
-from mlctl.alignment.eflomal.chains import Plan
-from mlctl.alignment.eflomal.model import Side
+from mlctl.alignment.eflomal.aligner import EflomalAligner
+from mlctl.alignment.eflomal.chains import SamplingPlan
+from mlctl.alignment.eflomal.model import ChainModel
 from mlctl.errors import InputError
 from mlctl.schema import LEXICON
 
@@ -30,18 +30,18 @@ def sentence(words: list[str]) -> Sentence:
 
 
 def toy(pairs: int, seed: int = 1, words: int = 60, mark: str = "") -> tuple[list[Pair], list[set[tuple[int, int]]]]:
-    """A language with a word of its own for each word, in an order in which neighbours may change places."""
+    """Pairs of a toy language that translates word by word, with neighbouring words swapped at random; and their gold links."""
     draw = random.Random(seed)
     names = [f"{mark}{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(words)]
-    made, gold = [], []
+    result, gold = [], []
     for _ in range(pairs):
         source = [
             names[number] for number in dict.fromkeys(int(draw.paretovariate(0.6)) % words for _ in range(draw.randint(4, 14)))
         ]
-        order = sorted(range(len(source)), key=lambda place: place + draw.uniform(0, 1.6))
-        made.append((sentence(source), sentence([translated(source[place]) for place in order])))
-        gold.append({(place, new) for new, place in enumerate(order)})
-    return made, gold
+        order = sorted(range(len(source)), key=lambda index: index + draw.uniform(0, 1.6))
+        result.append((sentence(source), sentence([translated(source[index]) for index in order])))
+        gold.append({(index, new) for new, index in enumerate(order)})
+    return result, gold
 
 
 def translated(word: str) -> str:
@@ -50,13 +50,13 @@ def translated(word: str) -> str:
 
 def errors(links: list[Links], gold: list[set[tuple[int, int]]]) -> float:
     """Return the alignment error rate, all gold links being sure."""
-    found = [{(i, j) for i, j in each.words.tolist()} for each in links]
-    shared = sum(len(one & other) for one, other in zip(found, gold, strict=True))
-    return 1 - 2 * shared / sum(len(one) + len(other) for one, other in zip(found, gold, strict=True))
+    predicted = [{(i, j) for i, j in pair_links.words.tolist()} for pair_links in links]
+    shared = sum(len(cells & gold_cells) for cells, gold_cells in zip(predicted, gold, strict=True))
+    return 1 - 2 * shared / sum(len(cells) + len(gold_cells) for cells, gold_cells in zip(predicted, gold, strict=True))
 
 
-def trained(pairs: list[Pair], **options: object) -> GibbsAligner:
-    aligner = GibbsAligner("grow-diag-final-and", 3, **options)  # type: ignore[arg-type]
+def trained(pairs: list[Pair], **options: object) -> EflomalAligner:
+    aligner = EflomalAligner("grow-diag-final-and", 3, **options)  # type: ignore[arg-type]
     aligner.train(iter(pairs))
     return aligner
 
@@ -90,7 +90,7 @@ def test_a_toy_language_is_learned() -> None:
 def test_new_sentences_are_aligned_by_a_loaded_model_and_new_words_among_themselves(tmp_path: Path) -> None:
     aligner = trained(toy(250)[0])
     aligner.save(tmp_path)
-    loaded = GibbsAligner.load(tmp_path, "grow-diag-final-and", 3)
+    loaded = EflomalAligner.load(tmp_path, "grow-diag-final-and", 3)
     pairs, gold = toy(60, seed=2)
     assert same(aligner.align(pairs), loaded.align(pairs))
     assert errors(loaded.align(pairs), gold) < 0.05
@@ -99,7 +99,7 @@ def test_new_sentences_are_aligned_by_a_loaded_model_and_new_words_among_themsel
 
 
 def test_what_is_new_to_a_model_is_sampled_the_longer_the_fewer_the_pairs() -> None:
-    sweeps = [gibbs.reading(pairs, new) for pairs, new in ((100_000, 0.0), (100, 0.0), (5_000, 0.05), (500, 0.05))]
+    sweeps = [eflomal.adaptation_sweeps(pairs, new) for pairs, new in ((100_000, 0.0), (100, 0.0), (5_000, 0.05), (500, 0.05))]
     assert sweeps[0] == sweeps[1] == 0 < sweeps[2] < sweeps[3]
 
 
@@ -126,7 +126,7 @@ def test_threads_and_processes_change_no_byte(tmp_path: Path) -> None:
 
 def test_another_seed_draws_otherwise() -> None:
     pairs, _ = toy(60)
-    other = GibbsAligner("grow-diag-final-and", 4)
+    other = EflomalAligner("grow-diag-final-and", 4)
     other.train(pairs)
     assert not same(trained(pairs).align(pairs), other.align(pairs))
 
@@ -143,7 +143,7 @@ def test_the_heuristic_is_the_one_that_is_asked_for(tmp_path: Path) -> None:
     wrong = [(source, target) for (source, _), (_, target) in itertools.pairwise(right)]
     trained(wrong).save(tmp_path)
     names = ("intersection", "grow-diag", "grow-diag-final-and", "union")
-    links = [GibbsAligner.load(tmp_path, name, 3).align(wrong) for name in names]  # type: ignore[arg-type]
+    links = [EflomalAligner.load(tmp_path, name, 3).align(wrong) for name in names]  # type: ignore[arg-type]
     sizes = [sum(len(each.words) for each in found) for found in links]
     assert sizes == sorted(set(sizes))
 
@@ -181,7 +181,7 @@ def test_forms_that_are_met_once_are_aligned_by_their_families(monkeypatch: pyte
     aligner = trained(pairs)
     together, frozen = errors(aligner.align(pairs), gold), errors(aligner.align(new), gold_of_new)
     assert max(together, frozen) < 0.06
-    monkeypatch.setattr(gibbs, "shortened", lambda found, _: found)
+    monkeypatch.setattr(eflomal, "replace_by_stems", lambda pairs, _: pairs)
     assert errors(trained(pairs).align(pairs), gold) > 2 * together, "without stems"
 
 
@@ -195,7 +195,7 @@ def test_words_spelled_alike_find_each_other_where_there_is_hardly_any_text(monk
         pairs.append((sentence(source), sentence([source[place] for place in order])))
         gold.append({(int(place), new) for new, place in enumerate(order)})
     assert errors(trained(pairs).align(pairs), gold) < 0.05
-    monkeypatch.setattr(gibbs, "alike", lambda start, _: start)
+    monkeypatch.setattr(eflomal, "with_identical_words", lambda state, _: state)
     assert errors(trained(pairs).align(pairs), gold) > 0.15
 
 
@@ -223,33 +223,33 @@ def test_an_earlier_lexicon_that_cannot_be_read_is_named(tmp_path: Path) -> None
     trained(toy(10)[0]).save(tmp_path)
     (tmp_path / "lexicon.parquet").write_bytes(b"text")
     with pytest.raises(InputError, match=r"lexicon\.parquet"):
-        GibbsAligner("union", 3, tmp_path)  # before anything is learned
+        EflomalAligner("union", 3, tmp_path)  # before anything is learned
 
 
 def test_links_that_still_move_are_sampled_longer_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    settled, _ = toy(250)
-    restless = [(source, target) for (source, _), (_, target) in zip(settled, reversed(settled), strict=True)]
+    parallel, _ = toy(250)
+    unrelated = [(source, target) for (source, _), (_, target) in zip(parallel, reversed(parallel), strict=True)]
     sweeps: list[int] = []
 
-    def watched(sampled: chains.Chains, more: int, kept: int) -> list[Side]:
-        sweeps.append(more)
-        return chains.learned(sampled, more, kept)
+    def record(group: chains.Chains, extra: int, averaged: int) -> list[ChainModel]:
+        sweeps.append(extra)
+        return chains.average_sweeps(group, extra, averaged)
 
-    monkeypatch.setattr(gibbs, "learned", watched)
-    monkeypatch.setattr(gibbs, "plan", lambda _: Plan((1, 1, 4), 1, 3, sharp=2, more=5))
-    trained(settled)
+    monkeypatch.setattr(eflomal, "average_sweeps", record)
+    monkeypatch.setattr(eflomal, "sampling_plan", lambda _: SamplingPlan((1, 1, 4), 1, 3, best_of_two=2, extra=5))
+    trained(parallel)
     assert set(sweeps) == {0}
     sweeps.clear()
-    one = trained(restless)
+    single = trained(unrelated)
     assert set(sweeps) == {5}
-    six = GibbsAligner("grow-diag-final-and", 3, threads=6)
-    six.train(restless)
-    for here, there in zip(one.align(restless), six.align(restless), strict=True):
-        assert np.array_equal(here.confidence, there.confidence)
+    six = EflomalAligner("grow-diag-final-and", 3, threads=6)
+    six.train(unrelated)
+    for expected, actual in zip(single.align(unrelated), six.align(unrelated), strict=True):
+        assert np.array_equal(expected.confidence, actual.confidence)
 
 
 def test_hostile_words_are_words_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gibbs, "plan", lambda _: Plan((1, 1, 2), 1, 2))  # a thousand words a side take long
+    monkeypatch.setattr(eflomal, "sampling_plan", lambda _: SamplingPlan((1, 1, 2), 1, 2))  # a thousand words a side take long
     hostile = ["", "\0", "|||", "\u2028", "\ud800", "a\udfffb", "\ufeff", "💥" * 50, "0-1", "-"]
     text = "".join(hostile)
     ends = np.cumsum([len(word) for word in hostile]).tolist()
@@ -257,7 +257,7 @@ def test_hostile_words_are_words_like_others(tmp_path: Path, monkeypatch: pytest
     pairs = [(odd, odd), (sentence(["a"]), odd), (odd, sentence(["b"] * 1000)), (sentence(["a"] * 1000), sentence(["b"] * 1000))]
     aligner = trained(pairs * 2)
     aligner.save(tmp_path)
-    links = GibbsAligner.load(tmp_path, "union", 3).align(pairs)
+    links = EflomalAligner.load(tmp_path, "union", 3).align(pairs)
     assert len(links) == len(pairs)
     assert links[0].words.max() < len(hostile)
 
@@ -268,13 +268,13 @@ def test_nothing_to_learn_and_nothing_to_align(tmp_path: Path) -> None:
     pairs, _ = toy(5)
     assert len(aligner.align(pairs)) == 5
     aligner.save(tmp_path)
-    assert same(GibbsAligner.load(tmp_path, "grow-diag-final-and", 3).align(pairs), aligner.align(pairs))
+    assert same(EflomalAligner.load(tmp_path, "grow-diag-final-and", 3).align(pairs), aligner.align(pairs))
 
 
 def test_a_long_list_is_aligned_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs, gold = toy(120)
     aligner = trained(pairs)
-    monkeypatch.setattr(gibbs, "_BLOCK", 50)
+    monkeypatch.setattr(eflomal, "_BLOCK_PAIRS", 50)
     links = aligner.align(pairs)
     assert len(links) == 120
     assert same(links[50:100], aligner.align(pairs[50:100]))
@@ -293,15 +293,15 @@ def test_a_damaged_model_is_named(tmp_path: Path, damage: str) -> None:
     else:
         (tmp_path / "source.parquet").write_bytes(b"text")
     with pytest.raises(InputError, match=str(tmp_path)):
-        GibbsAligner.load(tmp_path, "union", 1)
+        EflomalAligner.load(tmp_path, "union", 1)
 
 
 _MEASURE = """
 import random, resource, sys
 sys.path.insert(0, sys.argv[1])
 import test_aligner as t
-from mlctl.alignment.eflomal.chains import Chains, blank
-from mlctl.alignment.eflomal.vocabulary import encoded
+from mlctl.alignment.eflomal.chains import Chains, empty_state
+from mlctl.alignment.eflomal.vocabulary import encode_pairs
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 def run(number):
@@ -309,10 +309,10 @@ def run(number):
     words = [f"w{k}" for k in range(20000)]
     def side():
         return t.sentence([words[int(draw.paretovariate(0.5)) % 20000] for _ in range(25)])
-    found = encoded((side(), side()) for _ in range(number))
+    pairs = encode_pairs((side(), side()) for _ in range(number))
     chains = []
-    for text, v, w in ((found.text, found.source, found.target), (found.text.turned(), found.target, found.source)):
-        chains.append(Chains(text, blank(1, len(v), len(w)), len(w), [1]))
+    for corpus, v, w in ((pairs.corpus, pairs.source, pairs.target), (pairs.corpus.reversed(), pairs.target, pairs.source)):
+        chains.append(Chains(corpus, empty_state(1, len(v), len(w)), len(w), [1]))
         for stage in (0, 2):
             chains[-1].sweep(stage)
 run(3000)

@@ -10,15 +10,15 @@ import pytest
 
 from mlctl.alignment.eflomal import chains, sampling
 from mlctl.alignment.eflomal.counts import FERTILITIES
-from mlctl.alignment.eflomal.sampling import FARTHEST
+from mlctl.alignment.eflomal.sampling import MAX_JUMP
 
-from .numbered import Sentences, as_dict, some_sentences, text_of
+from .encoded_corpus import Sentences, as_dict, corpus_of, some_sentences
 
 WORDS = 9
 
 
 def sampled(sentences: Sentences, number: int = 2) -> chains.Chains:
-    chain = chains.Chains(text_of(sentences), chains.blank(number, WORDS, WORDS), WORDS, seeds=range(7, 7 + number))
+    chain = chains.Chains(corpus_of(sentences), chains.empty_state(number, WORDS, WORDS), WORDS, seeds=range(7, 7 + number))
     for stage in (0, 1, 2, 2):
         chain.sweep(stage)
     return chain
@@ -32,7 +32,7 @@ def every_alignment(
     chain: chains.Chains, number: int, source: list[int], target: list[int], fertility: Callable[[int, int], float] | None = None
 ) -> np.ndarray:
     """P(a_j = i) (J, I): each alignment weighs its words, its jumps and `fertility(i, j)` of what it links."""
-    counts, null, alpha = as_dict(chain.counts, number), chains._NULL, sampling.ALPHA
+    counts, null, alpha = as_dict(chain.counts, number), chains._NULL_PRIOR, sampling.ALPHA
     share = (chain.jumps[number] + 0.5) / (chain.jumps[number] + 0.5).sum()
     nulls = chain.counts.nulls[:, number].astype(float)
     found, total = np.zeros((len(target), len(source))), 0.0
@@ -43,9 +43,9 @@ def every_alignment(
                 weight *= null * (nulls[target[j]] + alpha) / (nulls.sum() + alpha * WORDS)
                 continue
             totals = chain.counts.totals[source[i], number] + alpha * WORDS
-            reach = sum(share[there - last + FARTHEST] for there in range(len(source)))
+            reach = sum(share[there - last + MAX_JUMP] for there in range(len(source)))
             lexical = (counts.get((source[i], target[j]), 0.0) + alpha) / totals
-            weight *= (1 - null) * lexical * share[i - last + FARTHEST] / reach * (fertility(i, j) if fertility else 1.0)
+            weight *= (1 - null) * lexical * share[i - last + MAX_JUMP] / reach * (fertility(i, j) if fertility else 1.0)
             last = i
         total += weight
         for j, i in enumerate(links):
@@ -58,7 +58,7 @@ def ratios(chain: chains.Chains, number: int, word: int) -> np.ndarray:
     """φ(k + 1) / φ(k) of a source word, for each k."""
     fertile = chain.counts.fertile[:, number].astype(float)
     usual = (fertile.sum(0) + 0.5) / (fertile.sum(0) + 0.5).sum()
-    shares = fertile[word] + chains._BELIEF * usual
+    shares = fertile[word] + chains._FERTILITY_STRENGTH * usual
     return shares[1:] / shares[:-1]
 
 

@@ -9,24 +9,24 @@ import pytest
 
 from mlctl.alignment.eflomal import chains, sampling
 from mlctl.alignment.eflomal import counts as tables
-from mlctl.alignment.eflomal import sentence_buffer as desks
+from mlctl.alignment.eflomal import sentence_buffer as buffers
 from mlctl.alignment.eflomal.counts import FERTILITIES, Rows
-from mlctl.alignment.eflomal.sampling import FARTHEST
-from mlctl.alignment.eflomal.sentence_buffer import Text
+from mlctl.alignment.eflomal.sampling import MAX_JUMP
+from mlctl.alignment.eflomal.sentence_buffer import Corpus
 
-from .numbered import Sentences, as_dict, some_sentences, text_of
+from .encoded_corpus import Sentences, as_dict, corpus_of, some_sentences
 
 
 def test_tables_count_as_a_dictionary_does_also_when_words_come_and_go() -> None:
     random = np.random.default_rng(3)
-    counts, plain = tables.empty(2, 5, 400, 1 << 15), Counter[tuple[int, int, int]]()
+    counts, plain = tables.empty_counts(2, 5, 400, 1 << 15), Counter[tuple[int, int, int]]()
     for _ in range(9000):
         place = int(random.integers(2)), int(random.integers(5)), int(random.integers(400) ** 2 // 400)
         if plain[place] and random.random() < 0.6:
-            tables.take_away(counts, *place)
+            tables.remove_link(counts, *place)
             plain[place] -= 1
         else:
-            tables.add(counts, *place, 1.0)
+            tables.add_link(counts, *place, 1.0)
             plain[place] += 1
     for chain in range(2):
         assert as_dict(counts, chain) == {
@@ -35,18 +35,18 @@ def test_tables_count_as_a_dictionary_does_also_when_words_come_and_go() -> None
 
 
 def test_rows_at_rest_are_what_was_collected_and_load_again_by_other_numbers() -> None:
-    counts = tables.collecting(tables.empty(2, 3, 50))
+    counts = tables.with_sums(tables.empty_counts(2, 3, 50))
     for e, f in ((0, 7), (0, 3), (2, 9), (0, 7)):
-        tables.add(counts, 1, e, f, 1.0)
-    tables.collect(counts, 0.5)
-    tables.collect(counts, 0.5)
-    rows = tables.rest(counts, 1)
+        tables.add_link(counts, 1, e, f, 1.0)
+    tables.accumulate(counts, 0.5)
+    tables.accumulate(counts, 0.5)
+    rows = tables.to_rows(counts, 1)
     assert (rows.offsets.tolist(), rows.keys.tolist(), rows.counts.tolist()) == ([0, 2, 2, 3], [3, 7, 9], [1.0, 2.0, 1.0])
-    assert not len(tables.rest(counts, 0).keys)
-    again = tables.empty(1, 2, 4)
+    assert not len(tables.to_rows(counts, 0).keys)
+    again = tables.empty_counts(1, 2, 4)
     targets = np.full(50, -1, np.int32)
     targets[7], targets[9] = 1, 0
-    assert tables.load(again, 0, rows, np.array([1, -1, 0], np.int32), targets, 3.0) == 3
+    assert tables.load_rows(again, 0, rows, np.array([1, -1, 0], np.int32), targets, 3.0) == 3
     assert as_dict(again) == {(1, 1): 6.0, (0, 0): 3.0}
 
 
@@ -54,29 +54,29 @@ def test_a_start_grows_its_arena_as_needed() -> None:
     size = 30_000
     rows = Rows(np.array([0, size]), np.arange(size, dtype=np.int32), np.ones(size, np.float32))
     fertile = np.zeros((1, FERTILITIES), np.float32)
-    side = chains.Side(rows, np.full(1, size, np.float64), np.zeros(size, np.float32), fertile, np.zeros(2 * FARTHEST + 1))
-    start = chains.informed([side], np.zeros(1, np.int32), np.arange(size, dtype=np.int32), (1, size), 1.0)
+    side = chains.ChainModel(rows, np.full(1, size, np.float64), np.zeros(size, np.float32), fertile, np.zeros(2 * MAX_JUMP + 1))
+    start = chains.state_from_models([side], np.zeros(1, np.int32), np.arange(size, dtype=np.int32), (1, size), 1.0)
     assert len(as_dict(start.counts)) == size
 
 
 @pytest.mark.parametrize("sweeps", [1, 4])
 def test_counts_after_sweeps_are_those_of_the_links(sweeps: int) -> None:
     sentences = some_sentences(300, words=60)
-    text = text_of(sentences)
-    chain = chains.Chains(text, chains.blank(2, 60, 60), 60, seeds=[9, 4])
+    corpus = corpus_of(sentences)
+    chain = chains.Chains(corpus, chains.empty_state(2, 60, 60), 60, seeds=[9, 4])
     for number in range(sweeps):
         chain.sweep(min(number, 2))
     links: Counter[tuple[int, int]] = Counter()
-    fertile, nulls, jumps = np.zeros((60, FERTILITIES)), np.zeros(60), np.zeros(2 * FARTHEST + 1)
+    fertile, nulls, jumps = np.zeros((60, FERTILITIES)), np.zeros(60), np.zeros(2 * MAX_JUMP + 1)
     for s, (source, target) in enumerate(sentences):
-        own = chain.links[1, text.target_offsets[s] : text.target_offsets[s + 1]]
+        own = chain.links[1, corpus.target_offsets[s] : corpus.target_offsets[s + 1]]
         previous = -1
         for f, i in zip(target, own.tolist(), strict=True):
             if i < 0:
                 nulls[f] += 1
                 continue
             links[source[i], f] += 1
-            jumps[i - previous + FARTHEST] += 1
+            jumps[i - previous + MAX_JUMP] += 1
             previous = i
         for i, e in enumerate(source):
             fertile[e, min(int((own == i).sum()), FERTILITIES - 1)] += 1
@@ -90,11 +90,15 @@ def test_counts_after_sweeps_are_those_of_the_links(sweeps: int) -> None:
 
 
 def test_a_chain_is_the_same_alone_and_beside_others() -> None:
-    text = text_of(some_sentences(200, words=30))
-    start = chains.informed([side_of(text, 30)], np.arange(30, dtype=np.int32), np.arange(30, dtype=np.int32), (30, 30), 0.3)
-    alone = chains.Chains(text, start, 30, seeds=[4])
-    three = chains.informed([side_of(text, 30)] * 3, np.arange(30, dtype=np.int32), np.arange(30, dtype=np.int32), (30, 30), 0.3)
-    beside = chains.Chains(text, three, 30, seeds=[1, 4, 2])
+    corpus = corpus_of(some_sentences(200, words=30))
+    start = chains.state_from_models(
+        [side_of(corpus, 30)], np.arange(30, dtype=np.int32), np.arange(30, dtype=np.int32), (30, 30), 0.3
+    )
+    alone = chains.Chains(corpus, start, 30, seeds=[4])
+    three = chains.state_from_models(
+        [side_of(corpus, 30)] * 3, np.arange(30, dtype=np.int32), np.arange(30, dtype=np.int32), (30, 30), 0.3
+    )
+    beside = chains.Chains(corpus, three, 30, seeds=[1, 4, 2])
     for stage in (0, 1, 2, 2, 2, 2):
         alone.sweep(stage)
         beside.sweep(stage)
@@ -103,14 +107,16 @@ def test_a_chain_is_the_same_alone_and_beside_others() -> None:
     assert not np.array_equal(beside.links[0], beside.links[1])
 
 
-def side_of(text: Text, words: int) -> chains.Side:
-    begun = chains.begin(chains.Chains(text, chains.blank(1, words, words), words, seeds=[6]), chains.Plan((1, 1, 3), 3, 1))
-    (side,) = chains.learned(begun, 0, 3)
+def side_of(corpus: Corpus, words: int) -> chains.ChainModel:
+    begun = chains.burn_in(
+        chains.Chains(corpus, chains.empty_state(1, words, words), words, seeds=[6]), chains.SamplingPlan((1, 1, 3), 3, 1)
+    )
+    (side,) = chains.average_sweeps(begun, 0, 3)
     return side
 
 
 def test_a_link_that_is_there_from_the_start_is_counted_of_its_word_too() -> None:
-    start = chains.alike(chains.blank(2, 4, 3), np.array([2, -1, 0, -1], np.int32))
+    start = chains.with_identical_words(chains.empty_state(2, 4, 3), np.array([2, -1, 0, -1], np.int32))
     for chain in range(2):
         assert as_dict(start.counts, chain) == {(0, 2): 1, (2, 0): 1}
     assert start.counts.totals.tolist() == [[1, 1], [0, 0], [1, 1], [0, 0]]
@@ -120,11 +126,11 @@ def test_a_sentence_of_frequent_words_alone_finds_room() -> None:
     size = 49_140  # of each source word: its table of 65,536 slots is about to move, and all of them together take millions
     rows = Rows(np.arange(31) * size, np.tile(np.arange(size, dtype=np.int32), 30), np.ones(30 * size, np.float32))
     fertile, nulls = np.zeros((30, FERTILITIES), np.float32), np.zeros(size, np.float32)
-    side = chains.Side(rows, np.full(30, size, np.float64), nulls, fertile, np.zeros(2 * FARTHEST + 1))
+    side = chains.ChainModel(rows, np.full(30, size, np.float64), nulls, fertile, np.zeros(2 * MAX_JUMP + 1))
     numbers = np.arange(30, dtype=np.int32), np.arange(size, dtype=np.int32)
-    start = chains.informed([side], *numbers, (30, size), 1.0)
-    full = start._replace(counts=tables.roomier(start.counts, 0))
-    every = chains.Chains(text_of([(list(range(30)) * 20, [1] * 30)]), full, size, [1])
+    start = chains.state_from_models([side], *numbers, (30, size), 1.0)
+    full = start._replace(counts=tables.grow(start.counts, 0))
+    every = chains.Chains(corpus_of([(list(range(30)) * 20, [1] * 30)]), full, size, [1])
     every.sweep(2)
     assert len(every.counts.keys) < 30 * (1 << 18)
 
@@ -133,7 +139,7 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
     sentences: Sentences, links: list[list[int]], s: int, new: list[int], stage: int, jumps: np.ndarray, words: int
 ) -> np.ndarray:
     """P(a_j = i) of sentence s as the module's formulas say, in Python's floats; the links before j are the `new` ones."""
-    null, belief, alpha = chains._NULL, chains._BELIEF, sampling.ALPHA
+    null, belief, alpha = chains._NULL_PRIOR, chains._FERTILITY_STRENGTH, sampling.ALPHA
     lexical: defaultdict[tuple[int, int], float] = defaultdict(float)
     totals, nulls, fertile = np.zeros(words), np.zeros(words), np.zeros((words, FERTILITIES))
     usual = np.full(FERTILITIES, 0.5)
@@ -153,7 +159,7 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
     share = (jumps + 0.5) / (jumps + 0.5).sum()
 
     def jump(width: int) -> float:
-        return float(share[width + FARTHEST])
+        return float(share[width + MAX_JUMP])
 
     def reach(a: int) -> float:
         return sum(jump(i - a) for i in range(len(source)))
@@ -167,8 +173,8 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
         for i, e in enumerate(source):
             weight = (1 - null) * (lexical[e, f] + alpha) / (totals[e] + alpha * words)
             if stage == 0:
-                distance = int(abs((i + 0.5) / len(source) - (j + 0.5) / len(target)) * desks.BINS)
-                weight *= np.exp(-sampling.DIAGONAL * distance / desks.BINS)
+                distance = int(abs((i + 0.5) / len(source) - (j + 0.5) / len(target)) * buffers.DISTANCE_BINS)
+                weight *= np.exp(-sampling.DIAGONAL_TENSION * distance / buffers.DISTANCE_BINS)
             else:
                 weight *= jump(i - before) / reach(before) * (1 if after is None else jump(after - i) / reach(i))
             if stage == 2:
@@ -184,33 +190,33 @@ def plain_marginals(  # noqa: C901 - the formulas in one piece, to be read besid
 
 def test_a_sentence_finds_the_counts_without_its_own_links_also_of_words_that_it_repeats() -> None:
     sentences: Sentences = [([0, 1, 0, 2, 2], [3, 1, 3, 4, 1, 0]), *some_sentences(30)]
-    text, own = text_of(sentences), sentences[0]
-    chain = chains.Chains(text, chains.blank(3, 9, 9), 9, seeds=[1, 2, 3])
+    corpus, own = corpus_of(sentences), sentences[0]
+    chain = chains.Chains(corpus, chains.empty_state(3, 9, 9), 9, seeds=[1, 2, 3])
     chain.sweep(0)
-    room = desks.desk(text, 0, len(sentences), chain.counts)
+    buffer = buffers.allocate_buffer(corpus, 0, len(sentences), chain.counts)
     source, target = (np.array(side, np.int32) for side in own)
-    desks.find(chain.counts, source, target, room)
+    buffers.load_counts(chain.counts, source, target, buffer)
     for c in range(3):
         links = np.array([0, 1, 2, 4, -1, 3], np.int16)
-        desks.take_out(c, source, target, links, room)
+        buffers.subtract_own_links(c, source, target, links, buffer)
         mine = Counter((own[0][i], f) for f, i in zip(own[1], links, strict=True) if i >= 0)
         counted = as_dict(chain.counts, c)
         expected = [[counted.get((e, f), 0) - mine[e, f] for e in own[0]] for f in own[1]]
-        assert room.lexical[c, : len(target), : len(source)].tolist() == expected
-    desks.leave(source, target, room)
-    assert (room.source_place == -1).all()
-    assert (room.target_place == -1).all()
+        assert buffer.lexical[c, : len(target), : len(source)].tolist() == expected
+    buffers.reset(source, target, buffer)
+    assert (buffer.source_last == -1).all()
+    assert (buffer.target_last == -1).all()
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_a_visit_draws_from_the_formulas(stage: int) -> None:
     many = 2000  # chains in one state, each of which draws from its own random numbers
     sentences: Sentences = [([0, 1, 2, 3, 4, 5, 6, 2], [3, 1, 4, 1, 5, 2, 6]), *some_sentences(40)]  # the first is looked at
-    text = text_of(sentences)
-    chain = chains.Chains(text, chains.blank(many, 9, 9), 9, seeds=[8] * many)
+    corpus = corpus_of(sentences)
+    chain = chains.Chains(corpus, chains.empty_state(many, 9, 9), 9, seeds=[8] * many)
     for earlier in (0, 1, 2):
         chain.sweep(earlier)
-    bounds = list(zip(text.target_offsets[:-1].tolist(), text.target_offsets[1:].tolist(), strict=True))
+    bounds = list(zip(corpus.target_offsets[:-1].tolist(), corpus.target_offsets[1:].tolist(), strict=True))
     old = [chain.links[0, a:b].tolist() for a, b in bounds]
     jumps = chain.jumps[0].copy()
     chain._seeds = np.arange(many)
@@ -229,12 +235,12 @@ def test_sharp_sweeps_take_the_likelier_of_two_draws() -> None:
     many = 8000  # chains: each draws once, from the same weights
     rows = Rows(np.array([0, 1, 2]), np.zeros(2, np.int32), np.array([1.0, 3.0], np.float32))
     fertile, nulls = np.zeros((2, FERTILITIES), np.float32), np.array([4, 4], np.float32)
-    side = chains.Side(rows, np.full(2, 5.0), nulls, fertile, np.zeros(2 * FARTHEST + 1))
+    side = chains.ChainModel(rows, np.full(2, 5.0), nulls, fertile, np.zeros(2 * MAX_JUMP + 1))
     numbers = np.arange(2, dtype=np.int32)
 
     def drawn(sharp: bool) -> np.ndarray:
-        start = chains.informed([side] * many, numbers, numbers, (2, 2), 1.0)
-        every = chains.Chains(text_of([([0, 1], [0])]), start, 2, seeds=range(many))
+        start = chains.state_from_models([side] * many, numbers, numbers, (2, 2), 1.0)
+        every = chains.Chains(corpus_of([([0, 1], [0])]), start, 2, seeds=range(many))
         every.sweep(0, sharp)
         return np.array([(every.links[:, 0] == place).mean() for place in (0, 1, -1)])
 
@@ -246,26 +252,26 @@ def test_sharp_sweeps_take_the_likelier_of_two_draws() -> None:
 
 
 def test_jumps_from_any_place_sum_to_one_and_wide_ones_are_clipped() -> None:
-    jumps = np.random.default_rng(2).random(2 * FARTHEST + 1) * 10
+    jumps = np.random.default_rng(2).random(2 * MAX_JUMP + 1) * 10
     length = 250
-    shapes = chains.shapes(jumps[None], np.ones((1, FERTILITIES)), length, 9)
-    text = text_of([([0] * length, [0])])
-    nothing = tables.empty(1, 9, 9)
-    room = sampling.desk(text, 0, 1, nothing)
-    sampling.prepare(nothing, shapes, 0, text.source, np.full(1, -1, np.int16), 1, room)
-    (table,), (back,) = shapes.jumps, shapes.back
+    parameters = chains.shared_parameters(jumps[None], np.ones((1, FERTILITIES)), length, 9)
+    corpus = corpus_of([([0] * length, [0])])
+    nothing = tables.empty_counts(1, 9, 9)
+    buffer = sampling.allocate_buffer(corpus, 0, 1, nothing)
+    sampling.prepare_visit(nothing, parameters, 0, corpus.source, np.full(1, -1, np.int16), 1, buffer)
+    (table,), (back,) = parameters.jumps, parameters.reversed_jumps
     middle = len(table) // 2
     for place in (-1, 0, 100, length - 1):
         row = table[middle - place : middle - place + length]
-        assert row.sum() * room.inverse[place + 1] == pytest.approx(1, abs=1e-4)
-    assert table[middle + FARTHEST] == table[middle + length]
+        assert row.sum() * buffer.inverse_norms[place + 1] == pytest.approx(1, abs=1e-4)
+    assert table[middle + MAX_JUMP] == table[middle + length]
     np.testing.assert_array_equal(table, back[::-1])
 
 
 def test_sums_and_draws_cover_all_words() -> None:
     weights = np.arange(1, 8, dtype=np.float32)
     for columns in range(1, 8):
-        assert sampling.summed(weights, columns) == weights[:columns].sum()
+        assert sampling.ordered_sum(weights, columns) == weights[:columns].sum()
         marks = np.arange(weights[:columns].sum()) + 0.5
         drawn = [sampling._pick(weights, columns, np.float32(mark)) for mark in marks]
         assert np.bincount(drawn).tolist() == weights[:columns].tolist()

@@ -12,8 +12,8 @@ import pytest
 from webserver import Server, serving, status
 
 from mlctl.config import Download, Languages, OpusSource, parse
-from mlctl.corpora.catalog.mtdata_index import Entry, kept_index, write
-from mlctl.corpora.catalog.search import Found, parse_pair, search
+from mlctl.corpora.catalog.mtdata_index import MtdataEntry, index_path, write_index
+from mlctl.corpora.catalog.search import SearchResult, parse_pair, search
 from mlctl.errors import InputError
 
 QUESTION = "/api/?source=en&target=sw&preprocessing=moses&version=latest"
@@ -24,14 +24,16 @@ CRAWLED = "https://files/OPUS-CCMatrix/v1/moses/en-sw.txt.zip"
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    write(
+    write_index(
         [
-            Entry("OPUS-ccmatrix-v1-eng-swa", ("en", "sw"), (CRAWLED,), "x.zip", ("*.en", "*.sw")),
-            Entry("ELRC-health-1-swa-eng", ("sw", "en"), ("https://elrc/1",), "1.zip", ("a.tmx",), "tmx", licence="CC-BY-4.0"),
-            Entry("Old-news-2014-eng-swa", ("en", "sw"), ("https://old/1",), "1.tgz", ("a.sgm", "b.sgm"), "sgm"),
-            Entry("Other-toy-1-eng-fra", ("en", "fr"), ("https://other",), "x.tsv", format="tsv"),
+            MtdataEntry("OPUS-ccmatrix-v1-eng-swa", ("en", "sw"), (CRAWLED,), "x.zip", ("*.en", "*.sw")),
+            MtdataEntry(
+                "ELRC-health-1-swa-eng", ("sw", "en"), ("https://elrc/1",), "1.zip", ("a.tmx",), "tmx", licence="CC-BY-4.0"
+            ),
+            MtdataEntry("Old-news-2014-eng-swa", ("en", "sw"), ("https://old/1",), "1.tgz", ("a.sgm", "b.sgm"), "sgm"),
+            MtdataEntry("Other-toy-1-eng-fra", ("en", "fr"), ("https://other",), "x.tsv", format="tsv"),
         ],
-        kept_index(),
+        index_path(),
     )
     with serving() as server:
         yield server
@@ -45,30 +47,30 @@ def corpus(name: str, **values: Any) -> dict[str, Any]:
     return {"corpus": name, "version": "v1", "alignment_pairs": 7, "size": 1234, "url": f"https://files/{name}", **values}
 
 
-def ask(server: Server, pair: str = "en-sw", api: str = "/api/") -> Found:
+def ask(server: Server, pair: str = "en-sw", api: str = "/api/") -> SearchResult:
     return search(pair, Download(opus_api=server.url(api)))
 
 
 def test_both_indexes_the_largest_first(server: Server) -> None:
     big = corpus("CCMatrix", alignment_pairs="5756664", url=CRAWLED)
     opus(server, corpus("Tanzil", size=None), big, corpus("QED", alignment_pairs="", version="v2.0a"))
-    found = ask(server)
-    listed = [(offer.kind, offer.name, offer.version, offer.pairs, offer.size_kb, offer.licence) for offer in found.offers]
+    result = ask(server)
+    listed = [(offer.kind, offer.name, offer.version, offer.pairs, offer.size_kb, offer.licence) for offer in result.offers]
     assert listed == [
         ("opus", "CCMatrix", "v1", 5756664, 1234, "unknown"),
         ("opus", "Tanzil", "v1", 7, None, "unknown"),
         ("opus", "QED", "v2.0a", None, 1234, "unknown"),
         ("mtdata", "ELRC-health-1-swa-eng", "1", None, None, "CC-BY-4.0"),  # mtdata's CCMatrix is the same file
     ]
-    assert (found.source, found.target, found.unread, found.missing) == ("en", "sw", 1, {})
-    recipe = parse({"download": {"sources": [offer.recipe for offer in found.offers]}})
+    assert (result.source, result.target, result.unread, result.missing) == ("en", "sw", 1, {})
+    recipe = parse({"download": {"sources": [offer.recipe for offer in result.offers]}})
     assert [source.kind for source in recipe.download.sources] == ["opus", "opus", "opus", "mtdata"]
 
 
 def test_codes_of_any_notation(server: Server) -> None:
     opus(server, corpus("Tanzil"))
     assert [offer.name for offer in ask(server, "eng-swh_Latn").offers] == [offer.name for offer in ask(server).offers]
-    assert parse_qs(urlsplit(server.seen[0].path).query)["target"] == ["sw"]
+    assert parse_qs(urlsplit(server.requests[0].path).query)["target"] == ["sw"]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,9 @@ def test_pairs(pair: str, tags: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("en", r"'en' is no language pair\n.*en-sw"),
-        ("en-", "'en-' is no language pair"),
-        ("", "'' is no language pair"),
+        ("en", r"'en' is not a language pair\n.*en-sw"),
+        ("en-", "'en-' is not a language pair"),
+        ("", "'' is not a language pair"),
         ("en-swahilli", "unknown language 'swahilli'\n.*such as 'sw'"),
         ("zz-en", "unknown language 'zz'"),
         ("zh-cmn_Hans", "names 'zh' twice"),
@@ -103,26 +105,26 @@ def test_what_is_no_pair(pair: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("answer", "reason"),
     [
-        (b"<html>", "does not answer as OPUS does"),
-        (b'{"corpora": [{"corpus": "x"}]}', "does not answer as OPUS does"),
-        (b'["corpora"]', "does not answer as OPUS does"),
+        (b"<html>", "does not answer as OPUS's API does"),
+        (b'{"corpora": [{"corpus": "x"}]}', "does not answer as OPUS's API does"),
+        (b'["corpora"]', "does not answer as OPUS's API does"),
         (None, "it answers 404"),
     ],
 )
-def test_without_opus(server: Server, answer: bytes | None, why: str) -> None:
+def test_without_opus(server: Server, answer: bytes | None, reason: str) -> None:
     if answer is not None:
         server.files[QUESTION] = answer
-    found = ask(server)
-    assert [offer.name for offer in found.offers] == ["ELRC-health-1-swa-eng", "OPUS-ccmatrix-v1-eng-swa"]
-    assert why in found.missing["OPUS"].problem
+    result = ask(server)
+    assert [offer.name for offer in result.offers] == ["ELRC-health-1-swa-eng", "OPUS-ccmatrix-v1-eng-swa"]
+    assert reason in result.missing["OPUS"].problem
 
 
 def test_a_busy_opus_is_asked_again(server: Server) -> None:
     opus(server, corpus("Tanzil"))
     server.plans[QUESTION] = [status(503)]
-    assert (len(ask(server).offers), len(server.seen)) == (3, 2)
+    assert (len(ask(server).offers), len(server.requests)) == (3, 2)
 
 
 def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,10 +133,12 @@ def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(metadata, "version", version)
     opus(server, corpus("Tanzil"))
-    found = ask(server)
-    assert [offer.name for offer in found.offers] == ["Tanzil"]
-    assert "extra `corpora`" in found.missing["mtdata"].remedy
-    with pytest.raises(InputError, match=r"no index can be asked. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*extra `corpora`"):
+    result = ask(server)
+    assert [offer.name for offer in result.offers] == ["Tanzil"]
+    assert "extra `corpora`" in result.missing["mtdata"].remedy
+    with pytest.raises(
+        InputError, match=r"no catalogue can be searched. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*extra `corpora`"
+    ):
         ask(server, api="/gone/")
 
 

@@ -1,4 +1,4 @@
-"""Every reader against the same faults; what a format cannot have is said at its place."""
+"""Every reader against the same faults, except those that a format cannot have."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from format_writers import WRITERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from written import WRITERS
 
 from mlctl.corpora.readers import FORMATS, open_pairs
 from mlctl.errors import InputError
@@ -55,7 +55,7 @@ def test_a_byte_order_mark_and_line_ends_of_windows_are_no_text(kind: str, chang
 def test_nul_is_text_where_the_format_can_hold_it(kind: str, tmp_path: Path) -> None:
     if kind in {"tmx", "xliff"}:
         path = write(tmp_path, kind, [("one\nNUL", "un")], lambda data: data.replace(b"NUL", b"\0"))
-        with pytest.raises(InputError, match=rf"x\.{kind}, line \d: no sound XML"):
+        with pytest.raises(InputError, match=rf"x\.{kind}, line \d: invalid XML"):
             read(path, kind)
     else:
         pairs = [("a\0b", "c\0"), ("d", "e")]
@@ -64,14 +64,14 @@ def test_nul_is_text_where_the_format_can_hold_it(kind: str, tmp_path: Path) -> 
 
 def test_a_bare_nul_in_json_is_refused_by_line(tmp_path: Path) -> None:
     path = write(tmp_path, "jsonl", [("one", "un"), ("NUL", "x")], lambda data: data.replace(b"NUL", b"\0"))
-    with pytest.raises(InputError, match=r"x\.jsonl, line 2 is no JSON: Invalid control character"):
+    with pytest.raises(InputError, match=r"x\.jsonl, line 2 is not JSON: Invalid control character"):
         read(path, "jsonl")
 
 
 @pytest.mark.parametrize("kind", TEXTUAL)
 def test_a_byte_that_is_not_utf8_is_named_by_file_and_line(kind: str, tmp_path: Path) -> None:
     path = write(tmp_path, kind, [("one", "un"), ("two", "deux"), ("BAD", "BAD")], lambda data: data.replace(b"BAD", b"\xff\xfe"))
-    with pytest.raises(InputError, match=r"x\.\w+(, line \d+:| is no catalogue, or broken: line \d+:)"):
+    with pytest.raises(InputError, match=r"x\.\w+(, line \d+:| is damaged or not a gettext catalogue: line \d+:)"):
         read(path, kind)
 
 
@@ -95,8 +95,8 @@ def test_counts_that_differ_inside_an_archive(english: str, french: str, tmp_pat
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("n.en", english)
         archive.writestr("n.fr", french)
-    said = rf"x\.zip:n\.en has {english.count(chr(10))} lines, \S*x\.zip:n\.fr has {french.count(chr(10))}"
-    with pytest.raises(InputError, match=said):
+    message = rf"x\.zip:n\.en has {english.count(chr(10))} lines, \S*x\.zip:n\.fr has {french.count(chr(10))}"
+    with pytest.raises(InputError, match=message):
         read(tmp_path / "x.zip", "moses")
 
 
@@ -106,9 +106,9 @@ def test_counts_that_differ_inside_an_archive(english: str, french: str, tmp_pat
         ("tsv", b"alone\n", r"x\.tsv, line 2 has 1 column"),
         ("tsv", b"a\tb\tc\n", r"x\.tsv, line 2 has 3 column"),
         ("jsonl", b'{"en": "a"}\n', r"x\.jsonl, line 2 has nothing in 'fr'"),
-        ("tmx", b"<tu>", r"x\.tmx, line \d+: no sound XML"),
-        ("xliff", b"<file>", r"x\.xliff, line \d+: no sound XML"),
-        ("po", b'msgid "a"b"\n', r"x\.po is no catalogue, or broken: line \d+"),
+        ("tmx", b"<tu>", r"x\.tmx, line \d+: invalid XML"),
+        ("xliff", b"<file>", r"x\.xliff, line \d+: invalid XML"),
+        ("po", b'msgid "a"b"\n', r"x\.po is damaged or not a gettext catalogue: line \d+"),
     ],
 )
 def test_sides_that_do_not_fit_together(kind: str, bad: bytes, message: str, tmp_path: Path) -> None:

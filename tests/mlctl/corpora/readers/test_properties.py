@@ -6,9 +6,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from format_writers import PACKERS, WRITERS, xliff2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from written import PACKERS, WRITERS, xliff2
 
 from mlctl.corpora.readers import open_pairs
 from mlctl.errors import InputError
@@ -62,11 +62,11 @@ def test_moses_comes_back_from_every_packing(tmp_path: Path, pairs: list[tuple[s
     assert [(row.source, row.target) for row in open_pairs(sides, "moses", "en", "fr")] == pairs
 
 
-def mangled(data: st.DataObject, sound: bytes) -> bytes:
-    """Return bytes of anybody's: random ones, or a sound file with pieces cut, put in or changed."""
+def mangled(data: st.DataObject, valid: bytes) -> bytes:
+    """Return random bytes, or a valid file with pieces removed, inserted or changed."""
     if data.draw(st.integers(0, 4)) == 0:
         return data.draw(st.binary(max_size=200))
-    bytes_ = bytearray(sound)
+    bytes_ = bytearray(valid)
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(bytes_)))
         length = data.draw(st.sampled_from([0, 1, 1, 4, 40]))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from backports import zstd
-from written import PACKERS, WRITERS, xliff2
+from format_writers import PACKERS, WRITERS, xliff2
 
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import FORMATS, open_pairs
@@ -91,11 +91,11 @@ def test_a_zip_with_both_sides(tmp_path: Path) -> None:
 
 def test_zip_members_that_are_refused(tmp_path: Path) -> None:
     several = zipped(tmp_path / "x.zip", {"a.txt": "x", "b.txt": "y", "__MACOSX/a.txt": "z"})
-    with pytest.raises(InputError, match=r"holds 2 files: a\.txt, b\.txt(?s:.*)`member`"):
+    with pytest.raises(InputError, match=r"contains 2 files: a\.txt, b\.txt(?s:.*)`member`"):
         texts(several, "lines")
     with pytest.raises(InputError, match=r"no member 'c\.txt'(?s:.*)it has a\.txt"):
         texts(several, "lines", member="c.txt")
-    with pytest.raises(InputError, match=r"is no zip"):
+    with pytest.raises(InputError, match=r"is not a .zip"):
         texts(put(tmp_path, "x.txt", "x"), "lines", member="a.txt")
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
         link = zipfile.ZipInfo("a.txt")
@@ -159,7 +159,7 @@ def test_ten_megabytes_in_a_line_pass_or_are_refused_by_name(tmp_path: Path, kin
     data = f'msgid "{long}"\nmsgstr "mot"\n'.encode() if kind == "po" else WRITERS[kind]([(long, "mot")])
     path = put(tmp_path, f"x.{kind}", data)
     if kind in {"tmx", "xliff"}:
-        with pytest.raises(InputError, match=rf"x\.{kind}, line \d: no sound XML: Resource limit exceeded"):
+        with pytest.raises(InputError, match=rf"x\.{kind}, line \d: invalid XML: Resource limit exceeded"):
             texts(path, kind)
     else:
         assert texts(path, kind)[0][0] == long
@@ -194,14 +194,14 @@ def test_where_a_record_holds_its_texts(tmp_path: Path, line: str, columns: tupl
 @pytest.mark.parametrize(
     ("line", "columns", "message"),
     [
-        ("{", (), r"line 2 is no JSON: .*\(character 2\)"),
+        ("{", (), r"line 2 is not JSON: .*\(character 2\)"),
         ("[1]", (), "line 2 is a list"),
         ('"x"', (), "line 2 is a str"),
         ('{"en": "a"}', (), "line 2 has nothing in 'fr'"),
         ('{"en": "a"}', ("en", "fra"), r"line 2 has no column 'fra'(?s:.*)it has 'en'"),
-        ('{"en": 5, "fr": "x"}', (), "line 2: int '5' is no text"),
-        ('{"en": "\\ud800", "fr": "x"}', (), "line 2 has half of a surrogate pair"),
-        ('{"translation": "x"}', (), "'translation' holds no texts by language"),
+        ('{"en": 5, "fr": "x"}', (), "line 2: int '5' is not text"),
+        ('{"en": "\\ud800", "fr": "x"}', (), "line 2 has a lone surrogate"),
+        ('{"translation": "x"}', (), "'translation' does not contain texts by language"),
         ("[" * 100_000, (), "line 2 cannot be read"),
         ("9" * 5000, (), "line 2 cannot be read"),
     ],
@@ -223,8 +223,8 @@ def test_null_and_empty_sides(tmp_path: Path) -> None:
 def test_parquet_that_is_refused(tmp_path: Path) -> None:
     sound = WRITERS["parquet"](PAIRS)
     cases: list[tuple[str, bytes, str]] = [
-        ("x.parquet", sound[:-9], "no Parquet file, or damaged"),
-        ("x.parquet", b"", "no Parquet file, or damaged"),
+        ("x.parquet", sound[:-9], "damaged or not a Parquet file"),
+        ("x.parquet", b"", "damaged or not a Parquet file"),
         ("x.parquet.gz", gzip.compress(sound), "inside another file"),
     ]
     for name, data, message in cases:
@@ -247,7 +247,7 @@ def test_missing_files_and_formats(tmp_path: Path) -> None:
         texts(tmp_path, "csv")
     with pytest.raises(InputError, match="reads one file"):
         texts((tmp_path, tmp_path), "tsv")
-    with pytest.raises(InputError, match="a moses pair has two"):
+    with pytest.raises(InputError, match="the format moses has two"):
         texts(tmp_path, "moses")
 
 

@@ -83,11 +83,11 @@ def test_broken_utf8_names_file_line_and_byte() -> None:
         list(corpus("x.{language}").rows("fr"))
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(3, 5), (5, 3), (0, 1)])
-def test_line_counts_that_differ(ours: int, theirs: int) -> None:
-    write("x.en", "a\n" * ours)
-    write("x.fr", "b\n" * theirs)
-    with pytest.raises(InputError, match=rf"x\.en has {ours} lines, x\.fr has {theirs}"):
+@pytest.mark.parametrize(("source_lines", "target_lines"), [(3, 5), (5, 3), (0, 1)])
+def test_line_counts_that_differ(source_lines: int, target_lines: int) -> None:
+    write("x.en", "a\n" * source_lines)
+    write("x.fr", "b\n" * target_lines)
+    with pytest.raises(InputError, match=rf"x\.en has {source_lines} lines, x\.fr has {target_lines}"):
         list(corpus("x.{language}").rows("fr"))
 
 
@@ -211,7 +211,7 @@ def test_columns_and_members_of_the_recipe() -> None:
         ({"format": "lines", "columns": ["a"]}, "format 'lines' has no columns"),
         ({"format": "tsv", "columns": ["a", "b"]}, "numbers from 1"),
         ({"format": "tsv", "columns": [0, 1]}, "numbers from 1"),
-        ({"format": "tsv", "side": "target"}, r"text that stands alone: set `format: lines`"),
+        ({"format": "tsv", "side": "target"}, r"only for monolingual text: set `format: lines`"),
         ({"format": "lines", "side": "target"}, "one file for fr, de"),
         ({"format": "jsonl", "columns": ["a"], "side": "target"}, "one file for fr, de"),
     ],

@@ -68,7 +68,7 @@ def test_a_column_of_text_in_either_language(tmp_path: Path) -> None:
     assert sides == [[("oui", None), ("non", None)], [(None, "oui"), (None, "non")]]
     with pytest.raises(InputError, match="are the same for fr, de"):
         corpus(root, tmp_path, "fr", "de", columns=("text",), side="target")
-    with pytest.raises(ValueError, match="name its column"):
+    with pytest.raises(ValueError, match="name one column"):
         HuggingfaceSource(dataset=str(root), side="target")
 
 
@@ -109,7 +109,7 @@ def test_the_stage_reads_it_and_its_key_follows_the_files(folder: Path, tmp_path
     [
         ({"split": "test"}, r"my-set(?s:.*)test"),
         ({"subset": "nope"}, r"my-set(?s:.*)nope"),
-        ({"columns": ("id", "translation")}, "row 1: int '1' is no text"),
+        ({"columns": ("id", "translation")}, "row 1: int '1' is not text"),
         ({"columns": ("a", "b")}, "row 1 has no column 'a'"),
     ],
 )
@@ -133,7 +133,7 @@ def test_damaged_files_and_cards(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         list(corpus(folder, tmp_path).rows("fr"))
     (folder / "README.md").write_text("---\n: [\n---\n")
-    with pytest.raises(InputError, match=r"README\.md is no data set card"):
+    with pytest.raises(InputError, match=r"README\.md is not a valid dataset card"):
         corpus(folder, tmp_path)
 
 
@@ -225,7 +225,7 @@ for name, settings in json.loads(sys.argv[2]).items():
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, dict[str, Any]]]:
-    """What reading each of the cases gives: by a process of its own, as the library notes at its import where the hub is."""
+    """Return the result of reading each case, in a separate process: the library reads the hub's URL when it is imported."""
     folder = tmp_path_factory.mktemp("hub")
     with Hub(HUB, private=("us/secret",)) as hub:
         hub.broken = "bad.jsonl"
@@ -250,7 +250,7 @@ def test_a_data_set_of_the_hub_is_read_at_one_commit(answers: tuple[Hub, dict[st
         "de": [["yes", "ja", "train#1"], ["no", None, "train#2"]],
     }
     assert retrieved == [address]
-    assert not [path for path in hub.seen if "/resolve/main/" in path]
+    assert not [path for path in hub.requests if "/resolve/main/" in path]
 
 
 def test_columns_of_the_hub(answers: tuple[Hub, dict[str, Any]]) -> None:
@@ -269,8 +269,8 @@ def test_columns_of_the_hub(answers: tuple[Hub, dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("private", r"neither a folder nor a data set of the hub: 'us/secret' .*\n.*a private data set needs"),
-        ("missing", r"neither a folder nor a data set of the hub: 'us/nothing' .*\n.*check the spelling"),
+        ("private", r"neither a folder nor a dataset on the hub: 'us/secret' .*\n.*a private dataset needs"),
+        ("missing", r"neither a folder nor a dataset on the hub: 'us/nothing' .*\n.*check the spelling"),
         ("revision", r"'us/translated' \(revision 'v9'\)"),
         ("split", r"translated \(us/translated@\w{40}\) cannot be read: .*test"),
         ("broken", r"broken \(us/broken@\w{40}\) cannot be read: .*500"),

@@ -128,7 +128,7 @@ def test_a_broken_catalogue_is_left_out_by_name_and_line(
     }
     with caplog.at_level(logging.WARNING):
         assert pairs(corpus(members)) == [("Yes", "Oui")]
-    assert "a/locale/fr/LC_MESSAGES/a.po is left out, line 1" in caplog.text
+    assert "a/locale/fr/LC_MESSAGES/a.po: line 1" in caplog.text
 
 
 def test_nothing_readable_is_an_error(corpus: Callable[..., LocalesCorpus]) -> None:
@@ -144,7 +144,7 @@ def test_missing_languages(corpus: Callable[..., LocalesCorpus], gettext_files: 
         corpus(members, targets=("sw", "ja"))
     with pytest.raises(InputError, match="no catalogues for de"):
         corpus(members, source="de")
-    with pytest.raises(InputError, match="no source of translations"):
+    with pytest.raises(InputError, match="it contains no translations"):
         corpus({"module.py": b""})
 
 

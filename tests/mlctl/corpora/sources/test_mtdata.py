@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import format_writers
 import pyarrow.parquet as pq
 import pytest
-import written
 from webserver import Server, cut, serving
 
 from mlctl.config import Download, Languages, Licences, MtdataSource, key_settings, parse
 from mlctl.core.workspace import Workspace
 from mlctl.corpora import download, local_files
-from mlctl.corpora.catalog.mtdata_index import Entry, kept_index, write
+from mlctl.corpora.catalog.mtdata_index import MtdataEntry, index_path, write_index
 from mlctl.errors import InputError
 
 README = "Corpus Name: Toy\nLicense: CC-BY 2.0 FR\n"
@@ -51,11 +51,13 @@ def a_tar(files: dict[str, str]) -> bytes:
 
 
 def indexed(server: Server, *paths: str, name: str = "Toy-toy-1-eng-fra", **values: Any) -> str:
-    """Put one entry into the kept index, and return its id."""
+    """Put one entry into the cached index, and return its id."""
     languages = {"eng": "en", "fra": "fr", "deu": "de"}
     defaults = {"languages": tuple(languages[code] for code in name.split("-")[3:]), "file": paths[0].rpartition("/")[2]}
-    entry = Entry(id=name, urls=tuple(map(server.url, paths)), **{**defaults, **values})
-    write([entry, Entry("Other-toy-2-fra-deu", ("fr", "de"), ("http://127.0.0.1/no",), "no.tsv", format="tsv")], kept_index())
+    entry = MtdataEntry(id=name, urls=tuple(map(server.url, paths)), **{**defaults, **values})
+    write_index(
+        [entry, MtdataEntry("Other-toy-2-fra-deu", ("fr", "de"), ("http://127.0.0.1/no",), "no.tsv", format="tsv")], index_path()
+    )
     return name
 
 
@@ -88,7 +90,7 @@ def test_an_archive_of_opus_in_either_direction(server: Server, tmp_path: Path) 
     assert json.loads((tmp_path / "corpora.lock").read_text())["files"][server.url(path)]["sha256"] == record["sha256"]
     run(tmp_path / "b", name, FRENCH, licence="MIT")
     assert pairs(tmp_path / "b", "en") == [("un", "one"), ("deux", "two")]
-    assert len(server.seen) == 2
+    assert len(server.requests) == 2
 
 
 def test_a_table_in_either_direction(server: Server, tmp_path: Path) -> None:
@@ -119,7 +121,9 @@ def test_an_archive_that_only_the_index_names(server: Server, tmp_path: Path) ->
 
 
 def test_translation_memories_one_after_the_other(server: Server, tmp_path: Path) -> None:
-    memories = {f"{number}.tmx": written.tmx([pair]).decode() for number, pair in enumerate([("one", "un"), ("two", "deux")])}
+    memories = {
+        f"{number}.tmx": format_writers.tmx([pair]).decode() for number, pair in enumerate([("one", "un"), ("two", "deux")])
+    }
     server.files["/m.zip"] = a_zip(memories)
     run(tmp_path / "a", indexed(server, "/m.zip", format="tmx", members=("0.tmx", "1.tmx")))
     assert pairs(tmp_path / "a") == [("one", "un"), ("two", "deux")]
@@ -137,7 +141,7 @@ def test_text_without_translation(server: Server, tmp_path: Path) -> None:
         run(tmp_path / "c", table, languages, targets=("fr",))
     run(tmp_path / "d", table, FRENCH)  # people wrote it in the target language: to be translated back
     assert pairs(tmp_path / "d", "en") == [(None, "one"), (None, "two")]
-    with pytest.raises(InputError, match=r"Toy-l-1-eng is text in en, wanted is fr with de\n.*has to be in one of them"):
+    with pytest.raises(InputError, match=r"Toy-l-1-eng is text in en, the recipe needs fr with de\n.*must be in one of them"):
         run(tmp_path / "e", table, Languages(source="fr", targets=("de",)))
 
 
@@ -148,11 +152,11 @@ def test_an_unknown_id_and_other_languages(server: Server, tmp_path: Path) -> No
             run(tmp_path / "a", wrong)
     with pytest.raises(InputError, match=r"has no corpus 'A-b-1-deu'\n.*mlctl corpora search"):
         run(tmp_path / "a", "A-b-1-deu")
-    with pytest.raises(InputError, match="Other-toy-2-fra-deu is text in fr and de, wanted is en with fr, de"):
+    with pytest.raises(InputError, match="Other-toy-2-fra-deu is text in fr and de, the recipe needs en with fr, de"):
         run(tmp_path / "a", "Other-toy-2-fra-deu", Languages(targets=("fr", "de")))
     with pytest.raises(InputError, match=r"download\.sources\.0\.mtdata\.id: .*given: 'Toy'"):
         parse({"download": {"sources": [{"kind": "mtdata", "id": "Toy"}]}})
-    assert not server.seen
+    assert not server.requests
 
 
 @pytest.mark.parametrize(
@@ -160,29 +164,29 @@ def test_an_unknown_id_and_other_languages(server: Server, tmp_path: Path) -> No
     [
         ({"format": "sgm", "members": ("a", "b")}, "SGML of WMT"),
         ({"format": "xyz"}, "in the format xyz"),
-        ({"members": ("a", "a")}, "a on both sides, a mistake of the index"),
+        ({"members": ("a", "a")}, "a on both sides, an error in the index"),
         ({"members": ("a",)}, "text in 1 files for 2 languages"),
         ({"format": "tsv", "file": "x.tsv.bz2"}, "packed by bzip2"),
     ],
 )
 def test_what_is_not_read(server: Server, tmp_path: Path, values: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=f"Toy-toy-1-eng-fra is not read: it is {message}"):
+    with pytest.raises(InputError, match=f"Toy-toy-1-eng-fra is not supported: it is {message}"):
         run(tmp_path / "a", indexed(server, "/x.zip", **values))
-    assert not server.seen
+    assert not server.requests
 
 
 def test_a_data_set_of_the_hub(server: Server, tmp_path: Path) -> None:
-    entry = Entry("A-b-1-eng-fra", ("en", "fr"), ("https://huggingface.co/datasets/a/b",), "b.hfds", ("x",), "hfds")
-    write([entry], kept_index())
-    with pytest.raises(InputError, match=r"a data set of the Hugging Face hub\n.*`dataset: a/b`"):
+    entry = MtdataEntry("A-b-1-eng-fra", ("en", "fr"), ("https://huggingface.co/datasets/a/b",), "b.hfds", ("x",), "hfds")
+    write_index([entry], index_path())
+    with pytest.raises(InputError, match=r"a dataset on the Hugging Face hub\n.*`dataset: a/b`"):
         run(tmp_path / "a", "A-b-1-eng-fra")
 
 
 def test_members_that_do_not_fit(server: Server, tmp_path: Path) -> None:
     server.files["/x.zip"] = a_zip({"a.en": "one\n", "b.en": "two\n", "a.fr": "un\n"})
-    with pytest.raises(InputError, match=r"2 members of x.zip fit '\*.en', one has to\n.*it has a.en, b.en"):
+    with pytest.raises(InputError, match=r"2 members of x.zip match '\*.en', expected one\n.*it has a.en, b.en"):
         run(tmp_path / "a", indexed(server, "/x.zip", members=("*.en", "*.fr")))
-    with pytest.raises(InputError, match=r"0 members of x.zip fit '\*.de'"):
+    with pytest.raises(InputError, match=r"0 members of x.zip match '\*.de'"):
         run(tmp_path / "b", indexed(server, "/x.zip", members=("a.fr", "*.de")))
     with pytest.raises(InputError, match=r"x.zip has no member 'a.de'"):
         run(tmp_path / "c", indexed(server, "/x.zip", members=("a.en", "a.de")))
@@ -217,7 +221,7 @@ def test_the_lock_is_enforced_and_renewed(server: Server, tmp_path: Path) -> Non
     run(tmp_path / "a", name)
     assert local_files(first, ENGLISH) == {}
     server.files["/t.tsv"] = b"one\tun\ntwo\tdeux\n"
-    with pytest.raises(InputError, match=r"its sha256 is \w{64}, \S*corpora.lock says \w{64}"):
+    with pytest.raises(InputError, match=r"its sha256 is \w{64}, \S*corpora.lock has \w{64}"):
         run(tmp_path / "b", name)
     run(tmp_path / "c", name, update_lock=True)
     run(tmp_path / "d", name)
@@ -228,15 +232,15 @@ def test_the_lock_is_enforced_and_renewed(server: Server, tmp_path: Path) -> Non
 def test_licences_are_looked_at_before_anything_is_fetched(server: Server, tmp_path: Path) -> None:
     name = indexed(server, "/t.tsv", format="tsv", licence="CC-BY-NC-4.0")
     (tmp_path / "a").mkdir()
-    for allowed, stated, told in (("MIT", "", "CC-BY-NC-4.0"), ("MIT", "CC0-1.0", "CC0-1.0")):
-        with pytest.raises(InputError, match=rf"does not cover {name} \({told}\)\. Nothing was downloaded"):
+    for allowed, stated, licence in (("MIT", "", "CC-BY-NC-4.0"), ("MIT", "CC0-1.0", "CC0-1.0")):
+        with pytest.raises(InputError, match=rf"does not cover {name} \({licence}\)\. Nothing was downloaded"):
             download(
                 recipe(tmp_path / "a", name, licence=stated),
                 ENGLISH,
                 Workspace(tmp_path / "a"),
                 licences=Licences(allow=(allowed,)),
             )
-    assert not server.seen
+    assert not server.requests
 
 
 def test_the_same_bytes_again(server: Server, tmp_path: Path) -> None:

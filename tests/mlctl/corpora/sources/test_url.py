@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from backports import zstd
+from format_writers import a_zip
 from webserver import Handler, Server, cut, status
-from written import a_zip
 
 from mlctl.config import Download, Languages, UrlSource, key_settings, parse
 from mlctl.core.workspace import Workspace
@@ -50,7 +50,7 @@ def test_members_of_an_archive(server: Server, tmp_path: Path) -> None:
         "sha256": hashlib.sha256(archive).hexdigest(), "pairs": {"fr": 2},
     }  # fmt: skip
     assert json.loads((tmp_path / "corpora.lock").read_text())["files"][server.url("/n.zip")]["sha256"] == record["sha256"]
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_file_a_side_and_a_table_a_target(server: Server, tmp_path: Path) -> None:
@@ -66,14 +66,14 @@ def test_a_file_a_side_and_a_table_a_target(server: Server, tmp_path: Path) -> N
 
 def test_text_alone_is_fetched_in_the_language_of_its_side(server: Server, tmp_path: Path) -> None:
     server.files |= {"/n.en": EN, "/n.fr": FR}
-    alone = {"name": "n", "urls": (server.url("/n.{language}"),), "format": "lines"}
-    run(UrlSource.model_validate(alone), tmp_path / "a")
+    monolingual = {"name": "n", "urls": (server.url("/n.{language}"),), "format": "lines"}
+    run(UrlSource.model_validate(monolingual), tmp_path / "a")
     assert pairs(tmp_path / "a") == [("one", None), ("two", None)]
-    (record,) = run(UrlSource.model_validate({**alone, "side": "target"}), tmp_path / "b")
+    (record,) = run(UrlSource.model_validate({**monolingual, "side": "target"}), tmp_path / "b")
     assert pairs(tmp_path / "b") == [(None, "un"), (None, "deux")]
     assert (record["pairs"], record["untranslated"]) == ({"fr": 0}, {"fr": 2})
-    with pytest.raises(ValueError, match="text that stands alone"):
-        UrlSource.model_validate({**alone, "format": "moses", "side": "target"})
+    with pytest.raises(ValueError, match="only for monolingual text"):
+        UrlSource.model_validate({**monolingual, "format": "moses", "side": "target"})
 
 
 def test_a_member_of_a_tar_in_another_format(server: Server, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_member_of_a_tar_in_another_format(server: Server, tmp_path: Path) -> 
         archive.addfile(info, io.BytesIO(data))
     server.files["/get?id=3"] = out.getvalue()
     source = UrlSource(name="t", urls=(server.url("/get?id=3"),), format="tsv", columns=("2", "3"))
-    with pytest.raises(InputError, match="not UTF-8"):  # the address does not say that there is a tar inside
+    with pytest.raises(InputError, match="not UTF-8"):  # the URL does not show that it is a tar
         run(source, tmp_path / "a")
     server.files["/t.tar.xz"] = out.getvalue()
     run(source.model_copy(update={"urls": (server.url("/t.tar.xz"),)}), tmp_path / "b")
@@ -105,7 +105,7 @@ def test_the_lock_is_enforced_then_renewed(server: Server, tmp_path: Path) -> No
     assert pairs(tmp_path / "c") == [("one", "une")]
     assert local_files(settings, languages) == {server.url("/t.tsv"): hashlib.sha256(new).hexdigest()}
     run(source, tmp_path / "d")
-    with pytest.raises(InputError, match=r"the recipe says sha256 0+, \S*corpora.lock says"):
+    with pytest.raises(InputError, match=r"the recipe has sha256 0+, \S*corpora.lock has"):
         run(source.model_copy(update={"sha256": "0" * 64}), tmp_path / "e")
 
 
@@ -116,7 +116,7 @@ def test_mirrors_and_the_recipes_digest(server: Server, tmp_path: Path) -> None:
     assert (pairs(tmp_path / "a"), record["address"]) == ([("one", "un")], urls[0])
 
 
-def test_what_is_damaged_is_fetched_anew_and_never_pinned(server: Server, tmp_path: Path) -> None:
+def test_damaged_files_are_fetched_again_and_never_pinned(server: Server, tmp_path: Path) -> None:
     server.files["/n.zip"] = b"<html>come back later</html>"
     source = UrlSource(name="n", urls=(server.url("/n.zip"),), member="n.{language}")
     with pytest.raises(InputError, match=r"http\S+/n.zip: n.zip is refused: it is not zip, it begins with b'<html>"):
@@ -131,16 +131,16 @@ def test_one_file_for_several_languages(server: Server, tmp_path: Path) -> None:
     source = UrlSource(name="t", urls=(server.url("/t.tsv"),), format="tsv")
     with pytest.raises(InputError, match=r"one file for fr, de\n.*\{target\}"):
         run(source, tmp_path / "a", Languages(targets=("fr", "de")))
-    assert not server.seen
+    assert not server.requests
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"urls": ["ftp://a.example/x"]}, "no http or https address"), ({"urls": ["https://me:pw@a.example/x"]}, "may hold no user"),
+        ({"urls": ["ftp://a.example/x"]}, "not an http or https URL"), ({"urls": ["https://me:pw@a.example/x"]}, "remove the user"),
         ({"urls": []}, "at least 1"), ({"urls": ["https://a.example/{lang}"]}, r"unknown placeholder {lang}"),
         ({"urls": ["https://a.example/x"]}, r"write {language} in urls or member"),
-        ({"urls": ["https://a.example/{language}"], "sha256": "0" * 64}, "leave it empty"),
+        ({"urls": ["https://a.example/{language}"], "sha256": "0" * 64}, "remove it"),
         ({"urls": ["https://a.example/{language}"], "sha256": "0"}, "sha256"),
         ({"urls": ["https://a.example/x"], "format": "tmx", "columns": ["1"]}, "has no columns"),
         ({"urls": ["https://a.example/{language}"], "codes": {"xxxx": "1"}}, "unknown language 'xxxx'"),
@@ -236,13 +236,13 @@ def test_a_signature_that_is_renewed_names_the_same_file_and_another_id_another_
     assert len(json.loads((tmp_path / "corpora.lock").read_text())["files"]) == 2
     server.files["/get?id=1&Signature=newer"] = b"other\tautre\n"
     changed = UrlSource(name="t", urls=(server.url("/get?id=1&Signature=newer"),), format="tsv")
-    with pytest.raises(InputError, match=r"corpora\.lock says"):
+    with pytest.raises(InputError, match=r"corpora\.lock has"):
         run(changed, tmp_path / "d")
 
 
 def test_a_wrong_address_is_told_without_what_is_secret_in_it() -> None:
     values = {"kind": "url", "name": "t", "urls": ["htps://a.example/x?token=hunter2"], "format": "tsv"}
-    with pytest.raises(InputError, match=r"token=….* is no http or https address") as raised:
+    with pytest.raises(InputError, match=r"token=….* is not an http or https URL") as raised:
         parse({"download": {"sources": [values]}})
     assert "hunter2" not in str(raised.value)
 
@@ -255,13 +255,13 @@ def test_text_to_be_translated_into_every_target(server: Server, tmp_path: Path)
         assert record["untranslated"] == {"fr": 2, "de": 2}
         for target in languages.targets:
             assert pairs(tmp_path / folder, target) == [("one", None), ("two", None)]
-    assert [seen.path for seen in server.seen] == ["/news.en.gz", "/news.txt"]
+    assert [request.path for request in server.requests] == ["/news.en.gz", "/news.txt"]
 
 
 def test_a_memory_a_target_asks_for_no_file_of_the_source(server: Server, tmp_path: Path) -> None:
     server.files["/fr.tsv"] = b"one\tun\n"
     run(UrlSource(name="t", urls=(server.url("/{language}.tsv"),), format="tsv"), tmp_path / "a")
-    assert [seen.path for seen in server.seen] == ["/fr.tsv"]
+    assert [request.path for request in server.requests] == ["/fr.tsv"]
 
 
 def test_the_time_at_which_a_file_arrived(server: Server, tmp_path: Path) -> None:

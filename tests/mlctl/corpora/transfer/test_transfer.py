@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 from webserver import Handler, Server, cut, etag, ignoring_ranges, reset, status, whole, without_length
 
-from mlctl.corpora.transfer import Downloader, Fetched, Limits, Wanted
-from mlctl.corpora.transfer.client import RefusedError, _next
-from mlctl.corpora.transfer.part import Part
+from mlctl.corpora.transfer import Downloader, DownloadRequest, Fetched, TransferLimits
+from mlctl.corpora.transfer.client import RefusedError, _redirected
+from mlctl.corpora.transfer.partial import PartialDownload
 from mlctl.errors import InputError
 
 DATA = random.Random(0).randbytes(300_000)
 OTHER = random.Random(1).randbytes(300_000)
 DIGEST = hashlib.sha256(DATA).hexdigest()
-QUICK = Limits(stall=10, retries=2, backoff=0.01, longest_pause=5)
+QUICK = TransferLimits(stall=10, retries=2, backoff=0.01, longest_pause=5)
 
 
 @pytest.fixture
@@ -35,34 +35,34 @@ def server(server: Server) -> Server:
     return server
 
 
-def fetch(server: Server, folder: Path, *paths: str, sha256: str = "", limits: Limits = QUICK) -> Fetched:
-    addresses = tuple(server.url(path) for path in paths or ("/x",))
-    return Downloader(limits).fetch_all([Wanted(addresses, folder / "file", sha256)])[0]
+def fetch(server: Server, folder: Path, *paths: str, sha256: str = "", limits: TransferLimits = QUICK) -> Fetched:
+    urls = tuple(server.url(path) for path in paths or ("/x",))
+    return Downloader(limits).fetch_all([DownloadRequest(urls, folder / "file", sha256)])[0]
 
 
 def test_a_file_arrives_once(server: Server, tmp_path: Path) -> None:
-    seen: list[tuple[int, int | None, str]] = []
-    told = Downloader(QUICK, lambda done, total, unit, **_: seen.append((done, total, unit)))
-    fetched = told.fetch_all([Wanted((server.url("/x"),), tmp_path / "deep" / "file")])[0]
+    reports: list[tuple[int, int | None, str]] = []
+    downloader = Downloader(QUICK, lambda done, total, unit, **_: reports.append((done, total, unit)))
+    fetched = downloader.fetch_all([DownloadRequest((server.url("/x"),), tmp_path / "deep" / "file")])[0]
     assert fetched == Fetched(tmp_path / "deep" / "file", server.url("/x"), DIGEST, len(DATA), etag(DATA))
     assert fetched.path.read_bytes() == DATA
-    assert seen[-1] == (len(DATA), len(DATA), "bytes")
-    assert told.fetch_all([Wanted((server.url("/x"),), fetched.path)]) == [fetched]
-    assert [(request.range, request.encodings) for request in server.seen] == [("", "identity")]
+    assert reports[-1] == (len(DATA), len(DATA), "bytes")
+    assert downloader.fetch_all([DownloadRequest((server.url("/x"),), fetched.path)]) == [fetched]
+    assert [(request.range, request.encodings) for request in server.requests] == [("", "identity")]
 
 
 @pytest.mark.parametrize("then", [None, lambda _: time.sleep(2.5)], ids=["truncates", "stalls"])
 def test_goes_on_at_the_byte_where_it_stopped(then: Callable[[Handler], None] | None, server: Server, tmp_path: Path) -> None:
     server.plans["/x"] = [cut(70_000, then), cut(70_000, then)]
-    assert fetch(server, tmp_path, limits=Limits(stall=1 if then else 10, retries=2, backoff=0.01)).sha256 == DIGEST
+    assert fetch(server, tmp_path, limits=TransferLimits(stall=1 if then else 10, retries=2, backoff=0.01)).sha256 == DIGEST
     assert server.ranges("/x") == ["", "bytes=70000-", "bytes=140000-"]
-    assert [seen.condition for seen in server.seen] == ["", etag(DATA), etag(DATA)]
+    assert [request.condition for request in server.requests] == ["", etag(DATA), etag(DATA)]
 
 
 def test_a_reset_may_lose_what_was_on_its_way_and_no_more(server: Server, tmp_path: Path) -> None:
     server.plans["/x"] = [cut(70_000, reset), cut(70_000, reset)]
     assert fetch(server, tmp_path).sha256 == DIGEST
-    assert len(server.seen) == 3
+    assert len(server.requests) == 3
 
 
 def test_next_run_goes_on_and_nothing_is_taken_twice(server: Server, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_server_that_never_gets_further_is_given_up(server: Server, tmp_path: 
     server.plans["/x"] = [again] * 50
     with pytest.raises(InputError, match=r"given up after 3 attempts"):
         fetch(server, tmp_path)
-    assert len(server.seen) == 3  # one that brought bytes, two that brought none beyond
+    assert len(server.requests) == 3  # one that brought bytes, two that brought none beyond
 
 
 def test_a_server_that_says_less_than_it_has_gives_another_file_than_the_pinned_one(server: Server, tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_416_for_a_file_that_has_become_shorter(server: Server, tmp_path: Path) 
     assert server.ranges("/x") == ["", "bytes=100000-", ""]
 
 
-@pytest.mark.parametrize("said", [{"Content_Range": "bytes */50"}, {}])
-def test_416_of_another_length_than_what_came_without_one(said: dict[str, str], server: Server, tmp_path: Path) -> None:
-    server.plans["/x"] = [without_length(b""), status(416, **said)]
+@pytest.mark.parametrize("headers", [{"Content_Range": "bytes */50"}, {}])
+def test_416_of_another_length_than_what_came_without_one(headers: dict[str, str], server: Server, tmp_path: Path) -> None:
+    server.plans["/x"] = [without_length(b""), status(416, **headers)]
     assert fetch(server, tmp_path).path.read_bytes() == DATA
     assert server.ranges("/x") == ["", "bytes=300000-", ""]
 
@@ -176,7 +176,7 @@ def test_what_stays_is_not(code: int, server: Server, tmp_path: Path) -> None:
     server.plans["/x"] = [status(code)]
     with pytest.raises(InputError, match=rf"127.0.0.1:\d+/x: it answers {code} "):
         fetch(server, tmp_path)
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 def test_retry_after(server: Server, tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_retry_after(server: Server, tmp_path: Path) -> None:
     assert fetch(server, tmp_path).sha256 == DIGEST
     assert time.monotonic() - begun >= 1
     later = email.utils.format_datetime(datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1), usegmt=True)
-    for asked in ("3600", later):
-        server.plans["/x"] = [status(503, Retry_After=asked)]
+    for retry_after in ("3600", later):
+        server.plans["/x"] = [status(503, Retry_After=retry_after)]
         with pytest.raises(InputError, match=r"asks to wait 3[56]\d\d s, longer than 5 s"):
             fetch(server, tmp_path / "late")
 
@@ -195,7 +195,11 @@ def test_mirrors_in_order_each_from_its_own_first_byte(server: Server, tmp_path:
     server.plans["/gone"], server.files["/gone"] = [cut(100_000), status(410)], OTHER
     assert fetch(server, tmp_path, "/gone", "/x").address == server.url("/x")
     assert (tmp_path / "file").read_bytes() == DATA
-    assert [(seen.path, seen.range) for seen in server.seen] == [("/gone", ""), ("/gone", "bytes=100000-"), ("/x", "")]
+    assert [(request.path, request.range) for request in server.requests] == [
+        ("/gone", ""),
+        ("/gone", "bytes=100000-"),
+        ("/x", ""),
+    ]
     with pytest.raises(InputError, match=r"/no: it answers 404(.|\n)*/never: it answers 404"):
         fetch(server, tmp_path / "none", "/no", "/never")
 
@@ -204,19 +208,19 @@ def test_next_run_asks_first_the_mirror_that_gave_something(server: Server, tmp_
     server.plans["/x"] = [cut(100_000), status(403)]
     with pytest.raises(InputError):
         fetch(server, tmp_path, "/no", "/x")
-    server.seen.clear()
+    server.requests.clear()
     fetch(server, tmp_path, "/no", "/x")
-    assert [(seen.path, seen.range) for seen in server.seen] == [("/x", "bytes=100000-")]
+    assert [(request.path, request.range) for request in server.requests] == [("/x", "bytes=100000-")]
 
 
 def test_digest(server: Server, tmp_path: Path) -> None:
     other = hashlib.sha256(OTHER).hexdigest()
-    with pytest.raises(InputError, match=rf"its sha256 is {DIGEST}, the recipe says {other}"):
+    with pytest.raises(InputError, match=rf"its sha256 is {DIGEST}, the recipe has {other}"):
         fetch(server, tmp_path, sha256=other)
     assert not list(tmp_path.glob("file"))
     server.files["/mirror"] = OTHER
     assert fetch(server, tmp_path, "/x", "/mirror", sha256=other).address == server.url("/mirror")
-    assert fetch(server, tmp_path, "/x", sha256=DIGEST).sha256 == DIGEST  # what lay there is not what is wanted now
+    assert fetch(server, tmp_path, "/x", sha256=DIGEST).sha256 == DIGEST  # the existing file does not have the pinned digest
 
 
 def test_redirects(server: Server, tmp_path: Path) -> None:
@@ -234,11 +238,11 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
         fetch(server, tmp_path / "scheme", "/f")
     for nowhere in ("http://[broken?token=hunter2", "http://a b/?token=hunter2", "http://127.0.0.1:99999/?token=hunter2"):
         server.plans["/n"] = [status(302, Location=nowhere)]
-        with pytest.raises(InputError, match=r"no address|no connection") as raised:
+        with pytest.raises(InputError, match=r"invalid URL|no connection") as raised:
             fetch(server, tmp_path / "nowhere", "/n")
         assert "hunter2" not in str(raised.value)
     with pytest.raises(RefusedError, match="from https to http"):
-        _next("https://a.example/x", "http://a.example/x", set())
+        _redirected("https://a.example/x", "http://a.example/x", set())
 
 
 def test_bytes_stay_as_they_were_sent(server: Server, tmp_path: Path) -> None:
@@ -251,13 +255,13 @@ def test_nobody_there(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(InputError, match=rf"127.0.0.1:{port}/x: no connection: .*refused"):
-        Downloader(QUICK).fetch_all([Wanted((f"http://127.0.0.1:{port}/x",), tmp_path / "x")])
+        Downloader(QUICK).fetch_all([DownloadRequest((f"http://127.0.0.1:{port}/x",), tmp_path / "x")])
 
 
 def test_the_environments_proxy(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", server.url(""))
     server.files["http://mirror.example/x"] = DATA
-    fetched = Downloader(QUICK).fetch_all([Wanted(("http://mirror.example/x",), tmp_path / "x")])
+    fetched = Downloader(QUICK).fetch_all([DownloadRequest(("http://mirror.example/x",), tmp_path / "x")])
     assert fetched[0].sha256 == DIGEST
 
 
@@ -265,7 +269,7 @@ def test_an_empty_file_and_one_too_large(server: Server, tmp_path: Path) -> None
     server.files["/empty"] = b""
     assert fetch(server, tmp_path, "/empty").size == 0
     with pytest.raises(InputError, match="it has more than 1000 bytes"):
-        fetch(server, tmp_path / "large", limits=Limits(largest=1000))
+        fetch(server, tmp_path / "large", limits=TransferLimits(largest=1000))
 
 
 def test_connections_side_by_side_and_no_more(server: Server, tmp_path: Path) -> None:
@@ -284,15 +288,15 @@ def test_connections_side_by_side_and_no_more(server: Server, tmp_path: Path) ->
     wanted = []
     for number in range(6):
         server.plans[f"/{number}"] = [slow]
-        wanted.append(Wanted((server.url(f"/{number}"),), tmp_path / str(number)))
-    fetched = Downloader(Limits(connections=3)).fetch_all(wanted)
+        wanted.append(DownloadRequest((server.url(f"/{number}"),), tmp_path / str(number)))
+    fetched = Downloader(TransferLimits(connections=3)).fetch_all(wanted)
     assert [file.path.name for file in fetched] == list("012345")
     assert most == 3
 
 
 def test_one_failure_ends_all_and_keeps_what_is_there(server: Server, tmp_path: Path) -> None:
     server.plans["/x"] = [cut(100_000, lambda _: time.sleep(0.3))]
-    wanted = [Wanted((server.url(path),), tmp_path / path[1:]) for path in ("/x", "/none")]
+    wanted = [DownloadRequest((server.url(path),), tmp_path / path[1:]) for path in ("/x", "/none")]
     with pytest.raises(InputError, match="404"):
         Downloader(QUICK).fetch_all(wanted)
     assert not (tmp_path / "x").exists()
@@ -302,8 +306,8 @@ def test_one_failure_ends_all_and_keeps_what_is_there(server: Server, tmp_path: 
 def test_bandwidth_of_all_connections_together(server: Server, tmp_path: Path) -> None:
     server.files["/y"] = DATA
     begun = time.monotonic()
-    limits = Limits(bandwidth=600_000, connections=2)
-    Downloader(limits).fetch_all([Wanted((server.url(path),), tmp_path / path[1:]) for path in ("/x", "/y")])
+    limits = TransferLimits(bandwidth=600_000, connections=2)
+    Downloader(limits).fetch_all([DownloadRequest((server.url(path),), tmp_path / path[1:]) for path in ("/x", "/y")])
     assert time.monotonic() - begun > 0.8  # 600,000 bytes, of which the last chunk is not waited for
 
 
@@ -321,7 +325,7 @@ def test_after_a_power_cut_only_what_was_flushed_counts(server: Server, tmp_path
         fetch(server, tmp_path)
     state = json.loads((tmp_path / "file.state").read_text())
     (tmp_path / "file.state").write_text(json.dumps(state | {"boot": "another", "durable": 40_000}))
-    with Part(tmp_path / "file") as part:
+    with PartialDownload(tmp_path / "file") as part:
         assert part.size == 40_000
     assert fetch(server, tmp_path).sha256 == DIGEST
     assert server.ranges("/x")[-1] == "bytes=40000-"
@@ -330,8 +334,8 @@ def test_after_a_power_cut_only_what_was_flushed_counts(server: Server, tmp_path
 CHILD = """
 import sys
 from pathlib import Path
-from mlctl.corpora.transfer import Downloader, Limits, Wanted
-Downloader(Limits(stall=60)).fetch_all([Wanted((sys.argv[1],), Path(sys.argv[2]))])
+from mlctl.corpora.transfer import Downloader, TransferLimits, DownloadRequest
+Downloader(TransferLimits(stall=60)).fetch_all([DownloadRequest((sys.argv[1],), Path(sys.argv[2]))])
 """
 
 

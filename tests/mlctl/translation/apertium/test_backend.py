@@ -1,4 +1,4 @@
-"""Apertium for real: translations of everyday sentences, and what must hold when programs die or text is odd."""
+"""Apertium: translations of everyday sentences, unusual text and programs that die."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ import sacrebleu
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation.apertium import modes
-from mlctl.translation.apertium.backend import ApertiumTranslator
+from mlctl.translation.apertium.backend import ApertiumBackend
 from mlctl.translation.apertium.pipeline import Pipeline
-from mlctl.translation.apertium.stream import Message
-from mlctl.translation.backend import EMPTY, TOO_LONG
-from mlctl.translation.process_group import FAILED
+from mlctl.translation.apertium.stream import StreamText
+from mlctl.translation.backend import EMPTY, FAILED, TOO_LONG
 
 MISSING = [f"apertium-eng-{code}" for code, tag in (("spa", "es"), ("cat", "ca")) if modes.find("en", tag) is None]
 needs_apertium = pytest.mark.skipif(bool(MISSING), reason=f"apt-get install {' '.join(MISSING)}: Debian packages are missing")
@@ -63,14 +62,14 @@ def settings(**values: object) -> Translate:
 
 
 @pytest.fixture
-def spanish() -> Iterator[ApertiumTranslator]:
-    translator = ApertiumTranslator(settings(workers=1), "en", "es")
-    yield translator
-    translator.close()
+def spanish() -> Iterator[ApertiumBackend]:
+    backend = ApertiumBackend(settings(workers=1), "en", "es")
+    yield backend
+    backend.close()
 
 
-def texts_of(translator: ApertiumTranslator, texts: list[str]) -> list[str]:
-    return [translation.text for translation in translator.translate(texts, "en", "es")]
+def texts_of(backend: ApertiumBackend, texts: list[str]) -> list[str]:
+    return [translation.text for translation in backend.translate(texts, "en", "es")]
 
 
 def is_alive(pid: int) -> bool:
@@ -83,97 +82,100 @@ def is_alive(pid: int) -> bool:
 @needs_apertium
 @pytest.mark.parametrize(("target", "side", "least"), [("es", 1, 70), ("ca", 2, 70)])
 def test_everyday_sentences_come_out_well(target: str, side: int, least: float) -> None:
-    translator = ApertiumTranslator(settings(), "en", target)
-    made = translator.translate([row[0] for row in SENTENCES], "en", target)
-    translator.close()
-    assert sacrebleu.corpus_chrf([translation.text for translation in made], [[row[side] for row in SENTENCES]]).score > least
+    backend = ApertiumBackend(settings(), "en", target)
+    outputs = backend.translate([row[0] for row in SENTENCES], "en", target)
+    backend.close()
+    assert sacrebleu.corpus_chrf([translation.text for translation in outputs], [[row[side] for row in SENTENCES]]).score > least
 
 
 @needs_apertium
-def test_odd_text_comes_out_line_for_line(spanish: ApertiumTranslator) -> None:
-    made = dict(zip(ODD, texts_of(spanish, list(ODD)), strict=True))
-    assert {text: made[text].casefold() for text in ODD} == {text: wanted.casefold() for text, wanted in ODD.items()}
+def test_odd_text_comes_out_line_for_line(spanish: ApertiumBackend) -> None:
+    outputs = dict(zip(ODD, texts_of(spanish, list(ODD)), strict=True))
+    assert {text: outputs[text].casefold() for text in ODD} == {text: expected.casefold() for text, expected in ODD.items()}
 
 
 @needs_apertium
-def test_every_sign_survives_in_its_place(spanish: ApertiumTranslator) -> None:
+def test_every_sign_survives_in_its_place(spanish: ApertiumBackend) -> None:
     signs = [
         sign
         for sign in map(chr, [*range(33, 127), 0x7F, 0x200B, 0x3042, 0x5D0, 0x1F3F4])
         if not sign.isascii() or not sign.isalnum()
     ]
     texts = [form.replace("_", sign) for sign in signs for form in ("red _ house", "red_house", "_house", "house_", "_")]
-    made = texts_of(spanish, texts)
-    assert len(made) == len(texts)
+    outputs = texts_of(spanish, texts)
+    assert len(outputs) == len(texts)
     # A lone ampersand is a word: "y".
     lost = [
-        (text, answer) for text, answer in zip(texts, made, strict=True) for sign in signs if sign in text and sign not in answer
+        (text, output)
+        for text, output in zip(texts, outputs, strict=True)
+        for sign in signs
+        if sign in text and sign not in output
     ]
     assert not [pair for pair in lost if "&" not in pair[0]], lost
-    assert not any(mark in "".join(made).translate({ord(sign): None for sign in signs}) for mark in "*#@[]^$\\")
+    assert not any(mark in "".join(outputs).translate({ord(sign): None for sign in signs}) for mark in "*#@[]^$\\")
 
 
 @needs_apertium
-def test_capitals_stay(spanish: ApertiumTranslator) -> None:
+def test_capitals_stay(spanish: ApertiumBackend) -> None:
     assert texts_of(spanish, ["THE HOUSE IS BIG.", "The house", "the house"]) == ["LA CASA ES GRANDE.", "La casa", "la casa"]
 
 
 @needs_apertium
 def test_a_very_long_line_does_not_block() -> None:
-    translator = ApertiumTranslator(settings(max_tokens=30_000), "en", "es")
+    backend = ApertiumBackend(settings(max_tokens=30_000), "en", "es")
     long = "The house is big. " * 5_600  # 100 KB
-    made = texts_of(translator, ["A cat.", long, "x" * 100_000, "A dog."])
-    assert [made[0], made[2], made[3]] == ["Un gato.", "x" * 100_000, "Un perro."]
-    assert made[1] == " ".join(["La casa es grande."] * 5_600)
-    translator.close()
+    outputs = texts_of(backend, ["A cat.", long, "x" * 100_000, "A dog."])
+    assert [outputs[0], outputs[2], outputs[3]] == ["Un gato.", "x" * 100_000, "Un perro."]
+    assert outputs[1] == " ".join(["La casa es grande."] * 5_600)
+    backend.close()
 
 
 @needs_apertium
-def test_too_long_and_empty_text_is_named(spanish: ApertiumTranslator) -> None:
-    assert [made.rule for made in spanish.translate(["cat " * 257, "cat", " "], "en", "es")] == [TOO_LONG, "", EMPTY]
+def test_too_long_and_empty_text_is_named(spanish: ApertiumBackend) -> None:
+    assert [output.rule for output in spanish.translate(["cat " * 257, "cat", " "], "en", "es")] == [TOO_LONG, "", EMPTY]
     assert spanish.fits(["cat " * 257, "cat " * 256], "en", "es") == [False, True]
 
 
 @needs_apertium
-def test_workers_and_neighbours_change_nothing(spanish: ApertiumTranslator) -> None:
+def test_workers_and_neighbours_change_nothing(spanish: ApertiumBackend) -> None:
     texts = [f"{row[0]} {number}" for number in range(40) for row in SENTENCES]
-    two = ApertiumTranslator(settings(workers=2), "en", "es")
-    made = texts_of(spanish, texts)
-    assert texts_of(two, texts) == made
-    assert texts_of(two, texts[::-1]) == made[::-1]
+    two = ApertiumBackend(settings(workers=2), "en", "es")
+    outputs = texts_of(spanish, texts)
+    assert texts_of(two, texts) == outputs
+    assert texts_of(two, texts[::-1]) == outputs[::-1]
     two.close()
 
 
 @needs_apertium
 @pytest.mark.parametrize("program", [0, 5, -1])
-def test_a_killed_program_costs_nothing(spanish: ApertiumTranslator, program: int) -> None:
+def test_a_killed_program_costs_nothing(spanish: ApertiumBackend, program: int) -> None:
     texts = [f"{row[0]} {number}" for number in range(100) for row in SENTENCES]
-    wanted = texts_of(spanish, texts)
+    expected = texts_of(spanish, texts)
     first = spanish.pids
-    made: list[str] = []
-    thread = threading.Thread(target=lambda: made.extend(texts_of(spanish, texts)))
+    outputs: list[str] = []
+    thread = threading.Thread(target=lambda: outputs.extend(texts_of(spanish, texts)))
     thread.start()
     time.sleep(0.1)
     os.kill(first[program], signal.SIGKILL)
     thread.join(60)
-    assert made == wanted
+    assert outputs == expected
     assert set(spanish.pids).isdisjoint(first)
     assert not any(map(is_alive, first))
 
 
 @needs_apertium
 def test_a_silent_program_is_replaced() -> None:
-    translator = ApertiumTranslator(settings(workers=1), "en", "es", patience=1.0)
-    texts_of(translator, ["A cat."])
-    first = translator.pids
+    backend = ApertiumBackend(settings(workers=1), "en", "es", timeout=1.0)
+    texts_of(backend, ["A cat."])
+    first = backend.pids
     os.kill(first[3], signal.SIGSTOP)
-    assert texts_of(translator, ["A cat.", "A dog."]) == ["Un gato.", "Un perro."]
+    assert texts_of(backend, ["A cat.", "A dog."]) == ["Un gato.", "Un perro."]
     assert not any(map(is_alive, first))
-    translator.close()
+    backend.close()
 
 
 @needs_apertium
-def test_its_processes_end_with_it(spanish: ApertiumTranslator) -> None:
+def test_its_processes_end_with_it(spanish: ApertiumBackend) -> None:
     texts_of(spanish, ["A cat."])
     pids = spanish.pids
     assert len(pids) > 5
@@ -185,7 +187,7 @@ def test_its_processes_end_with_it(spanish: ApertiumTranslator) -> None:
 @needs_apertium
 def test_its_processes_end_when_their_parent_is_killed() -> None:
     code = (
-        "import sys; from mlctl.config import Translate; from mlctl.translation.apertium.backend import ApertiumTranslator as A;"
+        "import sys; from mlctl.config import Translate; from mlctl.translation.apertium.backend import ApertiumBackend as A;"
         "a = A(Translate(backend='apertium', workers=1), 'en', 'es'); a.translate(['cat'], 'en', 'es');"
         "print(*a.pids, flush=True); sys.stdin.read()"
     )
@@ -201,7 +203,7 @@ def test_its_processes_end_when_their_parent_is_killed() -> None:
 
 
 def installation(folder: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set up an Apertium installation of one mode, its programs being whatever `mode` says."""
+    """Set up an Apertium installation of one mode, with the programs of `mode`."""
     (folder / "modes").mkdir()
     (folder / "modes" / "eng-spa.mode").write_text(mode)
     (folder / "modes" / "eng-spa-tagger.mode").write_text("cat")
@@ -227,51 +229,53 @@ def test_a_text_that_kills_the_engine_is_left_out_alone(tmp_path: Path, monkeypa
     program.write_text(ECHO.format(python=sys.executable, word="killer"))
     program.chmod(0o755)
     installation(tmp_path, "echo-or-die | echo-or-die '$1'", monkeypatch)
-    translator = ApertiumTranslator(settings(), "en", "es")
-    made = translator.translate(["one", "killer", "two", "three", "killer"], "en", "es")
-    translator.close()
-    assert [(translation.text, translation.rule) for translation in made] == [
+    backend = ApertiumBackend(settings(), "en", "es")
+    outputs = backend.translate(["one", "killer", "two", "three", "killer"], "en", "es")
+    backend.close()
+    assert [(translation.text, translation.rule) for translation in outputs] == [
         ("one", ""), ("", FAILED), ("two", ""), ("three", ""), ("", FAILED),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("mode", "says"),
+    ("mode", "message"),
     [
         ("sleep 60", "sleep ended with exit status 1; standard error: sleep: invalid option -- 'z'"),
         ("no-such-program", "cannot be started"),
         ("", "names no program"),
-        ("silent", "no answer within 1 s"),
+        ("silent", "no output within 1 s"),
     ],
 )
-def test_an_engine_that_does_not_work_is_an_error(mode: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_does_not_work_is_an_error(
+    mode: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "silent").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "silent").chmod(0o755)
     installation(tmp_path, mode, monkeypatch)
-    translator = ApertiumTranslator(settings(), "en", "es", patience=1.0)
-    with pytest.raises(InputError, match=says):
-        translator.translate(["A cat."], "en", "es")
-    translator.close()
+    backend = ApertiumBackend(settings(), "en", "es", timeout=1.0)
+    with pytest.raises(InputError, match=message):
+        backend.translate(["A cat."], "en", "es")
+    backend.close()
 
 
 def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APERTIUM_DATADIR", str(tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="not installed") as found:
-        ApertiumTranslator(settings(), "en", "es")
-    assert "apt-get install apertium-eng-spa" in found.value.remedy
+    with pytest.raises(InputError, match="not installed") as raised:
+        ApertiumBackend(settings(), "en", "es")
+    assert "apt-get install apertium-eng-spa" in raised.value.remedy
     monkeypatch.delenv("APERTIUM_DATADIR")
-    with pytest.raises(InputError, match="apertium") as found:
-        ApertiumTranslator(settings(), "en", "sw")
-    assert "translate.pivot" in found.value.remedy
+    with pytest.raises(InputError, match="apertium") as raised:
+        ApertiumBackend(settings(), "en", "sw")
+    assert "translate.pivot" in raised.value.remedy
 
 
 def test_modes_are_found_by_any_code_and_regions_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installation(tmp_path, "lt-proc $1 'a|b' | lt-proc -p c", monkeypatch)
     (tmp_path / "modes" / "cat-eng_US.mode").write_text("x")
     (tmp_path / "modes" / "cat_valencia-en.mode").write_text("x")
-    mode = modes.required("en", "es")
+    mode = modes.require("en", "es")
     assert mode.commands() == [["lt-proc", "-z", "-n", "a|b"], ["lt-proc", "-z", "-p", "c"]]
-    assert modes.required("ca", "en").name == "cat-eng_US"
+    assert modes.require("ca", "en").name == "cat-eng_US"
     assert modes.find("es", "en") is None
 
 
@@ -279,46 +283,46 @@ def test_the_identity_changes_with_the_data(tmp_path: Path, monkeypatch: pytest.
     data = tmp_path / "eng-spa.bin"
     data.write_bytes(b"1")
     installation(tmp_path, f"lt-proc '{data}'", monkeypatch)
-    before = ApertiumTranslator(settings(), "en", "es").identity()
+    before = ApertiumBackend(settings(), "en", "es").identity()
     data.write_bytes(b"2")
-    after = ApertiumTranslator(settings(), "en", "es").identity()
+    after = ApertiumBackend(settings(), "en", "es").identity()
     assert before["mode"] == after["mode"] == "eng-spa"
     assert before["digest"] != after["digest"]
     data.unlink()
     with pytest.raises(InputError, match=r"eng-spa\.bin cannot be read"):
-        ApertiumTranslator(settings(), "en", "es").identity()
+        ApertiumBackend(settings(), "en", "es").identity()
 
 
 @needs_apertium
 def test_an_answer_without_its_end_is_none() -> None:
-    """lt-proc sends a NUL at the end of its input wherever that is: what came before it is no whole answer."""
-    pipeline = Pipeline([["head", "-c", "20"], modes.required("en", "es").commands()[0]], modes.environment(), 60.0)
-    answers = pipeline.ask(["A cat.", "A dog.", "A house."])
+    """lt-proc sends a NUL at the end of its input wherever that is: what came before it is no whole output."""
+    pipeline = Pipeline([["head", "-c", "20"], modes.require("en", "es").commands()[0]], modes.environment(), 60.0)
+    outputs = pipeline.process(["A cat.", "A dog.", "A house."])
     pipeline.close()
-    assert len(answers) == 1
-    assert "cat" in answers[0]
+    assert len(outputs) == 1
+    assert "cat" in outputs[0]
 
 
 @needs_apertium
 def test_a_program_that_does_not_end_with_the_others_holds_nobody_up() -> None:
     """apertium-transfer reads an end of input in mid-text for ever."""
-    pipeline = Pipeline([["head", "-c", "20"], *modes.required("en", "es").commands()], modes.environment(), 60.0)
+    pipeline = Pipeline([["head", "-c", "20"], *modes.require("en", "es").commands()], modes.environment(), 60.0)
     began = time.monotonic()
-    assert pipeline.ask(["A cat.", "A dog.", "A house."]) == ["Un gato."]
+    assert pipeline.process(["A cat.", "A dog.", "A house."]) == ["Un gato."]
     assert time.monotonic() - began < 30
     pipeline.close()
-    assert "apertium-pretransfer ended" in pipeline.fault()
+    assert "apertium-pretransfer ended" in pipeline.describe_failure()
 
 
 def test_what_must_stay_does_not_go_in() -> None:
-    assert Message("x" * 100_000, "es").sent() == "[0]"
-    assert Message("The ^house^ of %(name)s costs $5/day at <b>R&D</b>", "es").sent() == (
+    assert StreamText("x" * 100_000, "es").encode() == "[0]"
+    assert StreamText("The ^house^ of %(name)s costs $5/day at <b>R&D</b>", "es").encode() == (
         "The [0]house[1] of [2] costs [3]5[4]day at [5]R[6]D[7]."
     )
-    assert Message("The [house]", "es").received("[1]la casa[0].") == "]la casa["
-    assert Message("The [house]", "es").received("La casa[0].") is None
+    assert StreamText("The [house]", "es").decode("[1]la casa[0].") == "]la casa["
+    assert StreamText("The [house]", "es").decode("La casa[0].") is None
 
 
 def test_spaces_that_words_leave_behind_go_and_others_stay() -> None:
-    assert Message("It is big.", "es").received("Es  grande .") == "Es grande."
-    assert Message("Is it  big ?", "es").received("Es  grande ?") == "Es  grande ?"
+    assert StreamText("It is big.", "es").decode("Es  grande .") == "Es grande."
+    assert StreamText("Is it  big ?", "es").decode("Es  grande ?") == "Es  grande ?"

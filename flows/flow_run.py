@@ -1,0 +1,72 @@
+"""What all flows share: run names, an entry in the store's run log, errors as messages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, cast
+
+from prefect.context import FlowRunContext
+from prefect.states import Failed
+
+from mlctl.config import Recipe
+from mlctl.errors import InputError
+from mlctl.pipeline import run_log
+from mlctl.pipeline.plan import plan
+from mlctl.pipeline.preflight import check
+from mlctl.pipeline.stage import Ref, lineage
+from mlctl.stage_names import StageName
+from storage import StoreError
+
+
+def run_flow(name: str, recipe: Recipe, stages: Iterable[str], work: Callable[[], Ref]) -> Ref:
+    """Do the work of a flow after the preflight checks of its `stages`. An error that the user can fix fails the run with a message.
+
+    The run is recorded in the store's run log, unless another run triggered it: then that run's entry includes it.
+    """
+    entry = contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, recipe)
+    try:
+        with entry:
+            check(recipe, stages)
+            return work()
+    except (InputError, StoreError) as error:
+        return cast("Ref", Failed(message=str(error), data=error))
+
+
+def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
+    """Return the result that a flow starts from: the one of `key`, or with "" the one that the recipe leads to.
+
+    Raises:
+        InputError: it is not in the store.
+    """
+    ref = Ref(stage=stage, key=key or _planned_key(recipe, stage), store=recipe.store)
+    for name, result in lineage(ref).items():
+        with run_log.record_stage(name, result.manifest.key) as record:
+            record.state = "cached"
+    return ref
+
+
+def _planned_key(recipe: Recipe, stage: StageName) -> str:
+    plans = plan(recipe, stage)
+    if plans[-1].result is None:
+        missing = next(planned.stage for planned in plans if planned.result is None)
+        raise InputError(f"{recipe.store} has no {missing} result of this recipe", f"run `mlctl {stage}` with this recipe first")
+    return plans[-1].key
+
+
+def run_name() -> str:
+    """Return the name of the current flow run: recipe and time; a run that another one triggered keeps its name."""
+    context = cast("FlowRunContext", FlowRunContext.get())
+    parameters: dict[str, Any] = context.parameters or {}
+    if context.flow_run and _is_triggered():
+        return context.flow_run.name
+    until = parameters.get("until", "report")
+    return f"{parameters['recipe'].name}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
+
+
+def _is_triggered() -> bool:
+    """Return whether the current flow run is a separate process that another run waits for."""
+    run = cast("FlowRunContext", FlowRunContext.get()).flow_run
+    return bool(run and run.parent_task_run_id and os.environ.get("PREFECT__FLOW_RUN_ID") == str(run.id))

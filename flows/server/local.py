@@ -1,0 +1,257 @@
+"""The processes of one machine: a Prefect server, a worker for each work pool, and the deployments."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+import flows
+from flows.server import setup
+from mlctl import config
+from mlctl.core.locks import locked
+from mlctl.errors import InputError
+
+#: Folder of prefect.yaml and of the code that the workers run.
+PROJECT = Path(flows.__file__).parents[1]
+
+SERVER = "server"
+#: Work pools with the maximum number of concurrent runs (None: unlimited).
+POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
+
+_MARK = "MLCTL_UP"  # set in the environment of all started processes and their children; its value is the state folder
+_RUN = "PREFECT__FLOW_RUN_ID"  # set by Prefect in the environment of a flow run's process
+_START_TIMEOUT = 180.0  # seconds until a service must be ready, on a machine under load
+_STOP_TIMEOUT = 30.0  # seconds that a process has to end by itself
+
+# Environment of Prefect's processes: a run survives 15 minutes without its server, and starts a few seconds after it is requested.
+_SETTINGS = {
+    "PREFECT_CLIENT_MAX_RETRIES": "9",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_WORKER_QUERY_SECONDS": "3",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+@dataclass(frozen=True)
+class LocalServices:
+    """The services of one state folder; `port` is the port on which the server listens, on the loopback interface only."""
+
+    state: Path
+    port: int
+
+    @property
+    def ui(self) -> str:
+        """URL of the Prefect UI."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api(self) -> str:
+        """URL of the Prefect API."""
+        return f"{self.ui}/api"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the log files."""
+        return self.state / "logs"
+
+    def up(self, report: Callable[[str], None]) -> None:
+        """Start the services that are not running and wait until all are ready; call `report` with each that was started.
+
+        Raises:
+            InputError: a service did not start, or the port is in use.
+        """
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with locked(self.state / "lock"):
+            if self._start(SERVER, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)):
+                report(f"started the Prefect server on port {self.port}")
+            self._wait(SERVER, self._is_healthy)
+            self._deploy_all(report)
+            for pool, limit in POOLS.items():
+                self._start_worker(pool, limit, report)
+
+    def _deploy_all(self, report: Callable[[str], None]) -> None:
+        """Create the work pools, the automations and the deployments."""
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: self.api}):
+            setup.create_pools(POOLS)
+            if setup.deployed_digest() != _digest():
+                self._deploy()
+                setup.record_deployed(_digest())
+                report("deployed " + ", ".join(setup.deployments()))
+
+    def _deploy(self) -> None:
+        log = self.logs / "deploy.log"
+        with log.open("w") as out:
+            done = subprocess.run(
+                _prefect("deploy", "--all"), cwd=PROJECT, env=self._environment(), stdout=out, stderr=out, check=False
+            )
+        if done.returncode:
+            raise InputError(f"`prefect deploy --all` failed:\n{_tail(log)}", f"see {log}")
+
+    def _start_worker(self, pool: str, limit: int | None, report: Callable[[str], None]) -> None:
+        since = time.time()
+        limited = ("--limit", str(limit)) if limit else ()
+        if self._start(pool, "worker", "start", "--pool", pool, "--type", "process", "--name", pool, *limited):
+            report(f"started a worker for the pool {pool}")
+            self._wait(pool, lambda: self._is_online(pool, since))
+
+    def _is_online(self, pool: str, since: float) -> bool:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: self.api}):
+            return setup.is_online(pool, since)
+
+    def _start(self, service: str, *command: str) -> bool:
+        """Start a service unless it is running, in a new session, so that it outlives the terminal; return whether it was started."""
+        if running(self.state, service):
+            return False
+        if service == SERVER and _is_used(self.port):
+            raise InputError(f"port {self.port} is used by another program", "choose a free one: mlctl up --port=…")
+        with (self.logs / f"{service}.log").open("a") as log:
+            process = subprocess.Popen(
+                _prefect(*command),
+                cwd=PROJECT,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        (self.state / f"{service}.json").write_text(json.dumps({"pid": process.pid, "port": self.port}))
+        return True
+
+    def _wait(self, service: str, ready: Callable[[], bool]) -> None:
+        end = time.monotonic() + _START_TIMEOUT
+        while not ready():
+            log = self.logs / f"{service}.log"
+            if not running(self.state, service):
+                raise InputError(f"the {service} has ended:\n{_tail(log)}", f"see {log}")
+            if time.monotonic() > end:
+                raise InputError(f"the {service} is not ready after {_START_TIMEOUT:.0f} s:\n{_tail(log)}", f"see {log}")
+            time.sleep(0.3)
+
+    def _is_healthy(self) -> bool:
+        import httpx
+
+        try:
+            return httpx.get(f"{self.api}/health", timeout=5, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        import tasks  # noqa: F401 - sets Prefect's defaults in the environment
+
+        own = {"PREFECT_HOME": str(self.state / "prefect"), "PREFECT_API_URL": self.api, _MARK: str(self.state)}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT__")}
+        return {**inherited, **{name: os.environ.get(name, value) for name, value in _SETTINGS.items()}, **own}
+
+
+def port_of(state: Path) -> int | None:
+    """Return the port of the server that runs from a state folder; None: none runs."""
+    return json.loads((state / f"{SERVER}.json").read_text())["port"] if running(state, SERVER) else None
+
+
+def running(state: Path, service: str) -> bool:
+    """Return whether a service (`server` or the worker of a pool) is running."""
+    with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
+        process = psutil.Process(json.loads((state / f"{service}.json").read_text())["pid"])
+        return _is_marked(process, state) and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def down(state: Path) -> int:
+    """Stop all processes that were started from a state folder, and their children.
+
+    Current runs are terminated first: they report to the server that they crashed, and resume when they are started again.
+
+    Returns:
+        number of processes that were running.
+    """
+    with locked(state / "lock") if state.is_dir() else contextlib.nullcontext():
+        processes = list(_marked(state))
+        _stop([process for process in processes if _is_run(process)])
+        _stop([process for service in POOLS for process in processes if process.pid == _pid(state, service)])
+        _stop([process for process in processes if process.pid == _pid(state, SERVER)])
+        for process in _marked(state):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        for service in (SERVER, *POOLS):
+            (state / f"{service}.json").unlink(missing_ok=True)
+    return len(processes)
+
+
+def _stop(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=_STOP_TIMEOUT)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=_STOP_TIMEOUT)
+
+
+def _marked(state: Path) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        if process.pid != os.getpid() and _is_marked(process, state):
+            yield process
+
+
+def _is_marked(process: psutil.Process, state: Path) -> bool:
+    return _environment_of(process).get(_MARK) == str(state)
+
+
+def _is_run(process: psutil.Process) -> bool:
+    """Return whether a process is that of a flow run, and not a child of one."""
+    parent = None
+    with contextlib.suppress(psutil.Error):
+        parent = process.parent()
+    return _RUN in _environment_of(process) and not (parent and _RUN in _environment_of(parent))
+
+
+def _environment_of(process: psutil.Process) -> dict[str, str]:
+    """Return the environment of a process; empty where it cannot be read: the process has ended, or belongs to another user."""
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}
+
+
+def _pid(state: Path, service: str) -> int | None:
+    try:
+        return int(json.loads((state / f"{service}.json").read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _is_used(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _prefect(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+
+
+def _digest() -> str:
+    """Return a digest of everything that the deployments are made from."""
+    digest = hashlib.sha256(json.dumps(config.Recipe.model_json_schema(), sort_keys=True).encode())
+    for file in (PROJECT / "prefect.yaml", *sorted((PROJECT / "flows").glob("*.py"))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])

@@ -1,0 +1,1 @@
+"""The `mlctl` command, one module for each group of commands."""

@@ -1,0 +1,56 @@
+"""The `mlctl` command. A command imports what it needs when it runs: only those that run stages load Prefect."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from mlctl.cli.champion import champion_app, retrain
+from mlctl.cli.compare import compare
+from mlctl.cli.corpora import corpora_app
+from mlctl.cli.local_server import down, up
+from mlctl.cli.plan import explain, plan
+from mlctl.cli.recipe import recipe
+from mlctl.cli.run import add_stage_commands, run
+from mlctl.cli.runs import export, runs
+from mlctl.cli.store import store_app
+from mlctl.errors import InputError
+from storage import StoreError
+
+_HELP = "Pull the languages of a multilingual text encoder closer together: text in, a better encoder and a report out."
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
+app.command()(run)
+add_stage_commands(app)
+for _command in (plan, explain, runs, compare, export, recipe, retrain, up, down):
+    app.command()(_command)
+app.add_typer(champion_app, name="champion")
+app.add_typer(corpora_app, name="corpora")
+app.add_typer(store_app, name="store")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code. An error that the user can fix is one message without a traceback."""
+    try:
+        result = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+    except (InputError, StoreError) as error:
+        print(f"mlctl: {error}", file=sys.stderr)
+        return 1
+    except typer.Exit as ending:
+        return ending.exit_code
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        return _show_usage_error(error)
+    return result if isinstance(result, int) else 0
+
+
+def _show_usage_error(error: Exception) -> int:
+    """Show a usage error of the command line; any other exception is a bug and is raised again."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return 2

@@ -1,0 +1,64 @@
+"""The language pair and columns to read from a file, and rows from units with texts by language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mlctl.config import Side
+from mlctl.corpora.archives.compression import FileLocation
+from mlctl.corpora.corpus import Row
+from mlctl.errors import InputError
+from mlctl.languages import canonical
+
+
+@dataclass(frozen=True)
+class PairSelection:
+    """What is read from a file.
+
+    Attributes:
+        source: canonical tag.
+        target: canonical tag.
+        columns: names or numbers of the columns, for formats with columns; empty: see the readers.
+        side: language of monolingual text.
+    """
+
+    source: str
+    target: str
+    columns: tuple[str, ...] = ()
+    side: Side = "source"
+
+    def monolingual_row(self, text: str, origin: str) -> Row:
+        """Return the row of a text without translation."""
+        return Row(text, None, origin) if self.side == "source" else Row(None, text, origin)
+
+
+@lru_cache(maxsize=4096)  # bounded: a file may contain any number of codes
+def language_of(code: str) -> str | None:
+    """Return the canonical tag of a code in a file; None if it is not a language."""
+    try:
+        return canonical(code)
+    except InputError:
+        return None
+
+
+def select_rows(
+    units: Iterable[tuple[int, Mapping[str, str]]], location: FileLocation, selection: PairSelection
+) -> Iterator[Row]:
+    """Yield the rows of numbered units, each with its texts by language; a unit without text in the source language is skipped.
+
+    Raises:
+        InputError: at the end, if the file has no text in a language of the pair (unless it has none at all).
+    """
+    seen: set[str] = set()
+    for number, texts in units:
+        seen.update(texts)
+        if source := texts.get(selection.source):
+            yield Row(source, texts.get(selection.target) or None, f"{location.name}#{number}")
+    for tag in (selection.source, selection.target):
+        if seen and tag not in seen:
+            listed = ", ".join(sorted(seen)[:12])
+            raise InputError(
+                f"{location} has no text in {tag!r}", f"it has {listed}; correct the path, or set the source's targets"
+            )

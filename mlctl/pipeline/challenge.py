@@ -1,0 +1,66 @@
+"""challenge: a challenger against the champion, under one harness, on held-out pairs that neither was trained on."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from mlctl.config import Evaluate, Recipe, key_settings
+from mlctl.core.workspace import Workspace
+from mlctl.pipeline.stage import Metrics, Ref, Stage, StageContext, result_of
+from mlctl.pipeline.stages.evaluate import benchmark_digests, score_cache
+
+_PAIRS = "unseen"
+
+
+def challenge_stage(champion: Mapping[str, Ref]) -> Stage:
+    """Return the stage that evaluates the challenger as `trained` against the champion as `base`.
+
+    Args:
+        champion: references of the champion's shard and train results, by stage.
+    """
+    return Stage(
+        name="challenge",
+        version=1,
+        needs=("shard", "train"),
+        settings=_settings,
+        work=functools.partial(_work, champion),
+        outside=functools.partial(_outside, champion),
+        packages=("torch", "transformers"),
+    )
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {"evaluate": key_settings(_evaluate(recipe)), "languages": key_settings(recipe.languages), "seed": recipe.seed}
+
+
+def _evaluate(recipe: Recipe) -> Evaluate:
+    return recipe.evaluate.model_copy(update={"embedding_map_sentences": 0})  # no page shows a map of a challenge
+
+
+def _outside(champion: Mapping[str, Ref], recipe: Recipe) -> dict[str, str]:
+    digests = {f"champion.{stage}": result_of(ref).manifest.content for stage, ref in champion.items()}
+    return {**digests, **benchmark_digests(recipe)}
+
+
+def _work(champion: Mapping[str, Ref], context: StageContext) -> Metrics:
+    from mlctl import evaluation, sharding
+
+    recipe = context.recipe
+    of_champion = {stage: result_of(ref).folder for stage, ref in champion.items()}
+    pairs = Workspace(context.workspace.path(_PAIRS))
+    learned = sharding.unseen(context.inputs["shard"], of_champion["shard"], recipe.languages.targets, pairs)
+    metrics = evaluation.evaluate(
+        _evaluate(recipe),
+        recipe.model,
+        recipe.languages,
+        recipe.seed,
+        pairs.root,
+        context.inputs["train"],
+        context.workspace,
+        context.progress,
+        score_cache(recipe),
+        base_encoder=of_champion["train"] / "model",
+    )
+    return {**metrics, **{f"{target}.learned_by_champion": number for target, number in learned.items()}}

@@ -1,0 +1,56 @@
+"""What cleaning starts from: the lexicons that word alignment learned from other text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlctl.config import Recipe
+from mlctl.pipeline.warm_start import LAST, NONE, Choice, from_folder, newest
+from storage import Manifest, Store
+
+_PATH = "models/{}/lexicon.parquet"
+
+
+def requested(recipe: Recipe) -> dict[str, str]:
+    """Return the setting that says what is reused."""
+    return {"lexicon": recipe.clean.lexicon}
+
+
+def choose(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
+    """Return what is available now: `lexicon.<t>` by target language.
+
+    Raises:
+        InputError: the folder that the recipe names has no lexicon.
+    """
+    if recipe.clean.lexicon == NONE:
+        return {}
+    return _last(recipe, base) if recipe.clean.lexicon == LAST else _from_folder(recipe)
+
+
+def check(recipe: Recipe) -> None:
+    """Check that the folder that the recipe names has a lexicon.
+
+    Raises:
+        InputError: it has none.
+    """
+    if recipe.clean.lexicon not in {LAST, NONE}:
+        _from_folder(recipe)
+
+
+def _from_folder(recipe: Recipe) -> Choice:
+    return from_folder(recipe, "lexicon", "clean.lexicon", recipe.clean.lexicon, _PATH)
+
+
+def _last(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
+    """Find for each target language the newest lexicon that was learned from other text."""
+    store = Store(recipe.store)
+    results = (result for result in store.results("align") if _is_usable(store, result.manifest, base))
+    return newest(recipe, "lexicon", _PATH, results)
+
+
+def _is_usable(store: Store, aligned: Manifest, base: Mapping[str, Any]) -> bool:
+    """Return whether an align result has the same source language and comes from another download, as its clean result says."""
+    cleaned = store.find("clean", aligned.inputs["clean"])
+    same = aligned.parts["settings"]["languages"]["source"] == base["settings"]["languages"]["source"]
+    return same and cleaned is not None and cleaned.manifest.parts["inputs"] != base["inputs"]

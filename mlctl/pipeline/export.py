@@ -1,0 +1,133 @@
+"""Export of a run into one folder that can be published: the model, its card, the attribution of its text, the figures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mlctl.core.files import discard
+from mlctl.core.hashing import file_digest
+from mlctl.core.workspace import Workspace
+from mlctl.errors import InputError
+from mlctl.pipeline.stage import require_result
+from storage import Result, Store, StoreError
+from storage.run_log import Run, RunLog
+
+#: Records the run and the digest of each file: a later export replaces the files that are listed there and nothing else.
+RECORD = "mlctl.json"
+
+_REPORT_FILES = ("README.md", "ATTRIBUTION.md", "figures.json")
+_MODEL = "model/"
+
+
+def export(store: Store, folder: Path, run_id: str = "") -> Run:
+    """Write a run's folder atomically, and return the run.
+
+    Files are copies, not links: a result in the store never changes, whatever is done to the folder.
+
+    Args:
+        store: where the run's results are.
+        folder: a new or empty folder, or an unchanged earlier export.
+        run_id: a run's id or a prefix of it; empty: the newest run with a report.
+
+    Raises:
+        InputError: no such run, its results are missing, or the folder holds something else.
+        StoreError: a file of a result is damaged.
+    """
+    run = find_run(store, run_id)
+    export_results(store, folder, next(stage.key for stage in run.stages if stage.stage == "report"), run.id)
+    return run
+
+
+def export_results(store: Store, folder: Path, report_key: str, title: str) -> None:
+    """Write the model and the files of a report into a folder, atomically; `title` says in the record what it is.
+
+    Raises: as `export`.
+    """
+    folder = folder.expanduser().absolute()
+    _check_replaceable(folder)
+    report = require_result(store, "report", report_key)
+    train = require_result(store, "train", report.manifest.inputs["train"])
+    try:
+        with Workspace(folder.parent).part(folder.name) as part, _discarding(part):
+            _fill(part, title, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error}", "name another folder") from error
+
+
+@contextlib.contextmanager
+def _discarding(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        discard(part)
+        raise
+
+
+def _fill(part: Path, title: str, sources: Mapping[str, tuple[Path, str]], report: Result, train: Result) -> None:
+    for name, (source, digest) in sources.items():
+        copy = part / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+        if file_digest(copy) != digest:
+            raise StoreError(f"{source} is damaged\n  → remove that result's folder and run the pipeline again: it is made again")
+    keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
+    record = {"run": title, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
+    (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def find_run(store: Store, run_id: str) -> Run:
+    """Return the run of an id or of a prefix of it; of "" the newest run with a report.
+
+    Raises:
+        InputError: no run or several have that prefix, or the run has no report.
+    """
+    runs = [run for run in RunLog(store).runs() if run.id.startswith(run_id)]
+    reported = [run for run in runs if any(s.stage == "report" and s.state in {"computed", "cached"} for s in run.stages)]
+    if run_id and len(runs) != 1:
+        matches = "several runs" if runs else "no run"
+        raise InputError(f"{run_id!r} matches {matches} of {store.root}", "`mlctl runs` lists them; a unique prefix is enough")
+    if not reported:
+        which = f"run {runs[0].id}" if run_id else f"no run in {store.root}"
+        raise InputError(f"{which} has {'no' if run_id else 'a'} report", "run the pipeline to its end: `mlctl run`")
+    return reported[0]
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Accept a folder that does not exist, is empty, or is an unchanged earlier export."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    foreign = next(_foreign_content(folder), None) if folder.is_dir() else "it is a file"
+    if foreign:
+        raise InputError(f"{folder} is not an unchanged earlier export: {foreign}", "name a new folder, or move this one")
+
+
+def _foreign_content(folder: Path) -> Iterator[str]:
+    try:
+        known: dict[str, str] = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        yield f"it has no {RECORD}"
+        return
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        name = path.relative_to(folder).as_posix()
+        if name != RECORD and (name not in known or file_digest(path) != known[name]):
+            yield f"{name} is new or changed"
+
+
+def _model_files(train: Result) -> Iterator[tuple[str, tuple[Path, str]]]:
+    for file in train.manifest.files:
+        if file.name.startswith(_MODEL):
+            yield file.name.removeprefix(_MODEL), (train.folder / file.name, file.sha256)
+
+
+def _report_files(report: Result) -> Iterator[tuple[str, tuple[Path, str]]]:
+    digests = {file.name: file.sha256 for file in report.manifest.files}
+    if missing := [name for name in _REPORT_FILES if name not in digests]:
+        raise InputError(
+            f"the report of this run has no {', '.join(missing)}", "an older version of mlctl made it: run the pipeline again"
+        )
+    for name in _REPORT_FILES:
+        yield name, (report.folder / name, digests[name])

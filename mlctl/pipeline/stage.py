@@ -1,0 +1,230 @@
+"""What every stage has in common: a key, a look-up in the store, and the computation when the store has no result."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from mlctl.config import Recipe
+from mlctl.core.files import is_disk_full
+from mlctl.core.hashing import key_of
+from mlctl.core.workspace import Progress, Workspace, silent
+from mlctl.errors import InputError
+from mlctl.pipeline import run_log
+from mlctl.pipeline.warm_start import Choice, WarmStart, with_choice
+from storage import Draft, Result, Store
+
+logger = logging.getLogger("mlctl.stages")
+
+
+class Ref(TypedDict):
+    """What is passed from task to task: the address of a result, never its data."""
+
+    stage: str
+    key: str
+    store: str
+
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage works with.
+
+    Attributes:
+        recipe: of the run.
+        inputs: folders of the upstream results, by stage.
+        reused: files and folders of earlier results that the stage starts from, by name.
+        workspace: where the result is written.
+        progress: receives how far the stage is.
+    """
+
+    recipe: Recipe
+    inputs: Mapping[str, Path]
+    reused: Mapping[str, Path]
+    workspace: Workspace
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Request:
+    """A result that a stage is to make: everything that its key depends on, and the earlier results that it starts from."""
+
+    parts: dict[str, Any]
+    reused: Choice
+
+    @property
+    def key(self) -> str:
+        """Key of the result."""
+        return key_of(self.parts)
+
+
+def _no_outside(recipe: Recipe) -> dict[str, str]:
+    del recipe
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the pipeline.
+
+    Attributes:
+        name: of the stage, its section of the recipe and its folder of the store.
+        version: raise it when the code begins to write other bytes for the same input.
+        needs: stages whose results it reads.
+        settings: returns the settings of a recipe that can change the result.
+        work: writes the files of the result and returns its metrics.
+        outside: returns digests of inputs that no stage made (files, models).
+        warm_start: how the stage starts from earlier results; None: it never does.
+        volatile: name patterns of files that differ between equal runs, such as timings.
+        packages: distributions whose versions the manifest records.
+    """
+
+    name: str
+    version: int
+    needs: tuple[str, ...]
+    settings: Callable[[Recipe], dict[str, Any]]
+    work: Callable[[StageContext], Metrics]
+    outside: Callable[[Recipe], dict[str, str]] = _no_outside
+    warm_start: WarmStart | None = None
+    volatile: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    def request(self, recipe: Recipe, inputs: Mapping[str, Result], *, remember: bool = False) -> Request:
+        """Return what a recipe asks of this stage.
+
+        Args:
+            recipe: of the run.
+            inputs: the results that the stage reads, by stage.
+            remember: record which earlier results the stage starts from, so that the next run of the recipe starts from the same ones.
+
+        Raises:
+            InputError: something that the recipe names is missing.
+        """
+        base = {
+            "stage": self.name,
+            "version": self.version,
+            "settings": self.settings(recipe),
+            "inputs": {name: result.manifest.content for name, result in inputs.items()},
+            "outside": self.outside(recipe),
+        }
+        reused = self.warm_start.resolve(self.name, recipe, base, remember=remember) if self.warm_start else {}
+        return Request(with_choice(base, reused), reused)
+
+
+def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress = silent) -> tuple[Ref, bool]:
+    """Return the reference of the stage's result, computed now unless the store has it, and whether the store had it.
+
+    Raises:
+        InputError: an input of the user cannot be used, or the disk is full.
+    """
+    inputs = _open_all(refs)
+    request = stage.request(recipe, inputs, remember=True)
+    key = request.key
+    with (
+        run_log.record_stage(stage.name, key) as record,
+        Store(recipe.store).building(stage.name, key, lambda: _log_waiting(stage, key)) as existing,
+    ):
+        if isinstance(existing, Result):
+            record.state = "cached"
+            logger.info("%s: cached (%s, made %s)", stage.name, key[:8], existing.manifest.created)
+        else:
+            record.state = "computed"
+            _compute(stage, recipe, inputs, request, existing, progress)
+    return Ref(stage=stage.name, key=key, store=recipe.store), isinstance(existing, Result)
+
+
+def lookup(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...]) -> tuple[str, Result | None]:
+    """Return the key that `make` would give a result, and that result if the store has it."""
+    key = stage.request(recipe, _open_all(refs), remember=True).key
+    return key, Store(recipe.store).find(stage.name, key)
+
+
+def result_of(ref: Ref) -> Result:
+    """Return the result that a reference names.
+
+    Raises:
+        InputError: the store has no such result, or it is damaged.
+    """
+    return require_result(Store(ref["store"]), ref["stage"], ref["key"])
+
+
+def require_result(store: Store, stage: str, key: str) -> Result:
+    """Return a result of the store.
+
+    Raises:
+        InputError: the store has no such result, or it is damaged.
+    """
+    result = store.find(stage, key)
+    if result is None:
+        raise InputError(f"the {stage} result {key[:8]} is missing from {store.root} or damaged", "run again: it is made again")
+    return result
+
+
+def lineage(ref: Ref) -> dict[str, Result]:
+    """Return a result and everything that it was made from, by stage."""
+    results: dict[str, Result] = {}
+    pending = [(ref["stage"], ref["key"])]
+    while pending:
+        stage, key = pending.pop()
+        if stage not in results:
+            results[stage] = result_of(Ref(stage=stage, key=key, store=ref["store"]))
+            pending += results[stage].manifest.inputs.items()
+    return results
+
+
+def _open_all(refs: tuple[Ref, ...]) -> dict[str, Result]:
+    return {ref["stage"]: result_of(ref) for ref in refs}
+
+
+def _compute(
+    stage: Stage, recipe: Recipe, inputs: Mapping[str, Result], request: Request, draft: Draft, progress: Progress
+) -> None:
+    resumed = any(draft.folder.iterdir())
+    logger.info("%s: %s (%s)", stage.name, "resumes" if resumed else "starts", draft.key[:8])
+    for name, source in request.reused.items():
+        logger.info("%s: starts with %s: %s", stage.name, name, source["path"])
+    started = time.monotonic()
+    with _disk_full_as_input_error(draft.folder):
+        root = Store(recipe.store).root
+        context = StageContext(
+            recipe,
+            {name: result.folder for name, result in inputs.items()},
+            {name: root / source["path"] for name, source in request.reused.items()},
+            Workspace(draft.folder),
+            progress,
+        )
+        metrics = stage.work(context)
+        keys = {name: result.manifest.key for name, result in inputs.items()}
+        draft.seal(request.parts, keys, metrics, _versions(stage), stage.volatile)
+    logger.info("%s: done in %.1f s", stage.name, time.monotonic() - started)
+
+
+def _log_waiting(stage: Stage, key: str) -> None:
+    logger.info("%s: another run is making %s; waiting for it", stage.name, key[:8])
+
+
+@contextlib.contextmanager
+def _disk_full_as_input_error(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise InputError(
+            f"no space left on the disk while writing {folder}: {error.strerror}",
+            "free some space (`mlctl store gc`) or choose another folder with store=…; run again: finished work is kept",
+        ) from error
+
+
+def _versions(stage: Stage) -> dict[str, str]:
+    names = ("mlctl", *stage.packages)
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}

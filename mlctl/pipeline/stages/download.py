@@ -1,0 +1,60 @@
+"""download: corpora become sentence pairs with provenance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlctl.config import Recipe, key_settings
+from mlctl.core.url_redaction import redact_values
+from mlctl.pipeline.stage import Metrics, Stage, StageContext
+from mlctl.pipeline.warm_start import cache_guard
+from storage import Store
+
+if TYPE_CHECKING:
+    from mlctl.corpora import CorpusCache
+
+#: Folder of the store with parsed corpora, shared by all runs: a run fetches and reads only what is new.
+CACHE_FOLDER = "download-parts"
+
+_VERSION = 3
+
+
+def corpus_cache(recipe: Recipe) -> CorpusCache:
+    """Return the cache of parsed corpora of the recipe's store."""
+    from mlctl import corpora
+
+    return corpora.CorpusCache(Store(recipe.store).root / CACHE_FOLDER, _VERSION, cache_guard(recipe, CACHE_FOLDER))
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    # The list of licences stops runs and changes no byte; in the key, a shorter list checks again before a result is used.
+    sections = {"download": recipe.download, "languages": recipe.languages, "licences": recipe.licences}
+    # The manifest records them: secrets in URLs are redacted.
+    return {name: redact_values(key_settings(section)) for name, section in sections.items()}
+
+
+def _outside(recipe: Recipe) -> dict[str, str]:
+    from mlctl import corpora
+
+    return corpora.local_files(recipe.download, recipe.languages)
+
+
+def _work(context: StageContext) -> Metrics:
+    from mlctl import corpora
+
+    recipe = context.recipe
+    return corpora.download(
+        recipe.download, recipe.languages, context.workspace, context.progress, recipe.licences, corpus_cache(recipe)
+    )
+
+
+STAGE = Stage(
+    name="download",
+    version=_VERSION,
+    needs=(),
+    settings=_settings,
+    work=_work,
+    outside=_outside,
+    volatile=("retrieved.json",),
+    packages=("license-expression", "polib", "pyarrow"),
+)

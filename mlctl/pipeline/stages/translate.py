@@ -1,0 +1,50 @@
+"""translate: monolingual text gets its missing side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlctl.config import Recipe, key_settings
+from mlctl.pipeline.licence_check import check_translation_licence
+from mlctl.pipeline.stage import Metrics, Stage, StageContext
+from storage import Store
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    if recipe.translate.backend == "none":  # the settings of an unused backend change nothing
+        return {"backend": "none", "languages": key_settings(recipe.languages)}
+    # The list of licences changes no byte; in the key, a shorter list checks again before a result is used.
+    sections = {"translate": recipe.translate, "languages": recipe.languages, "licences": recipe.licences}
+    return {name: key_settings(section) for name, section in sections.items()}
+
+
+def _outside(recipe: Recipe) -> dict[str, str]:
+    if recipe.translate.backend == "none":
+        return {}
+    from mlctl import translation
+
+    return translation.fingerprint(recipe.translate, recipe.languages)
+
+
+def _work(context: StageContext) -> Metrics:
+    from mlctl import translation
+
+    recipe = context.recipe
+    check_translation_licence(recipe)
+    root = Store(recipe.store).root  # caches beside the results: every run may use them and none needs them
+    memory = root / "memory" / "translations.sqlite" if recipe.translate.remember else None
+    converted = root / "models" / "ctranslate2"
+    return translation.translate(
+        recipe.translate, recipe.languages, context.inputs["clean"], context.workspace, context.progress, memory, converted
+    )
+
+
+STAGE = Stage(
+    name="translate",
+    version=2,
+    needs=("clean",),
+    settings=_settings,
+    work=_work,
+    outside=_outside,
+    packages=("ctranslate2", "sacrebleu", "transformers", "torch"),
+)

@@ -1,0 +1,33 @@
+"""Translation backends by the name that recipes use (`translate.backend`). An implementation is imported when it is loaded."""
+
+from __future__ import annotations
+
+import pkgutil
+from pathlib import Path
+
+from mlctl.config import Translate
+from mlctl.translation.backend import TranslationBackend
+
+#: Module and class of each backend. The class is called with the settings, source, target and model cache of `load`.
+BACKENDS = {
+    "ctranslate2": "mlctl.translation.ctranslate:CTranslate2Backend",
+    "transformers": "mlctl.translation.transformers_backend:TransformersBackend",
+    "apertium": "mlctl.translation.apertium.backend:ApertiumBackend",
+    "command": "mlctl.translation.external_command:CommandBackend",
+}
+
+
+def load(settings: Translate, source: str, target: str, cache: Path | None = None) -> TranslationBackend:
+    """Load the recipe's backend for a language pair.
+
+    Args:
+        settings: the name of the backend and its settings.
+        source: language of the texts (BCP 47).
+        target: language of the translations (BCP 47).
+        cache: folder of converted models that runs share; None: models are converted again each time.
+
+    Raises:
+        InputError: the model or program is missing, cannot be fetched or read, or does not support the languages.
+    """
+    backend: TranslationBackend = pkgutil.resolve_name(BACKENDS[settings.backend])(settings, source, target, cache)
+    return backend

@@ -1,0 +1,332 @@
+"""The translation memory: what it stores, damaged files, several processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mlctl.translation.backend import TOO_LONG, Translation
+from mlctl.translation.translation_memory import MemoizedBackend, TranslationMemory
+
+
+class Reversing:
+    """A backend that reverses its texts, rejects long ones and records what it translated."""
+
+    def __init__(self, digest: str = "1") -> None:
+        self.digest = digest
+        self.translated: list[str] = []
+
+    def identity(self) -> dict[str, str]:
+        return {"backend": "reversing", "digest": self.digest}
+
+    def supports(self, source: str, target: str) -> bool:
+        return source != target
+
+    def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
+        assert self.supports(source, target)
+        return [len(text) < 40 for text in texts]
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
+        assert self.supports(source, target)
+        self.translated += texts
+        return [Translation(f"{target} {text[::-1]}") if len(text) < 40 else Translation("", TOO_LONG) for text in texts]
+
+    def close(self) -> None:
+        self.translated.append("closed")
+
+
+TEXTS = [f"text {number} é 猫" for number in range(2500)]
+KEYS = [number.to_bytes(32, "big") for number in range(12000)]
+
+
+def stored(path: Path) -> dict[bytes, str]:
+    return TranslationMemory(path).get(KEYS)
+
+
+def test_what_was_translated_once_does_not_go_to_the_backend_again(tmp_path: Path) -> None:
+    path, first = tmp_path / "store" / "memory" / "t.sqlite", Reversing()
+    expected = first.translate(TEXTS, "en", "fr")
+    first.translated.clear()
+    assert MemoizedBackend(first, TranslationMemory(path)).translate([*TEXTS, *TEXTS[:9]], "en", "fr") == [
+        *expected,
+        *expected[:9],
+    ]
+    assert first.translated == TEXTS
+    again = Reversing()  # of another run, whose corpus shares some sentences
+    assert MemoizedBackend(again, TranslationMemory(path)).translate([TEXTS[7], "new", TEXTS[3]], "en", "fr") == [
+        expected[7],
+        Translation("fr wen"),
+        expected[3],
+    ]
+    assert again.translated == ["new"]
+
+
+def test_another_backend_or_direction_is_another_memory(tmp_path: Path) -> None:
+    memory = TranslationMemory(tmp_path / "t.sqlite")
+    for backend, source, target in ((Reversing("1"), "en", "fr"), (Reversing("2"), "en", "fr"), (Reversing("1"), "fr", "en")):
+        outputs = MemoizedBackend(backend, memory).translate(["a b"], source, target)
+        assert (backend.translated, outputs) == (["a b"], [Translation(f"{target} b a")])
+
+
+def test_rejections_are_not_remembered(tmp_path: Path) -> None:
+    backend = Reversing()
+    memoized = MemoizedBackend(backend, TranslationMemory(tmp_path / "t.sqlite"))
+    for _ in range(2):
+        assert memoized.translate(["x" * 50, "y"], "en", "fr") == [Translation("", TOO_LONG), Translation("fr y")]
+    assert backend.translated == ["x" * 50, "y", "x" * 50]
+    assert memoized.fits(["x" * 50, "y"], "en", "fr") == [False, True]
+    memoized.close()
+    assert backend.translated[-1] == "closed"
+    assert memoized.translate(["y"], "en", "fr") == [Translation("fr y")]  # a closed file is opened again
+
+
+def test_thousands_of_texts_are_a_few_queries(tmp_path: Path) -> None:
+    memory = TranslationMemory(tmp_path / "t.sqlite")
+    memory.put({key: str(number) for number, key in enumerate(KEYS)})
+    assert memory._connection is not None
+    statements: list[str] = []
+    memory._connection.set_trace_callback(statements.append)
+    assert len(memory.get(KEYS)) == len(KEYS)
+    assert len(statements) <= 3
+
+
+@pytest.mark.parametrize("damage", ["text = x'6162'", "digest = x'00'", "text = 5", "text = x'ff'"])
+def test_a_damaged_row_is_ignored_and_made_anew(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "t.sqlite"
+    MemoizedBackend(Reversing(), TranslationMemory(path)).translate(["one", "two"], "en", "fr")
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE translations SET {damage} WHERE text = ?", (b"fr eno",))  # noqa: S608
+    for expected in (["one"], []):
+        backend = Reversing()
+        outputs = MemoizedBackend(backend, TranslationMemory(path)).translate(["one", "two"], "en", "fr")
+        assert outputs == [Translation("fr eno"), Translation("fr owt")]
+        assert backend.translated == expected
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def garble(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096 : len(content) - 4096] = bytes(255 for _ in range(len(content) - 8192))
+    path.write_bytes(content)
+
+
+def replace(path: Path) -> None:
+    path.write_text("not a database, but long enough to look like one" * 100, encoding="utf-8")
+
+
+def other_table(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE translations (key, text)")
+
+
+@pytest.mark.parametrize("damage", [truncate, garble, replace, other_table])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
+    tmp_path: Path, damage: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "t.sqlite"
+    memory = TranslationMemory(path)
+    memory.put(dict.fromkeys(KEYS, "long enough to fill some pages " * 4))
+    memory.close()
+    damage(path)  # type: ignore[operator]
+    expected = Reversing().translate(TEXTS, "en", "fr")
+    for _ in range(2):
+        assert MemoizedBackend(Reversing(), TranslationMemory(path)).translate(TEXTS, "en", "fr") == expected
+    assert (tmp_path / "t.sqlite.damaged").exists()
+    assert sum("was damaged" in record.message for record in caplog.records) == 1
+    backend = Reversing()
+    assert MemoizedBackend(backend, TranslationMemory(path)).translate(TEXTS, "en", "fr") == expected
+    assert len(backend.translated) <= len(TEXTS) // 2  # what was stored after the damage was detected is kept
+
+
+def test_an_open_file_that_another_process_set_aside_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite"
+    first = TranslationMemory(path)
+    first.put({KEYS[0]: "old"})
+    for file in tmp_path.glob("t.sqlite*"):
+        file.rename(f"{file}.damaged")
+    second = TranslationMemory(path)
+    second.put({KEYS[1]: "new"})
+    first._set_aside(sqlite3.DatabaseError("malformed"))  # the file that it had opened is damaged, the new one is not
+    assert first.get(KEYS[:2]) == second.get(KEYS[:2]) == {KEYS[1]: "new"}
+
+
+def below_a_file(folder: Path) -> Path:
+    (folder / "file").touch()
+    return folder / "file" / "t.sqlite"
+
+
+def a_folder(folder: Path) -> Path:
+    (folder / "t.sqlite").mkdir()
+    return folder / "t.sqlite"
+
+
+def unwritable_folder(folder: Path) -> Path:
+    del folder
+    return Path("/proc/self/t.sqlite")
+
+
+@pytest.mark.parametrize("make_path", [below_a_file, a_folder, unwritable_folder])
+def test_a_place_that_cannot_be_written_is_said_once(tmp_path: Path, make_path: object, caplog: pytest.LogCaptureFixture) -> None:
+    backend = Reversing()
+    memoized = MemoizedBackend(backend, TranslationMemory(make_path(tmp_path)))  # type: ignore[operator]
+    for _ in range(3):
+        assert memoized.translate(["a", "b"], "en", "fr") == [Translation("fr a"), Translation("fr b")]
+    assert backend.translated == ["a", "b"] * 3
+    assert sum("continuing without it" in record.message for record in caplog.records) == 1
+
+
+def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "t.sqlite"
+    memory = TranslationMemory(path, busy_seconds=0.2)
+    memory.put({KEYS[0]: "a"})
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert memory.get(KEYS[:1]) == {KEYS[0]: "a"}  # readers do not wait for writers
+        memory.put({KEYS[1]: "b"})
+        other.execute("ROLLBACK")
+    assert "locked" in caplog.text
+    assert memory.get(KEYS[:2]) == {}
+    assert stored(path) == {KEYS[0]: "a"}
+
+
+WRITERS = """
+import multiprocessing, sys
+from pathlib import Path
+from mlctl.translation.translation_memory import TranslationMemory
+
+path = Path(sys.argv[1])
+keys = [number.to_bytes(32, "big") for number in range(12000)]
+
+
+def write(first):
+    memory = TranslationMemory(path)
+    for start in range(first, first + 2000, 100):
+        memory.put({keys[number]: f"text {number}" for number in range(start, start + 100)})
+    memory.close()
+
+
+ours = TranslationMemory(path)
+ours.put({keys[11000]: "ours"})  # open when the others are forked
+context = multiprocessing.get_context("fork")
+processes = [context.Process(target=write, args=(1000 * n,)) for n in range(4)]  # ranges overlap
+processes.append(context.Process(target=ours.put, args=({keys[11001]: "forked"},)))
+for process in processes:
+    process.start()
+for process in processes:
+    process.join(60)
+assert [process.exitcode for process in processes] == [0] * 5
+assert len(ours.get(keys)) == 5002
+"""
+
+
+def test_processes_write_at_once_and_see_one_another(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite"
+    # In a new process: this one may have threads and must not be forked.
+    done = subprocess.run([sys.executable, "-c", WRITERS, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = {KEYS[number]: f"text {number}" for number in range(5000)} | {KEYS[11000]: "ours", KEYS[11001]: "forked"}
+    assert TranslationMemory(path).get(KEYS) == stored(path) == expected
+
+
+def _numbers(connection: sqlite3.Connection) -> list[int]:
+    return [int.from_bytes(key, "big") for (key,) in connection.execute("SELECT key FROM translations")]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from mlctl.translation.translation_memory import TranslationMemory
+
+memory = TranslationMemory(Path(sys.argv[1]))
+for start in range(9000, 12000, 100):
+    memory.put({number.to_bytes(32, "big"): f"text {number}" for number in range(start, start + 100)})
+"""
+KILLED = """
+import sys
+from pathlib import Path
+from mlctl.translation.translation_memory import TranslationMemory
+memory = TranslationMemory(Path(sys.argv[1]))
+for number in range(10**6):
+    memory.put({(number * 50 + more).to_bytes(32, "big"): f"text {number * 50 + more}" for more in range(50)})
+    print(number, flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_a_sound_file_and_the_others_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    victim = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True, env=environment)
+    other = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], env=environment)
+    assert victim.stdout is not None
+    begin = time.monotonic()
+    while other.poll() is None and time.monotonic() - begin < 30 and int(victim.stdout.readline()) < 20:
+        pass
+    victim.send_signal(signal.SIGKILL)
+    last = max(map(int, [*victim.stdout.read().split()[:-1], "0"]))
+    victim.wait()
+    assert other.wait(60) == 0
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        written = Counter(number // 50 for number in _numbers(connection) if number < 9000)
+    assert set(written.values()) == {50}  # all of what was written together, or nothing
+    kept = stored(path)
+    assert all(text == f"text {int.from_bytes(key, 'big')}" for key, text in kept.items())
+    assert {KEYS[number] for number in range(9000, 12000)} <= kept.keys()
+    assert len(kept) >= min(50 * last, 9000)
+    assert not (tmp_path / "t.sqlite.damaged").exists()
+
+
+FORKED = """
+import multiprocessing, sys
+from pathlib import Path
+from mlctl.translation.translation_memory import TranslationMemory
+
+
+def use(memory, inherited):
+    memory.put({b"1" * 32: "b"})
+    sys.exit(memory._connection is inherited)
+
+
+memory = TranslationMemory(Path(sys.argv[1]))
+memory.put({b"0" * 32: "a"})
+child = multiprocessing.get_context("fork").Process(target=use, args=(memory, memory._connection))
+child.start()
+child.join(60)
+assert child.exitcode == 0
+assert memory.get([b"0" * 32, b"1" * 32]) == {b"0" * 32: "a", b"1" * 32: "b"}
+"""
+
+
+def test_a_forked_process_opens_the_file_anew(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED, str(tmp_path / "t.sqlite")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_memory_can_be_handed_to_another_process(tmp_path: Path) -> None:
+    memory = TranslationMemory(tmp_path / "t.sqlite")
+    memory.put({KEYS[0]: "a"})
+    assert pickle.loads(pickle.dumps(memory)).get(KEYS[:1]) == {KEYS[0]: "a"}  # noqa: S301
+
+
+def test_how_much_was_known_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "mlctl")
+    memoized = MemoizedBackend(Reversing(), TranslationMemory(tmp_path / "t.sqlite"))
+    memoized.translate(["a", "b"], "en", "fr")
+    memoized.translate(["b", "c"], "en", "fr")
+    memoized.close()
+    assert "1 of 4 texts were in the translation memory" in caplog.text
