@@ -27,9 +27,9 @@ from mlctl.core.workspace import Workspace
 from mlctl.evaluation.data.heldout import one_to_one, read_heldout
 from mlctl.evaluation.metrics.retrieval import accuracy
 from mlctl.modeling import model_sources
-from mlctl.modeling.devices import device_of
+from mlctl.modeling.devices import resolve_device
 from mlctl.modeling.encoders import load_encoder, load_tokenizer, save_model
-from mlctl.modeling.pooling import layer_states, mean_spans, mean_tokens
+from mlctl.modeling.pooling import mean_pool, pad_batch, pool_layers, span_pool
 from mlctl.schema import PAIR
 from mlctl.sharding import shard
 
@@ -219,30 +219,25 @@ def vectors(
         of_row.setdefault(row, []).append(index)
     for first in range(0, len(order), EVALUATION_ROWS):
         rows = order[first : first + EVALUATION_ROWS]
-        width = max(len(ids[row]) for row in rows)
-        padded = torch.zeros(len(rows), width, dtype=torch.int64)
-        mask = torch.zeros(len(rows), width, dtype=torch.int64)
-        for place, row in enumerate(rows):
-            padded[place, : len(ids[row])] = torch.tensor(ids[row])
-            mask[place, : len(ids[row])] = 1
-        mask = mask.to(encoder.device)
+        input_ids, mask = pad_batch([ids[row] for row in rows], 0, encoder.device)
         with torch.autocast(mask.device.type, torch.bfloat16, enabled=bf16):
-            states = layer_states(encoder, padded.to(encoder.device), mask, encoder.pooled_places)
+            hidden_states = encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states
+            states = (pool_layers(hidden_states, encoder.pooled_layers), hidden_states[-1])
         here = [(place, index) for place, row in enumerate(rows) for index in of_row.get(row, ())]
         words_order += [index for _, index in here]
         spans = torch.tensor(
             [(place, *words[index][1:]) for place, index in here], dtype=torch.int64, device=mask.device
         ).reshape(-1, 3)
         for name, layer in zip(POOLINGS, states, strict=True):
-            found[name][0].append(mean_tokens(layer.float(), mask))
-            found[name][1].append(mean_spans(layer.float(), *spans.unbind(1)))
+            found[name][0].append(mean_pool(layer.float(), mask))
+            found[name][1].append(span_pool(layer.float(), *spans.unbind(1)))
     back = [torch.tensor(np.argsort(places), dtype=torch.int64, device=encoder.device) for places in (order, words_order)]
     return {name: (torch.cat(both[0])[back[0]], torch.cat(both[1])[back[1]]) for name, both in found.items()}
 
 
 def judged(folder: Path, asked: Questions, device: str, bf16: bool) -> dict[str, Any]:
     """Return accuracies in percent per pooling: means over languages (and, for held-out pairs, directions), and those of each language."""
-    encoder = load_encoder(folder).to(device_of(device, "--device"))
+    encoder = load_encoder(folder).to(resolve_device(device, "--device"))
     found: dict[str, dict[str, float]] = {}
     for one in asked.heldout:
         sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(one.ids, one.words, strict=True)]

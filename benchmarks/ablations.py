@@ -188,7 +188,7 @@ def train_and_evaluate(
     try:
         return run_training(options, prepared, name, changes, seed)
     except InputError as error:
-        if "came off the rails" not in error.problem:
+        if "training diverged" not in error.problem:
             raise
         return {"failed": error.problem}
 

@@ -45,16 +45,20 @@ class Side:
 def sides_of(batch: Batch, padding: int, width: int = WIDTH) -> tuple[Side, Side]:
     """Convert a batch of mlctl to the authors' layout: in the order of its pairs, padded to one width, one word pair per pair."""
     assert batch.word_pair_rows.tolist() == list(range(batch.pairs)), "the batch must have one word pair per pair"
-    rows = [row for chunk in batch.chunks for row in _rows(chunk, padding, width)]
-    laid = [torch.stack(column) for column in zip(*(rows[place] for place in batch.sequence_places.tolist()), strict=True)]
+    rows = [row for micro_batch in batch.micro_batches for row in _rows(micro_batch, padding, width)]
+    laid = [torch.stack(column) for column in zip(*(rows[place] for place in batch.sequence_positions.tolist()), strict=True)]
     halves = zip(*(column.chunk(2) for column in laid), strict=True)
     return tuple(Side(*half, *spans.T) for half, spans in zip(halves, batch.word_pair_spans, strict=True))  # type: ignore[return-value]
 
 
-def _rows(chunk: Any, padding: int, width: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-    labels = torch.full(chunk.ids.shape, IGNORED).reshape(-1)
-    labels[chunk.predicted] = chunk.labels
-    columns = (chunk.masked_ids, padding), (chunk.there.long(), 0), (labels.reshape(chunk.ids.shape), IGNORED)
+def _rows(micro_batch: Any, padding: int, width: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
+    labels = torch.full(micro_batch.input_ids.shape, IGNORED).reshape(-1)
+    labels[micro_batch.masked_positions] = micro_batch.labels
+    columns = (
+        (micro_batch.masked_ids, padding),
+        (micro_batch.attention_mask.long(), 0),
+        (labels.reshape(micro_batch.input_ids.shape), IGNORED),
+    )
     return zip(
         *(torch.nn.functional.pad(column, (0, width - column.shape[1]), value=fill) for column, fill in columns), strict=True
     )

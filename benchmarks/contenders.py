@@ -21,9 +21,9 @@ from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import load_tokenizer
 from mlctl.training import train
 from mlctl.training.collator import Batch, Collator
-from mlctl.training.dataset import Corpus
-from mlctl.training.distributed import ALONE
-from mlctl.training.gradients import add_gradients
+from mlctl.training.dataset import ShardReader
+from mlctl.training.distributed import SINGLE
+from mlctl.training.gradients import forward_backward
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
@@ -59,13 +59,13 @@ class Geometry:
 
 def batches(folder: Path, settings: Train, seed: int = 0) -> Batches:
     """Return the function from a step to its batch, as in training from shards."""
-    tokenizer, corpus = load_tokenizer(folder / "tokenizer"), Corpus(folder)
-    rule = MaskingRule.of(tokenizer, settings.mlm_probability) if settings.mlm_weight else None
+    tokenizer, shards = load_tokenizer(folder / "tokenizer"), ShardReader(folder)
+    rule = MaskingRule.from_tokenizer(tokenizer, settings.mlm_probability) if settings.mlm_weight else None
     collator = Collator(settings, seed, tokenizer.pad_token_id, rule)
-    sampler = Sampler(corpus.shard_rows, settings.batch_size, seed)
+    sampler = Sampler(shards.shard_rows, settings.batch_size, seed)
 
     def batch_of(step: int) -> Batch:
-        return collator.collate(corpus.rows(sampler.batch(step)), sampler.position(step)[0])
+        return collator.collate(shards.read(sampler.batch(step)), sampler.position(step)[0])
 
     return batch_of
 
@@ -81,9 +81,10 @@ class Ours:
     def __call__(self, number: int) -> int:
         """Run a step; return its number of tokens without padding."""
         batch = self._batches(number).to(self._device)
-        losses = add_gradients(self.objective, batch, ALONE, self._settings.cache_gradients)
-        norm = self._optimiser.bound_gradients()
-        self._optimiser.update(number)
+        losses = forward_backward(self.objective, batch, SINGLE, self._settings.cache_gradients)
+        norm = self._optimiser.clip_gradients()
+        self._optimiser.step(number)
+        self._optimiser.zero_grad()
         assert torch.isfinite(losses.total + norm)
         return batch.tokens
 
@@ -93,7 +94,9 @@ class Authors:
 
     def __init__(self, model: Any, settings: Train, folder: Path, device: torch.device) -> None:
         objective = Objective(model, settings, seed=0).to(device)
-        self._step = AuthorsStep(model, head_of(objective.wiring.projection), settings.loss, words=settings.objective == "joint")
+        self._step = AuthorsStep(
+            model, head_of(objective.contrastive.projection), settings.loss, words=settings.objective == "joint"
+        )
         self._adam = torch.optim.Adam(objective.parameters(), lr=settings.learning_rate)
         self._batches, self._device, self._laid = batches(folder, settings), device, {}
 

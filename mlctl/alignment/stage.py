@@ -97,9 +97,9 @@ def _count_gpus(settings: Align, backend: ExecutionBackend) -> int:
         return 0
     if backend.gpus is not None:
         return backend.gpus
-    from mlctl.modeling.devices import device_of
+    from mlctl.modeling.devices import resolve_device
 
-    return int(device_of(settings.device, "align.device").type != "cpu")
+    return int(resolve_device(settings.device, "align.device").type != "cpu")
 
 
 def _write_summary(jobs: Sequence[LanguageJob], workspace: Workspace) -> dict[str, Any]:

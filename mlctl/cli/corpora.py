@@ -49,16 +49,16 @@ def _print_json(found: SearchResult) -> None:
     import json
     from dataclasses import asdict
 
-    values = {**asdict(found), "missing": {index: error.problem for index, error in found.missing.items()}}
+    values = {**asdict(found), "unavailable": {index: error.problem for index, error in found.unavailable.items()}}
     print(json.dumps(values, ensure_ascii=False, indent=1))
 
 
 def _print(found: SearchResult) -> None:
     out = Console(highlight=False)
-    out.print(_table(found) if found.offers else f"no corpus is listed for {found.source}-{found.target}")
-    if found.unread:
-        out.print(f"{found.unread} more in mtdata's index have unsupported formats or are data sets of the Hugging Face hub")
-    for index, error in found.missing.items():
+    out.print(_table(found) if found.corpora else f"no corpus is listed for {found.source}-{found.target}")
+    if found.unsupported:
+        out.print(f"{found.unsupported} more in mtdata's index have unsupported formats or are data sets of the Hugging Face hub")
+    for index, error in found.unavailable.items():
         out.print(Text(f"without {index}: {error}"), soft_wrap=True)
 
 
@@ -68,20 +68,20 @@ def _table(found: SearchResult) -> Table:
         Column("MB", justify="right", no_wrap=True),
         Column("licence", overflow="fold"),
         Column("entry of download.sources", overflow="fold"),
-        title=f"{len(found.offers)} corpora for {found.source}-{found.target}",
+        title=f"{len(found.corpora)} corpora for {found.source}-{found.target}",
         title_justify="left",
         box=SIMPLE,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for offer in found.offers:
-        pairs = "" if offer.pairs is None else f"{offer.pairs:,}"
-        size = "" if offer.size_kb is None else f"{offer.size_kb / 1000:,.1f}"
-        table.add_row(pairs, size, offer.licence, Text(_entry(offer)))
+    for entry in found.corpora:
+        pairs = "" if entry.pairs is None else f"{entry.pairs:,}"
+        size = "" if entry.size_kb is None else f"{entry.size_kb / 1000:,.1f}"
+        table.add_row(pairs, size, entry.licence, Text(_format_entry(entry)))
     return table
 
 
-def _entry(offer: CatalogEntry) -> str:
+def _format_entry(entry: CatalogEntry) -> str:
     import yaml
 
-    return yaml.safe_dump(offer.recipe, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()
+    return yaml.safe_dump(entry.recipe, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()

@@ -10,7 +10,7 @@ from mlctl.config.base import Section, digested_elsewhere
 class ScratchModel(Section):
     """A small BERT with a tokenizer trained on the corpus, for a recipe that names no encoder."""
 
-    vocabulary: int = Field(16000, ge=200, description="WordPiece types at most.")
+    vocabulary: int = Field(16000, ge=200, description="Maximum number of WordPiece types.")
     layers: int = Field(2, ge=1, description="Transformer layers.")
     hidden: int = Field(192, ge=8, description="Size of token states.")
     heads: int = Field(4, ge=1, description="Attention heads; divides `hidden`.")
@@ -18,11 +18,11 @@ class ScratchModel(Section):
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of states and attention.")
     tokenizer: str = digested_elsewhere(
         "",
-        description="Folder or hub name of a Hugging Face model whose tokenizer is taken; empty: one is trained on the corpus.",
+        description="Folder or hub name of a Hugging Face model whose tokenizer is used; empty: one is trained on the corpus.",
     )
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> ScratchModel:
+    def _check_heads(self) -> ScratchModel:
         if self.hidden % self.heads:
             raise ValueError(f"heads must divide hidden, given {self.heads} and {self.hidden}")
         return self
@@ -36,9 +36,9 @@ class Model(Section):
         description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.",
     )
     revision: str = Field("main", description="Revision of an encoder from the hub.")
-    scratch: ScratchModel = Field(ScratchModel(), description="Geometry used when `name` is empty.")
+    scratch: ScratchModel = Field(ScratchModel(), description="Geometry of the encoder if `name` is empty.")
     start: str = digested_elsewhere(
         "",
-        description="Folder or hub name of an encoder of the same kind and tokenizer whose weights training starts from; empty: those "
-        "of `name`, or random ones.",
+        description="Folder or hub name of an encoder of the same architecture and tokenizer whose weights training starts from; empty: "
+        "those of `name`, or random ones.",
     )

@@ -54,4 +54,4 @@ def _redact_parameter(parameter: str) -> str:
     return _REDACTED if parameter else ""
 
 
-shown, hide, for_records = redact_url, redact_text, redact_values
+for_records = redact_values  # former name, until training and reporting use the new one

@@ -28,7 +28,7 @@ def write(path: Path, corpus: Corpus, source: str, target: str) -> None:
 def count(path: Path) -> tuple[int, int]:
     """Return the numbers of rows with both sides and with one side, from the file's metadata."""
     metadata = pq.read_metadata(path)
-    untranslated = schema.alone(metadata)
+    untranslated = schema.untranslated_rows(metadata)
     return metadata.num_rows - untranslated, untranslated
 
 

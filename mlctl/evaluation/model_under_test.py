@@ -34,7 +34,7 @@ class ModelUnderTest:
         settings: arithmetic, device, batch size and pooling.
         cache: stores its scores and fine-tuned models.
         dev: held-out pairs of the language that `pooling: search` selects the pooling on.
-        pooled_layers: indices of the hidden states that the trained model is pooled from (`pooling.places_of`); the base model is
+        pooled_layers: indices of the hidden states that the trained model is pooled from (`pooling.layer_indices`); the base model is
             pooled from the same ones.
     """
 
@@ -60,7 +60,7 @@ class ModelUnderTest:
     def identity(self) -> dict[str, Any]:
         """What can change a score: the digests of weights and tokenizer, the pooled layers and the arithmetic."""
         weights = model_sources.identity(Model(name=str(self.folder)), "weights")
-        tokenizer = model_sources.digest_of(model_sources.tokenizer_files(self._tokenizer_folder))
+        tokenizer = model_sources.files_digest(model_sources.tokenizer_files(self._tokenizer_folder))
         return {"weights": weights, "tokenizer": tokenizer, "layers": self._pooled_layers, "precision": self.settings.precision}
 
     @property
@@ -78,7 +78,7 @@ class ModelUnderTest:
 
         if self._encoder is None:
             self._encoder = token_embeddings.open_encoder(self.folder, self.settings.device, self.settings.precision)
-            self._encoder.pooled_places = self._pooled_layers
+            self._encoder.pooled_layers = self._pooled_layers
         token_embeddings.check_vocabulary(self._encoder, self.folder, largest_id)
         return self._encoder
 
@@ -89,9 +89,9 @@ class ModelUnderTest:
         Raises:
             InputError: it is not available.
         """
-        from mlctl.modeling.devices import device_of
+        from mlctl.modeling.devices import resolve_device
 
-        return device_of(self.settings.device, "evaluate.device")
+        return resolve_device(self.settings.device, "evaluate.device")
 
     def word_encoder(self, layer: int) -> WordEncoder:
         """Return an encoder of words by their states at a layer; it is loaded separately, without the layers above."""
@@ -142,9 +142,9 @@ class ModelUnderTest:
 
     def max_length(self, requested: int) -> int:
         """Return the longest sequence in tokens: `requested`, or the number of the encoder's positions if that is smaller."""
-        from mlctl.modeling.encoders import longest_input
+        from mlctl.modeling.encoders import max_positions
 
-        return min(requested, longest_input(self.encoder))
+        return min(requested, max_positions(self.encoder))
 
     @property
     def bf16(self) -> bool:

@@ -121,9 +121,9 @@ def _base_encoder(model: Model, trained: Path) -> Path:
 def _open_models(
     settings: Evaluate, folders: Mapping[str, Path], tokenizer: Path, heldout: Sequence[Heldout], cache: ScoreCache
 ) -> list[ModelUnderTest]:
-    from mlctl.modeling.sentence_transformers_export import read_places
+    from mlctl.modeling.sentence_transformers_export import read_pooled_layers
 
-    dev, pooled_layers = _dev_pairs(settings, heldout), read_places(folders["trained"])
+    dev, pooled_layers = _dev_pairs(settings, heldout), read_pooled_layers(folders["trained"])
     return [ModelUnderTest(name, folders[name], tokenizer, settings, cache, dev, pooled_layers) for name in MODELS]
 
 

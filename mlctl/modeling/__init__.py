@@ -1,4 +1,4 @@
-"""Encoders: where they come from, how their token states are pooled, and the heads that sit on them.
+"""Encoders: their sources, loading and saving, pooling of their states, and the heads on top of them.
 
-`sources` never imports torch; the other modules do.
+`model_sources` never imports torch; the other modules do.
 """

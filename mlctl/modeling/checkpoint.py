@@ -1,4 +1,4 @@
-"""Checkpoints: folders of safetensors and JSON that are whole or not there, and are not trusted until their digest fits."""
+"""Checkpoints: folders of safetensors and JSON that are written atomically and verified by their digest before they are used."""
 
 from __future__ import annotations
 
@@ -25,54 +25,53 @@ _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training state: how many steps were done, the tensors by name, and what was trained (`subject`)."""
+    """A training state: the number of steps done, and the tensors by name."""
 
     step: int
     tensors: Mapping[str, Tensor]
-    subject: str
 
 
 class CheckpointFolder:
     """The checkpoints of one training, `step-NNNNNNN` each.
 
     Args:
-        folder: where they lie.
-        subject: digest of settings, data and model; a checkpoint of another subject is not gone on from.
-        keep: how many of the newest are kept; the one with the lowest loss is kept besides.
+        folder: where they are stored.
+        fingerprint: digest of settings, data and model; a checkpoint with another fingerprint is not restored.
+        keep: number of newest checkpoints that are kept; the one with the lowest loss is kept as well.
     """
 
-    def __init__(self, folder: Path, subject: str, keep: int) -> None:
-        self.folder, self._subject, self._keep = folder, subject, keep
+    def __init__(self, folder: Path, fingerprint: str, keep: int) -> None:
+        self.folder, self._fingerprint, self._keep = folder, fingerprint, keep
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], loss: float) -> None:
-        """Write a checkpoint, then remove the oldest ones that are too many, but not the one with the lowest `loss`.
+        """Write a checkpoint, then remove the oldest beyond `keep`, except the one with the lowest `loss`.
 
         Raises:
-            InputError: the disk has no room; the checkpoints that were there stay.
+            InputError: the disk is full; the existing checkpoints stay.
         """
         final = self._path(step)
-        unfinished = temporary_path(final)
-        discard(unfinished)
-        with room_for(final), _discarding(unfinished):
-            self._write(unfinished, step, tensors, loss)
-            commit(unfinished, final)
+        temporary = temporary_path(final)
+        discard(temporary)
+        with explain_disk_full(final), _discard_on_error(temporary):
+            self._write(temporary, step, tensors, loss)
+            commit(temporary, final)
         best = self.best_name()
         for old in self._all()[self._keep :]:
             if old.name != best:
                 discard(old)
 
     def at(self, step: int) -> Checkpoint:
-        """Return the checkpoint of a step that `newest` found whole."""
+        """Return the checkpoint of a step that `newest` has verified."""
         return self._read(self._path(step))
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole; damaged ones are removed, and the log says so."""
+        """Return the newest intact checkpoint; damaged ones are removed with a warning."""
         for path in self._all():
             try:
                 return self._read(path)
             except (OSError, ValueError, KeyError, SafetensorError) as error:
-                _log.warning("checkpoint %s cannot be used (%s); taking the one before", path.name, error)
+                _log.warning("checkpoint %s cannot be used (%s); using the previous one", path.name, error)
                 discard(path)
         return None
 
@@ -81,7 +80,7 @@ class CheckpointFolder:
         return next((path.name for path in self._all()), "none")
 
     def best_name(self) -> str:
-        """Return the name of the checkpoint with the lowest loss, the newest of several, or "none"."""
+        """Return the name of the checkpoint with the lowest loss, of equal ones the newest, or "none"."""
         return min(self._all(), key=_loss, default=Path("none")).name
 
     def _path(self, step: int) -> Path:
@@ -94,20 +93,20 @@ class CheckpointFolder:
     def _write(self, folder: Path, step: int, tensors: Mapping[str, Tensor], loss: float) -> None:
         folder.mkdir()
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / _TENSORS)
-        state = {"step": step, "loss": loss, "subject": self._subject, "sha256": file_digest(folder / _TENSORS)}
+        state = {"step": step, "loss": loss, "fingerprint": self._fingerprint, "sha256": file_digest(folder / _TENSORS)}
         (folder / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
     def _read(self, path: Path) -> Checkpoint:
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
-        if state["subject"] != self._subject:
-            raise ValueError("it is of other settings, data or model")
+        if state["fingerprint"] != self._fingerprint:
+            raise ValueError("it belongs to other settings, data or model")
         if file_digest(path / _TENSORS) != state["sha256"]:
-            raise ValueError("its digest does not fit")
-        return Checkpoint(int(state["step"]), load_file(path / _TENSORS), state["subject"])
+            raise ValueError("its digest does not match")
+        return Checkpoint(int(state["step"]), load_file(path / _TENSORS))
 
 
 def _loss(checkpoint: Path) -> float:
-    """Return the loss that a checkpoint was saved with; a damaged one is no good."""
+    """Return the loss that a checkpoint was saved with; infinite for a damaged one."""
     try:
         return float(json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))["loss"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -115,20 +114,20 @@ def _loss(checkpoint: Path) -> float:
 
 
 @contextlib.contextmanager
-def room_for(path: Path) -> Iterator[None]:
-    """Turn the errors of a full disk inside the block into an InputError that names what was being written."""
+def explain_disk_full(path: Path) -> Iterator[None]:
+    """Turn disk-full errors inside the block into an InputError that names `path`, which was being written."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         if not is_disk_full(error):
             raise
-        raise InputError(f"no room to write {path}", "make room and run again: training goes on where it was") from error
+        raise InputError(f"disk full: cannot write {path}", "free disk space and run again: training resumes") from error
 
 
 @contextlib.contextmanager
-def _discarding(unfinished: Path) -> Iterator[None]:
+def _discard_on_error(temporary: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        discard(unfinished)
+        discard(temporary)
         raise

@@ -1,4 +1,4 @@
-"""The device that a setting names."""
+"""Resolving the device that a setting names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from mlctl.errors import InputError
 
 
-def device_of(name: str, setting: str) -> torch.device:
-    """Return the device `name` (auto: a GPU where there is one), which the recipe gives as `setting`.
+def resolve_device(name: str, setting: str) -> torch.device:
+    """Return the device `name` (auto: a GPU where there is one), the value of the recipe's setting `setting`.
 
     Raises:
         InputError: there is no such device.

@@ -1,4 +1,4 @@
-"""Loading encoders from a folder, making a small one from scratch, and saving one."""
+"""Loading encoders from a folder, creating a small one from scratch, and saving one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mlctl.config import ScratchModel
 from mlctl.errors import InputError
 from mlctl.modeling.model_sources import tokenizer_files
 from mlctl.modeling.pooling import FIRST_AND_LAST
-from mlctl.modeling.sentence_transformers_export import read_places, write_modules
+from mlctl.modeling.sentence_transformers_export import read_pooled_layers, write_modules
 
 _log = logging.getLogger(__name__)
 
-_POSITIONS, _MOST_POSITIONS = 512, 8192  # of a model from scratch: where the tokenizer names no limit, and at most
+_DEFAULT_POSITIONS, _MAX_POSITIONS = 512, 8192  # of a model from scratch: if the tokenizer has no limit, and at most
 
 
 def load_encoder(folder: Path) -> Any:
-    """Return the encoder of a Hugging Face folder (AutoModel, fp32, no dropout), ready to encode.
+    """Return the encoder of a Hugging Face folder (AutoModel, fp32) in evaluation mode.
 
-    `pooled_places` says which of its layers make vectors, as `pooling.pooled_states` wants to know.
+    Its attribute `pooled_layers` holds the layers that `pooling.encode_tokens` sums.
 
     Raises:
         InputError: the folder holds no encoder that transformers can load.
@@ -34,12 +34,12 @@ def load_encoder(folder: Path) -> Any:
     from transformers import AutoModel
 
     encoder = _load(AutoModel, folder, seed=0, optional="pooler.").eval()
-    encoder.pooled_places = read_places(folder)
+    encoder.pooled_layers = read_pooled_layers(folder)
     return encoder
 
 
 def load_masked_lm(folder: Path, seed: int) -> Any:
-    """Return the masked-language model of a Hugging Face folder, fp32. A head that the folder lacks is drawn from `seed`.
+    """Return the masked-language model of a Hugging Face folder, fp32. A missing head is initialised from `seed`.
 
     Raises:
         InputError: the folder holds no masked-language model that transformers can load.
@@ -50,16 +50,16 @@ def load_masked_lm(folder: Path, seed: int) -> Any:
 
 
 def load_classifier(folder: Path, labels: int, tagged: bool, seed: int) -> Any:
-    """Return the encoder of a Hugging Face folder, fp32, with a new head drawn from `seed`.
+    """Return the encoder of a Hugging Face folder, fp32, with a new classification head initialised from `seed`.
 
     Args:
-        folder: what `load_encoder` can load.
-        labels: how many the head tells apart.
-        tagged: a label for each token (AutoModelForTokenClassification), or one for the whole (AutoModelForSequenceClassification).
-        seed: of the head and, where the folder has none, of the pooler below it.
+        folder: a folder that `load_encoder` can load.
+        labels: number of classes.
+        tagged: whether each token has a label (AutoModelForTokenClassification), or the text (AutoModelForSequenceClassification).
+        seed: seed of the head and, if the folder has none, of the pooler below it.
 
     Raises:
-        InputError: the folder holds no encoder that transformers can put such a head on.
+        InputError: the folder holds no encoder for which transformers has such a head.
     """
     from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
@@ -68,27 +68,27 @@ def load_classifier(folder: Path, labels: int, tagged: bool, seed: int) -> Any:
 
 
 def scratch_model(geometry: ScratchModel, tokenizer: Path, max_length: int, seed: int) -> Any:
-    """Return a BertForMaskedLM of the given geometry with weights drawn from `seed`.
+    """Return a BertForMaskedLM of the given geometry, initialised from `seed`.
 
     Args:
         geometry: layers and sizes; its `vocabulary` is not read: the model has as many types as the tokenizer.
         tokenizer: folder of the tokenizer.
-        max_length: subwords of the longest sentence; 0: what the tokenizer says, or 512.
-        seed: seed of the weights; the caller's random state stays as it was.
+        max_length: number of positions; 0: the limit of the tokenizer, or 512.
+        seed: seed of the weights; the caller's random state does not change.
     """
     from transformers import BertConfig, BertForMaskedLM
 
-    words = load_tokenizer(tokenizer)
+    loaded_tokenizer = load_tokenizer(tokenizer)
     config = BertConfig(
-        vocab_size=len(words),
+        vocab_size=len(loaded_tokenizer),
         hidden_size=geometry.hidden,
         num_hidden_layers=geometry.layers,
         num_attention_heads=geometry.heads,
         intermediate_size=geometry.feed_forward,
         hidden_dropout_prob=geometry.dropout,
         attention_probs_dropout_prob=geometry.dropout,
-        max_position_embeddings=max_length or _positions(words.model_max_length),
-        pad_token_id=words.pad_token_id,
+        max_position_embeddings=max_length or _positions(loaded_tokenizer.model_max_length),
+        pad_token_id=loaded_tokenizer.pad_token_id,
     )
     with seeded(seed):
         return BertForMaskedLM(config)
@@ -98,7 +98,7 @@ def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of a Hugging Face folder.
 
     Raises:
-        InputError: there is none, or it has no padding token.
+        InputError: the folder has no tokenizer, or the tokenizer has no padding token.
     """
     from transformers import AutoTokenizer
 
@@ -111,19 +111,19 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def same_vocabulary(one: Path, other: Path) -> bool:
-    """Tell whether the tokenizers of two Hugging Face folders give the same numbers to the same pieces."""
-    return bool(load_tokenizer(one).get_vocab() == load_tokenizer(other).get_vocab())
+def same_vocabulary(first: Path, second: Path) -> bool:
+    """Return whether the tokenizers of two Hugging Face folders give the same ids to the same tokens."""
+    return bool(load_tokenizer(first).get_vocab() == load_tokenizer(second).get_vocab())
 
 
-def longest_input(model: Any) -> int:
-    """Return how many tokens, special ones counted, a Hugging Face model has positions for."""
+def max_positions(model: Any) -> int:
+    """Return the longest input, in tokens with special tokens, for which a Hugging Face model has positions."""
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-    reserved = getattr(table, "padding_idx", None)  # RoBERTa's positions begin behind that of the padding
+    reserved = getattr(table, "padding_idx", None)  # RoBERTa's positions begin after that of the padding
     return int(getattr(model.config, "max_position_embeddings", 10**9)) - (0 if reserved is None else reserved + 1)
 
 
-def save_model(model: Any, tokenizer: Path, folder: Path, places: Sequence[int] = FIRST_AND_LAST) -> None:
+def save_model(model: Any, tokenizer: Path, folder: Path, layers: Sequence[int] = FIRST_AND_LAST) -> None:
     """Write a Hugging Face folder: weights (safetensors), configuration, the tokenizer's files, modules for sentence-transformers.
 
     The bytes depend on the weights, the pooled layers and the library's version alone.
@@ -131,21 +131,21 @@ def save_model(model: Any, tokenizer: Path, folder: Path, places: Sequence[int] 
     Args:
         model: an encoder, or a masked-language model.
         tokenizer: folder of its tokenizer.
-        folder: where it goes.
-        places: of the layers that are pooled, as `pooling.places_of` returns them.
+        folder: output folder.
+        layers: the pooled layers, as `pooling.layer_indices` returns them.
     """
     folder.mkdir(parents=True)
     with _quiet():
         model.save_pretrained(folder)
     for file in tokenizer_files(tokenizer):
         shutil.copyfile(file, folder / file.name)
-    room = min(longest_input(model), _tokenizer_limit(tokenizer))
-    write_modules(folder, model.config.hidden_size, model.config.num_hidden_layers, room, places)
+    max_length = min(max_positions(model), _tokenizer_limit(tokenizer))
+    write_modules(folder, model.config.hidden_size, model.config.num_hidden_layers, max_length, layers)
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from `seed` inside the block and give the caller's CPU random state back after it."""
+    """Seed torch's CPU generator inside the block, and restore the caller's random state after it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -156,42 +156,44 @@ def _load(loader: Any, folder: Path, seed: int, optional: str, **options: int) -
 
     try:
         with _quiet(), seeded(seed):
-            model, found = loader.from_pretrained(
+            model, loading_info = loader.from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **options
-            )  # without dtype the weights would keep the file's, which may be half precision
+            )  # without dtype the weights keep that of the file, which may be half precision
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(
             f"{folder} holds no model that transformers can load as {loader.__name__}: {_first_line(error)}",
             "name a folder or hub model of an encoder such as BERT or XLM-RoBERTa",
         ) from None
-    _check_complete(model, sorted(found["missing_keys"]), optional, folder)
+    _check_complete(model, sorted(loading_info["missing_keys"]), optional, folder)
     return model
 
 
 def _check_complete(model: Any, missing: list[str], optional: str, folder: Path) -> None:
-    """Refuse an encoder with missing weights; say so when only the head on top of it is new."""
+    """Raise an InputError if weights of the encoder are missing; warn if only the masked-LM head is."""
     prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
-    lacking = [
+    missing_encoder = [
         name for name in missing if name.startswith(prefix) and not (optional and name.removeprefix(prefix).startswith(optional))
     ]
-    if lacking:
-        raise InputError(f"{folder} lacks weights of its encoder: {', '.join(lacking[:3])}", "fetch or save the model again")
+    if missing_encoder:
+        raise InputError(
+            f"{folder} lacks weights of its encoder: {', '.join(missing_encoder[:3])}", "download or save the model again"
+        )
     if missing and not optional:
         _log.warning(
-            "%s has no masked-LM head: that starts from random weights, which counts only where train.mlm_weight is above 0",
+            "%s has no masked-LM head: it starts from random weights, which matters only with train.mlm_weight above 0",
             folder,
         )
 
 
 def _tokenizer_limit(folder: Path) -> int:
-    """Return how many tokens the tokenizer says that its encoder reads; a huge number where it says nothing."""
+    """Return the tokenizer's limit of tokens; a huge number if it has none."""
     file = folder / "tokenizer_config.json"
     settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return int(settings.get("model_max_length") or 10**9)
 
 
 def _positions(tokenizer_limit: float) -> int:
-    return min(int(tokenizer_limit), _MOST_POSITIONS) if tokenizer_limit < 10**6 else _POSITIONS
+    return min(int(tokenizer_limit), _MAX_POSITIONS) if tokenizer_limit < 10**6 else _DEFAULT_POSITIONS
 
 
 def _first_line(error: Exception) -> str:

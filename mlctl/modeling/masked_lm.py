@@ -1,4 +1,4 @@
-"""A masked-language model's own head, applied to chosen positions only: most of a step's time otherwise goes there."""
+"""A masked-language model's head, applied to the masked positions alone: on all positions it would take most of a step's time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MaskedLmHead:
     """The head of a masked-language model as a function from states (N, H) to logits (N, vocabulary).
 
     Raises:
-        InputError: the model's class keeps its head where none of the known ones does.
+        InputError: the model's class has none of the known heads.
     """
 
     def __init__(self, model: Any) -> None:
@@ -31,7 +31,7 @@ class MaskedLmHead:
         if names is None:
             raise InputError(
                 f"{type(model).__name__} has no masked-LM head that mlctl knows",
-                "set train.mlm_weight=0, or take an encoder such as BERT or XLM-RoBERTa",
+                "set train.mlm_weight=0, or use an encoder such as BERT or XLM-RoBERTa",
             )
         self._layers = [getattr(model, name) for name in names]
 

@@ -1,4 +1,4 @@
-"""Where an encoder lies: a folder as given, or a snapshot from the Hugging Face hub. Imports no torch."""
+"""Resolving the recipe's encoder: a local folder, or a snapshot from the Hugging Face hub. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlctl.config import Model
 from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 
-#: Identity of what is made from the recipe alone.
+#: Identity of a model from scratch, which follows from the recipe alone.
 SCRATCH = "scratch"
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -27,15 +27,15 @@ _TOKENIZER_FILES = (
 )
 _SAFETENSORS, _PICKLED = ("*.safetensors", "*.safetensors.index.json"), ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors"]  # pickled weights only where there are no others
-_HUB_LEFT = ["*/*"]  # folders hold other frameworks' weights
-_HUB_TIMEOUT = 10.0  # seconds to the first answer
+_HUB_IGNORED = ["*/*"]  # folders hold other frameworks' weights
+_HUB_TIMEOUT = 10.0  # seconds
 
 
 def resolve(model: Model) -> Path:
-    """Return the local folder of the recipe's encoder, fetching it from the hub where `model.name` is no folder.
+    """Return the local folder of the recipe's encoder; if `model.name` is not a folder, download it from the hub.
 
     Raises:
-        InputError: the recipe names no encoder, the folder holds none, or the hub does not have it or cannot be reached.
+        InputError: the recipe names no encoder, the folder holds none, or the hub does not have it or is unreachable.
     """
     if not model.name:
         raise InputError("the recipe names no encoder", "set model.name to a Hugging Face folder or hub name")
@@ -43,80 +43,82 @@ def resolve(model: Model) -> Path:
     if folder.is_dir():
         return _checked(folder)
     if not _HUB_NAME.fullmatch(model.name):
-        raise InputError(f"model.name: there is no folder {model.name!r}", "name an existing folder, or a hub name such as a/b")
+        raise InputError(
+            f"model.name: there is no folder {model.name!r}", "name an existing folder, or a model of the hub such as a/b"
+        )
     return _checked(_from_hub(model.name, model.revision))
 
 
 def identity(model: Model, what: Literal["tokenizer", "weights"]) -> str:
-    """Return a digest of the encoder's tokenizer, or of its configuration and weights; "scratch" where none is named.
+    """Return a digest of the encoder's tokenizer, or of its configuration and weights; "scratch" if none is named.
 
-    The digest is sha256 over the sorted (name, sha256) of the files that matter, so it is the same wherever they lie.
+    The digest is sha256 over the sorted (name, sha256) of these files, so it does not depend on their folder.
     """
     if what == "tokenizer":
-        words = with_words(model)
-        return digest_of(tokenizer_files(resolve(words))) if words else SCRATCH
+        source = tokenizer_model(model)
+        return files_digest(tokenizer_files(resolve(source))) if source else SCRATCH
     if not model.name:
         return SCRATCH
     folder = resolve(model)
-    return digest_of([folder / "config.json", *_weight_files(folder)])
+    return files_digest([folder / "config.json", *_weight_files(folder)])
 
 
-def with_words(model: Model) -> Model | None:
-    """Return the model whose tokenizer is taken: the recipe's, or what one from scratch is given; None: it trains its own."""
+def tokenizer_model(model: Model) -> Model | None:
+    """Return the model whose tokenizer is used: the recipe's, or that of a model from scratch; None: a tokenizer is trained."""
     if model.name:
         return model
-    given = model.scratch.tokenizer or model.start
-    return Model(name=given) if given else None
+    name = model.scratch.tokenizer or model.start
+    return Model(name=name) if name else None
 
 
-def start_of(model: Model) -> Model | None:
-    """Return the encoder whose weights training starts from; None: the recipe's model as it is, or random ones."""
+def start_model(model: Model) -> Model | None:
+    """Return the encoder whose weights training starts from (`model.start`); None: the recipe's own weights, or random ones."""
     return Model(name=model.start) if model.start else None
 
 
-def digest_of(files: Iterable[Path]) -> str:
-    """Return the sha256 over the sorted (name, sha256) of files: the same wherever they lie."""
+def files_digest(files: Iterable[Path]) -> str:
+    """Return the sha256 over the sorted (name, sha256) of files; it does not depend on their folder."""
     return named_digest((file.name, file_digest(file)) for file in sorted(files))
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """Return the files of a Hugging Face tokenizer in `folder`, sorted."""
-    return matching(folder, _TOKENIZER_FILES)
+    return find_files(folder, _TOKENIZER_FILES)
 
 
-def matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    """Return the files of `folder` (not below it) that fit one of the patterns, sorted, each once."""
+def find_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Return the files of `folder` (not of its subfolders) that match one of the patterns, sorted, each once."""
     return sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
 
 
 def _checked(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
-        raise InputError(f"model.name: {folder} has no config.json", "name a folder that save_pretrained wrote")
+        raise InputError(f"model.name: {folder} has no config.json", "name a folder written by save_pretrained")
     if not _weight_files(folder):
         raise InputError(f"model.name: {folder} has no weights", "it needs model.safetensors (or pytorch_model.bin)")
     return folder
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return matching(folder, _SAFETENSORS) or matching(folder, _PICKLED)
+    return find_files(folder, _SAFETENSORS) or find_files(folder, _PICKLED)
 
 
 def _from_hub(name: str, revision: str) -> Path:
-    """Return the hub's snapshot folder; when the hub is out of reach, the one that lies in the local cache."""
+    """Return the hub's snapshot folder; if the hub is unreachable, the one in the local cache."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         info = HfApi().model_info(name, revision=revision, timeout=_HUB_TIMEOUT)
         safe = any(re.fullmatch(r"[^/]+\.safetensors", sibling.rfilename) for sibling in info.siblings or ())
-        wanted = _HUB_FILES if safe else [*_HUB_FILES, "*.bin"]
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, ignore_patterns=_HUB_LEFT))
+        patterns = _HUB_FILES if safe else [*_HUB_FILES, "*.bin"]
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=_HUB_IGNORED))
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise InputError(
             f"model.name: neither a folder nor a model on the hub: {name!r} (revision {revision!r})",
             "check the spelling and model.revision; a private model needs `hf auth login`",
         ) from None
-    except Exception as error:  # whatever the hub client's transport raises: offline, refused, timed out, broken off
+    except Exception as error:  # whatever the hub client's transport raises: offline, refused, timed out, interrupted
         return _from_cache(name, revision, error)
 
 
@@ -127,11 +129,11 @@ def _from_cache(name: str, revision: str, reason: Exception) -> Path:
     try:
         return Path(
             snapshot_download(
-                name, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_LEFT, local_files_only=True
+                name, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED, local_files_only=True
             )
         )
     except LocalEntryNotFoundError:
         raise InputError(
-            f"model.name: {name!r} is no folder, and the hub cannot be reached ({reason})",
+            f"model.name: {name!r} is not a folder, and the hub cannot be reached ({reason})",
             "connect to the hub once, or give the folder of a downloaded model",
         ) from None

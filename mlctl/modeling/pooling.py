@@ -1,4 +1,6 @@
-"""From token states to the vectors of sentences and words (the paper's average of first and last layer, arXiv 2202.13083).
+"""Padding of token ids, and pooling of an encoder's states into sentence and word vectors.
+
+By default the states of the first and the last layer are summed (ML-CTL, arXiv 2202.13083), then averaged over tokens.
 
 Symbols: B sentences, T padded length in subwords, H size of the encoder's states, N spans.
 """
@@ -9,24 +11,46 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mlctl.errors import InputError
 
-#: Layers by their places among the hidden states, from which they are added up: the paper's.
+#: The layers that are summed by default, as indices into an encoder's `hidden_states`.
 FIRST_AND_LAST = (1, -1)
 
 
-def places_of(layers: str | tuple[int, ...], depth: int) -> tuple[int, ...]:
-    """Return the places among the hidden states of the layers that the setting `train.layers` names.
+class PaddedBatch(NamedTuple):
+    """Token ids and attention mask (1 for tokens, 0 for padding), both (B, T) int64, as Hugging Face encoders take them."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+
+
+def pad_batch(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device | None = None) -> PaddedBatch:
+    """Pad B ≥ 1 sequences of token ids on the right to the longest of them."""
+    ones = [[1] * len(ids) for ids in sequences]
+    return PaddedBatch(pad(sequences, pad_id).to(device), pad(ones, 0).to(device))
+
+
+def pad(sequences: Sequence[Sequence[int] | npt.NDArray[np.integer[Any]]], value: int) -> Tensor:
+    """Return B ≥ 1 sequences of integers as (B, T) int64, padded on the right with `value`."""
+    rows = [torch.as_tensor(sequence, dtype=torch.int64) for sequence in sequences]
+    return pad_sequence(rows, batch_first=True, padding_value=value)
+
+
+def layer_indices(layers: str | tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """Return the indices into `hidden_states` of the layers that the setting `train.layers` names.
 
     Args:
-        layers: first-and-last, last, all, or numbers from 1.
-        depth: how many layers the encoder has.
+        layers: first-and-last, last, all, or layer numbers from 1.
+        depth: number of layers of the encoder.
 
     Raises:
-        InputError: it has fewer.
+        InputError: the encoder has fewer layers.
     """
     if isinstance(layers, str):
         return {"first-and-last": FIRST_AND_LAST, "last": (-1,), "all": tuple(range(1, depth + 1))}[layers]
@@ -35,75 +59,59 @@ def places_of(layers: str | tuple[int, ...], depth: int) -> tuple[int, ...]:
     return layers
 
 
-class LayerStates(NamedTuple):
-    """What one encoder pass is used for: `pooled` (B, T, H) feeds the contrast, `last` (B, T, H) the masked-LM head."""
-
-    pooled: Tensor
-    last: Tensor
+def pool_layers(hidden_states: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
+    """Return the sum of the hidden states (B, T, H) with these indices, in full precision."""
+    return reduce(torch.add, [full_precision(hidden_states[layer]) for layer in layers])
 
 
-def layer_states(
-    encoder: Any, ids: Tensor, mask: Tensor, places: Sequence[int] = FIRST_AND_LAST, embedded: Tensor | None = None
-) -> LayerStates:
-    """Run any Hugging Face encoder once and return the sum of some layers, and the last alone.
+def encode_tokens(encoder: Any, input_ids: Tensor, attention_mask: Tensor, layers: Sequence[int] | None = None) -> Tensor:
+    """Run a Hugging Face encoder and return the token states (B, T, H) summed over layers.
 
     Args:
         encoder: a model whose output has `hidden_states`, the embeddings first.
-        ids: (B, T) token ids.
-        mask: (B, T) true (or 1) where there is a token.
-        places: of the layers among the hidden states, of `places_of`.
-        embedded: (B, T, H) what `ids` are in the encoder's table of token embeddings; None: it looks them up.
+        input_ids: (B, T) token ids.
+        attention_mask: (B, T) true (or 1) for tokens.
+        layers: indices into `hidden_states`; None: the layers that the encoder was trained with (`pooled_layers`).
     """
-    tokens = {"input_ids": ids} if embedded is None else {"inputs_embeds": embedded}
-    output = encoder(**tokens, attention_mask=mask, output_hidden_states=True)
-    return LayerStates(sum_of_layers(output.hidden_states, places), output.last_hidden_state)
+    output = encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+    return pool_layers(output.hidden_states, pooled_layers(encoder) if layers is None else layers)
 
 
-def sum_of_layers(states: Sequence[Tensor], places: Sequence[int]) -> Tensor:
-    """Add up the hidden states (B, T, H) at some places, in full precision."""
-    return reduce(torch.add, [full_precision(states[place]) for place in places])
+def pooled_layers(encoder: Any) -> Sequence[int]:
+    """Return the indices of the layers that an encoder was trained to be pooled from.
+
+    `encoders.load_encoder` reads them into the attribute `pooled_layers`; without it they are the first and the last layer.
+    """
+    layers: Sequence[int] = getattr(encoder, "pooled_layers", FIRST_AND_LAST)
+    return layers
+
+
+def mean_pool(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return the mean of the attended tokens' states, (B, H), for states (B, T, H) and mask (B, T)."""
+    weights = attention_mask.to(states.dtype)
+    weights = weights / weights.sum(1, keepdim=True)
+    return torch.bmm(weights.unsqueeze(1), states).squeeze(1)
+
+
+def span_pool(states: Tensor, rows: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+    """Return the mean state of each span, (N, H): tokens starts[n] to ends[n] (excluded) of sentence rows[n].
+
+    Args:
+        states: (B, T, H) token states.
+        rows: (N,) int64, the sentence of each span.
+        starts: (N,) int64, first token, special tokens counted.
+        ends: (N,) int64, one behind the last token; at least starts + 1.
+    """
+    lengths = ends - starts
+    span = torch.repeat_interleave(lengths)  # (tokens,) the span of each token of all spans
+    first_token = torch.cumsum(lengths, 0) - lengths
+    index_in_span = torch.arange(span.numel(), device=span.device) - first_token[span]
+    index = (rows * states.shape[1] + starts)[span] + index_in_span
+    tokens = states.flatten(0, 1).index_select(0, index)
+    sums = states.new_zeros(len(rows), states.shape[2]).index_add(0, span, tokens)
+    return sums / lengths.unsqueeze(1).to(states.dtype)
 
 
 def full_precision(tensor: Tensor) -> Tensor:
     """Return the tensor in fp32 where it is in half precision: sums, means and similarities lose too much there."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def pooled_states(encoder: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """Return token states (B, T, H) of the layers that the encoder was trained to be pooled from, added up.
-
-    For most encoders these are the first and the last: h1 + h12.
-    """
-    return layer_states(encoder, ids, mask, trained_places(encoder)).pooled
-
-
-def trained_places(encoder: Any) -> Sequence[int]:
-    """Return the places of the layers that an encoder was trained to be pooled from, which `load_encoder` notes; else the paper's."""
-    places: Sequence[int] = getattr(encoder, "pooled_places", FIRST_AND_LAST)
-    return places
-
-
-def mean_tokens(states: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of the attended tokens' states, (B, H), for states (B, T, H) and mask (B, T)."""
-    weights = mask.to(states.dtype)
-    weights = weights / weights.sum(1, keepdim=True)
-    return torch.bmm(weights.unsqueeze(1), states).squeeze(1)
-
-
-def mean_spans(states: Tensor, rows: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-    """Return the mean state of each span, (N, H): tokens starts[n] to ends[n] (not included) of sentence rows[n].
-
-    Args:
-        states: (B, T, H) token states.
-        rows: (N,) int64, the sentence that each span is of.
-        starts: (N,) int64, first token, special tokens counted.
-        ends: (N,) int64, one behind the last token; at least starts + 1.
-    """
-    lengths = ends - starts
-    span = torch.repeat_interleave(lengths)  # (tokens,) which span each of the spans' tokens belongs to
-    before = torch.cumsum(lengths, 0) - lengths
-    within = torch.arange(span.numel(), device=span.device) - before[span]
-    place = (rows * states.shape[1] + starts)[span] + within
-    tokens = states.flatten(0, 1).index_select(0, place)
-    sums = states.new_zeros(len(rows), states.shape[2]).index_add(0, span, tokens)
-    return sums / lengths.unsqueeze(1).to(states.dtype)

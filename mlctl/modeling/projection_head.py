@@ -1,4 +1,4 @@
-"""The projection that sits on pooled states while training, and is thrown away after it."""
+"""The projection head on pooled states, which is used in training alone and discarded after it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Projection(nn.Module):
+class ProjectionHead(nn.Module):
     """W2 · relu(W1 · x + b1) + b2 with square W1 and W2: the head of the CCE encoder (arXiv 2202.13083).
 
     `size` is 2H for [sentence ; word], H for a sentence or a word alone.

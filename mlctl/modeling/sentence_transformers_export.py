@@ -1,9 +1,9 @@
-"""The files beside a model that tell sentence-transformers how mlctl makes vectors: the mean over tokens of some layers' sum.
+"""Module files for sentence-transformers beside a model, so that it pools as mlctl does: the mean over tokens of a sum of layers.
 
-Stock modules in a row do it, so nobody has to trust code from the folder: Transformer hands out every layer, WeightedLayerPooling
-averages them with weights that are zero but for the layers in question (the first and the last), Pooling averages over the attended
-tokens. The vectors are a share (half) of what `pooling.mean_tokens` gives, which no cosine sees. Names of modules and settings are the older ones, which releases 5 and 6 of
-sentence-transformers both know.
+They use only built-in modules, so `trust_remote_code` is not needed: Transformer returns every layer, WeightedLayerPooling averages
+them with weights that are zero except for the pooled layers (by default the first and the last), Pooling averages over the attended
+tokens. The vectors are a fraction (half) of those of `pooling.mean_pool`, which does not change cosines. The names of modules and
+settings are the older ones, which releases 5 and 6 of sentence-transformers both read.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from safetensors.torch import load_file, save_file
 
 from mlctl.modeling.pooling import FIRST_AND_LAST
 
-#: Folder and class of the modules behind the encoder, in order.
+#: Folder and class of the modules after the encoder, in order.
 _LAYERS, _TOKENS = ("1_WeightedLayerPooling", "WeightedLayerPooling"), ("2_Pooling", "Pooling")
 _WEIGHTS = "model.safetensors"
 
 
-def write_modules(folder: Path, hidden: int, layers: int, max_length: int, places: Sequence[int] = FIRST_AND_LAST) -> None:
-    """Make `SentenceTransformer(folder)` work for a Hugging Face folder; nothing that transformers reads changes.
+def write_modules(folder: Path, hidden: int, depth: int, max_length: int, layers: Sequence[int] = FIRST_AND_LAST) -> None:
+    """Make `SentenceTransformer(folder)` work for a Hugging Face folder; no file that transformers reads changes.
 
     Args:
-        folder: where the encoder and its tokenizer lie.
+        folder: folder of the encoder and its tokenizer.
         hidden: size of the token states.
-        layers: how many transformer layers the encoder has.
-        max_length: tokens of a sentence, special ones counted, behind which it is cut.
-        places: of the layers that are pooled, as `pooling.places_of` returns them.
+        depth: number of transformer layers of the encoder.
+        max_length: length in tokens, special ones counted, to which sentences are truncated.
+        layers: the pooled layers, as `pooling.layer_indices` returns them.
     """
     modules = [("", "Transformer"), _LAYERS, _TOKENS]
-    described = [
-        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for number, (path, kind) in enumerate(modules)
+    descriptions = [
+        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for index, (path, kind) in enumerate(modules)
     ]
-    _write(folder / "modules.json", described)
+    _write(folder / "modules.json", descriptions)
     _write(
         folder / "config_sentence_transformers.json", {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     )
@@ -46,7 +46,7 @@ def write_modules(folder: Path, hidden: int, layers: int, max_length: int, place
     _write(
         folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False, "config_args": every_layer}
     )
-    _write_layers(folder / _LAYERS[0], hidden, layers, places)
+    _write_layers(folder / _LAYERS[0], hidden, depth, layers)
     (folder / _TOKENS[0]).mkdir()
     _write(folder / _TOKENS[0] / "config.json", {"word_embedding_dimension": hidden, **_MEAN})
 
@@ -59,21 +59,21 @@ _MEAN = {
 }
 
 
-def read_places(folder: Path) -> tuple[int, ...]:
-    """Return the places of the layers that `write_modules` noted in a folder; the first and the last where it noted none."""
+def read_pooled_layers(folder: Path) -> tuple[int, ...]:
+    """Return the pooled layers that `write_modules` stored in a folder; the first and the last if there are none."""
     file = folder / _LAYERS[0] / _WEIGHTS
     if not file.is_file():
         return FIRST_AND_LAST
     weights = load_file(file)["layer_weights"]
-    places = tuple((weights.nonzero().flatten() + 1).tolist())
-    return FIRST_AND_LAST if set(places) == {1, len(weights)} else places
+    layers = tuple((weights.nonzero().flatten() + 1).tolist())
+    return FIRST_AND_LAST if set(layers) == {1, len(weights)} else layers
 
 
-def _write_layers(folder: Path, hidden: int, layers: int, places: Sequence[int]) -> None:
+def _write_layers(folder: Path, hidden: int, depth: int, layers: Sequence[int]) -> None:
     folder.mkdir()
-    _write(folder / "config.json", {"word_embedding_dimension": hidden, "layer_start": 1, "num_hidden_layers": layers})
-    weights = torch.zeros(layers)  # of the layers from 1 on: 0 is what goes into the first
-    weights[[place - 1 if place > 0 else place for place in places]] = 1
+    _write(folder / "config.json", {"word_embedding_dimension": hidden, "layer_start": 1, "num_hidden_layers": depth})
+    weights = torch.zeros(depth)  # of layers 1 and up: layer 0 is the embeddings
+    weights[[layer - 1 if layer > 0 else layer for layer in layers]] = 1
     save_file({"layer_weights": weights}, folder / _WEIGHTS, metadata={"format": "pt"})
 
 

@@ -1,7 +1,7 @@
-"""An embedding table of which only the rows that a training meets are trained.
+"""Training only those rows of an embedding table whose tokens occur in the training data.
 
-The others have no gradient, and Adam without weight decay moves no weight that never had one: the result is the same, and neither the
-optimiser nor a checkpoint carries the subwords of a hundred languages through a training on a few.
+The other rows would have no gradient, and Adam without weight decay never moves a weight that had none: the result is the same, but the
+optimiser and the checkpoints of a training on a few languages do not carry the subwords of a hundred.
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ from torch.nn import functional
 
 
 @contextlib.contextmanager
-def narrowed(model: Any, ids: Iterable[int]) -> Iterator[None]:
-    """Let a transformers model train the embeddings of `ids` alone; in evaluation mode it reads any id.
+def train_embedding_rows(model: Any, ids: Iterable[int]) -> Iterator[None]:
+    """Train only the embeddings of the token ids `ids` inside the block; in evaluation mode the model reads any id.
 
-    Inside, its embeddings are one parameter of as many rows as there are ids, and its own table, which a masked-LM head may share,
-    is not trained; afterwards the table is back, with what was learned. The model is not to change its device meanwhile.
+    Inside, the embeddings are one parameter with as many rows as there are ids, and the model's table, which a masked-LM head may
+    share, is frozen; at the end the table is restored, with the trained rows. The model must stay on its device meanwhile.
     """
-    whole = model.get_input_embeddings()
-    trains = whole.weight.requires_grad
-    narrow = _Narrow(whole, torch.tensor(sorted(set(ids)), device=whole.weight.device)).train(model.training)
-    model.set_input_embeddings(narrow)
-    whole.weight.requires_grad_(False)
+    table = model.get_input_embeddings()
+    requires_grad = table.weight.requires_grad
+    subset = _SubsetEmbedding(table, torch.tensor(sorted(set(ids)), device=table.weight.device)).train(model.training)
+    model.set_input_embeddings(subset)
+    table.weight.requires_grad_(False)
     try:
         yield
     finally:
-        narrow.eval()
-        whole.weight.requires_grad_(trains)
-        model.set_input_embeddings(whole)
+        subset.eval()
+        table.weight.requires_grad_(requires_grad)
+        model.set_input_embeddings(table)
 
 
-class _Narrow(nn.Module):
+class _SubsetEmbedding(nn.Module):
     _table: Tensor
     _ids: Tensor
-    _places: Tensor
+    _row_of_id: Tensor
 
-    def __init__(self, whole: nn.Embedding, ids: Tensor) -> None:
+    def __init__(self, embedding: nn.Embedding, ids: Tensor) -> None:
         super().__init__()
-        table = whole.weight.detach()  # the same memory: what is written here is in the model's own table
+        table = embedding.weight.detach()  # the same memory: writing here updates the model's table
         self.weight = nn.Parameter(table[ids])
-        places = torch.full((len(table),), -1, device=table.device)
-        places[ids] = torch.arange(len(ids), device=table.device)
-        for name, tensor in {"_table": table, "_ids": ids, "_places": places}.items():
+        row_of_id = torch.full((len(table),), -1, device=table.device)
+        row_of_id[ids] = torch.arange(len(ids), device=table.device)
+        for name, tensor in {"_table": table, "_ids": ids, "_row_of_id": row_of_id}.items():
             self.register_buffer(name, tensor, persistent=False)
-        self._padding = None if whole.padding_idx is None else int(places[whole.padding_idx])
+        self._padding_row = None if embedding.padding_idx is None else int(row_of_id[embedding.padding_idx])
 
     def forward(self, ids: Tensor) -> Tensor:
         if not self.training:
             return functional.embedding(ids, self._table)
-        return functional.embedding(self._places[ids], self.weight, self._padding)
+        return functional.embedding(self._row_of_id[ids], self.weight, self._padding_row)
 
-    def train(self, mode: bool = True) -> _Narrow:
+    def train(self, mode: bool = True) -> _SubsetEmbedding:
         if not mode:
             with torch.no_grad():
                 self._table[self._ids] = self.weight

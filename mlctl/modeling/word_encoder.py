@@ -1,11 +1,10 @@
-"""Words as vectors: the mean state of the subwords that a word's characters are in, at one layer of any encoder.
+"""Word vectors: the mean state of a word's subwords at one layer of any encoder.
 
 Symbols: B texts, T padded length in subwords, H size of the encoder's states, N words.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,23 +16,23 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor, nn
 
 from mlctl.errors import InputError
-from mlctl.modeling.encoders import load_encoder, load_tokenizer, longest_input
-from mlctl.modeling.pooling import full_precision, mean_spans
+from mlctl.modeling.encoders import load_encoder, load_tokenizer, max_positions
+from mlctl.modeling.pooling import encode_tokens, pad_batch, span_pool
 
 #: A word's characters [start, end).
 Span = tuple[int, int]
 
 
-class Tokens(NamedTuple):
-    """A text as an encoder sees it.
+class TokenizedText(NamedTuple):
+    """A tokenised text.
 
     Attributes:
-        ids: token ids with special tokens (T,).
-        ranges: tokens [start, end) of each word (N, 2); (0, 0): the word has none, or the text was cut before its end.
+        input_ids: token ids with special tokens (T,).
+        word_spans: tokens [start, end) of each word (N, 2); (0, 0) for a word without tokens, or behind the end of a truncated text.
     """
 
-    ids: Sequence[int]
-    ranges: npt.NDArray[np.int64]
+    input_ids: Sequence[int]
+    word_spans: npt.NDArray[np.int64]
 
 
 class WordEncoder:
@@ -41,7 +40,7 @@ class WordEncoder:
 
     Args:
         folder: a Hugging Face folder of an encoder with a fast tokenizer.
-        layer: the layer whose states are taken; 0: the embeddings; -1: see `usual_layer`.
+        layer: the layer whose states are pooled; 0: the embeddings; -1: see `default_layer`.
         device: where it runs.
         dtype: arithmetic; None: fp32 on a CPU and bf16 on a GPU.
 
@@ -53,83 +52,78 @@ class WordEncoder:
         model = load_encoder(folder)
         tokenizer = load_tokenizer(folder)
         if not tokenizer.is_fast:
-            raise InputError(f"the tokenizer in {folder} does not tell where its tokens are", "add its tokenizer.json")
+            raise InputError(f"the tokenizer in {folder} returns no character offsets", "add its tokenizer.json")
         depth = int(model.config.num_hidden_layers)
         if layer > depth:
-            raise InputError(f"{folder}: the encoder has {depth} layers, and layer {layer} is asked for", "set align.layer=-1")
+            raise InputError(f"{folder}: align.layer is {layer}, but the encoder has {depth} layers", "set align.layer=-1")
         _check_vocabulary(model, len(tokenizer), folder)
-        self.layer = usual_layer(depth) if layer < 0 else layer
+        self.layer = default_layer(depth) if layer < 0 else layer
         self.device = device
-        self._limit = int(min(longest_input(model), tokenizer.model_max_length))
-        self._padding = int(tokenizer.pad_token_id)
-        self._tokenizer = _plain(tokenizer.backend_tokenizer, self._limit)
-        _shorten(model, self.layer)
+        self._max_length = int(min(max_positions(model), tokenizer.model_max_length))
+        self._pad_id = int(tokenizer.pad_token_id)
+        self._tokenizer = _without_padding(tokenizer.backend_tokenizer, self._max_length)
+        _drop_upper_layers(model, self.layer)
         self._model = model.to(device, dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)).eval()
 
-    def tokens(self, texts: Sequence[str], words: Sequence[Sequence[Span]]) -> list[Tokens]:
-        """Tokenise texts, each with its words in order; a text over the encoder's limit is cut."""
+    def tokenise(self, texts: Sequence[str], words: Sequence[Sequence[Span]]) -> list[TokenizedText]:
+        """Tokenise texts, each with its words in order; a text longer than the encoder's positions is truncated."""
         encodings = self._tokenizer.encode_batch(list(texts))
-        return [Tokens(found.ids, _ranges(found, spans)) for found, spans in zip(encodings, words, strict=True)]
+        return [
+            TokenizedText(encoding.ids, _word_spans(encoding, spans)) for encoding, spans in zip(encodings, words, strict=True)
+        ]
 
     @torch.inference_mode()
-    def vectors(self, batch: Sequence[Tokens]) -> Tensor:
-        """Return the words' vectors (N, H) of all texts of a batch, one after the other, fp32; 0 for a word without tokens."""
-        states = self._states([tokens.ids for tokens in batch])
-        ranges = np.concatenate([np.empty((0, 2), np.int64), *(tokens.ranges for tokens in batch)])
-        rows = np.repeat(np.arange(len(batch)), [len(tokens.ranges) for tokens in batch])
-        there = np.flatnonzero(ranges[:, 1])
-        columns = (torch.from_numpy(column).to(self.device) for column in (rows[there], *ranges[there].T.copy()))
-        vectors = states.new_zeros(len(ranges), states.shape[2])
-        vectors[torch.from_numpy(there).to(self.device)] = mean_spans(states, *columns)
+    def encode(self, batch: Sequence[TokenizedText]) -> Tensor:
+        """Return the word vectors (N, H) of all texts of a batch, one text after the other, fp32; 0 for a word without tokens."""
+        padded = pad_batch([text.input_ids for text in batch], self._pad_id, self.device)
+        states = encode_tokens(self._model, *padded, layers=(self.layer,))
+        spans = np.concatenate([np.empty((0, 2), np.int64), *(text.word_spans for text in batch)])
+        rows = np.repeat(np.arange(len(batch)), [len(text.word_spans) for text in batch])
+        with_tokens = np.flatnonzero(spans[:, 1])
+        columns = (torch.from_numpy(column).to(self.device) for column in (rows[with_tokens], *spans[with_tokens].T.copy()))
+        vectors = states.new_zeros(len(spans), states.shape[2])
+        vectors[torch.from_numpy(with_tokens).to(self.device)] = span_pool(states, *columns)
         return vectors
 
-    def _states(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        width = max(map(len, texts))
-        lengths = torch.tensor([len(ids) for ids in texts])
-        ids = torch.tensor([[*ids, *itertools.repeat(self._padding, width - len(ids))] for ids in texts])
-        mask = (torch.arange(width) < lengths[:, None]).long()
-        output = self._model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), output_hidden_states=True)
-        return full_precision(output.hidden_states[self.layer])
 
+def default_layer(depth: int) -> int:
+    """Return the layer whose states identify translations best: at three fifths of the depth, the seventh of twelve.
 
-def usual_layer(depth: int) -> int:
-    """Return the layer whose states tell translations best: three fifths up, the seventh of twelve.
-
-    Below, states say which word it is, in its language; above, what the encoder was trained to say of the whole text.
+    Lower layers identify the word in its own language; higher layers serve the objective that the encoder was trained with.
     """
     return round(0.6 * depth)
 
 
-def _plain(tokenizer: Tokenizer, limit: int) -> Tokenizer:
+def _without_padding(tokenizer: Tokenizer, max_length: int) -> Tokenizer:
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_padding()
-    copy.enable_truncation(limit)
-    copy.encode_special_tokens = True  # a text that says "[MASK]" is no mask
+    copy.enable_truncation(max_length)
+    copy.encode_special_tokens = True  # "[MASK]" in a text is text, not a mask token
     return copy
 
 
-def _ranges(encoding: Encoding, words: Sequence[Span]) -> npt.NDArray[np.int64]:
-    """Return the tokens [start, end) that words lie in, in part at least (N, 2)."""
-    edges = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-    places = np.flatnonzero((np.array(encoding.special_tokens_mask) == 0) & (edges[:, 0] < edges[:, 1]))
-    wanted = np.array(words, np.int64).reshape(-1, 2)
-    if not len(places):
-        return np.zeros_like(wanted)
-    starts, ends = edges[places].T
-    first = np.searchsorted(ends, wanted[:, 0], side="right")
-    last = np.searchsorted(starts, wanted[:, 1], side="left") - 1
-    there = first <= last
+def _word_spans(encoding: Encoding, words: Sequence[Span]) -> npt.NDArray[np.int64]:
+    """Return the tokens [start, end) that overlap each word (N, 2)."""
+    offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+    tokens = np.flatnonzero((np.array(encoding.special_tokens_mask) == 0) & (offsets[:, 0] < offsets[:, 1]))
+    characters = np.array(words, np.int64).reshape(-1, 2)
+    if not len(tokens):
+        return np.zeros_like(characters)
+    starts, ends = offsets[tokens].T
+    first = np.searchsorted(ends, characters[:, 0], side="right")
+    last = np.searchsorted(starts, characters[:, 1], side="left") - 1
+    has_tokens = first <= last
     if encoding.overflowing:
-        there &= wanted[:, 1] <= ends[-1]
-    found = np.stack([places[first * there], places[last * there] + 1], axis=1)
-    ranges: npt.NDArray[np.int64] = np.where(there[:, None], found, 0)
-    return ranges
+        has_tokens &= characters[:, 1] <= ends[-1]
+    spans = np.stack([tokens[first * has_tokens], tokens[last * has_tokens] + 1], axis=1)
+    word_spans: npt.NDArray[np.int64] = np.where(has_tokens[:, None], spans, 0)
+    return word_spans
 
 
-def _shorten(model: Any, layer: int) -> None:
-    """Drop the layers above, which nothing reads.
+def _drop_upper_layers(model: Any, layer: int) -> None:
+    """Drop the layers above the next one, whose states are not read.
 
-    One more is left: of some encoders the last layer's states are normalised once more before they come out.
+    The next one stays: some encoders normalise the states of their last layer once more before they return them.
     """
     depth = int(model.config.num_hidden_layers)
     for module in model.modules():
@@ -140,8 +134,8 @@ def _shorten(model: Any, layer: int) -> None:
 
 
 def _check_vocabulary(model: Any, types: int, folder: Path) -> None:
-    known = model.get_input_embeddings().num_embeddings
-    if types > known:
+    rows = model.get_input_embeddings().num_embeddings
+    if types > rows:
         raise InputError(
-            f"{folder}: the encoder has {known} token embeddings, its tokenizer {types} types", "name another encoder"
+            f"{folder}: the encoder has {rows} token embeddings, its tokenizer {types} types", "name another encoder"
         )

@@ -50,7 +50,7 @@ def _work(champion: Mapping[str, Ref], context: StageContext) -> Metrics:
     recipe = context.recipe
     of_champion = {stage: result_of(ref).folder for stage, ref in champion.items()}
     pairs = Workspace(context.workspace.path(_PAIRS))
-    learned = sharding.unseen(context.inputs["shard"], of_champion["shard"], recipe.languages.targets, pairs)
+    learned = sharding.write_unseen_heldout(context.inputs["shard"], of_champion["shard"], recipe.languages.targets, pairs)
     metrics = evaluation.evaluate(
         _evaluate(recipe),
         recipe.model,

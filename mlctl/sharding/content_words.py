@@ -1,4 +1,4 @@
-"""Words of aligned pairs: which are content words, and which word pairs of them can be learnt from."""
+"""Content words of aligned pairs, and the word pairs of them that are trained on."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pyarrow as pa
 
 from mlctl.core.random import text_draws
 from mlctl.core.unicode_scripts import has_unspaced
-from mlctl.sharding.phrase_blocks import Blocks, blocks
+from mlctl.sharding.phrase_blocks import PhraseBlocks, find_blocks
 
-LONGEST = 4  # words of one side of a block: longer ones are mostly what an aligner could not tell apart
-ROWS = 4096  # of a batch: what is held in memory at a time
+MAX_BLOCK_WORDS = 4  # of one side: longer blocks are mostly words that an aligner could not separate
+BATCH_ROWS = 4096  # rows in memory at a time
 
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Side:
+class SideWords:
     """The words of one side of a batch: texts (rows), word ranges (words, 2), and where each row's words begin (rows + 1)."""
 
     texts: list[str]
@@ -30,9 +30,9 @@ class Side:
     bounds: Integers
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch, name: str) -> Side:
+    def of(cls, batch: pa.RecordBatch, name: str) -> SideWords:
         """Read the side `name`, "source" or "target"."""
-        return cls(batch[name].to_pylist(), *_pairs(batch[f"{name}_words"], ("start", "end")))
+        return cls(batch[name].to_pylist(), *_struct_lists(batch[f"{name}_words"], ("start", "end")))
 
     def words(self) -> list[list[str]]:
         """Return the case-folded words of each row."""
@@ -49,7 +49,7 @@ class WordPairs:
 
     Attributes:
         rows: the row of each (N,).
-        source, target: its words [first, end) on each side, counted through the batch (N, 2).
+        source, target: its words [first, end) on each side, as indices into the words of the batch (N, 2).
         words: a hash of its source words, case-folded (N,).
     """
 
@@ -61,47 +61,48 @@ class WordPairs:
 
 @dataclass(frozen=True)
 class ContentWords:
-    """What makes words of one pair of languages worth learning from.
+    """The definition of content words for one language pair.
 
     Attributes:
-        source_stops, target_stops: frequent words, case-folded, that are not content words.
+        source_stop_words, target_stop_words: frequent words, case-folded, that are not content words.
         min_letters: letters that a content word has at least; 1 in scripts without spaces.
-        blocks: whether several neighbouring words that are linked to each other alone are a word pair too.
+        blocks: whether several adjacent words that are only linked to each other form a word pair, too.
         min_confidence: mean confidence of its links that a word pair has at least.
     """
 
-    source_stops: frozenset[str]
-    target_stops: frozenset[str]
+    source_stop_words: frozenset[str]
+    target_stop_words: frozenset[str]
     min_letters: int
     blocks: bool
     min_confidence: float
 
     def word_pairs(self, batch: pa.RecordBatch) -> WordPairs:
-        """Return the word pairs of content words that are linked to each other alone and stand once in their sentences.
+        """Return the word pairs of content words that are only linked to each other and occur once in their sentences.
 
-        A block begins and ends with such a word on both sides. What stands inside may be anything (`pomme de terre`), but a
-        function word at an end (`la maison`) would make the word pair learn that it belongs to the other word.
+        A block begins and ends with such a word on both sides. The words inside may be any (`pomme de terre`), but a function word at
+        an end (`la maison`) would teach that it belongs to the other word.
         """
-        source, target = Side.of(batch, "source"), Side.of(batch, "target")
-        found = _blocks(batch)
-        good = found.confidence >= np.float32(self.min_confidence)
-        words, places = source.words(), []
-        for side, named, ranges, stops in (
-            (source, words, found.source, self.source_stops),
-            (target, target.words(), found.target, self.target_stops),
+        source, target = SideWords.of(batch, "source"), SideWords.of(batch, "target")
+        blocks = _blocks(batch)
+        selected = blocks.confidence >= np.float32(self.min_confidence)
+        source_words, word_ranges = source.words(), []
+        for side, words, ranges, stop_words in (
+            (source, source_words, blocks.source, self.source_stop_words),
+            (target, target.words(), blocks.target, self.target_stop_words),
         ):
-            usable, there = self._usable(named, stops), side.bounds[found.rows, None] + ranges
-            good &= ranges[:, 1] - ranges[:, 0] <= (LONGEST if self.blocks else 1)
-            good &= usable[there[:, 0]] & usable[there[:, 1] - 1]
-            places.append(there)
-        rows, named = found.rows[good], found.source[good].tolist()
-        hashes = [_hash(" ".join(words[row][first:end])) for row, (first, end) in zip(rows.tolist(), named, strict=True)]
-        return WordPairs(rows, places[0][good], places[1][good], np.array(hashes, np.uint64))
+            usable, batch_ranges = self._usable(words, stop_words), side.bounds[blocks.rows, None] + ranges
+            selected &= ranges[:, 1] - ranges[:, 0] <= (MAX_BLOCK_WORDS if self.blocks else 1)
+            selected &= usable[batch_ranges[:, 0]] & usable[batch_ranges[:, 1] - 1]
+            word_ranges.append(batch_ranges)
+        rows, ranges = blocks.rows[selected], blocks.source[selected].tolist()
+        hashes = [_hash(" ".join(source_words[row][first:end])) for row, (first, end) in zip(rows.tolist(), ranges, strict=True)]
+        return WordPairs(rows, word_ranges[0][selected], word_ranges[1][selected], np.array(hashes, np.uint64))
 
-    def _usable(self, words: list[list[str]], stops: frozenset[str]) -> npt.NDArray[np.bool_]:
+    def _usable(self, words: list[list[str]], stop_words: frozenset[str]) -> npt.NDArray[np.bool_]:
+        """Return for each word of the batch whether it is a content word that occurs once in its sentence."""
         return np.array(
             [
-                word not in stops and _long_enough(word, self.min_letters) and sentence.count(word) == 1
+                word not in stop_words and _long_enough(word, self.min_letters) and sentence.count(word) == 1
                 for sentence in words
                 for word in sentence
             ],
@@ -109,7 +110,7 @@ class ContentWords:
         )
 
 
-def count_words(counts: Counter[str], side: Side) -> None:
+def count_words(counts: Counter[str], side: SideWords) -> None:
     """Count the case-folded words of a side that have letters."""
     counts.update(word for word in itertools.chain.from_iterable(side.words()) if _letters(word))
 
@@ -117,6 +118,13 @@ def count_words(counts: Counter[str], side: Side) -> None:
 def most_frequent(counts: Counter[str], number: int) -> frozenset[str]:
     """Return the most frequent words; of equally frequent ones, the first in code-point order."""
     return frozenset(sorted(counts, key=lambda word: (-counts[word], word))[:number])
+
+
+def occurs_once(values: Integers) -> npt.NDArray[np.bool_]:
+    """Return for each value whether it occurs only once."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    once: npt.NDArray[np.bool_] = counts[inverse] == 1
+    return once
 
 
 @functools.lru_cache(maxsize=1 << 17)
@@ -134,20 +142,13 @@ def _hash(word: str) -> int:
     return int(text_draws([word], 0, "word")[0])
 
 
-def _blocks(batch: pa.RecordBatch) -> Blocks:
-    links, bounds = _pairs(batch["links"], ("source", "target"))
+def _blocks(batch: pa.RecordBatch) -> PhraseBlocks:
+    links, bounds = _struct_lists(batch["links"], ("source", "target"))
     rows = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-    return blocks(rows, links, batch["confidences"].flatten().to_numpy())
+    return find_blocks(rows, links, batch["confidences"].flatten().to_numpy())
 
 
-def occurs_once(values: Integers) -> npt.NDArray[np.bool_]:
-    """Tell for each value whether it occurs once among them."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    once: npt.NDArray[np.bool_] = counts[inverse] == 1
-    return once
-
-
-def _pairs(lists: pa.ListArray, names: tuple[str, str]) -> tuple[Integers, Integers]:
+def _struct_lists(lists: pa.ListArray, names: tuple[str, str]) -> tuple[Integers, Integers]:
     """Return a column of lists of two-field structs as (values (N, 2), bounds (rows + 1))."""
     bounds = lists.offsets.to_numpy().astype(np.int64)
     structs = lists.values.slice(bounds[0], bounds[-1] - bounds[0])

@@ -1,8 +1,8 @@
-"""Training text that an evaluation set has too: the same text, or a passage of eight words.
+"""Decontamination: finds training text that is also in an evaluation set, as the same text or as a passage of eight words.
 
-A passage is eight words in a row. In scripts without spaces, where characters stand for words, two characters of Han or kana
-count as a word and four of Thai, Lao, Khmer or Myanmar. What is kept in memory are the words and the hashes of the evaluation
-sets: it does not grow with the training text.
+A passage is eight consecutive words. In scripts without spaces, where characters stand for words, two characters of Han or kana
+count as a word and four of Thai, Lao, Khmer or Myanmar. Memory holds the words and the hashes of the evaluation sets; it does not
+grow with the training text.
 """
 
 from __future__ import annotations
@@ -19,59 +19,30 @@ import pyarrow as pa
 
 from mlctl.core.random import GOLDEN, splitmix64
 from mlctl.core.unicode_scripts import has_unspaced
-from mlctl.sharding import texts
+from mlctl.sharding.text_identity import split_words, text_identities
 
 Flags = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
 
-WORDS = 8  # of a passage
+PASSAGE_WORDS = 8
 
 _log = logging.getLogger(__name__)
-_READ_AT_ONCE = 4096
-# Quarters of a word.
-_WORD, _HAN, _SOUTH_EAST = 4, 2, 1
-_LAST_SOUTH_EAST = "\u17ff"
-_BASE = int(GOLDEN)  # odd, so that it can be inverted modulo 2⁶⁴
+_BATCH_SENTENCES = 4096
+# Lengths in quarters of a word.
+_WORD, _HAN, _SOUTH_EAST_ASIAN = 4, 2, 1
+_LAST_SOUTH_EAST_ASIAN = "\u17ff"
+_BASE = int(GOLDEN)  # odd, so that it has an inverse modulo 2⁶⁴
 
 
-class Vocabulary:
-    """Numbers for the words of evaluation sets; every other word is 0. Numbers have a hash and a length each."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._lengths = [_WORD]
-
-    def add(self, pieces: Iterable[str]) -> None:
-        """Give numbers to words that have none."""
-        for piece in pieces:
-            if piece not in self._numbers:
-                self._numbers[piece] = len(self._lengths)
-                self._lengths.append(_length(piece))
-
-    def passages(self, sentences: Sequence[Sequence[str]]) -> tuple[Hashes, Integers]:
-        """Return the hashes (N,) of all passages of known words, and the sentence (N,) that each stands in."""
-        numbers = np.fromiter((self._numbers.get(piece, 0) for pieces in sentences for piece in pieces), np.int64)
-        if not len(numbers):
-            return np.empty(0, np.uint64), np.empty(0, np.int64)
-        rows = np.repeat(np.arange(len(sentences)), list(map(len, sentences)))
-        last = np.searchsorted(rows, rows, side="right")  # where each word's sentence ends
-        reach = np.concatenate([[0], np.cumsum(np.array(self._lengths)[numbers])])
-        ends = np.searchsorted(reach, reach[:-1] + WORDS * _WORD)
-        strange = np.concatenate([[0], np.cumsum(numbers == 0)])
-        starts = np.flatnonzero(ends <= last)
-        starts = starts[strange[ends[starts]] == strange[starts]]
-        return _hashes(numbers, starts, ends[starts]), rows[starts]
-
-
-class Unseen(NamedTuple):
-    """Text that training must not see.
+class EvaluationText(NamedTuple):
+    """Text of an evaluation set that must not be in the training text.
 
     Attributes:
-        rule: name of the rule that drops what has it.
-        name: of the set, for people.
-        files: names of the files or languages that it is from, for people.
-        sentences: its text, read once.
+        rule: name of the funnel's rule that drops pairs with it.
+        name: name of the set, for the report.
+        files: names of its files or languages, for the report.
+        sentences: its text, iterated once.
     """
 
     rule: str
@@ -80,11 +51,40 @@ class Unseen(NamedTuple):
     sentences: Iterable[str]
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of one evaluation set: the rule's name, identities of its texts and hashes of its passages, sorted."""
+class Vocabulary:
+    """Ids of the words of evaluation sets; every other word is 0. Passages are hashed from ids."""
 
-    name: str
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+        self._lengths = [_WORD]
+
+    def add(self, words: Iterable[str]) -> None:
+        """Assign ids to new words."""
+        for word in words:
+            if word not in self._ids:
+                self._ids[word] = len(self._lengths)
+                self._lengths.append(_length(word))
+
+    def passages(self, sentences: Sequence[Sequence[str]]) -> tuple[Hashes, Integers]:
+        """Return the hashes (N,) of all passages of known words, and the sentence (N,) of each."""
+        ids = np.fromiter((self._ids.get(word, 0) for words in sentences for word in words), np.int64)
+        if not len(ids):
+            return np.empty(0, np.uint64), np.empty(0, np.int64)
+        rows = np.repeat(np.arange(len(sentences)), list(map(len, sentences)))
+        sentence_ends = np.searchsorted(rows, rows, side="right")  # of the sentence of each word
+        offsets = np.concatenate([[0], np.cumsum(np.array(self._lengths)[ids])])
+        ends = np.searchsorted(offsets, offsets[:-1] + PASSAGE_WORDS * _WORD)
+        unknown_before = np.concatenate([[0], np.cumsum(ids == 0)])
+        starts = np.flatnonzero(ends <= sentence_ends)
+        starts = starts[unknown_before[ends[starts]] == unknown_before[starts]]
+        return _range_hashes(ids, starts, ends[starts]), rows[starts]
+
+
+@dataclass(frozen=True)
+class IndexedSet:
+    """One evaluation set: its rule, number of sentences, identities of its texts and hashes of its passages, both sorted."""
+
+    rule: str
     sentences: int
     identities: Integers
     passages: Hashes
@@ -92,45 +92,45 @@ class Known:
 
 @dataclass(frozen=True)
 class Match:
-    """Which pairs of a batch one set has: by their whole text, or by a passage only. Each (rows,)."""
+    """Which pairs of a batch match one set, by their whole text, or by a passage only. Each (rows,)."""
 
-    exact: Flags
+    text: Flags
     passage: Flags
 
     @property
     def either(self) -> Flags:
-        """Pairs that the set has at all."""
-        found: Flags = self.exact | self.passage
-        return found
+        """Pairs that match in either way."""
+        either: Flags = self.text | self.passage
+        return either
 
 
 @dataclass(frozen=True)
-class Screen:
-    """All evaluation sets of a run, in the order in which they are asked."""
+class DecontaminationIndex:
+    """All evaluation sets of a run, in the order in which pairs are checked."""
 
     vocabulary: Vocabulary
-    sets: tuple[Known, ...]
+    sets: tuple[IndexedSet, ...]
 
     @classmethod
-    def of(cls, sets: Iterable[Unseen]) -> Screen:
-        """Read the sets of a recipe."""
+    def build(cls, sets: Iterable[EvaluationText]) -> DecontaminationIndex:
+        """Read and index sets."""
         vocabulary = Vocabulary()
-        return cls(vocabulary, tuple(known(one.rule, one.sentences, vocabulary) for one in sets))
+        return cls(vocabulary, tuple(index_set(item.rule, item.sentences, vocabulary) for item in sets))
 
-    def with_first(self, name: str, sentences: Iterable[str]) -> Screen:
-        """Return the same with one more set, asked before the others."""
-        return replace(self, sets=(known(name, sentences, self.vocabulary), *self.sets))
+    def with_first(self, rule: str, sentences: Iterable[str]) -> DecontaminationIndex:
+        """Return the index with one more set, which is checked before the others."""
+        return replace(self, sets=(index_set(rule, sentences, self.vocabulary), *self.sets))
 
     def matches(self, batch: pa.RecordBatch) -> list[Match]:
         """Return for each set which pairs have, on either side, one of its texts or passages."""
         if not self.sets:
             return []
         sides = [_Side.of(batch[name].to_pylist(), self.vocabulary) for name in ("source", "target")]
-        found = []
-        for one in self.sets:
-            exact, passage = (np.logical_or(*flags) for flags in zip(*(side.match(one) for side in sides), strict=True))
-            found.append(Match(exact, passage & ~exact))
-        return found
+        matches = []
+        for indexed in self.sets:
+            text, passage = (np.logical_or(*flags) for flags in zip(*(side.match(indexed) for side in sides), strict=True))
+            matches.append(Match(text, passage & ~text))
+        return matches
 
 
 @dataclass(frozen=True)
@@ -142,52 +142,53 @@ class _Side:
     rows: Integers
 
     @classmethod
-    def of(cls, lines: list[str], vocabulary: Vocabulary) -> _Side:
-        return cls(texts.identities(lines), *vocabulary.passages([texts.pieces(line) for line in lines]))
+    def of(cls, texts: list[str], vocabulary: Vocabulary) -> _Side:
+        return cls(text_identities(texts), *vocabulary.passages([split_words(text) for text in texts]))
 
-    def match(self, one: Known) -> tuple[Flags, Flags]:
+    def match(self, indexed: IndexedSet) -> tuple[Flags, Flags]:
+        """Return which texts equal one of a set, and which share a passage with it."""
         passage = np.zeros(len(self.identities), bool)
-        passage[self.rows[_among(self.passages, one.passages)]] = True
-        return _among(self.identities, one.identities), passage
+        passage[self.rows[_is_in(self.passages, indexed.passages)]] = True
+        return _is_in(self.identities, indexed.identities), passage
 
 
-def known(name: str, sentences: Iterable[str], vocabulary: Vocabulary) -> Known:
-    """Take in one set; its words are added to the vocabulary."""
+def index_set(rule: str, sentences: Iterable[str], vocabulary: Vocabulary) -> IndexedSet:
+    """Index one set; its words are added to the vocabulary."""
     count, identities, passages = 0, [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
-    waiting = iter(sentences)
-    while lines := list(itertools.islice(waiting, _READ_AT_ONCE)):
-        pieces = [texts.pieces(line) for line in lines]
-        vocabulary.add(itertools.chain.from_iterable(pieces))
-        identities.append(texts.identities(lines))
-        passages.append(vocabulary.passages(pieces)[0])
-        count += len(lines)
-    found = Known(name, count, np.unique(np.concatenate(identities)), np.unique(np.concatenate(passages)))
-    _log.info("%s: %d sentences with %d passages are kept out of training", name, count, len(found.passages))
-    return found
+    remaining = iter(sentences)
+    while texts := list(itertools.islice(remaining, _BATCH_SENTENCES)):
+        words = [split_words(text) for text in texts]
+        vocabulary.add(itertools.chain.from_iterable(words))
+        identities.append(text_identities(texts))
+        passages.append(vocabulary.passages(words)[0])
+        count += len(texts)
+    indexed = IndexedSet(rule, count, np.unique(np.concatenate(identities)), np.unique(np.concatenate(passages)))
+    _log.info("%s: %d sentences with %d passages are kept out of training", rule, count, len(indexed.passages))
+    return indexed
 
 
-def _length(piece: str) -> int:
-    if not has_unspaced(piece):
+def _length(word: str) -> int:
+    if not has_unspaced(word):
         return _WORD
-    return _SOUTH_EAST if piece <= _LAST_SOUTH_EAST else _HAN
+    return _SOUTH_EAST_ASIAN if word <= _LAST_SOUTH_EAST_ASIAN else _HAN
 
 
-def _among(values: npt.NDArray[np.generic], ordered: npt.NDArray[np.generic]) -> Flags:
-    """Tell which values are among the ordered ones."""
+def _is_in(values: npt.NDArray[np.generic], ordered: npt.NDArray[np.generic]) -> Flags:
+    """Return for each value whether it is among the ordered ones."""
     if not len(ordered):
         return np.zeros(len(values), bool)
-    places = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    found: Flags = ordered[places] == values
-    return found
+    indices = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    is_in: Flags = ordered[indices] == values
+    return is_in
 
 
-def _hashes(numbers: Integers, starts: Integers, ends: Integers) -> Hashes:
-    """Return a hash for the numbers of each range: a polynomial modulo 2⁶⁴, from sums over the whole batch."""
+def _range_hashes(ids: Integers, starts: Integers, ends: Integers) -> Hashes:
+    """Return a hash of the ids of each range [start, end): a polynomial modulo 2⁶⁴, from prefix sums over the whole batch."""
     with np.errstate(over="ignore"):
-        powers = _powers(_BASE, len(numbers))
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_mixed(numbers) * powers, dtype=np.uint64)])
-        found: Hashes = (sums[ends] - sums[starts]) * _powers(pow(_BASE, -1, 1 << 64), len(numbers))[starts]
-    return found
+        powers = _powers(_BASE, len(ids))
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_spread(ids) * powers, dtype=np.uint64)])
+        hashes: Hashes = (sums[ends] - sums[starts]) * _powers(pow(_BASE, -1, 1 << 64), len(ids))[starts]
+    return hashes
 
 
 def _powers(base: int, count: int) -> Hashes:
@@ -196,6 +197,6 @@ def _powers(base: int, count: int) -> Hashes:
     return np.cumprod(powers, dtype=np.uint64)
 
 
-def _mixed(numbers: Integers) -> Hashes:
-    """Spread small numbers over 64 bits (the finaliser of SplitMix64, Steele et al. 2014)."""
-    return splitmix64(numbers.astype(np.uint64) * GOLDEN)
+def _spread(ids: Integers) -> Hashes:
+    """Spread small numbers over 64 bits."""
+    return splitmix64(ids.astype(np.uint64) * GOLDEN)

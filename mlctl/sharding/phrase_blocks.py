@@ -1,4 +1,4 @@
-"""Blocks: words of both sides that are linked to one another and to nothing else, next to each other on both sides."""
+"""Phrase blocks: adjacent words of both sides that are linked to one another and to no other word."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Blocks of some sentence pairs, pair by pair, by their first link. One link whose words have no other is a block too.
+class PhraseBlocks:
+    """Blocks of some sentence pairs, ordered by their first link. A single link whose words have no other is a block, too.
 
     Attributes:
         rows: the pair of each (N,).
@@ -26,8 +26,8 @@ class Blocks:
     confidence: npt.NDArray[np.float32]
 
 
-def blocks(rows: Integers, links: Integers, confidences: npt.NDArray[np.float32]) -> Blocks:
-    """Return the blocks among links.
+def find_blocks(rows: Integers, links: Integers, confidences: npt.NDArray[np.float32]) -> PhraseBlocks:
+    """Return the blocks of links: the connected components whose words are adjacent on both sides.
 
     Args:
         rows: the pair of each link (L,), ascending.
@@ -35,15 +35,17 @@ def blocks(rows: Integers, links: Integers, confidences: npt.NDArray[np.float32]
         confidences: of each link (L,).
     """
     words = [np.unique(rows << 32 | links[:, side], return_inverse=True)[1] for side in (0, 1)]
-    first, block = np.unique(_components(words), return_inverse=True)
-    sides = [_ranges(block, words[side], links[:, side], len(first)) for side in (0, 1)]
-    close = (sides[0][1] & sides[1][1]).nonzero()[0]
-    mean = np.bincount(block, confidences, len(first)) / np.bincount(block, minlength=len(first))
-    return Blocks(rows[first][close], sides[0][0][close], sides[1][0][close], mean.astype(np.float32)[close])
+    first_link, block = np.unique(_connected_components(words), return_inverse=True)
+    (source, source_adjacent), (target, target_adjacent) = (
+        _word_ranges(block, words[side], links[:, side], len(first_link)) for side in (0, 1)
+    )
+    adjacent = (source_adjacent & target_adjacent).nonzero()[0]
+    mean = np.bincount(block, confidences, len(first_link)) / np.bincount(block, minlength=len(first_link))
+    return PhraseBlocks(rows[first_link][adjacent], source[adjacent], target[adjacent], mean.astype(np.float32)[adjacent])
 
 
-def _components(words: list[Integers]) -> Integers:
-    """Return for each link (L,) the first link that it hangs together with, over words that two links share.
+def _connected_components(words: list[Integers]) -> Integers:
+    """Return for each link (L,) the first link of its connected component; links are connected if they share a word.
 
     Args:
         words: a number for the word of each link (L,), on both sides.
@@ -59,11 +61,11 @@ def _components(words: list[Integers]) -> Integers:
             return label
 
 
-def _ranges(block: Integers, words: Integers, places: Integers, count: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """Return the words [first, end) of one side of each block (count, 2), and whether they stand next to each other (count,)."""
+def _word_ranges(block: Integers, words: Integers, positions: Integers, count: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """Return the words [first, end) of one side of each block (count, 2), and whether they are adjacent (count,)."""
     first, last = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
-    np.minimum.at(first, block, places)
-    np.maximum.at(last, block, places)
-    _, one_link = np.unique(words, return_index=True)
-    distinct = np.bincount(block[one_link], minlength=count)
+    np.minimum.at(first, block, positions)
+    np.maximum.at(last, block, positions)
+    _, one_link_per_word = np.unique(words, return_index=True)
+    distinct = np.bincount(block[one_link_per_word], minlength=count)
     return np.stack([first, last + 1], axis=1), last + 1 - first == distinct

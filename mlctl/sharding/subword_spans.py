@@ -1,4 +1,4 @@
-"""From characters to subwords: the exact subword range of a word, for any kind of subword tokenizer."""
+"""From characters to subwords: the exact subword span of a word, for any kind of subword tokenizer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], dtyp
 
 
 @dataclass(frozen=True)
-class Subwords:
-    """Texts as token ids, special tokens counted.
+class TokenizedTexts:
+    """Texts as token ids, special tokens included.
 
     Attributes:
         ids: token ids of all texts, one after the other (tokens,).
@@ -28,95 +28,96 @@ class Subwords:
 
     ids: Integers
     bounds: Integers
-    _edges: Integers  # (visible tokens, 2) characters of each, counted through all texts, without white space at its ends
-    _places: Integers  # (visible tokens,) number of each among all tokens
+    _offsets: Integers  # (visible tokens, 2) characters of each, counted through all texts, without white space at its ends
+    _tokens: Integers  # (visible tokens,) index of each among all tokens
     _text_starts: Integers  # (texts,)
-    _unknown: Integers  # (tokens + 1,) unknown tokens before each
-    _cut: npt.NDArray[np.bool_]  # (visible tokens,) the last of a text that was cut: its word may go on
+    _unknown_before: Integers  # (tokens + 1,) number of unknown tokens before each
+    _truncated: npt.NDArray[np.bool_]  # (visible tokens,) the last of a truncated text: its word may be incomplete
 
-    def spans(self, texts: Integers, ranges: Integers) -> Integers:
-        """Return the token range of each word, counted from the start of its text; (-1, -1) where it has none.
+    def spans(self, texts: Integers, characters: Integers) -> Integers:
+        """Return the token span [start, end) of each word in its text (N, 2); (−1, −1) where it has no exact one.
 
         Args:
-            texts: the number of each word's text (N,).
-            ranges: the characters [start, end) of each word in its text (N, 2).
+            texts: the index of each word's text (N,).
+            characters: the characters [start, end) of each word in its text (N, 2).
 
-        A word has a range when its first token begins with it and its last token ends with it, none of them is the unknown
-        token, and it was not cut.
+        A span is exact when its first token begins with the word and its last token ends with it, none of its tokens is the unknown
+        token, and the word was not truncated.
         """
-        if not len(self._edges):
+        if not len(self._offsets):
             return np.full((len(texts), 2), -1)
-        wanted = ranges + self._text_starts[texts, None]
-        first = np.searchsorted(self._edges[:, 1], wanted[:, 0], side="right")
-        last = np.searchsorted(self._edges[:, 0], wanted[:, 1], side="left") - 1
-        exact = (first <= last) & (first < len(self._edges))
+        words = characters + self._text_starts[texts, None]
+        first = np.searchsorted(self._offsets[:, 1], words[:, 0], side="right")
+        last = np.searchsorted(self._offsets[:, 0], words[:, 1], side="left") - 1
+        exact = (first <= last) & (first < len(self._offsets))
         first, last = np.where(exact, first, 0), np.where(exact, last, 0)
-        exact &= (self._edges[first, 0] >= wanted[:, 0]) & (self._edges[last, 1] <= wanted[:, 1]) & ~self._cut[last]
-        span = np.stack([self._places[first], self._places[last] + 1], axis=1)
-        exact &= self._unknown[span[:, 0]] == self._unknown[span[:, 1]]
+        exact &= (self._offsets[first, 0] >= words[:, 0]) & (self._offsets[last, 1] <= words[:, 1]) & ~self._truncated[last]
+        span = np.stack([self._tokens[first], self._tokens[last] + 1], axis=1)
+        exact &= self._unknown_before[span[:, 0]] == self._unknown_before[span[:, 1]]
         return np.where(exact[:, None], span - self.bounds[texts, None], -1)
 
 
-class Encoder:
-    """Turns texts into token ids of at most `max_length`, and words into ranges of them."""
+class SpanTokenizer:
+    """Tokenises texts to at most `max_length` token ids, and finds the token spans of words."""
 
     def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
-        self._tokenizer.encode_special_tokens = True  # a text that says "[MASK]" is no mask
-        self._unknown = _unknown_id(tokenizer)
+        self._tokenizer.encode_special_tokens = True  # "[MASK]" in a text is text, not a mask token
+        self._unknown_id = _unknown_id(tokenizer)
 
     @property
-    def vocabulary(self) -> int:
-        """Number of token types, special tokens counted."""
+    def vocabulary_size(self) -> int:
+        """Number of token types, special tokens included."""
         return int(self._tokenizer.get_vocab_size())
 
-    def encode(self, texts: Sequence[str]) -> Subwords:
-        """Encode texts."""
+    def tokenise(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Tokenise texts."""
         encodings = self._tokenizer.encode_batch(list(texts))
-        ids = _flat([encoding.ids for encoding in encodings])
+        ids = _flatten([encoding.ids for encoding in encodings])
         bounds = np.cumsum([0, *map(len, encodings)])
         text_starts = np.cumsum([0, *map(len, texts)])[:-1]
-        edges = _flat([itertools.chain.from_iterable(encoding.offsets) for encoding in encodings]).reshape(-1, 2)
-        edges = _trimmed(edges + np.repeat(text_starts, np.diff(bounds))[:, None], "".join(texts))
-        special = _flat([encoding.special_tokens_mask for encoding in encodings])
-        places = np.flatnonzero((special == 0) & (edges[:, 0] < edges[:, 1]))
-        cut = np.array([bool(encoding.overflowing) for encoding in encodings], dtype=bool)
-        return Subwords(
+        offsets = _flatten([itertools.chain.from_iterable(encoding.offsets) for encoding in encodings]).reshape(-1, 2)
+        offsets = _strip_spaces(offsets + np.repeat(text_starts, np.diff(bounds))[:, None], "".join(texts))
+        special = _flatten([encoding.special_tokens_mask for encoding in encodings])
+        tokens = np.flatnonzero((special == 0) & (offsets[:, 0] < offsets[:, 1]))
+        truncated = np.array([bool(encoding.overflowing) for encoding in encodings], dtype=bool)
+        return TokenizedTexts(
             ids=ids,
             bounds=bounds,
-            _edges=edges[places],
-            _places=places,
+            _offsets=offsets[tokens],
+            _tokens=tokens,
             _text_starts=text_starts,
-            _unknown=np.cumsum(np.concatenate([[0], ids == self._unknown])),
-            _cut=_last_of_cut(places, bounds, cut),
+            _unknown_before=np.cumsum(np.concatenate([[0], ids == self._unknown_id])),
+            _truncated=_last_of_truncated(tokens, bounds, truncated),
         )
 
 
-def _flat(rows: Sequence[Any]) -> Integers:
+def _flatten(rows: Sequence[Any]) -> Integers:
     return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int64)
 
 
-def _trimmed(edges: Integers, text: str) -> Integers:
-    """Take white space off both ends of character ranges: byte-level tokens often count the space before a word in."""
-    space = np.isin(np.frombuffer(text.encode("utf-32-le"), dtype="<u4"), _SPACES)
-    place = np.arange(len(text) + 1)
-    end_before = np.concatenate([[0], np.maximum.accumulate(np.where(space, 0, place[1:]))])
-    start_after = np.minimum.accumulate(np.where(np.append(space, False), len(text), place)[::-1])[::-1]
-    return np.stack([start_after[edges[:, 0]], end_before[edges[:, 1]]], axis=1)
+def _strip_spaces(offsets: Integers, text: str) -> Integers:
+    """Strip white space from both ends of character ranges: byte-level tokens often include the space before a word."""
+    is_space = np.isin(np.frombuffer(text.encode("utf-32-le"), dtype="<u4"), _SPACES)
+    position = np.arange(len(text) + 1)
+    end_before = np.concatenate([[0], np.maximum.accumulate(np.where(is_space, 0, position[1:]))])
+    start_after = np.minimum.accumulate(np.where(np.append(is_space, False), len(text), position)[::-1])[::-1]
+    return np.stack([start_after[offsets[:, 0]], end_before[offsets[:, 1]]], axis=1)
 
 
-def _last_of_cut(places: Integers, bounds: Integers, cut: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    texts = np.searchsorted(bounds, places, side="right") - 1
-    last = np.append(texts[1:] != texts[:-1], True)[: len(texts)]
-    marked: npt.NDArray[np.bool_] = cut[texts] & last
-    return marked
+def _last_of_truncated(tokens: Integers, bounds: Integers, truncated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return for each visible token whether it is the last one of a truncated text."""
+    texts = np.searchsorted(bounds, tokens, side="right") - 1
+    is_last = np.append(texts[1:] != texts[:-1], True)[: len(texts)]
+    last_of_truncated: npt.NDArray[np.bool_] = truncated[texts] & is_last
+    return last_of_truncated
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int:
-    """Return the id of the unknown token, -1 where the model has none (byte-level models need none)."""
+    """Return the id of the unknown token, −1 if the model has none (byte-level models need none)."""
     model = json.loads(tokenizer.to_str())["model"]
     token = model.get("unk_token")
-    found = tokenizer.token_to_id(token) if token else model.get("unk_id")
-    return -1 if found is None else int(found)
+    unknown_id = tokenizer.token_to_id(token) if token else model.get("unk_id")
+    return -1 if unknown_id is None else int(unknown_id)

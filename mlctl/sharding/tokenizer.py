@@ -20,30 +20,31 @@ _FILE = "tokenizer.json"
 _PREFIX = "##"
 
 
-def write(folder: Path, model: Model, max_length: int, text: Callable[[], Iterable[Sequence[str]]]) -> None:
-    """Write the Hugging Face tokenizer folder that belongs to `model`.
+def write_tokenizer(folder: Path, model: Model, max_length: int, text: Callable[[], Iterable[Sequence[str]]]) -> None:
+    """Write the Hugging Face tokenizer folder of `model`.
 
     Args:
-        text: gives the training text in batches, anew at each call; asked for only where the recipe names no tokenizer.
+        folder: output folder.
+        model: the recipe's model.
+        max_length: longest text in tokens.
+        text: returns the training text in batches, anew at each call; read only if the recipe names no tokenizer.
 
     Raises:
-        InputError: the encoder has no tokenizer, none that knows characters' places, or reads less than `max_length` tokens.
+        InputError: the encoder has no tokenizer, none with character offsets, or fewer positions than `max_length`.
     """
-
     folder.mkdir()
-    if words := model_sources.with_words(model):
-        _adopt(model_sources.resolve(words), folder, max_length)
+    if source := model_sources.tokenizer_model(model):
+        _copy_tokenizer(model_sources.resolve(source), folder, max_length)
     else:
         _write_trained(_train(model.scratch.vocabulary, text), folder, max_length)
 
 
-def load(folder: Path) -> Tokenizer:
-    """Load the tokenizer that `write` wrote."""
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Load the tokenizer that `write_tokenizer` wrote."""
     return Tokenizer.from_file(str(folder / _FILE))
 
 
-def _adopt(source: Path, folder: Path, max_length: int) -> None:
-
+def _copy_tokenizer(source: Path, folder: Path, max_length: int) -> None:
     _check_length(source, max_length)
     files = model_sources.tokenizer_files(source)
     if any(file.name == _FILE for file in files):
@@ -54,15 +55,15 @@ def _adopt(source: Path, folder: Path, max_length: int) -> None:
 
 
 def _convert(source: Path, folder: Path) -> None:
-    """Have transformers turn an older kind of tokenizer (vocab.txt, sentencepiece.model) into one file."""
+    """Convert an older kind of tokenizer (vocab.txt, sentencepiece.model) to tokenizer.json with transformers."""
     from transformers import AutoTokenizer
 
     try:
         AutoTokenizer.from_pretrained(source).save_pretrained(folder)
     except Exception as error:  # whatever the converters of all models raise
-        raise InputError(f"model.name: {source} has no tokenizer that can be read ({error})", _REMEDY) from None
+        raise InputError(f"model.name: {source} has no readable tokenizer ({error})", _REMEDY) from None
     if not (folder / _FILE).is_file():
-        raise InputError(f"model.name: the tokenizer in {source} does not tell characters' places", _REMEDY)
+        raise InputError(f"model.name: the tokenizer in {source} returns no character offsets", _REMEDY)
 
 
 _REMEDY = "put the encoder's tokenizer.json into its folder (a fast tokenizer, as save_pretrained writes it)"
@@ -70,22 +71,23 @@ _REMEDY = "put the encoder's tokenizer.json into its folder (a fast tokenizer, a
 
 def _check_length(source: Path, max_length: int) -> None:
     limits = (
-        _number(source / "tokenizer_config.json", "model_max_length"),
-        _number(source / "config.json", "max_position_embeddings"),
+        _limit(source / "tokenizer_config.json", "model_max_length"),
+        _limit(source / "config.json", "max_position_embeddings"),
     )
     limit = min(limits)
     if max_length > limit:
         raise InputError(
-            f"shard.max_length is {max_length}, but the encoder reads {limit} tokens", f"set shard.max_length={limit}"
+            f"shard.max_length is {max_length}, but the encoder reads at most {limit} tokens", f"set shard.max_length={limit}"
         )
 
 
-def _number(file: Path, name: str) -> int:
+def _limit(file: Path, name: str) -> int:
+    """Return a number of a JSON file; a huge one if there is none."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8")).get(name)
+        value = json.loads(file.read_text(encoding="utf-8")).get(name)
     except FileNotFoundError:
-        found = None
-    return int(found) if found else 1 << 62
+        value = None
+    return int(value) if value else 1 << 62
 
 
 def _train(vocabulary: int, text: Callable[[], Iterable[Sequence[str]]]) -> Tokenizer:
@@ -96,30 +98,31 @@ def _train(vocabulary: int, text: Callable[[], Iterable[Sequence[str]]]) -> Toke
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary,
         min_frequency=2,
-        # The trainer numbers pieces in the order of a hash table, and breaks ties by number: name them all, in order, beforehand.
+        # The trainer assigns ids in the order of a hash table, and breaks ties by id: pass all characters, in order, beforehand.
         special_tokens=[*_SPECIAL.values(), *(_PREFIX + character for character in continued)],
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
         show_progress=False,
     )
     tokenizer.train_from_iterator(text(), trainer)
-    return _finished(tokenizer)
+    return _with_special_tokens(tokenizer)
 
 
-def _alphabet(tokenizer: Tokenizer, text: Iterable[Sequence[str]], most: int) -> tuple[list[str], list[str]]:
+def _alphabet(tokenizer: Tokenizer, text: Iterable[Sequence[str]], max_characters: int) -> tuple[list[str], list[str]]:
     """Return the most frequent characters of the text, and those of them that occur inside words, both sorted."""
     counts, neighbours = Counter[str](), set[tuple[str, str]]()
     for batch in text:
-        plain = tokenizer.normalizer.normalize_str("\n".join(batch))
-        counts.update(plain)
-        neighbours.update(itertools.pairwise(plain))
-    kept = sorted(filter(str.strip, counts), key=lambda character: (-counts[character], character))[:most]
-    joined = {character for character in kept if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{character}")) == 1}
-    return sorted(kept), sorted({second for first, second in neighbours if {first, second} <= joined})
+        normalised = tokenizer.normalizer.normalize_str("\n".join(batch))
+        counts.update(normalised)
+        neighbours.update(itertools.pairwise(normalised))
+    by_frequency = sorted(filter(str.strip, counts), key=lambda character: (-counts[character], character))
+    alphabet = by_frequency[:max_characters]
+    joining = {character for character in alphabet if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{character}")) == 1}
+    return sorted(alphabet), sorted({second for first, second in neighbours if {first, second} <= joining})
 
 
-def _finished(trained: Tokenizer) -> Tokenizer:
-    """Return a tokenizer with the trained pieces, of which only the true special tokens are special."""
+def _with_special_tokens(trained: Tokenizer) -> Tokenizer:
+    """Return a tokenizer with the trained vocabulary, in which only the real special tokens are special."""
     tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token=_SPECIAL["unk_token"]))
     tokenizer.normalizer, tokenizer.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
     tokenizer.decoder = decoders.WordPiece(prefix=_PREFIX)

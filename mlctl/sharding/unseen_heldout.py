@@ -1,4 +1,4 @@
-"""Held-out pairs that an encoder trained on other shards has not learned either, so that both can be judged by them."""
+"""Held-out pairs that are not in the training rows of another encoder either, so that both encoders can be evaluated on them."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ import pyarrow.parquet as pq
 from mlctl.core.arrow import batches
 from mlctl.core.workspace import Workspace
 
-_SIDES = ["source_identity", "target_identity"]
+_IDENTITIES = ["source_identity", "target_identity"]
 
 Integers = npt.NDArray[np.int64]
 
 
-def unseen(sharded: Path, trained_on: Path, targets: Sequence[str], workspace: Workspace) -> dict[str, int]:
-    """Write `tokenizer/` and `heldout/<t>.parquet` with the held-out pairs of which no side stands in other training rows.
+def write_unseen_heldout(sharded: Path, trained_on: Path, targets: Sequence[str], workspace: Workspace) -> dict[str, int]:
+    """Write `tokenizer/` and `heldout/<t>.parquet` with the held-out pairs of which no side is in other training rows.
 
-    Memory holds the held-out pairs, whatever there was to train on.
+    Memory holds the held-out pairs, whatever the number of training rows.
 
     Args:
-        sharded: shard result whose held-out pairs are taken.
+        sharded: shard result with the held-out pairs.
         trained_on: shard result with the training rows.
         targets: target languages.
         workspace: where the pairs are written.
 
     Returns:
-        How many pairs of each language were left out.
+        The number of pairs of each language that were dropped.
     """
     tables = {target: pq.read_table(file) for target in targets if (file := sharded / "heldout" / f"{target}.parquet").exists()}
-    wanted = np.unique(np.concatenate([_identities(table) for table in tables.values()] or [np.empty(0, np.int64)]))
-    seen = _found(wanted, trained_on)
+    heldout = np.unique(np.concatenate([_identities(table) for table in tables.values()] or [np.empty(0, np.int64)]))
+    seen = _in_training(heldout, trained_on)
     if not workspace.has("tokenizer"):
         with workspace.part("tokenizer") as folder:
             shutil.copytree(sharded / "tokenizer", folder)
-    left = {}
+    dropped = {}
     for target, table in tables.items():
-        known = np.isin(np.stack([table[side].to_numpy() for side in _SIDES]), seen).any(0)
+        is_seen = np.isin(np.stack([table[column].to_numpy() for column in _IDENTITIES]), seen).any(0)
         with workspace.part(f"heldout/{target}.parquet") as path:
-            pq.write_table(table.filter(pa.array(~known)), path, compression="zstd")
-        left[target] = int(np.count_nonzero(known))
-    return left
+            pq.write_table(table.filter(pa.array(~is_seen)), path, compression="zstd")
+        dropped[target] = int(np.count_nonzero(is_seen))
+    return dropped
 
 
-def _found(wanted: Integers, trained_on: Path) -> Integers:
+def _in_training(identities: Integers, trained_on: Path) -> Integers:
     """Return those of some identities that training rows have."""
-    found = [np.empty(0, np.int64), *(np.intersect1d(wanted, _identities(rows)) for rows in _training_rows(trained_on))]
-    return np.unique(np.concatenate(found))
+    parts = (np.intersect1d(identities, _identities(rows)) for rows in _training_rows(trained_on))
+    return np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
 
 
 def _training_rows(folder: Path) -> Iterator[pa.RecordBatch]:
     for file in sorted((folder / "train").glob("*.parquet")):
-        yield from batches(file, _SIDES)
+        yield from batches(file, _IDENTITIES)
 
 
 def _identities(rows: pa.Table | pa.RecordBatch) -> Integers:
-    return np.concatenate([rows[side].to_numpy() for side in _SIDES])
+    return np.concatenate([rows[column].to_numpy() for column in _IDENTITIES])

@@ -1,4 +1,4 @@
-"""How many word pairs of one word are trained on: the recipe's limit, so that frequent words do not dominate."""
+"""The cap on the word pairs of one word: at most `shard.word_frequency_cap`, so that frequent words do not dominate."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mlctl.sharding.synthetic_cap import Draws
 Integers = npt.NDArray[np.int64]
 
 _ALL = np.uint64((1 << 64) - 1)
-# Of a word's draws, those below its share are the lowest `most` and some more: standard deviations above the mean.
-_SPARE = 6
+# The draws below a word's share are the lowest `max_word_pairs` and some more: standard deviations above the mean.
+_MARGIN_DEVIATIONS = 6
 
 
 @dataclass(frozen=True)
-class Limit:
-    """The word pairs of frequent words that are trained on: those whose draw is below the word's bound.
+class WordFrequencyCap:
+    """Keeps the word pairs of frequent words whose random draw is below the word's bound; a row filter.
 
     Attributes:
         words: hashes of the words that have too many word pairs, ascending (W,).
@@ -33,36 +33,36 @@ class Limit:
     rule = "word frequency cap"
 
     @classmethod
-    def of(cls, tables: Callable[[], Iterator[pa.Table]], most: int) -> Limit:
-        """Find the limit that leaves each word `most` word pairs, or one or a few less.
+    def fit(cls, tables: Callable[[], Iterator[pa.Table]], max_word_pairs: int) -> WordFrequencyCap:
+        """Return the cap that keeps `max_word_pairs` word pairs of each word, or one or a few less.
 
         Args:
-            tables: gives the rows of a language, anew at each call; `key` and `word_pair_words` are looked at.
-            most: word pairs of a word.
+            tables: returns the rows of a language, anew at each call, with the columns `key` and `word_pair_words`.
+            max_word_pairs: word pairs of a word.
         """
-        words, counts = _too_many(tables(), most)
-        share = (most + _SPARE * np.sqrt(most)) / counts
-        spare = np.where(share < 1, (np.minimum(share, 1) * (1 << 63)).astype(np.uint64) * np.uint64(2), _ALL)
-        limit = cls(words, spare)
-        found = [limit._found(table) for table in tables()] if len(words) else []
-        numbers = np.concatenate([np.empty(0, np.int64), *(numbers for numbers, _ in found)])
-        draws = np.concatenate([np.empty(0, np.uint64), *(draws for _, draws in found)])
-        order = np.lexsort((draws, numbers))
-        numbers, draws = numbers[order], draws[order]
-        # Word pairs of one text have one draw, so that the first one too many takes its equals along.
-        first_too_many = np.searchsorted(numbers, np.arange(len(words))) + most
-        there = first_too_many < np.searchsorted(numbers, np.arange(len(words)), side="right")
-        below = spare.copy()
-        below[there] = draws[first_too_many[there]]
+        words, counts = _frequent_words(tables(), max_word_pairs)
+        share = (max_word_pairs + _MARGIN_DEVIATIONS * np.sqrt(max_word_pairs)) / counts
+        margin = np.where(share < 1, (np.minimum(share, 1) * (1 << 63)).astype(np.uint64) * np.uint64(2), _ALL)
+        candidates = cls(words, margin)
+        parts = [candidates._draws_below_bound(table) for table in tables()] if len(words) else []
+        indices = np.concatenate([np.empty(0, np.int64), *(indices for indices, _ in parts)])
+        draws = np.concatenate([np.empty(0, np.uint64), *(draws for _, draws in parts)])
+        order = np.lexsort((draws, indices))
+        indices, draws = indices[order], draws[order]
+        # Word pairs with the same text have the same draw: if the first one over the cap is dropped, its equals are, too.
+        first_over_cap = np.searchsorted(indices, np.arange(len(words))) + max_word_pairs
+        over_cap = first_over_cap < np.searchsorted(indices, np.arange(len(words)), side="right")
+        below = margin.copy()
+        below[over_cap] = draws[first_over_cap[over_cap]]
         return cls(words, below)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Return the rows that have a word pair left, with the word pairs that are trained on."""
+        """Return the rows that keep a word pair, with the word pairs that are kept."""
         if not len(self.words):
             return table
         kept, lengths = self._keeps(table)
-        ends = np.concatenate([[0], np.cumsum(kept)])
-        bounds = ends[np.concatenate([[0], np.cumsum(lengths)])]
+        kept_before = np.concatenate([[0], np.cumsum(kept)])
+        bounds = kept_before[np.concatenate([[0], np.cumsum(lengths)])]
         for name in ("word_pairs", "word_pair_words"):
             values = table[name].combine_chunks().flatten().filter(pa.array(kept))
             lists = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), values, type=table.schema.field(name).type)
@@ -70,35 +70,35 @@ class Limit:
         return table.filter(pa.array(np.diff(bounds) > 0))
 
     def _keeps(self, table: pa.Table) -> tuple[npt.NDArray[np.bool_], Integers]:
-        """Tell for each word pair whether it is trained on, and how many each row has."""
-        numbers, draws, lengths = self._drawn(table)
-        return (numbers < 0) | (draws < self.below[numbers]), lengths
+        """Return for each word pair whether it is kept, and the number of word pairs of each row."""
+        indices, draws, lengths = self._draws(table)
+        return (indices < 0) | (draws < self.below[indices]), lengths
 
-    def _found(self, table: pa.Table) -> tuple[Integers, Draws]:
-        """Return the numbers of frequent words and the draws of their word pairs, where these are below the bounds."""
-        numbers, draws, _ = self._drawn(table)
-        low = (numbers >= 0) & (draws < self.below[numbers])
-        return numbers[low], draws[low]
+    def _draws_below_bound(self, table: pa.Table) -> tuple[Integers, Draws]:
+        """Return the indices of frequent words and the draws of their word pairs, where these are below the bounds."""
+        indices, draws, _ = self._draws(table)
+        below = (indices >= 0) & (draws < self.below[indices])
+        return indices[below], draws[below]
 
-    def _drawn(self, table: pa.Table) -> tuple[Integers, Draws, Integers]:
-        """Return of each word pair its word's number among the frequent ones (−1: none) and its draw, and each row's word pairs."""
+    def _draws(self, table: pa.Table) -> tuple[Integers, Draws, Integers]:
+        """Return for each word pair the index of its word in `words` (−1: not there) and its draw, and each row's number of word pairs."""
         words, lengths = _words(table)
         draws = splitmix64(np.repeat(table["key"].to_numpy(), lengths) ^ words)
-        places = np.minimum(np.searchsorted(self.words, words), len(self.words) - 1)
-        return np.where(self.words[places] == words, places, -1), draws, lengths
+        indices = np.minimum(np.searchsorted(self.words, words), len(self.words) - 1)
+        return np.where(self.words[indices] == words, indices, -1), draws, lengths
 
 
-def _too_many(tables: Iterator[pa.Table], most: int) -> tuple[Draws, Integers]:
-    """Return the words that have more than `most` word pairs, ascending, and how many they have."""
+def _frequent_words(tables: Iterator[pa.Table], max_word_pairs: int) -> tuple[Draws, Integers]:
+    """Return the words that have more than `max_word_pairs` word pairs, ascending, and how many they have."""
     words, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
     for table in tables:
-        more, numbers = np.unique(_words(table)[0], return_counts=True)
-        words, place = np.unique(np.concatenate([words, more]), return_inverse=True)
-        counts = np.bincount(place, np.concatenate([counts, numbers]), len(words)).astype(np.int64)
-    return words[counts > most], counts[counts > most]
+        table_words, table_counts = np.unique(_words(table)[0], return_counts=True)
+        words, index = np.unique(np.concatenate([words, table_words]), return_inverse=True)
+        counts = np.bincount(index, np.concatenate([counts, table_counts]), len(words)).astype(np.int64)
+    return words[counts > max_word_pairs], counts[counts > max_word_pairs]
 
 
 def _words(table: pa.Table) -> tuple[Draws, Integers]:
-    """Return the word of each word pair, and how many word pairs each row has."""
+    """Return the hash of the source word of each word pair, and the number of word pairs of each row."""
     lists = table["word_pair_words"].combine_chunks()
     return lists.flatten().to_numpy(), np.diff(lists.offsets.to_numpy()).astype(np.int64)

@@ -1,39 +1,30 @@
-"""Training: the encoder learns from shards, several times interrupted or not, with the same result.
+"""Training: an encoder learns from shards; interrupted and resumed, it gives the same result.
 
-Importing this package is cheap: torch is loaded when `train` is called.
+`ParallelDataset`, `ParallelIterableDataset` and `ParallelCollator` serve the shards to other training loops. Importing this package
+is cheap: torch is loaded at the first use of a name.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mlctl.config import Model, Train
-from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.training.trackers import check
 
-__all__ = ["check", "train"]
+if TYPE_CHECKING:
+    from mlctl.training.stage import train
+    from mlctl.training.torch_dataset import ParallelCollator, ParallelDataset, ParallelIterableDataset
+
+__all__ = ["ParallelCollator", "ParallelDataset", "ParallelIterableDataset", "check", "train"]
 
 
-def train(
-    settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress = silent
-) -> dict[str, str | int | float | None]:
-    """Train the recipe's encoder on the shards in `sharded` and write it to the workspace.
+def __getattr__(name: str) -> Any:
+    """Import the exported name on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "train":
+        from mlctl.training import stage
 
-    Writes `model/` (Hugging Face folder with tokenizer), `base/` (the untrained model, where the recipe names none),
-    `steps.parquet` (schema STEPS), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ from run to
-    run. Goes on from the newest checkpoint in the workspace's scratch folder, where there is one. With several devices a process
-    is started for each.
+        return stage.train
+    from mlctl.training import torch_dataset
 
-    Returns:
-        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes; and
-        where temperatures are learned, the last temperature and, of separate terms, word_temperature.
-
-    Raises:
-        InputError: too few rows for a batch, a model or tokenizer that does not fit, a device that is not there, a loss that is
-            no number or has risen for good, full memory, a full disk, a process that a signal ended, a tracker that is not
-            installed.
-    """
-    check(settings)
-    from mlctl.training.stage import run
-
-    return run(settings, model, seed, sharded, workspace, progress)
+    return getattr(torch_dataset, name)

@@ -1,7 +1,7 @@
-"""A guard against forgetting: the encoder as it was before training, which the trained one must not leave far behind.
+"""The anchor loss against forgetting: the squared distance of sentence vectors to those of the encoder before training.
 
-Its distance to the trained encoder is a term of the loss, as in Cao, Kitaev and Klein 2020 (arXiv 2002.03518): there of words of one
-language, here of sentences of all, scaled to length 1.
+As in Cao, Kitaev and Klein 2020 (arXiv 2002.03518), which anchors the words of one language; here it is the sentences of all
+languages, scaled to length 1.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from torch.nn import functional
 from mlctl.modeling.pooling import full_precision
 
 
-class Anchor(nn.Module):
-    """A frozen copy of a model's encoder, without dropout whatever mode it is put into."""
+class AnchorEncoder(nn.Module):
+    """A frozen copy of a model's encoder that stays in evaluation mode, so that it has no dropout."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(model.base_model).requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> Anchor:
-        """Stay as it is."""
+    def train(self, mode: bool = True) -> AnchorEncoder:
+        """Ignore the mode: the copy stays in evaluation mode."""
         del mode
         return self
 
 
-def distance(vectors: Tensor, before: Tensor) -> Tensor:
-    """Return the squared distances, summed over N, of vectors (N, H) to what they were (N, H), both scaled to length 1: 0 to 4 each."""
-    now, then = (functional.normalize(full_precision(one), dim=1) for one in (vectors, before))
-    return (now - then).square().sum()
+def squared_distance(vectors: Tensor, anchors: Tensor) -> Tensor:
+    """Return Σ ‖v/‖v‖ − a/‖a‖‖² over N vectors v (N, H) and their anchors a (N, H), a scalar; each term is between 0 and 4."""
+    vectors, anchors = (functional.normalize(full_precision(side), dim=1) for side in (vectors, anchors))
+    return (vectors - anchors).square().sum()

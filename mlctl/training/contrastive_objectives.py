@@ -1,4 +1,4 @@
-"""How the pooled states of sentences and words become contrastive terms: the paper's wiring, its ablation, and our own.
+"""The contrastive objectives on pooled states: the paper's (joint), its ablation (sentence), and the default (separate).
 
 Symbols: B sentence pairs, N word pairs drawn from them, H size of the encoder's states.
 """
@@ -6,16 +6,15 @@ Symbols: B sentence pairs, N word pairs drawn from them, H size of the encoder's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from mlctl.config import Train
-from mlctl.modeling.projection_head import Projection
+from mlctl.modeling.projection_head import ProjectionHead
 from mlctl.training.collator import Batch
-from mlctl.training.losses import CONTRASTIVE
-from mlctl.training.negatives import Negatives
+from mlctl.training.losses import CONTRASTIVE_LOSSES
+from mlctl.training.negatives import FalseNegatives
 from mlctl.training.temperature import Temperature
 
 
@@ -27,72 +26,63 @@ class Pooled:
     words: tuple[Tensor, Tensor]
 
 
-class Contrast(nn.Module):
-    """A contrastive loss with its temperature."""
-
-    def __init__(self, settings: Train, loss: Literal["cz-nce", "info-nce"], temperature: float) -> None:
-        super().__init__()
-        self._loss, self.temperature = CONTRASTIVE[loss], Temperature(settings, temperature)
-
-    def forward(self, x: Tensor, y: Tensor, same: Tensor, step: int) -> Tensor:
-        """Return the loss of embeddings x (N, D) and y (N, D); `same` (N, N) as in `losses.cz_nce`."""
-        return self._loss(x, y, self.temperature(step), same)
-
-
-class Joint(nn.Module):
-    """The paper's CCE: one term on [sentence ; word]. Each word pair is a sample of its own."""
+class JointObjective(nn.Module):
+    """The paper's CCE: one loss on [sentence ; word], with each word pair as a sample."""
 
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
-        self.projection, self._negatives = Projection(2 * hidden), Negatives(settings)
-        self.contrast = Contrast(settings, settings.loss, settings.temperature)
+        self.projection = ProjectionHead(2 * hidden)
+        self.temperature = Temperature(settings, settings.temperature)
+        self._loss, self._false_negatives = CONTRASTIVE_LOSSES[settings.loss], FalseNegatives(settings)
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
-        x, y = (self.projection(self._sample(pooled, batch, side)) for side in range(2))
-        loss: Tensor = self.contrast(x, y, self._negatives.of_words(pooled.sentences, batch), batch.step)
-        return loss
+        x, y = (
+            self.projection(torch.cat([sentences.index_select(0, batch.word_pair_rows), words], dim=1))
+            for sentences, words in zip(pooled.sentences, pooled.words, strict=True)
+        )
+        return self._loss(x, y, self.temperature(batch.step), self._false_negatives.word_mask(pooled.sentences, batch))
 
-    def _sample(self, pooled: Pooled, batch: Batch, side: int) -> Tensor:
-        return torch.cat([pooled.sentences[side].index_select(0, batch.word_pair_rows), pooled.words[side]], dim=1)
 
-
-class Sentence(nn.Module):
-    """The paper's ablation ("snt"): one term on the sentence alone."""
+class SentenceObjective(nn.Module):
+    """The paper's ablation ("snt"): one loss on the sentence alone."""
 
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
-        self.projection, self._negatives = Projection(hidden), Negatives(settings)
-        self.contrast = Contrast(settings, settings.loss, settings.temperature)
+        self.projection = ProjectionHead(hidden)
+        self.temperature = Temperature(settings, settings.temperature)
+        self._loss, self._false_negatives = CONTRASTIVE_LOSSES[settings.loss], FalseNegatives(settings)
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
-        x, y = (self.projection(side) for side in pooled.sentences)
-        loss: Tensor = self.contrast(x, y, self._negatives.of_sentences(pooled.sentences, batch), batch.step)
-        return loss
+        x, y = (self.projection(sentences) for sentences in pooled.sentences)
+        return self._loss(x, y, self.temperature(batch.step), self._false_negatives.sentence_mask(pooled.sentences, batch))
 
 
-class Separate(nn.Module):
-    """Our own: a sentence term and a word term, each with its own projection, so that neither pays for the other."""
+class SeparateObjective(nn.Module):
+    """A sentence loss and a word loss, each with its own projection head, so that they do not compete for one."""
 
     def __init__(self, settings: Train, hidden: int) -> None:
         super().__init__()
-        self.sentence = Sentence(settings, hidden)
-        self.projection, self._negatives = Projection(hidden), Negatives(settings)
+        self.sentence = SentenceObjective(settings, hidden)
+        self.projection = ProjectionHead(hidden)
+        self.temperature = Temperature(settings, settings.word_temperature or settings.temperature)
         loss = settings.loss if settings.word_loss == "same" else settings.word_loss
-        self.contrast = Contrast(settings, loss, settings.word_temperature or settings.temperature)
-        self._weight = settings.word_weight
+        self._loss, self._false_negatives = CONTRASTIVE_LOSSES[loss], FalseNegatives(settings)
+        self._word_weight = settings.word_weight
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the sentence loss plus the weighted word loss."""
-        x, y = (self.projection(side) for side in pooled.words)
-        words: Tensor = self.contrast(x, y, self._negatives.of_words(pooled.sentences, batch), batch.step)
-        sentences: Tensor = self.sentence(pooled, batch)
-        return sentences + self._weight * words
+        x, y = (self.projection(words) for words in pooled.words)
+        excluded = self._false_negatives.word_mask(pooled.sentences, batch)
+        word_loss = self._loss(x, y, self.temperature(batch.step), excluded)
+        sentence_loss: Tensor = self.sentence(pooled, batch)
+        return sentence_loss + self._word_weight * word_loss
 
 
-WIRINGS: dict[str, type[Joint] | type[Sentence] | type[Separate]] = {
-    "joint": Joint,
-    "sentence": Sentence,
-    "separate": Separate,
+#: The objectives by the value of the setting `train.objective`.
+CONTRASTIVE_OBJECTIVES: dict[str, type[JointObjective] | type[SentenceObjective] | type[SeparateObjective]] = {
+    "joint": JointObjective,
+    "sentence": SentenceObjective,
+    "separate": SeparateObjective,
 }

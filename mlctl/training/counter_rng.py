@@ -1,8 +1,8 @@
-"""Random numbers without a state: each is a pure function of (seed, purpose, epoch, row, position).
+"""A counter-based random generator: each number is a pure function of (seed, stream, epoch, row, position), without state.
 
-So a batch can be made anew from its number alone, after a crash or in another process, and what one row draws depends on no
-other row. The mixing function is the finaliser of splitmix64 (Steele, Lea and Flood 2014), which numpy's own generators
-cannot replace: they would have to be set up once a row.
+So a batch can be made again from its step alone, after a crash or in another process, and what a row draws does not depend on
+other rows. The mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). NumPy's generators would have
+to be seeded once a row.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mlctl.core.random import absorb
 Keys = NDArray[np.uint64]
 
 
-class Purpose(IntEnum):
-    """What numbers are drawn for: each has a stream of its own."""
+class Stream(IntEnum):
+    """Independent streams of random numbers, one for each use."""
 
     SHARD_ORDER = 0
     ROW_ORDER = 1
@@ -29,10 +29,10 @@ class Purpose(IntEnum):
     PASS_ORDER = 6
 
 
-def keys(seed: int, purpose: Purpose, epoch: int, rows: NDArray[np.int64]) -> Keys:
-    """Return a key for each row, (N,): where its draws for this purpose in this epoch begin."""
+def keys(seed: int, stream: Stream, epoch: int, rows: NDArray[np.int64]) -> Keys:
+    """Return a key for each row, (N,), from which its numbers of this stream and epoch follow."""
     state = np.zeros(1, np.uint64)
-    for value in (seed, int(purpose), epoch):
+    for value in (seed, int(stream), epoch):
         state = absorb(state, np.array([value], np.uint64))
     return absorb(state, rows.astype(np.uint64))
 
@@ -47,7 +47,7 @@ def uniform(row_keys: Keys, positions: NDArray[np.int64]) -> NDArray[np.float64]
     return (bits(row_keys, positions) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def permutation(seed: int, purpose: Purpose, epoch: int, place: int, count: int) -> NDArray[np.int64]:
-    """Return 0 to count − 1 in random order; `place` tells apart several permutations of one epoch."""
-    key = keys(seed, purpose, epoch, np.array([place]))
+def permutation(seed: int, stream: Stream, epoch: int, index: int, count: int) -> NDArray[np.int64]:
+    """Return 0 to count − 1 in random order; `index` distinguishes several permutations of one epoch."""
+    key = keys(seed, stream, epoch, np.array([index]))
     return np.argsort(bits(key, np.arange(count)), kind="stable")

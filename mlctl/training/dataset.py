@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlctl.errors import InputError
-from mlctl.training.language_sampling import Mixture
-from mlctl.training.ragged_array import Ragged
-from mlctl.training.sampler import Piece
+from mlctl.training.language_sampling import LanguageSampler
+from mlctl.training.ragged_array import RaggedArray
+from mlctl.training.sampler import ShardSlice
 
 _COLUMNS = ("source_ids", "target_ids", "word_pairs", "source_identity", "target_identity")
-_REMEDY = "delete the result of the shard stage, so that it is made again"
+_REMEDY = "delete the result of the shard stage and run it again"
 
 
 @dataclass(frozen=True)
@@ -28,106 +28,125 @@ class Rows:
     """Training rows in columns.
 
     Attributes:
-        numbers: (n,) number of each row in the corpus; what it draws depends on it.
-        tokens: token ids of the source and of the target side.
-        word pairs: (…, 4) source start and end, target start and end.
-        identities: (n,) of the source and of the target side.
+        row_ids: (n,) number of each row in the corpus, from which its random numbers follow.
+        token_ids: token ids of the source and of the target side.
+        word_pairs: (…, 4) source start and end, target start and end, in subwords.
+        identities: (n,) of the source and of the target side; equal for sentences with the same text.
     """
 
-    numbers: NDArray[np.int64]
-    tokens: tuple[Ragged, Ragged]
-    word_pairs: Ragged
+    row_ids: NDArray[np.int64]
+    token_ids: tuple[RaggedArray, RaggedArray]
+    word_pairs: RaggedArray
     identities: tuple[NDArray[np.int64], NDArray[np.int64]]
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
-        """Return the named rows in the named order."""
+        """Return the rows with these indices in this order."""
         return Rows(
-            self.numbers[rows],
-            (self.tokens[0].take(rows), self.tokens[1].take(rows)),
+            self.row_ids[rows],
+            (self.token_ids[0].take(rows), self.token_ids[1].take(rows)),
             self.word_pairs.take(rows),
             (self.identities[0][rows], self.identities[1][rows]),
         )
 
     @classmethod
-    def concatenated(cls, pieces: Sequence[Rows]) -> Rows:
-        """Put the rows of several below each other."""
-        if len(pieces) == 1:
-            return pieces[0]
+    def concatenate(cls, parts: Sequence[Rows]) -> Rows:
+        """Return the rows of several parts, one part after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        source, target = (RaggedArray.concatenate([part.token_ids[side] for part in parts]) for side in range(2))
+        source_identities, target_identities = (np.concatenate([part.identities[side] for part in parts]) for side in range(2))
         return cls(
-            np.concatenate([piece.numbers for piece in pieces]),
-            (_joined([piece.tokens[0] for piece in pieces]), _joined([piece.tokens[1] for piece in pieces])),
-            _joined([piece.word_pairs for piece in pieces]),
-            (_stacked([piece.identities[0] for piece in pieces]), _stacked([piece.identities[1] for piece in pieces])),
+            np.concatenate([part.row_ids for part in parts]),
+            (source, target),
+            RaggedArray.concatenate([part.word_pairs for part in parts]),
+            (source_identities, target_identities),
         )
 
 
-class Corpus:
-    """The training shards of a folder (`train/*.parquet`, schema SHARD).
+class ShardReader:
+    """Reads the training shards of a folder (`train/*.parquet`, schema SHARD).
+
+    Args:
+        sharded: result of the shard stage.
+        cached_shards: number of shards that are kept in memory; None: all that have been read.
 
     Raises:
-        InputError: the folder has none, or one cannot be read.
+        InputError: the folder has no shard, or one cannot be read.
     """
 
-    def __init__(self, sharded: Path) -> None:
+    def __init__(self, sharded: Path, cached_shards: int | None = 2) -> None:  # a batch may span two
         self._files = sorted((sharded / "train").glob("*.parquet"))
         if not self._files:
-            raise InputError(f"no training shards in {sharded / 'train'}", "run the shard stage; its funnel says where rows went")
+            raise InputError(
+                f"no training shards in {sharded / 'train'}",
+                "run the shard stage; its funnel.parquet shows which rule removed the rows",
+            )
         self.shard_rows = [_row_count(file) for file in self._files]
-        self._first = np.cumsum([0, *self.shard_rows])
-        self._shard = lru_cache(maxsize=2)(self._read)  # a batch may lie across two
+        self._first_rows = np.cumsum([0, *self.shard_rows])
+        self._cached_shard = lru_cache(maxsize=cached_shards)(self._read_shard)
 
     @property
-    def size(self) -> int:
-        """How many rows there are."""
+    def num_rows(self) -> int:
+        """The number of rows of all shards."""
         return sum(self.shard_rows)
 
-    def rows(self, pieces: Sequence[Piece]) -> Rows:
-        """Return the rows of some pieces, in their order; one that an epoch visits again has a number of its own each time."""
-        return Rows.concatenated([self._visited(piece) for piece in pieces])
+    def read(self, slices: Sequence[ShardSlice]) -> Rows:
+        """Return the rows of some slices in their order; a row that an epoch visits again has another row id each time."""
+        return Rows.concatenate([self._read_slice(shard_slice) for shard_slice in slices])
 
-    def subwords(self) -> set[int]:
-        """Return the token ids that occur."""
+    def vocabulary(self) -> set[int]:
+        """Return the token ids that occur in the shards."""
         tables = (_table(file, _COLUMNS[:2]) for file in self._files)
         columns = (column.combine_chunks().flatten() for table in tables for column in table.columns)
         return set().union(*(column.unique().to_pylist() for column in columns))
 
-    def mixture(self, alpha: float, seed: int) -> Mixture:
-        """Return how often rows are visited when target languages are mixed in proportion to rows^alpha."""
-        names: set[str] = set().union(*(_languages(file).unique().to_pylist() for file in self._files))
-        known = pa.array(sorted(names), pa.string())
+    def languages(self, sides: Sequence[str] = ("source", "target")) -> list[str]:
+        """Return the languages of these sides of all shards, sorted."""
+        names = (self._language_column(shard, side).unique().to_pylist() for shard in range(len(self._files)) for side in sides)
+        return sorted(set().union(*names))
+
+    def language_indices(self, shard: int, side: str, languages: Sequence[str]) -> NDArray[np.int64]:
+        """Return the index in `languages` of the language of each row of a shard, (rows,), on a side: source or target."""
+        column = pc.index_in(self._language_column(shard, side), pa.array(languages, pa.string()))
+        indices: NDArray[np.int64] = column.to_numpy().astype(np.int64)
+        return indices
+
+    def language_sampler(self, alpha: float, seed: int) -> LanguageSampler:
+        """Return the sampler that visits target languages in proportion to rows^alpha."""
+        languages = self.languages(["target"])
 
         def languages_of(shard: int) -> NDArray[np.int64]:
-            numbers: NDArray[np.int64] = pc.index_in(_languages(self._files[shard]), known).to_numpy().astype(np.int64)
-            return numbers
+            return self.language_indices(shard, "target", languages)
 
-        counts = [np.bincount(languages_of(shard), minlength=len(known)) for shard in range(len(self._files))]
-        return Mixture(np.stack(counts), languages_of, alpha, seed)
+        counts = [np.bincount(languages_of(shard), minlength=len(languages)) for shard in range(len(self._files))]
+        return LanguageSampler(np.stack(counts), languages_of, alpha, seed)
 
-    def _visited(self, piece: Piece) -> Rows:
-        rows = self._shard(piece.shard).take(piece.rows)
-        return replace(rows, numbers=rows.numbers + self.size * piece.before)
+    def _language_column(self, shard: int, side: str) -> Any:
+        name = f"{side}_language"
+        return _table(self._files[shard], [name])[name]
 
-    def _read(self, shard: int) -> Rows:
+    def _read_slice(self, shard_slice: ShardSlice) -> Rows:
+        rows = self._cached_shard(shard_slice.shard).take(shard_slice.rows)
+        return replace(rows, row_ids=rows.row_ids + self.num_rows * shard_slice.earlier_visits)
+
+    def _read_shard(self, shard: int) -> Rows:
         table = _table(self._files[shard])
-        first = int(self._first[shard])
+        first = int(self._first_rows[shard])
         rows = Rows(
             np.arange(first, first + len(table)),
-            (Ragged.of_list_column(table["source_ids"]), Ragged.of_list_column(table["target_ids"])),
-            Ragged.of_list_column(table["word_pairs"]),
+            (RaggedArray.from_list_column(table["source_ids"]), RaggedArray.from_list_column(table["target_ids"])),
+            RaggedArray.from_list_column(table["word_pairs"]),
             (table["source_identity"].to_numpy(), table["target_identity"].to_numpy()),
         )
-        if not _spans_fit(rows):
+        if not _spans_are_valid(rows):
             raise InputError(f"{self._files[shard]} is damaged: a word lies outside of its sentence", _REMEDY)
         return rows
 
 
-_joined, _stacked = Ragged.concatenated, np.concatenate
-
-
-def _spans_fit(rows: Rows) -> bool:
-    """Tell whether every word has a token and lies inside its sentence: else training would learn from padding or fail."""
-    owners = rows.word_pairs.owners()
-    sides = [(rows.word_pairs.values[:, 2 * side : 2 * side + 2], rows.tokens[side].lengths[owners]) for side in range(2)]
+def _spans_are_valid(rows: Rows) -> bool:
+    """Return whether every word has a token and lies inside its sentence: otherwise training would pool padding or fail."""
+    row = rows.word_pairs.row_indices()
+    sides = [(rows.word_pairs.values[:, 2 * side : 2 * side + 2], rows.token_ids[side].lengths[row]) for side in range(2)]
     return all(
         bool(np.all((spans[:, 0] >= 0) & (spans[:, 0] < spans[:, 1]) & (spans[:, 1] <= lengths))) for spans, lengths in sides
     )
@@ -138,10 +157,6 @@ def _row_count(file: Path) -> int:
         return int(pq.read_metadata(file).num_rows)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file} is damaged: {error}", _REMEDY) from None
-
-
-def _languages(file: Path) -> Any:
-    return _table(file, ["target_language"])["target_language"]
 
 
 def _table(file: Path, columns: Sequence[str] = _COLUMNS) -> Any:

@@ -1,4 +1,4 @@
-"""What training runs on, and how to make it repeat itself there."""
+"""Devices of a training, and deterministic computation on them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 from mlctl.core.cpu import usable_cores
 from mlctl.errors import InputError
-from mlctl.modeling.devices import device_of
+from mlctl.modeling.devices import resolve_device
 
 
-def devices_of(setting: str | int | tuple[str, ...]) -> list[torch.device]:
-    """Return the devices that `train.devices` names, one a process.
+def resolve_devices(setting: str | int | tuple[str, ...]) -> list[torch.device]:
+    """Return the devices that `train.devices` names, one per process.
 
     Args:
         setting: auto: every GPU, or the CPU where there is none. N: N of them. Names: these.
 
     Raises:
-        InputError: there are not so many, or one cannot be used, is named twice, or is of another kind than the others.
+        InputError: there are fewer GPUs, or a device cannot be used, is named twice, or is of another kind than the others.
     """
     gpus = torch.cuda.device_count()
     if setting == "auto":
@@ -28,11 +28,11 @@ def devices_of(setting: str | int | tuple[str, ...]) -> list[torch.device]:
     if isinstance(setting, int):
         if 0 < gpus < setting:
             raise InputError(f"train.devices is {setting}, but there are {gpus} GPUs", f"set train.devices to at most {gpus}")
-        return [torch.device("cuda", number) if gpus else torch.device("cpu") for number in range(setting)]
+        return [torch.device("cuda", index) if gpus else torch.device("cpu") for index in range(setting)]
     names = [setting] if isinstance(setting, str) else setting
-    devices = [device_of(name, "train.devices") for name in names]
+    devices = [resolve_device(name, "train.devices") for name in names]
     if len({device.type for device in devices}) > 1:
-        raise InputError(f"train.devices names devices of several kinds: {', '.join(names)}", "name GPUs alone, or CPUs")
+        raise InputError(f"train.devices names devices of several kinds: {', '.join(names)}", "name only GPUs, or only CPUs")
     if devices[0].type == "cuda" and len(set(devices)) < len(devices):
         raise InputError(f"train.devices names a GPU twice: {', '.join(names)}", "name each once")
     return devices
@@ -44,7 +44,7 @@ def random_state(device: torch.device) -> Tensor:
 
 
 def set_random_state(device: torch.device, state: Tensor) -> None:
-    """Have dropout on a device go on from a state of `random_state`."""
+    """Restore the generator that dropout on a device draws from to a state of `random_state`."""
     if device.type == "cuda":
         torch.cuda.set_rng_state(state, device)
     else:
@@ -52,17 +52,19 @@ def set_random_state(device: torch.device, state: Tensor) -> None:
 
 
 @contextlib.contextmanager
-def repeatable(device: torch.device, threads: int, processes: int = 1) -> Iterator[None]:
-    """Compute inside the block so that equal input gives equal bytes on a CPU with as many threads; undone after it.
+def deterministic(device: torch.device, threads: int, processes: int = 1) -> Iterator[None]:
+    """Compute deterministically inside the block: equal input gives equal bytes on a CPU with the same number of threads.
+
+    The caller's threads, modes and random states are restored after it.
 
     Args:
-        device: what is computed on.
+        device: the device of the computation.
         threads: CPU threads; 0: all cores.
-        processes: how many share the cores.
+        processes: number of processes that share the cores.
     """
     threads_before, modes_before = torch.get_num_threads(), _modes()
     torch.set_num_threads(threads or max(usable_cores() // processes, 1))
-    _set_modes(device.type == "cpu", True, False)  # by default deterministic mode fills fresh memory: no use, takes time
+    _set_modes(device.type == "cpu", True, False)  # deterministic mode fills fresh memory by default: no use here, and slow
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield

@@ -1,13 +1,13 @@
-"""Several processes that take one step together: who does which share, and sums over all of them.
+"""Several processes that take one step together: their ranks, and collective operations on tensors and gradients.
 
-Without a wrapper around the model: a process's backward pass goes through its own sentences alone, and one sum of the gradients
-follows it. Every process then holds the same gradients to the byte, and makes the same update of the same weights. (Summing
-while the backward pass is still under way would hide some of the time; nothing here stands in the way of it.)
+There is no wrapper around the model (such as DistributedDataParallel): the backward pass of a process goes through its own sentences
+alone, and one sum of the gradients follows it. Every process then holds equal gradients to the byte and makes the same update of the
+same weights. (Summing while the backward pass still runs would hide some of the time; the code allows it.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,92 +18,113 @@ _BUCKET = 2**24  # numbers that are summed at once, besides the largest gradient
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes of one training; `rank` counts from 0. With more than one, torch's default process group is in place.
+class ProcessGroup:
+    """The processes of one training. With more than one, torch's default process group is initialised.
 
-    `here` of them are on this machine.
+    Attributes:
+        rank: of this process, from 0.
+        size: number of processes.
+        local_size: number of processes on this machine.
     """
 
     rank: int = 0
     size: int = 1
-    here: int = 1
+    local_size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Tell whether this process writes what is to be written once."""
+    def is_main(self) -> bool:
+        """Whether this is the main process, which writes results, checkpoints and logs."""
         return self.rank == 0
 
-    def gathered(self, mine: Tensor, places: Tensor, count: int) -> Tensor:
-        """Return the rows (count, H) of all processes, of which `mine` (n, H) are those at `places` (n,).
+    def all_gather(self, local: Tensor, positions: Tensor, count: int) -> Tensor:
+        """Return the rows (count, H) of all processes; `local` (n, H) are those of this one, at `positions` (n,).
 
-        The gradient is that of this process's rows: what all processes do with the rows is the same, and it is taken once.
+        The gradient flows to the local rows alone: all processes compute the same loss of the rows, and it is counted once.
         """
         if self.size == 1:
-            return mine
-        rows: Tensor = _Gathered.apply(mine, places, count)  # type: ignore[no-untyped-call]
+            return local
+        rows: Tensor = _AllGather.apply(local, positions, count)  # type: ignore[no-untyped-call]
         return rows
 
-    def summed(self, mine: Tensor) -> Tensor:
-        """Return the sum over all processes of a scalar; the gradient is that of this process's."""
+    def all_sum(self, local: Tensor) -> Tensor:
+        """Return the sum of a scalar over all processes; the gradient flows to the local scalar alone."""
         if self.size == 1:
-            return mine
-        total: Tensor = _Summed.apply(mine)  # type: ignore[no-untyped-call]
+            return local
+        total: Tensor = _AllSum.apply(local)  # type: ignore[no-untyped-call]
         return total
 
-    def count(self, mine: int, like: Tensor) -> int | Tensor:
-        """Return the sum over all processes of a number, at least 1; of several, on the device of `like`."""
+    def global_count(self, local: int, like: Tensor) -> int | Tensor:
+        """Return the sum of a count over all processes, at least 1; of several processes a tensor on the device of `like`."""
         if self.size == 1:
-            return max(mine, 1)
-        return self.summed(torch.tensor(mine, device=like.device)).clamp(min=1)
+            return max(local, 1)
+        return self.all_sum(torch.tensor(local, device=like.device)).clamp(min=1)
 
-    def agreed(self, value: int) -> int:
-        """Return the leading process's value."""
+    def broadcast(self, value: int) -> int:
+        """Return the main process's value."""
         if self.size == 1:
             return value
         values: list[Any] = [value]
         distributed.broadcast_object_list(values)
         return int(values[0])
 
-    def sum_gradients(self, shared: Iterable[Tensor], common: Iterable[Tensor]) -> None:
-        """Make gradients the same on all processes.
+    def reduce_gradients(self, partial: Iterable[Tensor], replicated: Iterable[Tensor]) -> None:
+        """Make gradients equal on all processes.
 
         Args:
-            shared: parameters whose gradients come of each process's own sentences: they are added up.
-            common: parameters whose gradients every process has in full: the leading process's are taken.
+            partial: parameters whose gradients come from each process's own sentences: they are summed.
+            replicated: parameters whose gradients every process has in full: the main process's are taken.
         """
         if self.size == 1:
             return
-        whole = [parameter.grad for parameter in common if parameter.grad is not None]
-        if not self.leads:
-            for gradient in whole:
+        replicated_gradients = [parameter.grad for parameter in replicated if parameter.grad is not None]
+        if not self.is_main:
+            for gradient in replicated_gradients:
                 gradient.zero_()
-        for bucket in _buckets([*(parameter.grad for parameter in shared if parameter.grad is not None), *whole]):
+        partial_gradients = [parameter.grad for parameter in partial if parameter.grad is not None]
+        for bucket in _buckets([*partial_gradients, *replicated_gradients]):
             _sum_in_place(bucket)
 
 
-#: One process that does everything.
-ALONE = Team()
+#: A group of one process.
+SINGLE = ProcessGroup()
 
 
-class _Gathered(torch.autograd.Function):
+@dataclass(frozen=True)
+class NodeAssignment:
+    """The ranks of one machine's processes.
+
+    Attributes:
+        first_rank: rank of the first process of this machine; the others follow it.
+        world_size: number of processes of all machines.
+        init_method: URL at which the process group is initialised.
+        finish: called when all processes of this machine have their result and before they are ended.
+    """
+
+    first_rank: int
+    world_size: int
+    init_method: str
+    finish: Callable[[], None]
+
+
+class _AllGather(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, mine: Tensor, places: Tensor, count: int) -> Tensor:
-        context.save_for_backward(places)
-        rows = mine.new_zeros(count, *mine.shape[1:]).index_copy_(0, places, mine)
-        distributed.all_reduce(rows)  # shares may differ in size by one, which a plain gather would not allow
+    def forward(context: Any, local: Tensor, positions: Tensor, count: int) -> Tensor:
+        context.save_for_backward(positions)
+        rows = local.new_zeros(count, *local.shape[1:]).index_copy_(0, positions, local)
+        distributed.all_reduce(rows)  # shares may differ in size by one, which a plain all_gather does not allow
         return rows
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (places,) = context.saved_tensors
-        return gradient.index_select(0, places), None, None
+        (positions,) = context.saved_tensors
+        return gradient.index_select(0, positions), None, None
 
 
-class _Summed(torch.autograd.Function):
+class _AllSum(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, mine: Tensor) -> Tensor:
+    def forward(context: Any, local: Tensor) -> Tensor:
         del context
-        total = mine.clone()
+        total = local.clone()
         distributed.all_reduce(total)
         return total
 

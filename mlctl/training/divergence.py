@@ -1,4 +1,4 @@
-"""Telling a training that has gone wrong from one that is noisy, by its losses alone."""
+"""Detecting a diverged training, as opposed to a noisy one, by its losses alone."""
 
 from __future__ import annotations
 
@@ -8,52 +8,51 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-#: Steps whose losses are looked at together.
+#: Steps whose losses are taken together.
 BLOCK = 100
 
-# What the loss has fallen by is taken for at least so much. A good model may lose a little when it begins to learn something
-# else; and a median of 100 losses strays by a tenth of what single ones do.
-_LEAST_NATS, _LEAST_DEVIATIONS = 2.0, 8.0
-_TO_DEVIATION = 1.4826  # the median absolute deviation times this is the standard deviation of a normal distribution
+# The loss counts as fallen by at least so much. A good model may lose a little when it begins to learn something else; and a
+# median of 100 losses varies by a tenth of what single losses do.
+_MIN_FALL_NATS, _MIN_FALL_DEVIATIONS = 2.0, 8.0
+_MAD_TO_DEVIATION = 1.4826  # the median absolute deviation times this is the standard deviation of a normal distribution
 
 
-class Divergence:
-    """Notices when a loss has risen for good.
+class DivergenceDetector:
+    """Detects that a loss has risen for good.
 
-    Steps are taken a hundred at a time, for their median loss: single outliers, and noise, do not show in it. Training has
-    diverged when the newest median is above the lowest one by more than `share` of what the loss had fallen by until then.
-    Each shard is a random sample of the corpus, so no kind of text makes a hundred steps harder than all others. Losses may
-    be negative.
+    Steps are taken a hundred at a time, by their median loss, in which single outliers and noise do not show. Training has diverged
+    when the newest median is above the lowest one by more than `max_rise` of the fall of the loss until then. Each shard is a random
+    sample of the corpus, so no kind of text makes a hundred steps harder than all others. Losses may be negative.
 
     Args:
-        share: of the fall that may be given back.
+        max_rise: share of the fall that may be lost again.
+
+    Attributes:
+        best_step: the last step of the block with the lowest median; 0 before the first block.
     """
 
-    def __init__(self, share: float) -> None:
-        self._share = share
+    def __init__(self, max_rise: float) -> None:
+        self._max_rise = max_rise
         self._first, self._lowest, self._noise = 0.0, math.inf, math.inf
         self.best_step = 0
 
-    def look(self, losses: Sequence[float] | NDArray[np.float64]) -> str:
-        """Take in the losses of all steps so far where they make up another block; return what is wrong, if anything is.
-
-        `best_step` is then where the block of the lowest median ends.
-        """
+    def check(self, losses: Sequence[float] | NDArray[np.float64]) -> str:
+        """Return why training has diverged, or "". `losses` are those of all steps so far; they are read once per block."""
         if not len(losses) or len(losses) % BLOCK:
             return ""
-        if not self.best_step and len(losses) > BLOCK:  # training goes on from a checkpoint
+        if not self.best_step and len(losses) > BLOCK:  # training resumes from a checkpoint
             for end in range(BLOCK, len(losses), BLOCK):
-                self._take(np.asarray(losses[end - BLOCK : end]), end)
-        return self._take(np.asarray(losses[-BLOCK:]), len(losses))
+                self._add_block(np.asarray(losses[end - BLOCK : end]), end)
+        return self._add_block(np.asarray(losses[-BLOCK:]), len(losses))
 
-    def _take(self, block: NDArray[np.float64], end: int) -> str:
+    def _add_block(self, block: NDArray[np.float64], end: int) -> str:
         median = float(np.median(block))
-        # The least of all blocks' noise: one in which the loss falls or begins to rise seems to have more than it has.
-        self._noise = min(self._noise, _TO_DEVIATION * float(np.median(np.abs(block - median))))
+        # The least noise of all blocks: a block in which the loss falls or begins to rise seems to have more than it has.
+        self._noise = min(self._noise, _MAD_TO_DEVIATION * float(np.median(np.abs(block - median))))
         if not self.best_step:
             self._first = median
-        fall = max(self._first - self._lowest, _LEAST_NATS, _LEAST_DEVIATIONS * self._noise)
-        if median > self._lowest + self._share * fall:
+        fall = max(self._first - self._lowest, _MIN_FALL_NATS, _MIN_FALL_DEVIATIONS * self._noise)
+        if median > self._lowest + self._max_rise * fall:
             return (
                 f"the median loss of the last {BLOCK} steps is {median:.4g}, after {self._lowest:.4g} up to step {self.best_step}"
             )

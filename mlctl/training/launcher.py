@@ -1,4 +1,4 @@
-"""Training in several processes of this machine, one a device: they are started, listened to and ended here.
+"""Training in several processes of this machine, one per device: starts them, reads their messages, and ends them.
 
 The processes meet through a file and talk over the loopback interface: nothing listens to the network, unless other machines
 take part.
@@ -25,77 +25,83 @@ import torch
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
 from mlctl.execution.processes import ProcessDiedError, child_environment, error_from_exit, error_from_response
-from mlctl.training.multinode import Share
+from mlctl.training.distributed import NodeAssignment
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
-_GRACE = 5.0  # seconds in which others may still say why they ended: the first to fail is not always the one to blame
+_GRACE_SECONDS = 5.0  # for other processes to report why they ended: the first to fail is not always the cause
 _REMEDY = (
     "where the system ran out of memory, lower train.devices, train.batch_size or train.micro_batch_size; run again: "
-    "training goes on from the newest checkpoint"
+    "training resumes from the newest checkpoint"
 )
 
 Message = dict[str, Any] | None  # None: the process has ended
 
 
 def launch(
-    job: dict[str, Any], devices: Sequence[torch.device], progress: Progress, share: Share | None = None
+    job: dict[str, Any], devices: Sequence[torch.device], progress: Progress, assignment: NodeAssignment | None = None
 ) -> dict[str, Any]:
-    """Train in a process for each device, and end them all whatever happens here; they end with this process, too.
+    """Train in one process per device. The processes end when this call does, however it ends, and with this process.
 
     Args:
-        job: of `Job.plain`.
-        devices: what each process computes on.
-        progress: told what the leading process tells.
-        share: which processes of all these are, where other machines take part.
+        job: of `Job.to_json`.
+        devices: the device of each process.
+        progress: receives the progress of the main process.
+        assignment: the ranks of these processes, where other machines take part.
 
     Returns:
-        what `mlctl.training.train` returns, as the first of these processes knows it.
+        The result of `mlctl.training.train`, from the first of these processes.
 
     Raises:
-        InputError: a process found something that people can mend, or a signal ended it.
-        RuntimeError: a process failed for another reason; with what it wrote to standard error.
+        InputError: a process found an error that the user can fix, or was ended by a signal.
+        RuntimeError: a process failed for another reason; the message holds its standard error.
     """
     messages: SimpleQueue[tuple[int, Message]] = SimpleQueue()
-    with tempfile.TemporaryDirectory(prefix="mlctl-") as meeting, contextlib.ExitStack() as running:
-        share = share or Share(0, len(devices), f"file://{Path(meeting, 'store')}", lambda: None)
-        tasks = [_task(job, devices, number, share) for number in range(len(devices))]
-        workers = [running.enter_context(contextlib.closing(_Worker(task, messages))) for task in tasks]
+    with tempfile.TemporaryDirectory(prefix="mlctl-") as folder, contextlib.ExitStack() as stack:
+        assignment = assignment or NodeAssignment(0, len(devices), f"file://{Path(folder, 'store')}", lambda: None)
+        tasks = [_task(job, devices, local_rank, assignment) for local_rank in range(len(devices))]
+        workers = [stack.enter_context(contextlib.closing(_WorkerProcess(task, messages))) for task in tasks]
         result = _Supervisor(workers, messages, progress).result()
-        share.end()
+        assignment.finish()
         return result
 
 
-def _task(job: dict[str, Any], devices: Sequence[torch.device], number: int, share: Share) -> dict[str, Any]:
-    of_all = {"rank": share.first + number, "size": share.size, "meeting": share.meeting}
-    return {"job": job, "here": len(devices), "device": str(devices[number]), **of_all}
+def _task(job: dict[str, Any], devices: Sequence[torch.device], local_rank: int, assignment: NodeAssignment) -> dict[str, Any]:
+    return {
+        "job": job,
+        "device": str(devices[local_rank]),
+        "rank": assignment.first_rank + local_rank,
+        "size": assignment.world_size,
+        "local_size": len(devices),
+        "init_method": assignment.init_method,
+    }
 
 
-def _network(meeting: str) -> dict[str, str]:
+def _network_environment(init_method: str) -> dict[str, str]:
     """Return the variables that keep processes of one machine to the loopback interface."""
-    if meeting.startswith("tcp:") and not meeting.startswith("tcp://127."):
+    if init_method.startswith("tcp:") and not init_method.startswith("tcp://127."):
         return {}
     return {"GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK}
 
 
-class _Worker:
-    """A process, and a thread that hands on what it says."""
+class _WorkerProcess:
+    """A training process, and a thread that reads its messages."""
 
     def __init__(self, task: dict[str, Any], messages: SimpleQueue[tuple[int, Message]]) -> None:
         self.rank, self.name = task["rank"], f"training process {task['rank']} of {task['size']} ({task['device']})"
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process; a pipe nobody reads would fill up
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process; an unread pipe would fill up
         self._process = subprocess.Popen(
             (sys.executable, "-P", "-m", "mlctl.training.worker", str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**child_environment(), **_network(task["meeting"])},
+            env={**child_environment(), **_network_environment(task["init_method"])},
         )
-        self._listener = Thread(target=self._listen, args=(messages,), daemon=True)
-        self._listener.start()
-        with contextlib.suppress(BrokenPipeError):  # it died: the listener says so
-            self._tell(task)
+        self._reader = Thread(target=self._read, args=(messages,), daemon=True)
+        self._reader.start()
+        with contextlib.suppress(BrokenPipeError):  # it died: the reader reports it
+            self._send(task)
 
-    def end(self) -> Exception:
+    def exit_error(self) -> Exception:
         """Return why the process ended by itself."""
         return error_from_exit(self._process.wait(), self._errors, self.name, _REMEDY)
 
@@ -103,17 +109,17 @@ class _Worker:
         """End the process."""
         self._process.kill()
         self._process.wait()
-        self._listener.join()
+        self._reader.join()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with contextlib.suppress(BrokenPipeError):
                 cast(IO[bytes], stream).close()
 
-    def _tell(self, task: dict[str, Any]) -> None:
-        jobs = cast(IO[bytes], self._process.stdin)
-        jobs.write(json.dumps(task).encode() + b"\n")
-        jobs.flush()
+    def _send(self, task: dict[str, Any]) -> None:
+        stdin = cast(IO[bytes], self._process.stdin)
+        stdin.write(json.dumps(task).encode() + b"\n")
+        stdin.flush()
 
-    def _listen(self, messages: SimpleQueue[tuple[int, Message]]) -> None:
+    def _read(self, messages: SimpleQueue[tuple[int, Message]]) -> None:
         for line in cast(IO[bytes], self._process.stdout):
             with contextlib.suppress(ValueError):  # killed in the middle of a line
                 messages.put((self.rank, json.loads(line)))
@@ -121,9 +127,9 @@ class _Worker:
 
 
 class _Supervisor:
-    """Listens until all processes have ended, or one has failed."""
+    """Handles messages until all processes have ended, or one has failed."""
 
-    def __init__(self, workers: Sequence[_Worker], messages: SimpleQueue[tuple[int, Message]], progress: Progress) -> None:
+    def __init__(self, workers: Sequence[_WorkerProcess], messages: SimpleQueue[tuple[int, Message]], progress: Progress) -> None:
         self._workers = {worker.rank: worker for worker in workers}
         self._messages, self._progress = messages, progress
         self._results: dict[int, dict[str, Any]] = {}
@@ -131,23 +137,23 @@ class _Supervisor:
         self._deadline: float | None = None
 
     def result(self) -> dict[str, Any]:
-        """Return the first process's result, or raise the error that is to blame."""
+        """Return the first process's result, or raise the error that is the cause of the failure."""
         with contextlib.suppress(Empty):
             while len(self._results) + len(self._failures) < len(self._workers):
-                self._take(*self._next())
+                self._handle(*self._next())
         if self._failures:
-            raise min(self._failures.values(), key=_blame)  # the first to arrive of the most telling kind
+            raise min(self._failures.values(), key=_cause_rank)  # the first to arrive of the most likely kind
         return self._results[min(self._results)]
 
     def _next(self) -> tuple[int, Message]:
         if self._deadline is None and self._failures:
-            self._deadline = time.monotonic() + _GRACE
+            self._deadline = time.monotonic() + _GRACE_SECONDS
         return self._messages.get(timeout=None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0))
 
-    def _take(self, rank: int, message: Message) -> None:
+    def _handle(self, rank: int, message: Message) -> None:
         if message is None:
             if rank not in self._failures and rank not in self._results:
-                self._failures[rank] = self._workers[rank].end()
+                self._failures[rank] = self._workers[rank].exit_error()
         elif "progress" in message:
             done, total, unit, figures = message["progress"]
             self._progress(done, total, unit, **figures)
@@ -155,9 +161,9 @@ class _Supervisor:
             name, level, text = message["log"]
             logging.getLogger(name).log(level, "%s%s", f"{self._workers[rank].name}: " if rank else "", text)
         else:
-            self._end(rank, message)
+            self._finish(rank, message)
 
-    def _end(self, rank: int, message: dict[str, Any]) -> None:
+    def _finish(self, rank: int, message: dict[str, Any]) -> None:
         error = error_from_response(message, "" if "problem" in message else self._workers[rank].name)
         if error:
             self._failures[rank] = error
@@ -165,8 +171,8 @@ class _Supervisor:
             self._results[rank] = message["result"]
 
 
-def _blame(error: Exception) -> int:
-    """Order errors: what a process found, then what befell one, then what others make of its end."""
+def _cause_rank(error: Exception) -> int:
+    """Order errors by how likely they are the cause: reported by a process, a signal, a consequence of another process's end."""
     if isinstance(error, ProcessDiedError):
         return 1
     return 0 if isinstance(error, (InputError, OSError)) else 2

@@ -1,4 +1,4 @@
-"""The loop: one optimiser step after the other, a checkpoint now and then."""
+"""The training loop: one optimiser step after another, with regular checkpoints."""
 
 from __future__ import annotations
 
@@ -8,134 +8,162 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mlctl.config import Train
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
 from mlctl.modeling.checkpoint import CheckpointFolder
 from mlctl.training.collator import Batch
-from mlctl.training.counter_rng import Purpose, keys
-from mlctl.training.distributed import Team
-from mlctl.training.divergence import Divergence
-from mlctl.training.gradients import add_gradients
+from mlctl.training.counter_rng import Stream, keys
+from mlctl.training.distributed import ProcessGroup
+from mlctl.training.divergence import DivergenceDetector
+from mlctl.training.gradients import forward_backward
+from mlctl.training.objective import Losses
 from mlctl.training.optimiser import learning_rate
-from mlctl.training.state import TrainingState
-from mlctl.training.temperature import keep_above_lowest
-from mlctl.training.throughput import Speed
+from mlctl.training.state import StepMetrics, TrainingState
+from mlctl.training.temperature import clamp_temperatures
+from mlctl.training.throughput import ThroughputMeter
 from mlctl.training.trackers import Trackers
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory")  # what torch says of a full main memory
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # torch's messages about main memory
 
 
-def train_steps(
-    state: TrainingState,
-    batch_of: Callable[[int], Batch],
-    settings: Train,
-    seed: int,
-    team: Team,
-    checkpoints: CheckpointFolder,
-    speed: Speed,
-    progress: Progress,
-    trackers: Trackers,
-) -> None:
-    """Take the steps that are left, and leave a checkpoint of the last one.
+@dataclass
+class TrainingLoop:
+    """Takes the steps that are left, and saves a checkpoint of the last one.
 
-    Args:
-        state: where training stands; changed.
+    Attributes:
+        state: the training state, which each step changes.
         batch_of: returns a step's batch, on the training device.
-        settings: how many steps, how often a checkpoint.
+        settings: number of steps, interval of checkpoints, and what a step does.
         seed: seed of the dropout.
-        team: the processes that take the steps together; the leading one writes and tells.
-        checkpoints: where they go.
-        speed: told about each step.
-        progress: told about each step.
-        trackers: told about each step.
-
-    Raises:
-        InputError: the loss or the gradient is no finite number (the weights are left as they were before that step), the loss
-            has risen for good, or memory is full.
+        group: the processes that take the steps together; the main one logs and saves.
+        checkpoints: where checkpoints are saved.
+        throughput: updated after each step.
+        progress: called after each step.
+        trackers: called after each step.
     """
-    state.objective.train()
-    divergence = Divergence(settings.max_loss_rise)
-    saved, due = state.step, time.monotonic() + settings.checkpoint_seconds
-    with _memory_for(settings):
-        for batch in _ahead(batch_of, state.step, settings.steps):
-            _seed_dropout(seed, state.step, team)
-            _take_step(state, batch, settings, team, checkpoints)
-            if team.leads:
-                speed.count(state.step, batch.pairs, batch.tokens)
-                progress(state.step, settings.steps, "steps", loss=float(state.losses[-1]), pairs_per_s=speed.pairs_per_s)
-                trackers.step(state.step, state.history[state.step - 1].tolist(), speed)
-            _stop_if_risen(divergence, state, checkpoints)
-            if team.leads and time.monotonic() >= due:
-                checkpoints.save(state.step, state.tensors(), state.recent_loss)
-                saved, due = state.step, time.monotonic() + settings.checkpoint_seconds
-    if team.leads and saved < settings.steps:
-        checkpoints.save(state.step, state.tensors(), state.recent_loss)
+
+    state: TrainingState
+    batch_of: Callable[[int], Batch]
+    settings: Train
+    seed: int
+    group: ProcessGroup
+    checkpoints: CheckpointFolder
+    throughput: ThroughputMeter
+    progress: Progress
+    trackers: Trackers
+
+    def run(self) -> None:
+        """Train.
+
+        Raises:
+            InputError: the loss or the gradient is not finite (the weights are left as before that step), the loss has risen for
+                good, or memory is full.
+        """
+        state, settings = self.state, self.settings
+        state.objective.train()
+        divergence = DivergenceDetector(settings.max_loss_rise)
+        saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
+        with _explain_out_of_memory(settings):
+            for batch in _prefetch(self.batch_of, state.step, settings.steps):
+                self.train_step(batch)
+                self._check_divergence(divergence)
+                if self.group.is_main and time.monotonic() >= save_time:
+                    self._save()
+                    saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
+        if self.group.is_main and saved_step < settings.steps:
+            self._save()
+
+    def train_step(self, batch: Batch) -> None:
+        """Take one step: zero the gradients, forward and backward pass, clip, update, log."""
+        state = self.state
+        _seed_dropout(self.seed, state.step, self.group)
+
+        state.optimiser.zero_grad()
+        losses = forward_backward(state.objective, batch, self.group, self.settings.cache_gradients)
+        gradient_norm = state.optimiser.clip_gradients()
+
+        metrics = _metrics(losses, gradient_norm, learning_rate(self.settings, state.step))
+        self._check_finite(metrics)
+
+        state.optimiser.step(state.step)
+        clamp_temperatures(state.objective)
+
+        state.record(metrics)
+        if self.group.is_main:
+            self._log(batch, metrics)
+
+    def _log(self, batch: Batch, metrics: StepMetrics) -> None:
+        self.throughput.update(self.state.step, batch.pairs, batch.tokens)
+        self.progress(self.state.step, self.settings.steps, "steps", loss=metrics.loss, pairs_per_s=self.throughput.pairs_per_s)
+        self.trackers.step(self.state.step, metrics, self.throughput)
+
+    def _save(self) -> None:
+        self.checkpoints.save(self.state.step, self.state.tensors(), self.state.recent_loss)
+
+    def _check_finite(self, metrics: StepMetrics) -> None:
+        """Raise an InputError if the loss or the gradient of the step that is about to be taken is not finite."""
+        if not (math.isfinite(metrics.loss) and math.isfinite(metrics.gradient_norm)):
+            reason = f"loss {metrics.loss}, gradient norm {metrics.gradient_norm}"
+            last_good = self.checkpoints.newest_name()
+            raise self._diverged(reason, self.state.step + 1, metrics.learning_rate, last_good)
+
+    def _check_divergence(self, divergence: DivergenceDetector) -> None:
+        """Raise an InputError if the loss has risen for good; checkpoints newer than the best are no good then."""
+        if reason := divergence.check(self.state.losses):
+            rate, last_good = self.state.last_metrics.learning_rate, self.checkpoints.best_name()
+            error = self._diverged(reason, self.state.step, rate, last_good)
+            raise InputError(error.problem, f"{error.remedy}; increase train.max_loss_rise if the rise is expected")
+
+    def _diverged(self, reason: str, step: int, rate: float, last_good: str) -> InputError:
+        return InputError(
+            f"training diverged at step {step}: {reason}, learning rate {rate:.3g}; "
+            f"last good checkpoint: {last_good} in {self.checkpoints.folder}",
+            "lower train.learning_rate or train.max_gradient_norm, raise train.warmup_steps, or set train.precision=fp32",
+        )
 
 
-def _take_step(state: TrainingState, batch: Batch, settings: Train, team: Team, checkpoints: CheckpointFolder) -> None:
-    losses = add_gradients(state.objective, batch, team, settings.cache_gradients)
-    norm = state.optimiser.bound_gradients()
+def _metrics(losses: Losses, gradient_norm: Tensor, rate: float) -> StepMetrics:
+    """Copy the metrics of a step from the device, all at once."""
     mlm = losses.mlm if losses.mlm is not None else torch.full_like(losses.total, torch.nan)
-    total, contrastive, masked, length = torch.stack([losses.total, losses.contrastive, mlm, norm]).tolist()
-    rate = learning_rate(settings, state.step)
-    if not (math.isfinite(total) and math.isfinite(length)):
-        raise _derailed(f"loss {total}, gradient norm {length}", state.step + 1, rate, checkpoints.newest_name(), checkpoints)
-    state.optimiser.update(state.step)
-    keep_above_lowest(state.objective)
-    state.history[state.step] = torch.tensor([total, contrastive, masked, rate, length], dtype=torch.float64)
-    state.step += 1
-
-
-def _stop_if_risen(divergence: Divergence, state: TrainingState, checkpoints: CheckpointFolder) -> None:
-    """Stop when the loss has risen for good; newer checkpoints than the best are no good then."""
-    said = divergence.look(state.losses)
-    if said:
-        rate = float(state.history[state.step - 1, 3])
-        error = _derailed(said, state.step, rate, checkpoints.best_name(), checkpoints)
-        raise InputError(error.problem, f"{error.remedy}; raise train.max_loss_rise if it was to rise")
-
-
-def _derailed(figures: str, step: int, rate: float, good: str, checkpoints: CheckpointFolder) -> InputError:
-    return InputError(
-        f"training came off the rails at step {step}: {figures}, learning rate {rate:.3g}; "
-        f"last good checkpoint: {good} in {checkpoints.folder}",
-        "lower train.learning_rate or train.max_gradient_norm, raise train.warmup_steps, or set train.precision=fp32",
-    )
+    total, contrastive, mlm_loss, norm = torch.stack([losses.total, losses.contrastive, mlm, gradient_norm]).tolist()
+    return StepMetrics(total, contrastive, mlm_loss, rate, norm)
 
 
 @contextlib.contextmanager
-def _memory_for(settings: Train) -> Iterator[None]:
-    """Turn full memory inside the block, of a GPU or the main one, into an InputError that says what takes less."""
+def _explain_out_of_memory(settings: Train) -> Iterator[None]:
+    """Turn out-of-memory errors inside the block, of a GPU or of main memory, into an InputError with settings that need less."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        full = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in _NO_MEMORY)
-        if not full:
+        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not out_of_memory and not any(message in str(error) for message in _OUT_OF_MEMORY):
             raise
-        cheapest = "lower train.micro_batch_size" if settings.cache_gradients else "set train.cache_gradients=true"
+        first_remedy = "lower train.micro_batch_size" if settings.cache_gradients else "set train.cache_gradients=true"
         raise InputError(
             "the device's memory is full",
-            f"{cheapest}, lower train.batch_size or shard.max_length, or set train.precision=bf16",
+            f"{first_remedy}, lower train.batch_size or shard.max_length, or set train.precision=bf16",
         ) from None
 
 
-def _seed_dropout(seed: int, step: int, team: Team) -> None:
-    """Make dropout a function of the step and the process: the generators' states need not be kept."""
-    torch.manual_seed(int(keys(seed, Purpose.DROPOUT, team.rank, np.array([step]))[0]) >> 1)
+def _seed_dropout(seed: int, step: int, group: ProcessGroup) -> None:
+    """Make dropout a function of the step and the process, so that checkpoints need no generator states."""
+    torch.manual_seed(int(keys(seed, Stream.DROPOUT, group.rank, np.array([step]))[0]) >> 1)
 
 
-def _ahead(batch_of: Callable[[int], Batch], first: int, steps: int) -> Iterator[Batch]:
-    """Make the next step's batch in a thread while this one is learnt from."""
-    numbers = iter(range(first, steps))
-    with ThreadPoolExecutor(1) as maker:
-        waiting = deque(maker.submit(batch_of, step) for step in islice(numbers, 1))
-        while waiting:
-            batch = waiting.popleft().result()
-            waiting.extend(maker.submit(batch_of, step) for step in islice(numbers, 1))
+def _prefetch(batch_of: Callable[[int], Batch], first: int, steps: int) -> Iterator[Batch]:
+    """Make the next step's batch in a thread while this one is trained on."""
+    remaining = iter(range(first, steps))
+    with ThreadPoolExecutor(1) as executor:
+        pending = deque(executor.submit(batch_of, step) for step in islice(remaining, 1))
+        while pending:
+            batch = pending.popleft().result()
+            pending.extend(executor.submit(batch_of, step) for step in islice(remaining, 1))
             yield batch

@@ -16,40 +16,38 @@ from torch.utils.checkpoint import checkpoint
 
 from mlctl.modeling.pooling import full_precision
 
-RowLoss = Callable[[Tensor, Tensor], Tensor]
-
-_AT_ONCE = (
-    4096  # samples whose similarities with all others are in memory together; of more, they are computed again on the way back
-)
+#: Rows of the similarity matrix in memory at a time; of more samples, they are recomputed in the backward pass.
+_ROWS_IN_MEMORY = 4096
 
 
-def cz_nce(x: Tensor, y: Tensor, temperature: float | Tensor, same: Tensor | None = None) -> Tensor:
+def cz_nce(x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor | None = None) -> Tensor:
     """Return the CZ-NCE loss of x (N, D) and y (N, D), the mean of log Σ e^(s− − s+) over the 2N samples of both sides.
 
-    It passes below zero where the positive leads: never clamp it. Down to log(2N − 2) − (1 + 1/(N − 1))/τ.
+    It falls below zero where the positive has the largest similarity, down to log(2N − 2) − (1 + 1/(N − 1))/τ: never clamp it.
 
     Args:
         x: embeddings of one side.
-        y: embeddings of the other; row i says the same as row i of x.
+        y: embeddings of the other side; row i has the same meaning as row i of x.
         temperature: τ; a scalar tensor where it is learned.
-        same: (N, N) symmetric; true where samples i and j are not to be each other's negatives, on any side. The diagonal
+        excluded: (N, N) symmetric; true where samples i and j are excluded as negatives of each other, on any side. The diagonal
             is not read: row i of the other side is always the positive. A sample left without negatives counts as 0.
     """
-    return _mean_loss(cz_nce_rows, x, y, temperature, same)
+    return _contrastive_loss(x, y, temperature, excluded, positive_in_denominator=False)
 
 
-def info_nce(x: Tensor, y: Tensor, temperature: float | Tensor, same: Tensor | None = None) -> Tensor:
+def info_nce(x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor | None = None) -> Tensor:
     """Return the InfoNCE loss, the mean of −log(e^s+ / (e^s+ + Σ e^s−)); arguments as in `cz_nce`."""
-    return _mean_loss(info_nce_rows, x, y, temperature, same)
+    return _contrastive_loss(x, y, temperature, excluded, positive_in_denominator=True)
 
 
-CONTRASTIVE: dict[Literal["cz-nce", "info-nce"], Callable[..., Tensor]] = {"cz-nce": cz_nce, "info-nce": info_nce}
+#: The losses by the value of the setting `train.loss`.
+CONTRASTIVE_LOSSES: dict[Literal["cz-nce", "info-nce"], Callable[..., Tensor]] = {"cz-nce": cz_nce, "info-nce": info_nce}
 
 
 def cz_nce_rows(positive: Tensor, negatives: Tensor) -> Tensor:
     """Return log Σ e^(s− − s+) of each row, (R,), for s+ (R,) and s− (R, M), −inf where there is no negative.
 
-    The gradient by s+ is −1 however far the positive leads. A row without negatives gives 0.
+    The gradient by s+ is −1 however large s+ is. A row without negatives gives 0.
     """
     empty = torch.isneginf(negatives).all(dim=1)
     negatives = negatives.masked_fill(empty.unsqueeze(1), 0.0)
@@ -61,8 +59,8 @@ def info_nce_rows(positive: Tensor, negatives: Tensor) -> Tensor:
     return torch.logsumexp(torch.cat([positive.unsqueeze(1), negatives], dim=1), dim=1) - positive
 
 
-def alike(identities: tuple[Tensor, Tensor], spans: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Tell which samples are not to be each other's negatives, (N, N): those that show the same thing on some side.
+def same_content(identities: tuple[Tensor, Tensor], spans: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Return which samples have the same sentence or word on some side, (N, N): they must not be each other's negatives.
 
     Two sentences are the same when any identity of one is an identity of the other: translations of equal sentences are
     translations of each other. Two words are the same when, besides, their spans in that equal sentence overlap. So the
@@ -74,37 +72,35 @@ def alike(identities: tuple[Tensor, Tensor], spans: tuple[Tensor, Tensor] | None
         spans: (N, 2) of the source and of the target side, half-open; None: sentences are compared, not words.
     """
     same = torch.zeros(len(identities[0]), len(identities[0]), dtype=torch.bool, device=identities[0].device)
-    for one in range(2):
-        for other in range(2):
-            equal = identities[one].unsqueeze(1) == identities[other]
-            same |= equal if spans is None else equal & _overlap(spans[one], spans[other])
+    for first in range(2):
+        for second in range(2):
+            equal = identities[first].unsqueeze(1) == identities[second]
+            same |= equal if spans is None else equal & _overlap(spans[first], spans[second])
     return same
 
 
-def _overlap(one: Tensor, other: Tensor) -> Tensor:
-    return (one[:, :1] < other[:, 1]) & (other[:, 0] < one[:, 1:])
+def _overlap(first: Tensor, second: Tensor) -> Tensor:
+    return (first[:, :1] < second[:, 1]) & (second[:, 0] < first[:, 1:])
 
 
-def _mean_loss(rows: RowLoss, x: Tensor, y: Tensor, temperature: float | Tensor, same: Tensor | None) -> Tensor:
-    """Average a row loss over the samples of both sides; 0 where there is no sample."""
+def _contrastive_loss(
+    x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor | None, positive_in_denominator: bool
+) -> Tensor:
+    """Return the mean loss of the samples of both sides; 0 where there is no sample."""
 
-    def total(here: Tensor, positive: Tensor, excluded: Tensor, both: Tensor) -> Tensor:
-        negatives = (here @ both.T / temperature).masked_fill(excluded.repeat(1, 2), float("-inf"))
-        return rows(positive, negatives).sum()
+    def row_loss_sum(queries: Tensor, positive: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
+        negatives = (queries @ candidates.T / temperature).masked_fill(mask.repeat(1, 2), float("-inf"))
+        rows = info_nce_rows(positive, negatives) if positive_in_denominator else cz_nce_rows(positive, negatives)
+        return rows.sum()
 
     with torch.autocast(x.device.type, enabled=False):  # bf16 similarities are off by 0.03 after division by τ
         x, y = functional.normalize(full_precision(x), dim=1), functional.normalize(full_precision(y), dim=1)
         both = torch.cat([x, y])
         positive = (x * y).sum(dim=1).repeat(2) / temperature
-        excluded = _excluded(same, x).repeat(2, 1)
-        if len(both) <= _AT_ONCE:
-            return total(both, positive, excluded, both) / max(len(both), 1)
-        parts = zip(*(torch.split(whole, _AT_ONCE) for whole in (both, positive, excluded)), strict=True)
-        totals = [checkpoint(total, *part, both, use_reentrant=False, preserve_rng_state=False) for part in parts]
-        return torch.stack(totals).sum() / len(both)
-
-
-def _excluded(same: Tensor | None, x: Tensor) -> Tensor:
-    """Return which samples are no negatives of each other on either side, (N, N): itself (or its positive), and its likes."""
-    itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
-    return itself if same is None else itself | same
+        diagonal = torch.eye(len(x), dtype=torch.bool, device=x.device)  # the sample itself, or its positive
+        mask = (diagonal if excluded is None else diagonal | excluded).repeat(2, 1)
+        if len(both) <= _ROWS_IN_MEMORY:
+            return row_loss_sum(both, positive, mask, both) / max(len(both), 1)
+        parts = zip(*(torch.split(tensor, _ROWS_IN_MEMORY) for tensor in (both, positive, mask)), strict=True)
+        sums = [checkpoint(row_loss_sum, *part, both, use_reentrant=False, preserve_rng_state=False) for part in parts]
+        return torch.stack(sums).sum() / len(both)

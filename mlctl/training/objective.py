@@ -1,4 +1,4 @@
-"""The training objective: from a batch to its losses, L = L_contrastive + α · L_MLM (arXiv 2202.13083), and where wanted an anchor."""
+"""The training objective: from a batch to its losses, L = L_contrastive + α · L_MLM (arXiv 2202.13083), and an optional anchor loss."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from mlctl.config import Train
 from mlctl.errors import InputError
-from mlctl.modeling.encoders import longest_input, seeded
+from mlctl.modeling.encoders import max_positions, seeded
 from mlctl.modeling.masked_lm import MaskedLmHead
-from mlctl.modeling.pooling import full_precision, layer_states, mean_spans, mean_tokens, places_of
-from mlctl.training.anchor_loss import Anchor, distance
-from mlctl.training.collator import Batch, Chunk
-from mlctl.training.contrastive_objectives import WIRINGS, Pooled
-from mlctl.training.distributed import ALONE, Team
+from mlctl.modeling.pooling import encode_tokens, full_precision, layer_indices, mean_pool, pool_layers, span_pool
+from mlctl.training.anchor_loss import AnchorEncoder, squared_distance
+from mlctl.training.collator import Batch, MicroBatch
+from mlctl.training.contrastive_objectives import CONTRASTIVE_OBJECTIVES, Pooled
+from mlctl.training.distributed import SINGLE, ProcessGroup
 
 
 class Losses(NamedTuple):
@@ -30,159 +30,149 @@ class Losses(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Of a chunk: `sentences` (b, H), `words` (n, H), and states of the masked tokens `predicted` (m, H).
+    """A micro-batch encoded and pooled: `sentences` (b, H), `words` (n, H), and states of the masked tokens `masked` (m, H).
 
-    `predicted` is empty unless the contrast sees masked tokens.
+    `masked` is empty unless the contrastive pass sees masked tokens.
     """
 
     sentences: Tensor
     words: Tensor
-    predicted: Tensor
+    masked: Tensor
 
 
 class Objective(nn.Module):
-    """A masked-language model with projections on top, and how they learn.
+    """A masked-language model with projection heads on top, and its losses.
 
-    The contrast sees the clean tokens and the masked-LM loss a second pass with masked ones, unless
+    The contrastive loss sees the clean tokens, and the masked-LM loss a second encoder pass over masked ones, unless
     `settings.contrast_on_masked` lets one pass serve both.
 
     Args:
-        model: a Hugging Face masked-language model; its encoder is what training is for.
-        settings: losses, wiring, weights, precision.
-        seed: seed of the projections.
+        model: a Hugging Face masked-language model, whose encoder is trained.
+        settings: losses, objective, weights, precision.
+        seed: seed of the projection heads.
     """
 
     def __init__(self, model: Any, settings: Train, seed: int) -> None:
         super().__init__()
         self.model = model
         with seeded(seed):
-            self.wiring = WIRINGS[settings.objective](settings, model.config.hidden_size)
-        self.anchor = Anchor(model) if settings.anchor_weight else None
-        self._places = places_of(settings.layers, model.config.num_hidden_layers)
-        self._settings = settings
-        self._head = MaskedLmHead(model) if settings.mlm_weight else None
-        self._longest = longest_input(model)
+            self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, model.config.hidden_size)
+        self.anchor = AnchorEncoder(model) if settings.anchor_weight else None
+        self.settings = settings
+        self._layers = layer_indices(settings.layers, model.config.num_hidden_layers)
+        self._mlm_head = MaskedLmHead(model) if settings.mlm_weight else None
+        self._max_positions = max_positions(model)
 
-    def forward(self, batch: Batch, team: Team = ALONE) -> Losses:
-        """Return the losses of a batch, the same on every process; their gradients are those of this one's sentences.
+    def forward(self, batch: Batch, group: ProcessGroup = SINGLE) -> Losses:
+        """Return the losses of a batch, equal on every process; their gradients are those of this process's sentences.
 
         Raises:
             InputError: a sequence is longer than the encoder's positions.
         """
         self.check_length(batch)
-        seen = self._embedded([self._seen(chunk) for chunk in batch.chunks])
-        encoded = [self.encode(chunk, tokens) for chunk, tokens in zip(batch.chunks, seen, strict=True)]
-        contrastive = self.contrast(encoded, batch, team)
-        anchor = self.drift(encoded, batch, team)
-        if not self.predicts:
-            return self.losses(contrastive, None, anchor)
-        predicted = [one.predicted for one in encoded]
-        if not self.in_one_pass:
-            masked = self._embedded([chunk.masked_ids for chunk in batch.chunks])
-            predicted = [self.predict(chunk, tokens) for chunk, tokens in zip(batch.chunks, masked, strict=True)]
-        labels = torch.cat([chunk.labels for chunk in batch.chunks])
-        mlm = team.summed(self.masked_lm(torch.cat(predicted), labels) / team.count(len(labels), labels))
-        return self.losses(contrastive, mlm, anchor)
+        micro_batches = batch.micro_batches
 
-    def losses(self, contrastive: Tensor, mlm: Tensor | None, anchor: Tensor | None) -> Losses:
-        """Return the losses with their weighted sum."""
-        total = contrastive if mlm is None else contrastive + self.mlm_weight * mlm
-        return Losses(total if anchor is None else total + self.anchor_weight * anchor, contrastive, mlm, anchor)
+        # Embed, encode and pool the sequences of this process.
+        embeddings = self._embed([self._contrastive_ids(micro_batch) for micro_batch in micro_batches])
+        encoded = [self.encode(micro_batch, embedded) for micro_batch, embedded in zip(micro_batches, embeddings, strict=True)]
 
-    @property
-    def predicts(self) -> bool:
-        """Tell whether there is a masked-LM loss."""
-        return self._head is not None
+        # Gather the vectors of all processes and score them against each other.
+        contrastive, anchor = self.score(encoded, batch, group)
+        if not self.has_mlm:
+            return self.weighted(contrastive, None, anchor)
 
-    @property
-    def in_one_pass(self) -> bool:
-        """Tell whether `encode` gives all that the masked-LM loss needs, so that `predict` has nothing to do."""
-        return self._settings.contrast_on_masked
+        # Predict the masked tokens.
+        masked_states = [item.masked for item in encoded]
+        if not self.settings.contrast_on_masked:
+            embeddings = self._embed([micro_batch.masked_ids for micro_batch in micro_batches])
+            masked_states = [self.encode_masked(*item) for item in zip(micro_batches, embeddings, strict=True)]
+        labels = torch.cat([micro_batch.labels for micro_batch in micro_batches])
+        mlm_sum = self.mlm_loss(torch.cat(masked_states), labels)
+        return self.weighted(contrastive, group.all_sum(mlm_sum / group.global_count(len(labels), labels)), anchor)
 
-    @property
-    def mlm_weight(self) -> float:
-        """α."""
-        return self._settings.mlm_weight
-
-    @property
-    def anchor_weight(self) -> float:
-        """Weight of the distance to the encoder before training."""
-        return self._settings.anchor_weight
-
-    def encode(self, chunk: Chunk, embedded: Tensor | None = None) -> Encoded:
-        """Encode what the contrast sees of a chunk; `embedded` (b, T, H) where it has been looked up."""
-        with self._autocast(chunk):
-            states = layer_states(self.model.base_model, self._seen(chunk), chunk.there, self._places, embedded)
+    def encode(self, micro_batch: MicroBatch, embeddings: Tensor | None = None) -> Encoded:
+        """Encode and pool the sequences that the contrastive loss sees; `embeddings` (b, T, H) of their tokens if looked up before."""
+        inputs = _encoder_inputs(self._contrastive_ids(micro_batch), embeddings)
+        with self._autocast(micro_batch):
+            output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask, output_hidden_states=True)
+            states = pool_layers(output.hidden_states, self._layers)
+        positions = micro_batch.masked_positions if self.settings.contrast_on_masked else micro_batch.masked_positions[:0]
         return Encoded(
-            mean_tokens(states.pooled, chunk.there),
-            mean_spans(states.pooled, *chunk.spans.unbind(1)),
-            _at(states.last, chunk.predicted if self.in_one_pass else chunk.predicted[:0]),
+            sentences=mean_pool(states, micro_batch.attention_mask),
+            words=span_pool(states, *micro_batch.spans.unbind(1)),
+            masked=output.last_hidden_state.flatten(0, 1).index_select(0, positions),
         )
 
-    def predict(self, chunk: Chunk, embedded: Tensor | None = None) -> Tensor:
-        """Encode the masked sequences of a chunk and return the states (m, H) of the masked tokens."""
-        tokens = {"input_ids": chunk.masked_ids} if embedded is None else {"inputs_embeds": embedded}
-        with self._autocast(chunk):
-            output = self.model.base_model(**tokens, attention_mask=chunk.there)
-        return _at(output.last_hidden_state, chunk.predicted)
+    def score(self, encoded: Sequence[Encoded], batch: Batch, group: ProcessGroup) -> tuple[Tensor, Tensor | None]:
+        """Return the contrastive loss and the anchor loss over all processes; `encoded` are the micro-batches of this one."""
+        sentences = group.all_gather(torch.cat([item.sentences for item in encoded]), batch.local_sequences, 2 * batch.pairs)
+        words = group.all_gather(torch.cat([item.words for item in encoded]), batch.local_words, len(batch.word_positions))
+        # From the order of length to the order of the rows, sources before targets.
+        source_sentences, target_sentences = sentences.index_select(0, batch.sequence_positions).chunk(2)
+        ordered_words, pairs = words.index_select(0, batch.word_positions), len(batch.word_pair_rows)
+        pooled = Pooled((source_sentences, target_sentences), (ordered_words[:pairs], ordered_words[pairs:]))
+        contrastive: Tensor = self.contrastive(pooled, batch)
+        return contrastive, None if self.anchor is None else self._anchor_loss(encoded, batch, group)
 
-    def contrast(self, encoded: Sequence[Encoded], batch: Batch, team: Team) -> Tensor:
-        """Return the contrastive loss over all processes' chunks, of which `encoded` are this one's."""
-        sentences = team.gathered(torch.cat([one.sentences for one in encoded]), batch.mine[0], 2 * batch.pairs)
-        words = team.gathered(torch.cat([one.words for one in encoded]), batch.mine[1], len(batch.span_places))
-        loss: Tensor = self.wiring(_restored(sentences, words, batch), batch)
-        return loss
+    def encode_masked(self, micro_batch: MicroBatch, embeddings: Tensor | None = None) -> Tensor:
+        """Encode the masked sequences of a micro-batch and return the last-layer states (m, H) of the masked tokens."""
+        inputs = _encoder_inputs(micro_batch.masked_ids, embeddings)
+        with self._autocast(micro_batch):
+            output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask)
+        states: Tensor = output.last_hidden_state
+        return states.flatten(0, 1).index_select(0, micro_batch.masked_positions)
 
-    def drift(self, encoded: Sequence[Encoded], batch: Batch, team: Team) -> Tensor | None:
-        """Return how far the sentences of all processes are from what they were before training, on average; None: it is no matter.
-
-        The encoder before training sees the clean tokens, without dropout.
-        """
-        if self.anchor is None:
-            return None
-        distances = [distance(one.sentences, self._before(chunk)) for one, chunk in zip(encoded, batch.chunks, strict=True)]
-        return team.summed(torch.stack(distances).sum() / (2 * batch.pairs))
-
-    def _before(self, chunk: Chunk) -> Tensor:
-        with torch.no_grad(), self._autocast(chunk):
-            states = layer_states(cast(Anchor, self.anchor).encoder, chunk.ids, chunk.there, self._places)
-            return mean_tokens(states.pooled, chunk.there)
-
-    def masked_lm(self, predicted: Tensor, labels: Tensor) -> Tensor:
-        """Return the masked-LM loss, summed over tokens: states (m, H), what stood there (m,)."""
-        head = cast(MaskedLmHead, self._head)
-        with torch.autocast(predicted.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16"):
-            logits = head(predicted)
+    def mlm_loss(self, states: Tensor, labels: Tensor) -> Tensor:
+        """Return the masked-LM loss, summed over tokens, for their states (m, H) and original ids (m,)."""
+        head = cast(MaskedLmHead, self._mlm_head)
+        with torch.autocast(states.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            logits = head(states)
         return functional.cross_entropy(full_precision(logits), labels, reduction="sum")
 
+    def weighted(self, contrastive: Tensor, mlm: Tensor | None, anchor: Tensor | None) -> Losses:
+        """Return the losses with their weighted sum."""
+        total = contrastive if mlm is None else contrastive + self.settings.mlm_weight * mlm
+        return Losses(total if anchor is None else total + self.settings.anchor_weight * anchor, contrastive, mlm, anchor)
+
+    @property
+    def has_mlm(self) -> bool:
+        """Whether there is a masked-LM loss."""
+        return self._mlm_head is not None
+
     def check_length(self, batch: Batch) -> None:
-        """Refuse a batch whose longest sequence is longer than the encoder's positions."""
-        longest = batch.chunks[-1].ids.shape[1]
-        if longest > self._longest:
+        """Raise an InputError if the longest sequence of a batch is longer than the encoder's positions."""
+        longest = batch.micro_batches[-1].input_ids.shape[1]
+        if longest > self._max_positions:
             raise InputError(
-                f"a training row has {longest} subwords, but the encoder has room for {self._longest}",
-                f"set shard.max_length to at most {self._longest}",
+                f"a training row has {longest} subwords, but the encoder has room for {self._max_positions}",
+                f"set shard.max_length to at most {self._max_positions}",
             )
 
-    def _seen(self, chunk: Chunk) -> Tensor:
-        return chunk.masked_ids if self.in_one_pass else chunk.ids
+    def _anchor_loss(self, encoded: Sequence[Encoded], batch: Batch, group: ProcessGroup) -> Tensor:
+        """Return the mean squared distance of the sentences of all processes to those of the encoder before training.
 
-    def _embedded(self, grids: Sequence[Tensor]) -> list[Tensor]:
-        """Return the embeddings (b, T, H) of tokens (b, T), looked up at once: each look-up has a gradient of the table's size."""
+        That encoder sees the clean tokens, without dropout.
+        """
+        distances = []
+        for item, micro_batch in zip(encoded, batch.micro_batches, strict=True):
+            with torch.no_grad(), self._autocast(micro_batch):
+                encoder, mask = cast(AnchorEncoder, self.anchor).encoder, micro_batch.attention_mask
+                anchors = mean_pool(encode_tokens(encoder, micro_batch.input_ids, mask, self._layers), mask)
+            distances.append(squared_distance(item.sentences, anchors))
+        return group.all_sum(torch.stack(distances).sum() / (2 * batch.pairs))
+
+    def _contrastive_ids(self, micro_batch: MicroBatch) -> Tensor:
+        return micro_batch.masked_ids if self.settings.contrast_on_masked else micro_batch.input_ids
+
+    def _embed(self, token_ids: Sequence[Tensor]) -> list[Tensor]:
+        """Return the embeddings (b, T, H) of token ids (b, T) from one look-up: each look-up has a gradient of the table's size."""
         table = self.model.get_input_embeddings()
-        flat = table(torch.cat([ids.flatten() for ids in grids])).split([ids.numel() for ids in grids])
-        return [part.view(*ids.shape, -1) for part, ids in zip(flat, grids, strict=True)]
+        flat = table(torch.cat([ids.flatten() for ids in token_ids])).split([ids.numel() for ids in token_ids])
+        return [part.view(*ids.shape, -1) for part, ids in zip(flat, token_ids, strict=True)]
 
-    def _autocast(self, chunk: Chunk) -> torch.autocast:
-        return torch.autocast(chunk.ids.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16")
-
-
-def _at(states: Tensor, places: Tensor) -> Tensor:
-    return states.flatten(0, 1).index_select(0, places)
+    def _autocast(self, micro_batch: MicroBatch) -> torch.autocast:
+        return torch.autocast(micro_batch.input_ids.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
 
 
-def _restored(sentences: Tensor, words: Tensor, batch: Batch) -> Pooled:
-    """Put the vectors back in the order of the batch and part the sides."""
-    source, target = sentences.index_select(0, batch.sequence_places).chunk(2)
-    both_words, half = words.index_select(0, batch.span_places), len(batch.word_pair_rows)
-    return Pooled((source, target), (both_words[:half], both_words[half:]))
+def _encoder_inputs(input_ids: Tensor, embeddings: Tensor | None) -> dict[str, Tensor]:
+    return {"input_ids": input_ids} if embeddings is None else {"inputs_embeds": embeddings}

@@ -1,4 +1,4 @@
-"""Adam, its learning rate, and the bound on gradients."""
+"""Adam with the recipe's learning-rate schedule and gradient clipping."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mlctl.config import Train
 
 
 class Optimiser:
-    """Adam with the recipe's learning rate at each step, and gradients scaled down to the recipe's norm.
+    """Adam with the recipe's learning rate at each step and gradients clipped to the recipe's norm.
 
     Args:
-        parameters: what is trained.
-        settings: learning rates and the norm.
-        temperatures: log τ of each term where they are learned: they have a learning rate of their own, and their gradients
-            have no part in the norm.
+        parameters: the parameters to train.
+        settings: learning rates and the maximum norm.
+        temperatures: log τ of each learned temperature: they have their own learning rate, and their gradients are not part of the
+            norm.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], settings: Train, temperatures: Sequence[nn.Parameter] = ()) -> None:
@@ -29,29 +29,32 @@ class Optimiser:
         self._peaks = (settings.learning_rate, settings.temperature_learning_rate)
         self._settings = settings
 
-    def bound_gradients(self) -> Tensor:
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        self.adam.zero_grad(set_to_none=True)
+
+    def clip_gradients(self) -> Tensor:
         """Scale the gradients down to max_gradient_norm where they exceed it, and return the norm they had."""
         return nn.utils.clip_grad_norm_(self._parameters, self._settings.max_gradient_norm)
 
-    def update(self, step: int) -> None:
-        """Move the weights along the gradients and drop these."""
+    def step(self, step: int) -> None:
+        """Update the weights with the learning rate of a step, counted from 0."""
         rate = learning_rate(self._settings, step)
         for group, peak in zip(self.adam.param_groups, self._peaks, strict=False):
             group["lr"] = rate * (peak / self._settings.learning_rate)
         self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
 
 
 def learning_rate(settings: Train, step: int) -> float:
-    """Return the learning rate of a step, counted from 0: a linear rise over the warm-up, then level or falling to 0.
+    """Return the learning rate of a step, counted from 0: a linear warm-up, then constant or decaying to 0.
 
-    It falls in a straight line, or as half a cosine (arXiv 1608.03983, equation 5, without restarts).
+    The decay is linear, or half a cosine (arXiv 1608.03983, equation 5, without restarts).
     """
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.lr_schedule == "none":
         return settings.learning_rate
-    left, whole = settings.steps - step, settings.steps - settings.warmup_steps
+    steps_left, decay_steps = settings.steps - step, settings.steps - settings.warmup_steps
     if settings.lr_schedule == "linear":
-        return settings.learning_rate * left / whole
-    return settings.learning_rate * (1 - math.cos(math.pi * left / whole)) / 2
+        return settings.learning_rate * steps_left / decay_steps
+    return settings.learning_rate * (1 - math.cos(math.pi * steps_left / decay_steps)) / 2

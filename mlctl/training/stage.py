@@ -18,28 +18,28 @@ import pyarrow.parquet as pq
 import torch
 
 from mlctl.config import Model, Train, key_settings
-from mlctl.core.workspace import Progress, Workspace
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
-from mlctl.modeling.checkpoint import CheckpointFolder, room_for
+from mlctl.modeling.checkpoint import CheckpointFolder, explain_disk_full
 from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, same_vocabulary, save_model, scratch_model
-from mlctl.modeling.pooling import places_of
-from mlctl.modeling.sparse_embeddings import narrowed
+from mlctl.modeling.pooling import layer_indices
+from mlctl.modeling.sparse_embeddings import train_embedding_rows
 from mlctl.schema import STEPS
 from mlctl.training.collator import Batch, Collator
-from mlctl.training.dataset import Corpus
-from mlctl.training.device import devices_of, repeatable
-from mlctl.training.distributed import ALONE, Team
+from mlctl.training.dataset import ShardReader
+from mlctl.training.device import deterministic, resolve_devices
+from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.launcher import launch
-from mlctl.training.loop import train_steps
+from mlctl.training.loop import TrainingLoop
 from mlctl.training.masking import MaskingRule
-from mlctl.training.multinode import check_size, lead
+from mlctl.training.multinode import check_size, host_training
 from mlctl.training.objective import Objective
 from mlctl.training.sampler import Sampler
-from mlctl.training.state import FIGURES, TrainingState
-from mlctl.training.temperature import learned
-from mlctl.training.throughput import Speed
-from mlctl.training.trackers import NOBODY, Trackers, tracking
+from mlctl.training.state import StepMetrics, TrainingState
+from mlctl.training.temperature import learned_temperatures
+from mlctl.training.throughput import ThroughputMeter
+from mlctl.training.trackers import NO_TRACKERS, Trackers, check, tracking
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ Metrics = dict[str, str | int | float | None]
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained, on what, and where to."""
+    """A training: settings, model, seed, input and output."""
 
     settings: Train
     model: Model
@@ -63,107 +63,126 @@ class Job:
 
     @property
     def masks(self) -> bool:
-        """Tell whether tokens are masked: then any of the vocabulary may be read or predicted, else only what the rows have."""
+        """Whether tokens are masked: then any token of the vocabulary may be read or predicted, else only those of the rows."""
         return self.settings.mlm_weight > 0 or self.settings.contrast_on_masked
 
     @property
     def speed_file(self) -> Path:
-        """Where speed is noted while training."""
+        """Where throughput is written while training."""
         return self.workspace.scratch / "speed.jsonl"
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the job as JSON, for another process."""
         sections = {"settings": self.settings.model_dump(mode="json"), "model": self.model.model_dump(mode="json")}
         return {**sections, "seed": self.seed, "sharded": str(self.sharded), "workspace": str(self.workspace.root)}
 
     @classmethod
-    def of_plain(cls, job: dict[str, Any]) -> Job:
-        """Read what `plain` returned."""
+    def from_json(cls, job: dict[str, Any]) -> Job:
+        """Read a job that `to_json` returned."""
         settings, model = Train.model_validate(job["settings"]), Model.model_validate(job["model"])
         return cls(settings, model, job["seed"], Path(job["sharded"]), Workspace(Path(job["workspace"])))
 
 
-def run(settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress) -> Metrics:
-    """Do what `mlctl.training.train` says."""
-    job, devices = Job(settings, model, seed, sharded, workspace), devices_of(settings.devices)
+def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress = silent) -> Metrics:
+    """Train the recipe's encoder on the shards in `sharded` and write it to the workspace.
+
+    Writes `model/` (Hugging Face folder with tokenizer), `base/` (the untrained model, where the recipe names none),
+    `steps.parquet` (schema STEPS), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ from run to
+    run. Resumes from the newest checkpoint in the workspace's scratch folder, if there is one. With several devices, one process is
+    started for each.
+
+    Returns:
+        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes; and
+        where temperatures are learned, the last temperature and, of the objective separate, word_temperature.
+
+    Raises:
+        InputError: too few rows for a batch, a model or tokenizer that does not fit, a device that does not exist, a loss that is
+            not finite or has risen for good, full memory, a full disk, a process ended by a signal, a tracker that is not
+            installed.
+    """
+    check(settings)
+    job, devices = Job(settings, model, seed, sharded, workspace), resolve_devices(settings.devices)
     if settings.nodes > 1:
-        with lead(job.plain(), settings, len(devices)) as share:
-            return launch(job.plain(), devices, progress, share)
+        with host_training(job.to_json(), settings, len(devices)) as assignment:
+            return launch(job.to_json(), devices, progress, assignment)
     if len(devices) == 1:
-        return work(job, devices[0], ALONE, progress)
+        return train_in_process(job, devices[0], SINGLE, progress)
     check_size(len(devices), settings)
-    return launch(job.plain(), devices, progress)
+    return launch(job.to_json(), devices, progress)
 
 
-def work(job: Job, device: torch.device, team: Team, progress: Progress) -> Metrics:
-    """Do a process's share of the training; the leading one writes the results and returns what there is to say of them."""
-    settings, corpus, tokenizer = job.settings, Corpus(job.sharded), load_tokenizer(job.tokenizer)
-    batch_of = _batches(job, corpus, tokenizer, device, team)
-    with repeatable(device, settings.threads, team.here):
-        objective = _objective(job, team).to(device)
-        with _embeddings(job, corpus, tokenizer, objective):
+def train_in_process(job: Job, device: torch.device, group: ProcessGroup, progress: Progress) -> Metrics:
+    """Train as one process of a group; the main process writes the results. Returns what `train` returns."""
+    settings, shards, tokenizer = job.settings, ShardReader(job.sharded), load_tokenizer(job.tokenizer)
+    batch_of = _batches(job, shards, tokenizer, device, group)
+    with deterministic(device, settings.threads, group.local_size):
+        objective = _objective(job, group).to(device)
+        with _trainable_embeddings(job, shards, tokenizer, objective):
             checkpoints = CheckpointFolder(
-                job.workspace.scratch / "checkpoints", _subject(job, corpus), settings.keep_checkpoints
+                job.workspace.scratch / "checkpoints", _fingerprint(job, shards), settings.keep_checkpoints
             )
-            state = _resumed(TrainingState(objective, settings), team, checkpoints)
+            state = _resume(TrainingState(objective, settings), group, checkpoints)
             _log.info(
                 "training on %d × %s with %d rows, from step %d of %d",
-                team.size,
+                group.size,
                 device.type,
-                corpus.size,
+                shards.num_rows,
                 state.step,
                 settings.steps,
             )
-            with _tracking(job, state) if team.leads else nullcontext(NOBODY) as trackers:
-                train_steps(state, batch_of, settings, job.seed, team, checkpoints, Speed(job.speed_file), progress, trackers)
-        if team.leads:
+            with _tracking(job, state) if group.is_main else nullcontext(NO_TRACKERS) as trackers:
+                throughput = ThroughputMeter(job.speed_file)
+                TrainingLoop(state, batch_of, settings, job.seed, group, checkpoints, throughput, progress, trackers).run()
+        if group.is_main:
             _write_results(job, state)
-    return _metrics(job, state, corpus, device, team)
+    return _metrics(job, state, shards, device, group)
 
 
-def _batches(job: Job, corpus: Corpus, tokenizer: Any, device: torch.device, team: Team) -> Callable[[int], Batch]:
+def _batches(job: Job, shards: ShardReader, tokenizer: Any, device: torch.device, group: ProcessGroup) -> Callable[[int], Batch]:
     """Return the function from a step to its batch."""
     settings = job.settings
-    rule = MaskingRule.of(tokenizer, settings.mlm_probability) if job.masks else None
-    collator = Collator(settings, job.seed, tokenizer.pad_token_id, rule, team)
-    mixture = corpus.mixture(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
-    sampler = Sampler(corpus.shard_rows, settings.batch_size, job.seed, mixture)
+    masking = MaskingRule.from_tokenizer(tokenizer, settings.mlm_probability) if job.masks else None
+    collator = Collator(settings, job.seed, tokenizer.pad_token_id, masking, group)
+    language_sampler = shards.language_sampler(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
+    sampler = Sampler(shards.shard_rows, settings.batch_size, job.seed, language_sampler)
 
     def batch_of(step: int) -> Batch:
-        return collator.collate(corpus.rows(sampler.batch(step)), sampler.position(step)[0], step).to(device)
+        return collator.collate(shards.read(sampler.batch(step)), sampler.position(step)[0], step).to(device)
 
     return batch_of
 
 
-def _objective(job: Job, team: Team) -> Objective:
-    """Return the untrained model with its objective; a new model is written as the base to compare with."""
+def _objective(job: Job, group: ProcessGroup) -> Objective:
+    """Return the untrained model with its objective; a model from scratch is saved as the base to compare with."""
     network = _network(job)
-    if team.leads and not job.model.name:
+    if group.is_main and not job.model.name:
         _write_model(job, "base", network)
-    return Objective(_started(job, network), job.settings, job.seed)
+    return Objective(_start_weights(job, network), job.settings, job.seed)
 
 
-def _embeddings(job: Job, corpus: Corpus, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
-    """Leave the embeddings that no row has out of the training, where nothing is masked."""
-    return nullcontext() if job.masks else narrowed(objective.model, {tokenizer.pad_token_id, *corpus.subwords()})
+def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
+    """Exclude the embeddings of tokens that no row has from the training, if nothing is masked."""
+    if job.masks:
+        return nullcontext()
+    return train_embedding_rows(objective.model, {tokenizer.pad_token_id, *shards.vocabulary()})
 
 
-def _resumed(state: TrainingState, team: Team, checkpoints: CheckpointFolder) -> TrainingState:
-    """Return the state to go on from: the newest checkpoint's, or as it is."""
-    checkpoint = checkpoints.newest() if team.leads else None
-    step = team.agreed(checkpoint.step if checkpoint else 0)
+def _resume(state: TrainingState, group: ProcessGroup, checkpoints: CheckpointFolder) -> TrainingState:
+    """Restore the newest checkpoint, if there is one."""
+    checkpoint = checkpoints.newest() if group.is_main else None
+    step = group.broadcast(checkpoint.step if checkpoint else 0)
     if step:
         checkpoint = checkpoint or checkpoints.at(step)
         state.restore(checkpoint.step, checkpoint.tensors)
-        _log.info("going on from step %d", checkpoint.step)
+        _log.info("resuming from step %d", checkpoint.step)
     return state
 
 
 def _tracking(job: Job, state: TrainingState) -> AbstractContextManager[Trackers]:
-    """Return who follows the training; steps that were done before this start are told where they are not on record."""
+    """Return the trackers of the training; they receive the steps before this start that they do not have yet."""
     config = {"train": key_settings(job.settings), "model": {**key_settings(job.model), "name": job.model.name}, "seed": job.seed}
     past = state.history[: state.step].tolist()
-    return tracking(job.settings, config, job.workspace.root, job.workspace.scratch, FIGURES, past)
+    return tracking(job.settings, config, job.workspace.root, job.workspace.scratch, StepMetrics._fields, past)
 
 
 def _network(job: Job) -> Any:
@@ -175,22 +194,22 @@ def _network(job: Job) -> Any:
     if not job.model.name:
         return scratch_model(job.model.scratch, job.tokenizer, max_length=0, seed=job.seed)
     network = load_masked_lm(model_sources.resolve(job.model), job.seed)
-    types, room = len(load_tokenizer(job.tokenizer)), network.get_input_embeddings().num_embeddings
-    if types > room:
+    types, rows = len(load_tokenizer(job.tokenizer)), network.get_input_embeddings().num_embeddings
+    if types > rows:
         raise InputError(
-            f"the shards' tokenizer has {types} types, but {job.model.name} has room for {room}",
+            f"the shards' tokenizer has {types} types, but {job.model.name} has room for {rows}",
             "shard with the tokenizer of the same model: leave model.name as it was, or delete the shard stage's result",
         )
     return network
 
 
-def _started(job: Job, network: Any) -> Any:
-    """Return the model with the weights to start from: its own, or those of the encoder that the recipe goes on from.
+def _start_weights(job: Job, network: Any) -> Any:
+    """Return the model with the weights to start from: its own, or those of `model.start`.
 
     Raises:
         InputError: that encoder has another tokenizer than the shards.
     """
-    start = model_sources.start_of(job.model)
+    start = model_sources.start_model(job.model)
     if start is None:
         return network
     folder = model_sources.resolve(start)
@@ -202,15 +221,16 @@ def _started(job: Job, network: Any) -> Any:
     return load_masked_lm(folder, job.seed)
 
 
-def _subject(job: Job, corpus: Corpus) -> str:
-    """Return a digest of all that decides about the weights, so that no checkpoint of another training is taken."""
+def _fingerprint(job: Job, shards: ShardReader) -> str:
+    """Return a digest of everything that decides about the weights, so that no checkpoint of another training is restored."""
+    start = model_sources.start_model(job.model)
     parts = {
         "settings": key_settings(job.settings),
         "model": key_settings(job.model),
         "weights": model_sources.identity(job.model, "weights"),
-        "start": model_sources.identity(start, "weights") if (start := model_sources.start_of(job.model)) else "",
+        "start": model_sources.identity(start, "weights") if start else "",
         "seed": job.seed,
-        "rows": corpus.shard_rows,
+        "rows": shards.shard_rows,
         "embeddings": "all" if job.masks else "of the rows",
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -218,35 +238,36 @@ def _subject(job: Job, corpus: Corpus) -> str:
 
 def _write_results(job: Job, state: TrainingState) -> None:
     _write_model(job, "model", state.objective.model)
-    with room_for(job.workspace.root), job.workspace.part("steps.parquet") as path:
+    with explain_disk_full(job.workspace.root), job.workspace.part("steps.parquet") as path:
         pq.write_table(_steps_table(state), path, compression="zstd")
-    with room_for(job.workspace.root), job.workspace.part("speed.jsonl") as path:
+    with explain_disk_full(job.workspace.root), job.workspace.part("speed.jsonl") as path:
         job.speed_file.touch()
         shutil.copyfile(job.speed_file, path)
 
 
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
-        with room_for(job.workspace.root), job.workspace.part(name) as folder:
-            save_model(network, job.tokenizer, folder, places_of(job.settings.layers, network.config.num_hidden_layers))
+        layers = layer_indices(job.settings.layers, network.config.num_hidden_layers)
+        with explain_disk_full(job.workspace.root), job.workspace.part(name) as folder:
+            save_model(network, job.tokenizer, folder, layers)
 
 
 def _steps_table(state: TrainingState) -> pa.Table:
     """Return the history in schema STEPS; steps count from 1."""
     columns = [pa.array(column, from_pandas=True) for column in state.history.numpy().T]  # NaN becomes null
-    return pa.table([pa.array(range(1, state.step + 1)), *columns], names=["step", *FIGURES]).cast(STEPS)
+    return pa.table([pa.array(range(1, state.step + 1)), *columns], names=["step", *StepMetrics._fields]).cast(STEPS)
 
 
-def _metrics(job: Job, state: TrainingState, corpus: Corpus, device: torch.device, team: Team) -> Metrics:
-    last = math.ceil(state.step / 10)
-    temperatures = [logarithm.exp().item() for logarithm in learned(state.objective.wiring)]
+def _metrics(job: Job, state: TrainingState, shards: ShardReader, device: torch.device, group: ProcessGroup) -> Metrics:
+    last_tenth = math.ceil(state.step / 10)
+    temperatures = [log_temperature.exp().item() for log_temperature in learned_temperatures(state.objective.contrastive)]
     return {
         "steps": state.step,
-        "loss": float(state.history[-last:, 0].mean()),
+        "loss": float(state.history[-last_tenth:, 0].mean()),
         "pairs": state.step * job.settings.batch_size,
         "parameters": sum(weight.numel() for weight in state.objective.model.parameters()),
-        "rows": corpus.size,
+        "rows": shards.num_rows,
         "device": device.type,
-        "processes": team.size,
+        "processes": group.size,
         **dict(zip(("temperature", "word_temperature"), temperatures, strict=False)),
     }

@@ -1,11 +1,12 @@
-"""Everything that changes while training, as named tensors: what a checkpoint holds.
+"""The training state, everything that changes while training, as named tensors: the content of a checkpoint.
 
-The order of the data and the random numbers are not among it: both are pure functions of the seed and the step.
+The order of the data and the random numbers are not part of it: both are pure functions of the seed and the step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,29 +17,47 @@ from mlctl.config import Train
 from mlctl.training.divergence import BLOCK
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
-from mlctl.training.temperature import learned
+from mlctl.training.temperature import learned_temperatures
 
-#: Columns of the history, in the order of schema STEPS after `step`.
-FIGURES = ("loss", "contrastive", "mlm", "learning_rate", "gradient_norm")
+
+class StepMetrics(NamedTuple):
+    """The metrics of one step: the columns of the history, and of schema STEPS after `step`. NaN where a loss is switched off."""
+
+    loss: float
+    contrastive: float
+    mlm: float
+    learning_rate: float
+    gradient_norm: float
 
 
 class TrainingState:
-    """Weights, optimiser, and the figures of all steps so far.
+    """Weights, optimiser, and the metrics of all steps so far.
 
     Attributes:
-        objective: model and projections.
+        objective: model and projection heads.
         optimiser: Adam over their weights.
-        history: (steps, figures) float64, a row a step; NaN where there is no figure.
-        step: how many steps are done.
+        history: (steps, metrics) float64, one row a step in the columns of StepMetrics.
+        step: number of steps done.
     """
 
     def __init__(self, objective: Objective, settings: Train) -> None:
         self.objective = objective
-        temperatures = list(learned(objective))
-        weights = [weight for weight in self._weights.values() if all(weight is not one for one in temperatures)]
+        temperatures = list(learned_temperatures(objective))
+        identities = {id(temperature) for temperature in temperatures}
+        weights = [weight for weight in self._weights.values() if id(weight) not in identities]
         self.optimiser = Optimiser(weights, settings, temperatures)
-        self.history = torch.full((settings.steps, len(FIGURES)), torch.nan, dtype=torch.float64)
+        self.history = torch.full((settings.steps, len(StepMetrics._fields)), torch.nan, dtype=torch.float64)
         self.step = 0
+
+    def record(self, metrics: StepMetrics) -> None:
+        """Add the metrics of a step that is done."""
+        self.history[self.step] = torch.tensor(metrics, dtype=torch.float64)
+        self.step += 1
+
+    @property
+    def last_metrics(self) -> StepMetrics:
+        """The metrics of the last step."""
+        return StepMetrics(*self.history[self.step - 1].tolist())
 
     @property
     def losses(self) -> NDArray[np.float64]:
@@ -48,12 +67,12 @@ class TrainingState:
 
     @property
     def recent_loss(self) -> float:
-        """The mean loss of the last hundred steps: what says which checkpoint is best. It is no measure of quality."""
+        """The mean loss of the last hundred steps, which decides about the best checkpoint. It is not a measure of quality."""
         return float(self.losses[-BLOCK:].mean())
 
     @property
     def _weights(self) -> dict[str, torch.nn.Parameter]:
-        """What is trained, by name; an anchor is not, and is made anew of the model that training starts from."""
+        """The trained parameters by name; an anchor encoder is frozen, and is copied again from the model that training starts from."""
         return {name: weight for name, weight in self.objective.named_parameters() if weight.requires_grad}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -67,7 +86,7 @@ class TrainingState:
         return {**{f"weight.{name}": value for name, value in weights.items()}, **moments, "history": self.history[: self.step]}
 
     def restore(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Take over the state that `tensors` returned after `step` steps."""
+        """Restore the state that `tensors` returned after `step` steps."""
         self.step = step
         self.history[:step] = tensors["history"]
         with torch.no_grad():

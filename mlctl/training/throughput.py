@@ -1,4 +1,4 @@
-"""How fast training goes: a line every few seconds, for people and plots. Differs from run to run."""
+"""Throughput of a training, appended to a file of JSON lines every few seconds. It differs from run to run."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import time
 from pathlib import Path
 
 
-class Speed:
-    """Counts pairs and tokens and appends their rate to a file of JSON lines every few seconds.
+class ThroughputMeter:
+    """Counts pairs and tokens and appends their rates to a file of JSON lines every few seconds.
 
     Attributes:
-        pairs_per_s: sentence pairs a second, over the last few seconds (from the start at first).
-        tokens_per_s: the same of tokens, padding not counted.
+        pairs_per_s: sentence pairs a second, over the last interval (before the first one ends, since the start).
+        tokens_per_s: the same of tokens, without padding.
     """
 
     def __init__(self, file: Path, every_seconds: float = 5.0) -> None:
         self.pairs_per_s = self.tokens_per_s = 0.0
-        self._file, self._every = file, every_seconds
-        self._since, self._pairs, self._tokens = time.monotonic(), 0, 0
+        self._file, self._every_seconds = file, every_seconds
+        self._start, self._pairs, self._tokens = time.monotonic(), 0, 0
 
-    def count(self, step: int, pairs: int, tokens: int) -> None:
-        """Take in one step."""
+    def update(self, step: int, pairs: int, tokens: int) -> None:
+        """Count the pairs and tokens of a step."""
         self._pairs, self._tokens = self._pairs + pairs, self._tokens + tokens
-        elapsed = time.monotonic() - self._since
-        if elapsed >= self._every or not self.pairs_per_s:
+        elapsed = time.monotonic() - self._start
+        if elapsed >= self._every_seconds or not self.pairs_per_s:
             self.pairs_per_s, self.tokens_per_s = self._pairs / elapsed, self._tokens / elapsed
-        if elapsed >= self._every:
+        if elapsed >= self._every_seconds:
             self._write(step)
-            self._since, self._pairs, self._tokens = time.monotonic(), 0, 0
+            self._start, self._pairs, self._tokens = time.monotonic(), 0, 0
 
     def _write(self, step: int) -> None:
-        figures = {"step": step, "pairs_per_s": round(self.pairs_per_s, 2), "tokens_per_s": round(self.tokens_per_s, 1)}
+        rates = {"step": step, "pairs_per_s": round(self.pairs_per_s, 2), "tokens_per_s": round(self.tokens_per_s, 1)}
         with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(figures) + "\n")
+            stream.write(json.dumps(rates) + "\n")

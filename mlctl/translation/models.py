@@ -47,7 +47,7 @@ def is_converted(folder: Path) -> bool:
 
 def digest(folder: Path) -> str:
     """Return the SHA-256 over the sorted (name, SHA-256) of the files that determine a model's output."""
-    stats = ((file, file.stat()) for file in model_sources.matching(folder, _FILES))
+    stats = ((file, file.stat()) for file in model_sources.find_files(folder, _FILES))
     return named_digest((file.name, _file_digest(file, stat.st_size, stat.st_mtime_ns)) for file, stat in stats)
 
 

@@ -18,7 +18,7 @@ from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
-from mlctl.training.ragged_array import Ragged
+from mlctl.training.ragged_array import RaggedArray
 
 TYPES, PAIRS = 200, 12
 SEED, EPOCH = 7, 1
@@ -27,7 +27,7 @@ SEED, EPOCH = 7, 1
 def model() -> Any:
     """A small encoder with BERT's ready configuration, dropout apart; its weights are as large as those of a trained one.
 
-    (With BERT's first weights all sentences look alike: gradients are small differences of large numbers.)
+    (With BERT's first weights all sentences look same_content: gradients are small differences of large numbers.)
     """
     torch.manual_seed(0)
     config = BertConfig(
@@ -43,9 +43,9 @@ def model() -> Any:
     return BertForMaskedLM(config)
 
 
-def ragged(rows: list[Any]) -> Ragged:
+def ragged(rows: list[Any]) -> RaggedArray:
     lengths = np.array([len(row) for row in rows])
-    return Ragged(np.concatenate([np.asarray(row) for row in rows]), np.cumsum(lengths) - lengths, lengths)
+    return RaggedArray(np.concatenate([np.asarray(row) for row in rows]), np.cumsum(lengths) - lengths, lengths)
 
 
 def batch() -> Batch:
@@ -69,7 +69,7 @@ def test_loss_and_gradients(loss: Literal["cz-nce", "info-nce"], words: bool, pr
     losses = objective(given)
     losses.total.backward()
     ours = gradients(objective)
-    theirs = AuthorsStep(objective.model, head_of(objective.wiring.projection), loss, words)(sides_of(given, padding=0))
+    theirs = AuthorsStep(objective.model, head_of(objective.contrastive.projection), loss, words)(sides_of(given, padding=0))
     theirs.backward()
     assert losses.total.item() == pytest.approx(theirs.item(), rel=tolerance)
     assert gradient_error(ours, gradients(objective)) < tolerance

@@ -17,19 +17,19 @@ from transformers import BertConfig, BertForMaskedLM, RobertaConfig, RobertaForM
 
 from mlctl.config import Train
 from mlctl.training.collator import Batch, Collator
-from mlctl.training.counter_rng import Purpose, keys
+from mlctl.training.counter_rng import Stream, keys
 from mlctl.training.dataset import Rows
 from mlctl.training.masking import MaskingRule, mask_tokens
 from mlctl.training.objective import Objective
-from mlctl.training.ragged_array import Ragged
+from mlctl.training.ragged_array import RaggedArray
 
 TYPES, PAD, SEED, EPOCH = 60, 1, 5, 2
 RULE = MaskingRule(0.3, 4, np.arange(TYPES) < 5)
 
 
-def ragged(rows: list[Any], empty: tuple[int, ...] = (0,)) -> Ragged:
+def ragged(rows: list[Any], empty: tuple[int, ...] = (0,)) -> RaggedArray:
     lengths = np.array([len(row) for row in rows])
-    return Ragged(
+    return RaggedArray(
         np.concatenate([np.asarray(row).reshape(-1, *empty[1:]) for row in rows]), np.cumsum(lengths) - lengths, lengths
     )
 
@@ -65,7 +65,7 @@ class Reference:
     """The method as ML-CTL.md states it."""
 
     def __init__(self, objective: Objective, settings: Train, rows: Rows, batch: Batch) -> None:
-        self.model, self.wiring, self.settings = objective.model, objective.wiring, settings
+        self.model, self.heads, self.settings = objective.model, objective.contrastive, settings
         self.rows, self.batch = rows, batch
 
     def total(self) -> Tensor:
@@ -81,9 +81,9 @@ class Reference:
         return contrastive + self.settings.mlm_weight * cross_entropy(logits, labels)
 
     def padded(self, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        ids, there = self.rows.tokens[side].padded(20 - 2, PAD)
-        purpose = (Purpose.SOURCE_MASK, Purpose.TARGET_MASK)[side]
-        masked, chosen = mask_tokens(ids, there, keys(SEED, purpose, EPOCH, self.rows.numbers), RULE)
+        ids, there = self.rows.token_ids[side].to_padded(20 - 2, PAD)
+        purpose = (Stream.SOURCE_MASK, Stream.TARGET_MASK)[side]
+        masked, chosen = mask_tokens(ids, there, keys(SEED, purpose, EPOCH, self.rows.row_ids), RULE)
         return torch.from_numpy(ids), torch.from_numpy(there).long(), torch.from_numpy(masked), torch.from_numpy(chosen)
 
     def encode(self, ids: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ class Reference:
     def contrastive(self, encoded: list[tuple[Tensor, Tensor]]) -> Tensor:
         sentences = [sentence for _, sentence in encoded]
         if self.settings.objective == "sentence":
-            return self.term(sentences, self.wiring.projection, words=False)
+            return self.term(sentences, self.heads.projection, words=False)
         rows = self.batch.word_pair_rows.tolist()
         words = [
             torch.stack([states[row, a:b].mean(0) for row, (a, b) in zip(rows, spans.tolist(), strict=True)])
@@ -103,9 +103,9 @@ class Reference:
         ]
         if self.settings.objective == "joint":
             both = [torch.cat([sentence[rows], word], 1) for sentence, word in zip(sentences, words, strict=True)]
-            return self.term(both, self.wiring.projection, words=True)
-        sentence_term = self.term(sentences, self.wiring.sentence.projection, words=False)
-        return sentence_term + self.settings.word_weight * self.term(words, self.wiring.projection, words=True)
+            return self.term(both, self.heads.projection, words=True)
+        sentence_term = self.term(sentences, self.heads.sentence.projection, words=False)
+        return sentence_term + self.settings.word_weight * self.term(words, self.heads.projection, words=True)
 
     def term(self, sides: list[Tensor], head: Any, words: bool) -> Tensor:
         x, y = (
@@ -123,12 +123,12 @@ class Reference:
         def similarity(other: Tensor) -> Tensor:
             return cosine_similarity(here[i], other, dim=0) / temperature
 
-        others = [j for j in range(len(here)) if j != i and not self.alike(i, j, words)]
+        others = [j for j in range(len(here)) if j != i and not self.same_content(i, j, words)]
         negatives = sum(similarity(side[j]).exp() for side in (here, there) for j in others)
         positive = similarity(there[i]).exp()
         return -(positive / (negatives + (positive if loss == "info-nce" else 0))).log()
 
-    def alike(self, i: int, j: int, words: bool) -> bool:
+    def same_content(self, i: int, j: int, words: bool) -> bool:
         return any(self.shown(i, side, words) & self.shown(j, side, words) for side in range(2))
 
     def shown(self, sample: int, side: int, words: bool) -> set[tuple[int, int]]:
@@ -141,9 +141,9 @@ class Reference:
 
 
 def cases() -> Iterator[Any]:
-    for wiring in ("joint", "sentence", "separate"):
+    for objective in ("joint", "sentence", "separate"):
         for loss in ("cz-nce", "info-nce"):
-            yield {"objective": wiring, "loss": loss, "word_pairs": 2, "word_weight": 0.3}
+            yield {"objective": objective, "loss": loss, "word_pairs": 2, "word_weight": 0.3}
     yield {"objective": "separate", "loss": "info-nce", "word_loss": "cz-nce", "word_pairs": 2}
     yield {"objective": "separate", "word_loss": "info-nce", "word_temperature": 0.2, "word_pairs": 2}
     yield {"objective": "joint", "contrast_on_masked": True}

@@ -40,7 +40,7 @@ def build(store: Store, key: str = KEY, text: str = "hello", stage: str = "clean
         (draft.folder / "pairs" / "fr.txt").write_text(text)
         (draft.folder / "speed.jsonl").write_text(str(time.time_ns()))
         pq.write_table(pa.table({"a": [1, 2, 3]}), draft.folder / "t.parquet")
-        (draft.folder / ".scratch").mkdir()
+        (draft.folder / ".scratch").mkdir(exist_ok=True)
         (draft.folder / ".scratch" / "x").write_text("temporary")
         return draft.seal({**PARTS, "stage": stage}, {"download": "k"}, {"rows": 3}, {"mlctl": "0"}, volatile=("speed.jsonl",))
 
@@ -146,11 +146,14 @@ from storage import Store, manifest
 manifest.Manifest.write = lambda self, folder: os.kill(os.getpid(), signal.SIGKILL)
 with Store({str(tmp_path)!r}).building("clean", {KEY!r}) as draft:
     (draft.folder / "a").write_text("x")
+    (draft.folder / ".scratch").mkdir()
+    (draft.folder / ".scratch" / "checkpoint").touch()
     draft.seal({{}}, {{}}, {{}}, {{}})
 """
     ended = subprocess.run([sys.executable, "-c", script], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert Store(tmp_path).find("clean", KEY) is None
+    assert (tmp_path / "clean" / KEY / ".scratch" / "checkpoint").exists(), "what was computed is not lost"
     assert build(Store(tmp_path)).manifest.stage == "clean"
 
 

@@ -55,16 +55,16 @@ class SearchResult:
     Attributes:
         source: canonical tag.
         target: canonical tag.
-        offers: the corpora, the largest first.
-        missing: catalogues that could not be searched, with the error.
-        unread: number of corpora in mtdata's index that are in unsupported formats.
+        corpora: the corpora, the largest first.
+        unavailable: catalogues that could not be searched, with the error.
+        unsupported: number of corpora in mtdata's index that are in unsupported formats.
     """
 
     source: str
     target: str
-    offers: tuple[CatalogEntry, ...]
-    missing: dict[str, InputError]
-    unread: int
+    corpora: tuple[CatalogEntry, ...]
+    unavailable: dict[str, InputError]
+    unsupported: int
 
 
 def search(pair: str, settings: Download) -> SearchResult:
@@ -74,17 +74,19 @@ def search(pair: str, settings: Download) -> SearchResult:
         InputError: the pair does not name two languages, or no catalogue can be searched.
     """
     source, target = parse_pair(pair)
-    missing: dict[str, InputError] = {}
-    opus = _entries_or_error("OPUS", missing, lambda: _search_opus(source, target, settings))
-    mtdata = _entries_or_error("mtdata", missing, lambda: entries_for_pair(source, target))
-    if len(missing) == 2:
-        problems = "; ".join(f"{catalogue}: {error.problem}" for catalogue, error in missing.items())
-        raise InputError(f"no catalogue can be searched. {problems}", "; or ".join(error.remedy for error in missing.values()))
+    unavailable: dict[str, InputError] = {}
+    opus = _entries_or_error("OPUS", unavailable, lambda: _search_opus(source, target, settings))
+    mtdata = _entries_or_error("mtdata", unavailable, lambda: entries_for_pair(source, target))
+    if len(unavailable) == 2:
+        problems = "; ".join(f"{catalogue}: {error.problem}" for catalogue, error in unavailable.items())
+        raise InputError(
+            f"no catalogue can be searched. {problems}", "; or ".join(error.remedy for error in unavailable.values())
+        )
     supported = [entry for entry in mtdata if not unsupported_reason(entry)]
     opus_urls = {entry.address for entry in opus}
     other = [_mtdata_entry(entry) for entry in supported if entry.urls[0] not in opus_urls]
     opus = sorted(opus, key=lambda entry: (-(entry.pairs or 0), entry.name, entry.version))
-    return SearchResult(source, target, (*opus, *other), missing, len(mtdata) - len(supported))
+    return SearchResult(source, target, (*opus, *other), unavailable, len(mtdata) - len(supported))
 
 
 def parse_pair(text: str) -> tuple[str, str]:
@@ -105,11 +107,11 @@ def parse_pair(text: str) -> tuple[str, str]:
     return source, target
 
 
-def _entries_or_error(catalogue: str, missing: dict[str, InputError], query: Callable[[], list[T]]) -> list[T]:
+def _entries_or_error(catalogue: str, unavailable: dict[str, InputError], query: Callable[[], list[T]]) -> list[T]:
     try:
         return query()
     except InputError as error:
-        missing[catalogue] = error
+        unavailable[catalogue] = error
         return []
 
 

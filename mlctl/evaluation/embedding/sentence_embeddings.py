@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mlctl.errors import InputError
 from mlctl.evaluation.embedding.encoder_states import hidden_states
-from mlctl.modeling.encoders import longest_input
-from mlctl.modeling.pooling import full_precision, mean_tokens, sum_of_layers, trained_places
+from mlctl.modeling.encoders import max_positions
+from mlctl.modeling.pooling import full_precision, mean_pool, pool_layers, pooled_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -61,7 +61,7 @@ def tokenise(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts
     """
     if not texts:
         return []
-    limit = min(longest_input(encoder), int(tokenizer.model_max_length))
+    limit = min(max_positions(encoder), int(tokenizer.model_max_length))
     options: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False}
     ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=limit, **options)["input_ids"]
     largest, vocabulary = max(map(max, ids)), encoder.get_input_embeddings().num_embeddings
@@ -96,13 +96,13 @@ def _batches(lengths: Sequence[int], batch_rows: int) -> Iterator[list[int]]:
 @torch.inference_mode()
 def _embed_batch(encoder: PreTrainedModel, ids: Sequence[Sequence[int]], poolings: Sequence[Pool]) -> list[Tensor]:
     states, mask = hidden_states(encoder, ids)
-    pooled_layers = trained_places(encoder)
-    return [_pool(states, mask, pool, pooled_layers) for pool in poolings]
+    layers = pooled_layers(encoder)
+    return [_pool(states, mask, pool, layers) for pool in poolings]
 
 
-def _pool(states: Sequence[Tensor], mask: Tensor, pool: Pool, pooled_layers: Sequence[int]) -> Tensor:
+def _pool(states: Sequence[Tensor], mask: Tensor, pool: Pool, layers: Sequence[int]) -> Tensor:
     if pool == "cls":
         return full_precision(states[-1][:, 0])
     if pool == "trained":
-        return mean_tokens(sum_of_layers(states, pooled_layers), mask)
-    return mean_tokens(full_precision(states[-1 if isinstance(pool, str) else pool]), mask)
+        return mean_pool(pool_layers(states, layers), mask)
+    return mean_pool(full_precision(states[-1 if isinstance(pool, str) else pool]), mask)

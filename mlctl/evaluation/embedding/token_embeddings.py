@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mlctl.errors import InputError
 from mlctl.evaluation.embedding.encoder_states import hidden_states
-from mlctl.modeling.devices import device_of
+from mlctl.modeling.devices import resolve_device
 from mlctl.modeling.encoders import load_encoder
-from mlctl.modeling.pooling import mean_spans, mean_tokens, sum_of_layers, trained_places
+from mlctl.modeling.pooling import mean_pool, pool_layers, pooled_layers, span_pool
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,7 +32,7 @@ def open_encoder(folder: Path, device: str, precision: str = "fp32") -> PreTrain
     Raises:
         InputError: the device is not available, or the folder holds no encoder.
     """
-    encoder: PreTrainedModel = load_encoder(folder).to(device_of(device, "evaluate.device"), DTYPES[precision]).eval()
+    encoder: PreTrainedModel = load_encoder(folder).to(resolve_device(device, "evaluate.device"), DTYPES[precision]).eval()
     return encoder
 
 
@@ -74,7 +74,7 @@ def encode(
     for first in range(0, len(order), batch_rows):
         rows = order[first : first + batch_rows]
         states, mask = _pooled_states(encoder, [sentences[row] for row in rows])
-        sentence_embeddings[rows] = mean_tokens(states, mask)
+        sentence_embeddings[rows] = mean_pool(states, mask)
         batch_spans = [(batch_row, index) for batch_row, row in enumerate(rows) for index in spans_of_row[row]]
         if batch_spans:
             words = [(batch_row, *spans[index][1:]) for batch_row, index in batch_spans]
@@ -91,9 +91,9 @@ def token_states(encoder: PreTrainedModel, sentence: Sequence[int]) -> Tensor:
 def _pooled_states(encoder: PreTrainedModel, sentences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return float32 states (B, T, H) and the attention mask (B, T)."""
     states, mask = hidden_states(encoder, sentences)
-    return sum_of_layers(states, trained_places(encoder)), mask
+    return pool_layers(states, pooled_layers(encoder)), mask
 
 
 def _mean_of_words(states: Tensor, spans: Sequence[Span]) -> Tensor:
     rows, starts, ends = (torch.tensor(column, device=states.device) for column in zip(*spans, strict=True))
-    return mean_spans(states, rows, starts, ends)
+    return span_pool(states, rows, starts, ends)

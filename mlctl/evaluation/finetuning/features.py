@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from mlctl.evaluation.embedding.encoder_states import attention_mask, pad
 from mlctl.evaluation.finetuning.examples import Pair, TaggedSentence
+from mlctl.modeling.pooling import pad, pad_batch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -102,10 +102,10 @@ def _label_first_subwords(word_ids: Sequence[int | None], tags: Sequence[int]) -
 
 def collate(rows: Sequence[Row], padding: int, token_labels: bool) -> Batch:
     """Pad rows to the longest of them; `token_labels`: they have a label for each subword."""
-    input_ids = [row.input_ids for row in rows]
+    input_ids, mask = pad_batch([row.input_ids for row in rows], padding)
     labels = pad([row.labels for row in rows], IGNORED) if token_labels else torch.tensor([row.labels[0] for row in rows])
     token_types = pad([row.token_type_ids for row in rows], 0)
-    return Batch(pad(input_ids, padding), attention_mask(input_ids), token_types, labels)
+    return Batch(input_ids, mask, token_types, labels)
 
 
 def autocast(device: torch.device, bf16: bool) -> torch.autocast:

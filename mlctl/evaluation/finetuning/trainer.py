@@ -22,9 +22,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from mlctl.core.workspace import Progress, silent
 from mlctl.evaluation.finetuning.features import Batch, Row, autocast, collate
-from mlctl.modeling.checkpoint import CheckpointFolder, room_for
+from mlctl.modeling.checkpoint import CheckpointFolder, explain_disk_full
 from mlctl.modeling.encoders import load_classifier, seeded
-from mlctl.modeling.sparse_embeddings import narrowed
+from mlctl.modeling.sparse_embeddings import train_embedding_rows
 
 _WEIGHTS = "model.safetensors"
 _RESULT = "learned.json"
@@ -80,7 +80,7 @@ def fine_tune(
     Returns:
         `dev`, the best metric, and `epoch`, counted from 1.
     """
-    with narrowed(model, itertools.chain([padding], *(row.input_ids for row in rows))):
+    with train_embedding_rows(model, itertools.chain([padding], *(row.input_ids for row in rows))):
         state = _TrainingState(model, budget, len(rows))
         folder = CheckpointFolder(scratch, _digest(budget, seed, rows), keep=1)
         if (checkpoint := folder.newest()) is not None:
@@ -104,7 +104,7 @@ def fine_tune(
 
 def save(model: Any, result: Mapping[str, float], folder: Path) -> None:
     """Write a fine-tuned model and the result of `fine_tune` to a folder, for `load`."""
-    with room_for(folder):
+    with explain_disk_full(folder):
         save_file({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}, folder / _WEIGHTS)
     model.config.save_pretrained(folder)
     (folder / _RESULT).write_text(json.dumps(dict(result)) + "\n", encoding="utf-8")

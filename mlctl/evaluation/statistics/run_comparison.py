@@ -85,7 +85,7 @@ def _directions_and_seeds(evaluated: Path) -> dict[TaskLanguage, list[Any]]:
 
 def _heldout_items(sharded: Path, languages: Collection[str], seed: int) -> dict[TaskLanguage, Any]:
     """Return what determines the held-out items: of sentences their texts, of words also tokens and tokenizer."""
-    tokenizer = model_sources.digest_of(model_sources.tokenizer_files(sharded / "tokenizer")) if languages else ""
+    tokenizer = model_sources.files_digest(model_sources.tokenizer_files(sharded / "tokenizer")) if languages else ""
     items: dict[TaskLanguage, Any] = {}
     for pairs in read_heldout(sharded, sorted(languages)) if languages else ():
         sides = (pairs.source, pairs.target)

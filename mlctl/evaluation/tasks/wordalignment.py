@@ -87,12 +87,12 @@ class WordAlignmentTask(PublishedTask):
         import numpy as np
 
         from mlctl.modeling.link_extraction import extract
-        from mlctl.modeling.word_similarity import similarities
+        from mlctl.modeling.word_similarity import word_similarities
 
         encoder, entry = model.word_encoder(self._entry.layer), self._entry
         pairs = [(_text(source), _text(target)) for gold in golds for source, target in gold.pairs]
         links: list[list[Link]] = [[] for _ in pairs]
-        for batch in similarities(encoder, pairs, _BATCH_TOKENS):
+        for batch in word_similarities(encoder, pairs, _BATCH_TOKENS):
             cells = extract(batch.values, batch.mask, entry.extraction, entry.threshold).cpu().numpy()
             for row, grid in zip(batch.rows, cells, strict=True):
                 links[row] = [(i, j) for i, j in np.argwhere(grid).tolist()]

@@ -14,7 +14,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         "shard": key_settings(recipe.shard),
         "languages": key_settings(recipe.languages),
         "seed": recipe.seed,
-        "vocabulary": None if model_sources.with_words(recipe.model) else recipe.model.scratch.vocabulary,
+        "vocabulary": None if model_sources.tokenizer_model(recipe.model) else recipe.model.scratch.vocabulary,
     }
 
 
@@ -24,7 +24,7 @@ def _outside(recipe: Recipe) -> dict[str, str]:
     if recipe.shard.decontaminate:
         from mlctl import sharding
 
-        digests |= sharding.digests(recipe.shard)
+        digests |= sharding.evaluation_set_digests(recipe.shard)
     if recipe.evaluate.benchmarks:
         from mlctl import evaluation
 
@@ -37,7 +37,7 @@ def _work(context: StageContext) -> Metrics:
 
     recipe = context.recipe
     benchmarks = [
-        sharding.Unseen(f"benchmark: {title}", title, languages, sentences)
+        sharding.EvaluationText(f"benchmark: {title}", title, languages, sentences)
         for title, languages, sentences in evaluation.benchmark_texts(recipe.evaluate)
     ]
     return sharding.shard(

@@ -20,7 +20,7 @@ def _seed(recipe: Recipe) -> int:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    start = model_sources.start_of(recipe.model)
+    start = model_sources.start_model(recipe.model)
     return {"weights": model_sources.identity(recipe.model, "weights")} | (
         {"start": model_sources.identity(start, "weights")} if start else {}
     )

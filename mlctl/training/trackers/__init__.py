@@ -1,4 +1,4 @@
-"""Trackers: whoever shows curves of a training while it goes on. Imports none of their libraries before they are asked for."""
+"""Experiment trackers: TensorBoard, MLflow, W&B, trackio. Their libraries are imported only when a recipe names them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any, Protocol
 from mlctl.config import Train
 from mlctl.core import url_redaction
 from mlctl.errors import InputError
-from mlctl.training.trackers.guard import Guarded, InBackground
-from mlctl.training.trackers.interface import Figures, Run, Tracker
+from mlctl.training.trackers.guard import BackgroundTracker, GuardedTracker
+from mlctl.training.trackers.interface import Metrics, Run, Tracker
 
-__all__ = ["NOBODY", "Figures", "Rates", "Run", "Tracker", "Trackers", "check", "name_of", "tracking"]
+__all__ = ["NO_TRACKERS", "Metrics", "Run", "Throughput", "Tracker", "Trackers", "check", "run_name", "tracking"]
 
 
-class Rates(Protocol):
-    """How fast training goes."""
+class Throughput(Protocol):
+    """The throughput of a training."""
 
     pairs_per_s: float
     tokens_per_s: float
 
 
 def check(settings: Train) -> None:
-    """Look whether the libraries of the trackers that the recipe names are installed.
+    """Check that the libraries of the recipe's trackers are installed.
 
     Raises:
         InputError: one is not.
@@ -36,50 +36,50 @@ def check(settings: Train) -> None:
     if missing:
         raise InputError(
             f"train.trackers names {', '.join(missing)}, which is not installed here",
-            f"run `pip install 'mlctl[{','.join(missing)}]'`, or take it out of train.trackers",
+            f"run `pip install 'mlctl[{','.join(missing)}]'`, or remove it from train.trackers",
         )
 
 
-def name_of(folder: Path, notes: Path) -> str:
-    """Return the name under which trackers list the training in `folder`: drawn once, and the same after a crash."""
-    note = notes / "tracked-as"
-    if not note.exists() or not note.read_text():
-        note.write_text(f"{folder.name[:8]}-{uuid.uuid4().hex[:6]}")
-    return note.read_text()
+def run_name(folder: Path, scratch: Path) -> str:
+    """Return the name of the run of the training in `folder`: random at first, and the same after a crash."""
+    file = scratch / "tracked-as"
+    if not file.exists() or not file.read_text():
+        file.write_text(f"{folder.name[:8]}-{uuid.uuid4().hex[:6]}")
+    return file.read_text()
 
 
 class Trackers:
-    """The trackers of one training, told about every `every`th step."""
+    """The trackers of one training, which receive every `every`th step."""
 
-    def __init__(self, trackers: Sequence[Guarded | InBackground], every: int, names: Sequence[str]) -> None:
+    def __init__(self, trackers: Sequence[GuardedTracker | BackgroundTracker], every: int, names: Sequence[str]) -> None:
         self._trackers, self._every, self._names = trackers, every, [f"train/{name}" for name in names]
 
-    def started(self, run: Run, past: Sequence[Sequence[float]]) -> None:
-        """Begin; `past` has the figures of the steps before this start, which a tracker may not have got."""
+    def start(self, run: Run, past: Sequence[Sequence[float]]) -> None:
+        """Start the run; `past` holds the metrics of the steps before this start, which a tracker may lack."""
         for tracker in self._trackers:
-            known = tracker.started(run)
-            for step in range(known + 1, len(past) + 1):
+            last_step = tracker.start(run)
+            for step in range(last_step + 1, len(past) + 1):
                 if step % self._every == 0:
-                    tracker.step(step, self._finite(past[step - 1]))
+                    tracker.log(step, self._finite(past[step - 1]))
 
-    def step(self, step: int, row: Sequence[float], rates: Rates) -> None:
-        """Take in a step: its figures in the order of the history's columns, NaN where there is none, and the speed."""
+    def step(self, step: int, row: Sequence[float], throughput: Throughput) -> None:
+        """Record a step: its metrics in the order of the history's columns, NaN where there is none, and the throughput."""
         if step % self._every == 0:
-            speed = {"speed/pairs_per_s": rates.pairs_per_s, "speed/tokens_per_s": rates.tokens_per_s}
+            speed = {"speed/pairs_per_s": throughput.pairs_per_s, "speed/tokens_per_s": throughput.tokens_per_s}
             for tracker in self._trackers:
-                tracker.step(step, {**self._finite(row), **speed})
+                tracker.log(step, {**self._finite(row), **speed})
 
-    def finished(self, complete: bool) -> None:
+    def finish(self, complete: bool) -> None:
         """Close every run."""
         for tracker in self._trackers:
-            tracker.finished(complete)
+            tracker.finish(complete)
 
-    def _finite(self, row: Sequence[float]) -> Figures:
-        return {name: float(figure) for name, figure in zip(self._names, row, strict=True) if math.isfinite(figure)}
+    def _finite(self, row: Sequence[float]) -> Metrics:
+        return {name: float(value) for name, value in zip(self._names, row, strict=True) if math.isfinite(value)}
 
 
-#: For a process that leads no training.
-NOBODY = Trackers([], 1, [])
+#: For the processes of a training that are not the main one.
+NO_TRACKERS = Trackers([], 1, [])
 
 
 @contextlib.contextmanager
@@ -87,48 +87,48 @@ def tracking(
     settings: Train,
     config: Mapping[str, Any],
     folder: Path,
-    notes: Path,
+    scratch: Path,
     names: Sequence[str],
     past: Sequence[Sequence[float]],
 ) -> Iterator[Trackers]:
-    """Follow a training while the block lasts.
+    """Track a training inside the block.
 
     Args:
-        settings: which trackers, and how often they are told.
-        config: JSON values that are shown beside the curves, sections within sections by dotted names.
-        folder: the result in the making.
-        notes: a folder that outlives a crash.
-        names: of the figures of a step.
-        past: figures of the steps that are done.
+        settings: which trackers, and at which interval of steps.
+        config: JSON values that are shown beside the curves; nested sections get dotted names.
+        folder: folder of the unfinished result.
+        scratch: a folder that survives a crash.
+        names: names of the metrics of a step.
+        past: metrics of the steps that are done.
     """
-    trackers = Trackers([_make(name) for name in settings.trackers], settings.track_every, names)
-    trackers.started(Run(settings.track_project, name_of(folder, notes), dict(_flat(config)), folder, notes), past)
+    trackers = Trackers([_tracker(name) for name in settings.trackers], settings.track_every, names)
+    trackers.start(Run(settings.track_project, run_name(folder, scratch), dict(_flatten(config)), folder, scratch), past)
     complete = False
     try:
         yield trackers
         complete = True
     finally:
-        trackers.finished(complete)
+        trackers.finish(complete)
 
 
-def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in config.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{before}{name}", url_redaction.for_records(value)
+            yield f"{prefix}{name}", url_redaction.for_records(value)
 
 
-def _make(name: str) -> Guarded | InBackground:
-    """Return a tracker of the name; those that may talk over a network work in a thread of their own."""
+def _tracker(name: str) -> GuardedTracker | BackgroundTracker:
+    """Return the tracker of a name; those that may use a network run in a background thread."""
     if name == "tensorboard":
         from mlctl.training.trackers.tensorboard import TensorBoard
 
-        return Guarded(name, TensorBoard())
-    return InBackground(Guarded(name, _networked(name)))
+        return GuardedTracker(name, TensorBoard())
+    return BackgroundTracker(GuardedTracker(name, _network_tracker(name)))
 
 
-def _networked(name: str) -> Tracker:
+def _network_tracker(name: str) -> Tracker:
     if name == "mlflow":
         from mlctl.training.trackers.mlflow import MLflow
 

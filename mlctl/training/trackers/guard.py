@@ -1,4 +1,4 @@
-"""Between training and a tracker: its errors are warnings, and its slowness is its own."""
+"""Wrappers around trackers: errors become warnings, and slow trackers run in a background thread."""
 
 from __future__ import annotations
 
@@ -8,76 +8,76 @@ from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
-from mlctl.training.trackers.interface import Figures, Run, Tracker
+from mlctl.training.trackers.interface import Metrics, Run, Tracker
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 30.0  # seconds that the end of training waits for a tracker to send what is left
+_TIMEOUT_SECONDS = 30.0  # that the end of training waits for a tracker to send its queue
 
 
-class Guarded:
-    """A tracker that never stops training: its first error is a warning, and after that it is told nothing more."""
+class GuardedTracker:
+    """A tracker that never stops training: its first error is logged as a warning and disables it."""
 
     def __init__(self, name: str, tracker: Tracker) -> None:
         self.name, self._tracker = name, tracker
-        self._known, self._broken = 0, False
+        self._last_step, self._disabled = 0, False
 
-    def started(self, run: Run) -> int:
-        """Begin; return the last step on record."""
+    def start(self, run: Run) -> int:
+        """Start the run; return the last step that is recorded."""
         self._try(partial(self._start, run))
-        return self._known
+        return self._last_step
 
-    def step(self, step: int, figures: Figures) -> None:
-        """Tell of a step that the tracker has not on record."""
-        if step > self._known:
-            self._try(partial(self._tracker.step, step, figures))
+    def log(self, step: int, metrics: Metrics) -> None:
+        """Record a step, unless it is recorded already."""
+        if step > self._last_step:
+            self._try(partial(self._tracker.log, step, metrics))
 
-    def finished(self, complete: bool) -> None:
+    def finish(self, complete: bool) -> None:
         """Close the run."""
-        self._try(partial(self._tracker.finished, complete))
+        self._try(partial(self._tracker.finish, complete))
 
     def _start(self, run: Run) -> None:
-        self._known = self._tracker.started(run)
+        self._last_step = self._tracker.start(run)
 
-    def _try(self, tell: Callable[[], None]) -> None:
-        if self._broken:
+    def _try(self, call: Callable[[], None]) -> None:
+        if self._disabled:
             return
         try:
-            tell()
-        except Exception as error:  # whatever a tracker's library raises, on a wire or on a disk
-            self._broken = True
-            first = str(error).strip().partition("\n")[0]
-            _log.warning("%s does not follow this training any more; training goes on: %s", self.name, first or repr(error))
+            call()
+        except Exception as error:  # whatever a tracker's library raises about networks and disks
+            self._disabled = True
+            first_line = str(error).strip().partition("\n")[0]
+            _log.warning("%s: tracker disabled after an error; training continues: %s", self.name, first_line or repr(error))
 
 
-class InBackground:
-    """A guarded tracker that is told in a thread of its own: training waits for it at the end only, and not for long."""
+class BackgroundTracker:
+    """A guarded tracker that runs in its own thread: training waits for it only at the end, and only for a limited time."""
 
-    def __init__(self, tracker: Guarded, patience: float = _PATIENCE) -> None:
-        self._tracker, self._patience = tracker, patience
-        self._waiting = SimpleQueue[Callable[[], object] | None]()
+    def __init__(self, tracker: GuardedTracker, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+        self._tracker, self._timeout_seconds = tracker, timeout_seconds
+        self._queue = SimpleQueue[Callable[[], object] | None]()
         self._thread = threading.Thread(target=self._work, name=f"tracker-{tracker.name}", daemon=True)
 
-    def started(self, run: Run) -> int:
-        """Begin in the thread; what is on record is not known yet, and sorted out there."""
+    def start(self, run: Run) -> int:
+        """Start the run in the thread; returns 0: the guarded tracker itself skips the steps that are recorded already."""
         self._thread.start()
-        self._waiting.put(partial(self._tracker.started, run))
+        self._queue.put(partial(self._tracker.start, run))
         return 0
 
-    def step(self, step: int, figures: Figures) -> None:
-        """Leave the figures for the thread."""
-        self._waiting.put(partial(self._tracker.step, step, figures))
+    def log(self, step: int, metrics: Metrics) -> None:
+        """Queue the metrics of a step."""
+        self._queue.put(partial(self._tracker.log, step, metrics))
 
-    def finished(self, complete: bool) -> None:
-        """Have the run closed, and wait for it."""
-        self._waiting.put(partial(self._tracker.finished, complete))
-        self._waiting.put(None)
-        self._thread.join(self._patience)
+    def finish(self, complete: bool) -> None:
+        """Queue the end of the run, and wait for it."""
+        self._queue.put(partial(self._tracker.finish, complete))
+        self._queue.put(None)
+        self._thread.join(self._timeout_seconds)
         if self._thread.is_alive():
             _log.warning(
-                "%s has not taken in everything after %.0f s; training does not wait", self._tracker.name, self._patience
+                "%s has not recorded everything after %.0f s; training does not wait", self._tracker.name, self._timeout_seconds
             )
 
     def _work(self) -> None:
-        while (tell := self._waiting.get()) is not None:
-            tell()
+        while (call := self._queue.get()) is not None:
+            call()

@@ -1,4 +1,4 @@
-"""What a tracker is told, and what it answers: all that mlctl knows of TensorBoard, MLflow, W&B and trackio."""
+"""The interface of trackers: all that mlctl knows of TensorBoard, MLflow, W&B and trackio."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-#: Figures of a step by name, e.g. {"train/loss": 1.2}; only finite ones.
-Figures = Mapping[str, float]
+#: Metrics of a step by name, e.g. {"train/loss": 1.2}; finite values only.
+Metrics = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Run:
-    """The training that is followed: the same `name` again means that it goes on.
+    """A training to track. A run of the same `name` again resumes it.
 
-    `config` is shown beside the curves, `folder` is the result in the making, `notes` a folder that outlives a crash.
+    Attributes:
+        project: project, in MLflow the experiment.
+        name: unique name of the run.
+        config: values that are shown beside the curves.
+        folder: folder of the unfinished result.
+        scratch: folder that survives a crash.
     """
 
     project: str
     name: str
     config: Mapping[str, str | int | float | bool | None]
     folder: Path
-    notes: Path
+    scratch: Path
 
 
 class Tracker(Protocol):
-    """Follows one training. What it raises is a warning in the log; training goes on without it."""
+    """Tracks one training. What it raises becomes a warning in the log; training continues without it."""
 
-    def started(self, run: Run) -> int:
-        """Begin with a run, or go on with it; return the last step that is on record, 0 for none.
+    def start(self, run: Run) -> int:
+        """Start or resume a run; return the last step that is recorded, 0 for none.
 
-        Every step after that is told by `step`, so that a training that was killed has no step twice and lacks none.
+        Every later step is passed to `log`, so that a training that was killed has no step twice and lacks none.
         """
 
-    def step(self, step: int, figures: Figures) -> None:
-        """Take in the figures of a step; steps count from 1 and come in order."""
+    def log(self, step: int, metrics: Metrics) -> None:
+        """Record the metrics of a step; steps count from 1 and come in order."""
 
-    def finished(self, complete: bool) -> None:
+    def finish(self, complete: bool) -> None:
         """Close the run; `complete` unless training ended by an error."""

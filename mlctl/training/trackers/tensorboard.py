@@ -1,10 +1,10 @@
-"""TensorBoard's event file, written by ourselves: a hundred lines, where its own package brings a web server.
+"""TensorBoard's event file, written here in a hundred lines: TensorBoard's package brings a web server.
 
-Other writers start a new file at each start, and cannot tell which steps a crash left in the old one.
+Other writers start a new file at each start, and do not know which steps a crash left in the old one.
 
-The file is a row of records (TFRecord): length as u64, its masked CRC-32C as u32, that many bytes, their masked CRC-32C. The bytes are
+The file is a sequence of records (TFRecord): length as u64, its masked CRC-32C as u32, that many bytes, their masked CRC-32C. The bytes are
 a protocol buffer `Event`: 1 wall_time (double), 2 step (int64), 3 file_version (string), 5 summary with 1 value: 1 tag (string),
-2 simple_value (float). A training that goes on appends to the file, behind the last record that is whole.
+2 simple_value (float). A resumed training appends to the file after the last complete record.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlctl.training.trackers.interface import Figures, Run
+from mlctl.training.trackers.interface import Metrics, Run
 
-#: Where the file lies below the result, so that `tensorboard --logdir STORE/train` shows every training.
+#: Path of the file in the result, so that `tensorboard --logdir STORE/train` shows every training.
 FILE = "tensorboard/events.out.tfevents.mlctl"
 
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5  # protocol buffers' wire types
 
 
 class TensorBoard:
-    """Appends the figures of steps to an event file, each as soon as it is known."""
+    """Appends the metrics of each step to an event file at once."""
 
-    def started(self, run: Run) -> int:
-        """Open the file, cut off what a crash left of a record, and return the step of the last one."""
+    def start(self, run: Run) -> int:
+        """Open the file, truncate an incomplete last record, and return the step of the last complete one."""
         path = run.folder / FILE
         path.parent.mkdir(exist_ok=True)
         path.touch()
@@ -41,12 +41,12 @@ class TensorBoard:
             self._write(_field(3, _BYTES, b"brain.Event:2"))
         return last
 
-    def step(self, step: int, figures: Figures) -> None:
+    def log(self, step: int, metrics: Metrics) -> None:
         """Append a step."""
-        values = b"".join(_field(1, _BYTES, _value(name, figure)) for name, figure in figures.items())
+        values = b"".join(_field(1, _BYTES, _value(name, value)) for name, value in metrics.items())
         self._write(_field(2, _VARINT, _varint(step)) + _field(5, _BYTES, values))
 
-    def finished(self, complete: bool) -> None:
+    def finish(self, complete: bool) -> None:
         """Close the file."""
         del complete
         self._file.close()
@@ -56,21 +56,21 @@ class TensorBoard:
         length = struct.pack("<Q", len(data))
         record = length + struct.pack("<I", masked_crc(length)) + data + struct.pack("<I", masked_crc(data))
         if self._file.write(record) != len(record):
-            raise OSError("the disk took a part of a record only")
+            raise OSError("a record was written only in part: is the disk full?")
 
 
 def records(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the end of each whole record in the file, in bytes, and what it holds; stop before the first damaged one."""
+    """Yield the end offset, in bytes, and the content of each record of the file; stop before the first damaged one."""
     stream = io.BytesIO(path.read_bytes())
-    while len(header := stream.read(12)) == 12 and _intact(header):
+    while len(header := stream.read(12)) == 12 and _is_intact(header):
         body = stream.read(int.from_bytes(header[:8], "little") + 4)
-        if len(body) < int.from_bytes(header[:8], "little") + 4 or not _intact(body):
+        if len(body) < int.from_bytes(header[:8], "little") + 4 or not _is_intact(body):
             return
         yield stream.tell(), body[:-4]
 
 
 def masked_crc(data: bytes) -> int:
-    """Return the CRC-32C of bytes (Castagnoli's polynomial), turned and shifted as TFRecord wants it."""
+    """Return the CRC-32C of bytes (Castagnoli's polynomial), rotated and shifted as TFRecord requires."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = _TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
@@ -87,7 +87,7 @@ def _table_entry(number: int) -> int:
 _TABLE = [_table_entry(number) for number in range(256)]
 
 
-def _intact(data_and_crc: bytes) -> bool:
+def _is_intact(data_and_crc: bytes) -> bool:
     return masked_crc(data_and_crc[:-4]) == int.from_bytes(data_and_crc[-4:], "little")
 
 
@@ -96,8 +96,8 @@ def _field(number: int, wire_type: int, content: bytes) -> bytes:
     return _varint(number << 3 | wire_type) + length + content
 
 
-def _value(name: str, figure: float) -> bytes:
-    return _field(1, _BYTES, name.encode()) + _field(2, _FLOAT, struct.pack("<f", figure))
+def _value(name: str, value: float) -> bytes:
+    return _field(1, _BYTES, name.encode()) + _field(2, _FLOAT, struct.pack("<f", value))
 
 
 def _varint(number: int) -> bytes:
@@ -109,12 +109,12 @@ def _varint(number: int) -> bytes:
 
 
 def _step(event: bytes) -> int:
-    """Return the step of an event that `TensorBoard` wrote: the second field, behind nine bytes of time; 0 without one."""
+    """Return the step of an event that `TensorBoard` wrote: the second field, after nine bytes of time; 0 without one."""
     if event[9] != 2 << 3 | _VARINT:
         return 0
     groups, number = iter(event[10:]), 0
-    for place, group in enumerate(groups):
-        number |= (group & 0x7F) << 7 * place
+    for index, group in enumerate(groups):
+        number |= (group & 0x7F) << 7 * index
         if group < 0x80:
             break
     return number

@@ -1,15 +1,15 @@
-"""trackio: a local database, or the Space or server that its own environment (TRACKIO_SPACE_ID, TRACKIO_SERVER_URL) names."""
+"""trackio: a local database, or the Space or server that its environment (TRACKIO_SPACE_ID, TRACKIO_SERVER_URL) names."""
 
 from __future__ import annotations
 
-from mlctl.training.trackers.interface import Figures, Run
+from mlctl.training.trackers.interface import Metrics, Run
 
 
 class Trackio:
     """A run of a trackio project."""
 
-    def started(self, run: Run) -> int:
-        """Begin or go on; return the last step on record."""
+    def start(self, run: Run) -> int:
+        """Start or resume the run; return the last step that is recorded."""
         import trackio
 
         self._run = trackio.init(
@@ -21,13 +21,13 @@ class Trackio:
             auto_log_gpu=False,
             auto_log_cpu=False,
         )
-        return getattr(self._run, "_initial_last_step", None) or 0  # the library knows it, and shows it nowhere else
+        return getattr(self._run, "_initial_last_step", None) or 0  # the library has no public name for it
 
-    def step(self, step: int, figures: Figures) -> None:
+    def log(self, step: int, metrics: Metrics) -> None:
         """Log a step."""
-        self._run.log(dict(figures), step=step)
+        self._run.log(dict(metrics), step=step)
 
-    def finished(self, complete: bool) -> None:
-        """Write what is left and close the run."""
+    def finish(self, complete: bool) -> None:
+        """Write the queue and close the run."""
         del complete
         self._run.finish()

@@ -14,7 +14,7 @@ from mlctl.alignment.aligner import Links, Pair
 from mlctl.alignment.combined import CombinedAligner, Grid
 from mlctl.alignment.embedding import EmbeddingAligner
 from mlctl.config.align import Align
-from mlctl.modeling.link_extraction import argmax, shares
+from mlctl.modeling.link_extraction import argmax, softmax_shares
 
 Sides = tuple[list[int], list[int]]
 
@@ -97,7 +97,7 @@ def grids(draw: Any) -> Grid:
 @settings(deadline=None)
 def test_links_lie_between_what_both_are_sure_of_and_what_either_finds_possible(grid: Grid) -> None:
     selected = combined.select_links(grid, combined.link_probabilities(grid))
-    rows, columns = shares(grid.similarity, grid.mask)
+    rows, columns = softmax_shares(grid.similarity, grid.mask)
     either = (grid.confidence > 0) | ((rows > 0.01) & (columns > 0.01))
     both = (grid.confidence >= 0.9) & argmax(grid.similarity, grid.mask)
     assert not (selected & ~either).any()

@@ -14,8 +14,8 @@ from mlctl.alignment.aligner import Sentence
 from mlctl.alignment.embedding import ENCODER_FILE, EmbeddingAligner
 from mlctl.config.align import Align
 from mlctl.errors import InputError
-from mlctl.modeling.word_encoder import WordEncoder, usual_layer
-from mlctl.modeling.word_similarity import batches, centred
+from mlctl.modeling.word_encoder import WordEncoder, default_layer
+from mlctl.modeling.word_similarity import centred, length_batches
 
 CPU = torch.device("cpu")
 
@@ -96,9 +96,9 @@ def test_no_pair_no_links(toy: SimpleNamespace) -> None:
 def test_a_text_that_names_special_tokens(toy: SimpleNamespace) -> None:
     padding = 0
     sentence = toy.sentence([toy.word("x", 1), "[PAD]", toy.word("x", 2)])
-    (tokens,) = WordEncoder(toy.folder, 0, CPU).tokens([sentence.text], [sentence.spans])
-    assert padding not in tokens.ids
-    assert all(start < end for start, end in tokens.ranges)
+    (tokens,) = WordEncoder(toy.folder, 0, CPU).tokenise([sentence.text], [sentence.spans])
+    assert padding not in tokens.input_ids
+    assert all(start < end for start, end in tokens.word_spans)
 
 
 def test_word_vectors_are_means_of_the_named_layer(toy: SimpleNamespace) -> None:
@@ -108,7 +108,7 @@ def test_word_vectors_are_means_of_the_named_layer(toy: SimpleNamespace) -> None
         states = model(**tokenizer(sentence.text, return_tensors="pt"), output_hidden_states=True).hidden_states
     for layer in range(4):
         encoder = WordEncoder(toy.folder, layer, CPU)
-        result = encoder.vectors(encoder.tokens([sentence.text], [sentence.spans]))
+        result = encoder.encode(encoder.tokenise([sentence.text], [sentence.spans]))
         expected = [states[layer][0, 1 + 2 * word : 3 + 2 * word].mean(0) for word in range(3)]
         torch.testing.assert_close(result, torch.stack(expected))
 
@@ -116,13 +116,13 @@ def test_word_vectors_are_means_of_the_named_layer(toy: SimpleNamespace) -> None
 def test_a_subword_over_two_words_counts_for_both(toy: SimpleNamespace) -> None:
     encoder = WordEncoder(toy.folder, 0, CPU)
     text = toy.word("x", 4) + toy.word("x", 4)  # xexexexe
-    whole, halves = encoder.tokens([text] * 2, [[(0, 8)], [(0, 3), (3, 8)]])
-    assert whole.ranges.tolist() == [[1, 5]]
-    assert halves.ranges.tolist() == [[1, 3], [2, 5]]
+    whole, halves = encoder.tokenise([text] * 2, [[(0, 8)], [(0, 3), (3, 8)]])
+    assert whole.word_spans.tolist() == [[1, 5]]
+    assert halves.word_spans.tolist() == [[1, 3], [2, 5]]
 
 
 def test_usual_layer() -> None:
-    assert [usual_layer(depth) for depth in (1, 2, 3, 6, 12, 24)] == [1, 1, 2, 4, 7, 14]
+    assert [default_layer(depth) for depth in (1, 2, 3, 6, 12, 24)] == [1, 1, 2, 4, 7, 14]
 
 
 def test_centred_sentences() -> None:
@@ -136,7 +136,7 @@ def test_centred_sentences() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), max_size=60), st.integers(16, 200))
 def test_batches_hold_every_pair_once_and_no_more_than_asked(lengths: list[tuple[int, int]], most: int) -> None:
-    result = list(batches(lengths, most))
+    result = list(length_batches(lengths, most))
     assert sorted(row for batch in result for row in batch) == list(range(len(lengths)))
     for batch in result:
         assert len(batch) == 1 or 2 * len(batch) * max(max(lengths[row]) for row in batch) <= most
@@ -160,7 +160,7 @@ def test_saved_and_loaded(toy: SimpleNamespace, tmp_path: Path) -> None:
 def test_wrong_encoders_are_named(toy: SimpleNamespace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no model"):
         aligner(tmp_path)
-    with pytest.raises(InputError, match="3 layers, and layer 4"):
+    with pytest.raises(InputError, match=r"align\.layer is 4, but the encoder has 3 layers"):
         aligner(toy.folder, layer=4)
     with pytest.raises(InputError, match=r"align\.device"):
         EmbeddingAligner(Align(engine="embedding", device="cuda:77"), toy.folder)

@@ -82,10 +82,10 @@ def test_the_table_fits_and_can_be_copied(
 def test_json(api: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["corpora", "search", "sw-en", api, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [offer["name"] for offer in found["offers"]] == ["MultiCCAligned", "Tanzil", "News", LONG]
-    assert found["offers"][2]["pairs"] is None
-    assert found["offers"][3]["recipe"] == {"kind": "mtdata", "id": LONG}
-    assert (found["source"], found["target"], found["missing"]) == ("sw", "en", {})
+    assert [corpus["name"] for corpus in found["corpora"]] == ["MultiCCAligned", "Tanzil", "News", LONG]
+    assert found["corpora"][2]["pairs"] is None
+    assert found["corpora"][3]["recipe"] == {"kind": "mtdata", "id": LONG}
+    assert (found["source"], found["target"], found["unavailable"]) == ("sw", "en", {})
 
 
 def test_without_opus_the_rest_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,7 @@ def test_without_opus_the_rest_is_shown(capsys: pytest.CaptureFixture[str]) -> N
     assert not shown.err
     assert main(["corpora", "search", "en-is", nowhere, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["offers"], list(found["missing"])) == ([], ["OPUS"])
+    assert (found["corpora"], list(found["unavailable"])) == ([], ["OPUS"])
     assert main(["corpora", "search", "en-is", nowhere]) == 0
     assert "no corpus is listed for en-is" in capsys.readouterr().out
 

@@ -6,6 +6,7 @@ The settings are found by walking the recipe, so a new one is tested as soon as 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 from mlctl.config import Recipe, Section
 from mlctl.core.hashing import key_of
 from mlctl.pipeline.stages import STAGES as ALL_STAGES
+from storage import File, Manifest, Result
 
 STAGES = {stage.name: stage for stage in ALL_STAGES}
 
@@ -218,6 +220,23 @@ def test_settings_outside_the_keys_are_these() -> None:
 def test_an_unused_translation_engine_changes_no_key() -> None:
     recipes = [Recipe.model_validate({"translate": {"beams": beams, "model": "a/b"}}) for beams in (1, 2)]
     assert STAGES["translate"].settings(recipes[0]) == STAGES["translate"].settings(recipes[1])
+
+
+def made(content: str, key: str) -> Result:
+    """Return a result with one file."""
+    file = File("x", 1, content, 0)
+    return Result(Path(), Manifest("x", key, {}, {}, (file,), {}, {}, 0.0, ""))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_key_depends_on_the_version_and_on_the_content_of_the_inputs(name: str, tmp_path: Path) -> None:
+    stage, recipe = STAGES[name], Recipe(store=str(tmp_path))
+    inputs = {need: made("content", "key") for need in stage.needs}
+    key = stage.request(recipe, inputs).key
+    assert dataclasses.replace(stage, version=stage.version + 1).request(recipe, inputs).key != key
+    assert stage.request(recipe, {need: made("content", "other key") for need in stage.needs}).key == key, "equal bytes are equal"
+    for need in stage.needs:
+        assert stage.request(recipe, {**inputs, need: made("other", "key")}).key != key, need
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from mlctl.alignment.eflomal.sampling import seeded
+from mlctl.alignment.eflomal.sampling import initial_random_state
 from mlctl.core.random import GOLDEN, absorb, shuffle_key, splitmix64, text_draws
 
 MASK = (1 << 64) - 1
@@ -35,7 +35,7 @@ def test_absorbing_is_a_step_of_splitmix64_by_the_value() -> None:
 @pytest.mark.parametrize(("seed", "sweep", "sentence"), [(0, 0, 0), (1, 2, 3), (2**31, 400, 10**9)])
 def test_the_sampler_of_word_alignments_starts_from_the_same_function(seed: int, sweep: int, sentence: int) -> None:
     state = seed * 0x9E3779B97F4A7C15 + sweep * 0xBF58476D1CE4E5B9 + (sentence + 1) * 0x94D049BB133111EB
-    assert int(seeded(seed, sweep, sentence)) == reference_splitmix64(state & MASK) | 1
+    assert int(initial_random_state(seed, sweep, sentence)) == reference_splitmix64(state & MASK) | 1
 
 
 def test_draws_of_texts_depend_on_text_seed_and_purpose_alone() -> None:

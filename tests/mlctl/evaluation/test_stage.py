@@ -68,7 +68,7 @@ def test_token_states_of_both_models(sharded: Path, trained: Path, tmp_path: Pat
 
 
 def test_both_models_are_pooled_from_the_layers_that_were_trained(sharded: Path, trained: Path, tmp_path: Path) -> None:
-    write_modules(trained / "model", 16, 2, 32, places=(-1,))
+    write_modules(trained / "model", 16, 2, 32, layers=(-1,))
     run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", embedding_map_sentences=1))
     rows = pq.read_table(tmp_path / "out" / "tokens.parquet").to_pylist()
     for name in ("base", "trained"):

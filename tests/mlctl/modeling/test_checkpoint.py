@@ -8,8 +8,8 @@ import torch
 from mlctl.modeling.checkpoint import CheckpointFolder
 
 
-def folder(tmp_path: Path, keep: int = 2, subject: str = "s") -> CheckpointFolder:
-    return CheckpointFolder(tmp_path / "checkpoints", subject, keep)
+def folder(tmp_path: Path, keep: int = 2, fingerprint: str = "s") -> CheckpointFolder:
+    return CheckpointFolder(tmp_path / "checkpoints", fingerprint, keep)
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
@@ -47,11 +47,11 @@ def test_the_one_with_the_lowest_loss_is_kept_besides(tmp_path: Path) -> None:
     assert checkpoints.best_name() == "step-0000007", "a damaged one is no good"
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "no state", "no tensors", "garbled state", "other subject"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "no state", "no tensors", "garbled state", "other fingerprint"])
 def test_damaged_newest_is_skipped_and_said(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = folder(tmp_path)
     checkpoints.save(1, tensors(1), 0.5)
-    folder(tmp_path, subject="other" if damage == "other subject" else "s").save(2, tensors(2), 0.5)
+    folder(tmp_path, fingerprint="other" if damage == "other fingerprint" else "s").save(2, tensors(2), 0.5)
     data, state = (checkpoints.folder / "step-0000002" / name for name in ("tensors.safetensors", "state.json"))
     content = data.read_bytes()
     {
@@ -60,7 +60,7 @@ def test_damaged_newest_is_skipped_and_said(tmp_path: Path, damage: str, caplog:
         "no state": state.unlink,
         "no tensors": data.unlink,
         "garbled state": lambda: state.write_text('{"step": 2'),
-        "other subject": lambda: None,
+        "other fingerprint": lambda: None,
     }[damage]()
     newest = checkpoints.newest()
     assert newest is not None
@@ -96,6 +96,6 @@ print(checkpoints.newest().step, [path.name for path in checkpoints.folder.iterd
 
 def test_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path], capture_output=True, text=True, check=True)
-    assert "no room to write" in done.stdout
-    assert "→ make room and run again" in done.stdout
+    assert "disk full: cannot write" in done.stdout
+    assert "→ free disk space and run again" in done.stdout
     assert "1 ['step-0000001']" in done.stdout

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertModel, RobertaConfig, RobertaForMaskedL
 
 from mlctl.config import ScratchModel
 from mlctl.errors import InputError
-from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, longest_input, save_model, scratch_model
+from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, max_positions, save_model, scratch_model
 
 SMALL = ScratchModel(layers=1, hidden=8, heads=2, feed_forward=16)
 
@@ -37,14 +37,14 @@ def test_scratch_model_is_drawn_from_its_seed(tokenizer_folder: Path) -> None:
 def test_scratch_model_fits_its_tokenizer(tokenizer_folder: Path) -> None:
     model = scratch(tokenizer_folder)
     assert model.config.vocab_size == 10  # type: ignore[union-attr]
-    assert longest_input(model) == 32
-    assert longest_input(scratch_model(SMALL, tokenizer_folder, max_length=20, seed=0)) == 20
+    assert max_positions(model) == 32
+    assert max_positions(scratch_model(SMALL, tokenizer_folder, max_length=20, seed=0)) == 20
 
 
 def test_roberta_has_fewer_places_than_positions() -> None:
     config = RobertaConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=12)
     model = RobertaForMaskedLM(config).eval()
-    assert longest_input(model) == 10
+    assert max_positions(model) == 10
     model(torch.full((1, 10), 5))  # and that many really fit
 
 

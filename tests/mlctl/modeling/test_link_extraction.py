@@ -29,8 +29,8 @@ def padded(several: list[Table], junk: float = 9.0) -> tuple[torch.Tensor, torch
     return values, mask
 
 
-def cells(found: torch.Tensor) -> list[set[tuple[int, int]]]:
-    return [{(i, j) for i, j in table.nonzero().tolist()} for table in found]
+def cells(result: torch.Tensor) -> list[set[tuple[int, int]]]:
+    return [{(i, j) for i, j in table.nonzero().tolist()} for table in result]
 
 
 def best_of_both(table: Table, allowed: set[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -64,8 +64,8 @@ def plain_shares(values: list[float]) -> list[float]:
 def plain_softmax(table: Table, threshold: float) -> set[tuple[int, int]]:
     rows = [plain_shares(values) for values in table]
     columns = [plain_shares([values[j] for values in table]) for j in range(len(table[0]))]
-    places = ((i, j) for i in range(len(table)) for j in range(len(table[0])))
-    return {(i, j) for i, j in places if rows[i][j] > threshold and columns[j][i] > threshold}
+    indices = ((i, j) for i in range(len(table)) for j in range(len(table[0])))
+    return {(i, j) for i, j in indices if rows[i][j] > threshold and columns[j][i] > threshold}
 
 
 @given(st.lists(tables(), min_size=1, max_size=4))
@@ -95,8 +95,8 @@ def test_transposed_similarities_give_transposed_links(table: Table, method: Ext
 @settings(deadline=None)
 def test_agreement_is_a_share(table: Table) -> None:
     values, mask = padded([table, [[0.5]]])
-    rows, columns = link_extraction.shares(values, mask)
-    sure = link_extraction.agreement(rows, columns)
+    rows, columns = link_extraction.softmax_shares(values, mask)
+    sure = link_extraction.link_confidence(rows, columns)
     assert torch.all((sure >= 0) & (sure <= 1))
     assert not sure[~mask].any()
     assert torch.allclose(rows.sum(2), mask.any(2).double())
@@ -112,6 +112,6 @@ def test_itermax_finds_a_second_link() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 3), (2, 3, 0), (1, 2, 2)])
 def test_where_there_is_no_cell_there_is_no_link(method: Extraction, shape: tuple[int, ...]) -> None:
-    found = link_extraction.extract(torch.zeros(shape), torch.zeros(shape, dtype=torch.bool), method, 0.001)
-    assert found.shape == shape
-    assert not found.any()
+    result = link_extraction.extract(torch.zeros(shape), torch.zeros(shape, dtype=torch.bool), method, 0.001)
+    assert result.shape == shape
+    assert not result.any()

@@ -36,8 +36,8 @@ def test_same_logits_as_the_whole_model(family: str) -> None:
     ids, mask = torch.randint(5, 40, (2, 6)), torch.ones(2, 6)
     states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
     expected = model(input_ids=ids, attention_mask=mask).logits
-    places = torch.tensor([1, 4, 8])
-    torch.testing.assert_close(MaskedLmHead(model)(states.flatten(0, 1)[places]), expected.flatten(0, 1)[places])
+    indices = torch.tensor([1, 4, 8])
+    torch.testing.assert_close(MaskedLmHead(model)(states.flatten(0, 1)[indices]), expected.flatten(0, 1)[indices])
 
 
 def test_unknown_head_is_named() -> None:

@@ -133,8 +133,8 @@ def test_hub_snapshot_then_offline_from_the_cache(hub: str, tmp_path: Path) -> N
 
 def test_hub_out_of_reach_is_quick_and_clear(tmp_path: Path) -> None:
     begin = time.monotonic()
-    said = resolve_elsewhere("lab/tiny", "http://127.0.0.1:9", tmp_path)
-    assert "InputError" in said
-    assert "the hub cannot be reached" in said
-    assert "→ connect to the hub once" in said
+    message = resolve_elsewhere("lab/tiny", "http://127.0.0.1:9", tmp_path)
+    assert "InputError" in message
+    assert "the hub cannot be reached" in message
+    assert "→ connect to the hub once" in message
     assert time.monotonic() - begin < 20

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertModel
 
 from mlctl.errors import InputError
-from mlctl.modeling.pooling import full_precision, layer_states, mean_spans, mean_tokens, places_of, pooled_states
+from mlctl.modeling.pooling import encode_tokens, full_precision, layer_indices, mean_pool, pad, pad_batch, span_pool
 
 
 def stub(*layers: list[list[list[float]]]) -> object:
@@ -24,10 +24,10 @@ def test_hand_computed_cce() -> None:
     middle = [[[50.0, 50], [50, 50], [50, 50]]] * 2
     last = [[[0.0, 1], [0, 2], [0, 6]], [[0, 1], [2, 3], [100, 100]]]
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
-    states = pooled_states(stub(embeddings, first, middle, last), torch.zeros(2, 3), mask)
+    states = encode_tokens(stub(embeddings, first, middle, last), torch.zeros(2, 3), mask)
     assert states.tolist() == [[[1, 1], [2, 2], [3, 6]], [[4, 2], [8, 4], [200, 200]]]
-    assert mean_tokens(states, mask).tolist() == [[2, 3], [6, 3]]
-    words = mean_spans(states, torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0]), torch.tensor([3, 2, 1]))
+    assert mean_pool(states, mask).tolist() == [[2, 3], [6, 3]]
+    words = span_pool(states, torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0]), torch.tensor([3, 2, 1]))
     assert words.tolist() == [[2.5, 4], [8, 4], [1, 1]]
 
 
@@ -36,15 +36,14 @@ def test_layers_of_a_real_encoder() -> None:
     config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=8)
     encoder = BertModel(config).eval()
     ids, mask = torch.randint(20, (2, 5)), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
-    states = layer_states(encoder, ids, mask)
+    states = encode_tokens(encoder, ids, mask)
     kept: dict[int, torch.Tensor] = {}
     for number in (0, 2):
         encoder.encoder.layer[number].register_forward_hook(
             lambda _m, _i, out, number=number: kept.__setitem__(number, out[0] if isinstance(out, tuple) else out)
         )
-    plain = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    torch.testing.assert_close(states.last, plain)
-    torch.testing.assert_close(states.pooled, kept[0] + kept[2])
+    encoder(input_ids=ids, attention_mask=mask)
+    torch.testing.assert_close(states, kept[0] + kept[2])
 
 
 @pytest.mark.parametrize(
@@ -52,14 +51,23 @@ def test_layers_of_a_real_encoder() -> None:
 )
 def test_layers_are_added_up(layers: str | tuple[int, ...], sums: float) -> None:
     hidden = [[[[number]]] for number in (0.5, 1.0, 100.0, 1000.0, 10000.0)]
-    states = layer_states(stub(*hidden), torch.zeros(1, 1), torch.ones(1, 1), places_of(layers, 4))
-    assert states.pooled.item() == sums
-    assert states.last.item() == 10000
+    states = encode_tokens(stub(*hidden), torch.zeros(1, 1), torch.ones(1, 1), layer_indices(layers, 4))
+    assert states.item() == sums
 
 
 def test_a_layer_that_is_not_there() -> None:
     with pytest.raises(InputError, match=r"train\.layers names layer 5, but the encoder has 4\n.*up to 4"):
-        places_of((1, 5), 4)
+        layer_indices((1, 5), 4)
+
+
+@given(st.lists(st.lists(st.integers(0, 99), max_size=6), min_size=1, max_size=5), st.integers(0, 9))
+def test_padded_batch(sequences: list[list[int]], pad_id: int) -> None:
+    input_ids, attention_mask = pad_batch(sequences, pad_id)
+    width = max(map(len, sequences))
+    assert input_ids.tolist() == [ids + [pad_id] * (width - len(ids)) for ids in sequences]
+    assert attention_mask.tolist() == [[1] * len(ids) + [0] * (width - len(ids)) for ids in sequences]
+    assert input_ids.dtype == attention_mask.dtype == torch.int64
+    assert torch.equal(pad([np.array(ids, np.int32) for ids in sequences], pad_id), input_ids)
 
 
 def test_padding_does_not_matter() -> None:
@@ -68,9 +76,9 @@ def test_padding_does_not_matter() -> None:
     encoder = BertModel(config).eval()
     short = torch.tensor([[3, 4, 5]])
     long = torch.tensor([[3, 4, 5, 0, 0, 0]])
-    one = mean_tokens(pooled_states(encoder, short, torch.ones(1, 3)), torch.ones(1, 3))
+    one = mean_pool(encode_tokens(encoder, short, torch.ones(1, 3)), torch.ones(1, 3))
     mask = torch.tensor([[1, 1, 1, 0, 0, 0]])
-    torch.testing.assert_close(one, mean_tokens(pooled_states(encoder, long, mask), mask))
+    torch.testing.assert_close(one, mean_pool(encode_tokens(encoder, long, mask), mask))
 
 
 @given(st.data())
@@ -81,13 +89,13 @@ def test_spans_against_a_loop(data: st.DataObject) -> None:
     states = torch.randn(sentences, length, 3, dtype=torch.float64)
     rows, starts, ends = torch.tensor(spans, dtype=torch.int64).reshape(-1, 3).unbind(1)
     expected = np.array([states[row, start:end].mean(0).numpy() for row, start, end in spans]).reshape(-1, 3)
-    np.testing.assert_allclose(mean_spans(states, rows, starts, ends).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(span_pool(states, rows, starts, ends).numpy(), expected, rtol=1e-12)
 
 
 def test_gradient_of_spans() -> None:
     states = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
     where = (torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2]), torch.tensor([2, 4, 3]))  # two spans overlap
-    assert torch.autograd.gradcheck(lambda s: mean_spans(s, *where), states)
+    assert torch.autograd.gradcheck(lambda s: span_pool(s, *where), states)
 
 
 def test_half_precision_is_widened() -> None:

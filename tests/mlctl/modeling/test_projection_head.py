@@ -1,10 +1,10 @@
 import torch
 
-from mlctl.modeling.projection_head import Projection
+from mlctl.modeling.projection_head import ProjectionHead
 
 
 def test_formula() -> None:
-    head = Projection(2)
+    head = ProjectionHead(2)
     weights = {
         "inner.weight": [[1.0, 0], [0, -1]],
         "inner.bias": [0.5, 0],

@@ -32,7 +32,7 @@ SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "
 Made = tuple[Path, Tokenizer]
 
 
-def bert(folder: Path, layers: int, *places: int) -> Made:
+def bert(folder: Path, depth: int, *layers: int) -> Made:
     """A BERT whose tokenizer names a limit below the model's."""
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     vocabulary = [*special.values(), *(word.lower() for word in WORDS)]
@@ -40,8 +40,8 @@ def bert(folder: Path, layers: int, *places: int) -> Made:
     words.normalizer, words.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
     words.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=20, **special).save_pretrained(folder / "tokenizer")
-    config = BertConfig(vocab_size=len(vocabulary), num_hidden_layers=layers, max_position_embeddings=24, **SIZES)
-    return save(BertForMaskedLM(config), folder, *places)
+    config = BertConfig(vocab_size=len(vocabulary), num_hidden_layers=depth, max_position_embeddings=24, **SIZES)
+    return save(BertForMaskedLM(config), folder, *layers)
 
 
 def xlmr(folder: Path, layers: int) -> Made:
@@ -60,11 +60,11 @@ def xlmr(folder: Path, layers: int) -> Made:
     return save(XLMRobertaForMaskedLM(config), folder)
 
 
-def save(model: Any, folder: Path, *places: int) -> Made:
+def save(model: Any, folder: Path, *layers: int) -> Made:
     with torch.no_grad():  # states that differ much from layer to layer, so that a wrong one shows
         for weights in model.parameters():
             weights.add_(torch.randn_like(weights) * 0.2)
-    save_model(model, folder / "tokenizer", folder / "model", places or FIRST_AND_LAST)
+    save_model(model, folder / "tokenizer", folder / "model", layers or FIRST_AND_LAST)
     return folder / "model", Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
 
 
@@ -92,16 +92,16 @@ def test_a_single_layer_is_first_and_last(tmp_path: Path) -> None:
     compare(*bert(tmp_path, 1))
 
 
-@pytest.mark.parametrize("places", [(-1,), (2,), (1, 2), (1, 2, 3, 4), (1, 4)])
-def test_other_layers_are_what_mlctl_judges_by_too(tmp_path: Path, places: tuple[int, ...]) -> None:
-    folder, tokenizer = bert(tmp_path, 4, *places)
+@pytest.mark.parametrize("layers", [(-1,), (2,), (1, 2), (1, 2, 3, 4), (1, 4)])
+def test_other_layers_are_pooled_in_evaluation_too(tmp_path: Path, layers: tuple[int, ...]) -> None:
+    folder, tokenizer = bert(tmp_path, 4, *layers)
     compare(folder, tokenizer)
     encoder = load_encoder(folder)
-    assert encoder.pooled_places == {(-1,): (4,), (1, 4): FIRST_AND_LAST}.get(places, places)
+    assert encoder.pooled_layers == {(-1,): (4,), (1, 4): FIRST_AND_LAST}.get(layers, layers)
     ids = torch.tensor([tokenizer.encode(TEXTS[0]).ids])
     hidden = encoder(ids, output_hidden_states=True).hidden_states
-    wanted = sum(hidden[place] for place in places).mean(1)
-    torch.testing.assert_close(encode(encoder, ids.tolist(), (), 1)[0], wanted)
+    expected = sum(hidden[index] for index in layers).mean(1)
+    torch.testing.assert_close(encode(encoder, ids.tolist(), (), 1)[0], expected)
 
 
 def compare(folder: Path, tokenizer: Tokenizer) -> None:

@@ -50,16 +50,16 @@ def row(source: str, target: str, language: str = "fr", **changes: Any) -> dict[
 def made(language: str, rows: int) -> list[dict[str, Any]]:
     """Sentences of random words, those of all languages alike; some come again with other case, punctuation or on the other side."""
     draw = random.Random(1)
-    found = []
+    pairs = []
     for number in range(rows):
         words = draw.sample(VOCABULARY, draw.randint(2, 8))
         target = [f"{word}{language}" for word in words]
-        found.append(row(" ".join(["the", *words]), " ".join(["le", *target]), language))
+        pairs.append(row(" ".join(["the", *words]), " ".join(["le", *target]), language))
         if number % 10 == (0 if language == "fr" else 5):
-            found.append(row(" ".join(["The", *words, "!"]), " ".join(["le", *target, "ok"]), language))
+            pairs.append(row(" ".join(["The", *words, "!"]), " ".join(["le", *target, "ok"]), language))
         if number % 10 == 2:
-            found.append(row(" ".join(["again", *words]), " ".join(["THE", *words, "."]), language))
-    return found
+            pairs.append(row(" ".join(["again", *words]), " ".join(["THE", *words, "."]), language))
+    return pairs
 
 
 def write(folder: Path, rows: dict[str, list[dict[str, Any]]]) -> Path:
@@ -80,4 +80,4 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return [found for file in sorted(folder.glob("*.parquet")) for found in pq.read_table(file).to_pylist()]
+    return [item for file in sorted(folder.glob("*.parquet")) for item in pq.read_table(file).to_pylist()]

@@ -14,7 +14,7 @@ from mlctl.config import Languages, Model, ScratchModel, Shard
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.sharding import shard
-from mlctl.sharding.synthetic_cap import Cap
+from mlctl.sharding.synthetic_cap import SyntheticCap
 
 MODEL = Model(scratch=ScratchModel(vocabulary=300))
 SETTINGS = Shard(rows_per_shard=40, heldout_pairs=10, heldout_min_words=3, stop_words=0)
@@ -25,7 +25,7 @@ def pair(number: int, language: str, synthetic: str) -> dict[str, Any]:
     draw = random.Random(number)
     source = ["".join(draw.choices("bdfgklmnrst", k=5)) for _ in range(4)]
     target = [word[::-1] for word in source]
-    spans = [{"start": 6 * place, "end": 6 * place + 5} for place in range(4)]
+    spans = [{"start": 6 * index, "end": 6 * index + 5} for index in range(4)]
     return {
         "source_language": "en",
         "target_language": language,
@@ -38,7 +38,7 @@ def pair(number: int, language: str, synthetic: str) -> dict[str, Any]:
         "synthetic": synthetic,
         "source_words": spans,
         "target_words": spans,
-        "links": [{"source": place, "target": place} for place in range(4)],
+        "links": [{"source": index, "target": index} for index in range(4)],
         "confidences": [1.0] * 4,
     }
 
@@ -101,7 +101,7 @@ def test_the_draw_differs_by_seed_and_by_nothing_else(aligned: Path, tmp_path: P
     first = made(aligned, tmp_path / "first", 1.0)[1]
     assert machine(first) != machine(made(aligned, tmp_path / "seed", 1.0, seed=1)[1])
     assert machine(first) < machine(made(aligned, tmp_path / "more", 2.0)[1])
-    monkeypatch.setattr("mlctl.sharding.external_sort.PAIRS", 37)
+    monkeypatch.setattr("mlctl.sharding.corpus_shards.RUN_PAIRS", 37)
     assert made(aligned, tmp_path / "runs", 1.0)[1] == first
     shares = [np.mean([bool(row) for row in table["synthetic"].to_pylist()]) for table in first]
     assert max(shares) - min(shares) < 0.5  # spread over the shards, not the first ones' alone
@@ -111,7 +111,7 @@ def test_rows_of_one_text_go_together_and_never_above_the_cap() -> None:
     keys = pa.array([1, 2, 3, 7, 7, 7, 8], pa.uint64())
     table = pa.table({"key": keys, "synthetic": ["", "", "", "target", "target", "target", "source"]})
     for most in (0.0, 0.4, 1.0, 2.0):
-        kept = Cap.of([table.slice(0, 4), table.slice(4)], most).keeps(table)
+        kept = SyntheticCap.fit([table.slice(0, 4), table.slice(4)], most).keeps(table)
         assert kept[:3].all()
         assert kept[3:].sum() <= 3 * most
         assert len(set(kept[3:6])) == 1

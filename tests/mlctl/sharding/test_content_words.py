@@ -19,17 +19,22 @@ from mlctl import schema
 from mlctl.config import Languages
 from mlctl.sharding import shard
 from mlctl.sharding.content_words import ContentWords
-from mlctl.sharding.phrase_blocks import blocks
-from mlctl.sharding.word_frequency_cap import Limit
+from mlctl.sharding.phrase_blocks import find_blocks
+from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 
 
 def word_pairs(pair: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
-    chosen = {"source_stops": frozenset({"the", "of"}), "target_stops": frozenset({"le", "de"}), "min_letters": 2, **changes}
+    chosen = {
+        "source_stop_words": frozenset({"the", "of"}),
+        "target_stop_words": frozenset({"le", "de"}),
+        "min_letters": 2,
+        **changes,
+    }
     batch = pa.Table.from_pylist([row("x y", "u v"), pair], schema=schema.ALIGNED).to_batches()[0]
-    found = ContentWords(**{"blocks": True, "min_confidence": 0.0, **chosen}).word_pairs(batch)
+    result = ContentWords(**{"blocks": True, "min_confidence": 0.0, **chosen}).word_pairs(batch)
     words = pair["source"].split(" "), pair["target"].split(" ")
-    places = zip((found.source - 2).tolist(), (found.target - 2).tolist(), found.rows.tolist(), strict=True)
-    return [(" ".join(words[0][a:b]), " ".join(words[1][c:d])) for (a, b), (c, d), number in places if number == 1]
+    indices = zip((result.source - 2).tolist(), (result.target - 2).tolist(), result.rows.tolist(), strict=True)
+    return [(" ".join(words[0][a:b]), " ".join(words[1][c:d])) for (a, b), (c, d), number in indices if number == 1]
 
 
 def links(*pairs: tuple[int, int]) -> list[dict[str, int]]:
@@ -83,13 +88,13 @@ def test_blocks_are_what_a_search_finds(sentences: list[list[tuple[int, int]]]) 
     sentences = [sorted(pairs) for pairs in sentences]
     rows = np.array([number for number, pairs in enumerate(sentences) for _ in pairs], np.int64)
     flat = np.array([pair for pairs in sentences for pair in pairs], np.int64).reshape(-1, 2)
-    found = blocks(rows, flat, np.linspace(0, 1, len(flat), dtype=np.float32))
-    got = {
+    result = find_blocks(rows, flat, np.linspace(0, 1, len(flat), dtype=np.float32))
+    actual = {
         (row, *source, *target)
-        for row, source, target in zip(found.rows.tolist(), found.source.tolist(), found.target.tolist(), strict=True)
+        for row, source, target in zip(result.rows.tolist(), result.source.tolist(), result.target.tolist(), strict=True)
     }
-    assert got == {(number, *block) for number, pairs in enumerate(sentences) for block in searched(pairs)}
-    assert len(got) == len(found.rows)
+    assert actual == {(number, *block) for number, pairs in enumerate(sentences) for block in searched(pairs)}
+    assert len(actual) == len(result.rows)
 
 
 def searched(pairs: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
@@ -113,17 +118,17 @@ def test_word_pairs_of_little_confidence_are_left_out() -> None:
 
 
 def limited(folder: Path, aligned: Path, seed: int, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    place = workspace(folder)
+    work = workspace(folder)
     changed = SETTINGS.model_copy(update={"heldout_pairs": 0, **changes})
-    return shard(changed, MODEL, Languages(), seed, aligned, place), rows_of(place.path("train"))
+    return shard(changed, MODEL, Languages(), seed, aligned, work), rows_of(work.path("train"))
 
 
 def source_words(rows: list[dict[str, Any]], folder: Path) -> Counter[str]:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
     return Counter(
-        tokenizer.decode(found["source_ids"][word_pair["source_start"] : word_pair["source_end"]])
-        for found in rows
-        for word_pair in found["word_pairs"]
+        tokenizer.decode(item["source_ids"][word_pair["source_start"] : word_pair["source_end"]])
+        for item in rows
+        for word_pair in item["word_pairs"]
     )
 
 
@@ -141,13 +146,13 @@ def test_no_word_has_more_word_pairs_than_the_limit(tmp_path: Path) -> None:
     assert metrics["word_pairs"] == sum(after.values())
     assert metrics["fr.word_pairs_per_row"] == round(sum(after.values()) / len(rows), 4)
     _, others = limited(tmp_path / "others", aligned, 6, word_frequency_cap=4)
-    assert [found["word_pairs"] for found in others] != [found["word_pairs"] for found in rows]
+    assert [item["word_pairs"] for item in others] != [item["word_pairs"] for item in rows]
 
 
 def test_the_limit_does_not_depend_on_the_size_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aligned = write(tmp_path / "aligned", {"fr": made("fr", 150)})
     limited(tmp_path / "one", aligned, 5, word_frequency_cap=2, max_synthetic=1.0)
-    monkeypatch.setattr("mlctl.sharding.external_sort.PAIRS", 23)
+    monkeypatch.setattr("mlctl.sharding.corpus_shards.RUN_PAIRS", 23)
     limited(tmp_path / "many", aligned, 5, word_frequency_cap=2, max_synthetic=1.0)
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
 
@@ -158,7 +163,7 @@ def test_the_limit_takes_the_lowest_draws_of_each_word(most: int) -> None:
     words = [rng.choice(40, size=rng.integers(1, 6), replace=False, p=np.arange(1, 41) / 820).tolist() for _ in range(3000)]
     keys = np.sort(rng.integers(0, 1 << 63, 3000).astype(np.uint64))
     table = pa.table({"key": keys, "word_pairs": pa.array(words), "word_pair_words": pa.array(words, pa.list_(pa.uint64()))})
-    kept = Limit.of(lambda: iter([table.slice(0, 1000), table.slice(1000)]), most)(table)
+    kept = WordFrequencyCap.fit(lambda: iter([table.slice(0, 1000), table.slice(1000)]), most)(table)
     counts = Counter(itertools.chain.from_iterable(words))
     left = Counter(itertools.chain.from_iterable(kept["word_pair_words"].to_pylist()))
     assert left == {word: min(count, most) for word, count in counts.items()}
@@ -168,13 +173,13 @@ def test_the_limit_takes_the_lowest_draws_of_each_word(most: int) -> None:
 
 def test_the_cap_holds_for_what_the_limit_left(tmp_path: Path) -> None:
     human = [row(f"cat dog {number}", f"chat chien {number}") for number in range(90)]  # the limit leaves two or so
-    rows = [*human, *({**found, "synthetic": "target"} for found in made("fr", 150))]
+    rows = [*human, *({**item, "synthetic": "target"} for item in made("fr", 150))]
     aligned = write(tmp_path / "aligned", {"fr": rows})
     _, left = limited(tmp_path / "work", aligned, 5, word_frequency_cap=3, max_synthetic=1.0, stop_words=1)
-    synthetic = sum(bool(found["synthetic"]) for found in left)
+    synthetic = sum(bool(item["synthetic"]) for item in left)
     assert 0 < synthetic <= len(left) - synthetic
     table = pq.read_table(tmp_path / "work" / "funnel.parquet").to_pylist()
-    assert [found["rule"] for found in table][-2:] == ["synthetic cap", "word frequency cap"]
+    assert [item["rule"] for item in table][-2:] == ["synthetic cap", "word frequency cap"]
     assert table[-1]["rows_out"] == len(left)
 
 

@@ -21,8 +21,8 @@ from mlctl import schema
 from mlctl.config import EvaluationSet, Languages, Model, ScratchModel, Shard
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.sharding import digests, shard
-from mlctl.sharding.decontamination import Screen, Vocabulary, known
+from mlctl.sharding import evaluation_set_digests, shard
+from mlctl.sharding.decontamination import DecontaminationIndex, Vocabulary, index_set
 from mlctl.sharding.evaluation_sets import sentences
 
 ENGLISH = "The committee agreed on Monday to publish its first report before the end of the year."
@@ -30,15 +30,15 @@ CHINESE = "委员会星期一同意在年底之前公布第一份报告。"
 THAI = "คณะกรรมการตกลงกันเมื่อวันจันทร์ว่าจะเผยแพร่รายงานฉบับแรกก่อนสิ้นปี"
 
 
-def screen(*lines: str) -> Screen:
+def screen(*lines: str) -> DecontaminationIndex:
     vocabulary = Vocabulary()
-    return Screen(vocabulary, (known("test", lines, vocabulary),))
+    return DecontaminationIndex(vocabulary, (index_set("test", lines, vocabulary),))
 
 
-def found(screen: Screen, source: str, target: str = "–") -> str:
+def match_kind(screen: DecontaminationIndex, source: str, target: str = "–") -> str:
     (match,) = screen.matches(pa.record_batch({"source": [source, "other"], "target": [target, "text"]}))
     assert not match.either[1]
-    return "text" if match.exact[0] else "passage" if match.passage[0] else ""
+    return "text" if match.text[0] else "passage" if match.passage[0] else ""
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def found(screen: Screen, source: str, target: str = "–") -> str:
 )
 def test_same_text_and_passages_of_eight_words(text: str, by: str) -> None:
     known_text = screen(ENGLISH, CHINESE, THAI)
-    assert found(known_text, text) == found(known_text, "–", text) == by
+    assert match_kind(known_text, text) == match_kind(known_text, "–", text) == by
 
 
 def test_a_passage_does_not_run_over_the_end_of_a_sentence() -> None:
@@ -134,7 +134,7 @@ def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
 
 
 def test_sets_need_names_of_their_own(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a name of its own"):
+    with pytest.raises(ValueError, match="a unique name"):
         Shard(decontaminate=(EvaluationSet(name="x", path="a"), EvaluationSet(name="x", path="b")))
 
 
@@ -181,9 +181,9 @@ def test_what_a_set_has_is_not_trained_on_and_counted(tmp_path: Path) -> None:
     trained = {row["source"] for file in (tmp_path / "out/train").iterdir() for row in pq.read_table(file).to_pylist()}
     held = set(pq.read_table(tmp_path / "out/heldout/fr.parquet")["source"].to_pylist())
     assert trained == {" ".join(words) for words in drawn[40:]} - held
-    told = json.loads((tmp_path / "out/decontamination.json").read_text())
-    assert told["checked"]
-    one, two = told["sets"]
+    report = json.loads((tmp_path / "out/decontamination.json").read_text())
+    assert report["checked"]
+    one, two = report["sets"]
     free = [" ".join(words) not in held for words in drawn]
     assert one["pairs"]["fr"] == {"text": sum(free[:20]), "passage": 0, "dropped": sum(free[:20])}
     assert two["pairs"]["fr"] == {"text": 0, "passage": sum(free[10:40]), "dropped": sum(free[20:40])}
@@ -205,20 +205,23 @@ def test_the_key_changes_with_the_text_of_a_set_not_with_its_folder(tmp_path: Pa
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "x.txt", ENGLISH)
-    both = [digests(Shard(decontaminate=(EvaluationSet(name="x", path=f"{tmp_path}/{folder}/*.txt"),))) for folder in ("a", "b")]
+    both = [
+        evaluation_set_digests(Shard(decontaminate=(EvaluationSet(name="x", path=f"{tmp_path}/{folder}/*.txt"),)))
+        for folder in ("a", "b")
+    ]
     assert both[0] == both[1]
     assert list(both[0]) == ["x/0/x.txt"]
     write(tmp_path / "b/x.txt", CHINESE)
-    assert digests(Shard(decontaminate=(EvaluationSet(name="x", path=f"{tmp_path}/b/*.txt"),))) != both[0]
+    assert evaluation_set_digests(Shard(decontaminate=(EvaluationSet(name="x", path=f"{tmp_path}/b/*.txt"),))) != both[0]
 
 
 # Peak memory of going through many pairs with a small set, in kB.
 MEMORY = """
 import resource, sys
 import pyarrow as pa
-from mlctl.sharding.decontamination import Screen, Vocabulary, known
+from mlctl.sharding.decontamination import DecontaminationIndex, Vocabulary, index_set
 vocabulary = Vocabulary()
-screen = Screen(vocabulary, (known("x", ["one two three four five six seven eight nine"], vocabulary),))
+screen = DecontaminationIndex(vocabulary, (index_set("x", ["one two three four five six seven eight nine"], vocabulary),))
 for start in range(0, int(sys.argv[1]), 2000):
     lines = [f"w{n} v{n} u{n} t{n} one two three four five six" for n in range(start, start + 2000)]
     screen.matches(pa.record_batch({"source": lines, "target": lines}))

@@ -33,8 +33,8 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sharded(aligned: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    place = workspace(tmp_path_factory.mktemp("sharded"))
-    return shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, place), place.root
+    work = workspace(tmp_path_factory.mktemp("sharded"))
+    return shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, work), work.root
 
 
 def test_no_text_of_the_held_out_pairs_is_trained_on(sharded: tuple[dict[str, Any], Path]) -> None:
@@ -63,21 +63,21 @@ def test_rows_hold_what_they_say(sharded: tuple[dict[str, Any], Path]) -> None:
     tokenizer = Tokenizer.from_file(str(root / "tokenizer" / "tokenizer.json"))
     rows = rows_of(root / "train")
     assert metrics["rows"] == len(rows) == metrics["fr.rows"] + metrics["de.rows"]
-    assert metrics["word_pairs"] == sum(len(found["word_pairs"]) for found in rows)
-    for found in rows:
-        assert found["word_pairs"]
-        for word_pair in found["word_pairs"]:
+    assert metrics["word_pairs"] == sum(len(item["word_pairs"]) for item in rows)
+    for item in rows:
+        assert item["word_pairs"]
+        for word_pair in item["word_pairs"]:
             words = [
-                tokenizer.decode(found[f"{side}_ids"][word_pair[f"{side}_start"] : word_pair[f"{side}_end"]])
+                tokenizer.decode(item[f"{side}_ids"][word_pair[f"{side}_start"] : word_pair[f"{side}_end"]])
                 for side in ("source", "target")
             ]
-            assert words == ["again", "the"] or words[1].removesuffix(found["target_language"]) == words[0]
-            assert words[0] in found["source"].split(" ")
+            assert words == ["again", "the"] or words[1].removesuffix(item["target_language"]) == words[0]
+            assert words[0] in item["source"].split(" ")
         for side in ("source", "target"):
-            ids = found[f"{side}_ids"]
+            ids = item[f"{side}_ids"]
             assert len(ids) <= SETTINGS.max_length
             assert (tokenizer.id_to_token(ids[0]), tokenizer.id_to_token(ids[-1])) == ("[CLS]", "[SEP]")
-    same = {(letters(found["source"]), found["source_identity"]) for found in rows}
+    same = {(letters(item["source"]), item["source_identity"]) for item in rows}
     assert len(same) == len({text for text, _ in same}) == len({number for _, number in same})
 
 
@@ -99,8 +99,8 @@ def test_the_funnel_adds_up(sharded: tuple[dict[str, Any], Path]) -> None:
     table = pq.read_table(root / "funnel.parquet")
     assert table.schema == schema.FUNNEL
     for language, pairs in (("fr", 360), ("de", 180)):
-        rows = [found for found in table.to_pylist() if found["language"] == language]
-        assert [found["rule"] for found in rows] == [
+        rows = [item for item in table.to_pylist() if item["language"] == language]
+        assert [item["rule"] for item in rows] == [
             "held out",
             "held-out text",
             "held-out passage",
@@ -116,8 +116,8 @@ def test_the_funnel_adds_up(sharded: tuple[dict[str, Any], Path]) -> None:
 def test_the_tokenizer_loads_as_any_other(sharded: tuple[dict[str, Any], Path]) -> None:
     metrics, root = sharded
     tokenizer = AutoTokenizer.from_pretrained(root / "tokenizer")
-    found = rows_of(root / "train")[0]
-    assert tokenizer(found["source"])["input_ids"] == found["source_ids"]
+    item = rows_of(root / "train")[0]
+    assert tokenizer(item["source"])["input_ids"] == item["source_ids"]
     assert tokenizer.model_max_length == SETTINGS.max_length
     assert len(tokenizer) == metrics["vocabulary"] <= 400
     assert sorted(tokenizer.all_special_tokens) == ["[CLS]", "[MASK]", "[PAD]", "[SEP]", "[UNK]"]
@@ -129,12 +129,12 @@ def test_the_tokenizer_is_trained_on_training_text_only(tmp_path: Path) -> None:
     odd = [row("the ☃ snow man", "le ☃ bonhomme neige"), row("the ☂ rain man", "le ☂ bonhomme pluie")]
     aligned = write(tmp_path / "aligned", {"fr": rows + odd})
     for seed in range(20):  # until the draw holds just one of the two out
-        place = workspace(tmp_path / f"work{seed}")
-        shard(SETTINGS, MODEL, Languages(), seed, aligned, place)
-        held = {sign for pair in rows_of(place.path("heldout")) for sign in "☃☂" if sign in pair["source"]}
+        work = workspace(tmp_path / f"work{seed}")
+        shard(SETTINGS, MODEL, Languages(), seed, aligned, work)
+        held = {sign for pair in rows_of(work.path("heldout")) for sign in "☃☂" if sign in pair["source"]}
         if len(held) == 1:
             break
-    tokenizer = Tokenizer.from_file(str(place.path("tokenizer") / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(work.path("tokenizer") / "tokenizer.json"))
     assert {sign for sign in "☃☂" if tokenizer.token_to_id(sign) is None} == held
 
 
@@ -143,8 +143,8 @@ import sys
 from pathlib import Path
 from mlctl.config import Languages, Model, ScratchModel, Shard
 from mlctl.sharding import shard
-from mlctl.sharding.phrase_blocks import blocks
-from mlctl.sharding.word_frequency_cap import Limit
+from mlctl.sharding.phrase_blocks import find_blocks
+from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 from mlctl.core.workspace import Workspace
 settings = Shard(max_length=24, rows_per_shard=50, heldout_pairs=20, heldout_min_words=3, stop_words=2)
 model = Model(scratch=ScratchModel(vocabulary=400))
@@ -167,21 +167,22 @@ def test_another_process_writes_the_same_bytes(
 
 
 def test_lost_parts_are_made_again_and_the_others_are_left_alone(aligned: Path, tmp_path: Path) -> None:
-    place = workspace(tmp_path)
-    metrics = shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, place)
-    before, inode = contents(tmp_path), place.path("train/00000.parquet").stat().st_ino
+    work = workspace(tmp_path)
+    metrics = shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, work)
+    before, inode = contents(tmp_path), work.path("train/00000.parquet").stat().st_ino
     for name in ("train/00001.parquet", "heldout/de.parquet", ".scratch/fr-00000.arrow", "funnel.parquet"):
-        place.path(name).unlink()
-    assert shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, place) == metrics
+        work.path(name).unlink()
+    assert shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, work) == metrics
     assert contents(tmp_path) == before
-    assert place.path("train/00000.parquet").stat().st_ino == inode
+    assert work.path("train/00000.parquet").stat().st_ino == inode
 
 
 def test_runs_of_any_size_give_the_same_shards(
     aligned: Path, sharded: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlctl.sharding.external_sort.PAIRS", 37)
-    monkeypatch.setattr("mlctl.sharding.content_words.ROWS", 11)
+    monkeypatch.setattr("mlctl.sharding.corpus_shards.RUN_PAIRS", 37)
+    monkeypatch.setattr("mlctl.sharding.corpus_shards.BATCH_ROWS", 11)
+    monkeypatch.setattr("mlctl.sharding.heldout.BATCH_ROWS", 11)
     shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, workspace(tmp_path))
     assert contents(tmp_path) == contents(sharded[1])
 
@@ -190,17 +191,17 @@ def test_a_pair_without_word_pairs_or_a_synthetic_one_is_not_held_out(tmp_path: 
     rows = made("fr", 100)
     odd = [row(f"one two {number}", f"un deux {number}", synthetic="target") for number in range(60)]
     odd += [row(f"three four five {number}", f"trois quatre cinq {number}", links=[]) for number in range(60)]
-    place = workspace(tmp_path / "work")
-    shard(SETTINGS, MODEL, Languages(), 0, write(tmp_path / "aligned", {"fr": rows + odd}), place)
-    heldout = rows_of(place.path("heldout"))
+    work = workspace(tmp_path / "work")
+    shard(SETTINGS, MODEL, Languages(), 0, write(tmp_path / "aligned", {"fr": rows + odd}), work)
+    heldout = rows_of(work.path("heldout"))
     assert len(heldout) == 20
     assert not any(pair["synthetic"] or pair["source"].startswith("three") for pair in heldout)
 
 
 def test_heldout_is_drawn_anew_with_another_seed(aligned: Path, sharded: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
-    place = workspace(tmp_path)
-    shard(SETTINGS, MODEL, LANGUAGES, 6, aligned, place)
-    sources = [{pair["source"] for pair in rows_of(root / "heldout")} for root in (place.root, sharded[1])]
+    work = workspace(tmp_path)
+    shard(SETTINGS, MODEL, LANGUAGES, 6, aligned, work)
+    sources = [{pair["source"] for pair in rows_of(root / "heldout")} for root in (work.root, sharded[1])]
     assert len(sources[0] & sources[1]) < 15
 
 
@@ -213,10 +214,10 @@ def test_no_row_left_is_an_error_with_counts_and_a_remedy(tmp_path: Path) -> Non
 
 def test_an_empty_language_beside_a_full_one_gives_empty_files(tmp_path: Path) -> None:
     aligned = write(tmp_path / "aligned", {"fr": made("fr", 60), "de": []})
-    place = workspace(tmp_path / "work")
-    metrics = shard(SETTINGS.model_copy(update={"heldout_pairs": 0}), MODEL, LANGUAGES, 0, aligned, place)
+    work = workspace(tmp_path / "work")
+    metrics = shard(SETTINGS.model_copy(update={"heldout_pairs": 0}), MODEL, LANGUAGES, 0, aligned, work)
     assert (metrics["de.rows"], metrics["fr.heldout"]) == (0, 0)
-    assert pq.read_table(place.path("heldout/de.parquet")).schema == schema.SHARD
+    assert pq.read_table(work.path("heldout/de.parquet")).schema == schema.SHARD
 
 
 def save_encoder(folder: Path, sharded: Path, positions: int = 24) -> None:
@@ -248,17 +249,17 @@ def test_an_encoders_own_tokenizer_is_taken(
 ) -> None:
     save_encoder(tmp_path / "encoder", sharded[1])
     change(tmp_path / "encoder")
-    place = workspace(tmp_path / "work")
-    shard(SETTINGS, Model(name=str(tmp_path / "encoder")), LANGUAGES, 5, aligned, place)
-    assert rows_of(place.path("train")) == rows_of(sharded[1] / "train")
-    assert AutoTokenizer.from_pretrained(place.path("tokenizer"))("bala")["input_ids"]
+    work = workspace(tmp_path / "work")
+    shard(SETTINGS, Model(name=str(tmp_path / "encoder")), LANGUAGES, 5, aligned, work)
+    assert rows_of(work.path("train")) == rows_of(sharded[1] / "train")
+    assert AutoTokenizer.from_pretrained(work.path("tokenizer"))("bala")["input_ids"]
 
 
 def test_more_tokens_than_the_encoder_reads_are_refused(
     aligned: Path, sharded: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
     save_encoder(tmp_path / "encoder", sharded[1], positions=16)
-    with pytest.raises(InputError, match="reads 16 tokens") as raised:
+    with pytest.raises(InputError, match="reads at most 16 tokens") as raised:
         shard(SETTINGS, Model(name=str(tmp_path / "encoder")), LANGUAGES, 5, aligned, workspace(tmp_path / "work"))
     assert raised.value.remedy == "set shard.max_length=16"
 

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from mlctl.sharding import tokenizer as trained
-from mlctl.sharding.subword_spans import Encoder
+from mlctl.sharding.subword_spans import SpanTokenizer
 
 # Words apart by |, so that the places of words are known in scripts with and without spaces.
 SENTENCES = {
@@ -29,7 +29,7 @@ WORDS = {
 }  # tokenizers are trained on: no piece is two words
 
 
-def places(marked: str) -> list[tuple[int, int]]:
+def marked_spans(marked: str) -> list[tuple[int, int]]:
     ends = list(itertools.accumulate(map(len, marked.split("|")), initial=0))
     return [(start, end) for start, end in itertools.pairwise(ends) if not marked.replace("|", "")[start:end].isspace()]
 
@@ -85,11 +85,11 @@ def byte_level(language: str) -> Tokenizer:
 KINDS = [wordpiece, unigram, byte_level_trimmed, byte_level_with_spaces]
 
 
-def spans_of(encoder: Encoder, text: str, words: Sequence[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
-    """Encode the text between two others, so that its place in the batch matters, and return its ids and the words' spans."""
-    coded = encoder.encode(["x 世界", text, "", text])
-    found = coded.spans(np.full(len(words), 1), np.array(words, dtype=np.int64).reshape(-1, 2))
-    return coded.ids[coded.bounds[1] : coded.bounds[2]].tolist(), [(int(start), int(end)) for start, end in found]
+def spans_of(encoder: SpanTokenizer, text: str, words: Sequence[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
+    """Encode the text between two others, so that its index in the batch matters, and return its ids and the words' spans."""
+    coded = encoder.tokenise(["x 世界", text, "", text])
+    spans = coded.spans(np.full(len(words), 1), np.array(words, dtype=np.int64).reshape(-1, 2))
+    return coded.ids[coded.bounds[1] : coded.bounds[2]].tolist(), [(int(start), int(end)) for start, end in spans]
 
 
 def plain(text: str) -> str:
@@ -100,31 +100,31 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_span_covers_exactly_the_words_subwords(kind: Callable[[str], Tokenizer], language: str) -> None:
     tokenizer = kind(language)
-    text, words = TEXTS[language], places(SENTENCES[language])
-    ids, spans = spans_of(Encoder(tokenizer, 128), text, words)
-    found = 0
+    text, words = TEXTS[language], marked_spans(SENTENCES[language])
+    ids, spans = spans_of(SpanTokenizer(tokenizer, 128), text, words)
+    exact = 0
     for (start, end), (first, last) in zip(words, spans, strict=True):
         if first >= 0:
-            found += 1
+            exact += 1
             assert plain(tokenizer.decode(ids[first:last])) == plain(text[start:end])
             assert plain(tokenizer.decode(ids[:first])) == plain(text[:start])
             assert plain(tokenizer.decode(ids[last:])) == plain(text[end:])
-        else:  # a subword lies over the word's border: no range of tokens says the word
+        else:  # a subword crosses the word's border: no range of tokens is the word
             ranges = itertools.combinations(range(len(ids) + 1), 2)
             assert not any(
                 plain(tokenizer.decode(ids[a:b])) == plain(text[start:end])
                 and plain(tokenizer.decode(ids[:a])) == plain(text[:start])
                 for a, b in ranges
             )
-    assert found >= 0.6 * len(words)
+    assert exact >= 0.6 * len(words)
 
 
 @pytest.mark.parametrize("language", SENTENCES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_block_of_words_has_the_range_from_its_first_to_its_last(kind: Callable[[str], Tokenizer], language: str) -> None:
     tokenizer = kind(language)
-    text, words = TEXTS[language], places(SENTENCES[language])
-    encoder = Encoder(tokenizer, 128)
+    text, words = TEXTS[language], marked_spans(SENTENCES[language])
+    encoder = SpanTokenizer(tokenizer, 128)
     ids, single = spans_of(encoder, text, words)
     for length in (2, 3):
         blocks = [(first[0], last[1]) for first, last in zip(words, words[length - 1 :], strict=False)]
@@ -152,16 +152,16 @@ def hand_made() -> Tokenizer:
 
 def test_a_hand_computed_example() -> None:
     text = "We understand  they."
-    ids, spans = spans_of(Encoder(hand_made(), 16), text, [(0, 2), (3, 13), (15, 19), (19, 20), (3, 8), (15, 20), (0, 13)])
+    ids, spans = spans_of(SpanTokenizer(hand_made(), 16), text, [(0, 2), (3, 13), (15, 19), (19, 20), (3, 8), (15, 20), (0, 13)])
     assert ids == ids_of(["[CLS]", "we", "un", "##der", "##stand", "the", "##y", ".", "[SEP]"], hand_made())
     assert spans == [(1, 2), (2, 5), (5, 7), (7, 8), (2, 4), (5, 8), (1, 5)]
-    _, inside = spans_of(Encoder(hand_made(), 16), text, [(4, 13), (3, 9), (16, 19), (15, 16)])
+    _, inside = spans_of(SpanTokenizer(hand_made(), 16), text, [(4, 13), (3, 9), (16, 19), (15, 16)])
     assert inside == [(-1, -1)] * 4
 
 
 def test_unknown_words_have_no_span_and_special_words_in_a_text_are_words() -> None:
     text = "we xyz [MASK]"
-    ids, spans = spans_of(Encoder(hand_made(), 16), text, [(0, 2), (3, 6), (7, 13), (8, 12)])
+    ids, spans = spans_of(SpanTokenizer(hand_made(), 16), text, [(0, 2), (3, 6), (7, 13), (8, 12)])
     assert spans == [(1, 2), (-1, -1), (3, 6), (4, 5)]
     assert hand_made().token_to_id("[MASK]") not in ids
 
@@ -169,7 +169,7 @@ def test_unknown_words_have_no_span_and_special_words_in_a_text_are_words() -> N
 @pytest.mark.parametrize(("max_length", "expected"), [(9, (6, 8)), (8, None), (7, None), (6, None), (5, None)])
 def test_a_word_that_was_cut_has_no_span(max_length: int, expected: tuple[int, int] | None) -> None:
     text = "we we we we we they"  # [CLS] we we we we we the ##y [SEP]
-    ids, spans = spans_of(Encoder(hand_made(), max_length), text, [(15, 19), (0, 2)])
+    ids, spans = spans_of(SpanTokenizer(hand_made(), max_length), text, [(15, 19), (0, 2)])
     assert len(ids) == min(9, max_length)
     assert spans == [expected or (-1, -1), (1, 2)]
 
@@ -178,12 +178,12 @@ def test_padding_and_truncation_that_a_tokenizer_brings_along_do_not_count() -> 
     tokenizer = hand_made()
     tokenizer.enable_padding(length=32)
     tokenizer.enable_truncation(3)
-    ids, spans = spans_of(Encoder(tokenizer, 16), "we they", [(3, 7)])
+    ids, spans = spans_of(SpanTokenizer(tokenizer, 16), "we they", [(3, 7)])
     assert len(ids) == 5
     assert spans == [(2, 4)]
 
 
 def test_no_text_and_no_words() -> None:
-    encoder = Encoder(hand_made(), 16)
-    assert encoder.encode([]).spans(np.empty(0, np.int64), np.empty((0, 2), np.int64)).shape == (0, 2)
+    encoder = SpanTokenizer(hand_made(), 16)
+    assert encoder.tokenise([]).spans(np.empty(0, np.int64), np.empty((0, 2), np.int64)).shape == (0, 2)
     assert spans_of(encoder, "", [])[1] == []

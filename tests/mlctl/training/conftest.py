@@ -65,8 +65,8 @@ def row(rng: np.random.Generator) -> dict[str, Any]:
     order = np.arange(len(words))
     order[:2] = order[1::-1]
     word_pairs = [
-        {"source_start": place + 1, "source_end": place + 2, "target_start": at + 1, "target_end": at + 2}
-        for at, place in enumerate(order.tolist())
+        {"source_start": index + 1, "source_end": index + 2, "target_start": at + 1, "target_end": at + 2}
+        for at, index in enumerate(order.tolist())
     ]
     source, target = [2, *(words + 5), 3], [2, *(words[order] + 5 + WORDS), 3]
     return {

@@ -16,11 +16,11 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import load_encoder, scratch_model
 from mlctl.training import train
-from mlctl.training.anchor_loss import distance
+from mlctl.training.anchor_loss import squared_distance
 from mlctl.training.collator import Batch, Collator
-from mlctl.training.dataset import Corpus, Rows
+from mlctl.training.dataset import Rows, ShardReader
 from mlctl.training.objective import Objective
-from mlctl.training.sampler import Piece
+from mlctl.training.sampler import ShardSlice
 
 QUICK: dict[str, Any] = {"steps": 8, "batch_size": 8, "learning_rate": 3e-3, "threads": 1, "devices": "cpu", "word_pairs": 2}
 
@@ -29,7 +29,7 @@ QUICK: dict[str, Any] = {"steps": 8, "batch_size": 8, "learning_rate": 3e-3, "th
 def test_distance_is_two_minus_twice_the_cosine(rows: int, seed: int) -> None:
     now, then = torch.randn(2, rows, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).unbind(0)
     cosines = [float(a @ b) / float(a.norm() * b.norm()) for a, b in zip(now, then, strict=True)]
-    assert distance(now, then).item() == pytest.approx(sum(2 - 2 * cosine for cosine in cosines))
+    assert squared_distance(now, then).item() == pytest.approx(sum(2 - 2 * cosine for cosine in cosines))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 def objective_of(shards: Path, model: Model, **changes: Any) -> tuple[Objective, Batch, Rows]:
     settings = Train.model_validate({"mlm_weight": 0, "micro_batch_size": 3, **changes})
     network = scratch_model(model.scratch, shards / "tokenizer", 0, seed=0)
-    rows = Corpus(shards).rows([Piece(0, np.arange(7), np.zeros(7, np.int64))])
+    rows = ShardReader(shards).read([ShardSlice(0, np.arange(7), np.zeros(7, np.int64))])
     return Objective(network, settings, 0).double().train(), Collator(settings, 0, 0, None).collate(rows, 0), rows
 
 
@@ -64,19 +64,19 @@ def test_term_and_gradient_against_the_formula(shards: Path, toy_model: Model, l
                 weight.add_(torch.randn_like(weight) * 0.1)
         one.model.eval()  # dropout of the trained one would hide the difference; the anchor has none
     losses, alone = objective(batch), without(batch)
-    ids = [side.values[a : a + n].tolist() for side in rows.tokens for a, n in zip(side.starts, side.lengths, strict=True)]
+    ids = [side.values[a : a + n].tolist() for side in rows.token_ids for a, n in zip(side.starts, side.lengths, strict=True)]
     distances = []
     for sentence in ids:
         now, then = mean_state(objective.model.bert, sentence, numbers), mean_state(first, sentence, numbers).detach()
         distances.append(2 - 2 * (now @ then) / (now.norm() * then.norm()))
-    wanted = torch.stack(distances).mean()
-    assert losses.anchor.item() == pytest.approx(wanted.item(), rel=1e-9)
-    assert losses.total.item() == pytest.approx(alone.total.item() + 0.7 * wanted.item(), rel=1e-9)
-    found, usual, more = (
+    expected = torch.stack(distances).mean()
+    assert losses.anchor.item() == pytest.approx(expected.item(), rel=1e-9)
+    assert losses.total.item() == pytest.approx(alone.total.item() + 0.7 * expected.item(), rel=1e-9)
+    result, usual, more = (
         torch.autograd.grad(loss, list(one.model.bert.encoder.parameters()), allow_unused=True, materialize_grads=True)
-        for loss, one in ((losses.total, objective), (alone.total, without), (0.7 * wanted, objective))
+        for loss, one in ((losses.total, objective), (alone.total, without), (0.7 * expected, objective))
     )
-    for gradient, without_it, pull in zip(found, usual, more, strict=True):
+    for gradient, without_it, pull in zip(result, usual, more, strict=True):
         torch.testing.assert_close(gradient, without_it + pull, rtol=1e-7, atol=1e-10)
 
 
@@ -125,7 +125,7 @@ def moved(folder: Path, shards: Path) -> float:
     before, after = (load_encoder(folder / name) for name in ("base", "model"))
     with torch.no_grad():
         states = [[mean_state(encoder, sentence, [1, 2]) for sentence in ids] for encoder in (after, before)]
-    return float(distance(torch.stack(states[0]), torch.stack(states[1]))) / len(ids)
+    return float(squared_distance(torch.stack(states[0]), torch.stack(states[1]))) / len(ids)
 
 
 def test_a_heavy_one_keeps_the_model_where_it_was(shards: Path, toy_model: Model, tmp_path: Path) -> None:

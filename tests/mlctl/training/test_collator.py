@@ -9,9 +9,9 @@ from transformers import AutoTokenizer
 
 from mlctl.config import Train
 from mlctl.training.collator import Batch, Collator
-from mlctl.training.dataset import Corpus, Rows
+from mlctl.training.dataset import Rows, ShardReader
 from mlctl.training.masking import MaskingRule
-from mlctl.training.sampler import Piece
+from mlctl.training.sampler import ShardSlice
 
 Tokens = list[list[int]]
 
@@ -23,40 +23,48 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def rows(shards: Path) -> Rows:
-    return Corpus(shards).rows([Piece(0, np.arange(20)[::-1].copy(), np.zeros(20, np.int64))])
+    return ShardReader(shards).read([ShardSlice(0, np.arange(20)[::-1].copy(), np.zeros(20, np.int64))])
 
 
 def batch_of(shards: Path, rows: Rows, epoch: int = 0, **settings: Any) -> Batch:
-    rule = MaskingRule.of(AutoTokenizer.from_pretrained(shards / "tokenizer"), 0.3)
+    rule = MaskingRule.from_tokenizer(AutoTokenizer.from_pretrained(shards / "tokenizer"), 0.3)
     return Collator(Train.model_validate({"micro_batch_size": 6, **settings}), 0, 0, rule).collate(rows, epoch)
 
 
 def restored(batch: Batch, name: str) -> Tokens:
     """The sequences in the order of the rows, sources then targets."""
     sequences = [
-        row[there].tolist() for chunk in batch.chunks for row, there in zip(getattr(chunk, name), chunk.there, strict=True)
+        row[there].tolist()
+        for micro_batch in batch.micro_batches
+        for row, there in zip(getattr(micro_batch, name), micro_batch.attention_mask, strict=True)
     ]
-    return [sequences[place] for place in batch.sequence_places]
+    return [sequences[index] for index in batch.sequence_positions]
 
 
 def original(rows: Rows) -> Tokens:
-    return [side.values[a : a + n].tolist() for side in rows.tokens for a, n in zip(side.starts, side.lengths, strict=True)]
+    return [side.values[a : a + n].tolist() for side in rows.token_ids for a, n in zip(side.starts, side.lengths, strict=True)]
 
 
 def test_chunks_hold_every_sequence_once_by_length(shards: Path, rows: Rows) -> None:
     batch = batch_of(shards, rows)
-    assert restored(batch, "ids") == original(rows)
-    assert [len(chunk.ids) for chunk in batch.chunks] == [6] * 6 + [4]
-    lengths = [length for chunk in batch.chunks for length in chunk.there.sum(1).tolist()]
+    assert restored(batch, "input_ids") == original(rows)
+    assert [len(micro_batch.input_ids) for micro_batch in batch.micro_batches] == [6] * 6 + [4]
+    lengths = [length for micro_batch in batch.micro_batches for length in micro_batch.attention_mask.sum(1).tolist()]
     assert lengths == sorted(lengths)
-    assert all(chunk.there.sum(1).max() == chunk.ids.shape[1] for chunk in batch.chunks), "columns of padding alone"
+    assert all(
+        micro_batch.attention_mask.sum(1).max() == micro_batch.input_ids.shape[1] for micro_batch in batch.micro_batches
+    ), "columns of padding alone"
     assert (batch.pairs, batch.tokens) == (20, sum(map(len, original(rows))))
 
 
 def test_spans_lead_to_the_words_of_the_word_pairs(shards: Path, rows: Rows) -> None:
     batch = batch_of(shards, rows, word_pairs=3)
-    words = [chunk.ids[row, start:end].tolist() for chunk in batch.chunks for row, start, end in chunk.spans.tolist()]
-    words = [words[place] for place in batch.span_places]
+    words = [
+        micro_batch.input_ids[row, start:end].tolist()
+        for micro_batch in batch.micro_batches
+        for row, start, end in micro_batch.spans.tolist()
+    ]
+    words = [words[index] for index in batch.word_positions]
     half = len(batch.word_pair_rows)
     assert half == 3 * 20
     sentences = original(rows)
@@ -71,12 +79,12 @@ def test_spans_lead_to_the_words_of_the_word_pairs(shards: Path, rows: Rows) -> 
 def test_masked_tokens_and_their_labels(shards: Path, rows: Rows) -> None:
     batch = batch_of(shards, rows)
     changed = 0
-    for chunk in batch.chunks:
-        flat, masked = chunk.ids.flatten(), chunk.masked_ids.flatten()
-        assert torch.equal(chunk.labels, flat[chunk.predicted])
-        assert chunk.there.flatten()[chunk.predicted].all()
+    for micro_batch in batch.micro_batches:
+        flat, masked = micro_batch.input_ids.flatten(), micro_batch.masked_ids.flatten()
+        assert torch.equal(micro_batch.labels, flat[micro_batch.masked_positions])
+        assert micro_batch.attention_mask.flatten()[micro_batch.masked_positions].all()
         different = (flat != masked).nonzero().flatten().tolist()
-        assert set(different) <= set(chunk.predicted.tolist())
+        assert set(different) <= set(micro_batch.masked_positions.tolist())
         changed += len(different)
     assert changed > 20
 
@@ -91,20 +99,20 @@ def test_word_pairs_and_masks_are_drawn_anew_in_each_epoch(shards: Path, rows: R
 def test_what_a_row_draws_depends_on_no_other_row(shards: Path, rows: Rows) -> None:
     alone = batch_of(shards, rows.take(np.array([7])))
     together = batch_of(shards, rows)
-    assert restored(alone, "masked_ids") == [restored(together, "masked_ids")[place] for place in (7, 27)]
+    assert restored(alone, "masked_ids") == [restored(together, "masked_ids")[index] for index in (7, 27)]
     assert torch.equal(alone.word_pair_spans[0], together.word_pair_spans[0][together.word_pair_rows == 7])
 
 
 def test_nothing_masked_and_no_words_where_they_are_not_used(shards: Path, rows: Rows) -> None:
     batch = Collator(Train(objective="sentence"), 0, 0, None).collate(rows, 0)
-    assert all(chunk.masked_ids is chunk.ids for chunk in batch.chunks)
-    assert sum(len(chunk.predicted) for chunk in batch.chunks) == 0
+    assert all(micro_batch.masked_ids is micro_batch.input_ids for micro_batch in batch.micro_batches)
+    assert sum(len(micro_batch.masked_positions) for micro_batch in batch.micro_batches) == 0
     assert len(batch.word_pair_rows) == 0
     assert batch.to(torch.device("cpu")) is batch
 
 
 def test_moving_keeps_the_shape(shards: Path, rows: Rows) -> None:
     moved = batch_of(shards, rows).to(torch.device("meta"))
-    assert {chunk.ids.device.type for chunk in moved.chunks} == {"meta"}
+    assert {micro_batch.input_ids.device.type for micro_batch in moved.micro_batches} == {"meta"}
     assert moved.identities[1].device.type == moved.word_pair_spans[0].device.type == "meta"
     assert moved.pairs == 20

@@ -10,47 +10,47 @@ import pytest
 
 from mlctl.errors import InputError
 from mlctl.schema import SHARD
-from mlctl.training.dataset import Corpus
-from mlctl.training.sampler import Piece, Sampler
+from mlctl.training.dataset import ShardReader
+from mlctl.training.sampler import Sampler, ShardSlice
 
 
-def piece(shard: int, *rows: int) -> Piece:
-    return Piece(shard, np.array(rows), np.zeros(len(rows), np.int64))
+def piece(shard: int, *rows: int) -> ShardSlice:
+    return ShardSlice(shard, np.array(rows), np.zeros(len(rows), np.int64))
 
 
 def test_rows_are_what_the_shards_say(make_shards: Callable[..., Path], tmp_path: Path) -> None:
-    corpus = Corpus(make_shards(tmp_path, [5, 0, 7]))
-    assert corpus.shard_rows == [5, 0, 7]
-    assert corpus.size == 12
-    rows = corpus.rows([piece(2, 6, 1), piece(0, 4)])
-    assert rows.numbers.tolist() == [11, 6, 4]
+    shards = ShardReader(make_shards(tmp_path, [5, 0, 7]))
+    assert shards.shard_rows == [5, 0, 7]
+    assert shards.num_rows == 12
+    rows = shards.read([piece(2, 6, 1), piece(0, 4)])
+    assert rows.row_ids.tolist() == [11, 6, 4]
     tables = {number: pq.read_table(tmp_path / "train" / f"{number:05d}.parquet").to_pylist() for number in (0, 2)}
-    wanted = [tables[2][6], tables[2][1], tables[0][4]]
+    expected = [tables[2][6], tables[2][1], tables[0][4]]
     for side, name in enumerate(("source", "target")):
-        tokens = rows.tokens[side]
-        got = [
+        tokens = rows.token_ids[side]
+        actual = [
             tokens.values[start : start + length].tolist() for start, length in zip(tokens.starts, tokens.lengths, strict=True)
         ]
-        assert got == [row[f"{name}_ids"] for row in wanted]
-        assert rows.identities[side].tolist() == [row[f"{name}_identity"] for row in wanted]
-    assert rows.word_pairs.values.tolist() == [list(word_pair.values()) for row in wanted for word_pair in row["word_pairs"]]
-    assert rows.word_pairs.lengths.tolist() == [len(row["word_pairs"]) for row in wanted]
+        assert actual == [row[f"{name}_ids"] for row in expected]
+        assert rows.identities[side].tolist() == [row[f"{name}_identity"] for row in expected]
+    assert rows.word_pairs.values.tolist() == [list(word_pair.values()) for row in expected for word_pair in row["word_pairs"]]
+    assert rows.word_pairs.lengths.tolist() == [len(row["word_pairs"]) for row in expected]
 
 
 def test_all_rows_of_an_epoch_can_be_read(make_shards: Callable[..., Path], tmp_path: Path) -> None:
-    corpus = Corpus(make_shards(tmp_path, [9, 4, 6]))
-    sampler = Sampler(corpus.shard_rows, 5, 0)
-    numbers = np.concatenate([corpus.rows(sampler.batch(step)).numbers for step in range(sampler.batches)])
+    shards = ShardReader(make_shards(tmp_path, [9, 4, 6]))
+    sampler = Sampler(shards.shard_rows, 5, 0)
+    numbers = np.concatenate([shards.read(sampler.batch(step)).row_ids for step in range(sampler.batches)])
     assert len(np.unique(numbers)) == 15
 
 
 def peak_of_an_epoch(folder: Path) -> int:
     """Bytes of numpy and Arrow at most while all rows are read."""
-    corpus, most = Corpus(folder), 0
-    sampler = Sampler(corpus.shard_rows, 50, 0)
+    shards, most = ShardReader(folder), 0
+    sampler = Sampler(shards.shard_rows, 50, 0)
     tracemalloc.start()
     for step in range(sampler.batches):
-        corpus.rows(sampler.batch(step))
+        shards.read(sampler.batch(step))
         most = max(most, tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes())
     tracemalloc.stop()
     return most
@@ -68,7 +68,7 @@ def test_memory_does_not_grow_with_the_number_of_shards(make_shards: Callable[..
 
 def test_no_shards(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no training shards in .*train\n"):
-        Corpus(tmp_path)
+        ShardReader(tmp_path)
 
 
 def test_damaged_shard_is_named(make_shards: Callable[..., Path], tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_damaged_shard_is_named(make_shards: Callable[..., Path], tmp_path: Path
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"00000\.parquet is damaged"):
-        Corpus(tmp_path)
+        ShardReader(tmp_path)
     file.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
     with pytest.raises(InputError, match=r"00000\.parquet is damaged"):
-        Corpus(tmp_path).rows([piece(0, *range(5))])
+        ShardReader(tmp_path).read([piece(0, *range(5))])
 
 
 @pytest.mark.parametrize("span", [(2, 2), (-1, 1), (4, 99)])
@@ -89,4 +89,4 @@ def test_word_outside_of_its_sentence(make_shards: Callable[..., Path], tmp_path
     rows[3]["word_pairs"][0].update(target_start=span[0], target_end=span[1])
     pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), file)
     with pytest.raises(InputError, match=r"00000\.parquet is damaged: a word lies outside of its sentence"):
-        Corpus(tmp_path).rows([piece(0, *range(5))])
+        ShardReader(tmp_path).read([piece(0, *range(5))])

@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mlctl.training.divergence import BLOCK, Divergence
+from mlctl.training.divergence import BLOCK, DivergenceDetector
 
 
 def stops_at(losses: NDArray[np.float64], share: float = 0.5, first: int = 1) -> int | None:
     """The step after which training stops; it went on from a checkpoint of the step before `first`."""
-    divergence = Divergence(share)
+    divergence = DivergenceDetector(share)
     for step in range(first, len(losses) + 1):
-        if divergence.look(losses[:step]):
+        if divergence.check(losses[:step]):
             return step
     return None
 
@@ -41,10 +41,10 @@ def test_a_loss_that_rises_for_good_stops_training_soon(seed: int, when: int, ho
     stopped = stops_at(losses)
     assert stopped is not None
     assert when < stopped <= when + 2 * BLOCK + (0 if how != "creep" else 120)
-    divergence = Divergence(0.5)
-    said = next(filter(None, (divergence.look(losses[:step]) for step in range(1, 1601))))
+    divergence = DivergenceDetector(0.5)
+    message = next(filter(None, (divergence.check(losses[:step]) for step in range(1, 1601))))
     assert divergence.best_step <= when + BLOCK
-    assert f"up to step {divergence.best_step}" in said
+    assert f"up to step {divergence.best_step}" in message
 
 
 @given(st.integers(0, 10**6), st.integers(1, 900))

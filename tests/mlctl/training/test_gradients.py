@@ -1,4 +1,4 @@
-"""One step's loss and gradients are the same in one go, chunk by chunk, and shared out over processes.
+"""One step's loss and gradients are the same in one go, micro_batch by micro_batch, and shared out over processes.
 
 Run as a program it takes the steps in one, two and three processes, and writes what came out.
 """
@@ -22,24 +22,24 @@ from transformers import BertConfig, BertForMaskedLM
 from mlctl.config import Train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows
-from mlctl.training.distributed import ALONE, Team
-from mlctl.training.gradients import add_gradients
+from mlctl.training.distributed import SINGLE, ProcessGroup
+from mlctl.training.gradients import forward_backward
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
-from mlctl.training.ragged_array import Ragged
+from mlctl.training.ragged_array import RaggedArray
 
 TYPES, PAD = 60, 1
 RULE = MaskingRule(0.3, 4, np.arange(TYPES) < 5)
 CASES: list[dict[str, Any]] = [
     {
-        "objective": wiring,
+        "objective": objective,
         "mlm_weight": mlm,
         "contrast_on_masked": masked,
         "word_pairs": 2,
         "micro_batch_size": 3,
         "word_weight": 0.3,
     }
-    for wiring, mlm, masked in itertools.product(("joint", "sentence", "separate"), (0.0, 0.4), (False, True))
+    for objective, mlm, masked in itertools.product(("joint", "sentence", "separate"), (0.0, 0.4), (False, True))
 ]
 CASES += [
     {**CASES[10], "temperature_mode": "learned", "word_loss": "info-nce"},
@@ -54,10 +54,10 @@ CASES += [
 ]
 
 
-def ragged(rows: list[Any], empty: tuple[int, ...] = (0,)) -> Ragged:
+def ragged(rows: list[Any], empty: tuple[int, ...] = (0,)) -> RaggedArray:
     lengths = np.array([len(row) for row in rows])
     values = np.concatenate([np.asarray(row, dtype=np.int64).reshape(-1, *empty[1:]) for row in rows])
-    return Ragged(values, np.cumsum(lengths) - lengths, lengths)
+    return RaggedArray(values, np.cumsum(lengths) - lengths, lengths)
 
 
 def rows_of(count: int) -> Rows:
@@ -79,12 +79,12 @@ def objective_of(settings: Train, dropout: float) -> Objective:
     return Objective(model, settings, seed=1).to(torch.float64).train()
 
 
-def step(case: dict[str, Any], team: Team, cached: bool, dropout: float = 0.0, rows: int = 7) -> dict[str, Tensor]:
+def step(case: dict[str, Any], group: ProcessGroup, cached: bool, dropout: float = 0.0, rows: int = 7) -> dict[str, Tensor]:
     """Return the losses and the gradient of every parameter."""
     settings = Train.model_validate(case)
-    objective, batch = objective_of(settings, dropout), Collator(settings, 5, PAD, RULE, team).collate(rows_of(rows), 2)
+    objective, batch = objective_of(settings, dropout), Collator(settings, 5, PAD, RULE, group).collate(rows_of(rows), 2)
     torch.manual_seed(9)
-    losses = add_gradients(objective, batch, team, cached)
+    losses = forward_backward(objective, batch, group, cached)
     figures = {name: value.detach().clone() for name, value in losses._asdict().items() if value is not None}
     return figures | {name: weight.grad for name, weight in objective.named_parameters() if weight.grad is not None}
 
@@ -100,14 +100,14 @@ def label(case: dict[str, Any]) -> str:
     return "-".join(str(part) for part in (case["objective"], case["mlm_weight"], case["contrast_on_masked"], *more))
 
 
-def take_steps(team: Team, folder: Path) -> None:
-    """Take every step as one process of a team."""
+def take_steps(group: ProcessGroup, folder: Path) -> None:
+    """Take every step as one process of a group."""
     torch.set_num_threads(1)
-    if team.size > 1:
-        meeting = f"file://{folder}/meeting-{team.size}"
-        distributed.init_process_group("gloo", init_method=meeting, rank=team.rank, world_size=team.size)
+    if group.size > 1:
+        meeting = f"file://{folder}/meeting-{group.size}"
+        distributed.init_process_group("gloo", init_method=meeting, rank=group.rank, world_size=group.size)
     for case, cached in itertools.product(CASES, (False, True)):
-        save_file(step(case, team, cached), folder / f"{label(case)}-{cached}-{team.size}-{team.rank}.safetensors")
+        save_file(step(case, group, cached), folder / f"{label(case)}-{cached}-{group.size}-{group.rank}.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +133,9 @@ def test_shared_out_it_is_the_same_step(steps: Path, case: dict[str, Any], size:
 
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_chunk_by_chunk_it_is_the_same_step_with_the_same_dropout(case: dict[str, Any]) -> None:
-    whole = step(case, ALONE, cached=False, dropout=0.3)
-    assert_equal(step(case, ALONE, cached=True, dropout=0.3), whole)
-    without = step(case, ALONE, cached=False)
+    whole = step(case, SINGLE, cached=False, dropout=0.3)
+    assert_equal(step(case, SINGLE, cached=True, dropout=0.3), whole)
+    without = step(case, SINGLE, cached=False)
     assert whole["contrastive"] != without["contrastive"]
 
 
@@ -164,7 +164,7 @@ class _Box:
 def kept(case: dict[str, Any], rows: int, cached: bool) -> int:
     bytes_kept = Kept()
     with torch.autograd.graph.saved_tensors_hooks(bytes_kept.pack, lambda box: box.tensor):
-        step(case, ALONE, cached, rows=rows)
+        step(case, SINGLE, cached, rows=rows)
     assert bytes_kept.now == 0
     return bytes_kept.most
 
@@ -175,26 +175,33 @@ def test_chunk_by_chunk_memory_does_not_grow_with_the_batch(case: dict[str, Any]
     assert large < 1.3 * small
     assert kept(case, 40, cached=False) > 3 * kept(case, 10, cached=False)
     more = kept({**case, "micro_batch_size": 12}, 40, cached=True)
-    assert more > 2.5 * large, "it does grow with the chunk"
+    assert more > 2.5 * large, "it does grow with the micro_batch"
 
 
 def shares(batches: list[Batch]) -> Iterator[tuple[Batch, list[list[int]]]]:
     for batch in batches:
-        yield batch, [row[there].tolist() for chunk in batch.chunks for row, there in zip(chunk.ids, chunk.there, strict=True)]
+        yield (
+            batch,
+            [
+                row[there].tolist()
+                for micro_batch in batch.micro_batches
+                for row, there in zip(micro_batch.input_ids, micro_batch.attention_mask, strict=True)
+            ],
+        )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_every_sequence_is_somebodys_and_shares_are_about_equal(size: int) -> None:
     settings, rows = Train.model_validate(CASES[0]), rows_of(9)
-    batches = [Collator(settings, 5, PAD, RULE, Team(rank, size)).collate(rows, 2) for rank in range(size)]
+    batches = [Collator(settings, 5, PAD, RULE, ProcessGroup(rank, size)).collate(rows, 2) for rank in range(size)]
     in_order: dict[int, list[int]] = {}
     for batch, sequences in shares(batches):
-        in_order |= dict(zip(batch.mine[0].tolist(), sequences, strict=True))
-        assert torch.equal(batch.sequence_places, batches[0].sequence_places)
+        in_order |= dict(zip(batch.local_sequences.tolist(), sequences, strict=True))
+        assert torch.equal(batch.sequence_positions, batches[0].sequence_positions)
         assert torch.equal(batch.word_pair_spans[1], batches[0].word_pair_spans[1])
-    sides = [side.values[a : a + n].tolist() for side in rows.tokens for a, n in zip(side.starts, side.lengths, strict=True)]
-    assert [in_order[place] for place in batches[0].sequence_places.tolist()] == sides
-    words = torch.cat([batch.mine[1] for batch in batches])
+    sides = [side.values[a : a + n].tolist() for side in rows.token_ids for a, n in zip(side.starts, side.lengths, strict=True)]
+    assert [in_order[index] for index in batches[0].sequence_positions.tolist()] == sides
+    words = torch.cat([batch.local_words for batch in batches])
     assert sorted(words.tolist()) == list(range(2 * len(batches[0].word_pair_rows)))
     tokens = [sum(map(len, sequences)) for _, sequences in shares(batches)]
     assert max(tokens) - min(tokens) <= 15, "more than one sentence's"
@@ -206,6 +213,6 @@ if __name__ == "__main__":
         for number in range(processes):
             children.append(os.fork())
             if not children[-1]:
-                take_steps(Team(number, processes), Path(sys.argv[1]))
+                take_steps(ProcessGroup(number, processes), Path(sys.argv[1]))
                 os._exit(0)
     sys.exit(max(os.waitpid(child, 0)[1] for child in children))

@@ -10,17 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.schema import SHARD
-from mlctl.training.dataset import Corpus
-from mlctl.training.language_sampling import Mixture, earlier
+from mlctl.training.dataset import ShardReader
+from mlctl.training.language_sampling import LanguageSampler, cumulative_count
 from mlctl.training.sampler import Sampler
 
 SHARDS = [[0] * 30 + [1] * 6 + [2], [1] * 2 + [0] * 25 + [1], [2, 0, 0]]
 
 
-def mixture(alpha: float, shards: list[list[int]] = SHARDS, seed: int = 0) -> Mixture:
+def mixture(alpha: float, shards: list[list[int]] = SHARDS, seed: int = 0) -> LanguageSampler:
     languages = [np.array(shard) for shard in shards]
     kinds = max(map(max, shards)) + 1
-    return Mixture(np.stack([np.bincount(shard, minlength=kinds) for shard in languages]), languages.__getitem__, alpha, seed)
+    return LanguageSampler(
+        np.stack([np.bincount(shard, minlength=kinds) for shard in languages]), languages.__getitem__, alpha, seed
+    )
 
 
 def visited(sampler: Sampler, steps: range) -> Counter[tuple[int, int]]:
@@ -34,8 +36,8 @@ def test_languages_are_visited_in_proportion_to_a_power_of_their_rows(shards: li
     visits = Counter(shards[number][row] for number in range(len(shards)) for row in made.visits(0, number).tolist())
     whole = sum(size**alpha for size in sizes.values())
     for language, size in sizes.items():
-        wanted = size**alpha / whole * sum(sizes.values())
-        assert abs(visits[language] - wanted) <= 0.5 + 1e-9, "XLM-R: p ∝ n^α"
+        expected = size**alpha / whole * sum(sizes.values())
+        assert abs(visits[language] - expected) <= 0.5 + 1e-9, "XLM-R: p ∝ n^α"
     assert made.shard_visits == [len(made.visits(0, number)) for number in range(len(shards))]
 
 
@@ -64,10 +66,10 @@ def test_a_batch_does_not_depend_on_what_was_asked_before(steps: list[int]) -> N
     for step in steps[:8]:
         fresh = Sampler(sizes, 8, 3, mixture(0.3))
         for one, other in zip(sampler.batch(step), fresh.batch(step), strict=True):
-            assert (one.shard, one.rows.tolist(), one.before.tolist()) == (
+            assert (one.shard, one.rows.tolist(), one.earlier_visits.tolist()) == (
                 other.shard,
                 other.rows.tolist(),
-                other.before.tolist(),
+                other.earlier_visits.tolist(),
             )
 
 
@@ -75,14 +77,14 @@ def test_an_epoch_of_the_sampler_is_one_of_the_mixture() -> None:
     made = mixture(0.3)
     sampler = Sampler([len(shard) for shard in SHARDS], 1, 0, made)
     assert sampler.batches == sum(made.shard_visits)
-    wanted = Counter((number, row) for number in range(3) for row in made.visits(1, number).tolist())
-    assert visited(sampler, range(sampler.batches, 2 * sampler.batches)) == wanted
-    assert max(wanted.values()) > 1
+    expected = Counter((number, row) for number in range(3) for row in made.visits(1, number).tolist())
+    assert visited(sampler, range(sampler.batches, 2 * sampler.batches)) == expected
+    assert max(expected.values()) > 1
 
 
 @given(st.lists(st.integers(0, 5), max_size=30))
 def test_earlier_counts_equal_ones_before(rows: list[int]) -> None:
-    assert earlier(np.array(rows, np.int64)).tolist() == [rows[:place].count(row) for place, row in enumerate(rows)]
+    assert cumulative_count(np.array(rows, np.int64)).tolist() == [rows[:index].count(row) for index, row in enumerate(rows)]
 
 
 def languages_of(folder: Path, numbers: np.ndarray) -> list[str]:
@@ -99,10 +101,10 @@ def test_of_a_corpus_a_second_visit_in_an_epoch_has_a_number_of_its_own(make_sha
         for row in rows[:rare]:
             row["target_language"] = "cc"
         pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), file)
-    corpus = Corpus(folder)
-    sampler = Sampler(corpus.shard_rows, 20, 0, corpus.mixture(0.25, 0))
-    numbers = np.concatenate([corpus.rows(sampler.batch(step)).numbers for step in range(sampler.batches)])
+    shards = ShardReader(folder)
+    sampler = Sampler(shards.shard_rows, 20, 0, shards.language_sampler(0.25, 0))
+    numbers = np.concatenate([shards.read(sampler.batch(step)).row_ids for step in range(sampler.batches)])
     assert len(np.unique(numbers)) == len(numbers) > len(np.unique(numbers % 100))
     shares = Counter(languages_of(folder, numbers))
-    wanted = 100 * 6**0.25 / (6**0.25 + 94**0.25)
-    assert shares["cc"] == pytest.approx(wanted, abs=2)
+    expected = 100 * 6**0.25 / (6**0.25 + 94**0.25)
+    assert shares["cc"] == pytest.approx(expected, abs=2)

@@ -1,4 +1,4 @@
-"""Training in two processes, for real: started, told of, killed, gone on with."""
+"""Training in two processes, for real: started, monitored, killed, resumed."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.execution.processes import ProcessDiedError
 from mlctl.training import train
-from mlctl.training.device import devices_of
+from mlctl.training.device import resolve_devices
 
 SETTINGS: dict[str, Any] = {
     "steps": 40,
@@ -48,8 +48,8 @@ train(Train.model_validate_json(settings), Model.model_validate_json(model), 3, 
 """
 
 
-def run(shards: Path, folder: Path, told: Callable[..., None] = lambda *_, **__: None, **changes: Any) -> dict[str, Any]:
-    return train(Train.model_validate({**SETTINGS, **changes}), MODEL, 3, shards, Workspace(folder), told)
+def run(shards: Path, folder: Path, updates: Callable[..., None] = lambda *_, **__: None, **changes: Any) -> dict[str, Any]:
+    return train(Train.model_validate({**SETTINGS, **changes}), MODEL, 3, shards, Workspace(folder), updates)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -67,15 +67,15 @@ def losses(folder: Path) -> Any:
 
 def workers(parent: int) -> list[int]:
     """The training processes that a process started."""
-    found = []
+    result = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             status, command = (folder / "stat").read_text(), (folder / "cmdline").read_bytes()
         except OSError:  # it ended meanwhile
             continue
         if int(status.rpartition(")")[2].split()[1]) == parent and b"mlctl.training.worker" in command:
-            found.append(int(folder.name))
-    return sorted(found)
+            result.append(int(folder.name))
+    return sorted(result)
 
 
 def wait_for(ready: Callable[[], Any], seconds: float = 60) -> None:
@@ -116,10 +116,10 @@ def alive(process: int) -> bool:
 
 @pytest.fixture(scope="module")
 def straight(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A training in two processes that nothing stopped, and what it told."""
-    folder, told = tmp_path_factory.mktemp("straight"), []
-    metrics = run(shards, folder, lambda done, total, unit, **figures: told.append((done, total, unit, figures)))
-    return folder, {"metrics": metrics, "told": told, "left": workers(os.getpid())}
+    """A training in two processes that nothing stopped, and its progress."""
+    folder, updates = tmp_path_factory.mktemp("straight"), []
+    metrics = run(shards, folder, lambda done, total, unit, **figures: updates.append((done, total, unit, figures)))
+    return folder, {"metrics": metrics, "updates": updates, "left": workers(os.getpid())}
 
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -127,8 +127,8 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="re
 
 def test_two_processes_learn_what_one_learns(straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path) -> None:
     folder, seen = straight
-    assert [(done, total, unit) for done, total, unit, _ in seen["told"]] == [(step, 40, "steps") for step in range(1, 41)]
-    assert seen["told"][-1][3]["loss"] == losses(folder)[-1]
+    assert [(done, total, unit) for done, total, unit, _ in seen["updates"]] == [(step, 40, "steps") for step in range(1, 41)]
+    assert seen["updates"][-1][3]["loss"] == losses(folder)[-1]
     assert seen["left"] == []
     alone = run(shards, tmp_path, devices="cpu")
     assert {**alone, "loss": 0, "processes": 2} == {**seen["metrics"], "loss": 0}
@@ -140,9 +140,9 @@ def test_killed_and_gone_on_with_it_gives_the_same_bytes(
     killed: Path, straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(killed, tmp_path / "on")
-    told: list[int] = []
-    run(shards, tmp_path / "on", lambda done, *_, **__: told.append(done))
-    assert 7 < told[0] <= 40, "it did not go on from a checkpoint"
+    updates: list[int] = []
+    run(shards, tmp_path / "on", lambda done, *_, **__: updates.append(done))
+    assert 7 < updates[0] <= 40, "it did not resume from a checkpoint"
     assert digests(tmp_path / "on") == digests(straight[0])
 
 
@@ -150,9 +150,9 @@ def test_gone_on_with_by_one_process_it_sees_the_same_rows(
     killed: Path, straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(killed, tmp_path / "on")
-    told: list[int] = []
-    run(shards, tmp_path / "on", lambda done, *_, **__: told.append(done), devices="cpu", cache_gradients=True)
-    assert 7 < told[0] <= 40
+    updates: list[int] = []
+    run(shards, tmp_path / "on", lambda done, *_, **__: updates.append(done), devices="cpu", cache_gradients=True)
+    assert 7 < updates[0] <= 40
     # With other rows, word pairs or masks these would differ by tenths; dropout is off.
     np.testing.assert_allclose(losses(tmp_path / "on"), losses(straight[0]), rtol=1e-3, atol=1e-4)
 
@@ -175,24 +175,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def other_machine(address: str) -> subprocess.Popen[str]:
+def join_training(address: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "mlctl.training.multinode", address]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 def test_two_machines_learn_what_two_processes_learn(straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    with other_machine(address) as other:
+    with join_training(address) as other:
         metrics = run(shards, tmp_path, devices="cpu", nodes=2, rendezvous=address)
-        _, said = other.communicate(timeout=60)
-    assert not other.returncode, said
+        _, message = other.communicate(timeout=60)
+    assert not other.returncode, message
     assert metrics == straight[1]["metrics"]
     assert digests(tmp_path) == digests(straight[0])
 
 
 def test_a_machine_that_is_lost_ends_the_training_with_a_message(shards: Path, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    with other_machine(address) as other:
+    with join_training(address) as other:
 
         def kill(done: int, *_: Any, **__: Any) -> None:
             if done == 5:
@@ -200,22 +200,22 @@ def test_a_machine_that_is_lost_ends_the_training_with_a_message(shards: Path, t
 
         with pytest.raises(InputError, match=r"another machine of the training") as raised:
             run(shards, tmp_path, kill, steps=100_000, devices="cpu", nodes=2, rendezvous=address)
-    assert "goes on from the newest checkpoint" in raised.value.remedy
+    assert "resumes from the newest checkpoint" in raised.value.remedy
     assert list((tmp_path / ".scratch" / "checkpoints").glob("step-*"))
 
 
 def test_what_the_leading_machine_refuses_ends_the_other(shards: Path, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    with other_machine(address) as other:
+    with join_training(address) as other:
         with pytest.raises(InputError, match=r"asks for 10 processes, but a batch has 8 pairs"):
             run(shards, tmp_path, devices=["cpu"] * 5, nodes=2, rendezvous=address)
-        _, said = other.communicate(timeout=60)
+        _, message = other.communicate(timeout=60)
     assert other.returncode == 1
-    assert "asks for 10 processes" in said
+    assert "asks for 10 processes" in message
 
 
 def test_an_address_where_machines_cannot_meet(shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train\.rendezvous: 192\.0\.2\.77:29500 cannot be listened at"):
+    with pytest.raises(InputError, match=r"train\.rendezvous: cannot listen at 192\.0\.2\.77:29500"):
         run(shards, tmp_path, nodes=2, rendezvous="192.0.2.77:29500")
     for address in ("", "nowhere"):
         with pytest.raises(ValueError, match="rendezvous"):
@@ -241,16 +241,16 @@ def test_what_people_can_mend_comes_out_as_it_is(shards: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("devices", "message"),
     [
         (["cpu", "toaster"], r"train\.devices: 'toaster' cannot be used here"),
         (["cpu", "meta"], "devices of several kinds: cpu, meta"),
         (["cuda:99"], r"train\.devices: 'cuda:99' cannot be used here"),
     ],
 )
-def test_devices_that_cannot_be_used(given: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        devices_of(tuple(given))
+def test_devices_that_cannot_be_used(devices: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve_devices(tuple(devices))
 
 
 def test_more_processes_than_pairs(shards: Path, tmp_path: Path) -> None:
@@ -260,18 +260,18 @@ def test_more_processes_than_pairs(shards: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a number counts GPUs here")
 def test_a_number_of_processes_on_the_cpu() -> None:
-    assert [str(device) for device in devices_of(3)] == ["cpu"] * 3
-    assert [str(device) for device in devices_of("auto")] == ["cpu"]
+    assert [str(device) for device in resolve_devices(3)] == ["cpu"] * 3
+    assert [str(device) for device in resolve_devices("auto")] == ["cpu"]
 
 
-@pytest.mark.parametrize("given", ["auto", "cpu", 2, ("cpu", "cpu")])
-def test_devices_of_every_form_fit_the_schema_that_forms_are_made_of(given: Any) -> None:
-    assert Train(devices=given).devices == given
+@pytest.mark.parametrize("devices", ["auto", "cpu", 2, ("cpu", "cpu")])
+def test_devices_of_every_form_fit_the_schema_that_forms_are_made_of(devices: Any) -> None:
+    assert Train(devices=devices).devices == devices
     forms = Train.model_json_schema()["properties"]["devices"]["anyOf"]
     assert {form["type"] for form in forms} == {"string", "integer", "array"}
 
 
-@pytest.mark.parametrize("given", [0, -1, True, [], ["auto"], [1], 1.5, ""])
-def test_devices_of_the_wrong_form(given: Any) -> None:
+@pytest.mark.parametrize("devices", [0, -1, True, [], ["auto"], [1], 1.5, ""])
+def test_devices_of_the_wrong_form(devices: Any) -> None:
     with pytest.raises(ValueError, match=r"use auto, a number of at least 1, or names such as cpu"):
-        Train(devices=given)
+        Train(devices=devices)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mlctl.training.losses import alike, cz_nce, cz_nce_rows, info_nce, info_nce_rows
+from mlctl.training.losses import cz_nce, cz_nce_rows, info_nce, info_nce_rows, same_content
 
 Loss = Callable[..., Tensor]
 BOTH = pytest.mark.parametrize("loss", [cz_nce, info_nce])
@@ -138,29 +138,29 @@ def off_diagonal(same: Tensor) -> list[tuple[int, int]]:
 
 def test_alike_sentences_share_an_identity_on_any_side() -> None:
     # 0 and 1 share the source, 1 and 2 the target; the source of 4 is the target of 3.
-    same = alike((ids(1, 1, 2, 3, 9), ids(5, 6, 6, 9, 8)))
+    same = same_content((ids(1, 1, 2, 3, 9), ids(5, 6, 6, 9, 8)))
     assert off_diagonal(same) == [(0, 1), (1, 2), (3, 4)]
 
 
 def test_word_pairs_of_one_pair_are_negatives_of_each_other() -> None:
-    same = alike((ids(1, 1, 1), ids(5, 5, 5)), (spans((1, 2), (2, 4), (4, 5)), spans((3, 4), (1, 2), (2, 3))))
+    same = same_content((ids(1, 1, 1), ids(5, 5, 5)), (spans((1, 2), (2, 4), (4, 5)), spans((3, 4), (1, 2), (2, 3))))
     assert off_diagonal(same) == []
 
 
 def test_word_pairs_that_share_a_word_are_not() -> None:
     # Word pairs 0 and 1 have the same source word; 1 and 2 have target words that overlap.
-    same = alike((ids(1, 1, 1), ids(5, 5, 5)), (spans((1, 2), (1, 2), (2, 3)), spans((1, 2), (2, 4), (3, 5))))
+    same = same_content((ids(1, 1, 1), ids(5, 5, 5)), (spans((1, 2), (1, 2), (2, 3)), spans((1, 2), (2, 4), (3, 5))))
     assert off_diagonal(same) == [(0, 1), (1, 2)]
 
 
 def test_same_word_of_a_sentence_that_occurs_twice() -> None:
     # Rows 0 and 1 have the same source sentence and another translation: the same word in 0 and 1, another word in 2.
-    same = alike((ids(1, 1, 1), ids(5, 6, 6)), (spans((1, 2), (1, 2), (2, 3)), spans((1, 2), (7, 8), (1, 2))))
+    same = same_content((ids(1, 1, 1), ids(5, 6, 6)), (spans((1, 2), (1, 2), (2, 3)), spans((1, 2), (7, 8), (1, 2))))
     assert off_diagonal(same) == [(0, 1)]
 
 
 def test_same_span_of_different_sentences_is_a_negative() -> None:
-    assert off_diagonal(alike((ids(1, 2), ids(5, 6)), (spans((1, 2), (1, 2)), spans((1, 2), (1, 2))))) == []
+    assert off_diagonal(same_content((ids(1, 2), ids(5, 6)), (spans((1, 2), (1, 2)), spans((1, 2), (1, 2))))) == []
 
 
 @BOTH
@@ -169,8 +169,8 @@ def test_many_samples_are_taken_in_parts(loss: Loss, rows: int, monkeypatch: pyt
     x, y = (side.requires_grad_() for side in pair(rows))
     same = torch.rand(rows, rows, generator=torch.Generator().manual_seed(1)) < 0.3
     at_once = loss(x, y, 0.07, same | same.T)
-    wanted = torch.autograd.grad(at_once, (x, y))
-    monkeypatch.setattr("mlctl.training.losses._AT_ONCE", 4)
+    reference = torch.autograd.grad(at_once, (x, y))
+    monkeypatch.setattr("mlctl.training.losses._ROWS_IN_MEMORY", 4)
     in_parts = loss(x, y, 0.07, same | same.T)
     torch.testing.assert_close(in_parts, at_once, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(torch.autograd.grad(in_parts, (x, y)), wanted, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(in_parts, (x, y)), reference, rtol=1e-10, atol=1e-12)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.errors import InputError
-from mlctl.training.counter_rng import Purpose, keys
+from mlctl.training.counter_rng import Stream, keys
 from mlctl.training.masking import MaskingRule, mask_tokens
 
 MASK, SPECIAL, TYPES = 4, [0, 1, 2, 3, 4], 1000
@@ -24,7 +24,7 @@ def sentences(rows: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndar
 
 
 def row_keys(rows: int, seed: int = 0, epoch: int = 0) -> np.ndarray:
-    return keys(seed, Purpose.SOURCE_MASK, epoch, np.arange(rows))
+    return keys(seed, Stream.SOURCE_MASK, epoch, np.arange(rows))
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(3, 30), st.floats(0.01, 0.99))
@@ -73,4 +73,4 @@ def test_padding_and_company_do_not_matter() -> None:
 
 def test_tokenizer_without_a_mask() -> None:
     with pytest.raises(InputError, match=r"no mask token\n.*train\.mlm_weight=0"):
-        MaskingRule.of(SimpleNamespace(mask_token_id=None), 0.15)
+        MaskingRule.from_tokenizer(SimpleNamespace(mask_token_id=None), 0.15)

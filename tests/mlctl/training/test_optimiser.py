@@ -30,9 +30,10 @@ def test_gradients_are_bounded_and_dropped() -> None:
     weight = torch.nn.Parameter(torch.zeros(4))
     optimiser = Optimiser([weight], Train(learning_rate=0.1, max_gradient_norm=1.0))
     weight.grad = torch.tensor([3.0, 4.0, 0.0, 0.0])
-    assert optimiser.bound_gradients().item() == pytest.approx(5)
+    assert optimiser.clip_gradients().item() == pytest.approx(5)
     assert weight.grad.norm().item() == pytest.approx(1, abs=1e-5)
-    optimiser.update(0)
+    optimiser.step(0)
+    optimiser.zero_grad()
     assert weight.grad is None
     torch.testing.assert_close(weight.data, torch.tensor([-0.1, -0.1, 0, 0]))  # Adam's first step is the rate itself
 
@@ -40,5 +41,5 @@ def test_gradients_are_bounded_and_dropped() -> None:
 def test_small_gradients_stay() -> None:
     weight = torch.nn.Parameter(torch.zeros(2))
     weight.grad = torch.tensor([0.3, 0.4])
-    Optimiser([weight], Train()).bound_gradients()
+    Optimiser([weight], Train()).clip_gradients()
     assert weight.grad.tolist() == pytest.approx([0.3, 0.4])

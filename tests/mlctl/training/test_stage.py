@@ -22,7 +22,7 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import load_encoder
-from mlctl.modeling.pooling import mean_tokens, pooled_states
+from mlctl.modeling.pooling import encode_tokens, mean_pool
 from mlctl.schema import STEPS
 from mlctl.training import train
 
@@ -49,11 +49,11 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_result(shards: Path, toy_model: Model, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None, str]] = []
+    updates: list[tuple[int, int | None, str]] = []
     metrics = train(
-        settings(), toy_model, 0, shards, Workspace(tmp_path), lambda done, total, unit, **_: told.append((done, total, unit))
+        settings(), toy_model, 0, shards, Workspace(tmp_path), lambda done, total, unit, **_: updates.append((done, total, unit))
     )
-    assert told == [(step, 12, "steps") for step in range(1, 13)]
+    assert updates == [(step, 12, "steps") for step in range(1, 13)]
     steps = pq.read_table(tmp_path / "steps.parquet")
     assert steps.schema.equals(STEPS)
     assert steps["step"].to_pylist() == list(range(1, 13))
@@ -135,31 +135,31 @@ def sentence_vectors(model: Path, shards: Path, side: str) -> torch.Tensor:
     encoder, rows = load_encoder(model), pq.read_table(shards / "train" / "00000.parquet")[f"{side}_ids"].to_pylist()
     with torch.no_grad():
         pooled = [
-            mean_tokens(pooled_states(encoder, torch.tensor([ids]), torch.ones(1, len(ids))), torch.ones(1, len(ids)))
+            mean_pool(encode_tokens(encoder, torch.tensor([ids]), torch.ones(1, len(ids))), torch.ones(1, len(ids)))
             for ids in rows
         ]
     return torch.nn.functional.normalize(torch.cat(pooled), dim=1)
 
 
-def found(model: Path, shards: Path) -> float:
+def retrieval_accuracy(model: Path, shards: Path) -> float:
     nearest = (sentence_vectors(model, shards, "source") @ sentence_vectors(model, shards, "target").T).argmax(1)
     return float((nearest == torch.arange(len(nearest))).float().mean())
 
 
 @pytest.mark.parametrize("objective", ["joint", "separate"])
 def test_overfitting_finds_every_translation(
-    make_shards: Callable[..., Path], toy_model: Model, tmp_path: Path, wiring: str
+    make_shards: Callable[..., Path], toy_model: Model, tmp_path: Path, objective: str
 ) -> None:
     shards = make_shards(tmp_path / "shards", [48])
-    train(settings(objective=wiring, steps=100, batch_size=24, learning_rate=5e-3), toy_model, 0, shards, Workspace(tmp_path))
-    assert found(tmp_path / "base", shards) < 0.3
-    assert found(tmp_path / "model", shards) == 1.0
+    train(settings(objective=objective, steps=100, batch_size=24, learning_rate=5e-3), toy_model, 0, shards, Workspace(tmp_path))
+    assert retrieval_accuracy(tmp_path / "base", shards) < 0.3
+    assert retrieval_accuracy(tmp_path / "model", shards) == 1.0
 
 
 def test_a_model_from_a_folder_goes_on_learning(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     train(settings(), toy_model, 0, shards, Workspace(tmp_path / "first"))
-    given = Model(name=str(tmp_path / "first" / "model"))
-    train(settings(steps=2, learning_rate=1e-7), given, 0, shards, Workspace(tmp_path / "second"))
+    pretrained = Model(name=str(tmp_path / "first" / "model"))
+    train(settings(steps=2, learning_rate=1e-7), pretrained, 0, shards, Workspace(tmp_path / "second"))
     assert not (tmp_path / "second" / "base").exists()
     before, after = (load_encoder(tmp_path / name / "model").embeddings.word_embeddings.weight for name in ("first", "second"))
     assert 0 < (before - after).abs().max() < 1e-5
@@ -168,10 +168,11 @@ def test_a_model_from_a_folder_goes_on_learning(shards: Path, toy_model: Model, 
 PROGRAM = """
 import json, sys
 from pathlib import Path
+import mlctl.training
 from mlctl.config import Model, Train
-from mlctl.training import train
 from mlctl.core.workspace import Workspace
 assert "torch" not in sys.modules, "importing mlctl.training is to be cheap"
+from mlctl.training import train
 settings, model, shards, folder = sys.argv[1:]
 train(Train.model_validate_json(settings), Model.model_validate_json(model), 3, Path(shards), Workspace(Path(folder)))
 """
@@ -200,9 +201,9 @@ def test_sigkill_and_resume_give_the_same_bytes(shards: Path, toy_model: Model, 
     for step in (3, 25):  # in the first epochs and in later ones
         kill_when(lambda step=step: reached(step), command)
     assert not (folder / "model").exists()
-    told: list[int] = []
-    metrics = train(whole, toy_model, 3, shards, Workspace(folder), lambda done, *_, **__: told.append(done))
-    assert 25 < told[0] <= 60, "it did not go on from a checkpoint"
+    updates: list[int] = []
+    metrics = train(whole, toy_model, 3, shards, Workspace(folder), lambda done, *_, **__: updates.append(done))
+    assert 25 < updates[0] <= 60, "it did not resume from a checkpoint"
     straight = train(settings(steps=60), toy_model, 3, shards, Workspace(tmp_path / "straight"))
     assert metrics == straight
     assert digests(folder) == digests(tmp_path / "straight")
@@ -217,16 +218,16 @@ def test_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(
     newest.write_bytes(newest.read_bytes()[:-8] + bytes(8))
     for name in ("model", "steps.parquet"):
         (tmp_path / "a" / name).rename(tmp_path / name)
-    told: list[int] = []
-    train(settings(), toy_model, 0, shards, Workspace(tmp_path / "a"), lambda done, *_, **__: told.append(done))
-    assert told == [12]
+    updates: list[int] = []
+    train(settings(), toy_model, 0, shards, Workspace(tmp_path / "a"), lambda done, *_, **__: updates.append(done))
+    assert updates == [12]
     assert digests(tmp_path / "a") == before
 
 
 def test_diverging_stops_with_a_diagnosis(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     wild = settings(learning_rate=1e38, checkpoint_seconds=0.001)
     with pytest.raises(
-        InputError, match=r"came off the rails at step \d+: loss .*learning rate 1e\+38; last good checkpoint: step-\d+"
+        InputError, match=r"diverged at step \d+: loss .*learning rate 1e\+38; last good checkpoint: step-\d+"
     ) as caught:
         train(wild, toy_model, 0, shards, Workspace(tmp_path))
     assert "lower train.learning_rate" in caught.value.remedy
@@ -238,17 +239,17 @@ def test_a_loss_that_rises_for_good_stops_and_names_the_best_checkpoint(shards: 
     too_fast = settings(steps=600, learning_rate=0.1, warmup_steps=600, checkpoint_seconds=0.02)
     with pytest.raises(InputError, match=r"at step 200: the median loss of the last 100 steps is .* up to step 100") as caught:
         train(too_fast, toy_model, 0, shards, Workspace(tmp_path))
-    assert "raise train.max_loss_rise" in caught.value.remedy
+    assert "increase train.max_loss_rise" in caught.value.remedy
     named = re.search(r"last good checkpoint: (step-\d+) in", caught.value.problem)
     assert named is not None
     folders = sorted(path.name for path in (tmp_path / ".scratch" / "checkpoints").iterdir())
     assert named[1] == folders[0], "the best is older than the newest two, which are no good"
     assert len(folders) == 3
     assert int(named[1][5:]) < 160
-    told: list[int] = []
+    updates: list[int] = []
     with pytest.raises(InputError, match="at step 200"):
-        train(too_fast, toy_model, 0, shards, Workspace(tmp_path), lambda done, *_, **__: told.append(done))
-    assert len(told) < 40, "it did not go on from the newest"
+        train(too_fast, toy_model, 0, shards, Workspace(tmp_path), lambda done, *_, **__: updates.append(done))
+    assert len(updates) < 40, "it did not resume from the newest"
     more = settings(**{**too_fast.model_dump(), "max_loss_rise": 1000, "steps": 600})
     with pytest.raises(Interrupted):
         train(more, toy_model, 0, shards, Workspace(tmp_path), interrupt_at(210))
@@ -300,7 +301,7 @@ def test_without_masking_the_embeddings_that_no_row_has_are_left_out(
     assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
     newest = max((tmp_path / "cut" / ".scratch" / "checkpoints").glob("step-*"))
     assert not [name for name, tensor in load_file(newest / "tensors.safetensors").items() if tensor.shape == (85, 32)]
-    monkeypatch.setattr("mlctl.training.stage.narrowed", lambda *_: nullcontext())
+    monkeypatch.setattr("mlctl.training.stage.train_embedding_rows", lambda *_: nullcontext())
     train(alone, toy_model, 0, shards, Workspace(tmp_path / "whole"))
     base, narrow, whole = (load_file(tmp_path / name / "model.safetensors") for name in ("cut/base", "cut/model", "whole/model"))
     assert narrow.keys() == whole.keys()
@@ -308,7 +309,7 @@ def test_without_masking_the_embeddings_that_no_row_has_are_left_out(
         torch.testing.assert_close(narrow[name], weight, rtol=0, atol=1e-5)
     table = "bert.embeddings.word_embeddings.weight"
     moved = (base[table] != narrow[table]).any(1).nonzero().flatten().tolist()
-    assert moved == [place for place in range(85) if place not in (0, 1, 4)], "[PAD], [UNK] and [MASK] are in no row"
+    assert moved == [index for index in range(85) if index not in (0, 1, 4)], "[PAD], [UNK] and [MASK] are in no row"
 
 
 def test_row_too_long_for_the_encoder(shards: Path, toy_model: Model, make_shards: Callable[..., Path], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mlctl.core.workspace import Workspace
 from mlctl.training import train
 from mlctl.training.losses import cz_nce, info_nce
 from mlctl.training.optimiser import Optimiser
-from mlctl.training.temperature import LOWEST, Temperature, keep_above_lowest, learned
+from mlctl.training.temperature import MIN_TEMPERATURE, Temperature, clamp_temperatures, learned_temperatures
 
 QUICK: dict[str, Any] = {"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "word_pairs": 2}
 
@@ -47,20 +47,20 @@ def test_the_gradient_by_its_logarithm_is_that_of_the_formula(loss: Callable[...
     loss(x, y, made(0)).backward()
     step = 1e-6
     ends = [loss(x, y, math.exp(math.log(0.2) + sign * step)).item() for sign in (1, -1)]
-    (logarithm,) = learned(made)
+    (logarithm,) = learned_temperatures(made)
     assert logarithm.grad is not None
     assert logarithm.grad.item() == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5)
 
 
 def test_below_the_lowest_it_is_put_back_and_can_rise_again() -> None:
     made = temperature(0.5, temperature_mode="learned")
-    (logarithm,) = learned(made)
+    (logarithm,) = learned_temperatures(made)
     with torch.no_grad():
-        logarithm.fill_(math.log(LOWEST) - 3)
-    keep_above_lowest(nn.ModuleList([made]))
+        logarithm.fill_(math.log(MIN_TEMPERATURE) - 3)
+    clamp_temperatures(nn.ModuleList([made]))
     value = made(0)
     assert isinstance(value, torch.Tensor)
-    assert value.item() == pytest.approx(LOWEST)
+    assert value.item() == pytest.approx(MIN_TEMPERATURE)
     value.backward()
     assert logarithm.grad is not None
     assert logarithm.grad.item() > 0
@@ -71,9 +71,9 @@ def test_it_has_a_learning_rate_of_its_own_and_no_part_in_the_norm() -> None:
     settings = Train(steps=4, learning_rate=1e-5, temperature_learning_rate=0.1, lr_schedule="linear", max_gradient_norm=1.0)
     optimiser = Optimiser([weight], settings, [logarithm])
     weight.grad, logarithm.grad = torch.tensor([0.3, 0.4]), torch.tensor(-1000.0)
-    assert optimiser.bound_gradients().item() == pytest.approx(0.5)
+    assert optimiser.clip_gradients().item() == pytest.approx(0.5)
     assert logarithm.grad.item() == -1000
-    optimiser.update(2)  # half of the peak is left
+    optimiser.step(2)  # half of the peak is left
     assert logarithm.item() == pytest.approx(0.05)
     assert weight.tolist() == pytest.approx([-5e-6, -5e-6])
 
@@ -108,20 +108,20 @@ def test_interrupted_and_gone_on_with_it_gives_the_same_bytes(
 ) -> None:
     with pytest.raises(Interrupted):
         trained(shards, toy_model, tmp_path / "cut", 6, checkpoint_seconds=0.001, **changes)
-    told = [trained(shards, toy_model, tmp_path / name, **changes) for name in ("cut", "straight")]
-    assert told[0] == told[1]
+    results = [trained(shards, toy_model, tmp_path / name, **changes) for name in ("cut", "straight")]
+    assert results[0] == results[1]
     for file in ("model/model.safetensors", "steps.parquet"):
         assert file_digest(tmp_path / "cut" / file) == file_digest(tmp_path / "straight" / file)
     if changes["temperature_mode"] == "learned":
-        assert 0.06 < told[0]["temperature"] != pytest.approx(0.07, rel=1e-4)
-        assert told[0]["word_temperature"] == pytest.approx(0.2, rel=0.02)
+        assert 0.06 < results[0]["temperature"] != pytest.approx(0.07, rel=1e-4)
+        assert results[0]["word_temperature"] == pytest.approx(0.2, rel=0.02)
 
 
 def test_each_of_these_settings_changes_what_is_learnt(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     common: dict[str, Any] = {"objective": "separate", "steps": 4, "lr_schedule": "linear"}
     runs: dict[str, dict[str, Any]] = {
-        "as it was": {},
-        "said": {"word_loss": "cz-nce", "word_temperature": 0.07, "temperature_learning_rate": 0.5, "final_temperature": 0.5},
+        "unchanged": {},
+        "unread": {"word_loss": "cz-nce", "word_temperature": 0.07, "temperature_learning_rate": 0.5, "final_temperature": 0.5},
         "cosine": {"lr_schedule": "cosine"},
         "learned": {"temperature_mode": "learned", "temperature_learning_rate": 0.1},
         "linear": {"temperature_mode": "linear", "final_temperature": 0.5},
@@ -131,5 +131,5 @@ def test_each_of_these_settings_changes_what_is_learnt(shards: Path, toy_model: 
     for name, changes in runs.items():
         trained(shards, toy_model, tmp_path / name, **{**common, **changes})
     losses = {name: tuple(pq.read_table(tmp_path / name / "steps.parquet")["loss"].to_pylist()) for name in runs}
-    assert losses["said"] == losses["as it was"], "what is said of another mode is not read"
+    assert losses["unread"] == losses["unchanged"], "settings of another mode are not read"
     assert len(set(losses.values())) == len(runs) - 1

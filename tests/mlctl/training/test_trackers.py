@@ -24,15 +24,15 @@ from mlctl.config import Model, Train
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.training import check, train
-from mlctl.training.trackers import Figures, Run, Trackers, tracking
-from mlctl.training.trackers.guard import Guarded, InBackground
+from mlctl.training.trackers import Metrics, Run, Trackers, tracking
+from mlctl.training.trackers.guard import BackgroundTracker, GuardedTracker
 from mlctl.training.trackers.tensorboard import FILE, TensorBoard, masked_crc, records
 
 QUICK: dict[str, Any] = {"batch_size": 8, "learning_rate": 1e-3, "threads": 1, "devices": "cpu", "track_every": 1}
 Curve = dict[str, dict[int, float]]
 
 
-class Speed:
+class Throughput:
     """A rate that stays."""
 
     pairs_per_s, tokens_per_s = 3.0, 40.0
@@ -45,32 +45,32 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 def fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """Yield number and value of each field of a protocol buffer, as its encoding is documented."""
-    place = 0
+    index = 0
 
     def varint() -> int:
-        nonlocal place
+        nonlocal index
         number = shift = 0
         while True:
-            byte = message[place]
-            place += 1
+            byte = message[index]
+            index += 1
             number |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 return number
 
-    while place < len(message):
+    while index < len(message):
         key = varint()
         if key & 7 == 0:
             yield key >> 3, varint()
         else:
             size = {1: 8, 5: 4}.get(key & 7) or varint()
-            place += size
-            yield key >> 3, message[place - size : place]
+            index += size
+            yield key >> 3, message[index - size : index]
 
 
 def curves(file: Path) -> Curve:
     """Return what an event file says by tag and step; no step may be told twice."""
-    found: Curve = {}
+    result: Curve = {}
     for number, (_, record) in enumerate(records(file)):
         event = dict(fields(record))
         assert abs(struct.unpack("<d", event[1])[0] - time.time()) < 1000
@@ -79,20 +79,20 @@ def curves(file: Path) -> Curve:
             continue
         for _, value in fields(event[5]):
             tag, figure = dict(fields(value)).values()
-            assert event[2] not in found.setdefault(tag.decode(), {})
-            found[tag.decode()][event[2]] = struct.unpack("<f", figure)[0]
-    return found
+            assert event[2] not in result.setdefault(tag.decode(), {})
+            result[tag.decode()][event[2]] = struct.unpack("<f", figure)[0]
+    return result
 
 
 def test_the_event_file_shows_every_step_of_a_training(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     train(Train(**QUICK, steps=7), toy_model, 0, shards, Workspace(tmp_path))
-    steps, found = pq.read_table(tmp_path / "steps.parquet"), curves(tmp_path / FILE)
+    steps, result = pq.read_table(tmp_path / "steps.parquet"), curves(tmp_path / FILE)
     names = [f"train/{name}" for name in ("loss", "contrastive", "mlm", "learning_rate", "gradient_norm")]
-    assert set(found) == {*names, "speed/pairs_per_s", "speed/tokens_per_s"}
+    assert set(result) == {*names, "speed/pairs_per_s", "speed/tokens_per_s"}
     for name in names:
-        assert list(found[name]) == steps["step"].to_pylist()
-        np.testing.assert_allclose(list(found[name].values()), np.array(steps[name.removeprefix("train/")]), rtol=1e-6)
-    assert min(found["speed/tokens_per_s"].values()) > min(found["speed/pairs_per_s"].values()) > 0
+        assert list(result[name]) == steps["step"].to_pylist()
+        np.testing.assert_allclose(list(result[name].values()), np.array(steps[name.removeprefix("train/")]), rtol=1e-6)
+    assert min(result["speed/tokens_per_s"].values()) > min(result["speed/pairs_per_s"].values()) > 0
 
 
 def test_tensorboard_itself_reads_the_file(shards: Path, toy_model: Model, tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_after_sigkill_no_step_is_missing_and_none_told_twice(shards: Path, toy_
     checkpoints, file = tmp_path / ".scratch" / "checkpoints", tmp_path / FILE
     command = [sys.executable, "-c", PROGRAM, settings.model_dump_json(), toy_model.model_dump_json(), str(shards), str(tmp_path)]
     kill_when(lambda: any(checkpoints.glob("step-*")) and len(list(records(file))) > 20, command)
-    told = list(records(file))
+    complete = list(records(file))
     with file.open("r+b") as stream:  # a power cut: the last events did not reach the disk, but for a half
-        stream.truncate(told[len(told) // 3][0] + 30)
+        stream.truncate(complete[len(complete) // 3][0] + 30)
     train(settings, toy_model, 3, shards, Workspace(tmp_path))
     losses = pq.read_table(tmp_path / "steps.parquet")["loss"].to_pylist()
     assert curves(file)["train/loss"] == pytest.approx(dict(enumerate(losses, 1)), rel=1e-6)
@@ -149,10 +149,10 @@ def test_steps_that_are_done_again_are_not_told_again(tmp_path: Path) -> None:
 def follow(folder: Path, steps: range, past: int, **changes: Any) -> None:
     """Tell trackers of steps as a training does; `past` of them are in its checkpoint."""
     settings = Train(**{**QUICK, **changes})
-    notes = Workspace(folder).scratch
-    with tracking(settings, {"train": {"loss": "cz-nce"}, "seed": 3}, folder, notes, ("loss",), rows(past)) as trackers:
+    scratch = Workspace(folder).scratch
+    with tracking(settings, {"train": {"loss": "cz-nce"}, "seed": 3}, folder, scratch, ("loss",), rows(past)) as trackers:
         for step in steps:
-            trackers.step(step, (1 / step,), Speed())
+            trackers.step(step, (1 / step,), Throughput())
 
 
 def rows(steps: int) -> list[tuple[float]]:
@@ -164,7 +164,7 @@ def test_checksum_is_castagnolis(data: bytes) -> None:
     unmasked = (masked_crc(data) - 0xA282EAD8) & 0xFFFFFFFF
     unmasked = (unmasked >> 17 | unmasked << 15) & 0xFFFFFFFF
     crc = 0xFFFFFFFF
-    for bit in (byte >> place & 1 for byte in data for place in range(8)):  # the definition: division, bit by bit
+    for bit in (byte >> index & 1 for byte in data for index in range(8)):  # the definition: division, bit by bit
         crc = crc >> 1 ^ (0x82F63B78 if (crc ^ bit) & 1 else 0)
     assert unmasked == crc ^ 0xFFFFFFFF
 
@@ -178,23 +178,23 @@ class Broken:
     """A tracker whose server goes away at a step, or was never there."""
 
     def __init__(self, at: int) -> None:
-        self.at, self.told = at, list[int]()
+        self.at, self.calls = at, list[int]()
 
-    def started(self, run: Run) -> int:
+    def start(self, run: Run) -> int:
         assert run.name
         self.fail(0)
         return 0
 
-    def step(self, step: int, figures: Figures) -> None:
-        assert figures
+    def log(self, step: int, metrics: Metrics) -> None:
+        assert metrics
         self.fail(step)
 
-    def finished(self, complete: bool) -> None:
+    def finish(self, complete: bool) -> None:
         assert complete
         self.fail(99)
 
     def fail(self, step: int) -> None:
-        self.told.append(step)
+        self.calls.append(step)
         if step >= self.at:
             raise ConnectionError("no route to host\nand much more")
 
@@ -202,15 +202,15 @@ class Broken:
 @pytest.mark.parametrize("at", [0, 2, 99])
 def test_a_tracker_that_fails_warns_once_and_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture, at: int) -> None:
     broken, whole = Broken(at), TensorBoard()
-    trackers = Trackers([InBackground(Guarded("broken", broken)), Guarded("whole", whole)], 1, ["loss"])
-    trackers.started(Run("p", "n", {}, tmp_path, tmp_path), [])
+    trackers = Trackers([BackgroundTracker(GuardedTracker("broken", broken)), GuardedTracker("whole", whole)], 1, ["loss"])
+    trackers.start(Run("p", "n", {}, tmp_path, tmp_path), [])
     for step in (1, 2, 3):
-        trackers.step(step, (1.0,), Speed())
-    trackers.finished(complete=True)
+        trackers.step(step, (1.0,), Throughput())
+    trackers.finish(complete=True)
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        "broken does not follow this training any more; training goes on: no route to host"
+        "broken: tracker disabled after an error; training continues: no route to host"
     ]
-    assert broken.told == [step for step in (0, 1, 2, 3, 99) if step <= at]
+    assert broken.calls == [step for step in (0, 1, 2, 3, 99) if step <= at]
     assert list(curves(tmp_path / FILE)["train/loss"]) == [1, 2, 3]
 
 
@@ -219,20 +219,20 @@ def test_a_tracker_that_hangs_holds_nothing_up(tmp_path: Path, caplog: pytest.Lo
         def fail(self, step: int) -> None:
             time.sleep(60 + step)
 
-    hanging = InBackground(Guarded("hanging", Hanging(0)), patience=0.2)
+    hanging = BackgroundTracker(GuardedTracker("hanging", Hanging(0)), timeout_seconds=0.2)
     start = time.monotonic()
-    hanging.started(Run("p", "n", {}, tmp_path, tmp_path))
+    hanging.start(Run("p", "n", {}, tmp_path, tmp_path))
     for step in range(1000):
-        hanging.step(step, {"loss": 1.0})
-    hanging.finished(complete=True)
+        hanging.log(step, {"loss": 1.0})
+    hanging.finish(complete=True)
     assert time.monotonic() - start < 10
-    assert "hanging has not taken in everything" in caplog.text
+    assert "hanging has not recorded everything" in caplog.text
 
 
 def test_a_full_disk_under_the_curves_stops_no_training(shards: Path, toy_model: Model, tmp_path: Path, caplog: Any) -> None:
     (tmp_path / "tensorboard").write_text("a file where the folder should be")
     train(Train(**QUICK, steps=2), toy_model, 0, shards, Workspace(tmp_path))
-    assert caplog.text.count("tensorboard does not follow this training any more") == 1
+    assert caplog.text.count("tensorboard: tracker disabled") == 1
     assert (tmp_path / "model").is_dir()
 
 

@@ -15,13 +15,13 @@ import pytest
 
 from mlctl.config import Train
 from mlctl.core.workspace import Workspace
-from mlctl.training.trackers import name_of, tracking
+from mlctl.training.trackers import run_name, tracking
 
-TOLD = {"train/loss", "speed/pairs_per_s", "speed/tokens_per_s"}
+LOGGED = {"train/loss", "speed/pairs_per_s", "speed/tokens_per_s"}
 Points = list[tuple[int, float]]
 
 
-class Speed:
+class Throughput:
     """A rate that stays."""
 
     pairs_per_s, tokens_per_s = 3.0, 40.0
@@ -29,17 +29,17 @@ class Speed:
 
 def follow(folder: Path, tracker: str, steps: Iterable[int], past: int, fail: bool) -> str:
     """Tell a tracker of steps as a training does; `past` of them are in its checkpoint. Return the run's name."""
-    settings, notes = Train(trackers=(tracker,), track_every=1, track_project="trial"), Workspace(folder).scratch
+    settings, scratch = Train(trackers=(tracker,), track_every=1, track_project="trial"), Workspace(folder).scratch
     rows = [(1 / step,) for step in range(1, past + 1)]
     try:
-        with tracking(settings, {"train": {"loss": "cz-nce"}, "seed": 3}, folder, notes, ("loss",), rows) as trackers:
+        with tracking(settings, {"train": {"loss": "cz-nce"}, "seed": 3}, folder, scratch, ("loss",), rows) as trackers:
             for step in steps:
-                trackers.step(step, (1 / step,), Speed())
+                trackers.step(step, (1 / step,), Throughput())
             if fail:
-                raise RuntimeError("off the rails")
+                raise RuntimeError("diverged")
     except RuntimeError:
         assert fail
-    return name_of(folder, notes)
+    return run_name(folder, scratch)
 
 
 def mlflow_points(folder: Path, name: str) -> Points:
@@ -51,7 +51,7 @@ def mlflow_points(folder: Path, name: str) -> Points:
     (run,) = [run for run in client.search_runs([experiment.experiment_id]) if run.info.run_name == name]
     assert run.info.status == "FINISHED"
     assert run.data.params == {"train.loss": "cz-nce", "seed": "3"}
-    assert set(run.data.metrics) == TOLD
+    assert set(run.data.metrics) == LOGGED
     return [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "train/loss")]
 
 
@@ -61,16 +61,16 @@ def wandb_points(folder: Path, name: str) -> Points:
 
     points: Points = []
     for file in sorted(folder.glob(f"wandb/offline-run-*-{name}*/*.wandb")):
-        data, place = file.read_bytes(), 7
+        data, index = file.read_bytes(), 7
         assert len(data) < 2**15
-        while place < len(data):
-            _, length, kind = struct.unpack_from("<IHB", data, place)
+        while index < len(data):
+            _, length, kind = struct.unpack_from("<IHB", data, index)
             assert kind == 1, "the record is whole"
-            record = wandb_internal_pb2.Record.FromString(data[place + 7 : place + 7 + length])
-            place += 7 + length
+            record = wandb_internal_pb2.Record.FromString(data[index + 7 : index + 7 + length])
+            index += 7 + length
             if record.WhichOneof("record_type") == "history":
                 items = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
-                assert set(items) >= TOLD
+                assert set(items) >= LOGGED
                 points.append((record.history.step.num, items["train/loss"]))
     return points
 
@@ -80,7 +80,7 @@ def trackio_points(folder: Path, name: str) -> Points:
 
     del folder
     logs: list[dict[str, Any]] = SQLiteStorage.get_logs("trial", name)
-    assert all(set(log) >= TOLD for log in logs)
+    assert all(set(log) >= LOGGED for log in logs)
     return [(log["step"], log["train/loss"]) for log in logs]
 
 
@@ -102,7 +102,7 @@ def test_a_training_that_goes_on_is_one_curve(
     pytest.importorskip(tracker)
     name = follow(tmp_path, tracker, range(1, 8), past=0, fail=True)
     assert follow(tmp_path, tracker, range(4, 13), past=3, fail=False) == name
-    assert "follow this training" not in caplog.text
+    assert "tracker disabled" not in caplog.text
     points = READERS[tracker](tmp_path, name)
     assert sorted(points) == [(step, pytest.approx(1 / step)) for step in range(1, 13)]
 
@@ -112,12 +112,12 @@ import sys
 from pathlib import Path
 from mlctl.config import Train
 from mlctl.training.trackers import tracking
-class Speed:
+class Throughput:
     pairs_per_s, tokens_per_s = 3.0, 40.0
 folder = Path(sys.argv[1])
 with tracking(Train(trackers=("wandb",), track_every=1), {}, folder, folder, ("loss",), []) as trackers:
     for step in (1, 2, 3):
-        trackers.step(step, (1.0,), Speed())
+        trackers.step(step, (1.0,), Throughput())
 """
 
 
@@ -126,7 +126,7 @@ def test_wandb_without_a_login_is_a_warning_and_no_question(tmp_path: Path) -> N
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     environment = {**kept, "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_DIR": str(tmp_path)}
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stderr
+    message = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stderr
     assert (
-        said.count("wandb does not follow this training any more; training goes on: nobody is logged in: run `wandb login`") == 1
+        message.count("wandb: tracker disabled after an error; training continues: no user is logged in: run `wandb login`") == 1
     )

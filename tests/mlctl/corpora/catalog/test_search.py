@@ -55,21 +55,21 @@ def test_both_indexes_the_largest_first(server: Server) -> None:
     big = corpus("CCMatrix", alignment_pairs="5756664", url=CRAWLED)
     opus(server, corpus("Tanzil", size=None), big, corpus("QED", alignment_pairs="", version="v2.0a"))
     result = ask(server)
-    listed = [(offer.kind, offer.name, offer.version, offer.pairs, offer.size_kb, offer.licence) for offer in result.offers]
+    listed = [(entry.kind, entry.name, entry.version, entry.pairs, entry.size_kb, entry.licence) for entry in result.corpora]
     assert listed == [
         ("opus", "CCMatrix", "v1", 5756664, 1234, "unknown"),
         ("opus", "Tanzil", "v1", 7, None, "unknown"),
         ("opus", "QED", "v2.0a", None, 1234, "unknown"),
         ("mtdata", "ELRC-health-1-swa-eng", "1", None, None, "CC-BY-4.0"),  # mtdata's CCMatrix is the same file
     ]
-    assert (result.source, result.target, result.unread, result.missing) == ("en", "sw", 1, {})
-    recipe = parse({"download": {"sources": [offer.recipe for offer in result.offers]}})
+    assert (result.source, result.target, result.unsupported, result.unavailable) == ("en", "sw", 1, {})
+    recipe = parse({"download": {"sources": [entry.recipe for entry in result.corpora]}})
     assert [source.kind for source in recipe.download.sources] == ["opus", "opus", "opus", "mtdata"]
 
 
 def test_codes_of_any_notation(server: Server) -> None:
     opus(server, corpus("Tanzil"))
-    assert [offer.name for offer in ask(server, "eng-swh_Latn").offers] == [offer.name for offer in ask(server).offers]
+    assert [entry.name for entry in ask(server, "eng-swh_Latn").corpora] == [entry.name for entry in ask(server).corpora]
     assert parse_qs(urlsplit(server.requests[0].path).query)["target"] == ["sw"]
 
 
@@ -117,14 +117,14 @@ def test_without_opus(server: Server, answer: bytes | None, reason: str) -> None
     if answer is not None:
         server.files[QUESTION] = answer
     result = ask(server)
-    assert [offer.name for offer in result.offers] == ["ELRC-health-1-swa-eng", "OPUS-ccmatrix-v1-eng-swa"]
-    assert reason in result.missing["OPUS"].problem
+    assert [entry.name for entry in result.corpora] == ["ELRC-health-1-swa-eng", "OPUS-ccmatrix-v1-eng-swa"]
+    assert reason in result.unavailable["OPUS"].problem
 
 
 def test_a_busy_opus_is_asked_again(server: Server) -> None:
     opus(server, corpus("Tanzil"))
     server.plans[QUESTION] = [status(503)]
-    assert (len(ask(server).offers), len(server.requests)) == (3, 2)
+    assert (len(ask(server).corpora), len(server.requests)) == (3, 2)
 
 
 def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,18 +134,18 @@ def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.Mon
     monkeypatch.setattr(metadata, "version", version)
     opus(server, corpus("Tanzil"))
     result = ask(server)
-    assert [offer.name for offer in result.offers] == ["Tanzil"]
-    assert "extra `corpora`" in result.missing["mtdata"].remedy
+    assert [entry.name for entry in result.corpora] == ["Tanzil"]
+    assert "extra `corpora`" in result.unavailable["mtdata"].remedy
     with pytest.raises(
         InputError, match=r"no catalogue can be searched. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*extra `corpora`"
     ):
         ask(server, api="/gone/")
 
 
-def test_offers_are_of_the_codes_that_the_kind_uses(server: Server) -> None:
+def test_entries_are_of_the_codes_that_the_kind_uses(server: Server) -> None:
     opus(server, corpus("Tatoeba"), path="/api/?source=en&target=sr_Latn&preprocessing=moses&version=latest")
-    assert [offer.recipe for offer in ask(server, "en-sr@latin").offers] == [
+    assert [entry.recipe for entry in ask(server, "en-sr@latin").corpora] == [
         {"kind": "opus", "corpus": "Tatoeba", "version": "v1"}
     ]
-    assert OpusSource.model_validate(ask(server, "en-sr@latin").offers[0].recipe).targets == ()
+    assert OpusSource.model_validate(ask(server, "en-sr@latin").corpora[0].recipe).targets == ()
     assert Languages(targets=("sr-Latn",)).targets == ("sr-Latn",)

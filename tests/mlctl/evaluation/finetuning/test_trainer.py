@@ -21,7 +21,7 @@ from mlctl.evaluation.finetuning.features import IGNORED, Row, rows_of_pairs, ro
 from mlctl.evaluation.finetuning.predict import predict_labels, predict_tags
 from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
 from mlctl.modeling.encoders import load_classifier
-from mlctl.modeling.sparse_embeddings import narrowed
+from mlctl.modeling.sparse_embeddings import train_embedding_rows
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] red blue big ball cat s ##s".split()
 PAIRS = [
@@ -114,7 +114,7 @@ def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_tabl
 
     for model, whole in zip(models, (False, True), strict=True):
         if whole:
-            monkeypatch.setattr(trainer, "narrowed", lambda *_: contextlib.nullcontext())
+            monkeypatch.setattr(trainer, "train_embedding_rows", lambda *_: contextlib.nullcontext())
         fine_tune(model, rows, tagged, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, dev_metric)
     after = [model.get_input_embeddings().weight.detach() for model in models]
     stay = [number for number in range(len(WORDS)) if number not in met]
@@ -128,7 +128,7 @@ def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_tabl
 
 def test_a_narrow_table_is_what_learns_and_what_a_checkpoint_holds(encoder: Path) -> None:
     model = load_classifier(encoder, 2, False, seed=1)
-    with narrowed(model, [0, 7, 5, 7]):
+    with train_embedding_rows(model, [0, 7, 5, 7]):
         assert dict(model.named_parameters())["bert.embeddings.word_embeddings.weight"].shape == (3, 32)
     assert dict(model.named_parameters())["bert.embeddings.word_embeddings.weight"].shape == (len(WORDS), 32)
 

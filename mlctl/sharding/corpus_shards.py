@@ -1,0 +1,183 @@
+"""The aligned corpus on its way to shards: what is held out and dropped, training rows in sorted runs, caps, funnel."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlctl.config import Shard
+from mlctl.core.arrow import batches
+from mlctl.core.workspace import Progress, Workspace
+from mlctl.sharding.content_words import BATCH_ROWS
+from mlctl.sharding.decontamination import DecontaminationIndex, EvaluationText, Flags
+from mlctl.sharding.external_sort import RUN_PAIRS, SortedRun, write_run, write_table
+from mlctl.sharding.heldout import HeldoutPlan, plan_heldout
+from mlctl.sharding.rows import KEYED_ROWS, make_rows
+from mlctl.sharding.subword_spans import SpanTokenizer
+from mlctl.sharding.synthetic_cap import SyntheticCap
+from mlctl.sharding.word_frequency_cap import WordFrequencyCap
+
+# Rules of the funnel.
+_HELD_OUT, _HELD_OUT_TEXT, _HELD_OUT_PASSAGE = "held out", "held-out text", "held-out passage"
+#: The rule that drops pairs without a word pair.
+NO_WORD_PAIR = "no word pair"
+
+
+@dataclass(frozen=True)
+class AlignedCorpus:
+    """The aligned pairs of every target language, with the plan of what is held out and the index of evaluation sets."""
+
+    files: Mapping[str, Path]
+    plan: HeldoutPlan
+    index: DecontaminationIndex
+    seed: int
+
+    @classmethod
+    def read(cls, settings: Shard, files: Mapping[str, Path], seed: int, sets: Sequence[EvaluationText]) -> AlignedCorpus:
+        """Read what must be known before the first row is made: the evaluation text, and all aligned pairs once."""
+        index = DecontaminationIndex.build(sets)
+        plan = plan_heldout(settings, files, seed)
+        return cls(files, plan, index.with_first(_HELD_OUT_PASSAGE, plan.heldout_text(files)), seed)
+
+    def training_text(self) -> Iterator[list[str]]:
+        """Yield the texts of both sides of the pairs that may be trained on, in batches."""
+        for file in self.files.values():
+            for batch in batches(file, batch_rows=BATCH_ROWS):
+                trainable = batch.filter(pa.array(self._trainable(batch, Counter())))
+                yield from (trainable["source"].to_pylist(), trainable["target"].to_pylist())
+
+    def write_heldout(self, language: str, tokenizer: SpanTokenizer, path: Path) -> None:
+        """Write the held-out rows of one language."""
+        selected, first, parts = self.plan.heldout[language], 0, []
+        for batch in batches(self.files[language], batch_rows=BATCH_ROWS):
+            indices = selected[(selected >= first) & (selected < first + batch.num_rows)] - first
+            parts.append(make_rows(batch.take(pa.array(indices)), self.plan.content[language], tokenizer, self.seed))
+            first += batch.num_rows
+        write_table(path, pa.Table.from_batches(parts, KEYED_ROWS))
+
+    def write_runs(self, tokenizer: SpanTokenizer, workspace: Workspace, progress: Progress) -> list[SortedRun]:
+        """Write the training rows as sorted runs to the scratch folder; existing runs are reused."""
+        done, total, runs = 0, sum(self.plan.pairs.values()), []
+        for language, file in self.files.items():
+            for number, batch in enumerate(batches(file, batch_rows=RUN_PAIRS)):
+                path = workspace.scratch / f"{language}-{number:05d}.arrow"
+                if not path.exists():
+                    counts = Counter({"pairs": batch.num_rows})
+                    write_run(path, self._training_rows(language, batch, tokenizer, counts), counts)
+                runs.append(SortedRun.open(path, language))
+                done += batch.num_rows
+                progress(done, total, "pairs")
+        return runs
+
+    def _training_rows(
+        self, language: str, pairs: pa.RecordBatch, tokenizer: SpanTokenizer, counts: Counter[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the training rows of some pairs and count the pairs that each rule drops."""
+        for first in range(0, pairs.num_rows, BATCH_ROWS):
+            batch = pairs.slice(first, BATCH_ROWS)
+            trainable = self._trainable(batch, counts)
+            rows = make_rows(batch.filter(pa.array(trainable)), self.plan.content[language], tokenizer, self.seed)
+            counts[NO_WORD_PAIR] += int(np.count_nonzero(trainable)) - rows.num_rows
+            yield rows
+
+    def _trainable(self, batch: pa.RecordBatch, counts: Counter[str]) -> Flags:
+        """Return which pairs may be trained on; count the others by rule, and the matches of each evaluation set."""
+        not_heldout = ~self.plan.is_heldout(batch)
+        trainable = not_heldout.copy()
+        counts[_HELD_OUT_TEXT] += int(np.count_nonzero(~trainable))
+        for indexed, match in zip(self.index.sets, self.index.matches(batch), strict=True):
+            flags = {
+                "text": match.text & not_heldout,
+                "passage": match.passage & not_heldout,
+                "dropped": match.either & trainable,
+            }
+            counts.update({_counter_key(indexed.rule, kind): int(np.count_nonzero(flag)) for kind, flag in flags.items()})
+            trainable &= ~match.either
+        return trainable
+
+    def funnel(self, language: str, runs: list[SortedRun]) -> list[dict[str, str | int]]:
+        """Return the funnel's rows of one language: the number of pairs before and after each rule."""
+        counts, heldout = _counts(language, runs), len(self.plan.heldout[language])
+        dropped = {_HELD_OUT: heldout, _HELD_OUT_TEXT: counts[_HELD_OUT_TEXT] - heldout}
+        for indexed in self.index.sets:
+            dropped[indexed.rule] = counts[_counter_key(indexed.rule, "dropped")]
+        dropped[NO_WORD_PAIR] = counts[NO_WORD_PAIR]
+        for rule in dict.fromkeys(row_filter.rule for run in runs for row_filter in run.filters):
+            dropped[rule] = sum(run.kept.dropped[rule] for run in runs if run.language == language)
+        table: list[dict[str, str | int]] = []
+        left = counts["pairs"]
+        for rule, count in dropped.items():
+            table.append({"stage": "shard", "language": language, "rule": rule, "rows_in": left, "rows_out": left - count})
+            left -= count
+        return table
+
+    def decontamination(self, sets: Sequence[EvaluationText], runs: list[SortedRun]) -> dict[str, Any]:
+        """Return the content of `decontamination.json`.
+
+        `checked` is false if there is no set. For each set and language: pairs with the `text` of a sentence, pairs with a `passage`
+        only, and pairs `dropped` for this set, which no earlier rule or set had dropped.
+        """
+        counts = {language: _counts(language, runs) for language in self.files}
+        entries = [
+            {
+                "name": evaluation_text.name,
+                "files": list(evaluation_text.files),
+                "sentences": indexed.sentences,
+                "passages": len(indexed.passages),
+                "pairs": {
+                    language: {
+                        kind: counts[language][_counter_key(indexed.rule, kind)] for kind in ("text", "passage", "dropped")
+                    }
+                    for language in counts
+                },
+            }
+            for evaluation_text, indexed in zip(sets, self.index.sets[1:], strict=True)
+        ]
+        return {"checked": bool(entries), "sets": entries}
+
+
+def apply_caps(runs: list[SortedRun], settings: Shard) -> list[SortedRun]:
+    """Return the runs with the recipe's caps per language: on synthetic rows, and on the word pairs of each word."""
+    runs = _cap_synthetic(runs, settings.max_synthetic)
+    if settings.word_frequency_cap is None:
+        return runs
+    caps = _word_frequency_caps(runs, settings.word_frequency_cap)
+    capped = [run.filtered(caps[run.language]) for run in runs]
+    rows_dropped = any(after.kept.rows < before.kept.rows for after, before in zip(capped, runs, strict=True))
+    # Again if rows were dropped: more human rows may be gone than synthetic ones.
+    return _cap_synthetic(capped, settings.max_synthetic) if rows_dropped else capped
+
+
+def _word_frequency_caps(runs: list[SortedRun], max_word_pairs: int) -> dict[str, WordFrequencyCap]:
+    languages = dict.fromkeys(run.language for run in runs)
+    return {language: WordFrequencyCap.fit(functools.partial(_tables, runs, language), max_word_pairs) for language in languages}
+
+
+def _cap_synthetic(runs: list[SortedRun], max_synthetic: float | None) -> list[SortedRun]:
+    if max_synthetic is None:
+        return runs
+    languages = dict.fromkeys(run.language for run in runs)
+    caps = {
+        language: SyntheticCap.fit([table.select(["key", "synthetic"]) for table in _tables(runs, language)], max_synthetic)
+        for language in languages
+    }
+    return [run.filtered(caps[run.language]) for run in runs]
+
+
+def _tables(runs: list[SortedRun], language: str) -> Iterator[pa.Table]:
+    return (run.filter_columns() for run in runs if run.language == language)
+
+
+def _counts(language: str, runs: list[SortedRun]) -> Counter[str]:
+    return sum((run.counts for run in runs if run.language == language), Counter[str]())
+
+
+def _counter_key(rule: str, kind: str) -> str:
+    return f"{rule}\0{kind}"
