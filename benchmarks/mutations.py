@@ -22,8 +22,10 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mutation_table import MUTATIONS, Mutation
+from mutation_table import HASHING, KEYS, STORE, Mutation
+from mutation_table_models import EVALUATION, LICENCES, SHARDING, TRAINING
 
+MUTATIONS = [*HASHING, *KEYS, *STORE, *SHARDING, *LICENCES, *TRAINING, *EVALUATION]
 ROOT = Path(__file__).parent.parent
 IGNORED = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "mlctl-store*", "*.egg-info")
 TIMEOUT = 300.0  # seconds; a mutation that makes the tests hang is killed

@@ -79,11 +79,11 @@ def test_relatives_are_not_their_macro_language() -> None:
     assert languages.canonical("cmn") == "zh"
 
 
-@pytest.mark.parametrize(("code", "near"), [("french", "'fr'"), ("xx", "'"), ("", "'"), ("???", "'"), ("und", "'")])
-def test_an_unknown_code_suggests_another(code: str, near: str) -> None:
+@pytest.mark.parametrize(("code", "suggestion"), [("french", "'fr'"), ("xx", "'"), ("", "'"), ("???", "'"), ("und", "'")])
+def test_an_unknown_code_suggests_another(code: str, suggestion: str) -> None:
     with pytest.raises(InputError, match="unknown language") as caught:
         languages.canonical(code)
-    assert near in caught.value.remedy
+    assert suggestion in caught.value.remedy
     assert not languages.is_language(code)
 
 

@@ -1,4 +1,4 @@
-"""How torch's threads wait is settled before torch is loaded, whichever part of mlctl is imported first."""
+"""GOMP_SPINCOUNT is set before torch is loaded, whichever part of mlctl is imported first."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ importlib.import_module(sys.argv[1])
     "module", ["mlctl.evaluation.embedding.token_embeddings", "mlctl.modeling.encoders", "mlctl.training.stage"]
 )
 def test_idle_threads_do_not_burn_their_cores(module: str) -> None:
-    surroundings = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
-    for given, expected in ({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"):
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    for setting, expected in ({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"):
         run = subprocess.run(
-            [sys.executable, "-c", PROGRAM, module], check=False, env=surroundings | given, capture_output=True, text=True
+            [sys.executable, "-c", PROGRAM, module], check=False, env=environment | setting, capture_output=True, text=True
         )
         assert run.stdout.splitlines()[:1] == [f"torch is loaded with {expected}"], run.stderr

@@ -6,7 +6,7 @@ from mlctl.core.url_redaction import redact_text, redact_url, redact_values
 
 
 @pytest.mark.parametrize(
-    ("address", "as_shown"),
+    ("url", "redacted"),
     [
         ("https://a.example/x.zip", "https://a.example/x.zip"),
         ("https://a.example/x?token=hunter2", "https://a.example/x?token=…"),
@@ -15,20 +15,20 @@ from mlctl.core.url_redaction import redact_text, redact_url, redact_values
         ("https://me:pw@a.example/x", "https://…@a.example/x"),
         ("s3://bucket/x?secret_access_key=1", "s3://bucket/x?secret_access_key=…"),
         ("https://a.example/x?download=", "https://a.example/x?download="),
-        ("not an address", "not an address"),
+        ("not an url", "not an url"),
         ("http://[broken?key=1", "http://[broken?key=…"),
     ],
 )
-def test_values_are_not_shown(address: str, as_shown: str) -> None:
-    assert redact_url(address) == as_shown
-    assert redact_url(redact_url(address)) == as_shown
+def test_values_are_redacted(url: str, redacted: str) -> None:
+    assert redact_url(url) == redacted
+    assert redact_url(redact_url(url)) == redacted
 
 
-def test_what_says_which_file_it_is_stays_told_apart() -> None:
-    one, two, bare = (redact_url(f"https://a.example/get?{query}&token=t") for query in ("id=1", "id=2", "1"))
-    assert len({one, two, bare}) == 3
-    assert one.startswith("https://a.example/get?id=…&token=…#")
-    assert redact_url("https://a.example/get?id=1&token=other") == one == redact_url(one)
+def test_urls_of_two_files_stay_different() -> None:
+    first, second, bare = (redact_url(f"https://a.example/get?{query}&token=t") for query in ("id=1", "id=2", "1"))
+    assert len({first, second, bare}) == 3
+    assert first.startswith("https://a.example/get?id=…&token=…#")
+    assert redact_url("https://a.example/get?id=1&token=other") == first == redact_url(first)
 
 
 def test_in_texts_and_in_settings() -> None:
