@@ -150,7 +150,7 @@ def shard_corpora(task: Task) -> Path:
 Ids = Sequence[Sequence[int]]
 
 
-class Asked(NamedTuple):
+class LanguageItems(NamedTuple):
     """Evaluation pairs of a language: token ids and text identities of both sides, and word spans (row, start, end), possibly none."""
 
     language: str
@@ -159,9 +159,9 @@ class Asked(NamedTuple):
     words: tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]
 
 
-class Questions(NamedTuple):
-    heldout: list[Asked]
-    tatoeba: list[Asked]
+class EvaluationItems(NamedTuple):
+    heldout: list[LanguageItems]
+    tatoeba: list[LanguageItems]
 
     def all_ids(self) -> set[int]:
         return {
@@ -173,7 +173,7 @@ class Questions(NamedTuple):
         }
 
 
-def evaluation_items(task: Task, folder: Path) -> Questions:
+def evaluation_items(task: Task, folder: Path) -> EvaluationItems:
     tokenizer = load_tokenizer(folder / "tokenizer")
 
     def word(ids: Sequence[int]) -> str:
@@ -184,13 +184,13 @@ def evaluation_items(task: Task, folder: Path) -> Questions:
         word_pairs = one_to_one(pairs, word, 0)
         words = [(c.row, *c.source) for c in word_pairs], [(c.row, *c.target) for c in word_pairs]
         identities = torch.tensor([pairs.source.identities, pairs.target.identities]).T
-        heldout.append(Asked(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
-    return Questions(
+        heldout.append(LanguageItems(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
+    return EvaluationItems(
         heldout, [language_items for language in task.tatoeba for language_items in tatoeba_of(task, tokenizer, language)]
     )
 
 
-def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[Asked]:
+def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[LanguageItems]:
     from langcodes import Language
 
     code = TATOEBA.get(language) or Language.get(language).to_alpha3()
@@ -199,7 +199,7 @@ def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[Asked]:
         texts = [lines(file) for file in files]
         identities = torch.tensor([[numbers[text] for text in side] for side in texts for numbers in [text_numbers(side)]]).T
         encoded = [tokenizer(side, truncation=True, max_length=task.max_length)["input_ids"] for side in texts]
-        yield Asked(language, (encoded[0], encoded[1]), identities, ([], []))
+        yield LanguageItems(language, (encoded[0], encoded[1]), identities, ([], []))
 
 
 def text_numbers(texts: Sequence[str]) -> dict[str, int]:
@@ -212,7 +212,7 @@ def vectors(
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Return sentence vectors (N, H) and word vectors (M, H) for each pooling, from one encoder pass; fp32 except for the encoder."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
+    pooled: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
     words_order: list[int] = []
     of_row: dict[int, list[int]] = {}
     for index, (row, *_) in enumerate(words):
@@ -223,39 +223,39 @@ def vectors(
         with torch.autocast(mask.device.type, torch.bfloat16, enabled=bf16):
             hidden_states = encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states
             states = (pool_layers(hidden_states, encoder.pooled_layers), hidden_states[-1])
-        here = [(place, index) for place, row in enumerate(rows) for index in of_row.get(row, ())]
-        words_order += [index for _, index in here]
+        row_words = [(position, index) for position, row in enumerate(rows) for index in of_row.get(row, ())]
+        words_order += [index for _, index in row_words]
         spans = torch.tensor(
-            [(place, *words[index][1:]) for place, index in here], dtype=torch.int64, device=mask.device
+            [(position, *words[index][1:]) for position, index in row_words], dtype=torch.int64, device=mask.device
         ).reshape(-1, 3)
         for name, layer in zip(POOLINGS, states, strict=True):
-            found[name][0].append(mean_pool(layer.float(), mask))
-            found[name][1].append(span_pool(layer.float(), *spans.unbind(1)))
-    back = [torch.tensor(np.argsort(places), dtype=torch.int64, device=encoder.device) for places in (order, words_order)]
-    return {name: (torch.cat(both[0])[back[0]], torch.cat(both[1])[back[1]]) for name, both in found.items()}
+            pooled[name][0].append(mean_pool(layer.float(), mask))
+            pooled[name][1].append(span_pool(layer.float(), *spans.unbind(1)))
+    inverse = [torch.tensor(np.argsort(indices), dtype=torch.int64, device=encoder.device) for indices in (order, words_order)]
+    return {name: (torch.cat(both[0])[inverse[0]], torch.cat(both[1])[inverse[1]]) for name, both in pooled.items()}
 
 
-def judged(folder: Path, asked: Questions, device: str, bf16: bool) -> dict[str, Any]:
+def evaluate_model(folder: Path, evaluation: EvaluationItems, device: str, bf16: bool) -> dict[str, Any]:
     """Return accuracies in percent per pooling: means over languages (and, for held-out pairs, directions), and those of each language."""
     encoder = load_encoder(folder).to(resolve_device(device, "--device"))
-    found: dict[str, dict[str, float]] = {}
-    for one in asked.heldout:
-        sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(one.ids, one.words, strict=True)]
+    scores: dict[str, dict[str, float]] = {}
+    for items in evaluation.heldout:
+        sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(items.ids, items.words, strict=True)]
         for pooling in POOLINGS:
             (left, left_words), (right, right_words) = (side[pooling] for side in sides)
-            found.setdefault(f"sentence.{pooling}", {})[one.language] = both_ways(left, right, one.identities)
+            scores.setdefault(f"sentence.{pooling}", {})[items.language] = both_directions(left, right, items.identities)
             if len(left_words) > 1:
-                itself = torch.arange(len(left_words))[:, None]
-                found.setdefault(f"word.{pooling}", {})[one.language] = both_ways(left_words, right_words, itself)
-    for one in asked.tatoeba:
-        sides = [vectors(encoder, ids, [], bf16) for ids in one.ids]
+                identities = torch.arange(len(left_words))[:, None]
+                scores.setdefault(f"word.{pooling}", {})[items.language] = both_directions(left_words, right_words, identities)
+    for items in evaluation.tatoeba:
+        sides = [vectors(encoder, ids, [], bf16) for ids in items.ids]
         for pooling in POOLINGS:
-            near = accuracy(sides[0][pooling][0], sides[1][pooling][0], one.identities[:, 1:])
-            found.setdefault(f"tatoeba.{pooling}", {})[one.language] = 100 * near
-    return {**{name: statistics.mean(values.values()) for name, values in found.items()}, "languages": found}
+            score = accuracy(sides[0][pooling][0], sides[1][pooling][0], items.identities[:, 1:])
+            scores.setdefault(f"tatoeba.{pooling}", {})[items.language] = 100 * score
+    return {**{name: statistics.mean(values.values()) for name, values in scores.items()}, "languages": scores}
 
 
-def both_ways(left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor) -> float:
+def both_directions(left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor) -> float:
     return 50 * (accuracy(left, right, identities) + accuracy(right, left, identities))
 
 
@@ -268,7 +268,7 @@ class Prepared:
 
     rows: Path
     model: Model
-    items: Questions
+    items: EvaluationItems
     digest: str
 
 
@@ -282,7 +282,7 @@ def prepare(task: Task) -> Prepared:
     return Prepared(rows, model, items, short_digest(rows.name, model_sources.identity(model, "weights"), task.tatoeba))
 
 
-def trim_vocabulary(task: Task, rows: Path, items: Questions) -> tuple[Path, Model, Questions]:
+def trim_vocabulary(task: Task, rows: Path, items: EvaluationItems) -> tuple[Path, Model, EvaluationItems]:
     """Reduce the vocabulary of rows, encoder and evaluation items to the token ids that occur; the ids keep their order."""
     tokenizer = load_tokenizer(rows / "tokenizer")
     used = (
@@ -306,7 +306,7 @@ def trim_vocabulary(task: Task, rows: Path, items: Questions) -> tuple[Path, Mod
             path.touch()
     new = {old: number for number, old in enumerate(kept_ids.tolist())}
     reduced = [[replace_ids(language_items, new) for language_items in items_of_set] for items_of_set in items]
-    return workspace.root, Model(name=str(workspace.path("encoder"))), Questions(*reduced)
+    return workspace.root, Model(name=str(workspace.path("encoder"))), EvaluationItems(*reduced)
 
 
 def renumbered(table: pa.Table, kept_ids: np.ndarray[Any, Any]) -> pa.Table:
@@ -318,7 +318,7 @@ def renumbered(table: pa.Table, kept_ids: np.ndarray[Any, Any]) -> pa.Table:
     return table
 
 
-def replace_ids(items: Asked, new: dict[int, int]) -> Asked:
+def replace_ids(items: LanguageItems, new: dict[int, int]) -> LanguageItems:
     sides = [[[new[token] for token in ids] for ids in side] for side in items.ids]
     return items._replace(ids=(sides[0], sides[1]))
 
