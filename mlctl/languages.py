@@ -10,8 +10,9 @@ import difflib
 import functools
 
 import langcodes
-from langcodes.data_dicts import LIKELY_SUBTAGS, MACROLANGUAGES
+from langcodes.data_dicts import LIKELY_SUBTAGS, MACROLANGUAGES, NORMALIZED_MACROLANGUAGES
 
+from mlctl.core import unicode_scripts as unicode
 from mlctl.errors import InputError
 
 # Locale modifiers of glibc and gettext that name a script.
@@ -26,8 +27,18 @@ _SCRIPT_PARTS = {
 }
 # Main members that langcodes does not map to their macro-language.
 _MAIN_MEMBERS = {"nb": "no"}
-# Usual scripts of members whose script differs from that of their macro-language.
-_MEMBER_SCRIPTS = {"azb": "Arab"}
+# Usual scripts of members whose script differs from that of their macro-language, of languages whose texts are not in the script that
+# CLDR names (Ancient Greek: the Cypriot syllabary; Old Norse: runes), and of one of FLORES that CLDR does not have (Mizo).
+_USUAL_SCRIPTS = {
+    **dict.fromkeys(("azb", "uzs"), "Arab"),
+    "mvf": "Mong",
+    "grc": "Grek",
+    "arc": "Syrc",
+    **dict.fromkeys(("non", "sga", "mww", "hnj", "ctd", "lus"), "Latn"),
+}
+_WITH_HAN_VARIANT = ("zh", "yue")
+# Codes of MediaWiki, which OPUS has too: Ekavian Serbian in its two scripts.
+_WIKI_CODES = {"sr-ec": "sr-Cyrl", "sr-el": "sr-Latn"}
 
 
 @functools.cache
@@ -38,6 +49,7 @@ def canonical(code: str) -> str:
         InputError: the code names no language; the message suggests a similar one.
     """
     text, _, modifier = code.strip().replace("_", "-").partition("@")
+    text = _WIKI_CODES.get(text.lower(), text)
     try:
         language = langcodes.Language.get(text, normalize=True)
     except langcodes.tag_parser.LanguageTagError:
@@ -49,21 +61,66 @@ def canonical(code: str) -> str:
         raise _unknown(code)
     tag = str(language.prefer_macrolanguage().language)
     tag = _MAIN_MEMBERS.get(tag, tag)
-    script = _SCRIPT_MODIFIERS.get(modifier.lower()) or language.script or _usual_script(language)
-    script = _SCRIPT_PARTS.get((tag, script or ""), script)
-    if script == _usual_script(langcodes.Language.make(language=tag)):
+    named = _SCRIPT_MODIFIERS.get(modifier.lower()) or language.script or _usual_script(language)
+    named = unicode.SCRIPT_VARIANTS.get(named or "", named)
+    named = _SCRIPT_PARTS.get((tag, named or ""), named)
+    if named == _usual_script(langcodes.Language.make(language=tag)):
         return tag
-    return langcodes.Language.make(language=tag, script=script).to_tag()
+    return langcodes.Language.make(language=tag, script=named).to_tag()
+
+
+@functools.cache
+def script(code: str) -> str | None:
+    """Return the script of a language (ISO 15924): the one that the code names, else the usual one; None: unknown.
+
+    The usual script is CLDR's; of a language that CLDR does not have, that of its macro-language (`acm`: that of Arabic).
+
+    Raises:
+        InputError: the code names no language.
+    """
+    language = langcodes.Language.get(canonical(code))
+    return language.script or _usual_script(language)
+
+
+@functools.cache
+def unicode_scripts(code: str) -> tuple[str, ...]:
+    """Return the scripts of Unicode that letters of text in a language are of; () if its script is unknown or not in Unicode.
+
+    Without a script in the code these are the usual one and, if it differs, the one that CLDR names.
+
+    Raises:
+        InputError: the code names no language.
+    """
+    language = langcodes.Language.get(canonical(code))
+    scripts = {script(code)}
+    if not language.script and language.language in LIKELY_SUBTAGS:
+        scripts.add(_cldr_script(language))
+    return tuple(sorted({part for name in scripts if name for part in unicode.unicode_scripts(name)}))
+
+
+@functools.cache
+def han_variant(code: str) -> str:
+    """Return which variant of Han text in a language has to be in: Hans, Hant, or "" for any.
+
+    Of the Chinese languages, only Mandarin and Cantonese have a usual variant; of others the code has to name it (`wuu-Hans`).
+    """
+    language = langcodes.Language.get(canonical(code))
+    name = script(code) if language.language in _WITH_HAN_VARIANT else language.script
+    return name if name in ("Hans", "Hant") else ""
 
 
 def _usual_script(language: langcodes.Language) -> str | None:
-    """Return the usual script of a language (in its region); of a rare language, that of its macro-language."""
+    """Return the usual script of a language (in its region); None: unknown."""
+    return _USUAL_SCRIPTS.get(language.language or "") or _cldr_script(language)
+
+
+def _cldr_script(language: langcodes.Language) -> str | None:
+    """Return CLDR's script of a language in its region, or of its macro-language; None: CLDR has neither."""
     code = language.language or ""
-    if code in _MEMBER_SCRIPTS:
-        return _MEMBER_SCRIPTS[code]
-    if code not in LIKELY_SUBTAGS and code in MACROLANGUAGES:
-        return langcodes.Language.make(language=MACROLANGUAGES[code]).maximize().script
-    return language.maximize().script
+    for known in (code, NORMALIZED_MACROLANGUAGES.get(code), MACROLANGUAGES.get(code)):
+        if known in LIKELY_SUBTAGS:
+            return langcodes.Language.make(language=known, territory=language.territory).maximize().script
+    return None
 
 
 def is_language(code: str) -> bool:

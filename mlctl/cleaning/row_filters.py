@@ -11,7 +11,7 @@ from mlctl import config
 from mlctl.cleaning.filter_results import FilterResult
 from mlctl.cleaning.filters.base import BatchRule, Rule, SentencePair, is_spaced
 from mlctl.cleaning.filters.cross_side import Addresses, Identical, Numbers, Placeholders, SentenceEnds, Untranslated
-from mlctl.cleaning.filters.language_script import Mojibake, Script, WrongLanguage
+from mlctl.cleaning.filters.language_script import ChineseVariant, Mojibake, Script, WrongLanguage
 from mlctl.cleaning.filters.length_ratio import CutOff, LengthRatio
 from mlctl.cleaning.filters.text_content import Empty, Identifier, Punctuation, TooFewLetters, TooLong
 from mlctl.cleaning.filters.translation_likelihood import UnlikelyTranslation
@@ -95,6 +95,7 @@ def pair_rules(settings: config.Clean, source: str, target: str, lengths: Length
         SentenceEnds(settings.max_end_difference),
         CutOff(settings.cut_off_zscore, lengths),
         Script(source, target, settings.min_script_share),
+        ChineseVariant(source, target, settings.min_script_share),
         Untranslated(settings.max_copied_share),
         Numbers(settings.min_shared_digits),
         Addresses(),

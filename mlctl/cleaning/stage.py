@@ -11,6 +11,7 @@ from typing import Any
 from mlctl import config
 from mlctl.cleaning import corpus_filters, row_filters
 from mlctl.cleaning.language_job import LanguageJob
+from mlctl.cleaning.script_warnings import warn_of_losses, warn_of_unknown_scripts
 from mlctl.cleaning.step_graph import run_steps
 from mlctl.cleaning.writer import Funnel, read_funnel, write_funnel
 from mlctl.core.workspace import Progress, Workspace, silent
@@ -55,8 +56,11 @@ def clean(
     descriptions = reasons(settings, languages.source, languages.targets[0])
     common: dict[str, Any] = {"settings": settings, "source": languages.source, "downloaded": downloaded, "root": workspace.root}
     jobs = [LanguageJob(**common, target=target, lexicon=(lexicons or {}).get(target)) for target in languages.targets]
+    warn_of_unknown_scripts(settings, languages.source, languages.targets)
     run_steps(jobs, settings.workers or backend.cores, backend, progress)
     funnels = [read_funnel(workspace, language, descriptions) for language in languages.targets]
+    for funnel in funnels:
+        warn_of_losses(funnel, languages.source, workspace)
     _check_text_left(funnels, descriptions)
     write_funnel(funnels, workspace)
     with workspace.part("reasons.json") as path:

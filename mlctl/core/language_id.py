@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
+from mlctl.languages import unicode_scripts
+
 Scores = npt.NDArray[np.float32]
 
 _MAX_CHARACTERS = 160  # of a text: enough to identify its language
@@ -46,15 +48,20 @@ _BATCH_TEXTS = 1024
 def other_language_margin(texts: Sequence[str], language: str) -> Scores:
     """Return by how much each text is more likely to be in another language than in `language` (BCP 47), as a difference of log probabilities.
 
-    0: the text is in that language or in one that is easily confused with it (hr, sr), or the identifier does not know the language.
-    Only the first 160 characters are read.
+    0: the text is in that language or in one that is easily confused with it (hr, sr), or the identifier does not know the language
+    in its script (uz-Cyrl). Only the first 160 characters are read.
     """
-    own = _confusable(language) & _supported()
+    own = _own_labels(language)
     if not own:
         return np.zeros(len(texts), np.float32)
     # A language that is no candidate is added for its own text alone.
     extra = "" if own & _CANDIDATES else min(own)
     return _identifier(extra).margin([text[:_MAX_CHARACTERS] for text in texts], own)
+
+
+def most_likely_languages(texts: Sequence[str]) -> list[str]:
+    """Return for each text the label of the most likely language, among the languages written most on the web."""
+    return _identifier("").most_likely([text[:_MAX_CHARACTERS] for text in texts])
 
 
 class BatchIdentifier:
@@ -83,6 +90,11 @@ class BatchIdentifier:
         return np.concatenate(
             [np.zeros(0, np.float32), *(scores.max(axis=1) - scores[:, is_own].max(axis=1) for scores in batches)]
         )
+
+    def most_likely(self, texts: Sequence[str]) -> list[str]:
+        """Return the language with the highest score of each text."""
+        batches = [self._scores(texts[first : first + _BATCH_TEXTS]) for first in range(0, len(texts), _BATCH_TEXTS)]
+        return [str(label) for scores in batches for label in self._labels[scores.argmax(axis=1)]]
 
     def _scores(self, texts: Sequence[str]) -> Scores:
         owners, features = self._find_features([self._encode(text) for text in texts])
@@ -126,6 +138,16 @@ def _model() -> LanguageIdentifier:
 @functools.cache
 def _supported() -> frozenset[str]:
     return frozenset(_model().labels)
+
+
+@functools.cache
+def _own_labels(language: str) -> frozenset[str]:
+    """Return the labels that text in a language may get; none if the identifier knows the language only in another script."""
+    labels = _confusable(language) & _supported()
+    if "-" not in language:  # in its usual script
+        return labels
+    scripts = set(unicode_scripts(language))
+    return labels if any(scripts.intersection(unicode_scripts(label)) for label in labels) else frozenset()
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Checks of a backend's output: empty, copied or in the wrong language."""
+"""Checks of a backend's output: empty, copied, or in the wrong language, script or variant of Chinese."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from mlctl.core.language_id import other_language_margin
+from mlctl.core.script_check import is_in_other_han_variant, is_in_other_script
 from mlctl.core.unicode_scripts import has_unspaced
 from mlctl.translation.backend import EMPTY, Translation
 
@@ -16,7 +17,8 @@ RULES = (EMPTY, COPIED, WRONG_LANGUAGE)
 
 # Shorter copies pass: "GNU Image Manipulation Program" is right in every language. Where words are not spaced, a letter has more meaning.
 _MIN_COPIED_LETTERS, _MIN_COPIED_LETTERS_UNSPACED = 20, 8
-_LANGUAGE_LETTERS, _LANGUAGE_MARGIN = 30, 30.0  # the defaults of clean.language_letters and clean.language_margin
+# The defaults of clean.language_letters, clean.language_margin and clean.min_script_share.
+_LANGUAGE_LETTERS, _LANGUAGE_MARGIN, _MIN_SCRIPT_SHARE = 30, 30.0, 0.2
 # Addresses, paths, placeholders, tags and names with digits are the same in any translation.
 _UNTRANSLATABLE = re.compile(r"<[^<>]*>|\S*\w[./@:_\\=-]\w\S*|%\S+|\S*\d\S*|\{[^{}]*\}")
 
@@ -33,7 +35,7 @@ def check_outputs(texts: Sequence[str], translations: Sequence[Translation], sou
     checked = [_check(text, translation, source, target) for text, translation in zip(texts, translations, strict=True)]
     long = [row for row, translation in enumerate(checked) if sum(map(str.isalpha, translation.text)) >= _LANGUAGE_LETTERS]
     for row, margin in zip(long, other_language_margin([checked[row].text for row in long], target), strict=True):
-        if margin > _LANGUAGE_MARGIN:
+        if margin > _LANGUAGE_MARGIN or _is_in_other_script(checked[row].text, target):
             checked[row] = Translation("", WRONG_LANGUAGE)
     return checked
 
@@ -44,6 +46,14 @@ def _check(text: str, translation: Translation, source: str, target: str) -> Tra
     if not translation.text.strip():
         return Translation("", EMPTY)
     return Translation("", COPIED) if _is_copy(text, translation.text, source, target) else translation
+
+
+def _is_in_other_script(output: str, target: str) -> bool:
+    """Return whether an output is in another script than the target language's, or in the other variant of Chinese."""
+    letters = sum(unicodedata.category(character)[0] in "LM" for character in output)
+    return is_in_other_script(output, letters, target, _MIN_SCRIPT_SHARE) or is_in_other_han_variant(
+        output, target, _MIN_SCRIPT_SHARE
+    )
 
 
 def _is_copy(text: str, output: str, source: str, target: str) -> bool:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import langcodes
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import DevSet, Translate
 from mlctl.core.random import shuffle_key
+from mlctl.languages import script
 from mlctl.translation import dev_sets, licences, output_checks
 from mlctl.translation.backend import EMPTY, Translation, TranslationBackend
 
@@ -159,9 +159,8 @@ def _chrf() -> Metric:
 def _bleu(target: str) -> Metric:
     import sacrebleu
 
-    script = langcodes.Language.get(target).maximize().script or ""
     # force: no warning about text that looks tokenised
-    return sacrebleu.BLEU(tokenize=_BLEU_TOKENIZERS.get(script, "13a"), force=True)
+    return sacrebleu.BLEU(tokenize=_BLEU_TOKENIZERS.get(script(target) or "", "13a"), force=True)
 
 
 def _signature(metric: Metric) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.errors import InputError
-from mlctl.languages import canonical, is_language
+from mlctl.languages import canonical, is_language, script
 
 _TARGET_CODE = re.compile(r"(?:>>(.+)<<|<2(.+)>)")
 _CODE_MARKS = "<>_"  # around a code: __fr__
@@ -131,4 +131,6 @@ def _by_language(codes: Mapping[str, int]) -> dict[str, int]:
         # "pad" and "unk" are codes of languages of the Amazon.
         if not code.startswith("<") and is_language(plain := code.strip(_CODE_MARKS)):
             ids.setdefault(canonical(plain), codes[code])
-    return ids
+    # Of a language without a usual script, a code that names one (nov_Latn) is also the code of the language.
+    without_script = {tag.partition("-")[0]: number for tag, number in reversed(ids.items())}
+    return {**{tag: number for tag, number in without_script.items() if script(tag) is None}, **ids}

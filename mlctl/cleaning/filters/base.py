@@ -11,9 +11,9 @@ import regex  # type: ignore[import-untyped]
 from mlctl.cleaning.characters import comparison_key
 from mlctl.cleaning.duplicates import Mask
 from mlctl.cleaning.normalize import NormalizedPair
+from mlctl.core.unicode_scripts import UNSPACED_SCRIPTS
+from mlctl.languages import script
 
-# Languages that are written without spaces between words.
-_UNSPACED = frozenset("zh yue wuu lzh ja th lo km my bo dz".split())
 _CHARACTERS_PER_WORD = 2
 _COMBINING_MARK = regex.compile(r"\p{M}")
 
@@ -97,4 +97,4 @@ class BatchRule(Protocol):
 
 def is_spaced(language: str) -> bool:
     """Return whether a language (canonical tag) is written with spaces between words."""
-    return language.partition("-")[0] not in _UNSPACED
+    return script(language) not in UNSPACED_SCRIPTS

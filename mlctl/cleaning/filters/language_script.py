@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import langcodes
 import numpy as np
-import regex  # type: ignore[import-untyped]
 from ftfy.badness import badness
 
 from mlctl.cleaning.characters import looks_mojibake
 from mlctl.cleaning.duplicates import Mask
 from mlctl.cleaning.filters.base import SentencePair, Side
 from mlctl.core import language_id
+from mlctl.core.script_check import is_in_other_han_variant, is_in_other_script
 
-# Languages that are written in several scripts at once, and the two forms of Han.
-_MIXED_SCRIPTS = {
-    "Jpan": ("Hani", "Hira", "Kana"),
-    "Kore": ("Hang", "Hani"),
-    "Hans": ("Hani", "Bopo"),
-    "Hant": ("Hani", "Bopo"),
-}
 _MIN_LETTERS = 4
 _MAX_BADNESS = 1  # ftfy's count of unlikely character sequences; one is a typing error
 
@@ -42,7 +33,7 @@ class Mojibake:
 
 @dataclass(frozen=True)
 class Script:
-    """A side in the script of another language."""
+    """A side in the script of another language. Sides of a language whose script is unknown pass."""
 
     source: str
     target: str
@@ -61,12 +52,31 @@ class Script:
         return pair.target is not None and self._is_foreign(pair.target, self.target)
 
     def _is_foreign(self, side: Side, language: str) -> bool:
-        foreign = _foreign_letters(language)
-        if side.letters < _MIN_LETTERS or foreign is None:
-            return False
-        if side.text.isascii():  # all its letters are Latin
-            return bool(foreign.match("a")) and self.min_share > 0
-        return len(foreign.findall(side.text)) > (1 - self.min_share) * side.letters
+        return side.letters >= _MIN_LETTERS and is_in_other_script(side.text, side.letters, language, self.min_share)
+
+
+@dataclass(frozen=True)
+class ChineseVariant:
+    """A side in Simplified Chinese where the language is written in Traditional Chinese, or the other way round."""
+
+    source: str
+    target: str
+    min_share: float
+    name: ClassVar[str] = "chinese variant"
+
+    @property
+    def reason(self) -> str:
+        """What the rule drops, with its threshold."""
+        return (
+            "of a side's characters that only Simplified or only Traditional Chinese has, "
+            f"less than {self.min_share:.0%} are of its language's variant"
+        )
+
+    def drops(self, pair: SentencePair) -> bool:
+        """Return whether a side is in the other variant (sides without characters of a single variant pass)."""
+        if is_in_other_han_variant(pair.source.text, self.source, self.min_share):
+            return True
+        return pair.target is not None and is_in_other_han_variant(pair.target.text, self.target, self.min_share)
 
 
 @dataclass(frozen=True)
@@ -100,14 +110,3 @@ class WrongLanguage:
 
 def _is_mojibake(text: str) -> bool:
     return "\ufffd" in text or (looks_mojibake(text) and badness(text) > _MAX_BADNESS)
-
-
-@functools.cache
-def _foreign_letters(language: str) -> regex.Pattern[str] | None:
-    """Return a pattern for a letter of another script than the language's; None where the script is not known."""
-    script = langcodes.Language.get(language).maximize().script
-    own = "".join(rf"\p{{Script={name}}}" for name in _MIXED_SCRIPTS.get(script or "", (script,)))
-    try:
-        return regex.compile(rf"[[\p{{L}}\p{{M}}]--[{own}\p{{Script=Zyyy}}\p{{Script=Zinh}}]]", regex.V1)
-    except regex.error:
-        return None
