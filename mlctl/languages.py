@@ -28,13 +28,13 @@ _SCRIPT_PARTS = {
 # Main members that langcodes does not map to their macro-language.
 _MAIN_MEMBERS = {"nb": "no"}
 # Usual scripts of members whose script differs from that of their macro-language, of languages whose texts are not in the script that
-# CLDR names (Ancient Greek: the Cypriot syllabary; Old Norse: runes), and of one of FLORES that CLDR does not have (Mizo).
+# CLDR names (Ancient Greek: the Cypriot syllabary; Old Norse: runes), and of three languages of FLORES that CLDR does not have.
 _USUAL_SCRIPTS = {
     **dict.fromkeys(("azb", "uzs"), "Arab"),
     "mvf": "Mong",
     "grc": "Grek",
     "arc": "Syrc",
-    **dict.fromkeys(("non", "sga", "mww", "hnj", "ctd", "lus"), "Latn"),
+    **dict.fromkeys(("non", "sga", "mww", "hnj", "ctd", "cjk", "din", "lus"), "Latn"),
 }
 _WITH_HAN_VARIANT = ("zh", "yue")
 # Codes of MediaWiki, which OPUS has too: Ekavian Serbian in its two scripts.

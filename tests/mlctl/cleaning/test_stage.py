@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -182,6 +183,67 @@ def test_nothing_left_names_the_rule_and_the_language(write: Write, tmp_path: Pa
         run(tmp_path, "fr", "de")
     with pytest.raises(InputError, match="no text was downloaded"):
         run(tmp_path, "ja", out="ja")
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+LINES = [f"{adjective} {noun}" for adjective in ("old", "new", "small", "red") for noun in ("house", "river", "garden", "road")]
+LATIN = [f"{adjective} {noun}" for adjective in ("stari", "novi", "mali", "crni") for noun in ("grad", "narod", "dan", "put")]
+CYRILLIC = [f"{adjective} {noun}" for adjective in ("стари", "нови", "мали", "црни") for noun in ("град", "народ", "дан", "пут")]
+
+
+@pytest.mark.parametrize(
+    ("language", "texts", "source", "message"),
+    [
+        ("sr", CYRILLIC[:12] + LATIN[12:], LINES, r"^sr: the rule 'script' dropped 25% of the rows \(4 of 16\): the text that should be sr is .* Latn\. .*`sr-Latn`"),
+        ("sr-Latn", CYRILLIC, LINES, r"^sr-Latn: the rule 'script' dropped 100% .* in the script Cyrl\. .* name it `sr`"),
+        ("ru", CYRILLIC, LATIN[:4] + CYRILLIC[5:] + CYRILLIC[:1], "^ru: the rule 'script' dropped 75% .* should be en is mostly in the script Cyrl"),
+        ("zh", [f"開啟檔案{n}" for n in "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳"], LINES, "^zh: the rule 'chinese variant' dropped 100% .* Traditional Chinese: name it `zh-Hant`"),
+        ("zh-Hant", [f"打开文件{n}" for n in "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳"], LINES, "dropped 100% .* Simplified Chinese: name it `zh`"),
+        (
+            "fr",
+            [f"Die Regierung sagte am {day}, dass sie die Steuern nicht erhöhen werde." for day in LINES],
+            [f"The government said on {day} that it would not raise taxes at all." for day in LINES],
+            "^fr: the rule 'language' dropped 100% .* should be fr looks mostly like 'de'.*clean.language_margin",
+        ),
+    ],
+)  # fmt: skip
+def test_a_language_that_loses_much_names_the_cure(
+    language: str,
+    texts: list[str],
+    source: list[str],
+    message: str,
+    write: Write,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write(f"{language}/00-a", list(zip(source, texts, strict=True)))
+    with contextlib.suppress(InputError):  # no text is left
+        run(tmp_path, language, max_length_ratio=9, max_ratio_zscore=99, ratio_slack=99)
+    (warning,) = [text for text in warnings(caplog) if "no text is left" not in text]
+    assert re.search(message, warning), warning
+
+
+def test_a_language_that_loses_little_warns_of_nothing(write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write("sr/00-a", list(zip(LINES, [*CYRILLIC[:15], LATIN[15]], strict=True)))
+    run(tmp_path, "sr")
+    assert not warnings(caplog)
+
+
+def test_an_unknown_script_turns_its_rule_off_and_says_so_once(
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for language in ("orv", "orv-Cyrl", "acm"):
+        write(f"{language}/00-a", list(zip(LINES, CYRILLIC, strict=True)))
+    metrics, _ = run(tmp_path, "orv", "orv-Cyrl")
+    assert (metrics["pairs.orv"], metrics["pairs.orv-Cyrl"]) == (16, 16)
+    (warning,) = warnings(caplog)
+    assert re.search("^orv: its script is unknown, so the rule 'script' is off", warning)
+    caplog.clear()
+    run(tmp_path, "orv", out="off", min_script_share=0)
+    assert not warnings(caplog)
 
 
 def test_untranslated_text_alone_is_enough(write: Write, tmp_path: Path) -> None:

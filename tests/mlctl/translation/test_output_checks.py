@@ -54,6 +54,19 @@ def test_wrong_language() -> None:
     assert rule(LONG, "Das alte Haus") == ""  # too short to say
 
 
+def test_wrong_script_and_variant() -> None:
+    serbian = "Стара кућа иза реке празна је већ много година, а нико не зна зашто."
+    latin = "Stara kuća iza reke prazna je već mnogo godina, a niko ne zna zašto."
+    simplified, traditional = "政府周二表示，在下次选举之前不会提高税收" * 2, "政府週二表示，在下次選舉之前不會提高稅收" * 2
+    assert [rule(LONG, text, target=language) for language in ("sr", "sr-Latn") for text in (serbian, latin)] == [
+        "", WRONG_LANGUAGE, WRONG_LANGUAGE, "",
+    ]  # fmt: skip
+    assert [rule(LONG, text, target=language) for language in ("zh", "zh-Hant") for text in (simplified, traditional)] == [
+        "", WRONG_LANGUAGE, WRONG_LANGUAGE, "",
+    ]  # fmt: skip
+    assert rule(LONG, "Ҳукумат келаси сайловгача солиқларни оширмаслигини айтди", target="uz-Cyrl") == ""
+
+
 def test_other_rejections_stay_and_the_order_too() -> None:
     translations = [Translation("", TOO_LONG), Translation(FRENCH), Translation(LONG)]
     checked = check_outputs([LONG] * 3, translations, "en", "fr")
