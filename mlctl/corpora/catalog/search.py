@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 from mlctl.config import Download
 from mlctl.corpora.catalog.mtdata_index import MtdataEntry, entries_for_pair
 from mlctl.corpora.licences import UNKNOWN, spdx
 from mlctl.corpora.sources.mtdata import unsupported_reason
-from mlctl.corpora.transfer import Downloader, DownloadRequest, TransferLimits
+from mlctl.corpora.sources.opus_codes import opus_codes
+from mlctl.corpora.transfer import Downloader, DownloadRequest, MissingFileError, TransferLimits
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
-T = TypeVar("T")
+_CONCURRENT_QUERIES = 8
 # Small: the command is interactive.
 _LIMITS = TransferLimits(stall=15.0, retries=1, largest=64.0 * 2**20)
 
@@ -45,7 +47,7 @@ class CatalogEntry:
     size_kb: int | None
     licence: str
     address: str
-    recipe: dict[str, str]
+    recipe: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,15 @@ def search(pair: str, settings: Download) -> SearchResult:
     """
     source, target = parse_pair(pair)
     unavailable: dict[str, InputError] = {}
-    opus = _entries_or_error("OPUS", unavailable, lambda: _search_opus(source, target, settings))
-    mtdata = _entries_or_error("mtdata", unavailable, lambda: entries_for_pair(source, target))
-    if len(unavailable) == 2:
+    opus, failure = _search_opus(source, target, settings)
+    if failure:
+        unavailable["OPUS"] = failure
+    mtdata: list[MtdataEntry] = []
+    try:
+        mtdata = entries_for_pair(source, target)
+    except InputError as error:
+        unavailable["mtdata"] = error
+    if len(unavailable) == 2 and not opus:
         problems = "; ".join(f"{catalogue}: {error.problem}" for catalogue, error in unavailable.items())
         raise InputError(
             f"no catalogue can be searched. {problems}", "; or ".join(error.remedy for error in unavailable.values())
@@ -107,22 +115,44 @@ def parse_pair(text: str) -> tuple[str, str]:
     return source, target
 
 
-def _entries_or_error(catalogue: str, unavailable: dict[str, InputError], query: Callable[[], list[T]]) -> list[T]:
-    try:
-        return query()
-    except InputError as error:
-        unavailable[catalogue] = error
-        return []
+def _search_opus(source: str, target: str, settings: Download) -> tuple[list[CatalogEntry], InputError | None]:
+    """Ask OPUS's API for the newest release of every corpus that has a pair, under every code that OPUS uses for the two languages.
+
+    Returns:
+        The corpora, and the error of a query that failed. A server that does not know a code has no corpora under it.
+    """
+    first, *others = itertools.product(opus_codes(source), opus_codes(target))
+
+    def query(codes: tuple[str, str]) -> list[CatalogEntry] | InputError:
+        pairs = zip((source, target), codes, first, strict=True)
+        unusual = {tag: code for tag, code, usual in pairs if code != usual}
+        try:
+            return _query_opus(_opus_url(codes, settings), unusual)
+        except InputError as error:
+            return error
+
+    answers = [query(first)]
+    if isinstance(answers[0], list | MissingFileError):  # else the API cannot be reached
+        with ThreadPoolExecutor(_CONCURRENT_QUERIES) as pool:
+            answers += pool.map(query, others)
+    errors = [answer for answer in answers if isinstance(answer, InputError)]
+    failures = [error for error in errors if not isinstance(error, MissingFileError) or len(errors) == len(answers)]
+    entries = [entry for answer in answers if isinstance(answer, list) for entry in answer]
+    distinct = {(entry.name, entry.version, entry.address): entry for entry in reversed(entries)}
+    return list(reversed(distinct.values())), next(iter(failures), None)
 
 
-def _search_opus(source: str, target: str, settings: Download) -> list[CatalogEntry]:
-    """Ask OPUS's API for the newest release of every corpus that has a pair, by the codes that kind `opus` uses."""
-    codes = {name: tag.replace("-", "_") for name, tag in (("source", source), ("target", target))}
-    url = f"{settings.opus_api}?{urlencode({**codes, 'preprocessing': 'moses', 'version': 'latest'})}"
+def _query_opus(url: str, codes: dict[str, str]) -> list[CatalogEntry]:
+    """Return the corpora in an answer of the API; `codes` has OPUS's codes where they are not the usual ones."""
     try:
-        return [_opus_entry(entry) for entry in json.loads(_fetch(url))["corpora"]]
+        return [_opus_entry(entry, codes) for entry in json.loads(_fetch(url))["corpora"]]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{url} does not answer as OPUS's API does", "check download.opus_api") from None
+
+
+def _opus_url(codes: tuple[str, str], settings: Download) -> str:
+    query = {"source": codes[0], "target": codes[1], "preprocessing": "moses", "version": "latest"}
+    return f"{settings.opus_api}?{urlencode(query)}"
 
 
 def _fetch(url: str) -> bytes:
@@ -131,7 +161,8 @@ def _fetch(url: str) -> bytes:
         try:
             Downloader(_LIMITS).fetch_all([DownloadRequest((url,), path)])
         except InputError as error:
-            raise InputError(error.problem, "check the network and download.opus_api") from None
+            error.remedy = "check the network and download.opus_api"
+            raise
         return path.read_bytes()
 
 
@@ -148,7 +179,8 @@ def _mtdata_entry(entry: MtdataEntry) -> CatalogEntry:
     )
 
 
-def _opus_entry(entry: dict[str, Any]) -> CatalogEntry:
+def _opus_entry(entry: dict[str, Any], codes: dict[str, str]) -> CatalogEntry:
+    """Return an entry of the API; `codes` has OPUS's codes where they are not the usual ones."""
     name, version = str(entry["corpus"]), str(entry["version"])
     return CatalogEntry(
         kind="opus",
@@ -158,7 +190,7 @@ def _opus_entry(entry: dict[str, Any]) -> CatalogEntry:
         size_kb=_count(entry.get("size")),
         licence=UNKNOWN,  # not in the API; some archives state it
         address=str(entry.get("url", "")),
-        recipe={"kind": "opus", "corpus": name, "version": version},
+        recipe={"kind": "opus", "corpus": name, "version": version, **({"codes": codes} if codes else {})},
     )
 
 

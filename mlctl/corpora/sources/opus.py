@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +22,11 @@ from mlctl.corpora.licences import UNKNOWN
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.files import FilesCorpus, file_languages
 from mlctl.corpora.sources.licence_notes import licence_in_archive
+from mlctl.corpora.sources.opus_codes import opus_codes
 from mlctl.corpora.sources.source_kind import FetchContext
 from mlctl.corpora.sources.source_state import Inspection, SourceState
 from mlctl.corpora.sources.web import WebCorpus, WebSourceKind, WebText, fetch_texts, file_name, locked_state, slug
-from mlctl.corpora.transfer import DownloadRequest
+from mlctl.corpora.transfer import DownloadRequest, Fetched, MissingFileError
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class OpusFile:
 
     @property
     def lock_key(self) -> str:
-        """Name of the entry in the lockfile that has the release that `latest` was resolved to."""
+        """Name of the entry in the lockfile for what the files of a corpus and language pair were resolved to."""
         preprocessing = "" if self.preprocessing == "moses" else f"{self.preprocessing} "
         return f"opus {self.corpus} {preprocessing}{self.name}"
 
@@ -107,9 +109,7 @@ class OpusKind(WebSourceKind[OpusSource]):
     def inspect(self, inspection: Inspection) -> SourceState:
         """Return the newest releases, as one source for each release; the content of a release never changes."""
         state = SourceState()
-        by_version = self._newest_releases(inspection, state)
-        releases = [self.source.model_copy(update={"version": v, "targets": tuple(t)}) for v, t in by_version.items()]
-        for release in releases or [self.source]:
+        for release in self._newest_releases(inspection, state) or [self.source]:
             urls = OpusKind(release, self.settings, self.languages).addresses(inspection.lock)
             state.sources.append(release)
             state.merge(locked_state(urls, inspection.lock))
@@ -117,17 +117,14 @@ class OpusKind(WebSourceKind[OpusSource]):
 
     def open(self, context: FetchContext) -> Iterator[WebCorpus]:
         """Resolve the releases, fetch and unpack their files, and yield a corpus for each release."""
-        files = {target: file for target in self._targets if (file := self._resolved_file(target, context)).version}
+        files = {target: file for target in self._targets if (file := self._resolved_file(target, context))}
         if not files:
             raise self._no_such_text(", ".join(self._targets) or "any language of the recipe")
-        by_version: dict[str, list[str]] = defaultdict(list)
+        by_version: dict[str, dict[str, OpusFile]] = defaultdict(dict)
         for target, file in files.items():
-            by_version[file.version].append(target)
-        corpora = [
-            self._open_release(version, {t: files[t] for t in targets}, context) for version, targets in by_version.items()
-        ]
-        if self.source.version == _LATEST:
-            context.lock.record({}, {file.lock_key: file.version for file in files.values()})
+            by_version[file.version][target] = file
+        corpora = [self._open_release(version, release, context) for version, release in by_version.items()]
+        context.lock.record({}, self._lock_entries(by_version))
         yield from corpora
 
     @property
@@ -138,60 +135,92 @@ class OpusKind(WebSourceKind[OpusSource]):
     def _format(self) -> FileFormat:
         return _LAYOUTS[self.source.format][1]
 
-    def _file(self, target: str, version: str = "") -> OpusFile:
-        """Return the file with the text of a target language."""
+    def _candidates(self, target: str) -> list[OpusFile]:
+        """Return the files that may have the text of a target language: one for each of OPUS's codes, the usual ones first."""
         tags: tuple[str, ...] = (self.languages.source, target)
         if self.source.format == "mono":
             tags = (self.languages.source if self.source.side == "source" else target,)
-        codes = tuple(map(self._code, tags))
-        return OpusFile(self.source.corpus, version, codes, self.source.format, self.settings.opus_files)
+        version = "" if self.source.version == _LATEST else self.source.version
+        return [
+            OpusFile(self.source.corpus, version, codes, self.source.format, self.settings.opus_files)
+            for codes in itertools.product(*map(self._codes, tags))
+        ]
 
-    def _code(self, tag: str) -> str:
-        return self.source.codes.get(tag, tag.replace("-", "_"))
+    def _codes(self, tag: str) -> tuple[str, ...]:
+        return (self.source.codes[tag],) if tag in self.source.codes else opus_codes(tag)
+
+    def _lock_key(self, target: str) -> str:
+        """Return the name of the entry in the lockfile: of the usual codes, and of the release unless it is `latest`."""
+        usual = self._candidates(target)[0]
+        return f"{usual.lock_key} {usual.version}".rstrip()
+
+    def _lock_entries(self, by_version: dict[str, dict[str, OpusFile]]) -> dict[str, str]:
+        """Return what the files of the targets were resolved to, by entry of the lockfile."""
+        files = {target: file for release in by_version.values() for target, file in release.items()}
+        entries = {self._lock_key(target): self._lock_value(target, file) for target, file in files.items()}
+        return {key: value for key, value in entries.items() if value}
+
+    def _lock_value(self, target: str, file: OpusFile) -> str:
+        """Return the release that `latest` was resolved to, and the name of the file if its codes are not the usual ones."""
+        version = file.version if self.source.version == _LATEST else ""
+        return f"{version} {'' if file.name == self._candidates(target)[0].name else file.name}".strip()
+
+    def _file_of(self, target: str, value: str) -> OpusFile | None:
+        """Return the file of an entry of the lockfile (see `_lock_value`); None: its release or codes are unknown."""
+        candidates = self._candidates(target)
+        version, _, name = value.partition(" ") if self.source.version == _LATEST else (self.source.version, "", value)
+        by_name = {file.name: file for file in reversed(candidates)}
+        file = by_name.get(name or candidates[0].name)
+        return replace(file, version=version) if file and version else None
 
     def _known_files(self, lock: Lockfile) -> list[OpusFile]:
-        files = []
-        for target in self._targets:
-            file = self._file(target)
-            version = lock.recorded_version(file.lock_key) if self.source.version == _LATEST else self.source.version
-            if version:
-                files.append(replace(file, version=version))
-        return files
+        files = (self._file_of(target, lock.recorded_version(self._lock_key(target))) for target in self._targets)
+        return [file for file in files if file]
 
-    def _resolved_file(self, target: str, context: FetchContext) -> OpusFile:
-        """Return the file in the release of the recipe, else of the lockfile, else in the newest; no version: OPUS has no such text."""
-        if self.source.version != _LATEST:
-            return self._file(target, self.source.version)
-        file = self._file(target)
-        version = context.lock.pinned_version(file.lock_key) or _newest_release(file, self.settings.opus_api, context)
-        if not version and self.source.targets:
+    def _resolved_file(self, target: str, context: FetchContext) -> OpusFile | None:
+        """Return the file in the release of the recipe, else of the lockfile, else in the newest; None: OPUS has no such text."""
+        if file := self._file_of(target, context.lock.pinned_version(self._lock_key(target))):
+            return file
+        file = _newest_file(self._candidates(target), self.settings.opus_api, context)
+        if not file and self.source.targets:
             raise self._no_such_text(target)
-        if not version:
+        if not file:
             log.info("%s has no text for %s-%s", self.source.corpus, self.languages.source, target)
-        return replace(file, version=version)
+        return file
 
-    def _newest_releases(self, inspection: Inspection, state: SourceState) -> dict[str, list[str]]:
-        """Return the targets by release, and add to `state` what `latest` was resolved to."""
+    def _newest_releases(self, inspection: Inspection, state: SourceState) -> list[OpusSource]:
+        """Return the source once for each of the newest releases, and add to `state` what `latest` was resolved to."""
         targets = self.source.targets or self.languages.targets
         if self.source.version != _LATEST:
-            return {self.source.version: list(targets)} if targets else {}
-        by_version: dict[str, list[str]] = defaultdict(list)
+            return [self.source.model_copy(update={"targets": tuple(targets)})] if targets else []
+        releases: dict[tuple[str, str], dict[str, OpusFile]] = defaultdict(dict)
         with TemporaryDirectory() as folder:
             context = FetchContext.from_settings(self.settings, inspection.lock, Path(folder))
             for target in targets:
-                name, file = f"{self.source.corpus}, {target}", self._file(target)
+                name = f"{self.source.corpus}, {target}"
 
-                def request(file: OpusFile = file) -> str:
-                    return _newest_release(file, self.settings.opus_api, context)
+                def request(target: str = target) -> str:
+                    file = _newest_file(self._candidates(target), self.settings.opus_api, context)
+                    return self._lock_value(target, file) if file else ""
 
-                if version := inspection.query(name, request, inspection.known_content(name), state.unreachable):
-                    state.states[name] = (version, "")
-                    by_version[version].append(target)
-        return by_version
+                value = inspection.query(name, request, inspection.known_content(name), state.unreachable)
+                if file := self._file_of(target, value):
+                    state.states[name] = (value, "")
+                    source_code = file.languages[0] if len(file.languages) == 2 else ""
+                    releases[file.version, source_code][target] = file
+        return [self._release(version, files) for (version, _), files in releases.items()]
+
+    def _release(self, version: str, files: dict[str, OpusFile]) -> OpusSource:
+        """Return the source with a release and, where they are not the usual ones, the codes of its files."""
+        codes: dict[str, str] = {}
+        for target, file in files.items():
+            tags = (self.languages.source, target) if self.source.side == "source" else (target,)
+            codes |= {tag: code for tag, code in zip(tags, file.languages, strict=False) if code != self._codes(tag)[0]}
+        update = {"version": version, "targets": tuple(files), "codes": {**self.source.codes, **codes}}
+        return self.source.model_copy(update=update)
 
     def _open_release(self, version: str, files: dict[str, OpusFile], context: FetchContext) -> WebCorpus:
-        texts = [text for target, file in files.items() for text in self._texts(target, file)]
-        fetched, folder = fetch_texts(texts, context, self.source.corpus)
+        fetched, folder = self._fetch(files, context)
         # OPUS puts the same notes into all archives of a release.
         url, first = next(iter(fetched.items()))
         licence = self.source.licence or licence_in_archive(first.path, file_name(url), context.unpack_limits) or UNKNOWN
@@ -206,6 +235,26 @@ class OpusKind(WebSourceKind[OpusSource]):
         )
         return WebCorpus("opus", FilesCorpus(source, self.languages), fetched)
 
+    def _fetch(self, files: dict[str, OpusFile], context: FetchContext) -> tuple[dict[str, Fetched], Path]:
+        """Fetch and unpack the files of a release. If one does not exist, it is replaced in `files` by that of the next code.
+
+        Raises:
+            MissingFileError: the release has no text of a target language under any code.
+        """
+        errors: dict[str, MissingFileError] = {}
+        while True:
+            try:
+                texts = [text for target, file in files.items() for text in self._texts(target, file)]
+                return fetch_texts(texts, context, self.source.corpus)
+            except MissingFileError as error:
+                target = next(target for target, file in files.items() if file.url == error.url)
+                errors.setdefault(target, error)
+                candidates = self._candidates(target)
+                following = [file for previous, file in itertools.pairwise(candidates) if previous.url == error.url]
+                if not following:
+                    raise errors[target] from None
+                files[target] = following[0]
+
     def _texts(self, target: str, file: OpusFile) -> Iterator[WebText]:
         sides = file_languages(self._format, self.languages.source, target, self.source.side)
         for side, member in zip(sides, file.members, strict=True):
@@ -217,10 +266,28 @@ class OpusKind(WebSourceKind[OpusSource]):
 
     def _no_such_text(self, targets: str) -> InputError:
         source, language = self.source, self.languages.source
-        query = urlencode({"corpus": source.corpus, "source": self._code(language), "preprocessing": source.format})
+        query = urlencode({"corpus": source.corpus, "source": self._codes(language)[0], "preprocessing": source.format})
         remedy = f"{self.settings.opus_api}?{query} lists the releases; correct corpus, format, codes or targets of this source"
         preprocessing = "" if source.format == "moses" else f" as {source.format}"
         return InputError(f"OPUS has no {source.corpus}{preprocessing} for {language} and {targets}", remedy)
+
+
+def _newest_file(candidates: Sequence[OpusFile], api: str, context: FetchContext) -> OpusFile | None:
+    """Return the first of several files of which OPUS has a release, with the newest one; None: it has none.
+
+    Raises:
+        InputError: as `_newest_release`. A server that does not know the codes of some file has no release of it.
+    """
+    errors: list[MissingFileError] = []
+    for file in candidates:
+        try:
+            if version := _newest_release(file, api, context):
+                return replace(file, version=version)
+        except MissingFileError as error:
+            errors.append(error)
+    if len(errors) == len(candidates):
+        raise errors[0]
+    return None
 
 
 def _newest_release(file: OpusFile, api: str, context: FetchContext) -> str:

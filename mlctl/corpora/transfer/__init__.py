@@ -6,7 +6,7 @@ and retries to its caller, so that this package decides all of them.
 """
 
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError
-from mlctl.corpora.transfer.downloader import Downloader, DownloadRequest, Fetched
+from mlctl.corpora.transfer.downloader import Downloader, DownloadRequest, Fetched, MissingFileError
 from mlctl.corpora.transfer.limits import TransferLimits
 from mlctl.corpora.transfer.partial import FileVersion
 
@@ -16,6 +16,7 @@ __all__ = [
     "Downloader",
     "Fetched",
     "FileVersion",
+    "MissingFileError",
     "RefusedError",
     "TransferLimits",
     "TransientError",

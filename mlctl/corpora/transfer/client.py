@@ -22,6 +22,7 @@ from mlctl.corpora.transfer.partial import FileVersion
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 10
 _BUSY = (408, 429)
+_NOT_FOUND = (404, 410)
 _NO_HEAD = (400, 403, 404, 405, 501)  # answers to HEAD of servers that support only GET
 # Identity: lengths, ranges and digests are those of the file on the server only if it is sent without a content encoding.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"mlctl/{__version__}"}
@@ -37,6 +38,10 @@ class TransientError(Exception):
 
 class RefusedError(Exception):
     """The URL does not give the file; retrying does not help."""
+
+
+class NotFoundError(RefusedError):
+    """The server has no such file."""
 
 
 class Client:
@@ -162,6 +167,8 @@ def _check_status(response: urllib3.BaseHTTPResponse) -> None:
     answer = f"it answers {status} {response.reason or ''}".rstrip()
     if status in _BUSY or status >= 500:
         raise TransientError(answer, _retry_after(response.headers.get("Retry-After", "")))
+    if status in _NOT_FOUND:
+        raise NotFoundError(answer)
     if status not in (200, 206, 416):
         raise RefusedError(answer)
 

@@ -16,7 +16,7 @@ from mlctl.core.files import is_disk_full
 from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import redact_url
 from mlctl.core.workspace import Progress, silent
-from mlctl.corpora.transfer.client import Client, RefusedError, TransientError, chunks, content_range, version_of
+from mlctl.corpora.transfer.client import Client, NotFoundError, RefusedError, TransientError, chunks, content_range, version_of
 from mlctl.corpora.transfer.limits import RateLimiter, TransferLimits
 from mlctl.corpora.transfer.partial import PartialDownload, fetched_version, remove
 from mlctl.errors import InputError
@@ -65,6 +65,14 @@ class Fetched:
     modified: str = ""
 
 
+class MissingFileError(InputError):
+    """No server of a request has the file. `url` is the first URL of the request."""
+
+    def __init__(self, problem: str, remedy: str, url: str) -> None:
+        super().__init__(problem, remedy)
+        self.url = url
+
+
 class _StoppedError(Exception):
     """Another download failed or the run is ending."""
 
@@ -87,7 +95,8 @@ class Downloader:
         """Fetch files in parallel and return them in the same order; files that an earlier run completed are not fetched again.
 
         Raises:
-            InputError: a file cannot be fetched, or does not have the pinned digest. The partial downloads of the others are kept.
+            InputError: a file cannot be fetched (MissingFileError: no server has it), or does not have the pinned digest. The partial
+                downloads of the others are kept.
         """
         transfers = [_Transfer(request) for request in requests]
         self._stop.clear()
@@ -249,4 +258,7 @@ def _fetch_error(request: DownloadRequest, errors: Sequence[RefusedError]) -> In
     if any(isinstance(error, _DigestError) for error in errors):
         remedy = f"if the publisher's new file is right, change {request.pinned_by} (a lockfile: run once with "
         return InputError(problem, remedy + "download.update_lock=true); otherwise use another URL")
-    return InputError(problem, "check the URL and the network, then run again: partial downloads are resumed")
+    remedy = "check the URL and the network, then run again: partial downloads are resumed"
+    if all(isinstance(error, NotFoundError) for error in errors):
+        return MissingFileError(problem, remedy, request.urls[0])
+    return InputError(problem, remedy)

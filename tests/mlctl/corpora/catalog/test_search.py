@@ -124,7 +124,7 @@ def test_without_opus(server: Server, answer: bytes | None, reason: str) -> None
 def test_a_busy_opus_is_asked_again(server: Server) -> None:
     opus(server, corpus("Tanzil"))
     server.plans[QUESTION] = [status(503)]
-    assert (len(ask(server).corpora), len(server.requests)) == (3, 2)
+    assert (len(ask(server).corpora), len(server.ranges(QUESTION))) == (3, 2)
 
 
 def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,3 +149,61 @@ def test_entries_are_of_the_codes_that_the_kind_uses(server: Server) -> None:
     ]
     assert OpusSource.model_validate(ask(server, "en-sr@latin").corpora[0].recipe).targets == ()
     assert Languages(targets=("sr-Latn",)).targets == ("sr-Latn",)
+
+
+@pytest.mark.parametrize(
+    ("pair", "codes"),
+    [
+        ("en-tl", "fil tl"),
+        ("en-fil", "fil tl"),
+        ("en-zh_TW", "zh_Hant zh_TW zh_HK zh_tw zh_hk zht"),
+        ("en-zh_HK", "zh_Hant zh_TW zh_tw"),
+        ("en-zh", "zh zh_CN zh_cn cmn zhs"),
+        ("en-pt_BR", "pt pt_BR pt_br pt_PT"),
+        ("en-sh", "sr_Latn sh sh_latn sr_el"),
+        ("en-sr", "sr sr_Cyrl sr_ec"),
+        ("en-nb", "no nb nb_NO"),
+        ("en-no", "no nb nb_NO"),
+        ("en-nn", "nn nn_NO"),
+        ("en-he", "he iw"),
+        ("en-id", "id in"),
+        ("en-fa", "fa pes prs"),
+        ("en-sw", "sw swh swa"),
+        ("en-uz@cyrillic", "uz_Cyrl uz_cyrl"),
+        ("en-yue", "yue yue_hant zh_yue"),
+    ],
+)
+def test_every_code_of_opus_is_asked(pair: str, codes: str, server: Server) -> None:
+    for code in codes.split():
+        path = f"/api/?source=en&target={code}&preprocessing=moses&version=latest"
+        opus(server, corpus(f"In-{code}"), path=path)
+    result = ask(server, pair)
+    assert not result.unavailable
+    usual, *others = codes.split()
+    assert {entry.name: entry.recipe.get("codes", {}) for entry in result.corpora if entry.kind == "opus"} == {
+        f"In-{usual}": {}, **{f"In-{code}": {result.target: code} for code in others},
+    }  # fmt: skip
+    sources = parse({"download": {"sources": [entry.recipe for entry in result.corpora]}}).download.sources
+    assert all(source.kind == "mtdata" or isinstance(source, OpusSource) for source in sources)
+
+
+def test_both_sides_have_several_codes(server: Server) -> None:
+    opus(server, corpus("Tatoeba"), path="/api/?source=iw&target=cmn&preprocessing=moses&version=latest")
+    (entry,) = ask(server, "he-zh").corpora
+    assert entry.recipe == {"kind": "opus", "corpus": "Tatoeba", "version": "v1", "codes": {"he": "iw", "zh": "cmn"}}
+
+
+def test_a_corpus_that_every_code_gives_is_one(server: Server) -> None:
+    for code in ("sw", "swh"):
+        opus(server, corpus("Tanzil"), path=f"/api/?source=en&target={code}&preprocessing=moses&version=latest")
+    assert [entry.recipe for entry in ask(server).corpora if entry.kind == "opus"] == [
+        {"kind": "opus", "corpus": "Tanzil", "version": "v1"}
+    ]
+
+
+def test_one_code_that_fails_is_reported_and_the_others_are_shown(server: Server) -> None:
+    opus(server, corpus("Tanzil"))
+    server.files["/api/?source=en&target=swa&preprocessing=moses&version=latest"] = b"<html>"
+    result = ask(server)
+    assert "Tanzil" in [entry.name for entry in result.corpora]
+    assert "target=swa" in result.unavailable["OPUS"].problem

@@ -15,8 +15,12 @@ from webserver import Server, cut
 from mlctl.config import Download, Languages, OpusSource, parse
 from mlctl.core.workspace import Workspace
 from mlctl.corpora import download
-from mlctl.corpora.sources.opus import OpusFile
+from mlctl.corpora.catalog.changes import inspect_sources
+from mlctl.corpora.lockfile import Lockfile
+from mlctl.corpora.sources.opus import OpusFile, OpusKind
+from mlctl.corpora.sources.opus_codes import _CODES, _OTHER_CODES, opus_codes
 from mlctl.errors import InputError
+from mlctl.languages import canonical
 
 README = "Corpus Name: Toy\nRelease: v2\nLicense: CC-BY 2.0 FR\nCopyright: all\n"
 
@@ -200,3 +204,92 @@ def test_text_in_the_target_languages_alone(server: Server, tmp_path: Path) -> N
     }  # fmt: skip
     with pytest.raises(ValueError, match="set `format: mono`"):
         OpusSource(corpus="Toy", side="target")
+
+
+CODES = [("tl", "tl", "fil"), ("zh_TW", "zh_tw", "zh-Hant"), ("pt_BR", "pt_br", "pt"), ("sh", "sh", "sr-Latn"), ("nb", "nb", "no"),
+         ("he", "iw", "he"), ("zh", "cmn", "zh")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("requested", "code", "tag"), CODES)
+@pytest.mark.parametrize("version", ["latest", "v1"])
+def test_the_file_is_found_under_every_code(
+    requested: str, code: str, tag: str, version: str, server: Server, tmp_path: Path
+) -> None:
+    answer(server, "en", code, "v1")
+    publish(server, "v1", *sorted(["en", code]))
+    run(server, tmp_path / "a", requested, version=version)
+    assert texts(tmp_path / "a", tag)[0]["target"] == f"text in {code}"
+    assert [row["version"] for row in texts(tmp_path / "a", tag)] == ["v1"]
+    before = (tmp_path / "corpora.lock").read_bytes()
+    requests = len(server.requests)
+    run(server, tmp_path / "b", requested, version=version)
+    assert (tmp_path / "corpora.lock").read_bytes() == before
+    assert [request.path for request in server.requests[requests:]] == [
+        f"/files/OPUS-Toy/v1/moses/{'-'.join(sorted(['en', code]))}.txt.zip"
+    ]
+    source = OpusKind(
+        OpusSource(corpus="Toy", version=version), settings(server, tmp_path, OpusSource(corpus="Toy")), Languages(targets=(tag,))
+    )
+    assert source.pins(Lockfile(tmp_path / "corpora.lock")), "the file that was found is pinned"
+
+
+def test_the_usual_code_comes_first_and_a_lock_of_another_recipe_changes_nothing(server: Server, tmp_path: Path) -> None:
+    for code in ("pt", "pt_br"):
+        answer(server, "en", code, "v1")
+        publish(server, "v1", "en", code)
+    run(server, tmp_path / "a", "pt", codes={"pt": "pt_br"})
+    for folder, version in (("b", "latest"), ("c", "v1")):
+        run(server, tmp_path / folder, "pt", version=version)
+        assert texts(tmp_path / folder, "pt")[0]["target"] == "text in pt"
+    assert texts(tmp_path / "a", "pt")[0]["target"] == "text in pt_br"
+
+
+@pytest.mark.parametrize("version", ["latest", "v1"])
+def test_the_code_in_the_recipe_is_the_only_one(version: str, server: Server, tmp_path: Path) -> None:
+    answer(server, "en", "tl", "v1")
+    publish(server, "v1", "en", "tl")
+    with pytest.raises(InputError, match="404"):
+        run(server, tmp_path / "a", "tl", version=version, codes={"fil": "fil"})
+
+
+def test_no_code_has_text(server: Server, tmp_path: Path) -> None:
+    for code in opus_codes("fil"):
+        answer(server, "en", code)
+    with pytest.raises(InputError, match="OPUS has no Toy for en and fil"):
+        run(server, tmp_path / "a", "tl", targets=("tl",))
+    with pytest.raises(InputError, match=r"v1/moses/en-fil.txt.zip: it answers 404"):
+        run(server, tmp_path / "b", "tl", version="v1")
+
+
+def test_several_languages_under_other_codes(server: Server, tmp_path: Path) -> None:
+    """Memories and untranslated text too; what was found is the same for every format."""
+    for code in ("tl", "zh_TW", "fr"):
+        a, b = sorted(["en", code])
+        server.files[f"/files/OPUS-Toy/v1/tmx/{a}-{b}.tmx.gz"] = memory(a, b)
+        server.files[f"/files/OPUS-Toy/v1/mono/{code}.txt.gz"] = gzip.compress(f"in {code}\n".encode())
+        answer(server, code, "", "v1", form="mono")
+    for version in ("v1", "latest"):
+        if version == "v1":
+            run(server, tmp_path / "tmx", "tl", "zh_TW", "fr", format="tmx", version=version)
+            assert texts(tmp_path / "tmx", "zh-Hant")[0]["target"] == "text in zh_TW"
+        run(server, tmp_path / version, "tl", "zh_TW", "fr", format="mono", side="target", version=version)
+        found = {tag: texts(tmp_path / version, tag)[0]["target"] for tag in ("fil", "zh-Hant", "fr")}
+        assert found == {"fil": "in tl", "zh-Hant": "in zh_TW", "fr": "in fr"}
+
+
+def test_the_newest_release_names_the_code(server: Server, tmp_path: Path) -> None:
+    answer(server, "en", "tl", "v1")
+    publish(server, "v1", "en", "tl")
+    source = OpusSource(corpus="Toy")
+    state = inspect_sources(settings(server, tmp_path / "a", source), Languages(targets=("tl",)))
+    assert [
+        (release.version, release.targets, release.codes) for release in state.sources if isinstance(release, OpusSource)
+    ] == [("v1", ("fil",), {"fil": "tl"})]
+    assert server.url("/files/OPUS-Toy/v1/moses/en-tl.txt.zip") in state.states
+
+
+def test_codes_lead_back_to_their_language() -> None:
+    for tag in {canonical(code) for code in _CODES}:
+        assert all(canonical(code) == tag for code in opus_codes(tag) if code not in _OTHER_CODES)
+    assert opus_codes("fr")[0] == "fr"
+    assert opus_codes("cy") == ("cy",)
