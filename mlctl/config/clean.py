@@ -41,7 +41,11 @@ class Clean(Section):
         description="Largest difference between the sides' numbers of sentence ends (`.`, `!`, `?` and those of other scripts).",
     )
     min_script_share: float = Field(
-        0.2, ge=0, le=1, description="Least share of a side's letters that are of its language's script; 0: any script passes."
+        0.2,
+        ge=0,
+        le=1,
+        description="Least share of a side's letters that are of its language's script, and of its Chinese characters that are of its "
+        "variant (Simplified or Traditional); 0: any passes.",
     )
     language_letters: int = Field(30, ge=1, description="Least letters of a side whose language is identified.")
     language_margin: float = Field(

@@ -150,7 +150,9 @@ class OpusSource(Section):
         "archives. mono: monolingual text, to be translated.",
     )
     side: Side = Field("source", description="Language of `mono` text, as for kind `files`: the source language or the targets.")
-    codes: Codes = Field({}, description="OPUS's codes of languages where they are not the tags: {zh: zh_CN}.")
+    codes: Codes = Field(
+        {}, description="OPUS's code of a language, if it has several and another one than the usual is meant: {pt: pt_br}."
+    )
     targets: tuple[Language, ...] = Field(
         (), description="Target languages, which the corpus must have; empty: those of the recipe that it has."
     )

@@ -22,6 +22,7 @@ from mlctl.config import Languages, Translate
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.translation import fingerprint, translate
+from mlctl.translation.tokenizer import _by_language
 from mlctl.translation.transformers_backend import TransformersBackend, batches_by_tokens
 
 torch.set_num_threads(1)  # models this small are slower on more
@@ -260,3 +261,8 @@ def test_a_model_that_is_nowhere_fails_at_once(tmp_path: Path, monkeypatch: pyte
     for name in (str(tmp_path / "none"), "no-such-owner/no-such-model"):
         with pytest.raises(InputError, match=r"^translate\.model"):
             fingerprint(settings(name), Languages())
+
+
+def test_a_model_code_that_names_a_script_is_the_code_of_a_language_without_a_usual_one() -> None:
+    ids = _by_language({"nov_Latn": 1, "lus_Latn": 2, "uzn_Cyrl": 3, "uzn_Latn": 4, "orv_Cyrl": 5})
+    assert ids == {"nov": 1, "nov-Latn": 1, "lus": 2, "uz-Cyrl": 3, "uz": 4, "orv": 5, "orv-Cyrl": 5}
