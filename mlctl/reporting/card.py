@@ -43,7 +43,7 @@ def make_notice(recipe: Recipe, folders: Mapping[str, Path]) -> str:
         folders: stage → folder of its result.
     """
     corpora = attribution.attribution_rows(folders)
-    notice = attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate))
+    notice = attribution.attribution_text(corpora, translation.backend_rows(folders, recipe.translate))
     return notice or "## Attribution\n\nThe origin of the training text was not recorded.\n"
 
 

@@ -168,7 +168,7 @@ def _sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, Any]:
     decontaminated = attribution.decontamination(folders.get("shard"))
     return {
         "corpora": corpora,
-        "attribution": attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate)),
+        "attribution": attribution.attribution_text(corpora, translation.backend_rows(folders, recipe.translate)),
         "signatures": translation.signatures(folders.get("translate")),
         "licence_policy": attribution.licence_policy_text(recipe.licences.allow),
         "evaluation_sets": attribution.decontamination_rows(decontaminated),
