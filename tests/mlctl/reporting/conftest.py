@@ -190,7 +190,12 @@ def write_results(root: Path) -> dict[str, Path]:
         [r for t in LANGUAGES for r in funnel("shard", t, ("held-out text", 8, 6))],
         schema.FUNNEL,
     )
-    figures = {"pairs": 8, "links_per_pair": 2.5, "source_words": [0.25, 0.5, 0.125, 0.125], "target_words": [0.1, 0.9, 0.0, 0.0]}
+    figures = {
+        "pairs": 8,
+        "links_per_pair": 2.5,
+        "source_fertility_shares": [0.25, 0.5, 0.125, 0.125],
+        "target_fertility_shares": [0.1, 0.9, 0.0, 0.0],
+    }
     (root / "align" / "summary.json").write_text(json.dumps(dict.fromkeys(LANGUAGES, figures)))
     corpus = {
         "corpus": f"corpus {HOSTILE}",
