@@ -105,7 +105,7 @@ def _results(figures: Figures) -> Iterator[str]:
         "cover the choice of items and of fine-tuning seeds, not of training seeds."
     )
     for benchmark in figures["protocol"]["benchmarks"]:
-        metadata = benchmark["card"]
+        metadata = benchmark["metadata"]
         yield f"\n**{metadata['title']}**: {metadata['protocol']} From {metadata['citation']}."
 
 

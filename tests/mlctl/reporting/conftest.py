@@ -97,7 +97,7 @@ def averages() -> list[dict[str, Any]]:
 def protocol() -> dict[str, Any]:
     cards = [
         {
-            "card": {
+            "metadata": {
                 "task": task,
                 "title": title,
                 "citation": f"A and B 2020 {HOSTILE}",
@@ -113,9 +113,18 @@ def protocol() -> dict[str, Any]:
         }
         for task, title, tuned in _METHOD
     ]
-    note = {"model": "base", "task": "xnli", "language": "sw", "direction": "en→sw", "judged": "dev", "sets": ["a", HOSTILE]}
-    tried = {"language": "fr", "accuracy": {"trained": 0.3, "last": 0.4, "cls": 0.1, "2": 0.2}}
-    models = {name: {"layers": [1, -1], "pooling": pool, "tried": tried} for name, pool in (("base", "last"), ("trained", 2))}
+    note = {
+        "model": "base",
+        "task": "xnli",
+        "language": "sw",
+        "direction": "en→sw",
+        "evaluated_on": "dev",
+        "gold_sets": ["a", HOSTILE],
+    }
+    search = {"language": "fr", "accuracies": {"trained": 0.3, "last": 0.4, "cls": 0.1, "2": 0.2}}
+    models = {
+        name: {"layers": [1, -1], "pooling": pool, "pooling_search": search} for name, pool in (("base", "last"), ("trained", 2))
+    }
     return {"benchmarks": cards, "models": models, "resamples": 2000, "notes": [note]}
 
 
