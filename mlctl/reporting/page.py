@@ -65,7 +65,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
 def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
     rows, titles = figures["benchmark"], task_titles(figures["protocol"])
     evaluated = {row["language"] for row in rows if row["task"] in HELD_OUT}
-    training_rows = sum(row["rows"] for row in figures["totals"] if row["what"] == "training rows")
+    training_rows = sum(row["rows"] for row in figures["totals"] if row["label"] == "training rows")
     seconds = sum(record.seconds for record in stages)
     return {
         "title": settings.title or recipe.name,
@@ -180,7 +180,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
     environment = formatting.merge_versions(record.versions for record in stages)
     seconds = sum(record.seconds for record in stages)
     saved = sum(record.seconds for record in stages if record.cached)
-    settings = url_redaction.for_records(recipe.model_dump(mode="json"))
+    settings = url_redaction.redact_values(recipe.model_dump(mode="json"))
     return {
         "stages": stages,
         "time": {"all": seconds, "saved": saved, "computed": seconds - saved},
