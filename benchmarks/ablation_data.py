@@ -150,7 +150,7 @@ def shard_corpora(task: Task) -> Path:
 Ids = Sequence[Sequence[int]]
 
 
-class Asked(NamedTuple):
+class RetrievalSet(NamedTuple):
     """Evaluation pairs of a language: token ids and text identities of both sides, and word spans (row, start, end), possibly none."""
 
     language: str
@@ -159,9 +159,9 @@ class Asked(NamedTuple):
     words: tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]
 
 
-class Questions(NamedTuple):
-    heldout: list[Asked]
-    tatoeba: list[Asked]
+class EvaluationItems(NamedTuple):
+    heldout: list[RetrievalSet]
+    tatoeba: list[RetrievalSet]
 
     def all_ids(self) -> set[int]:
         return {
@@ -173,7 +173,7 @@ class Questions(NamedTuple):
         }
 
 
-def evaluation_items(task: Task, folder: Path) -> Questions:
+def evaluation_items(task: Task, folder: Path) -> EvaluationItems:
     tokenizer = load_tokenizer(folder / "tokenizer")
 
     def word(ids: Sequence[int]) -> str:
@@ -184,13 +184,13 @@ def evaluation_items(task: Task, folder: Path) -> Questions:
         word_pairs = one_to_one(pairs, word, 0)
         words = [(c.row, *c.source) for c in word_pairs], [(c.row, *c.target) for c in word_pairs]
         identities = torch.tensor([pairs.source.identities, pairs.target.identities]).T
-        heldout.append(Asked(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
-    return Questions(
+        heldout.append(RetrievalSet(pairs.language, (pairs.source.ids, pairs.target.ids), identities, words))
+    return EvaluationItems(
         heldout, [language_items for language in task.tatoeba for language_items in tatoeba_of(task, tokenizer, language)]
     )
 
 
-def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[Asked]:
+def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[RetrievalSet]:
     from langcodes import Language
 
     code = TATOEBA.get(language) or Language.get(language).to_alpha3()
@@ -199,7 +199,7 @@ def tatoeba_of(task: Task, tokenizer: Any, language: str) -> Iterator[Asked]:
         texts = [lines(file) for file in files]
         identities = torch.tensor([[numbers[text] for text in side] for side in texts for numbers in [text_numbers(side)]]).T
         encoded = [tokenizer(side, truncation=True, max_length=task.max_length)["input_ids"] for side in texts]
-        yield Asked(language, (encoded[0], encoded[1]), identities, ([], []))
+        yield RetrievalSet(language, (encoded[0], encoded[1]), identities, ([], []))
 
 
 def text_numbers(texts: Sequence[str]) -> dict[str, int]:
@@ -212,51 +212,59 @@ def vectors(
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Return sentence vectors (N, H) and word vectors (M, H) for each pooling, from one encoder pass; fp32 except for the encoder."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
+    results: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in POOLINGS}
     words_order: list[int] = []
-    of_row: dict[int, list[int]] = {}
+    words_of_row: dict[int, list[int]] = {}
     for index, (row, *_) in enumerate(words):
-        of_row.setdefault(row, []).append(index)
+        words_of_row.setdefault(row, []).append(index)
     for first in range(0, len(order), EVALUATION_ROWS):
         rows = order[first : first + EVALUATION_ROWS]
         input_ids, mask = pad_batch([ids[row] for row in rows], 0, encoder.device)
         with torch.autocast(mask.device.type, torch.bfloat16, enabled=bf16):
             hidden_states = encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states
             states = (pool_layers(hidden_states, encoder.pooled_layers), hidden_states[-1])
-        here = [(place, index) for place, row in enumerate(rows) for index in of_row.get(row, ())]
-        words_order += [index for _, index in here]
+        batch_words = [(position, index) for position, row in enumerate(rows) for index in words_of_row.get(row, ())]
+        words_order += [index for _, index in batch_words]
         spans = torch.tensor(
-            [(place, *words[index][1:]) for place, index in here], dtype=torch.int64, device=mask.device
+            [(position, *words[index][1:]) for position, index in batch_words], dtype=torch.int64, device=mask.device
         ).reshape(-1, 3)
         for name, layer in zip(POOLINGS, states, strict=True):
-            found[name][0].append(mean_pool(layer.float(), mask))
-            found[name][1].append(span_pool(layer.float(), *spans.unbind(1)))
-    back = [torch.tensor(np.argsort(places), dtype=torch.int64, device=encoder.device) for places in (order, words_order)]
-    return {name: (torch.cat(both[0])[back[0]], torch.cat(both[1])[back[1]]) for name, both in found.items()}
+            results[name][0].append(mean_pool(layer.float(), mask))
+            results[name][1].append(span_pool(layer.float(), *spans.unbind(1)))
+    restore_order = [
+        torch.tensor(np.argsort(batch_order), dtype=torch.int64, device=encoder.device) for batch_order in (order, words_order)
+    ]
+    return {
+        name: (torch.cat(parts[0])[restore_order[0]], torch.cat(parts[1])[restore_order[1]]) for name, parts in results.items()
+    }
 
 
-def judged(folder: Path, asked: Questions, device: str, bf16: bool) -> dict[str, Any]:
+def evaluate_encoder(folder: Path, items: EvaluationItems, device: str, bf16: bool) -> dict[str, Any]:
     """Return accuracies in percent per pooling: means over languages (and, for held-out pairs, directions), and those of each language."""
     encoder = load_encoder(folder).to(resolve_device(device, "--device"))
-    found: dict[str, dict[str, float]] = {}
-    for one in asked.heldout:
-        sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(one.ids, one.words, strict=True)]
+    results: dict[str, dict[str, float]] = {}
+    for retrieval_set in items.heldout:
+        sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(retrieval_set.ids, retrieval_set.words, strict=True)]
         for pooling in POOLINGS:
-            (left, left_words), (right, right_words) = (side[pooling] for side in sides)
-            found.setdefault(f"sentence.{pooling}", {})[one.language] = both_ways(left, right, one.identities)
-            if len(left_words) > 1:
-                itself = torch.arange(len(left_words))[:, None]
-                found.setdefault(f"word.{pooling}", {})[one.language] = both_ways(left_words, right_words, itself)
-    for one in asked.tatoeba:
-        sides = [vectors(encoder, ids, [], bf16) for ids in one.ids]
+            (source, source_words), (target, target_words) = (side[pooling] for side in sides)
+            results.setdefault(f"sentence.{pooling}", {})[retrieval_set.language] = both_ways(
+                source, target, retrieval_set.identities
+            )
+            if len(source_words) > 1:
+                own_index = torch.arange(len(source_words))[:, None]
+                results.setdefault(f"word.{pooling}", {})[retrieval_set.language] = both_ways(
+                    source_words, target_words, own_index
+                )
+    for retrieval_set in items.tatoeba:
+        sides = [vectors(encoder, ids, [], bf16) for ids in retrieval_set.ids]
         for pooling in POOLINGS:
-            near = accuracy(sides[0][pooling][0], sides[1][pooling][0], one.identities[:, 1:])
-            found.setdefault(f"tatoeba.{pooling}", {})[one.language] = 100 * near
-    return {**{name: statistics.mean(values.values()) for name, values in found.items()}, "languages": found}
+            near = accuracy(sides[0][pooling][0], sides[1][pooling][0], retrieval_set.identities[:, 1:])
+            results.setdefault(f"tatoeba.{pooling}", {})[retrieval_set.language] = 100 * near
+    return {**{name: statistics.mean(values.values()) for name, values in results.items()}, "languages": results}
 
 
-def both_ways(left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor) -> float:
-    return 50 * (accuracy(left, right, identities) + accuracy(right, left, identities))
+def both_ways(source: torch.Tensor, target: torch.Tensor, identities: torch.Tensor) -> float:
+    return 50 * (accuracy(source, target, identities) + accuracy(target, source, identities))
 
 
 # Everything that a training needs.
@@ -268,7 +276,7 @@ class Prepared:
 
     rows: Path
     model: Model
-    items: Questions
+    items: EvaluationItems
     digest: str
 
 
@@ -282,7 +290,7 @@ def prepare(task: Task) -> Prepared:
     return Prepared(rows, model, items, short_digest(rows.name, model_sources.identity(model, "weights"), task.tatoeba))
 
 
-def trim_vocabulary(task: Task, rows: Path, items: Questions) -> tuple[Path, Model, Questions]:
+def trim_vocabulary(task: Task, rows: Path, items: EvaluationItems) -> tuple[Path, Model, EvaluationItems]:
     """Reduce the vocabulary of rows, encoder and evaluation items to the token ids that occur; the ids keep their order."""
     tokenizer = load_tokenizer(rows / "tokenizer")
     used = (
@@ -306,7 +314,7 @@ def trim_vocabulary(task: Task, rows: Path, items: Questions) -> tuple[Path, Mod
             path.touch()
     new = {old: number for number, old in enumerate(kept_ids.tolist())}
     reduced = [[replace_ids(language_items, new) for language_items in items_of_set] for items_of_set in items]
-    return workspace.root, Model(name=str(workspace.path("encoder"))), Questions(*reduced)
+    return workspace.root, Model(name=str(workspace.path("encoder"))), EvaluationItems(*reduced)
 
 
 def renumbered(table: pa.Table, kept_ids: np.ndarray[Any, Any]) -> pa.Table:
@@ -318,7 +326,7 @@ def renumbered(table: pa.Table, kept_ids: np.ndarray[Any, Any]) -> pa.Table:
     return table
 
 
-def replace_ids(items: Asked, new: dict[int, int]) -> Asked:
+def replace_ids(items: RetrievalSet, new: dict[int, int]) -> RetrievalSet:
     sides = [[[new[token] for token in ids] for ids in side] for side in items.ids]
     return items._replace(ids=(sides[0], sides[1]))
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ablation_data import CORPORA, POOLINGS, Prepared, Task, available_languages, judged, lines, prepare, short_digest
+from ablation_data import CORPORA, POOLINGS, Prepared, Task, available_languages, evaluate_encoder, lines, prepare, short_digest
 from filelock import FileLock, Timeout
 
 from mlctl.config import Train, key_settings
@@ -111,7 +111,7 @@ def run_training(options: Options, prepared: Prepared, name: str, changes: dict[
         figures = train(settings_of(options, changes), prepared.model, seed, prepared.rows, Workspace(folder), show(name, seed))
         model = folder / "model"
     elapsed = time.perf_counter() - began[0], time.process_time() - began[1]
-    scores = judged(model, prepared.items, options.device, options.judge_bf16)
+    scores = evaluate_encoder(model, prepared.items, options.device, options.judge_bf16)
     return {**scores, "loss": figures.get("loss"), "seconds": round(elapsed[0], 1), "cpu_seconds": round(elapsed[1], 1)}
 
 

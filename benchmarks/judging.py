@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from mlctl.evaluation.tasks.registry import open_task
 
 from mlctl import languages
 from mlctl.config import Evaluate
@@ -32,6 +31,7 @@ from mlctl.core.text_lines import lines
 from mlctl.evaluation import ScoreCache
 from mlctl.evaluation.data.heldout import Heldout, Side
 from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.tasks.registry import open_task
 from mlctl.evaluation.tasks.tatoeba import TatoebaTask
 from mlctl.modeling.pooling import FIRST_AND_LAST
 

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mlctl.evaluation.tasks.registry import open_task
 from seqeval.metrics import f1_score
 from sklearn.metrics import accuracy_score
 
@@ -32,6 +31,7 @@ from mlctl.config import Evaluate
 from mlctl.evaluation import ScoreCache
 from mlctl.evaluation.data.heldout import Heldout, Side
 from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.tasks.registry import open_task
 from mlctl.modeling.pooling import FIRST_AND_LAST
 
 TOLERANCE = 0.2  # points

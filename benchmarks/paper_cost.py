@@ -26,7 +26,7 @@ from made_shards import write_shards
 from mlctl import recipes
 from mlctl.config import Recipe, load
 from mlctl.evaluation.finetuning.features import Row
-from mlctl.evaluation.finetuning.predict import answered_pairs
+from mlctl.evaluation.finetuning.predict import predict_labels
 from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
 from mlctl.modeling.encoders import load_classifier
 
@@ -94,7 +94,7 @@ def tuned_and_asked(place: Path, device: torch.device, quick: bool) -> tuple[flo
     fine_tune(model, rows, False, Budget(1, 32, 2e-5), 0, place / "scratch", 0, None, tick)
     learned = 32 * 40 / _median([later - sooner for sooner, later in itertools.pairwise(ticks)])
     model.eval()
-    answered = _seconds(lambda _: answered_pairs(model, rows[:64], 0, 64), 3, device)
+    answered = _seconds(lambda _: predict_labels(model, rows[:64], 0, 64), 3, device)
     return learned, 64 * 40 / _median(answered)
 
 

@@ -37,16 +37,16 @@ def publish_funnel(result: Result, examples: int) -> None:
 
 def publish_benchmark(result: Result) -> None:
     """Show base and trained model side by side: each language of each task, and the means over languages."""
-    named = benchmark_section.titles(tables.protocol(result.folder))
+    named = benchmark_section.task_titles(tables.protocol(result.folder))
     languages, means = tables.benchmark_rows(result.folder), tables.mean_rows(result.folder)
-    _publish_scores("benchmark", benchmark_section.in_order(languages, named), "language", "by language")
+    _publish_scores("benchmark", benchmark_section.sort_rows(languages, named), "language", "by language")
     _publish_scores(
-        "benchmark-means", benchmark_section.in_order(means, named), "languages", "means over languages without English"
+        "benchmark-means", benchmark_section.sort_rows(means, named), "languages", "means over languages without English"
     )
 
 
 def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str) -> None:
-    table = [{"task": row["title"], column: row[column], **benchmark_section.written(row)} for row in rows]
+    table = [{"task": row["title"], column: row[column], **benchmark_section.format_row(row)} for row in rows]
     described = f"Base model and trained model, {which}; * significant; in brackets: 95% interval"
     create_table_artifact(table, key=key, description=described)
 

@@ -1,4 +1,4 @@
-"""The recipe's section `evaluate`: what base and trained model are asked, where the questions lie, how the answers are compared."""
+"""The recipe's section `evaluate`: benchmarks, their data, and how the models are compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pooling = Literal["trained", "last", "cls", "search"] | Annotated[int, Field(ge=
 
 
 class BenchmarkFolder(Section):
-    """A folder with the files of a benchmark as they were published."""
+    """A folder with the published files of a benchmark."""
 
     kind: Literal["folder"]
     path: str = digested_elsewhere(
@@ -24,147 +24,159 @@ class BenchmarkFolder(Section):
 
 
 class BenchmarkDataset(Section):
-    """A data set in the hub's format, from the hub or from a folder."""
+    """A data set in the hub's format, on the hub or in a folder."""
 
     kind: Literal["huggingface"]
-    dataset: str = Field(min_length=1, description="Name on the hub such as google/xtreme, or a folder in the same format.")
-    revision: str = Field("main", description="Branch, tag or commit; a commit needs no network once it was fetched.")
+    dataset: str = Field(min_length=1, description="Name on the hub such as google/xtreme, or a folder in the hub's format.")
+    revision: str = Field("main", description="Branch, tag or commit; a commit needs no network after the first download.")
 
 
 BenchmarkSource = Annotated[BenchmarkFolder | BenchmarkDataset, Field(discriminator="kind")]
 
 
 class Benchmark(Section):
-    """What every benchmark has."""
+    """Settings of every benchmark."""
 
-    source: BenchmarkSource = Field(description="Where its data lie.")
+    source: BenchmarkSource = Field(description="Location of its data.")
     languages: tuple[Language, ...] = Field(
-        (), description="Languages judged; empty: all of the protocol that are there and that the encoder's tokenizer can read."
+        (), description="Languages to evaluate; empty: all of the protocol that the data have and the encoder's tokenizer covers."
     )
 
 
 class Tatoeba(Benchmark):
     """Sentence retrieval in 36 languages (XTREME)."""
 
-    name: Literal["tatoeba"] = Field(description="Which benchmark this is.")
+    name: Literal["tatoeba"] = Field(description="Name of the benchmark.")
     direction: Literal["to-english", "from-english", "both"] = Field(
-        "to-english", description="Which side asks: XTREME's paper looks for the English translation of each sentence."
+        "to-english", description="Direction of retrieval; XTREME's paper retrieves the English translation of each sentence."
     )
 
 
 class Bucc(Benchmark):
     """Bitext mining (BUCC 2018)."""
 
-    name: Literal["bucc"] = Field(description="Which benchmark this is.")
+    name: Literal["bucc"] = Field(description="Name of the benchmark.")
     score: Literal["margin", "cosine"] = Field(
-        "margin", description="margin: cosine over the mean cosine of both sides' nearest neighbours. cosine: as it is."
+        "margin",
+        description="Score of a pair: margin divides the cosine by the mean cosine of both sentences with their nearest neighbours.",
     )
-    neighbours: int = Field(4, ge=1, le=64, description="Nearest neighbours that are candidates and that the margin is over.")
+    neighbours: int = Field(
+        4, ge=1, le=64, description="Nearest neighbours that are candidates, and that the margin averages over."
+    )
 
 
 class Ntrex(Benchmark):
     """Sentence retrieval in news (NTREX-128)."""
 
-    name: Literal["ntrex"] = Field(description="Which benchmark this is.")
-    pivot: Language = Field("en", description="Language that every other one is paired with.")
+    name: Literal["ntrex"] = Field(description="Name of the benchmark.")
+    pivot: Language = Field("en", description="Language that every other language is paired with.")
 
 
 class WordAlignment(Benchmark):
-    """Word alignments that people made against those that the encoder's states give."""
+    """Word alignment by the encoder's states, against gold alignments."""
 
-    name: Literal["word-alignment"] = Field(description="Which benchmark this is.")
+    name: Literal["word-alignment"] = Field(description="Name of the benchmark.")
     layer: int = Field(
         -1, ge=-1, description="Layer whose token states are compared; 0: the embeddings; -1: at three fifths of the depth."
     )
-    extraction: Extraction = Field("softmax", description="How links are read from similarities, as in align.extraction.")
-    threshold: float = Field(0.3, gt=0, lt=1, description="Least share of softmax for a link, in both directions.")
+    extraction: Extraction = Field("softmax", description="How links are extracted from similarities, as in align.extraction.")
+    threshold: float = Field(0.3, gt=0, lt=1, description="Minimum softmax probability of a link, in both directions.")
     index_base: Literal["published", 0, 1] = Field(
-        "published", description="Number of a sentence's first word in the gold files; published: as each format was published."
+        "published", description="Number of a sentence's first word in the gold files; published: that of each published format."
     )
 
 
 class FineTuned(Benchmark):
-    """What every benchmark has that learns from English examples first. The defaults are XTREME's for mBERT."""
+    """Settings of every benchmark that fine-tunes on English examples. The defaults are XTREME's for mBERT."""
 
     train: str = Field(
         "",
-        description="English examples that are learned: a file in the folder (plain or .gz; empty: train-en.tsv), or for kind "
-        "huggingface another data set, whose split train is taken (empty: the English one's own; XTREME's XNLI has none: nyu-mll/multi_nli).",
+        description="English training examples: a file in the folder (plain or .gz; empty: train-en.tsv), or for kind huggingface "
+        "the name of another data set with a split train (empty: the benchmark's own split, or nyu-mll/multi_nli for XTREME's XNLI, which has none).",
     )
-    examples: int = Field(0, ge=0, description="How many of them, from the first on; 0: all.")
-    epochs: int = Field(5, ge=1, description="Passes over them; the one that does best on English dev is judged.")
+    examples: int = Field(0, ge=0, description="Number of training examples, from the first on; 0: all.")
+    epochs: int = Field(
+        5, ge=1, description="Passes over the examples; the epoch with the best score on English dev is evaluated."
+    )
     batch_size: int = Field(32, ge=1, description="Examples a step.")
-    learning_rate: float = Field(2e-5, gt=0, description="Learning rate of Adam at the first step; it falls to 0.")
-    max_length: int = Field(128, ge=8, description="Subwords of an example; longer sentences of words are read in pieces.")
+    learning_rate: float = Field(2e-5, gt=0, description="Learning rate of Adam at the first step; it decays linearly to 0.")
+    max_length: int = Field(128, ge=8, description="Maximum number of subwords of an example; longer tagged sentences are split.")
 
 
 class Xnli(FineTuned):
     """Natural language inference in 15 languages (XTREME)."""
 
-    name: Literal["xnli"] = Field(description="Which benchmark this is.")
+    name: Literal["xnli"] = Field(description="Name of the benchmark.")
 
 
 class Pawsx(FineTuned):
-    """Paraphrase or not in 7 languages (XTREME)."""
+    """Paraphrase identification in 7 languages (XTREME)."""
 
-    name: Literal["pawsx"] = Field(description="Which benchmark this is.")
+    name: Literal["pawsx"] = Field(description="Name of the benchmark.")
 
 
 class Udpos(FineTuned):
     """Part-of-speech tagging in 33 languages (XTREME)."""
 
-    name: Literal["udpos"] = Field(description="Which benchmark this is.")
-    epochs: int = Field(10, ge=1, description="Passes over the examples; the one that does best on English dev is judged.")
+    name: Literal["udpos"] = Field(description="Name of the benchmark.")
+    epochs: int = Field(
+        10, ge=1, description="Passes over the examples; the epoch with the best score on English dev is evaluated."
+    )
 
 
 class Panx(FineTuned):
-    """Named entities in 40 languages (XTREME)."""
+    """Named entity recognition in 40 languages (XTREME)."""
 
-    name: Literal["panx"] = Field(description="Which benchmark this is.")
-    epochs: int = Field(10, ge=1, description="Passes over the examples; the one that does best on English dev is judged.")
+    name: Literal["panx"] = Field(description="Name of the benchmark.")
+    epochs: int = Field(
+        10, ge=1, description="Passes over the examples; the epoch with the best score on English dev is evaluated."
+    )
 
 
 AnyBenchmark = Annotated[Tatoeba | Bucc | Ntrex | WordAlignment | Xnli | Pawsx | Udpos | Panx, Field(discriminator="name")]
 
 
 class Evaluate(Section):
-    """How the base model and the trained one are compared."""
+    """Evaluation of the base and the trained model, and its statistics."""
 
     tasks: tuple[Literal["sentence-retrieval", "word-retrieval"], ...] = Field(
         ("sentence-retrieval", "word-retrieval"),
         min_length=1,
-        description="Benchmarks, each on the held-out pairs of every language.",
+        description="Tasks on the held-out pairs of every language.",
     )
-    benchmarks: tuple[AnyBenchmark, ...] = Field((), description="Published benchmarks, besides the held-out pairs.")
+    benchmarks: tuple[AnyBenchmark, ...] = Field((), description="Published benchmarks, in addition to the held-out pairs.")
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
-        (0, 1, 2), min_length=1, description="Seeds of the benchmarks that fine-tune; the others draw nothing."
+        (0, 1, 2), min_length=1, description="Seeds of fine-tuning; benchmarks that do not fine-tune are evaluated once."
     )
     pooling: Pooling = Field(
         "search",
-        description="Sentence vectors of the published benchmarks: what does best on a dev pair (search), for each model by itself, or mean over "
-        "tokens of the layers of train.layers (trained), of the last or of layer N (0: the embeddings), or the last layer's first token (cls).",
+        description="Pooling of sentence embeddings in the published benchmarks: search (the best on held-out dev pairs, for each model), the mean over "
+        "tokens of the layers in train.layers (trained), of the last layer (last) or of layer N (0: the embeddings), or the last layer's first token (cls).",
     )
     pooling_dev: Language | None = Field(
-        None, description="Target language whose held-out pairs `pooling: search` chooses by; null: the first that has any."
+        None,
+        description="Target language whose held-out pairs `pooling: search` selects on; null: the first one with held-out pairs.",
     )
-    prefix: str = Field("", description="Text put before every sentence of the published benchmarks, as some encoders want it.")
+    prefix: str = Field(
+        "", description="Text added before every sentence of the published benchmarks, which some encoders require."
+    )
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="Arithmetic of the encoders (fine-tuning on a GPU is always bf16 autocast); similarities are fp32."
+        "fp32", description="Precision of the encoders (fine-tuning on a GPU always uses bf16 autocast); similarities are fp32."
     )
     resamples: int = Field(
-        2000, ge=100, le=100_000, description="Draws of the bootstrap and of the randomisation test of each difference."
+        2000, ge=100, le=100_000, description="Resamples of the bootstrap and of the randomisation test of each difference."
     )
     embedding_map_sentences: int = Field(
-        8, ge=0, le=20, description="Sentences whose tokens are drawn in the map of the embedding space."
+        8, ge=0, le=20, description="Sentences whose tokens are shown in the map of the embedding space."
     )
-    batch_rows: int = runtime_only(128, "Sentences encoded at once.", ge=1)
-    device: str = runtime_only("auto", "auto, cpu, cuda or cuda:N.")
+    batch_rows: int = runtime_only(128, "Sentences in one batch of the encoder.", ge=1)
+    device: str = runtime_only("auto", "Device: auto, cpu, cuda or cuda:N.")
 
     @model_validator(mode="after")
-    def _each_once(self) -> Evaluate:
+    def _check_unique(self) -> Evaluate:
         names = [benchmark.name for benchmark in self.benchmarks]
         if len(set(names)) != len(names):
-            raise ValueError(f"benchmarks: each may be named once, given {names}")
+            raise ValueError(f"benchmarks: each may occur once, given {names}")
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: each may be named once, given {list(self.seeds)}")
+            raise ValueError(f"seeds: each may occur once, given {list(self.seeds)}")
         return self

@@ -10,8 +10,8 @@ from mlctl.config.base import Section
 
 
 class Report(Section):
-    """What the page shows."""
+    """Content of the page."""
 
     title: str = Field("", description="Heading of the page; empty: the recipe's name.")
-    projection: Literal["tsne", "pca"] = Field("tsne", description="How token states are laid out in two dimensions.")
-    rejected_examples: int = Field(10, ge=0, le=100, description="Dropped pairs shown for each cleaning rule.")
+    projection: Literal["tsne", "pca"] = Field("tsne", description="Projection of token states to two dimensions.")
+    rejected_examples: int = Field(10, ge=0, le=100, description="Dropped pairs shown for each rule.")

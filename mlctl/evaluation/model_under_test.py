@@ -1,16 +1,14 @@
-"""A model under judgement: what every benchmark asks it through, the same for the base and the trained one."""
+"""Encoder under evaluation: loads it on first use and caches its sentence embeddings. Base and trained model use the same code."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Evaluate, Model
-from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.modeling import model_sources
 
@@ -23,21 +21,21 @@ if TYPE_CHECKING:
     from mlctl.evaluation.embedding.sentence_embeddings import Pool
     from mlctl.modeling.word_encoder import WordEncoder
 
-_REVISION = 1  # of the search, see Card.revision
 _log = logging.getLogger(__name__)
 
 
 class ModelUnderTest:
-    """A model under judgement.
+    """Encoder under evaluation.
 
     Args:
         name: "base" or "trained".
-        folder: a Hugging Face folder with the encoder.
-        tokenizer: the folder of its tokenizer, the shards' own.
-        settings: how to compute and pool.
-        parts: where what is found out about it is kept.
-        dev: held-out pairs of the language that `pooling: search` chooses by.
-        places: of the layers that the trained model is pooled from, as `pooling.layer_indices` returns them: both are judged alike.
+        folder: Hugging Face folder of the encoder.
+        tokenizer: folder of its tokenizer, the one that the shards were made with.
+        settings: arithmetic, device, batch size and pooling.
+        cache: stores its scores and fine-tuned models.
+        dev: held-out pairs of the language that `pooling: search` selects the pooling on.
+        pooled_layers: indices of the hidden states that the trained model is pooled from (`pooling.layer_indices`); the base model is
+            pooled from the same ones.
     """
 
     def __init__(
@@ -46,24 +44,24 @@ class ModelUnderTest:
         folder: Path,
         tokenizer: Path,
         settings: Evaluate,
-        parts: ScoreCache,
+        cache: ScoreCache,
         dev: Heldout,
-        places: Sequence[int],
+        pooled_layers: Sequence[int],
     ) -> None:
-        self.name, self.folder, self.settings, self.parts = name, folder, settings, parts
-        self._words, self._dev = tokenizer, dev
-        self._places = tuple(places)
-        #: Told what it is learning, while it does: `f(text)`.
-        self.say: Callable[[str], object] = str
-        self._known: dict[str, Tensor] = {}
-        self._loaded: PreTrainedModel | None = None
+        self.name, self.folder, self.settings, self.cache = name, folder, settings, cache
+        self._tokenizer_folder, self._dev = tokenizer, dev
+        self._pooled_layers = tuple(pooled_layers)
+        #: Progress callback during fine-tuning, called with a text.
+        self.on_progress: Callable[[str], object] = str
+        self._embedding_cache: dict[str, Tensor] = {}
+        self._encoder: PreTrainedModel | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What of the model can change a score: the digests of its weights and tokenizer, and the arithmetic."""
+        """What can change a score: the digests of weights and tokenizer, the pooled layers and the arithmetic."""
         weights = model_sources.identity(Model(name=str(self.folder)), "weights")
-        tokenizer = model_sources.files_digest(model_sources.tokenizer_files(self._words))
-        return {"weights": weights, "tokenizer": tokenizer, "layers": self._places, "precision": self.settings.precision}
+        tokenizer = model_sources.files_digest(model_sources.tokenizer_files(self._tokenizer_folder))
+        return {"weights": weights, "tokenizer": tokenizer, "layers": self._pooled_layers, "precision": self.settings.precision}
 
     @property
     def encoder(self) -> PreTrainedModel:
@@ -71,132 +69,120 @@ class ModelUnderTest:
         return self.encoder_for(0)
 
     def encoder_for(self, largest_id: int) -> PreTrainedModel:
-        """Return the encoder, loaded when it is first asked for.
+        """Return the encoder, loaded on first use.
 
         Raises:
-            InputError: it has no embedding for a token `largest_id`, or the device is not there.
+            InputError: it has no embedding for the token `largest_id`, or the device is not available.
         """
         from mlctl.evaluation.embedding import token_embeddings
 
-        if self._loaded is None:
-            self._loaded = token_embeddings.open_encoder(self.folder, self.settings.device, self.settings.precision)
-            self._loaded.pooled_layers = self._places
-        token_embeddings.check_vocabulary(self._loaded, self.folder, largest_id)
-        return self._loaded
+        if self._encoder is None:
+            self._encoder = token_embeddings.open_encoder(self.folder, self.settings.device, self.settings.precision)
+            self._encoder.pooled_layers = self._pooled_layers
+        token_embeddings.check_vocabulary(self._encoder, self.folder, largest_id)
+        return self._encoder
 
     @property
     def device(self) -> torch.device:
-        """What it is computed on.
+        """Device that the model runs on.
 
         Raises:
-            InputError: it is not there.
+            InputError: it is not available.
         """
         from mlctl.modeling.devices import resolve_device
 
         return resolve_device(self.settings.device, "evaluate.device")
 
     def word_encoder(self, layer: int) -> WordEncoder:
-        """Return what gives the states of words at a layer; it is an encoder of its own, cut off above that layer."""
+        """Return an encoder of words by their states at a layer; it is loaded separately, without the layers above."""
         from mlctl.evaluation.embedding.token_embeddings import DTYPES
         from mlctl.modeling.word_encoder import WordEncoder
 
         return WordEncoder(self.folder, layer, self.device, DTYPES[self.settings.precision])
 
     def release(self) -> None:
-        """Forget the encoder and what was remembered of texts."""
-        self._loaded = None
-        self._known.clear()
+        """Free the encoder and the cached embeddings."""
+        self._encoder = None
+        self._embedding_cache.clear()
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's own tokenizer."""
+        """The model's tokenizer."""
         from mlctl.modeling.encoders import load_tokenizer
 
-        tokenizer: PreTrainedTokenizerBase = load_tokenizer(self._words)
+        tokenizer: PreTrainedTokenizerBase = load_tokenizer(self._tokenizer_folder)
         return tokenizer
 
     @cached_property
     def pooling(self) -> Pool:
-        """How its sentence vectors are made: as the recipe says, or what `tried` is best with (of equals the first)."""
+        """Pooling of its sentence embeddings: the recipe's, or the one with the best dev accuracy (the first of equals)."""
         if self.settings.pooling != "search":
             return self.settings.pooling
-        accuracy = dict(self.tried)
-        best = max(accuracy, key=lambda pool: accuracy[pool])
+        accuracies = self.pooling_accuracies
+        best = max(accuracies, key=lambda pool: accuracies[pool])
         _log.info(
-            "%s: pooling %s is best on the dev pairs en–%s (%.1f%%)", self.name, best, self._dev.language, 100 * accuracy[best]
+            "%s: pooling %s has the best accuracy on the dev pairs en–%s (%.1f%%)",
+            self.name,
+            best,
+            self._dev.language,
+            100 * accuracies[best],
         )
         return best
 
     @cached_property
-    def tried(self) -> list[tuple[Pool, float]]:
-        """Accuracy of every pooling on the dev pairs, both directions."""
-        identity = {"task": "pooling", "revision": _REVISION, "model": self.identity, "dev": self._dev_digest(), **self.asked}
-        found = self.parts.outcomes(identity, self._search)
-        return [(outcome.notes["pooling"], outcome.figures["accuracy"]) for outcome in found]
+    def pooling_accuracies(self) -> Mapping[Pool, float]:
+        """Retrieval accuracy of every pooling on the dev pairs, mean of both directions."""
+        from mlctl.evaluation.embedding import pooling_search
 
-    def longest(self, wanted: int) -> int:
-        """Return how many tokens a sequence may have where `wanted` are asked for: as many as the encoder has positions, at most."""
+        identity = pooling_search.identity(self.identity, self._dev, self.embedding_settings)
+        results = self.cache.get_or_compute(
+            identity, lambda: pooling_search.evaluate(self.encoder, self._dev, self.embed_with_poolings)
+        )
+        return {result.notes["pooling"]: result.metrics["accuracy"] for result in results}
+
+    def max_length(self, requested: int) -> int:
+        """Return the longest sequence in tokens: `requested`, or the number of the encoder's positions if that is smaller."""
         from mlctl.modeling.encoders import max_positions
 
-        return min(wanted, max_positions(self.encoder))
+        return min(requested, max_positions(self.encoder))
 
     @property
     def bf16(self) -> bool:
-        """Whether the recipe asks for bf16."""
+        """Whether the recipe sets bf16."""
         return self.settings.precision == "bf16"
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """What of the settings changes the vector of a text."""
+    def embedding_settings(self) -> dict[str, Any]:
+        """Settings, besides the pooling, that change the embedding of a text."""
         return {"prefix": self.settings.prefix}
 
-    def described(self, pooled: bool) -> dict[str, Any]:
-        """Return what is said of the model: its digests and, where vectors of texts were `pooled`, how, and what was tried."""
-        said: dict[str, Any] = {**self.identity, **self.asked}
+    def protocol_entry(self, pooled: bool) -> dict[str, Any]:
+        """Return the model's entry in `protocol.json`: its digests and, if sentences were `pooled`, the pooling and the search for it."""
+        entry: dict[str, Any] = {**self.identity, **self.embedding_settings}
         if pooled:
-            said["pooling"] = self.pooling
+            entry["pooling"] = self.pooling
         if pooled and self.settings.pooling == "search":
-            said["tried"] = {"language": self._dev.language, "accuracy": {str(pool): figure for pool, figure in self.tried}}
-        return said
+            accuracies = {str(pool): accuracy for pool, accuracy in self.pooling_accuracies.items()}
+            entry["tried"] = {"language": self._dev.language, "accuracy": accuracies}
+        return entry
 
-    def vectors(self, texts: Sequence[str], remember: bool = False) -> Tensor:
-        """Return sentence vectors (N, H), fp32, on the encoder's device.
+    def encode(self, texts: Sequence[str], cache: bool = False) -> Tensor:
+        """Return sentence embeddings (N, H), fp32, on the encoder's device.
 
-        `remember` those texts: benchmarks of many languages ask for the same English sentences again and again.
+        With `cache` they are kept in memory: benchmarks of many languages encode the same English sentences again and again.
         """
-        if not remember:
-            return self._embed(texts, [self.pooling])[0]
+        if not cache:
+            return self.embed_with_poolings(texts, [self.pooling])[0]
         import torch
 
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        new = [text for text in dict.fromkeys(texts) if text not in self._embedding_cache]
         if new:
-            self._known.update(zip(new, self._embed(new, [self.pooling])[0], strict=True))
-        return torch.stack([self._known[text] for text in texts])
+            self._embedding_cache.update(zip(new, self.embed_with_poolings(new, [self.pooling])[0], strict=True))
+        return torch.stack([self._embedding_cache[text] for text in texts])
 
-    def _embed(self, texts: Sequence[str], wanted: Sequence[Pool]) -> list[Tensor]:
+    def embed_with_poolings(self, texts: Sequence[str], poolings: Sequence[Pool]) -> list[Tensor]:
+        """Return the embeddings (N, H) of texts for each pooling, from one pass; the recipe's prefix is added."""
         from mlctl.evaluation.embedding.sentence_embeddings import embed
 
         prefixed = [self.settings.prefix + text for text in texts]
-        return embed(self.encoder, self.tokenizer, prefixed, wanted, self.settings.batch_rows)
-
-    def _search(self) -> list[Outcome]:
-        """Ask for the translation of every dev sentence, both ways, with every pooling."""
-        import torch
-
-        from mlctl.evaluation.embedding.sentence_embeddings import poolings
-        from mlctl.evaluation.metrics.retrieval import hits
-
-        pools, dev = poolings(self.encoder), self._dev
-        both = torch.tensor([dev.source.identities, dev.target.identities]).T
-        sides = zip(self._embed(dev.source.texts, pools), self._embed(dev.target.texts, pools), strict=True)
-        names = [f"{way}{row}" for way in "<>" for row in range(len(dev))]
-        found = []
-        for pool, (left, right) in zip(pools, sides, strict=True):
-            right_ones = torch.cat([hits(right, left, both), hits(left, right, both)]).cpu().numpy()
-            outcome = of_hits("pooling", f"{dev.language}↔", right_ones, names)
-            found.append(Outcome(**{**vars(outcome), "notes": {"pooling": pool}}))
-        return found
-
-    def _dev_digest(self) -> str:
-        text = "\0".join((self._dev.language, *self._dev.source.texts, "\1", *self._dev.target.texts))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return embed(self.encoder, self.tokenizer, prefixed, poolings, self.settings.batch_rows)

@@ -1,10 +1,11 @@
-"""The harness: both models, every task, language and seed, the same code; each score is a part of its own."""
+"""The evaluate stage: scores base and trained model on every task, language and seed, and compares them."""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,23 +17,21 @@ from mlctl import schema
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.evaluation.data import tokenizer_coverage
-from mlctl.evaluation.data.heldout import Heldout, WordPair, one_to_one, read_heldout
-from mlctl.evaluation.metrics.item_scores import Outcome
+from mlctl.evaluation.data.heldout import Heldout, read_heldout
+from mlctl.evaluation.data.tokenizer_coverage import covered_languages
+from mlctl.evaluation.metrics.item_scores import ItemScores
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.score_cache import ScoreCache
-from mlctl.evaluation.statistics.model_comparison import Judged, difference_rows, item_columns, score_rows
-from mlctl.evaluation.tasks import open_task
-from mlctl.evaluation.tasks.base import Task
+from mlctl.evaluation.statistics.model_comparison import ModelScores, difference_rows, item_columns, score_rows
+from mlctl.evaluation.tasks.heldout_retrieval import HeldoutRetrieval
+from mlctl.evaluation.tasks.registry import open_task
 from mlctl.modeling.model_sources import resolve
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from mlctl.evaluation.tasks.base import PublishedTask, Task
 
 MODELS = ("base", "trained")
 
-_REVISION = 1  # of the held-out tasks, see Card.revision
-_TOKENS = "tokens.parquet"
 _log = logging.getLogger(__name__)
 
 
@@ -45,262 +44,215 @@ def evaluate(
     trained: Path,
     workspace: Workspace,
     progress: Progress = silent,
-    parts: ScoreCache | None = None,
-    against: Path | None = None,
+    score_cache: ScoreCache | None = None,
+    base_encoder: Path | None = None,
 ) -> dict[str, float | int]:
-    """Judge the base and the trained encoder on the held-out pairs and on the recipe's benchmarks.
+    """Evaluate the base and the trained encoder on the held-out pairs and on the recipe's benchmarks.
 
     Writes `scores.parquet`, `items.parquet`, `differences.parquet`, `averages.parquet`, `tokens.parquet` (schemas of these names) and
-    `protocol.json`: the benchmarks' cards, settings and languages, each model's pooling, and the tasks' notes.
+    `protocol.json`: the benchmarks' metadata, settings and languages, each model's pooling, and the tasks' notes.
 
     Args:
-        settings: benchmarks, size of the map, how to compute.
-        model: the encoder that training started from, used where `trained/base` is not there.
+        settings: benchmarks, size of the map, arithmetic and device.
+        model: the encoder that training started from, used if `trained/base` does not exist.
         languages: source and target languages.
-        seed: draws words and sentences where there are more than needed, and the draws of the tests.
+        seed: draws words and sentences if there are more than needed, and the resamples of the tests.
         sharded: result of the shard stage (`tokenizer/`, `heldout/<t>.parquet`).
-        trained: result of the train stage (`model/`, `base/` of a model from scratch).
-        workspace: where the result is made.
-        progress: told after each score.
-        parts: where scores outlive the run; None: in the workspace, until the result is made.
-        against: folder of an encoder with the same tokenizer that stands as `base` instead of what training started from.
+        trained: result of the train stage (`model/`, and `base/` of a model from scratch).
+        workspace: where the result is written.
+        progress: called after each score.
+        score_cache: cache shared by runs; None: one in the workspace, until the result is complete.
+        base_encoder: folder of an encoder with the same tokenizer that replaces the encoder that training started from as `base`.
 
     Returns:
-        Mean headline figure of each task and model over languages (English left out) and seeds, in [0, 1], and the languages of the
-        held-out pairs.
+        Mean main metric of each task and model over languages (without English) and seeds, in [0, 1], and the number of languages
+        with held-out pairs.
 
     Raises:
-        InputError: no held-out pairs, no trained model, no data of a benchmark, or a device that is not there.
+        InputError: no held-out pairs, no trained model, no data of a benchmark, or a device that is not available.
     """
-    kept = Workspace(workspace.scratch)
-    run = _open(settings, languages, seed, sharded, trained, model, parts or ScoreCache(kept.path("parts")), against)
-    judged = [one for name in MODELS for one in _judge(run, name, kept, progress)]
-    differences, averages = difference_rows(judged, settings.resamples, seed)
-    _put(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(judged), schema.SCORES))
-    _put(workspace, "items.parquet", _items(judged))
-    _put(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
-    _put(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
-    _put(workspace, _TOKENS, pa.concat_tables(pq.read_table(kept.path(_tokens_of(name))) for name in MODELS))
-    _write_protocol(run, judged, workspace)
-    return {"languages": len(run.heldout), **_means(averages)}
+    scratch = Workspace(workspace.scratch)
+    cache = score_cache or ScoreCache(scratch.path("parts"))
+    trained_encoder = _trained_encoder(trained)
+    folders = {"base": base_encoder or _base_encoder(model, trained), "trained": trained_encoder}
+    heldout = read_heldout(sharded, languages.targets)
+    models = _open_models(settings, folders, sharded / "tokenizer", heldout, cache)
+    run = _open_run(settings, models, HeldoutRetrieval(heldout, settings, languages.source, seed))
+    results: list[ModelScores] = []
+    for model_under_test in models:
+        results += _evaluate_model(run, model_under_test, progress)
+        _write_token_map(model_under_test, settings, heldout, languages.source, seed, scratch)
+        model_under_test.release()
+    tokens = pa.concat_tables(pq.read_table(scratch.path(_token_file(name))) for name in MODELS)
+    averages = _write_result(run, results, tokens, seed, workspace)
+    return {"languages": len(heldout), **_mean_metrics(averages)}
 
 
-def check(settings: Evaluate) -> None:
-    """Look whether the data of all benchmarks are there, before anything is computed.
+@dataclass(frozen=True)
+class _Evaluation:
+    """One task in one language with one seed."""
 
-    Raises:
-        InputError: those of one are not, or not in the languages that the recipe names.
-    """
-    for entry in settings.benchmarks:
-        open_task(entry)
-
-
-def digests(settings: Evaluate) -> dict[str, str]:
-    """Return the digests of the data of all benchmarks, by `<benchmark>.<language>`.
-
-    Raises:
-        InputError: data of a benchmark are not there.
-    """
-    tasks = [open_task(entry) for entry in settings.benchmarks]
-    return {f"{task.metadata.task}.{language}": task.data(language) for task in tasks for language in task.languages}
+    task: Task
+    language: str
+    seed: int | None
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Run:
-    """What the judging of every task shares."""
+    """Models, benchmarks with the languages that they are evaluated in, and the evaluations of each model in order."""
 
     settings: Evaluate
-    source: str
-    seed: int
-    heldout: Sequence[Heldout]
-    digests: dict[str, str]
-    tasks: Sequence[tuple[Task, Sequence[str]]]
-    tokenizer: PreTrainedTokenizerBase
-    subjects: dict[str, ModelUnderTest]
-    done: int = 0
-
-    def word_pairs(self, pairs: Heldout) -> list[WordPair]:
-        """Return the word pairs of the word benchmark."""
-        return one_to_one(pairs, self._word, self.seed)
-
-    @property
-    def total(self) -> int:
-        """How many scores there are to make."""
-        published = sum(len(languages) * len(self.seeds(task)) for task, languages in self.tasks)
-        return len(MODELS) * (len(self.heldout) + published)
-
-    def seeds(self, task: Task) -> Sequence[int | None]:
-        """Return the seeds that a task is judged with."""
-        return self.settings.seeds if task.metadata.fine_tuned else (None,)
-
-    def _word(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids))).strip().casefold()
+    models: Sequence[ModelUnderTest]
+    benchmarks: Sequence[tuple[PublishedTask, Sequence[str]]]
+    evaluations: Sequence[_Evaluation]
 
 
-def _open(
-    settings: Evaluate,
-    languages: Languages,
-    seed: int,
-    sharded: Path,
-    trained: Path,
-    model: Model,
-    parts: ScoreCache,
-    against: Path | None,
-) -> _Run:
-    heldout = read_heldout(sharded, languages.targets)
+def _trained_encoder(trained: Path) -> Path:
     if not (trained / "model").is_dir():
         raise InputError(f"no trained model at {trained / 'model'}", "run the train stage")
-    scratch, words = trained / "base", sharded / "tokenizer"
-    folders = {"base": against or (scratch if scratch.is_dir() else resolve(model)), "trained": trained / "model"}
-    from mlctl.modeling.encoders import load_tokenizer
+    return trained / "model"
+
+
+def _base_encoder(model: Model, trained: Path) -> Path:
+    from_scratch = trained / "base"
+    return from_scratch if from_scratch.is_dir() else resolve(model)
+
+
+def _open_models(
+    settings: Evaluate, folders: Mapping[str, Path], tokenizer: Path, heldout: Sequence[Heldout], cache: ScoreCache
+) -> list[ModelUnderTest]:
     from mlctl.modeling.sentence_transformers_export import read_pooled_layers
 
-    tokenizer = load_tokenizer(words)
-    dev = _dev(settings, heldout)
-    tasks = [
-        (task, tokenizer_coverage.readable(task, entry.languages, tokenizer))
-        for entry in settings.benchmarks
-        for task in (open_task(entry),)
+    dev, pooled_layers = _dev_pairs(settings, heldout), read_pooled_layers(folders["trained"])
+    return [ModelUnderTest(name, folders[name], tokenizer, settings, cache, dev, pooled_layers) for name in MODELS]
+
+
+def _dev_pairs(settings: Evaluate, heldout: Sequence[Heldout]) -> Heldout:
+    language = settings.pooling_dev or heldout[0].language
+    for pairs in heldout:
+        if pairs.language == language:
+            return pairs
+    available = ", ".join(pairs.language for pairs in heldout)
+    raise InputError(f"evaluate.pooling_dev: no held-out pairs of {language}", f"set it to one of {available}")
+
+
+def _open_run(settings: Evaluate, models: Sequence[ModelUnderTest], heldout_task: HeldoutRetrieval) -> _Run:
+    tokenizer = models[0].tokenizer
+    tasks = [open_task(entry) for entry in settings.benchmarks]
+    benchmarks = [(task, covered_languages(task, tokenizer)) for task in tasks]
+    tasks_with_languages: list[tuple[Task, Sequence[str]]] = [(heldout_task, heldout_task.languages), *benchmarks]
+    evaluations = [
+        _Evaluation(task, language, seed)
+        for task, languages in tasks_with_languages
+        for seed in (settings.seeds if task.metadata.fine_tuned else (None,))
+        for language in languages
     ]
-    places = read_pooled_layers(folders["trained"])
-    subjects = {name: ModelUnderTest(name, folder, words, settings, parts, dev, places) for name, folder in folders.items()}
-    digests = {pairs.language: tokenizer_coverage.digest(pairs) for pairs in heldout}
-    return _Run(settings, languages.source, seed, heldout, digests, tasks, tokenizer, subjects)
+    return _Run(settings, models, benchmarks, evaluations)
 
 
-def _dev(settings: Evaluate, heldout: Sequence[Heldout]) -> Heldout:
-    wanted = settings.pooling_dev or heldout[0].language
-    found = next((pairs for pairs in heldout if pairs.language == wanted), None)
-    if found is None:
-        have = ", ".join(pairs.language for pairs in heldout)
-        raise InputError(f"evaluate.pooling_dev: no held-out pairs of {wanted}", f"name one of {have}")
-    return found
+def _evaluate_model(run: _Run, model: ModelUnderTest, progress: Progress) -> Iterator[ModelScores]:
+    """Evaluate one model on everything; scores that are cached are not computed again."""
+    done = run.models.index(model) * len(run.evaluations)
+    total = len(run.models) * len(run.evaluations)
+    for evaluation in run.evaluations:
+        task, language, seed = evaluation.task, evaluation.language, evaluation.seed
+        model.on_progress = functools.partial(_report_fine_tuning, progress, done, total, model.name)
+        compute = functools.partial(task.evaluate, model, language, seed)
+        scores = model.cache.get_or_compute(task.identity(model, language, seed), compute)
+        yield from _model_scores(model, evaluation, scores)
+        done += 1
+        progress(done, total, "scores", model=model.name, language=language)
 
 
-def _judge(run: _Run, name: str, kept: Workspace, progress: Progress) -> Iterator[Judged]:
-    """Judge one model in everything, or take what was found before; only one model is in memory."""
-    subject = run.subjects[name]
-    subject.say = lambda text: progress(run.done, run.total, "scores", model=name, learning=text)
-    for pairs in run.heldout:
-        yield from _heldout(run, subject, pairs)
-        _said(run, progress, name, pairs.language)
-    _keep_tokens(run, subject, kept)
-    for task, languages in run.tasks:
-        for seed in run.seeds(task):
-            for language in languages:
-                yield _published(subject, task, language, seed)
-                _said(run, progress, name, language)
-    subject.release()
+def _report_fine_tuning(progress: Progress, done: int, total: int, model: str, text: str) -> None:
+    progress(done, total, "scores", model=model, fine_tuning=text)
 
 
-def _heldout(run: _Run, subject: ModelUnderTest, pairs: Heldout) -> list[Judged]:
-    from mlctl.evaluation.tasks.heldout_retrieval import judge
-
-    tasks = run.settings.tasks
-    data = {"digest": run.digests[pairs.language], "language": pairs.language, "source": run.source}
-    identity = {
-        "task": "held-out",
-        "revision": _REVISION,
-        "model": subject.identity,
-        "data": data,
-        "tasks": tasks,
-        "seed": run.seed,
-    }
-
-    def make() -> list[Outcome]:
-        encoder = subject.encoder_for(pairs.largest_id())
-        return judge(encoder, pairs, run.word_pairs(pairs), run.source, run.settings.batch_rows, tasks)
-
-    found = subject.parts.outcomes(identity, make)
-    missing = set(tasks) - {outcome.task for outcome in found}
-    if missing:
-        _log.warning("%s: no %s, too few aligned words among the held-out pairs", pairs.language, ", ".join(sorted(missing)))
-    judged = [
-        Judged(subject.name, task, pairs.language, None, "accuracy", [o for o in found if o.task == task])
-        for task in tasks
-        if task not in missing
-    ]
-    _log.info("%s, %s: %s", subject.name, pairs.language, _in_words(judged))
-    return judged
+def _model_scores(model: ModelUnderTest, evaluation: _Evaluation, scores: Sequence[ItemScores]) -> Iterator[ModelScores]:
+    """Yield the scores of each task that the evaluation returned, and log them."""
+    task, language, seed = evaluation.task, evaluation.language, evaluation.seed
+    for name in task.score_names:
+        of_task = [item for item in scores if item.task == name]
+        if not of_task:
+            _log.warning("%s: no %s, too few aligned words among the held-out pairs", language, name)
+            continue
+        metric = task.metadata.metric
+        values = ", ".join(f"{item.direction} {100 * item.metrics[metric]:.1f}%" for item in of_task)
+        _log.info("%s, %s%s: %s %s", model.name, language, "" if seed is None else f", seed {seed}", name, values)
+        yield ModelScores(model.name, name, language, seed, metric, of_task)
 
 
-def _published(subject: ModelUnderTest, task: Task, language: str, seed: int | None) -> Judged:
-    metadata = task.metadata
-    identity = {
-        "task": metadata.task,
-        "revision": metadata.revision,
-        "model": subject.identity,
-        "vectors": {**subject.asked, "pooling": subject.pooling},
-        "settings": task.settings,
-        "data": task.data(language),
-        "language": language,
-        "seed": seed,
-    }
-    found = subject.parts.outcomes(identity, lambda: task.judge(subject, language, seed))
-    judged = Judged(subject.name, metadata.task, language, seed, metadata.metric, found)
-    _log.info("%s, %s%s: %s", subject.name, language, "" if seed is None else f", seed {seed}", _in_words([judged]))
-    return judged
-
-
-def _said(run: _Run, progress: Progress, name: str, language: str) -> None:
-    run.done += 1
-    progress(run.done, run.total, "scores", model=name, language=language)
-
-
-def _in_words(judged: Sequence[Judged]) -> str:
-    return ", ".join(f"{one.task} {o.direction} {100 * o.figures[one.metric]:.1f}%" for one in judged for o in one.outcomes)
-
-
-def _items(judged: Sequence[Judged]) -> pa.Table:
-    tables = [pa.table(item_columns(one, outcome), schema.ITEMS) for one in judged for outcome in one.outcomes]
-    return pa.concat_tables(tables)
-
-
-def _keep_tokens(run: _Run, subject: ModelUnderTest, kept: Workspace) -> None:
-    """Write one model's token states where a killed run finds them."""
+def _write_token_map(
+    model: ModelUnderTest, settings: Evaluate, heldout: Sequence[Heldout], source: str, seed: int, scratch: Workspace
+) -> None:
+    """Write one model's token states to the scratch folder, where a resumed run finds them."""
     from mlctl.evaluation.embedding.token_map import choose_sentences, token_rows
 
-    if kept.has(_tokens_of(subject.name)):
+    if scratch.has(_token_file(model.name)):
         return
-    sentences = choose_sentences(run.heldout, run.source, run.settings.embedding_map_sentences, run.seed)
-    largest = max(pairs.largest_id() for pairs in run.heldout)
-    found = token_rows(subject.encoder_for(largest), sentences, run.tokenizer) if sentences else ()
-    _put(
-        kept,
-        _tokens_of(subject.name),
-        pa.Table.from_pylist([{"model": subject.name, **row} for row in found], schema.TOKEN_STATES),
+    rows: Iterable[dict[str, Any]] = ()
+    if sentences := choose_sentences(heldout, source, settings.embedding_map_sentences, seed):
+        encoder = model.encoder_for(max(pairs.largest_id() for pairs in heldout))
+        rows = token_rows(encoder, sentences, model.tokenizer)
+    table = pa.Table.from_pylist([{"model": model.name, **row} for row in rows], schema.TOKEN_STATES)
+    _write(scratch, _token_file(model.name), table)
+
+
+def _write_result(
+    run: _Run, results: Sequence[ModelScores], tokens: pa.Table, seed: int, workspace: Workspace
+) -> list[dict[str, Any]]:
+    """Write the tables and `protocol.json`; return the rows of `schema.AVERAGES`."""
+    differences, averages = difference_rows(results, run.settings.resamples, seed)
+    _write(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(results), schema.SCORES))
+    _write(workspace, "items.parquet", _item_table(results))
+    _write(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
+    _write(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
+    _write(workspace, "tokens.parquet", tokens)
+    if not workspace.has("protocol.json"):
+        with workspace.part("protocol.json") as path:
+            path.write_text(json.dumps(_protocol(run, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return averages
+
+
+def _token_file(model: str) -> str:
+    return f"tokens-{model}.parquet"
+
+
+def _item_table(results: Sequence[ModelScores]) -> pa.Table:
+    return pa.concat_tables(
+        pa.table(item_columns(result, scores), schema.ITEMS) for result in results for scores in result.scores
     )
 
 
-def _tokens_of(name: str) -> str:
-    return f"tokens-{name}.parquet"
-
-
-def _put(workspace: Workspace, name: str, table: pa.Table) -> None:
+def _write(workspace: Workspace, name: str, table: pa.Table) -> None:
     if not workspace.has(name):
         with workspace.part(name) as path:
             pq.write_table(table.combine_chunks(), path, compression="zstd")
 
 
-def _write_protocol(run: _Run, judged: Sequence[Judged], workspace: Workspace) -> None:
-    """Say how was judged: what no table says."""
-    if workspace.has("protocol.json"):
-        return
-    benchmarks = [
-        {"card": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
-        for task, languages in run.tasks
-    ]
-    notes = [
-        {"model": one.model, "task": one.task, "language": one.language, "direction": o.direction, **o.notes}
-        for one in judged
-        for o in one.outcomes
-        if o.notes
-    ]
-    models = {name: subject.described(bool(run.tasks)) for name, subject in run.subjects.items()}
-    said: dict[str, Any] = {"benchmarks": benchmarks, "models": models, "resamples": run.settings.resamples, "notes": notes}
-    with workspace.part("protocol.json") as path:
-        path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def _protocol(run: _Run, results: Sequence[ModelScores]) -> dict[str, Any]:
+    """Return the content of `protocol.json`."""
+    return {
+        "benchmarks": [
+            {"card": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
+            for task, languages in run.benchmarks
+        ],
+        "models": {model.name: model.protocol_entry(pooled=bool(run.benchmarks)) for model in run.models},
+        "resamples": run.settings.resamples,
+        "notes": [
+            {
+                "model": result.model,
+                "task": result.task,
+                "language": result.language,
+                "direction": scores.direction,
+                **scores.notes,
+            }
+            for result in results
+            for scores in result.scores
+            if scores.notes
+        ],
+    }
 
 
-def _means(averages: Sequence[dict[str, Any]]) -> dict[str, float]:
+def _mean_metrics(averages: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {f"{row['task'].replace('-', '_')}_{name}": row[name] for row in averages for name in MODELS}

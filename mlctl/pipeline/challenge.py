@@ -61,6 +61,6 @@ def _work(champion: Mapping[str, Ref], context: StageContext) -> Metrics:
         context.workspace,
         context.progress,
         score_cache(recipe),
-        against=of_champion["train"] / "model",
+        base_encoder=of_champion["train"] / "model",
     )
     return {**metrics, **{f"{target}.learned_by_champion": number for target, number in learned.items()}}

@@ -32,8 +32,8 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
     Raises:
         InputError: too few or too many names, a run that is not found, or the same result twice.
     """
-    if not 2 <= len(names) <= run_comparison_page.MOST:
-        raise InputError(f"{len(names)} runs given", f"name two to {run_comparison_page.MOST}: `mlctl runs` lists them")
+    if not 2 <= len(names) <= run_comparison_page.MAX_RUNS:
+        raise InputError(f"{len(names)} runs given", f"name two to {run_comparison_page.MAX_RUNS}: `mlctl runs` lists them")
     runs = [_open(store, name) for name in names]
     _check_different(names, [run.key for run in runs])
     paired = [_pair(runs[0], other) for other in runs[1:]]
@@ -53,7 +53,7 @@ class _OpenedRun:
 
     run: run_comparison_page.ComparedRun
     results: Mapping[str, Result]
-    questions: Mapping[run_comparison.Place, str]
+    questions: Mapping[run_comparison.TaskLanguage, str]
 
     @property
     def key(self) -> str:
@@ -80,7 +80,7 @@ def _open(store: Store, name: str) -> _OpenedRun:
     tables.protocol(folders["evaluate"])  # raises an error with a remedy where an older mlctl evaluated
     digests = results["evaluate"].manifest.parts["outside"]
     return _OpenedRun(
-        run, results, run_comparison.questions(folders["evaluate"], folders["shard"], digests, int(settings["seed"]))
+        run, results, run_comparison.protocol_digests(folders["evaluate"], folders["shard"], digests, int(settings["seed"]))
     )
 
 
@@ -115,4 +115,6 @@ def _pair(first: _OpenedRun, other: _OpenedRun) -> run_comparison_page.Paired:
     alike = {score for score in both if first.questions[score] == other.questions[score]}
     folders = first.run.folders["evaluate"], other.run.folders["evaluate"]
     resamples = int(tables.protocol(folders[0])["resamples"])
-    return run_comparison_page.Paired(*run_comparison.between(*folders, alike, resamples, first.seed), apart=sorted(both - alike))
+    return run_comparison_page.Paired(
+        *run_comparison.compare_runs(*folders, alike, resamples, first.seed), not_comparable=sorted(both - alike)
+    )

@@ -1,4 +1,4 @@
-"""What was judged, arranged for people: tasks in order with their names, groups, notes of each benchmark, charts."""
+"""Benchmark section of the page: rows in the order and with the names that are shown, groups, notes of each benchmark, charts."""
 
 from __future__ import annotations
 
@@ -10,111 +10,126 @@ from mlctl.reporting import charts, formatting
 
 Row = dict[str, Any]
 
-#: Benchmarks on the held-out pairs; all others are published ones.
+#: Tasks on the held-out pairs; all others are published benchmarks.
 HELD_OUT = ("sentence-retrieval", "word-retrieval")
 
-_SAID_ELSEWHERE = ("model", "task", "language", "direction")
+_NOTE_COLUMNS = ("model", "task", "language", "direction")  # shown in columns of their own
 
 
-def titles(protocol: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name of each task for people, held-out tasks first, then the recipe's benchmarks, each in order."""
-    published = {one["card"]["task"]: one["card"]["title"] for one in protocol["benchmarks"]}
-    return {**{task: formatting.task_name(task) for task in HELD_OUT}, **published}
+def task_titles(protocol: Mapping[str, Any]) -> dict[str, str]:
+    """Return the title of each task: held-out tasks first, then the recipe's benchmarks, each in order."""
+    published = {benchmark["card"]["task"]: benchmark["card"]["title"] for benchmark in protocol["benchmarks"]}
+    return {**{task: formatting.format_task_name(task) for task in HELD_OUT}, **published}
 
 
-def in_order(rows: Iterable[Row], named: Mapping[str, str]) -> list[Row]:
-    """Return rows with `task` in the order of `titles`, languages by name and English last, with `title` of the task."""
-    places = {task: place for place, task in enumerate(named)}
+def sort_rows(rows: Iterable[Row], titles: Mapping[str, str]) -> list[Row]:
+    """Return rows with `title`, sorted by task in the order of `titles`, then by language name, English last."""
+    ranks = {task: rank for rank, task in enumerate(titles)}
 
-    def place(row: Row) -> tuple[Any, ...]:
+    def order(row: Row) -> tuple[Any, ...]:
         language = row.get("language", "en")
-        return places.get(row["task"], len(places)), not row.get("zero_shot", True), codes.name(language), row["task"]
+        return ranks.get(row["task"], len(ranks)), not row.get("zero_shot", True), codes.name(language), row["task"]
 
-    return [{**row, "title": named.get(row["task"], formatting.task_name(row["task"]))} for row in sorted(rows, key=place)]
+    return [
+        {**row, "title": titles.get(row["task"], formatting.format_task_name(row["task"]))} for row in sorted(rows, key=order)
+    ]
 
 
-def written(row: Mapping[str, Any]) -> dict[str, str]:
-    """Write a row of a comparison out: `figure`, `base`, `trained` and `difference`, in percent; * marks what is beyond chance."""
-    low, high, star = formatting.points(row["low"]), formatting.points(row["high"]), "*" if row["significant"] else ""
+def format_row(row: Mapping[str, Any]) -> dict[str, str]:
+    """Format a row of a comparison: `metric`, `base`, `trained` and `difference`, in percent; * marks a significant difference."""
+    low, high, star = (
+        formatting.format_points(row["low"]),
+        formatting.format_points(row["high"]),
+        "*" if row["significant"] else "",
+    )
     return {
-        "figure": formatting.metric(row["metric"]),
-        **{model: _share(row[model], row[f"{model}_deviation"]) for model in ("base", "trained")},
-        "difference": f"{formatting.points(row['difference'])}{star} ({low} … {high})",
+        "metric": formatting.format_metric(row["metric"]),
+        **{model: _format_score(row[model], row[f"{model}_deviation"]) for model in ("base", "trained")},
+        "difference": f"{formatting.format_points(row['difference'])}{star} ({low} … {high})",
     }
 
 
-def judged(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page's sections on scores show.
+def benchmark_context(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the template variables of the sections on scores.
 
     Returns:
-        `groups` (name, mean rows), `english` (rows of what was learned from), `tasks` (a name and the rows of each), `scores`,
-        `models` (pooling), `benchmarks` (card, settings, notes) and `charts`.
+        `groups` (name, mean rows), `english` (rows of the fine-tuning language), `tasks` (a name and the rows of each), `scores`,
+        `models` (pooling), `benchmarks` (metadata, settings, notes) and `charts`.
     """
-    named = titles(figures["protocol"])
-    rows, means = (in_order(figures[name], named) for name in ("benchmark", "means"))
+    titles = task_titles(figures["protocol"])
+    rows, means = (sort_rows(figures[name], titles) for name in ("benchmark", "means"))
     groups = {
         "Held-out pairs": [row for row in means if row["task"] in HELD_OUT],
         "Published benchmarks": [row for row in means if row["task"] not in HELD_OUT],
     }
-    tasks = [(task, [row for row in rows if row["task"] == task]) for task in dict.fromkeys(row["task"] for row in rows)]
+    tasks = group_by_task(rows)
+    notes = figures["protocol"]["notes"]
     return {
-        "groups": [(name, several) for name, several in groups.items() if several],
+        "groups": [(name, group) for name, group in groups.items() if group],
         "english": [row for row in rows if not row["zero_shot"]],
         "tasks": tasks,
-        "scores": in_order(figures["scores"], named),
-        "models": _models(figures["protocol"]),
-        "benchmarks": [_described(one, figures["protocol"]["notes"]) for one in figures["protocol"]["benchmarks"]],
+        "scores": sort_rows(figures["scores"], titles),
+        "models": _poolings(figures["protocol"]),
+        "benchmarks": [_with_notes(benchmark, notes) for benchmark in figures["protocol"]["benchmarks"]],
         "charts": {
-            **({"heat": heat(rows)} if rows else {}),
-            **{f"benchmark-{task}": charts.benchmark_chart(several) for task, several in tasks},
+            **({"heat": difference_heatmap(rows)} if rows else {}),
+            **{f"benchmark-{task}": charts.benchmark_chart(task_rows) for task, task_rows in tasks},
         },
     }
 
 
-def heat(rows: Sequence[Row]) -> charts.Spec:
-    """Draw the differences of rows in order, task by language; English, which benchmarks learn from, stands last."""
+def group_by_task(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Return the rows of each task, tasks in the order of the rows."""
+    return [(task, [row for row in rows if row["task"] == task]) for task in dict.fromkeys(row["task"] for row in rows)]
+
+
+def difference_heatmap(rows: Sequence[Row]) -> charts.Spec:
+    """Return the heat map of the differences of `sort_rows`, task by language; English, the fine-tuning language, is last."""
     cells = [
         {
             "task": row["title"],
-            "language": _language(row),
+            "language": _language_label(row),
             "change": row["difference"],
-            "sure": row["significant"],
-            "said": f"{formatting.points(row['low'])} to {formatting.points(row['high'])}, p {formatting.chance(row['corrected'])}",
+            "significant": row["significant"],
+            "uncertainty": f"{formatting.format_points(row['low'])} to {formatting.format_points(row['high'])}, "
+            f"p {formatting.format_p_value(row['corrected'])}",
         }
         for row in rows
     ]
-    ranked = sorted(rows, key=lambda row: (not row["zero_shot"], codes.name(row["language"])))
-    languages = list(dict.fromkeys(_language(row) for row in ranked))
+    ordered = sorted(rows, key=lambda row: (not row["zero_shot"], codes.name(row["language"])))
+    languages = list(dict.fromkeys(_language_label(row) for row in ordered))
     return charts.heat_chart(cells, list(dict.fromkeys(row["title"] for row in rows)), languages)
 
 
-def _share(value: float, deviation: float | None) -> str:
-    return formatting.percent(value) + (f" ± {100 * deviation:.1f}" if deviation is not None else "")
+def _format_score(value: float, deviation: float | None) -> str:
+    return formatting.format_percent(value) + (f" ± {100 * deviation:.1f}" if deviation is not None else "")
 
 
-def _language(row: Row) -> str:
-    return codes.name(row["language"]) if row["zero_shot"] else f"{codes.name(row['language'])} (learned)"
+def _language_label(row: Row) -> str:
+    return codes.name(row["language"]) if row["zero_shot"] else f"{codes.name(row['language'])} (fine-tuning)"
 
 
-def _models(protocol: Mapping[str, Any]) -> list[Row]:
-    """Return for each model how its sentence vectors are pooled, and what else was tried; nothing where no benchmark asked."""
+def _poolings(protocol: Mapping[str, Any]) -> list[Row]:
+    """Return each model's pooling and the accuracies of the search for it; nothing if no benchmark needed sentence embeddings."""
     return [
         {
             "model": name,
-            "pooling": formatting.pooling(said["pooling"]),
-            "dev": said.get("tried", {}).get("language"),
-            "tried": [(formatting.pooling(pool), share) for pool, share in said.get("tried", {}).get("accuracy", {}).items()],
+            "pooling": formatting.describe_pooling(entry["pooling"]),
+            "dev": entry.get("tried", {}).get("language"),
+            "accuracies": [
+                (formatting.describe_pooling(pool), accuracy)
+                for pool, accuracy in entry.get("tried", {}).get("accuracy", {}).items()
+            ],
         }
-        for name, said in protocol["models"].items()
-        if "pooling" in said
+        for name, entry in protocol["models"].items()
+        if "pooling" in entry
     ]
 
 
-def _described(benchmark: Mapping[str, Any], notes: Iterable[Row]) -> Row:
-    mine = [note for note in notes if note["task"] == benchmark["card"]["task"]]
-    return {
-        **benchmark,
-        "notes": [
-            {**note, "said": {name: value for name, value in note.items() if name not in _SAID_ELSEWHERE}} for note in mine
-        ],
-    }
+def _with_notes(benchmark: Mapping[str, Any], notes: Iterable[Row]) -> Row:
+    own_notes = [
+        {**note, "details": {name: value for name, value in note.items() if name not in _NOTE_COLUMNS}}
+        for note in notes
+        if note["task"] == benchmark["card"]["task"]
+    ]
+    return {**benchmark, "notes": own_notes}

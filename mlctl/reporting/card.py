@@ -1,4 +1,4 @@
-"""The model's card: what the Hugging Face hub shows of a model, from the same records as the page."""
+"""Model card for the Hugging Face hub, from the same data as the page."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _METHOD = (
 )
 
 
-_USE = """## Use
+_USAGE = """## Usage
 
-A sentence's vector is the mean over its tokens of the states after LAYERS; compare vectors by cosine.
+A sentence embedding is the mean over the sentence's tokens of the states of LAYERS; compare embeddings by cosine.
 
 ```python
 from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("path/or/name/of/this/folder")
-vectors = model.encode(["A sentence.", "Une phrase."])
-print(model.similarity(vectors, vectors))
+embeddings = model.encode(["A sentence.", "Une phrase."])
+print(model.similarity(embeddings, embeddings))
 ```
 
-The folder is an ordinary one of transformers, too: `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer` load it."""
+The folder is also an ordinary transformers folder: load it with `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer`."""
 
 
 def make_notice(recipe: Recipe, folders: Mapping[str, Path]) -> str:
-    """Return whose text the model was trained on, as Markdown that goes with the model.
+    """Return the attribution of the training text, as Markdown to distribute with the model.
 
     Args:
         recipe: the recipe of the run.
@@ -44,28 +44,31 @@ def make_notice(recipe: Recipe, folders: Mapping[str, Path]) -> str:
     """
     corpora = attribution.attribution_rows(folders)
     notice = attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate))
-    return notice or "## Attribution\n\nNothing is known of the text that this model was trained on.\n"
+    return notice or "## Attribution\n\nThe origin of the training text was not recorded.\n"
 
 
 def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
-    """Return the card as Markdown with the hub's YAML header: method, use, results, data with licences, recipe.
+    """Return the card as Markdown with the hub's YAML header: method, usage, results, data with licences, recipe.
 
     Args:
         figures: content of `figures.json`.
         recipe: the recipe of the run.
         notice: what `make_notice` returned.
     """
-    gates = f"{attribution.gate_words(recipe.licences.allow)} {attribution.decontamination_words(figures['decontamination'])}"
-    named = [codes.name(tag) for tag in recipe.languages.targets]
+    licences = attribution.licence_policy_text(recipe.licences.allow)
+    decontamination = attribution.decontamination_text(figures["decontamination"])
+    targets = [codes.name(tag) for tag in recipe.languages.targets]
+    languages = f"{codes.name(recipe.languages.source)}, {', '.join(targets)}"
+    settings = url_redaction.for_records(recipe.model_dump(mode="json", exclude={"store"}))
     sections = [
         _header(recipe),
         f"# {recipe.report.title or recipe.name}",
-        f"A text encoder for {codes.name(recipe.languages.source)}, {', '.join(named)}. {_METHOD} {formatting.base_is(recipe.model)}",
-        _USE.replace("LAYERS", formatting.layers(recipe.train.layers)),
+        f"A text encoder for {languages}. {_METHOD} {formatting.describe_base(recipe.model)}",
+        _USAGE.replace("LAYERS", formatting.describe_layers(recipe.train.layers)),
         "## Results\n\n" + "\n".join(_results(figures)),
         notice.strip(),
-        f"## Data\n\n{gates}",
-        f"## Recipe\n\n```yaml\n{_as_yaml(url_redaction.for_records(recipe.model_dump(mode='json', exclude={'store'})))}```",
+        f"## Data\n\n{licences} {decontamination}",
+        f"## Recipe\n\n```yaml\n{yaml.safe_dump(dict(settings), allow_unicode=True, sort_keys=False, width=100)}```",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -84,35 +87,32 @@ def _header(recipe: Recipe) -> str:
 
 
 def _results(figures: Figures) -> Iterator[str]:
-    """Yield the section's lines: means over languages, every language, how it was judged."""
-    named = benchmark_section.titles(figures["protocol"])
-    rows = benchmark_section.in_order(figures["benchmark"], named)
+    """Yield the lines of the section: means over languages, every language, protocols."""
+    titles = benchmark_section.task_titles(figures["protocol"])
+    rows = benchmark_section.sort_rows(figures["benchmark"], titles)
     if not rows:
-        yield "Nothing was judged."
+        yield "The model was not evaluated."
         return
-    yield from _table(benchmark_section.in_order(figures["means"], named), "languages")
+    yield from _table(benchmark_section.sort_rows(figures["means"], titles), "languages")
     yield ""
-    yield "Means over languages; English, which benchmarks learn from, is left out. By language:"
+    yield "Means over languages without English, the fine-tuning language. By language:"
     yield ""
     yield from _table(rows, "language", "items")
     yield ""
     yield (
-        "Shares of a hundred, ± the standard deviation over fine-tuning seeds; * marks what is beyond chance: p by approximate "
-        "randomisation (of languages with Holm's correction) below 0.05 and a 95% interval by paired bootstrap that holds no 0. Both are of "
-        "the choice of items and of fine-tuning seeds, not of seeds of this training."
+        "Scores in percent, ± the standard deviation over fine-tuning seeds; * marks a significant difference: p by approximate "
+        "randomisation (of languages with Holm's correction) below 0.05 and a 95% interval by paired bootstrap that excludes 0. Both "
+        "cover the choice of items and of fine-tuning seeds, not of training seeds."
     )
-    for one in figures["protocol"]["benchmarks"]:
-        yield f"\n**{one['card']['title']}**: {one['card']['protocol']} From {one['card']['citation']}."
+    for benchmark in figures["protocol"]["benchmarks"]:
+        metadata = benchmark["card"]
+        yield f"\n**{metadata['title']}**: {metadata['protocol']} From {metadata['citation']}."
 
 
 def _table(rows: Sequence[Mapping[str, Any]], *columns: str) -> Iterator[str]:
-    yield f"| task | figure | {' | '.join(columns)} | base | trained | difference, 95% interval |"
+    yield f"| task | metric | {' | '.join(columns)} | base | trained | difference, 95% interval |"
     yield f"|---|---|{'--:|' * len(columns)}--:|--:|--:|"
     for row in rows:
-        said = {name: text.replace("*", "\\*") for name, text in benchmark_section.written(row).items()}
+        cells = {name: text.replace("*", "\\*") for name, text in benchmark_section.format_row(row).items()}
         values = " | ".join(str(row[column]) for column in columns)
-        yield f"| {row['title']} | {said['figure']} | {values} | {said['base']} | {said['trained']} | {said['difference']} |"
-
-
-def _as_yaml(values: Mapping[str, object]) -> str:
-    return str(yaml.safe_dump(dict(values), allow_unicode=True, sort_keys=False, width=100))
+        yield f"| {row['title']} | {cells['metric']} | {values} | {cells['base']} | {cells['trained']} | {cells['difference']} |"

@@ -12,17 +12,17 @@ from mlctl import languages as codes
 Row = dict[str, Any]
 Spec = dict[str, Any]
 
-#: One colour a meaning. The first eight are Okabe and Ito's, safe for colour-blind readers (their yellow darkened and their
-#: black made grey, to show on white and on black); beyond eight no palette is, and the page's buttons single a meaning out.
+#: One colour for each meaning. The first eight are Okabe and Ito's, safe for colour-blind readers (the yellow darkened and the
+#: black changed to grey, so that both are visible on white and on black); no larger palette is safe, so buttons highlight a meaning.
 MEANING_COLOURS = (
     "#0072B2 #E69F00 #009E73 #D55E00 #CC79A7 #56B4E9 #B8A000 #808080 #7B4FB5 #8C5A2B "
     "#E0559A #3D8B37 #A0522D #2AA5A0 #C23B22 #6A79C9 #9AB300 #B07AA1 #5F7D8C #D98880"
 ).split()
 
-#: One colour a run, where several are compared.
+#: One colour for each compared run.
 RUN_COLOURS = MEANING_COLOURS[:8]
 
-#: One shape a language, as SVG paths within [-1, 1].
+#: One shape for each language, as SVG paths within [-1, 1].
 LANGUAGE_SHAPES = (
     "M.9,0A.9,.9,0,1,1,-.9,0A.9,.9,0,1,1,.9,0Z",
     "M-.8,-.8H.8V.8H-.8Z",
@@ -38,7 +38,7 @@ LANGUAGE_SHAPES = (
     "M-1,-.4H1V.4H-1Z",
 )
 
-#: How all charts look.
+#: Vega-Lite configuration of all charts.
 THEME: Spec = {
     "background": None,
     "font": "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, sans-serif",
@@ -60,31 +60,30 @@ THEME: Spec = {
 
 _MODELS = ("base", "trained")
 _MODEL_COLOURS = ("var(--base)", "var(--trained)")
-_ROOMY, _MANY = 42, 30  # pixels of a language with its two bars: where there are few, where there are more
-_FEW = 12  # languages
+_WIDE_ROW, _NARROW_ROW = 42, 30  # pixels of a language with its two bars: up to 12 languages, and for more
+_FEW_LANGUAGES = 12
 _CELL = 24  # pixels of a row of the heat map
-_SLANTED = 3  # from so many columns on, their names stand slanted
-_ROOM_FOR_SLANTED = {"left": 5, "top": 5, "right": 36, "bottom": 5}  # the last name stands out over its column
-_PRECISE = 6  # columns that leave room for a decimal on a phone
-_ENDS = (0.1, 0.25, 0.5, 1.0)  # where an axis of shares may end
+_MIN_SLANTED = 3  # columns from which on their names are slanted
+_SLANTED_PADDING = {"left": 5, "top": 5, "right": 36, "bottom": 5}  # a slanted name is wider than its column
+_MAX_DECIMAL_COLUMNS = 6  # columns that leave room for a decimal on a phone
+_AXIS_ENDS = (0.1, 0.25, 0.5, 1.0)  # possible ends of an axis of shares
 
 
 def benchmark_chart(rows: Sequence[Row]) -> Spec:
-    """Draw one benchmark: for every language a bar a model, and how sure they are.
+    """Return the chart of one benchmark: for every language a bar for each model, with error bars.
 
-    The line on the trained model's bar is the 95% interval of the difference, set upon the base's figure: where it does not reach
-    down to the base, the gain is beyond chance of items and seeds. That on the base's bar is its standard deviation over seeds, where
-    there are several.
+    The error bar of the trained model is the 95% interval of the difference, added to the base's score: if it does not include the
+    base's score, the difference is significant. The error bar of the base is its standard deviation over seeds, if there are several.
 
     Args:
         rows: `tables.benchmark_rows` of one task.
     """
     values = [_bar(row, model) for row in rows for model in _MODELS]
-    end = next(end for end in _ENDS if end >= max(max(row["base"], row["trained"]) for row in rows))
-    place = alt.Chart(alt.Data(values=values)).encode(
-        y=_names([codes.name(row["language"]) for row in rows]), yOffset=alt.YOffset("model:N", sort=list(_MODELS))
+    end = next(end for end in _AXIS_ENDS if end >= max(max(row["base"], row["trained"]) for row in rows))
+    chart = alt.Chart(alt.Data(values=values)).encode(
+        y=_language_axis([codes.name(row["language"]) for row in rows]), yOffset=alt.YOffset("model:N", sort=list(_MODELS))
     )
-    bars = place.mark_bar(cornerRadiusEnd=2).encode(
+    bars = chart.mark_bar(cornerRadiusEnd=2).encode(
         x=alt.X(
             "value:Q",
             title=None,
@@ -95,64 +94,64 @@ def benchmark_chart(rows: Sequence[Row]) -> Spec:
         tooltip=[
             alt.Tooltip("language:N", title="language"),
             alt.Tooltip("model:N", title="model"),
-            alt.Tooltip("value:Q", title="figure", format=".1%"),
-            alt.Tooltip("sure:N", title="how sure"),
+            alt.Tooltip("value:Q", title="score", format=".1%"),
+            alt.Tooltip("uncertainty:N"),
         ],
     )
-    whiskers = place.mark_rule(color="var(--ink)", opacity=0.55).encode(x="low:Q", x2="high:Q")
-    labels = place.mark_text(align="left", dx=6, fontSize=11).encode(x="end:Q", text=alt.Text("value:Q", format=".1%"))
-    height = (_ROOMY if len(rows) <= _FEW else _MANY) * len(rows)
-    return _spec((bars + whiskers + labels).properties(height=height))
+    error_bars = chart.mark_rule(color="var(--ink)", opacity=0.55).encode(x="low:Q", x2="high:Q")
+    labels = chart.mark_text(align="left", dx=6, fontSize=11).encode(x="end:Q", text=alt.Text("value:Q", format=".1%"))
+    height = (_WIDE_ROW if len(rows) <= _FEW_LANGUAGES else _NARROW_ROW) * len(rows)
+    return _spec((bars + error_bars + labels).properties(height=height))
 
 
 def heat_chart(cells: Sequence[Row], tasks: Sequence[str], languages: Sequence[str]) -> Spec:
-    """Draw a table of coloured cells: rows with `task, language` (both as they are named), `change` (a share), `sure`
-    (beyond chance: bold) and `said` (how sure, in words).
+    """Return a heat map: rows with `task, language` (both as shown), `change` (a share), `significant` (shown in bold) and
+    `uncertainty` (a text).
 
     Args:
-        cells: one for each task and language that was judged.
+        cells: one for each task and language.
         tasks: names of the columns, in order.
         languages: names of the rows, in order.
     """
-    most = max((abs(cell["change"]) for cell in cells), default=0.0) or 1.0
-    digits = 1 if len(tasks) <= _PRECISE else 0
+    largest = max((abs(cell["change"]) for cell in cells), default=0.0) or 1.0
+    digits = 1 if len(tasks) <= _MAX_DECIMAL_COLUMNS else 0
     values = [{**cell, "points": _signed(100 * cell["change"], digits), "size": abs(cell["change"])} for cell in cells]
-    angle = -70 if len(tasks) >= _SLANTED else 0
+    angle = -70 if len(tasks) >= _MIN_SLANTED else 0
     column = alt.Axis(orient="top", title=None, labelAngle=angle, labelAlign="left" if angle else "center", labelLimit=120)
-    place = alt.Chart(alt.Data(values=values)).encode(
+    chart = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("task:N", sort=list(tasks), axis=column, scale=alt.Scale(paddingInner=0.04)),
-        y=_names(languages),
+        y=_language_axis(languages),
     )
-    cell = place.mark_rect(cornerRadius=3).encode(
+    cell = chart.mark_rect(cornerRadius=3).encode(
         color=alt.condition("datum.change < 0", alt.value("var(--fall)"), alt.value("var(--trained)")),
-        opacity=alt.Opacity("size:Q", legend=None, scale=alt.Scale(domain=[0, most], range=[0.06, 0.6])),
+        opacity=alt.Opacity("size:Q", legend=None, scale=alt.Scale(domain=[0, largest], range=[0.06, 0.6])),
         tooltip=[
             alt.Tooltip("task:N"),
             alt.Tooltip("language:N"),
             alt.Tooltip("points:N", title="difference, points"),
-            alt.Tooltip("said:N", title="how sure"),
+            alt.Tooltip("uncertainty:N"),
         ],
     )
-    text = place.encode(text=alt.Text("points:N"))
-    bold = text.transform_filter("datum.sure").mark_text(fontWeight="bold", color="var(--ink)", fontSize=11)
-    plain = text.transform_filter("!datum.sure").mark_text(color="var(--ink)", opacity=0.8, fontSize=11)
-    chart = (cell + bold + plain).properties(height=_CELL * len(languages))
-    return _spec(chart.properties(padding=_ROOM_FOR_SLANTED) if angle else chart)
+    text = chart.encode(text=alt.Text("points:N"))
+    bold = text.transform_filter("datum.significant").mark_text(fontWeight="bold", color="var(--ink)", fontSize=11)
+    plain = text.transform_filter("!datum.significant").mark_text(color="var(--ink)", opacity=0.8, fontSize=11)
+    layers = (cell + bold + plain).properties(height=_CELL * len(languages))
+    return _spec(layers.properties(padding=_SLANTED_PADDING) if angle else layers)
 
 
 def curve_chart(rows: Sequence[Row], title: str, from_zero: bool = False) -> Spec:
-    """Draw one curve over training steps: rows with `step, mean` and, for the band around it, `low, high`."""
+    """Return the chart of one curve over training steps: rows with `step, mean` and, for the band around it, `low, high`."""
     step = alt.X("step:Q", title="step", axis=alt.Axis(grid=False, tickCount=5, format="~s"), scale=alt.Scale(nice=False))
     chart = alt.Chart(alt.Data(values=list(rows))).encode(x=step)
-    tips = [alt.Tooltip("step:Q", format=","), alt.Tooltip("mean:Q", title=title, format=".4~g")]
+    tooltip = [alt.Tooltip("step:Q", format=","), alt.Tooltip("mean:Q", title=title, format=".4~g")]
     y = {"title": None, "scale": alt.Scale(zero=from_zero), "axis": alt.Axis(tickCount=5)}
     band = chart.mark_area(opacity=0.22, color="var(--trained)").encode(y=alt.Y("low:Q", **y), y2="high:Q")
-    line = chart.mark_line(color="var(--trained)", strokeWidth=2).encode(y=alt.Y("mean:Q", **y), tooltip=tips)
+    line = chart.mark_line(color="var(--trained)", strokeWidth=2).encode(y=alt.Y("mean:Q", **y), tooltip=tooltip)
     return _spec((band + line).properties(height=190, description=f"{title} over training steps"))
 
 
 def curves_chart(rows: Sequence[Row], title: str, colours: Mapping[str, str], from_zero: bool = False) -> Spec:
-    """Draw the curves of several runs over each other: rows with `run, step, mean`; `colours` by run."""
+    """Return the chart of several runs' curves: rows with `run, step, mean`; `colours` by run."""
     chart = alt.Chart(alt.Data(values=[{name: row[name] for name in ("run", "step", "mean")} for row in rows])).mark_line(
         strokeWidth=2
     )
@@ -166,7 +165,7 @@ def curves_chart(rows: Sequence[Row], title: str, colours: Mapping[str, str], fr
 
 
 def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> Spec:
-    """Draw differences with their intervals around 0: for every language a point a run.
+    """Return the chart of differences with their intervals: for every language a point for each run.
 
     Args:
         rows: of `schema.DIFFERENCES`, of one task, with `run`.
@@ -177,20 +176,20 @@ def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> Spec:
         {
             "language": codes.name(row["language"]),
             "run": row["run"],
-            "sure": row["significant"],
+            "significant": row["significant"],
             **{name: 100 * row[name] for name in names},
         }
         for row in rows
     ]
-    place = alt.Chart(alt.Data(values=values)).encode(
-        y=_names(sorted({value["language"] for value in values})),
+    chart = alt.Chart(alt.Data(values=values)).encode(
+        y=_language_axis(sorted({value["language"] for value in values})),
         yOffset=alt.YOffset("run:N", sort=list(colours)),
         color=_run_colour(colours),
         tooltip=[alt.Tooltip("language:N"), alt.Tooltip("run:N"), *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in names)],
     )
-    lines = place.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title="points against the first run"), x2="high:Q")
-    marks = place.mark_point(size=60, strokeWidth=1.5).encode(
-        x="difference:Q", fill=alt.condition("datum.sure", _run_colour(colours), alt.value("var(--page)"))
+    lines = chart.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title="difference to the first run, points"), x2="high:Q")
+    marks = chart.mark_point(size=60, strokeWidth=1.5).encode(
+        x="difference:Q", fill=alt.condition("datum.significant", _run_colour(colours), alt.value("var(--page)"))
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="var(--muted)", strokeDash=[3, 3]).encode(x="zero:Q")
     height = (12 + 14 * len(colours)) * len({value["language"] for value in values})
@@ -198,19 +197,23 @@ def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> Spec:
 
 
 def map_chart(points: Sequence[Row], meanings: int, languages: Sequence[str]) -> Spec:
-    """Draw one map of tokens: rows with `x, y, meaning, language, spoken (its name), token, text`.
+    """Return the map of one model's tokens: rows with `x, y, meaning, language, language_name, token, text`.
 
-    The parameters `meaning` (-1: all) and `language` ("": all) single tokens out; the page's buttons set them.
+    The parameters `meaning` (-1: all) and `language` ("": all) highlight tokens; the page's buttons set them.
     """
-    shown = "(meaning < 0 || datum.meaning === meaning) && (language === '' || datum.language === language)"
+    highlighted = "(meaning < 0 || datum.meaning === meaning) && (language === '' || datum.language === language)"
     chart = alt.Chart(alt.Data(values=list(points))).mark_point(filled=True, size=75, stroke="var(--page)", strokeWidth=0.6)
     chart = chart.encode(
         x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.06, 1.06])),
         y=alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-1.06, 1.06])),
-        color=alt.Color("meaning:N", legend=None, scale=_fixed(range(meanings), MEANING_COLOURS)),
-        shape=alt.Shape("language:N", legend=None, scale=_fixed(languages, LANGUAGE_SHAPES)),
-        opacity=alt.condition(shown, alt.value(0.9), alt.value(0.07)),
-        tooltip=[alt.Tooltip("token:N"), alt.Tooltip("spoken:N", title="language"), alt.Tooltip("text:N", title="sentence")],
+        color=alt.Color("meaning:N", legend=None, scale=_fixed_scale(range(meanings), MEANING_COLOURS)),
+        shape=alt.Shape("language:N", legend=None, scale=_fixed_scale(languages, LANGUAGE_SHAPES)),
+        opacity=alt.condition(highlighted, alt.value(0.9), alt.value(0.07)),
+        tooltip=[
+            alt.Tooltip("token:N"),
+            alt.Tooltip("language_name:N", title="language"),
+            alt.Tooltip("text:N", title="sentence"),
+        ],
     )
     chart = chart.add_params(alt.param(name="meaning", value=-1), alt.param(name="language", value=""))
     return _spec(chart.properties(height=400))
@@ -226,7 +229,7 @@ def shape_of(language: int) -> str:
     return LANGUAGE_SHAPES[language % len(LANGUAGE_SHAPES)]
 
 
-def _names(languages: Sequence[str]) -> alt.Y:
+def _language_axis(languages: Sequence[str]) -> alt.Y:
     return alt.Y("language:N", title=None, sort=list(languages), axis=alt.Axis(labelLimit=140, labelPadding=8))
 
 
@@ -240,9 +243,10 @@ def _signed(number: float, digits: int) -> str:
 
 
 def _bar(row: Row, model: str) -> Row:
-    low, high = _whisker(row, model)
+    low, high = _error_bar(row, model)
     value = row[model]
-    sure = "" if low is None else f"{100 * low:.1f}% to {100 * high:.1f}%"
+    interval = "" if low is None else f"{100 * low:.1f}% to {100 * high:.1f}%"
+    kind = "95% interval of the difference" if model == "trained" else "standard deviation over seeds"
     return {
         "language": codes.name(row["language"]),
         "model": model,
@@ -250,11 +254,11 @@ def _bar(row: Row, model: str) -> Row:
         "low": low,
         "high": high,
         "end": max(value, high or 0),
-        "sure": sure and (f"{sure} (interval of the difference)" if model == "trained" else f"{sure} (deviation over seeds)"),
+        "uncertainty": interval and f"{interval} ({kind})",
     }
 
 
-def _whisker(row: Row, model: str) -> tuple[Any, Any]:
+def _error_bar(row: Row, model: str) -> tuple[Any, Any]:
     if model == "trained":
         low, high = (row["base"] + row[end] for end in ("low", "high"))
     elif row["base_deviation"] is None:
@@ -264,11 +268,11 @@ def _whisker(row: Row, model: str) -> tuple[Any, Any]:
     return max(0.0, low), min(1.0, high)
 
 
-def _fixed(domain: Sequence[Any], choices: Sequence[str]) -> alt.Scale:
+def _fixed_scale(domain: Sequence[Any], choices: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(domain), range=[choices[index % len(choices)] for index in range(len(domain))])
 
 
 def _spec(chart: Any) -> Spec:
     spec: Spec = chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding")).to_dict()
-    del spec["$schema"]  # an address that nobody needs to open
+    del spec["$schema"]  # a URL: the page holds none
     return spec

@@ -1,4 +1,4 @@
-"""The course of training: losses step by step, thinned to what a chart can show."""
+"""Training curves: losses and speed by step, thinned to the resolution of a chart."""
 
 from __future__ import annotations
 
@@ -14,58 +14,58 @@ from numpy.typing import NDArray
 
 Row = dict[str, Any]
 
-#: Columns of `schema.STEPS` that are drawn, in order.
+#: Columns of `schema.STEPS` with a curve, in order.
 LOSSES = ("loss", "contrastive", "mlm")
 
-#: What is drawn: its name, and what that is.
+#: Title and description of each curve.
 NAMES = {
-    "loss": ("Total loss", "what training minimises"),
-    "contrastive": ("Contrastive loss", "telling translations apart"),
-    "mlm": ("Masked language model", "guessing masked tokens"),
-    "speed": ("Speed", "sentence pairs a second"),
+    "loss": ("Total loss", "weighted sum that training minimises"),
+    "contrastive": ("Contrastive loss", "translations against other sentences and words"),
+    "mlm": ("Masked-LM loss", "prediction of masked tokens"),
+    "speed": ("Speed", "sentence pairs per second"),
 }
 
-_STRETCHES = 100
-_LAST = 0.05  # share of the steps that "final" is the mean of
+_MAX_POINTS = 100
+_FINAL_SHARE = 0.05  # share of the steps that final losses are the mean of
 
 
 def loss_curves(train: Path) -> dict[str, list[Row]]:
-    """Return for each loss of a train result its curve: `step, mean, low, high` of at most 100 stretches of equally many steps."""
+    """Return for each loss of a train result its curve: `step, mean, low, high` of at most 100 intervals of equally many steps."""
     table = pq.read_table(train / "steps.parquet", columns=["step", *LOSSES])
     steps = table["step"].to_numpy()
     return {
-        name: _thinned(steps, table[name].to_numpy().astype(np.float64))
+        name: _thin(steps, table[name].to_numpy().astype(np.float64))
         for name in LOSSES
         if len(steps) and table[name].null_count < len(steps)
     }
 
 
 def final_losses(train: Path) -> dict[str, float | int | None]:
-    """Return the number of steps and each loss's mean over the last twentieth of them (None: not part of the wiring)."""
+    """Return the number of steps and each loss's mean over the last twentieth of them (None: not part of the objective)."""
     table = pq.read_table(train / "steps.parquet", columns=["step", *LOSSES])
-    last = table.slice(table.num_rows - max(1, int(table.num_rows * _LAST))) if table.num_rows else table
-    values = {name: [value for value in last[name].to_pylist() if value is not None and math.isfinite(value)] for name in LOSSES}
-    means = {name: sum(found) / len(found) if found else None for name, found in values.items()}
+    last = table.slice(table.num_rows - max(1, int(table.num_rows * _FINAL_SHARE))) if table.num_rows else table
+    finite = {name: [value for value in last[name].to_pylist() if value is not None and math.isfinite(value)] for name in LOSSES}
+    means = {name: sum(values) / len(values) if values else None for name, values in finite.items()}
     return {"steps": table.num_rows, **means}
 
 
 def speed_curve(train: Path) -> list[Row]:
-    """Return sentence pairs a second over the steps of a train result, like `loss_curves`; empty where nobody noted it."""
+    """Return sentence pairs per second over the steps of a train result, like `loss_curves`; empty if they were not recorded."""
     path = train / "speed.jsonl"
-    noted = {}
+    speeds = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError, KeyError):  # a line that a crash cut short
             row = json.loads(line)
-            noted[int(row["step"])] = float(row["pairs_per_s"])  # steps taken again after a crash replace the first try
-    return _thinned(np.array(sorted(noted)), np.array([noted[step] for step in sorted(noted)], dtype=np.float64))
+            speeds[int(row["step"])] = float(row["pairs_per_s"])  # steps repeated after a crash overwrite the first attempt
+    return _thin(np.array(sorted(speeds)), np.array([speeds[step] for step in sorted(speeds)], dtype=np.float64))
 
 
-def _thinned(steps: NDArray[Any], values: NDArray[np.float64]) -> list[Row]:
-    known = np.isfinite(values)
-    steps, values = steps[known], values[known]
-    size = max(1, math.ceil(len(steps) / _STRETCHES))
-    pieces = [(int(steps[first : first + size][-1]), values[first : first + size]) for first in range(0, len(steps), size)]
+def _thin(steps: NDArray[Any], values: NDArray[np.float64]) -> list[Row]:
+    finite = np.isfinite(values)
+    steps, values = steps[finite], values[finite]
+    size = max(1, math.ceil(len(steps) / _MAX_POINTS))
+    intervals = [(int(steps[first : first + size][-1]), values[first : first + size]) for first in range(0, len(steps), size)]
     return [
-        {"step": last, "mean": float(piece.mean()), "low": float(piece.min()), "high": float(piece.max())}
-        for last, piece in pieces
+        {"step": last, "mean": float(interval.mean()), "low": float(interval.min()), "high": float(interval.max())}
+        for last, interval in intervals
     ]

@@ -1,4 +1,4 @@
-"""figures.json: what the page shows, as numbers, the same for equal results."""
+"""figures.json: the content of the page as numbers, with equal bytes for equal results."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from mlctl.config import Report
 from mlctl.reporting import tables, translation
 from mlctl.reporting.attribution import decontamination
 from mlctl.reporting.curves import final_losses
-from mlctl.reporting.projection import neighbours_agree, project
+from mlctl.reporting.projection import neighbour_agreement, project
+from mlctl.stage_names import STAGE_NAMES
 
 Figures = dict[str, Any]
 
-#: Stages with a funnel, in order.
-SIFTING = ("clean", "translate", "align", "shard")
-
 
 def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
-    """Return the content of `figures.json`: scores, protocol, funnel, totals, translation, evaluation sets, losses, the map of tokens."""
+    """Return the content of `figures.json`: scores, protocol, funnel, totals, translation, evaluation sets, losses, token map."""
     evaluated = folders["evaluate"]
     return {
         "benchmark": tables.benchmark_rows(evaluated),
@@ -30,7 +28,7 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
         "scores": tables.score_rows(evaluated),
         "protocol": tables.protocol(evaluated),
         "totals": tables.total_rows(folders),
-        "funnel": tables.funnel_rows(folders[stage] for stage in SIFTING if stage in folders),
+        "funnel": tables.funnel_rows(folders[stage] for stage in STAGE_NAMES if stage in folders),
         "decontamination": decontamination(folders.get("shard")),
         "translation": translation.translation_rows(folders.get("translate")),
         "final_losses": final_losses(folders["train"]),
@@ -38,25 +36,25 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
     }
 
 
-def token_map(settings: Report, seed: int, evaluate: Path) -> Figures:
+def token_map(settings: Report, seed: int, evaluated: Path) -> Figures:
     """Return the tokens (`tokens`: meaning, language, token, text) and for each model its `points` in the plane.
 
     `neighbours` is the share of tokens whose nearest token of another language has the same meaning.
     """
-    rows = pq.read_table(evaluate / "tokens.parquet").to_pylist()
+    rows = pq.read_table(evaluated / "tokens.parquet").to_pylist()
     by_model = {model: [row for row in rows if row["model"] == model] for model in ("base", "trained")}
     names = ("meaning", "language", "token", "text")
     return {
         "tokens": [{name: row[name] for name in names} for row in by_model["base"]],
-        **{model: _panel(several, settings, seed) for model, several in by_model.items()},
+        **{model: _model_map(model_rows, settings, seed) for model, model_rows in by_model.items()},
     }
 
 
-def _panel(rows: list[dict[str, Any]], settings: Report, seed: int) -> Figures:
+def _model_map(rows: list[dict[str, Any]], settings: Report, seed: int) -> Figures:
     states = np.array([row["state"] for row in rows], dtype=np.float64).reshape(len(rows), -1 if rows else 0)
     meanings = np.array([row["meaning"] for row in rows], dtype=np.int64)
     languages = np.array([row["language"] for row in rows], dtype=np.str_)
     return {
         "points": project(states, settings.projection, seed).tolist(),
-        "neighbours": neighbours_agree(states, meanings, languages),
+        "neighbours": neighbour_agreement(states, meanings, languages),
     }

@@ -1,4 +1,4 @@
-"""What every page has in common: one HTML file that loads nothing, drawn by the charts' library that it carries."""
+"""Rendering of a self-contained HTML page: one file with its styles, scripts and charts, which loads nothing."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ from mlctl.reporting import charts, formatting
 
 _FILTERS = {
     "language_name": codes.name,
-    "percent": formatting.percent,
-    "points": formatting.points,
-    "number": formatting.number,
-    "duration": formatting.duration,
-    "size": formatting.size,
-    "figure": formatting.figure,
-    "setting": formatting.setting,
-    "shortened": formatting.shortened,
-    "spoken": formatting.spoken,
-    "metric": formatting.metric,
-    "chance": formatting.chance,
-    "neighbour_share": formatting.neighbour_share,
+    "percent": formatting.format_percent,
+    "points": formatting.format_points,
+    "number": formatting.format_number,
+    "duration": formatting.format_duration,
+    "size": formatting.format_size,
+    "value": formatting.format_value,
+    "setting": formatting.format_setting,
+    "shorten": formatting.shorten,
+    "humanise": formatting.humanise,
+    "metric": formatting.format_metric,
+    "p_value": formatting.format_p_value,
+    "neighbour_share": formatting.format_neighbour_share,
 }
 
 
-def fill(template: str, drawn: Mapping[str, charts.Spec], context: Mapping[str, Any]) -> str:
+def render_template(template: str, chart_specs: Mapping[str, charts.Spec], context: Mapping[str, Any]) -> str:
     """Return a page as HTML text.
 
     Args:
-        template: one of the package's, which extends `frame.html`.
-        drawn: name → chart; the template has a place for each.
-        context: what the template shows: `title`, and `sections` (id → name) among it.
+        template: file of this package that extends `frame.html`.
+        chart_specs: name → chart; the template has an element for each.
+        context: variables of the template, among them `title` and `sections` (id → name).
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_own))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_read))
     environment.filters.update(_FILTERS, script_digest=_script_digest)
-    fixed = {"css": css(), "bundle": _vega(), "version": mlctl.__version__}
-    page = {"theme": charts.THEME, "charts": dict(drawn)}
-    return environment.get_template(template).render({**fixed, "charts": page, **context})
+    common = {"css": css(), "bundle": _vega_bundle(), "version": mlctl.__version__}
+    chart_data = {"theme": charts.THEME, "charts": dict(chart_specs)}
+    return environment.get_template(template).render({**common, "charts": chart_data, **context})
 
 
 def css() -> str:
     """Return the styles of every page."""
-    return _own("page.css")
+    return _read("page.css")
 
 
-def _own(name: str) -> str:
+def _read(name: str) -> str:
     return (importlib.resources.files("mlctl.reporting") / name).read_text(encoding="utf-8")
 
 
-def _vega() -> str:
-    """Return the charts' library as one script, from the installed package: nothing is fetched."""
+def _vega_bundle() -> str:
+    """Return Vega-Embed as one script, from the installed package, so that the page needs no network."""
     import vl_convert
 
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).replace("</script", "<\\/script")
 
 
 def _script_digest(script: str) -> str:
-    """Return what the page's content security policy lets run: this script and no other."""
+    """Return the source expression of a script for the page's content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

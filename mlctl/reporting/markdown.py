@@ -1,68 +1,68 @@
-"""Dropped pairs as Markdown, for a page that mlctl does not draw itself: text from corpora stands in code spans only."""
+"""Dropped pairs as Markdown, for pages that mlctl does not render itself: text from corpora is in code spans only."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from mlctl.reporting.formatting import number, shortened
+from mlctl.reporting.formatting import format_number, shorten
 from mlctl.reporting.tables import Row
 
-_MOST_BYTES = 100_000
-# Control characters and what turns the direction of writing, of the text itself and of all that follows it.
-_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]")
+_MAX_BYTES = 100_000
+# Control characters, and characters that change the writing direction of the text itself and of what follows it.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]")
 
 
-def rejected_text(rules: Iterable[Row], reasons: Mapping[str, str], examples: Sequence[Row], where: str) -> str:
-    """Return Markdown that shows dropped pairs under each rule, with the number of all that it dropped.
+def rejected_text(rules: Iterable[Row], reasons: Mapping[str, str], examples: Sequence[Row], folder: str) -> str:
+    """Return Markdown with dropped pairs of each rule and the number of all pairs that it dropped.
 
     Args:
         rules: `tables.rule_rows` of one stage, in order.
-        reasons: what rules drop, in words (`tables.rule_reasons`).
+        reasons: why each rule drops a pair (`tables.rule_reasons`).
         examples: `samples.rejected_examples` of the same stage.
-        where: the folder in which all dropped pairs lie.
+        folder: the folder with all dropped pairs.
 
     Returns:
-        At most some 100 kB: where the pairs are too many or too strange for that, fewer of each rule are shown.
+        At most about 100 kB: if the examples need more, fewer of each rule are shown.
     """
-    of_rules = [
+    sections = [
         ({**rule, "reason": reasons.get(rule["rule"], "")}, [row for row in examples if row["rule"] == rule["rule"]])
         for rule in rules
     ]
-    most = max((len(rows) for _, rows in of_rules), default=0)
-    while len((text := _text(of_rules, most, where)).encode()) > _MOST_BYTES and most > 1:
-        most //= 2
+    limit = max((len(rows) for _, rows in sections), default=0)
+    while len((text := _text(sections, limit, folder)).encode()) > _MAX_BYTES and limit > 1:
+        limit //= 2
     return text
 
 
 def literal(text: str) -> str:
-    """Return one line of Markdown that shows text as it is: no character of it is markup, a link or HTML.
+    """Return one line of Markdown that shows text literally: no character of it is markup, a link or HTML.
 
-    Only a code span is safe everywhere: escaped addresses are still made links by some viewers. A backtick, which would end it,
+    Only a code span is safe everywhere: some viewers make links of escaped addresses. A backtick, which would end it,
     becomes a similar accent; control characters become U+FFFD.
     """
-    shown = _UNSHOWN.sub("\ufffd", " ".join(text.split())).replace("`", "ˋ")
+    shown = _CONTROL.sub("\ufffd", " ".join(text.split())).replace("`", "ˋ")
     return f"`{shown}`" if shown else "*empty*"
 
 
-def _text(of_rules: Iterable[tuple[Row, Sequence[Row]]], most: int, where: str) -> str:
+def _text(sections: Iterable[tuple[Row, Sequence[Row]]], limit: int, folder: str) -> str:
     intro = (
-        "Some of the pairs that each rule dropped, drawn at random. Rules stand in the order in which they are asked. Good pairs here? "
-        f"Loosen that rule in the recipe.\n\nAll dropped pairs lie in {literal(where)}"
+        "A random sample of the pairs that each rule dropped. Rules are listed in the order in which they are applied. If a rule drops "
+        f"good pairs, relax it in the recipe.\n\nAll dropped pairs are stored in {literal(folder)}"
     )
-    return "\n\n".join([intro, *(_rule(rule, rows[:most]) for rule, rows in of_rules if rows)]) + "\n"
+    return "\n\n".join([intro, *(_section(rule, rows[:limit]) for rule, rows in sections if rows)]) + "\n"
 
 
-def _rule(rule: Row, rows: Sequence[Row]) -> str:
+def _section(rule: Row, rows: Sequence[Row]) -> str:
     reason = [f"Dropped because {rule['reason']}."] if rule["reason"] else []
-    return "\n\n".join([f"## {rule['rule']} · {number(rule['dropped'])} dropped", *reason, *map(_pair, rows)])
+    return "\n\n".join([f"## {rule['rule']} · {format_number(rule['dropped'])} dropped", *reason, *map(_pair, rows)])
 
 
 def _pair(row: Row) -> str:
     """Return an item of a list, with hard breaks between its lines."""
-    source, target = (_side(row[name]) for name in ("source", "target"))
-    return f"- {row['source_language']} {source}  \n  {row['language']} {target}  \n  from {literal(shortened(row['corpus']))}"
+    source, target = _side(row["source"]), _side(row["target"])
+    return f"- {row['source_language']} {source}  \n  {row['language']} {target}  \n  from {literal(shorten(row['corpus']))}"
 
 
 def _side(text: str | None) -> str:
-    return "*no translation*" if text is None else literal(shortened(text))
+    return "*no translation*" if text is None else literal(shorten(text))

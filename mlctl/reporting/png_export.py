@@ -1,4 +1,4 @@
-"""A chart as a picture, for pages that mlctl does not draw itself."""
+"""Charts as PNG images, for pages that mlctl does not render itself."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 
 from mlctl.reporting import charts, html_page
 
-_WIDTH, _SCALE = 640, 2  # pixels, and pixels of the picture for each
+_WIDTH, _SCALE = 640, 2  # CSS pixels, and image pixels for each
 _COLOUR = re.compile(r"--([a-z]+): (#[0-9a-f]{6});")
-_NAMED = re.compile(r"var\(--([a-z]+)\)")
+_VARIABLE = re.compile(r"var\(--([a-z]+)\)")
 
 
 def png(chart: charts.Spec) -> bytes:
-    """Draw a chart in the page's light colours on white."""
+    """Render a chart in the page's light colours on white."""
     import vl_convert
 
     colours: dict[str, str] = {}
     for name, colour in _COLOUR.findall(html_page.css()):
-        colours.setdefault(name, colour)  # the light ones stand first
-    drawn = {**chart, "width": _WIDTH, "config": {**charts.THEME, "background": colours["page"]}}
-    plain = _NAMED.sub(lambda found: colours[found[1]], json.dumps(drawn))
-    return vl_convert.vegalite_to_png(plain, scale=_SCALE)
+        colours.setdefault(name, colour)  # the light ones are defined first
+    spec = {**chart, "width": _WIDTH, "config": {**charts.THEME, "background": colours["page"]}}
+    resolved = _VARIABLE.sub(lambda match: colours[match[1]], json.dumps(spec))
+    return vl_convert.vegalite_to_png(resolved, scale=_SCALE)

@@ -1,4 +1,4 @@
-"""What the caller tells the report about the stages before it."""
+"""Stage records: what the report shows of the stages before it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StageRecord:
-    """How one stage of the run came to its result."""
+    """One stage of the run and its result."""
 
     #: Name of the stage, e.g. "clean".
     stage: str
     #: Key of the result.
     key: str
-    #: The result was there already.
+    #: Whether the result existed before the run.
     cached: bool
-    #: Seconds that it took to make.
+    #: Seconds that its computation took.
     seconds: float
-    #: Figures that the stage returned.
+    #: Metrics that the stage returned.
     metrics: Mapping[str, Any]
-    #: When it was made (ISO 8601).
+    #: Time of its completion (ISO 8601).
     created: str
-    #: Versions of what made it: package → version.
+    #: Versions of the packages that computed it: package → version.
     versions: Mapping[str, str]
-    #: Keys or digests of the results that it was made from: stage → key.
+    #: Keys or digests of its inputs: stage → key.
     inputs: Mapping[str, str]
     #: Size of the result in bytes.
     bytes: int

@@ -1,4 +1,4 @@
-"""Several runs side by side on one page: what was set otherwise, what came of it, how sure that is, what it cost."""
+"""The comparison page of several runs: settings that differ, scores with paired tests, training curves, data and costs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from mlctl.reporting import benchmark_section, charts, curves, formatting, html_
 from mlctl.reporting.records import StageRecord
 
 Row = dict[str, Any]
-#: A task and a language.
-Place = tuple[str, str]
+TaskLanguage = tuple[str, str]
 
 _SECTIONS = {
     "runs": "Runs",
@@ -26,21 +25,21 @@ _SECTIONS = {
     "versions": "Versions",
 }
 _LETTERS = "ABCDEFGH"
-#: Runs that one page has room and colours for.
-MOST = len(_LETTERS)
+#: Maximum number of runs on one page, one for each colour.
+MAX_RUNS = len(_LETTERS)
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run on the page: how it is known, and its results."""
+    """A run on the page, and its results."""
 
     #: Its recipe's name.
     name: str
-    #: By what it was asked for: a run's id or the key of its report.
+    #: The run's id or the key of its report, as the user gave it.
     id: str
     #: Settings that change results, as JSON values.
     settings: Mapping[str, Any]
-    #: How each stage came to its result, in order.
+    #: Records of its stages, in order.
     stages: Sequence[StageRecord]
     #: stage → folder of its result.
     folders: Mapping[str, Path]
@@ -48,56 +47,61 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Paired:
-    """A run's trained model against that of the first run, by answers to the same items."""
+    """Paired tests of a run's trained model against that of the first run."""
 
     #: Rows of `schema.DIFFERENCES`: `base` is the first run's trained model.
     differences: Sequence[Row]
     #: Rows of `schema.AVERAGES`.
     averages: Sequence[Row]
-    #: Tasks and languages that both judged, but not by the same items, seeds and protocol.
-    apart: Sequence[Place]
+    #: Tasks and languages that both runs evaluated, but with other items, seeds or protocol.
+    not_comparable: Sequence[TaskLanguage]
 
 
 def render(runs: Sequence[ComparedRun], paired: Sequence[Paired]) -> str:
     """Return the page as HTML text.
 
     Args:
-        runs: two to `MOST`; the first is what the others are compared with.
+        runs: two to `MAX_RUNS`; the others are compared with the first.
         paired: one for each run but the first.
     """
-    shown = [_shown(letter, run, colour) for letter, run, colour in zip(_LETTERS, runs, charts.RUN_COLOURS, strict=False)]
-    named = {task: title for run in reversed(shown) for task, title in benchmark_section.titles(run["protocol"]).items()}
+    columns = [_run_column(letter, run, colour) for letter, run, colour in zip(_LETTERS, runs, charts.RUN_COLOURS, strict=False)]
+    titles = {task: title for run in reversed(columns) for task, title in benchmark_section.task_titles(run["protocol"]).items()}
     against = [
-        {**run, "apart": sorted(pair.apart), "tasks": _by_task(benchmark_section.in_order(pair.differences, named))}
-        for run, pair in zip(shown[1:], paired, strict=True)
+        {
+            **run,
+            "not_comparable": sorted(pair.not_comparable),
+            "tasks": benchmark_section.group_by_task(benchmark_section.sort_rows(pair.differences, titles)),
+        }
+        for run, pair in zip(columns[1:], paired, strict=True)
     ]
-    parts = [_judged(shown, against, paired, named), _curves(shown)]
-    drawn = {name: spec for part in parts for name, spec in part.pop("charts").items()}
+    parts = [_benchmarks(columns, against, paired, titles), _curves(columns)]
+    chart_specs = {name: spec for part in parts for name, spec in part.pop("charts").items()}
     context: dict[str, Any] = {
         "title": f"{' · '.join(dict.fromkeys(run.name for run in runs))}: {len(runs)} runs",
         "sections": _SECTIONS,
-        "runs": shown,
-        "same_base": _same_base(shown),
+        "runs": columns,
+        "same_base": _have_same_base(columns),
         "settings": setting_rows([run.settings for run in runs]),
         "totals": _side_by_side(
-            [{f"{r['stage']} · {r['what']}": r["rows"] for r in tables.total_rows(run.folders)} for run in runs]
+            [{f"{row['stage']} · {row['what']}": row["rows"] for row in tables.total_rows(run.folders)} for run in runs]
         ),
-        "stages": _costs(runs),
+        "stages": _cost_rows(runs),
         "seconds": [sum(record.seconds for record in run.stages) for run in runs],
         "versions": _side_by_side([_versions(run.stages) for run in runs], differing=True),
     }
-    return html_page.fill("compare.html", drawn, {**context, **{name: value for part in parts for name, value in part.items()}})
+    parts_context = {name: value for part in parts for name, value in part.items()}
+    return html_page.render_template("compare.html", chart_specs, {**context, **parts_context})
 
 
 def setting_rows(recipes: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Any]]]:
-    """Return what recipes set otherwise: dotted path and the value in each (None: no such setting)."""
-    return _side_by_side([dict(_leaves(recipe)) for recipe in recipes], differing=True)
+    """Return the settings that differ: dotted path and the value in each recipe (None: not set)."""
+    return _side_by_side([dict(_flatten(recipe)) for recipe in recipes], differing=True)
 
 
-def _leaves(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
+def _flatten(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{path}{name}.")
+            yield from _flatten(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
 
@@ -108,7 +112,7 @@ def _side_by_side(columns: Sequence[Mapping[str, Any]], differing: bool = False)
     return [(name, row) for name, row in rows if not differing or any(value != row[0] for value in row)]
 
 
-def _shown(letter: str, run: ComparedRun, colour: str) -> Row:
+def _run_column(letter: str, run: ComparedRun, colour: str) -> Row:
     evaluated = run.folders["evaluate"]
     return {
         "letter": letter,
@@ -116,7 +120,7 @@ def _shown(letter: str, run: ComparedRun, colour: str) -> Row:
         "name": run.name,
         "id": run.id,
         "folders": run.folders,
-        "made": max(record.created for record in run.stages),
+        "created": max(record.created for record in run.stages),
         "final": curves.final_losses(run.folders["train"]),
         "protocol": tables.protocol(evaluated),
         "benchmark": tables.benchmark_rows(evaluated),
@@ -124,52 +128,57 @@ def _shown(letter: str, run: ComparedRun, colour: str) -> Row:
     }
 
 
-def _same_base(shown: Sequence[Row]) -> bool:
-    """Tell whether all runs started from one encoder, and so judged it alike."""
-    bases = [{name: run["protocol"]["models"]["base"].get(name) for name in ("weights", "tokenizer", "pooling")} for run in shown]
+def _have_same_base(columns: Sequence[Row]) -> bool:
+    """Return whether all runs have the same base model, evaluated with the same pooling."""
+    bases = [
+        {name: run["protocol"]["models"]["base"].get(name) for name in ("weights", "tokenizer", "pooling")} for run in columns
+    ]
     return all(base == bases[0] for base in bases)
 
 
-def _judged(shown: Sequence[Row], against: Sequence[Row], paired: Sequence[Paired], named: Mapping[str, str]) -> dict[str, Any]:
-    tasks = [task for task in named if any(task in run["means"] for run in shown)]
-    sure = [{row["task"]: row for row in pair.averages} for pair in paired]
+def _benchmarks(
+    columns: Sequence[Row], against: Sequence[Row], paired: Sequence[Paired], titles: Mapping[str, str]
+) -> dict[str, Any]:
+    averages = [{row["task"]: row for row in pair.averages} for pair in paired]
     headline = [
         {
-            "title": named[task],
-            "metric": next(run["means"][task]["metric"] for run in shown if task in run["means"]),
-            "means": [run["means"].get(task) for run in shown],
-            "against": [None, *(rows.get(task) for rows in sure)],
+            "title": titles[task],
+            "metric": next(run["means"][task]["metric"] for run in columns if task in run["means"]),
+            "means": [run["means"].get(task) for run in columns],
+            "against": [None, *(rows.get(task) for rows in averages)],
         }
-        for task in tasks
+        for task in titles
+        if any(task in run["means"] for run in columns)
     ]
-    heats = {
-        f"heat-{run['letter']}": benchmark_section.heat([row for _, rows in run["tasks"] for row in rows])
+    heatmaps = {
+        f"heat-{run['letter']}": benchmark_section.difference_heatmap([row for _, rows in run["tasks"] for row in rows])
         for run in against
         if run["tasks"]
     }
-    languages = [
-        (task, _by_language(shown, against, task)) for task in dict.fromkeys(t for run in against for t, _ in run["tasks"])
-    ]
-    drawn = {f"against-{task}": _interval_chart(against, task) for task, _ in languages}
-    return {"headline": headline, "against": against, "languages": languages, "named": named, "charts": {**heats, **drawn}}
+    compared_tasks = dict.fromkeys(task for run in against for task, _ in run["tasks"])
+    languages = [(task, _language_rows(columns, against, task)) for task in compared_tasks]
+    intervals = {f"against-{task}": _interval_chart(against, task) for task in compared_tasks}
+    return {
+        "headline": headline,
+        "against": against,
+        "languages": languages,
+        "titles": titles,
+        "charts": {**heatmaps, **intervals},
+    }
 
 
-def _by_task(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    return [(task, [row for row in rows if row["task"] == task]) for task in dict.fromkeys(row["task"] for row in rows)]
-
-
-def _by_language(shown: Sequence[Row], against: Sequence[Row], task: str) -> list[Row]:
-    """Return for each language of a task the trained figure of every run and the tests against the first."""
-    figures = [{row["language"]: row for row in run["benchmark"] if row["task"] == task} for run in shown]
-    tested = [{row["language"]: row for row in dict(run["tasks"]).get(task, ())} for run in against]
-    spoken = sorted({language for rows in tested for language in rows}, key=codes.name)
+def _language_rows(columns: Sequence[Row], against: Sequence[Row], task: str) -> list[Row]:
+    """Return for each language of a task the trained score of every run and the tests against the first."""
+    scores = [{row["language"]: row for row in run["benchmark"] if row["task"] == task} for run in columns]
+    tests = [{row["language"]: row for row in dict(run["tasks"]).get(task, ())} for run in against]
+    languages = sorted({language for rows in tests for language in rows}, key=codes.name)
     return [
         {
             "language": language,
-            "figures": [rows.get(language) for rows in figures],
-            "against": [None, *(rows.get(language) for rows in tested)],
+            "scores": [rows.get(language) for rows in scores],
+            "against": [None, *(rows.get(language) for rows in tests)],
         }
-        for language in spoken
+        for language in languages
     ]
 
 
@@ -178,31 +187,32 @@ def _interval_chart(against: Sequence[Row], task: str) -> charts.Spec:
     return charts.interval_chart(rows, {run["letter"]: run["colour"] for run in against})
 
 
-def _curves(shown: Sequence[Row]) -> dict[str, Any]:
-    colours = {run["letter"]: run["colour"] for run in shown}
-    found: dict[str, list[Row]] = {}
-    for run in shown:
+def _curves(columns: Sequence[Row]) -> dict[str, Any]:
+    colours = {run["letter"]: run["colour"] for run in columns}
+    rows_by_curve: dict[str, list[Row]] = {}
+    for run in columns:
         train = run["folders"]["train"]
         for name, rows in {**curves.loss_curves(train), "speed": curves.speed_curve(train)}.items():
-            found.setdefault(name, []).extend({**row, "run": run["letter"]} for row in rows)
-    kept = {name: rows for name, rows in found.items() if rows}
-    drawn = {
-        f"curve-{name}": charts.curves_chart(rows, curves.NAMES[name][0], colours, name == "speed") for name, rows in kept.items()
+            rows_by_curve.setdefault(name, []).extend({**row, "run": run["letter"]} for row in rows)
+    available = {name: rows for name, rows in rows_by_curve.items() if rows}
+    chart_specs = {
+        f"curve-{name}": charts.curves_chart(rows, curves.NAMES[name][0], colours, name == "speed")
+        for name, rows in available.items()
     }
-    return {"curves": [(name, *curves.NAMES[name]) for name in curves.NAMES if name in kept], "charts": drawn}
+    return {"curves": [(name, *curves.NAMES[name]) for name in curves.NAMES if name in available], "charts": chart_specs}
 
 
-def _costs(runs: Sequence[ComparedRun]) -> list[Row]:
-    """Return for each stage what it cost every run; `shared` with an earlier run: the same result, made once."""
+def _cost_rows(runs: Sequence[ComparedRun]) -> list[Row]:
+    """Return for each stage the record of every run, with the letter of the first run that has the same result."""
     by_stage = [{record.stage: record for record in run.stages} for run in runs]
     rows = []
     for stage in dict.fromkeys(record.stage for run in runs for record in run.stages):
         records = [stages.get(stage) for stages in by_stage]
         keys = [record.key if record else "" for record in records]
-        first = [_LETTERS[keys.index(key)] for key in keys]
-        rows.append({"stage": stage, "runs": [(r, letter) for r, letter in zip(records, first, strict=True)]})
+        owners = [_LETTERS[keys.index(key)] for key in keys]
+        rows.append({"stage": stage, "runs": list(zip(records, owners, strict=True))})
     return rows
 
 
 def _versions(stages: Sequence[StageRecord]) -> dict[str, str]:
-    return dict(formatting.versions(record.versions for record in stages))
+    return dict(formatting.merge_versions(record.versions for record in stages))

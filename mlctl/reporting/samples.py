@@ -1,9 +1,9 @@
-"""Rows of the data to look at: dropped pairs of each rule, and aligned pairs. Drawn with a fixed seed, so always the same."""
+"""Samples of the data: dropped pairs of each rule, and aligned pairs. Drawn with fixed seeds, so that they are always the same."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,118 +13,117 @@ import pyarrow.parquet as pq
 
 from mlctl.core.arrow import batches
 from mlctl.core.random import shuffle_key
+from mlctl.stage_names import STAGE_NAMES
 
 Row = dict[str, Any]
 
-#: Stages that set pairs aside, in order.
-REJECTING = ("clean", "translate", "align")
+_COLUMNS = ["rule", "source_language", "target_language", "source", "target", "corpus"]
+_OVERSAMPLING = 4  # rows drawn for each that is shown, as a pair that was dropped several times is shown once
+_RULE_BATCH_ROWS, _BATCH_ROWS = 65_536, 4096
+_MAX_ALIGNED = 6
+_ALIGNED_ROWS_READ = 20_000
+_MIN_WORDS, _MAX_WORDS = 4, 9
+_MIN_LINKED = 0.7  # share of a side's words with a link
 
-_SHOWN = ["rule", "source_language", "target_language", "source", "target", "corpus"]
-_SPARE = 4  # rows drawn for each that is wanted: a pair that was dropped several times is shown once
-_RULES_AT_ONCE, _ROWS_AT_ONCE = 65_536, 4096
-_MOST_ALIGNED = 6
-_LOOKED_THROUGH = 20_000
-_FEWEST_WORDS, _MOST_WORDS = 4, 9
-_LINKED = 0.7  # share of a side's words with a link, for a pair worth showing
-
-# Number of a row by lot, number of its file, its place in that file.
-_Lot = tuple[float, int, int]
+# Random number of a row, number of its file, its row in that file.
+_Draw = tuple[float, int, int]
 
 
 def rejected_examples(folders: Mapping[str, Path], count: int) -> list[Row]:
     """Draw up to `count` dropped pairs of each rule: `stage, rule, language, source, target, corpus`, by stage and rule.
 
-    Every row has the same chance. Memory does not grow with the files: of all rows only the rule is read, and of those drawn the
-    row groups that they stand in.
+    Every row has the same probability. Memory does not grow with the files: only the rule is read of all rows, and the other
+    columns of the row groups of the drawn ones.
     """
-    files = [(stage, file) for stage in REJECTING for file in _rejected_files(folders.get(stage))]
-    drawn: dict[tuple[int, str], list[_Lot]] = {}
+    files = [(stage, file) for stage in STAGE_NAMES for file in _rejected_files(folders.get(stage))]
+    draws: dict[tuple[int, str], list[_Draw]] = {}
     for number, (stage, file) in enumerate(files) if count else ():
-        _draw(file, number, REJECTING.index(stage), _SPARE * count, drawn)
-    read = _read([file for _, file in files], [lot for lots in drawn.values() for lot in lots])
+        _draw(file, number, STAGE_NAMES.index(stage), _OVERSAMPLING * count, draws)
+    rows = _read([file for _, file in files], [draw for of_rule in draws.values() for draw in of_rule])
     return [
-        {**row, "stage": REJECTING[stage], "language": row["target_language"]}
-        for stage, rule in sorted(drawn)
-        for row in _distinct(read[lot] for lot in drawn[stage, rule])[:count]
+        {**row, "stage": STAGE_NAMES[stage], "language": row["target_language"]}
+        for stage, rule in sorted(draws)
+        for row in _distinct(rows[draw] for draw in draws[stage, rule])[:count]
     ]
 
 
 def aligned_examples(align: Path | None, languages: Sequence[str]) -> list[Row]:
-    """Choose a few short, well-linked pairs of the languages, rather with links that cross: rows of `schema.ALIGNED`."""
-    each = max(1, _MOST_ALIGNED // len(languages))
-    found = []
-    for language in languages[:_MOST_ALIGNED] if align else ():
-        rows = _first_rows(align / "pairs" / f"{language}.parquet", _LOOKED_THROUGH) if align else iter(())
-        found += heapq.nsmallest(each, filter(_worth_showing, rows), key=_interest)
-    return found
+    """Return a few short pairs of each language with many links, preferably crossing ones: rows of `schema.ALIGNED`."""
+    per_language = max(1, _MAX_ALIGNED // len(languages))
+    examples = []
+    for language in languages[:_MAX_ALIGNED] if align else ():
+        rows = _first_rows(align / "pairs" / f"{language}.parquet", _ALIGNED_ROWS_READ) if align else iter(())
+        examples += heapq.nsmallest(per_language, filter(_is_short_and_linked, rows), key=_crossing_first)
+    return examples
 
 
 def _rejected_files(folder: Path | None) -> list[Path]:
     return sorted((folder / "rejected").rglob("*.parquet")) if folder else []
 
 
-def _draw(file: Path, number: int, stage: int, most: int, drawn: dict[tuple[int, str], list[_Lot]]) -> None:
-    """Give each row of a file a number by lot; keep the `most` rows of each rule that have the smallest, over all files."""
-    generator, place = np.random.default_rng(number), 0
-    for batch in batches(file, ["rule"], _RULES_AT_ONCE):
-        lots, rules = generator.random(batch.num_rows), batch["rule"].dictionary_encode()
+def _draw(file: Path, number: int, stage: int, limit: int, draws: dict[tuple[int, str], list[_Draw]]) -> None:
+    """Give each row of a file a random number; keep the `limit` rows of each rule with the smallest, over all files."""
+    generator, first_row = np.random.default_rng(number), 0
+    for batch in batches(file, ["rule"], _RULE_BATCH_ROWS):
+        randoms, rules = generator.random(batch.num_rows), batch["rule"].dictionary_encode()
         codes = rules.indices.to_numpy()
         for code, rule in enumerate(rules.dictionary.to_pylist()):
-            best = drawn.get((stage, rule), [])
-            worst = best[-1][0] if len(best) == most else 1.0
-            rows = np.flatnonzero((codes == code) & (lots < worst)).tolist()
+            best = draws.get((stage, rule), [])
+            worst = best[-1][0] if len(best) == limit else 1.0
+            rows = np.flatnonzero((codes == code) & (randoms < worst)).tolist()
             if rows:
-                drawn[stage, rule] = heapq.nsmallest(most, [*best, *((float(lots[row]), number, place + row) for row in rows)])
-        place += batch.num_rows
+                new = ((float(randoms[row]), number, first_row + row) for row in rows)
+                draws[stage, rule] = heapq.nsmallest(limit, [*best, *new])
+        first_row += batch.num_rows
 
 
-def _read(files: Sequence[Path], lots: Sequence[_Lot]) -> dict[_Lot, Row]:
+def _read(files: Sequence[Path], draws: Sequence[_Draw]) -> dict[_Draw, Row]:
     """Return the rows that were drawn."""
-    found: dict[_Lot, Row] = {}
+    rows: dict[_Draw, Row] = {}
     for number, file in enumerate(files):
-        here = sorted((lot for lot in lots if lot[1] == number), key=lambda lot: lot[2])
-        found.update(zip(here, _rows_at(file, np.array([lot[2] for lot in here], np.int64)), strict=True))
-    return found
+        in_file = sorted((draw for draw in draws if draw[1] == number), key=lambda draw: draw[2])
+        rows.update(zip(in_file, _rows_at(file, np.array([draw[2] for draw in in_file], np.int64)), strict=True))
+    return rows
 
 
-def _rows_at(file: Path, places: Any) -> Iterator[Row]:
-    """Yield the rows at ascending places (N,) of a file, from the row groups that have them, a batch at a time."""
+def _rows_at(file: Path, indices: Any) -> Iterator[Row]:
+    """Yield the rows at ascending indices (N,) of a file, from the row groups that have them, a batch at a time."""
     parquet = pq.ParquetFile(file)
     ends = np.cumsum([parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)])
-    for group in np.unique(np.searchsorted(ends, places, side="right")).tolist():
+    for group in np.unique(np.searchsorted(ends, indices, side="right")).tolist():
         start = int(ends[group - 1]) if group else 0
-        for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=_SHOWN):
-            here = places[(places >= start) & (places < start + batch.num_rows)] - start
+        for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=_COLUMNS):
+            in_batch = indices[(indices >= start) & (indices < start + batch.num_rows)] - start
             start += batch.num_rows
-            yield from batch.take(pa.array(here)).to_pylist()
+            yield from batch.take(pa.array(in_batch)).to_pylist()
 
 
-def _distinct(rows: Iterator[Row]) -> list[Row]:
-    """Return the rows in their order, those with the same text once."""
+def _distinct(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows in their order, those with equal text once."""
     return list({(row["target_language"], row["source"], row["target"]): row for row in rows}.values())
 
 
-def _first_rows(file: Path, most: int) -> Iterator[Row]:
-    """Yield the first rows of a file, some more than `most`."""
+def _first_rows(file: Path, limit: int) -> Iterator[Row]:
+    """Yield the rows of the first batches of a file, at least `limit` if it has as many."""
     read = 0
-    for batch in batches(file, batch_rows=_ROWS_AT_ONCE) if file.exists() else ():
+    for batch in batches(file, batch_rows=_BATCH_ROWS) if file.exists() else ():
         yield from batch.to_pylist()
         read += batch.num_rows
-        if read >= most:
+        if read >= limit:
             break
 
 
-def _worth_showing(row: Row) -> bool:
+def _is_short_and_linked(row: Row) -> bool:
     sides = [
         (row["source_words"], {link["source"] for link in row["links"]}),
         (row["target_words"], {link["target"] for link in row["links"]}),
     ]
-    return all(_FEWEST_WORDS <= len(words) <= _MOST_WORDS and len(linked) >= _LINKED * len(words) for words, linked in sides)
+    return all(_MIN_WORDS <= len(words) <= _MAX_WORDS and len(linked) >= _MIN_LINKED * len(words) for words, linked in sides)
 
 
-def _interest(row: Row) -> tuple[bool, bytes]:
-    return not _crosses(row["links"]), shuffle_key(row["source"], row["target"])
+def _crossing_first(row: Row) -> tuple[bool, bytes]:
+    return not _has_crossing(row["links"]), shuffle_key(row["source"], row["target"])
 
 
-def _crosses(links: Sequence[Mapping[str, int]]) -> bool:
+def _has_crossing(links: Sequence[Mapping[str, int]]) -> bool:
     return any((a["source"] - b["source"]) * (a["target"] - b["target"]) < 0 for a in links for b in links)

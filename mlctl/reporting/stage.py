@@ -1,4 +1,4 @@
-"""The stage: results in, a page for people and figures for machines out."""
+"""The report stage: writes the page, the model card, the attribution notice, the heat map and the figures of a run."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlctl.config import Recipe, Report
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
-from mlctl.reporting.benchmark_section import heat, in_order, titles
-from mlctl.reporting.card import make_card, make_notice
-from mlctl.reporting.figures import Figures, make_figures
-from mlctl.reporting.page import render
-from mlctl.reporting.png_export import png
 from mlctl.reporting.records import StageRecord
+
+if TYPE_CHECKING:
+    from mlctl.reporting.figures import Figures
+
+#: Heat map of the differences as an image.
+PICTURE = "differences.png"
 
 _FIGURES = "figures.json"
 _PAGE = "report.html"
 _CARD = "README.md"
-#: The heat map of the differences as a picture.
-PICTURE = "differences.png"
 _ATTRIBUTION = "ATTRIBUTION.md"
-_NEEDED = ("train", "evaluate")
+_REQUIRED = ("train", "evaluate")
 _log = logging.getLogger(__name__)
 
 
@@ -35,34 +35,34 @@ def report(
     workspace: Workspace,
     progress: Progress = silent,
 ) -> dict[str, float | int | None]:
-    """Write the page of a run.
+    """Write the report of a run.
 
-    Writes `report.html`, which opens without a network, `README.md`, the card that goes with the model, `ATTRIBUTION.md` with whose
-    text that learned from, `differences.png`, the heat map of the scores, and `figures.json` with what they show as numbers. Only the last
-    is the same for equal results: the page also tells times and what was cached, the texts what lay where, the picture has this
-    machine's letters.
+    Writes `report.html`, which opens without a network; `README.md`, the model card; `ATTRIBUTION.md`, the corpora and engines of the
+    training text; `differences.png`, the heat map of the scores; and `figures.json`, their numbers. Only the last has equal bytes for
+    equal results: the page also shows times and cached stages, the texts show paths, the image uses this machine's fonts.
 
     Args:
-        settings: what the page shows.
+        settings: content of the page.
         recipe: the whole recipe, shown on the page.
-        stages: how each stage before this one came to its result, in order.
-        folders: stage → folder of its result; train and evaluate are needed, what others lack is left out.
-        workspace: where the result is made.
-        progress: told after each file.
+        stages: records of the stages before this one, in order.
+        folders: stage → folder of its result; train and evaluate are required.
+        workspace: where the result is written.
+        progress: called after each file.
 
     Returns:
-        Final losses, tokens in the map and the mean accuracies.
+        Final losses, number of tokens in the map, and mean scores.
 
     Raises:
         InputError: train or evaluate has no result.
     """
-    missing = [stage for stage in _NEEDED if stage not in folders or not folders[stage].is_dir()]
-    if missing:
-        raise InputError(f"nothing to report on: no result of {', '.join(missing)}", "run the pipeline from that stage on")
+    from mlctl.reporting.figures import make_figures
+    from mlctl.reporting.page import render
+
+    _check_results(folders)
     if not workspace.has(_FIGURES):
         with workspace.part(_FIGURES) as path:
-            found = make_figures(settings, recipe.seed, folders)
-            path.write_text(json.dumps(found, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
+            content = make_figures(settings, recipe.seed, folders)
+            path.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
     progress(1, 3, "files", file=_FIGURES)
     figures: Figures = json.loads(workspace.path(_FIGURES).read_text(encoding="utf-8"))
     if not workspace.has(_PAGE):
@@ -71,14 +71,29 @@ def report(
     progress(2, 3, "files", file=_PAGE)
     if figures["benchmark"] and not workspace.has(PICTURE):
         with workspace.part(PICTURE) as path:
-            path.write_bytes(png(heat(in_order(figures["benchmark"], titles(figures["protocol"])))))
+            path.write_bytes(_heatmap_png(figures))
     _write_texts(figures, recipe, folders, workspace)
     progress(3, 3, "files", file=_CARD)
-    _log.info("the report lies at %s", workspace.path(_PAGE))
+    _log.info("report written to %s", workspace.path(_PAGE))
     return _metrics(figures)
 
 
+def _check_results(folders: Mapping[str, Path]) -> None:
+    missing = [stage for stage in _REQUIRED if stage not in folders or not folders[stage].is_dir()]
+    if missing:
+        raise InputError(f"nothing to report on: no result of {', '.join(missing)}", "run the pipeline from that stage on")
+
+
+def _heatmap_png(figures: Figures) -> bytes:
+    from mlctl.reporting.benchmark_section import difference_heatmap, sort_rows, task_titles
+    from mlctl.reporting.png_export import png
+
+    return png(difference_heatmap(sort_rows(figures["benchmark"], task_titles(figures["protocol"]))))
+
+
 def _write_texts(figures: Figures, recipe: Recipe, folders: Mapping[str, Path], workspace: Workspace) -> None:
+    from mlctl.reporting.card import make_card, make_notice
+
     notice = make_notice(recipe, folders)
     with workspace.part(_ATTRIBUTION) as path:
         path.write_text(notice, encoding="utf-8")

@@ -1,8 +1,7 @@
-"""Results as plain rows: what the page draws and the command line prints. Pure functions of result folders."""
+"""Tables of results as plain rows, for the page and the command line. Pure functions of result folders."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlctl.errors import InputError
+from mlctl.reporting.json_files import read_json
 
 Row = dict[str, Any]
 
 _UNTRANSLATED, _TRANSLATED = "segments without translation", "pairs made by machine translation"
-_OPTIONAL = (_UNTRANSLATED, _TRANSLATED)
-_PLACES = (
+_SHOWN_IF_ANY = (_UNTRANSLATED, _TRANSLATED)
+# Stage, label (part of figures.json) and files of each total.
+_TOTALS = (
     ("download", "segments collected", "pairs/*/*.parquet"),
     ("clean", "pairs good enough", "pairs/*.parquet"),
     ("clean", _UNTRANSLATED, "untranslated/*.parquet"),
@@ -29,7 +30,7 @@ _PLACES = (
 def benchmark_rows(evaluated: Path) -> list[Row]:
     """Return the benchmark table of an evaluate result: rows of `schema.DIFFERENCES`, one for each task and language.
 
-    Figures are shares in [0, 1], means over seeds.
+    Scores are shares in [0, 1], means over seeds.
 
     Raises:
         InputError: the folder holds no scores.
@@ -38,7 +39,7 @@ def benchmark_rows(evaluated: Path) -> list[Row]:
 
 
 def mean_rows(evaluated: Path) -> list[Row]:
-    """Return the mean over languages of each task: rows of `schema.AVERAGES`. English, which benchmarks learn from, is in none.
+    """Return the mean over languages of each task: rows of `schema.AVERAGES`, without English, the fine-tuning language.
 
     Raises:
         InputError: the folder holds no scores.
@@ -47,77 +48,75 @@ def mean_rows(evaluated: Path) -> list[Row]:
 
 
 def score_rows(evaluated: Path) -> list[Row]:
-    """Return every figure that was taken: `task, language, direction, metric, items, base, trained` (means over seeds).
+    """Return every score: `task, language, direction, metric, items, base, trained` (means over seeds).
 
     Raises:
         InputError: the folder holds no scores.
     """
-    found: dict[tuple[str, ...], Row] = {}
+    groups: dict[tuple[str, ...], Row] = {}
     for row in _read(evaluated / "scores.parquet").to_pylist():
-        place = {name: row[name] for name in ("task", "language", "direction", "metric")}
-        several = found.setdefault(tuple(place.values()), {**place, "items": row["items"], "base": [], "trained": []})
-        several[row["model"]].append(row["value"])
-    return [{**row, **{name: sum(row[name]) / len(row[name]) for name in ("base", "trained")}} for row in found.values()]
+        key = {name: row[name] for name in ("task", "language", "direction", "metric")}
+        group = groups.setdefault(tuple(key.values()), {**key, "items": row["items"], "base": [], "trained": []})
+        group[row["model"]].append(row["value"])
+    return [{**group, **{name: sum(group[name]) / len(group[name]) for name in ("base", "trained")}} for group in groups.values()]
 
 
 def protocol(evaluated: Path) -> dict[str, Any]:
-    """Return how was judged (`protocol.json`): the benchmarks' cards and settings, each model's pooling, notes of the tasks.
+    """Return `protocol.json`: metadata and settings of the benchmarks, each model's pooling, notes of the tasks.
 
     Raises:
         InputError: the folder holds no scores.
     """
-    path = evaluated / "protocol.json"
-    if not path.exists():
-        raise _no_scores(path)
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    content = read_json(evaluated, "protocol.json", None)
+    if content is None:
+        raise _no_scores(evaluated / "protocol.json")
+    return dict(content)
 
 
 def funnel_rows(folders: Iterable[Path]) -> list[Row]:
     """Return every rule of the given stages in order: `stage, language, rule, rows_in, rows_out, dropped`.
 
-    Folders without `funnel.parquet` are passed over.
+    Folders without `funnel.parquet` are skipped.
     """
     tables = [pq.read_table(path).to_pylist() for folder in folders if (path := folder / "funnel.parquet").exists()]
     return [{**row, "dropped": row["rows_in"] - row["rows_out"]} for rows in tables for row in rows]
 
 
 def rule_rows(rows: Iterable[Row]) -> list[Row]:
-    """Add `funnel_rows` up over languages: `stage, rule, rows_in, rows_out, dropped, languages` ({language: dropped})."""
-    found: dict[tuple[str, str], Row] = {}
+    """Sum `funnel_rows` over languages: `stage, rule, rows_in, rows_out, dropped, languages` ({language: dropped})."""
+    rules: dict[tuple[str, str], Row] = {}
     for row in rows:
         empty = {"stage": row["stage"], "rule": row["rule"], "rows_in": 0, "rows_out": 0, "dropped": 0, "languages": {}}
-        rule = found.setdefault((row["stage"], row["rule"]), empty)
+        rule = rules.setdefault((row["stage"], row["rule"]), empty)
         for name in ("rows_in", "rows_out", "dropped"):
             rule[name] += row[name]
         rule["languages"][row["language"]] = rule["languages"].get(row["language"], 0) + row["dropped"]
-    return list(found.values())
+    return list(rules.values())
 
 
 def rule_reasons(folder: Path | None) -> dict[str, str]:
-    """Return what each rule of a stage drops, in words, where the stage says it (`reasons.json`)."""
-    path = folder / "reasons.json" if folder else None
-    reasons: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
+    """Return why each rule of a stage drops a pair, if the stage recorded it (`reasons.json`)."""
+    reasons: dict[str, str] = read_json(folder, "reasons.json", {})
     return reasons
 
 
 def total_rows(folders: Mapping[str, Path]) -> list[Row]:
-    """Return what lies behind each data stage: `stage, what, rows`, counted from the files themselves."""
-    counted = [
+    """Return the number of rows of each data stage's result: `stage, what, rows`, counted from the files."""
+    totals = [
         {
             "stage": stage,
-            "what": what,
+            "what": label,
             "rows": sum(pq.read_metadata(file).num_rows for file in sorted(folders[stage].glob(pattern))),
         }
-        for stage, what, pattern in _PLACES
+        for stage, label, pattern in _TOTALS
         if stage in folders
     ]
-    return [row for row in counted if row["rows"] or row["what"] not in _OPTIONAL]
+    return [row for row in totals if row["rows"] or row["what"] not in _SHOWN_IF_ANY]
 
 
 def corpus_rows(download: Path) -> list[Row]:
     """Return the corpora of a download result: `corpus, kind, version, licence, address, sha256, pairs, untranslated`."""
-    path = download / "provenance.json"
-    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+    return list(read_json(download, "provenance.json", []))
 
 
 def _read(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""How the text that machines wrote came about: engines, what was measured of them, and what they made. Pure functions of results."""
+"""Tables about machine translation: engines, their quality, and the number of translated texts. Pure functions of results."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl.config import Translate
+from mlctl.reporting.json_files import read_json
 
 Row = dict[str, Any]
 
-#: Figures of an engine as the stage writes them: chrF and BLEU in [0, 100], shares in [0, 1].
-FIGURES = ("chrf", "bleu", "round_trip_chrf", "empty", "copies", "wrong_language")
+#: Quality metrics of an engine as the stage writes them: chrF and BLEU in [0, 100], shares in [0, 1].
+METRICS = ("chrf", "bleu", "round_trip_chrf", "empty", "copies", "wrong_language")
 
 _SIGNATURES = b"signatures"
 
 
 def translation_rows(translate: Path | None) -> list[Row]:
-    """Return for each language and direction `engine`, `licence`, the FIGURES (None: not measured), `translated`, `rejected`.
+    """Return for each language and direction `engine`, `licence`, the METRICS (None: not measured), `translated`, `rejected`.
 
-    With several dev sets, the figure is the lowest: it is what the recipe's floor is held against.
+    With several dev sets, a metric is the lowest of them: the recipe's minimum is compared with that.
     """
     if translate is None:
         return []
-    made, rejected = _texts(translate, "pairs"), _texts(translate, "rejected")
-    measured = _measured(translate)
+    translated, rejected = _count_texts(translate, "pairs"), _count_texts(translate, "rejected")
+    quality = _quality(translate)
     engines = {record["direction"]: record for record in engine_records(translate)}
     return [
         {
@@ -37,76 +38,76 @@ def translation_rows(translate: Path | None) -> list[Row]:
             "direction": direction,
             "engine": engines.get(direction, {}).get("engine", ""),
             "licence": engines.get(direction, {}).get("licence", ""),
-            **{name: measured.get((direction, name)) for name in FIGURES},
-            "translated": made[language, direction],
+            **{name: quality.get((direction, name)) for name in METRICS},
+            "translated": translated[language, direction],
             "rejected": rejected[language, direction],
         }
-        for language, direction in sorted(made.keys() | rejected.keys())
+        for language, direction in sorted(translated.keys() | rejected.keys())
     ]
 
 
 def engine_records(translate: Path | None) -> list[Row]:
-    """Return `engines.json`: what translated which way, under which licence."""
-    path = translate / "engines.json" if translate else None
-    return list(json.loads(path.read_text(encoding="utf-8"))) if path and path.exists() else []
+    """Return `engines.json`: engine and licence of each direction."""
+    return list(read_json(translate, "engines.json", []))
 
 
 def engine_rows(folders: Mapping[str, Path], settings: Translate) -> list[Row]:
-    """Return for each direction `engine` (the model by the name that the recipe gives it), `licence` and `training_rows`."""
-    trained = _training_rows(folders.get("shard"))
+    """Return for each direction `engine` (the model by its name in the recipe), `licence` and `training_rows`."""
+    training_rows = _training_rows(folders.get("shard"))
     return [
         {
             "direction": record["direction"],
-            "engine": _named(record, settings),
+            "engine": _engine_name(record, settings),
             "licence": record["licence"],
-            "training_rows": trained[record["direction"]],
+            "training_rows": training_rows[record["direction"]],
         }
         for record in engine_records(folders.get("translate"))
     ]
 
 
 def signatures(translate: Path | None) -> dict[str, str]:
-    """Return how chrF and BLEU were computed, in sacrebleu's words."""
+    """Return sacrebleu's signatures of chrF and BLEU."""
     path = translate / "quality.parquet" if translate else None
     metadata = (pq.read_schema(path).metadata or {}) if path and path.exists() else {}
     return dict(json.loads(metadata.get(_SIGNATURES, b"{}")))
 
 
-def _measured(translate: Path) -> dict[tuple[str, str], float]:
+def _quality(translate: Path) -> dict[tuple[str, str], float]:
+    """Return the lowest value of each direction and metric over the dev sets."""
     path = translate / "quality.parquet"
-    rows = pq.read_table(path).to_pylist() if path.exists() else []
-    found: dict[tuple[str, str], float] = {}
-    for row in rows:
-        place = row["direction"], row["metric"]
-        found[place] = min(row["value"], found.get(place, row["value"]))
-    return found
+    lowest: dict[tuple[str, str], float] = {}
+    for row in pq.read_table(path).to_pylist() if path.exists() else ():
+        key = row["direction"], row["metric"]
+        lowest[key] = min(row["value"], lowest.get(key, row["value"]))
+    return lowest
 
 
-def _texts(translate: Path, what: str) -> Counter[tuple[str, str]]:
-    """Count the texts of `pairs` or `rejected` by language and direction."""
+def _count_texts(translate: Path, subfolder: str) -> Counter[tuple[str, str]]:
+    """Count the texts in `pairs` or `rejected` by language and direction."""
     counts = Counter[tuple[str, str]]()
-    for file in sorted((translate / what).glob("*/*.parquet")):
-        for direction, number in _directions(file, rejected=what == "rejected"):
-            counts[file.parent.name, direction] += number
+    for file in sorted((translate / subfolder).glob("*/*.parquet")):
+        for direction, count in _directions(file, rejected=subfolder == "rejected"):
+            counts[file.parent.name, direction] += count
     return counts
 
 
 def _directions(file: Path, rejected: bool = False) -> Iterator[tuple[str, int]]:
-    """Yield the directions of the synthetic rows of a file with their numbers: `synthetic` names the side that a machine wrote.
+    """Yield the directions of the synthetic rows of a file with their counts: `synthetic` is the translated side.
 
-    Rejected text says it by the side that is missing.
+    In rejected text it is the missing side.
     """
     table = pq.read_table(file, columns=["source_language", "target_language", "source" if rejected else "synthetic"])
-    back = pc.is_null(table["source"]) if rejected else pc.equal(table["synthetic"], "source")
-    kept = table.append_column("back", back)
-    kept = kept if rejected else kept.filter(pc.not_equal(kept["synthetic"], ""))
-    groups = kept.group_by(["source_language", "target_language", "back"], use_threads=False).aggregate([([], "count_all")])
-    for row in groups.to_pylist():
-        ends = row["source_language"], row["target_language"]
-        yield "→".join(reversed(ends) if row["back"] else ends), row["count_all"]
+    backward = pc.is_null(table["source"]) if rejected else pc.equal(table["synthetic"], "source")
+    rows = table.append_column("backward", backward)
+    rows = rows if rejected else rows.filter(pc.not_equal(rows["synthetic"], ""))
+    groups = rows.group_by(["source_language", "target_language", "backward"], use_threads=False)
+    for row in groups.aggregate([([], "count_all")]).to_pylist():
+        languages = row["source_language"], row["target_language"]
+        yield "→".join(reversed(languages) if row["backward"] else languages), row["count_all"]
 
 
 def _training_rows(shard: Path | None) -> Counter[str]:
+    """Count the training rows of each direction of machine translation."""
     counts = Counter[str]()
     for file in sorted((shard / "train").glob("*.parquet")) if shard else ():
         if "synthetic" in pq.read_schema(file).names:
@@ -114,7 +115,7 @@ def _training_rows(shard: Path | None) -> Counter[str]:
     return counts
 
 
-def _named(record: Row, settings: Translate) -> str:
+def _engine_name(record: Row, settings: Translate) -> str:
     if settings.backend == "none" or not settings.model or settings.pivot:
         return str(record["engine"])
     source, target = record["direction"].split("→")

@@ -188,5 +188,5 @@ def test_the_recipe_comes_to_figures_of_all_six_tasks(folder: Path) -> None:
 def test_what_is_missing_is_said_before_anything_is_computed(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     wanted = f"store={folder / 'other'}", "evaluate.benchmarks=[{name: bucc, source: {kind: folder, path: gone}}]"
     assert main(["run", str(folder / "paper.yaml"), *wanted]) != 0
-    assert "there is no folder 'gone'" in capfd.readouterr().err
+    assert "no folder 'gone'" in capfd.readouterr().err
     assert not list(Store(folder / "other").results())

@@ -171,7 +171,7 @@ def test_a_better_one_is_promoted_published_and_told_of(
     champion = world.standing.champion
     assert champion
     assert champion.number == 2
-    assert champion.reason.startswith("better beyond noise: +")
+    assert champion.reason.startswith("significantly better: +")
     heard, again = listener.heard
     assert heard == again
     assert (heard["event"], heard["number"], heard["champion"]) == ("promoted", 2, "tiny")

@@ -1,1 +1,1 @@
-"""What models are judged on: files of benchmarks and held-out pairs."""
+"""Data of the tasks: files of the published benchmarks and held-out pairs."""

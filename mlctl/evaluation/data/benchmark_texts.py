@@ -1,22 +1,23 @@
-"""The text of the recipe's benchmarks, so that training can be kept from it."""
+"""Data of the recipe's benchmarks: availability, digests, and the text that is kept out of training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlctl.config import Evaluate
-from mlctl.evaluation.tasks import open_task
-from mlctl.evaluation.tasks.base import Task
+
+if TYPE_CHECKING:
+    from mlctl.evaluation.tasks.base import PublishedTask
 
 
 class BenchmarkText(NamedTuple):
-    """The text of one benchmark.
+    """Text of one benchmark.
 
     Attributes:
-        title: of the benchmark, for people.
-        languages: those that lie there.
-        sentences: all that models are judged, tuned or chosen by in them; read when it is asked for, once.
+        title: of the benchmark.
+        languages: available ones.
+        sentences: all text that models are evaluated, tuned or selected by; an iterator, read lazily.
     """
 
     title: str
@@ -24,28 +25,60 @@ class BenchmarkText(NamedTuple):
     sentences: Iterator[str]
 
 
-def benchmark_texts(settings: Evaluate) -> list[BenchmarkText]:
-    """Return the text of every benchmark in all languages that lie there, judged or not.
-
-    So a language that is judged later changes nothing before the judging: nothing is trained anew for it.
+def check(settings: Evaluate) -> None:
+    """Check that the data of all benchmarks are available, before anything is computed.
 
     Raises:
-        InputError: data of a benchmark are not there, or, while they are read, not as they should be.
+        InputError: those of a benchmark are missing, or do not have the languages that the recipe names.
     """
-    tasks = [open_task(entry) for entry in settings.benchmarks]
-    return [BenchmarkText(task.metadata.title, list(task.there), _sentences(task)) for task in tasks]
+    _open_tasks(settings)
+
+
+def digests(settings: Evaluate) -> dict[str, str]:
+    """Return the digests of the data that models are evaluated on, by `<benchmark>.<language>`.
+
+    Raises:
+        InputError: data of a benchmark are missing.
+    """
+    return {
+        f"{task.metadata.task}.{language}": task.data_digest(language)
+        for task in _open_tasks(settings)
+        for language in task.languages
+    }
+
+
+def benchmark_texts(settings: Evaluate) -> list[BenchmarkText]:
+    """Return the text of every benchmark in all available languages, evaluated or not.
+
+    So a language that is evaluated later changes nothing before the evaluation: no model is trained again for it.
+
+    Raises:
+        InputError: data of a benchmark are missing or, while they are read, malformed.
+    """
+    return [
+        BenchmarkText(task.metadata.title, list(task.available_languages), _sentences(task)) for task in _open_tasks(settings)
+    ]
 
 
 def text_digests(settings: Evaluate) -> dict[str, str]:
-    """Return digests of what `benchmark_texts` reads, by `<benchmark>.<language>`.
+    """Return digests of the text that `benchmark_texts` reads, by `<benchmark>.<language>`.
 
     Raises:
-        InputError: data of a benchmark are not there.
+        InputError: data of a benchmark are missing.
     """
-    tasks = [open_task(entry) for entry in settings.benchmarks]
-    return {f"{task.metadata.task}.{language}": task.data(language) for task in tasks for language in task.there}
+    return {
+        f"{task.metadata.task}.{language}": task.data_digest(language)
+        for task in _open_tasks(settings)
+        for language in task.available_languages
+    }
 
 
-def _sentences(task: Task) -> Iterator[str]:
-    for language in task.there:
+def _open_tasks(settings: Evaluate) -> list[PublishedTask]:
+    from mlctl.evaluation.tasks.registry import open_task
+
+    return [open_task(entry) for entry in settings.benchmarks]
+
+
+def _sentences(task: PublishedTask) -> Iterator[str]:
+    for language in task.available_languages:
         yield from task.texts(language)

@@ -1,4 +1,4 @@
-"""Word alignments that people made, in the forms they are published in, and the score of links against them."""
+"""Gold word alignments in their published formats, and counts of links against them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ Words = list[str]
 
 # i-j: sure; ipj and i?j: possible
 _LINK = re.compile(r"(\d+)([-p?])(\d+)")
-_SNUM = re.compile(r"<s snum=(\d+)>(.*?)</s>")
-_MOST_DROPPED = 0.05  # share of links outside of their sentences, from which on they were counted from another base
+_SENTENCE = re.compile(r"<s snum=(\d+)>(.*?)</s>")
+_MAX_DROPPED = 0.05  # a larger share of links outside of their sentences means that words are counted from another base
+_REMEDY = "give the files as published"
 
 
 @dataclass
-class Gold:
-    """Sentence pairs with the links that people made. Sure links are possible too; `dropped` point outside of their sentences."""
+class GoldAlignment:
+    """Sentence pairs with gold links. Sure links are possible, too; `dropped` are links outside of their sentences."""
 
     name: str
     languages: tuple[str, str]
@@ -31,181 +32,185 @@ class Gold:
     possible: list[set[Link]]
     dropped: list[str] = field(default_factory=list)
 
-    def reversed(self, name: str) -> Gold:
-        """Return the same with the sides changed."""
-        sure, possible = ([{(j, i) for i, j in links} for links in several] for several in (self.sure, self.possible))
+    def reversed(self, name: str) -> GoldAlignment:
+        """Return the alignment with source and target exchanged."""
+        sure, possible = ([{(j, i) for i, j in links} for links in sentences] for sentences in (self.sure, self.possible))
         pairs = [(target, source) for source, target in self.pairs]
-        return Gold(name, (self.languages[1], self.languages[0]), pairs, sure, possible, self.dropped)
+        return GoldAlignment(name, (self.languages[1], self.languages[0]), pairs, sure, possible, self.dropped)
 
 
 class Counts(NamedTuple):
-    """Links of one sentence: found, sure, found and sure, found and possible."""
+    """Link counts of one sentence: predicted, sure, predicted and sure, predicted and possible."""
 
-    found: int
+    predicted: int
     sure: int
     in_sure: int
     in_possible: int
 
 
-def counts(found: Iterable[Iterable[Link]], gold: Gold) -> list[Counts]:
-    """Return the counts of each sentence, of which alignment error rate, precision and recall are made (Och and Ney 2003, section 4)."""
-    sentences = zip(map(set, found), gold.sure, gold.possible, strict=True)
-    return [Counts(len(one), len(sure), len(one & sure), len(one & possible)) for one, sure, possible in sentences]
+def count_links(predicted: Iterable[Iterable[Link]], gold: GoldAlignment) -> list[Counts]:
+    """Return the counts of each sentence, for alignment error rate, precision and recall (Och and Ney 2003, section 4)."""
+    sentences = zip(map(set, predicted), gold.sure, gold.possible, strict=True)
+    return [Counts(len(links), len(sure), len(links & sure), len(links & possible)) for links, sure, possible in sentences]
 
 
 class GoldFiles(NamedTuple):
-    """Where a set of gold alignments lies: `read` takes the number of a sentence's first word."""
+    """Files of a gold alignment; `read` takes the number of a sentence's first word."""
 
     name: str
     languages: tuple[str, str]
     files: tuple[Path, ...]
     base: int
-    read: Callable[[tuple[Path, ...], int], Gold]
+    read: Callable[[tuple[Path, ...], int], GoldAlignment]
 
-    def gold(self, base: int | None = None) -> Gold:
-        """Read it, links outside of their sentences dropped; `base` None: as it was published.
+    def read_gold(self, base: int | None = None) -> GoldAlignment:
+        """Read the alignment without the links outside of their sentences; `base` None: as published.
 
         Raises:
-            InputError: the files are not of this form, or so many links lie outside of their sentences that the base is wrong.
+            InputError: the files do not have this format, or so many links are outside of their sentences that the base is wrong.
         """
-        chosen = self.base if base is None else base
-        gold = checked(self.read(self.files, chosen))
+        first_word = self.base if base is None else base
+        gold = drop_links_outside(self.read(self.files, first_word))
         links = sum(map(len, gold.possible)) + len(gold.dropped)
-        if len(gold.dropped) > _MOST_DROPPED * links:
+        if len(gold.dropped) > _MAX_DROPPED * links:
             raise InputError(
-                f"{self.files[-1]}: {len(gold.dropped)} of {links} links lie outside of their sentences when words count from {chosen}",
+                f"{self.files[-1]}: {len(gold.dropped)} of {links} links are outside of their sentences if words count from {first_word}",
                 "set index_base of this benchmark to 0 or 1",
             )
-        return Gold(self.name, self.languages, gold.pairs, gold.sure, gold.possible, gold.dropped)
+        return GoldAlignment(self.name, self.languages, gold.pairs, gold.sure, gold.possible, gold.dropped)
 
 
-def find(files: Mapping[str, Path]) -> Iterator[GoldFiles]:
-    """Yield the sets among files (by relative name) in every published form that is known."""
+def find_gold_files(files: Mapping[str, Path]) -> Iterator[GoldFiles]:
+    """Yield the alignments among files (by relative name) in every known format."""
     for name in sorted(files):
-        for form in _FORMS:
-            match = form.pattern.fullmatch(name)
-            names = [part.format(**match.groupdict(default="")) for part in form.files] if match else []
-            if match and all(one in files for one in names):
-                first, second = form.languages(match)
-                paths = tuple(files[one] for one in names)
-                yield GoldFiles(name, (first, second), paths, form.base, form.read)
+        for file_format in _FORMATS:
+            match = file_format.pattern.fullmatch(name)
+            names = [part.format(**match.groupdict(default="")) for part in file_format.files] if match else []
+            if match and all(file in files for file in names):
+                paths = tuple(files[file] for file in names)
+                yield GoldFiles(name, file_format.languages(match), paths, file_format.base, file_format.read)
                 break
 
 
-def pharaoh(line: str, base: int = 0) -> tuple[set[Link], set[Link]]:
-    """Read the sure and the possible links of a line; words count from `base`."""
-    read = [((int(i) - base, int(j) - base), kind) for i, kind, j in _LINK.findall(line)]
-    return {link for link, kind in read if kind == "-"}, {link for link, _ in read}
+def parse_links(line: str, base: int = 0) -> tuple[set[Link], set[Link]]:
+    """Return the sure and the possible links of a line in Pharaoh format; words count from `base`."""
+    links = [((int(i) - base, int(j) - base), kind) for i, kind, j in _LINK.findall(line)]
+    return {link for link, kind in links if kind == "-"}, {link for link, _ in links}
 
 
-def checked(gold: Gold) -> Gold:
-    """Drop links that point outside of their sentences, and name them."""
+def drop_links_outside(gold: GoldAlignment) -> GoldAlignment:
+    """Drop links outside of their sentences, and list them in `dropped`."""
     for number, (source, target) in enumerate(gold.pairs):
-        outside = sorted(link for link in gold.possible[number] if not _inside(link, source, target))
+        outside = sorted(link for link in gold.possible[number] if not _is_inside(link, source, target))
         gold.dropped += [f"{number + 1}: {i}-{j}" for i, j in outside]
         gold.sure[number] -= set(outside)
         gold.possible[number] -= set(outside)
     return gold
 
 
-def made(sides: Sequence[Sequence[str]], links: Sequence[str], base: int, place: Path) -> Gold:
-    """Put together sentences of words with a space between and lines of links, wherever those point.
+def parse_gold(sides: Sequence[Sequence[str]], links: Sequence[str], base: int, file: Path) -> GoldAlignment:
+    """Return the alignment of tokenised sentences and lines of links, whether the links are inside of their sentences or not.
 
     Raises:
-        InputError: there are not as many lines of each.
+        InputError: the numbers of lines differ; the message names `file`.
     """
     if len({len(sides[0]), len(sides[1]), len(links)}) != 1:
-        raise InputError(
-            f"{place}: {len(sides[0])} and {len(sides[1])} sentences, {len(links)} lines of links", "give the files as published"
-        )
+        raise InputError(f"{file}: {len(sides[0])} and {len(sides[1])} sentences, {len(links)} lines of links", _REMEDY)
     pairs = [(source.split(), target.split()) for source, target in zip(*sides, strict=True)]
-    read = [pharaoh(line, base) for line in links]
-    return Gold("", ("", ""), pairs, [sure for sure, _ in read], [possible for _, possible in read])
+    parsed = [parse_links(line, base) for line in links]
+    return GoldAlignment("", ("", ""), pairs, [sure for sure, _ in parsed], [possible for _, possible in parsed])
 
 
-def _inside(link: Link, source: Words, target: Words) -> bool:
+def _is_inside(link: Link, source: Words, target: Words) -> bool:
     return 0 <= link[0] < len(source) and 0 <= link[1] < len(target)
 
 
-def _together(files: tuple[Path, ...], base: int) -> Gold:
+def _read_joined(files: tuple[Path, ...], base: int) -> GoldAlignment:
     """Read `source ||| target` and links."""
-    split = [line.split("|||") for line in lines(files[0])]
-    if any(len(pair) != 2 for pair in split):
-        raise InputError(f"{files[0]}: a line is not `source ||| target`", "give the files as published")
-    return made([[pair[0] for pair in split], [pair[1] for pair in split]], lines(files[1]), base, files[1])
+    pairs = [line.split("|||") for line in lines(files[0])]
+    if any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"{files[0]}: a line is not `source ||| target`", _REMEDY)
+    return parse_gold([[pair[0] for pair in pairs], [pair[1] for pair in pairs]], lines(files[1]), base, files[1])
 
 
-def _apart(files: tuple[Path, ...], base: int) -> Gold:
+def _read_separate(files: tuple[Path, ...], base: int) -> GoldAlignment:
     """Read a file of each side, and links."""
-    return made([lines(files[0]), lines(files[1])], lines(files[2]), base, files[2])
+    return parse_gold([lines(files[0]), lines(files[1])], lines(files[2]), base, files[2])
 
 
-def _table(files: tuple[Path, ...], base: int) -> Gold:
+def _read_table(files: tuple[Path, ...], base: int) -> GoldAlignment:
     """Read source TAB target TAB links."""
     rows = [line.split("\t") for line in lines(files[0])]
     if any(len(row) < 3 for row in rows):
-        raise InputError(f"{files[0]}: a line is not source TAB target TAB links", "give the files as published")
-    return made([[row[0] for row in rows], [row[1] for row in rows]], [row[2] for row in rows], base, files[0])
+        raise InputError(f"{files[0]}: a line is not source TAB target TAB links", _REMEDY)
+    return parse_gold([[row[0] for row in rows], [row[1] for row in rows]], [row[2] for row in rows], base, files[0])
 
 
-def _numbered(files: tuple[Path, ...], base: int) -> Gold:
+def _read_numbered(files: tuple[Path, ...], base: int) -> GoldAlignment:
     """Read `number TAB words` of each side, and `number TAB links`, in any order."""
     columns = [dict(line.split("\t", 1) for line in lines(file) if "\t" in line) for file in files]
     numbers = [number for number in columns[0] if number in columns[1] and number in columns[2]]
     sides = [[column[number] for number in numbers] for column in columns]
-    return made(sides[:2], sides[2], base, files[2])
+    return parse_gold(sides[:2], sides[2], base, files[2])
 
 
-def _wpt(files: tuple[Path, ...], base: int) -> Gold:
-    """Read the form of the WPT tasks: numbered sentences, a link a line; sentences without words are left out."""
-    texts = [{number: text.split() for number, text in _SNUM.findall("\n".join(lines(file)))} for file in files[:2]]
-    numbers = [number for number in texts[0] if texts[0][number] and texts[1].get(number)]
-    links: dict[str, set[Link]] = {number: set() for number in numbers}
+def _read_wpt(files: tuple[Path, ...], base: int) -> GoldAlignment:
+    """Read the format of the WPT tasks: numbered sentences, one link a line; sentences without words are left out."""
+    source, target = ({number: text.split() for number, text in _SENTENCE.findall("\n".join(lines(file)))} for file in files[:2])
+    numbers = [number for number in source if source[number] and target.get(number)]
+    sure: dict[str, set[Link]] = {number: set() for number in numbers}
     possible: dict[str, set[Link]] = {number: set() for number in numbers}
     for line in lines(files[2]):
         number, i, j, *kind = line.split()
-        if number in links:
+        if number in sure:
             link = int(i) - base, int(j) - base
             possible[number].add(link)
-            links[number] |= set() if kind[:1] == ["P"] else {link}
-    pairs = [(texts[0][number], texts[1][number]) for number in numbers]
-    return Gold("", ("", ""), pairs, list(links.values()), list(possible.values()))
+            sure[number] |= set() if kind[:1] == ["P"] else {link}
+    pairs = [(source[number], target[number]) for number in numbers]
+    return GoldAlignment("", ("", ""), pairs, list(sure.values()), list(possible.values()))
 
 
-class _Form(NamedTuple):
-    """A published form: which file tells of it, which files belong to it, from where words count."""
+class _Format(NamedTuple):
+    """A published format: the file that identifies it, the files that belong to it, and the number of the first word."""
 
     pattern: re.Pattern[str]
     files: tuple[str, ...]
     base: int
-    read: Callable[[tuple[Path, ...], int], Gold]
+    read: Callable[[tuple[Path, ...], int], GoldAlignment]
     source: str = ""
 
     def languages(self, match: re.Match[str]) -> tuple[str, str]:
         return match.groupdict().get("a") or self.source, match["b"]
 
 
-_AT = r"(?P<d>(?:.*/)?)"
-_FORMS = (
-    _Form(re.compile(_AT + r"(?P<a>[a-z]{2})(?P<b>[a-z]{2})\.gold"), ("{d}{a}{b}.src-tgt", "{d}{a}{b}.gold"), 1, _together),
-    _Form(
-        re.compile(_AT + r"(?P<s>[^/]+)\.(?P<a>[a-z]{2,3})-(?P<b>[a-z]{2,3})\.talp"),
+_FOLDER = r"(?P<d>(?:.*/)?)"
+_FORMATS = (
+    _Format(
+        re.compile(_FOLDER + r"(?P<a>[a-z]{2})(?P<b>[a-z]{2})\.gold"), ("{d}{a}{b}.src-tgt", "{d}{a}{b}.gold"), 1, _read_joined
+    ),
+    _Format(
+        re.compile(_FOLDER + r"(?P<s>[^/]+)\.(?P<a>[a-z]{2,3})-(?P<b>[a-z]{2,3})\.talp"),
         ("{d}{s}.{a}-{b}.{a}", "{d}{s}.{a}-{b}.{b}", "{d}{s}.{a}-{b}.talp"),
         0,
-        _apart,
+        _read_separate,
     ),
-    _Form(re.compile(_AT + r"(?P<a>[a-z]{2})-(?P<b>[a-z]{2})\.wa"), ("{d}test.{a}", "{d}test.{b}", "{d}{a}-{b}.wa"), 0, _apart),
-    _Form(
-        re.compile(_AT + r"(?P<s>[^/]+)\.(?P<a>[a-z]{3})\.(?P<b>[a-z]{3})\.wa"),
+    _Format(
+        re.compile(_FOLDER + r"(?P<a>[a-z]{2})-(?P<b>[a-z]{2})\.wa"),
+        ("{d}test.{a}", "{d}test.{b}", "{d}{a}-{b}.wa"),
+        0,
+        _read_separate,
+    ),
+    _Format(
+        re.compile(_FOLDER + r"(?P<s>[^/]+)\.(?P<a>[a-z]{3})\.(?P<b>[a-z]{3})\.wa"),
         ("{d}{s}.{a}", "{d}{s}.{b}", "{d}{s}.{a}.{b}.wa"),
         1,
-        _wpt,
+        _read_wpt,
     ),
-    _Form(
-        re.compile(_AT + r"(?P<s>[^/]+)_(?P<a>[a-z]{3})_(?P<b>[a-z]{3})\.gold"),
+    _Format(
+        re.compile(_FOLDER + r"(?P<s>[^/]+)_(?P<a>[a-z]{3})_(?P<b>[a-z]{3})\.gold"),
         ("{d}{s}_{a}.txt", "{d}{s}_{b}.txt", "{d}{s}_{a}_{b}.gold"),
         0,
-        _numbered,
+        _read_numbered,
     ),
-    _Form(re.compile(_AT + r"(?P<b>[a-z]{2})/test\.tsv"), ("{d}{b}/test.tsv",), 0, _table, "en"),
+    _Format(re.compile(_FOLDER + r"(?P<b>[a-z]{2})/test\.tsv"), ("{d}{b}/test.tsv",), 0, _read_table, "en"),
 )

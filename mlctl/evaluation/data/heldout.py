@@ -1,29 +1,29 @@
-"""The held-out pairs that both models are judged on, and the words among them that make the word benchmark."""
+"""Held-out pairs that both models are evaluated on, and their word pairs for word retrieval."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from mlctl.core.random import shuffle_key
 from mlctl.errors import InputError
 
-#: Word pairs that one language's word benchmark has at most.
-MOST_WORD_PAIRS = 2000
+#: Maximum number of word pairs of one language.
+MAX_WORD_PAIRS = 2000
 
-_FEWEST_PAIRS = 2
+_MIN_PAIRS = 2
 _COLUMNS = ["source_ids", "target_ids", "word_pairs", "source_identity", "target_identity", "source", "target"]
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the pairs: token ids with special tokens, the text's identity (equal texts, equal number) and the text."""
+    """One side of the pairs: token ids with special tokens, the text's identity (equal for equal texts) and the text."""
 
     ids: Sequence[Sequence[int]]
     identities: Sequence[int]
@@ -57,85 +57,96 @@ class Heldout:
 
 
 def read_heldout(folder: Path, targets: Iterable[str]) -> list[Heldout]:
-    """Read `heldout/<t>.parquet` of every target language that has enough pairs to judge by.
+    """Read `heldout/<t>.parquet` of every target language that has enough pairs.
 
     Raises:
-        InputError: no language has.
+        InputError: none has.
     """
-    wanted = list(targets)
-    found = {target: _read(folder / "heldout" / f"{target}.parquet", target) for target in wanted}
-    good = [heldout for heldout in found.values() if len(heldout) >= _FEWEST_PAIRS]
-    few = [target for target in wanted if len(found[target]) < _FEWEST_PAIRS]
-    if not good:
+    heldout = [_read(folder / "heldout" / f"{target}.parquet", target) for target in targets]
+    enough = [pairs for pairs in heldout if len(pairs) >= _MIN_PAIRS]
+    too_few = [pairs.language for pairs in heldout if len(pairs) < _MIN_PAIRS]
+    if not enough:
         raise InputError(
-            f"no held-out pairs to judge by: {', '.join(few)} each have fewer than {_FEWEST_PAIRS}",
+            f"no held-out pairs to evaluate on: {', '.join(too_few)} each have fewer than {_MIN_PAIRS}",
             "set shard.heldout_pairs above 0, lower shard.heldout_min_words, or add text for these languages",
         )
-    if few:
-        _log.warning("not judged, too few held-out pairs: %s (see shard.heldout_pairs)", ", ".join(few))
-    return good
+    if too_few:
+        _log.warning("not evaluated, too few held-out pairs: %s (see shard.heldout_pairs)", ", ".join(too_few))
+    return enough
 
 
-def one_to_one(heldout: Heldout, word: Callable[[Sequence[int]], str], seed: int) -> list[WordPair]:
-    """Choose the word pairs of the word benchmark: every word, on either side, stands in one word pair at most.
+def one_to_one(heldout: Heldout, decode: Callable[[Sequence[int]], str], seed: int) -> list[WordPair]:
+    """Select the word pairs of word retrieval: every word, on either side, is in one word pair at most.
 
-    So the right answer is one by construction, and frequent words weigh no more than rare ones. A word goes with the word it
-    is linked to most often; one occurrence of each word pair and, above `MOST_WORD_PAIRS`, the word pairs themselves are drawn by hash.
+    So each query has exactly one correct answer, and frequent words have no more weight than rare ones. A word is paired with the
+    word that it is linked to most often; one occurrence of each word pair and, above `MAX_WORD_PAIRS`, the word pairs themselves are
+    drawn by hash.
 
     Args:
         heldout: pairs with their word pairs.
-        word: the word that token ids stand for, "" for ids that are no word.
-        seed: changes what the hash draws.
+        decode: returns the word of token ids, "" for ids that are not a word.
+        seed: of the hash.
 
     Returns:
-        Word pairs sorted by row and place.
+        Word pairs sorted by row and position.
     """
     occurrences: dict[tuple[str, str], list[WordPair]] = {}
     for word_pair in heldout.word_pairs:
-        pair = (
-            word(_cut(heldout.source, word_pair.row, word_pair.source)),
-            word(_cut(heldout.target, word_pair.row, word_pair.target)),
-        )
-        if all(pair):
-            occurrences.setdefault(pair, []).append(word_pair)
-    counts = Counter({pair: len(places) for pair, places in occurrences.items()})
-    kept = sorted(_linked_most_often(counts, seed), key=lambda pair: digest(seed, *pair))[:MOST_WORD_PAIRS]
-    chosen = [min(occurrences[pair], key=lambda word_pair: digest(seed, *pair, _texts(heldout, word_pair))) for pair in kept]
-    return sorted(chosen, key=lambda word_pair: (word_pair.row, word_pair.source, word_pair.target))
+        source_ids = heldout.source.ids[word_pair.row][slice(*word_pair.source)]
+        target_ids = heldout.target.ids[word_pair.row][slice(*word_pair.target)]
+        words = decode(source_ids), decode(target_ids)
+        if all(words):
+            occurrences.setdefault(words, []).append(word_pair)
+    counts = Counter({words: len(word_pairs) for words, word_pairs in occurrences.items()})
+    selected = sorted(_most_frequent(counts, seed), key=lambda words: hash_order(seed, *words))[:MAX_WORD_PAIRS]
+    drawn = [min(occurrences[words], key=lambda pair: hash_order(seed, *words, _context(heldout, pair))) for words in selected]
+    return sorted(drawn, key=lambda word_pair: (word_pair.row, word_pair.source, word_pair.target))
 
 
-def digest(seed: int, *parts: str) -> bytes:
-    """Return a number-like key that orders texts at random, the same on every machine."""
-    return shuffle_key(str(seed), *parts)
+def hash_order(seed: int, *texts: str) -> bytes:
+    """Return a sort key that puts texts in a random order, the same on every machine."""
+    return shuffle_key(str(seed), *texts)
 
 
-def _linked_most_often(counts: Counter[tuple[str, str]], seed: int) -> list[tuple[str, str]]:
-    """Take pairs of words from the most frequent down, unless one of the words is taken."""
-    taken: tuple[set[str], set[str]] = (set(), set())
-    kept = []
-    for source, target in sorted(counts, key=lambda pair: (-counts[pair], digest(seed, *pair))):
-        if source not in taken[0] and target not in taken[1]:
-            taken[0].add(source)
-            taken[1].add(target)
-            kept.append((source, target))
-    return kept
+def heldout_digest(heldout: Heldout) -> str:
+    """Return a digest of held-out pairs: tokens, word pairs, identities and texts."""
+    sides = [[side.ids, number_identities(side.identities), side.texts] for side in (heldout.source, heldout.target)]
+    word_pairs = [(pair.row, *pair.source, *pair.target) for pair in heldout.word_pairs]
+    text = json.dumps([sides, word_pairs], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _cut(side: Side, row: int, span: tuple[int, int]) -> Sequence[int]:
-    return side.ids[row][span[0] : span[1]]
+def number_identities(identities: Sequence[int]) -> list[int]:
+    """Number identities by their first occurrence, as only their equality matters."""
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(identity, len(numbers)) for identity in identities]
 
 
-def _texts(heldout: Heldout, word_pair: WordPair) -> str:
-    return f"{heldout.source.texts[word_pair.row]}\0{heldout.target.texts[word_pair.row]}\0{word_pair.source}\0{word_pair.target}"
+def _most_frequent(counts: Counter[tuple[str, str]], seed: int) -> list[tuple[str, str]]:
+    """Select pairs of words from the most frequent down, unless one of the words is used already."""
+    used_sources, used_targets = set[str](), set[str]()
+    selected = []
+    for source, target in sorted(counts, key=lambda words: (-counts[words], hash_order(seed, *words))):
+        if source not in used_sources and target not in used_targets:
+            used_sources.add(source)
+            used_targets.add(target)
+            selected.append((source, target))
+    return selected
 
 
-def _read(path: Path, target: str) -> Heldout:
+def _context(heldout: Heldout, pair: WordPair) -> str:
+    return f"{heldout.source.texts[pair.row]}\0{heldout.target.texts[pair.row]}\0{pair.source}\0{pair.target}"
+
+
+def _read(path: Path, language: str) -> Heldout:
+    import pyarrow.parquet as pq
+
     columns = pq.read_table(path, columns=_COLUMNS).to_pydict() if path.exists() else {name: [] for name in _COLUMNS}
     source = Side(columns["source_ids"], columns["source_identity"], columns["source"])
-    side = Side(columns["target_ids"], columns["target_identity"], columns["target"])
+    target = Side(columns["target_ids"], columns["target_identity"], columns["target"])
     word_pairs = [
-        WordPair(row, (c["source_start"], c["source_end"]), (c["target_start"], c["target_end"]))
-        for row, several in enumerate(columns["word_pairs"])
-        for c in several
+        WordPair(row, (pair["source_start"], pair["source_end"]), (pair["target_start"], pair["target_end"]))
+        for row, pairs in enumerate(columns["word_pairs"])
+        for pair in pairs
     ]
-    return Heldout(target, source, side, word_pairs)
+    return Heldout(language, source, target, word_pairs)

@@ -1,11 +1,11 @@
-"""Where a benchmark's files lie, and data sets in the hub's format."""
+"""Sources of benchmark data: folders of published files, and data sets in the hub's format."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +15,53 @@ from mlctl.errors import InputError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_HUB_TIMEOUT = 10.0  # seconds to the first answer
+_HUB_TIMEOUT = 10.0  # seconds to the first response
 _GZ = ".gz"
 
 
-def files_of(source: BenchmarkFolder) -> dict[str, Path]:
-    """Return the files in a folder and below by relative name without `.gz`; of two forms of one file the plain one.
+def benchmark_files(source: BenchmarkFolder) -> dict[str, Path]:
+    """Return the files in a folder and its subfolders by relative name without `.gz`; a plain file precedes a compressed one.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: the folder does not exist.
     """
     folder = Path(source.path).expanduser()
     if not folder.is_dir():
-        raise InputError(f"evaluate.benchmarks: there is no folder {source.path!r}", "name the folder of the benchmark's files")
-    found = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.suffix == _GZ)
-    names: dict[str, Path] = {}
-    for path in found:
-        names.setdefault(path.relative_to(folder).as_posix().removesuffix(_GZ), path)
-    return dict(sorted(names.items()))
+        raise InputError(f"evaluate.benchmarks: no folder {source.path!r}", "set `path` to the folder of the benchmark's files")
+    paths = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.suffix == _GZ)
+    files: dict[str, Path] = {}
+    for path in paths:
+        files.setdefault(path.relative_to(folder).as_posix().removesuffix(_GZ), path)
+    return dict(sorted(files.items()))
 
 
-def digest_of(files: Iterable[Path]) -> str:
-    """Return a digest of the contents of files, in this order, wherever they lie."""
-    return digest_of_values([file_digest(file) for file in files])
+def files_digest(files: Iterable[Path]) -> str:
+    """Return a digest of the contents of files in the given order; their paths do not matter."""
+    return json_digest([file_digest(file) for file in files])
 
 
-def digest_of_values(values: Sequence[Any]) -> str:
+def json_digest(values: Sequence[Any]) -> str:
     """Return a digest of JSON values."""
     return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def data_remedy(title: str) -> str:
+    """Return the remedy for missing or malformed data of the benchmark `title`."""
+    return f"set the source of {title} in evaluate.benchmarks to its files as published: docs/evaluate.md lists the formats"
+
+
 def dataset_identity(source: BenchmarkDataset) -> str:
-    """Return `name@commit` of a data set of the hub, or the digest of a folder's files.
+    """Return `name@commit` of a data set on the hub, or the digest of a folder's files.
 
     Raises:
-        InputError: there is neither a folder nor a data set of that name, or the hub has to be asked and cannot be reached.
+        InputError: there is neither a folder nor a data set of that name, or the hub is needed and cannot be reached.
     """
     folder = Path(source.dataset).expanduser()
     if folder.is_dir():
-        return digest_of(path for path in sorted(folder.rglob("*")) if path.is_file())
+        return files_digest(path for path in sorted(folder.rglob("*")) if path.is_file())
     if not _HUB_NAME.fullmatch(source.dataset):
         raise InputError(
-            f"evaluate.benchmarks: no folder {source.dataset!r}", "name a folder, or a data set of the hub such as a/b"
+            f"evaluate.benchmarks: no folder {source.dataset!r}", "name a folder, or a data set on the hub such as a/b"
         )
     return f"{source.dataset}@{_commit(source)}"
 
@@ -65,7 +70,7 @@ def dataset_rows(source: BenchmarkDataset, subset: str, split: str) -> list[dict
     """Return all rows of a split.
 
     Raises:
-        InputError: the library `datasets` is not there, or whatever is wrong with the data set, the subset or the network.
+        InputError: the library `datasets` is not installed, or the data set, the subset or the network fails.
     """
     try:
         import datasets
@@ -78,27 +83,12 @@ def dataset_rows(source: BenchmarkDataset, subset: str, split: str) -> list[dict
     revision = None if folder.is_dir() else _commit(source)
     try:
         rows = datasets.load_dataset(str(folder) if folder.is_dir() else source.dataset, subset, split=split, revision=revision)
-    except Exception as error:  # whatever the library and its transport raise: the files are anybody's
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # the library and its transport raise all kinds of errors, and the files may be anything
         raise InputError(
-            f"{source.dataset}, subset {subset}, split {split} cannot be read: {reason}",
-            "check name and revision in evaluate.benchmarks, or name the folder of the published files",
+            f"{source.dataset}, subset {subset}, split {split} cannot be read: {_first_line(error)}",
+            "check `dataset` and `revision` in evaluate.benchmarks, or use a folder of the published files",
         ) from None
-    return list(_spelt_out(rows))
-
-
-def _spelt_out(rows: Any) -> Any:
-    """Put names where a column has the numbers of class labels; -1, which says that nobody labelled it, stays."""
-    kinds = {name: getattr(feature, "feature", feature) for name, feature in rows.features.items()}
-    named = {name: kind.names for name, kind in kinds.items() if hasattr(kind, "names")}
-
-    def spelt(value: Any, names: Sequence[str]) -> Any:
-        if isinstance(value, list):
-            return [spelt(one, names) for one in value]
-        return names[value] if value >= 0 else str(value)
-
-    for row in rows:
-        yield {name: spelt(value, named[name]) if name in named else value for name, value in row.items()}
+    return list(_with_label_names(rows))
 
 
 def dataset_subsets(source: BenchmarkDataset) -> list[str]:
@@ -117,8 +107,22 @@ def dataset_subsets(source: BenchmarkDataset) -> list[str]:
     except InputError:
         raise
     except Exception as error:  # as above
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"the subsets of {source.dataset} cannot be told: {reason}", "check its name and revision") from None
+        problem = f"the subsets of {source.dataset} cannot be listed: {_first_line(error)}"
+        raise InputError(problem, "check `dataset` and `revision` in evaluate.benchmarks") from None
+
+
+def _with_label_names(rows: Any) -> Iterator[dict[str, Any]]:
+    """Replace the ids of class labels by their names; -1, which marks a row without a label, stays."""
+    features = {name: getattr(feature, "feature", feature) for name, feature in rows.features.items()}
+    label_names = {name: feature.names for name, feature in features.items() if hasattr(feature, "names")}
+
+    def name_of(value: Any, names: Sequence[str]) -> Any:
+        if isinstance(value, list):
+            return [name_of(item, names) for item in value]
+        return names[value] if value >= 0 else str(value)
+
+    for row in rows:
+        yield {name: name_of(value, label_names[name]) if name in label_names else value for name, value in row.items()}
 
 
 def _commit(source: BenchmarkDataset) -> str:
@@ -128,9 +132,13 @@ def _commit(source: BenchmarkDataset) -> str:
 
     try:
         return str(HfApi().dataset_info(source.dataset, revision=source.revision, timeout=_HUB_TIMEOUT).sha)
-    except Exception as error:  # whatever the hub client's transport raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # the hub client's transport raises all kinds of errors
         raise InputError(
-            f"{source.dataset!r} (revision {source.revision!r}) is no folder, and the hub does not say which commit it is: {reason}",
-            "check name, revision and network; a commit as revision needs no asking",
+            f"{source.dataset!r} (revision {source.revision!r}) is not a folder, and the hub did not return its commit: "
+            f"{_first_line(error)}",
+            "check name, revision and network; a revision that is a commit needs no request",
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

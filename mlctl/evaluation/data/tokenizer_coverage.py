@@ -1,9 +1,7 @@
-"""Which languages a tokenizer can read, and what makes held-out pairs others."""
+"""Tokenizer coverage: languages whose text the tokenizer can represent."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,50 +11,36 @@ from mlctl.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from mlctl.evaluation.data.heldout import Heldout
-    from mlctl.evaluation.tasks.base import Task
+    from mlctl.evaluation.tasks.base import PublishedTask
 
-#: Share of unknown tokens from which on a language is not read but guessed.
-MOST_UNKNOWN = 0.5
+#: Share of unknown tokens above which a language counts as not covered.
+MAX_UNKNOWN_SHARE = 0.5
 
 _log = logging.getLogger(__name__)
 
 
-def readable(task: Task, asked: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Sequence[str]:
-    """Return the languages that are judged: those asked for, else those of which the tokenizer knows half the tokens.
+def covered_languages(task: PublishedTask, tokenizer: PreTrainedTokenizerBase) -> Sequence[str]:
+    """Return the languages to evaluate: those that the recipe names, else those of which the tokenizer knows half the tokens.
 
     Raises:
         InputError: there is none.
     """
-    if asked:
-        return asked
-    unread = [language for language in task.languages if unknown_share(task.sample(language), tokenizer) > MOST_UNKNOWN]
-    if unread:
-        _log.warning("%s: not judged, the tokenizer cannot read them: %s", task.metadata.title, ", ".join(unread))
-    found = [language for language in task.languages if language not in unread]
-    if not found:
+    if task.requested_languages:
+        return task.requested_languages
+    shares = {language: unknown_share(task.sample_texts(language), tokenizer) for language in task.languages}
+    uncovered = [language for language, share in shares.items() if share > MAX_UNKNOWN_SHARE]
+    if uncovered:
+        _log.warning("%s: not evaluated, not covered by the tokenizer: %s", task.metadata.title, ", ".join(uncovered))
+    covered = [language for language in shares if language not in uncovered]
+    if not covered:
         raise InputError(
-            f"evaluate.benchmarks, {task.metadata.task}: the tokenizer reads none of {', '.join(task.languages)}",
-            "name languages, or take this benchmark out",
+            f"evaluate.benchmarks, {task.metadata.task}: the tokenizer covers none of {', '.join(shares)}",
+            "set `languages` of this benchmark, or remove it",
         )
-    return found
+    return covered
 
 
 def unknown_share(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> float:
-    """Return which share of the tokens of texts, special ones left out, is the unknown token."""
-    ids = [token for each in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for token in each]
+    """Return the share of unknown tokens among the tokens of texts, special ones left out."""
+    ids = [token for text_ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for token in text_ids]
     return ids.count(tokenizer.unk_token_id) / len(ids) if ids else 1.0
-
-
-def digest(heldout: Heldout) -> str:
-    """Return a digest of held-out pairs: tokens, word pairs, identities and texts."""
-    sides = [[side.ids, same(side.identities), side.texts] for side in (heldout.source, heldout.target)]
-    word_pairs = [(word_pair.row, *word_pair.source, *word_pair.target) for word_pair in heldout.word_pairs]
-    text = json.dumps([sides, word_pairs], separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def same(identities: Sequence[int]) -> list[int]:
-    """Number identities by where they come first: only which are equal matters."""
-    numbers: dict[int, int] = {}
-    return [numbers.setdefault(identity, len(numbers)) for identity in identities]

@@ -1,1 +1,1 @@
-"""The benchmarks that learn from English examples and are judged in every language: what they read, learn, answer and score."""
+"""Fine-tuning on English examples: data formats, features, training and prediction."""

@@ -1,55 +1,56 @@
-"""What the fine-tuned benchmarks are made of."""
+"""Examples of the fine-tuned benchmarks, and the protocol of their training, dev and test sets."""
 
 from __future__ import annotations
 
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-LEARNED = "en"
+#: Language of the training examples.
+TRAINING_LANGUAGE = "en"
 
 Example = TypeVar("Example")
 
 
 class Pair(NamedTuple):
-    """Two sentences and the label of how they belong together."""
+    """Two sentences and the label of their relation."""
 
     first: str
     second: str
     label: str
 
 
-class Tagged(NamedTuple):
-    """A sentence's words and a tag each."""
+class TaggedSentence(NamedTuple):
+    """A sentence's words and a tag for each."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
 
 
-class Set(NamedTuple, Generic[Example]):
-    """What a language is judged on, and the name of the file or split."""
+class NamedExamples(NamedTuple, Generic[Example]):
+    """Test examples of a language, and the name of their file or split."""
 
     examples: list[Example]
     name: str
 
 
-class Sets(Protocol[Example]):
-    """Examples of a benchmark, wherever they lie."""
+class ExampleSets(Protocol[Example]):
+    """Examples of a benchmark."""
 
     @property
-    def place(self) -> str:
-        """Where they lie, as the recipe says it."""
+    def location(self) -> str:
+        """Folder or data set that the recipe names."""
 
     @property
     def languages(self) -> list[str]:
-        """Languages that can be judged."""
+        """Languages with a test set."""
 
-    def learned(self) -> list[Example]:
-        """Return the English examples to learn from."""
+    def train(self) -> list[Example]:
+        """Return the English training examples."""
 
     def dev(self) -> list[Example] | None:
-        """Return English dev; None where there is none."""
+        """Return the English dev examples; None if there are none."""
 
-    def judged(self, language: str) -> Set[Example]:
-        """Return the test set of a language, or its dev set where there is no test set with answers."""
+    def test(self, language: str) -> NamedExamples[Example]:
+        """Return the test set of a language, or its dev set if there is no test set with labels."""
 
     def digest(self, language: str | None = None) -> str:
-        """Return a digest of what is learned from and, with a language, of what that is judged on."""
+        """Return a digest of the training and dev examples and, with a language, of its test set."""

@@ -1,4 +1,4 @@
-"""Examples of a fine-tuned benchmark in a data set of the hub's format: google/xtreme, or the original it was taken from."""
+"""Examples of a fine-tuned benchmark in a data set in the hub's format: google/xtreme, or the original one."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, Generic
 from mlctl.config.evaluate import BenchmarkDataset
 from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
-from mlctl.evaluation.finetuning.examples import LEARNED, Example, Set
+from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE, Example, NamedExamples
 
-#: Makes an example of a row whose class labels are spelt out; None: nobody labelled it.
-Make = Callable[[dict[str, Any]], Example | None]
+#: Returns the example of a row with the names of its class labels; None if the row has no label.
+MakeExample = Callable[[dict[str, Any]], Example | None]
 
 
-class DatasetSets(Generic[Example]):
-    """See `examples.Sets`.
+class HubSets(Generic[Example]):
+    """See `ExampleSets`.
 
     Args:
         source: the data set.
-        train: data set whose split `train` is learned; empty: the English subset's own.
+        train: data set whose split `train` is trained on; empty: the English subset's own.
         title: of the benchmark, for messages.
-        subsets: what the subset of each language may be called; one subset of all languages has a column `language`.
-        make: makes an example of a row.
-        without: what is learned from when the data set has no English examples and `train` is empty.
+        subsets: possible names of each language's subset; a subset of all languages has a column `language`.
+        make_example: returns the example of a row.
+        default_train: data set to train on if this one has no English training examples and `train` is empty.
 
     Raises:
-        InputError: it has no such subset, or whatever is wrong with the data set or the network.
+        InputError: the data set has no such subset, or it or the network fails.
     """
 
     def __init__(
@@ -36,59 +36,61 @@ class DatasetSets(Generic[Example]):
         train: str,
         title: str,
         subsets: Mapping[str, Sequence[str]],
-        make: Make[Example],
-        without: str = "",
+        make_example: MakeExample[Example],
+        default_train: str = "",
     ) -> None:
-        self.place, self._source, self._make = source.dataset, source, make
-        there = set(sources.dataset_subsets(source))
-        found = {language: next((name for name in names if name in there), None) for language, names in subsets.items()}
-        self._subsets = {language: name for language, name in found.items() if name}
+        self.location, self._source, self._make_example = source.dataset, source, make_example
+        available = set(sources.dataset_subsets(source))
+        names = {language: next((name for name in names if name in available), None) for language, names in subsets.items()}
+        self._subsets = {language: name for language, name in names.items() if name}
         if not self._subsets:
             raise InputError(
-                f"evaluate.benchmarks, {title}: no subset {' or '.join(subsets[LEARNED])} in {self.place}",
+                f"evaluate.benchmarks, {title}: no subset {' or '.join(subsets[TRAINING_LANGUAGE])} in {self.location}",
                 "name google/xtreme, the original, or a folder with such subsets",
             )
         one_for_all = len(set(self._subsets.values())) < len(self._subsets)
-        self._train = train or (without if one_for_all else "")
+        self._train = train or (default_train if one_for_all else "")
         if one_for_all:
-            told = {row["language"] for row in sources.dataset_rows(source, self._subsets[LEARNED], "test")}
-            self._subsets = {language: name for language, name in self._subsets.items() if language in told}
+            rows = sources.dataset_rows(source, self._subsets[TRAINING_LANGUAGE], "test")
+            in_rows = {row["language"] for row in rows}
+            self._subsets = {language: name for language, name in self._subsets.items() if language in in_rows}
 
     @property
     def languages(self) -> list[str]:
-        """See `examples.Sets`."""
+        """See `ExampleSets`."""
         return sorted(self._subsets)
 
-    def learned(self) -> list[Example]:
-        """See `examples.Sets`."""
+    def train(self) -> list[Example]:
+        """See `ExampleSets`."""
         if not self._train:
-            return self._rows(LEARNED, "train")
-        return self._made(sources.dataset_rows(self._other, sources.dataset_subsets(self._other)[0], "train"))
+            return self._examples(TRAINING_LANGUAGE, "train")
+        rows = sources.dataset_rows(self._train_source, sources.dataset_subsets(self._train_source)[0], "train")
+        return self._make_examples(rows)
 
     def dev(self) -> list[Example] | None:
-        """See `examples.Sets`."""
-        return self._rows(LEARNED, "validation")
+        """See `ExampleSets`."""
+        return self._examples(TRAINING_LANGUAGE, "validation")
 
-    def judged(self, language: str) -> Set[Example]:
-        """See `examples.Sets`."""
-        return Set(self._rows(language, "test"), f"{self._subsets[language]}, test")
+    def test(self, language: str) -> NamedExamples[Example]:
+        """See `ExampleSets`."""
+        return NamedExamples(self._examples(language, "test"), f"{self._subsets[language]}, test")
 
     def digest(self, language: str | None = None) -> str:
-        """See `examples.Sets`."""
-        learned = sources.dataset_identity(self._other) if self._train else ""
-        return sources.digest_of_values([self._identity, learned, self._subsets.get(language or "", "")])
+        """See `ExampleSets`."""
+        train = sources.dataset_identity(self._train_source) if self._train else ""
+        return sources.json_digest([self._identity, train, self._subsets.get(language or "", "")])
 
     @cached_property
-    def _identity(self) -> str:  # of a branch's commit the hub is asked once
+    def _identity(self) -> str:  # the hub is asked once for a branch's commit
         return sources.dataset_identity(self._source)
 
     @cached_property
-    def _other(self) -> BenchmarkDataset:
+    def _train_source(self) -> BenchmarkDataset:
         return BenchmarkDataset(kind="huggingface", dataset=self._train)
 
-    def _rows(self, language: str, split: str) -> list[Example]:
+    def _examples(self, language: str, split: str) -> list[Example]:
         rows = sources.dataset_rows(self._source, self._subsets[language], split)
-        return self._made(row for row in rows if row.get("language", language) == language)
+        return self._make_examples(row for row in rows if row.get("language", language) == language)
 
-    def _made(self, rows: Iterable[dict[str, Any]]) -> list[Example]:
-        return [example for example in map(self._make, rows) if example is not None]
+    def _make_examples(self, rows: Iterable[dict[str, Any]]) -> list[Example]:
+        return [example for example in map(self._make_example, rows) if example is not None]

@@ -1,49 +1,51 @@
-"""What a fine-tuned model answers."""
+"""Predictions of a fine-tuned model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mlctl.evaluation.finetuning.features import IGNORED, Row, autocast, laid
+from mlctl.evaluation.finetuning.features import IGNORED, Row, autocast, collate
 
 
 @torch.inference_mode()
-def answered_pairs(model: Any, rows: Sequence[Row], padding: int, batch_rows: int, bf16: bool = False) -> list[int]:
-    """Return the label of each row."""
-    found = [0] * len(rows)
-    for places, _, scores in _scored(model, rows, False, padding, batch_rows, bf16):
-        for place, label in zip(places, scores.argmax(-1).tolist(), strict=True):
-            found[place] = label
-    return found
+def predict_labels(model: Any, rows: Sequence[Row], padding: int, batch_rows: int, bf16: bool = False) -> list[int]:
+    """Return the label id of each row."""
+    predictions = [0] * len(rows)
+    for indices, _, logits in _logits(model, rows, False, padding, batch_rows, bf16):
+        for index, label in zip(indices, logits.argmax(-1).tolist(), strict=True):
+            predictions[index] = label
+    return predictions
 
 
 @torch.inference_mode()
-def answered_tags(
+def predict_tags(
     model: Any, rows: Sequence[Row], examples: int, padding: int, batch_rows: int, bf16: bool = False
 ) -> list[list[int]]:
-    """Return a label for each word of each example: what its first subword gets."""
-    pieces: list[list[int]] = [[] for _ in rows]
-    for places, labels, scores in _scored(model, rows, True, padding, batch_rows, bf16):
-        for place, wanted, best in zip(places, labels != IGNORED, scores.argmax(-1), strict=True):
-            pieces[place] = best[wanted].tolist()
-    found: list[list[int]] = [[] for _ in range(examples)]
-    for row, tags in zip(rows, pieces, strict=True):
-        found[row.example] += tags
-    return found
+    """Return a label id for each word of each example: that of its first subword."""
+    row_tags: list[list[int]] = [[] for _ in rows]
+    for indices, labels, logits in _logits(model, rows, True, padding, batch_rows, bf16):
+        for index, is_first, best in zip(indices, labels != IGNORED, logits.argmax(-1), strict=True):
+            row_tags[index] = best[is_first].tolist()
+    predictions: list[list[int]] = [[] for _ in range(examples)]
+    for row, tags in zip(rows, row_tags, strict=True):
+        predictions[row.example] += tags
+    return predictions
 
 
-def _scored(model: Any, rows: Sequence[Row], tagged: bool, padding: int, batch_rows: int, bf16: bool) -> Any:
-    """Yield places of rows, their labels and their scores, longest rows first."""
+def _logits(
+    model: Any, rows: Sequence[Row], token_labels: bool, padding: int, batch_rows: int, bf16: bool
+) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Yield indices of rows, their labels and their logits, longest rows first."""
     device = next(model.parameters()).device
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids), reverse=True)
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].input_ids), reverse=True)
     for first in range(0, len(order), batch_rows):
-        places = order[first : first + batch_rows]
-        batch = laid([rows[place] for place in places], padding, tagged)
-        ids, there, kinds = (column.to(device) for column in batch[:3])
+        indices = order[first : first + batch_rows]
+        batch = collate([rows[index] for index in indices], padding, token_labels)
+        ids, mask, types = (column.to(device) for column in batch[:3])
         with autocast(device, bf16):
-            scores: Tensor = model(input_ids=ids, attention_mask=there, token_type_ids=kinds).logits
-        yield places, batch.labels, scores.float().cpu()
+            logits: Tensor = model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
+        yield indices, batch.labels, logits.float().cpu()

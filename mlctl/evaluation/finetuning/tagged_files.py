@@ -1,4 +1,4 @@
-"""Sentences with a tag a word: XTREME's two columns with a blank line between sentences, and CoNLL-U."""
+"""Tagged sentences: XTREME's two columns with a blank line between sentences, and CoNLL-U."""
 
 from __future__ import annotations
 
@@ -8,55 +8,57 @@ from typing import Any
 
 from mlctl.core.text_lines import numbered_lines
 from mlctl.errors import InputError
-from mlctl.evaluation.finetuning.examples import Tagged
-from mlctl.evaluation.tasks.base import complaint
+from mlctl.evaluation.data.sources import data_remedy
+from mlctl.evaluation.finetuning.examples import TaggedSentence
 
 _COLUMNS = 10  # of CoNLL-U
 _FORM, _UPOS = 1, 3
 
 
-def read_tagged(file: Path, labels: Path | None, known: Collection[str], name: str) -> list[Tagged]:
+def read_tagged(file: Path, labels: Path | None, known: Collection[str], title: str) -> list[TaggedSentence]:
     """Return the sentences of a file; one named .conllu is CoNLL-U, others are `word TAB tag`.
 
     Args:
         file: words and tags.
-        labels: none: the tags are in the file.
-        known: the tags there are.
-        name: of the benchmark, for messages.
+        labels: not used: the tags are in the file.
+        known: the benchmark's tags.
+        title: of the benchmark, for messages.
 
     Raises:
-        InputError: a line is not as the form wants it, a tag is unknown, or there is no sentence; the message names the file.
+        InputError: a line does not have the format, a tag is unknown, or there is no sentence; the message names the file.
     """
     del labels
-    conllu = file.name.removesuffix(".gz").endswith(".conllu")
-    found = [Tagged(*zip(*block, strict=True)) for block in _blocks(file, name, conllu)]
-    if not found:
-        raise InputError(f"{file} holds no sentence", complaint(name))
-    if strange := sorted({tag for one in found for tag in one.tags} - set(known)):
-        raise InputError(f"{file} has tags that {name} has not: {', '.join(strange[:5])}", complaint(name))
-    return found
+    is_conllu = file.name.removesuffix(".gz").endswith(".conllu")
+    sentences = [TaggedSentence(*zip(*block, strict=True)) for block in _blocks(file, title, is_conllu)]
+    if not sentences:
+        raise InputError(f"{file} holds no sentence", data_remedy(title))
+    if unknown := sorted({tag for sentence in sentences for tag in sentence.tags} - set(known)):
+        raise InputError(f"{file} has tags that {title} does not have: {', '.join(unknown[:5])}", data_remedy(title))
+    return sentences
 
 
-def tagged_of_row(row: dict[str, Any], known: Collection[str], name: str) -> Tagged | None:
-    """Return the sentence of a row of a data set (google/xtreme, wikiann); None where it has no word.
+def tagged_of_row(row: dict[str, Any], known: Collection[str], title: str) -> TaggedSentence | None:
+    """Return the sentence of a row of a data set (google/xtreme, wikiann); None if it has no word.
 
     Raises:
         InputError: columns are missing, or a tag is unknown.
     """
     words, tags = row.get("tokens"), row.get("ner_tags", row.get("pos_tags"))
     if words is None or tags is None or len(words) != len(tags) or not set(tags) <= set(known):
-        raise InputError(f"{name}: a row has no words with tags ({', '.join(known)}): {str(row)[:120]}", complaint(name))
-    return Tagged(tuple(words), tuple(tags)) if words else None
+        problem = f"{title}: a row has no words with tags ({', '.join(known)}): {str(row)[:120]}"
+        raise InputError(problem, data_remedy(title))
+    return TaggedSentence(tuple(words), tuple(tags)) if words else None
 
 
-def _blocks(file: Path, name: str, conllu: bool) -> Iterator[list[tuple[str, str]]]:
+def _blocks(file: Path, title: str, is_conllu: bool) -> Iterator[list[tuple[str, str]]]:
+    """Yield the words with their tags of each sentence."""
     block: list[tuple[str, str]] = []
     for number, line in numbered_lines(file):
         if line.strip():
-            row = _conllu_row(line) if conllu else _row(line)
-            if row is None:
-                raise InputError(f"{file}, line {number}: {line[:60]!r} is no word with a tag", complaint(name))
-            block += row
+            words = _parse_conllu(line) if is_conllu else _parse(line)
+            if words is None:
+                raise InputError(f"{file}, line {number}: {line[:60]!r} is not a word with a tag", data_remedy(title))
+            block += words
         elif block:
             yield block
             block = []
@@ -64,13 +66,13 @@ def _blocks(file: Path, name: str, conllu: bool) -> Iterator[list[tuple[str, str
         yield block
 
 
-def _row(line: str) -> list[tuple[str, str]] | None:
+def _parse(line: str) -> list[tuple[str, str]] | None:
     word, tab, tag = line.rpartition("\t")
     return [(word, tag.strip())] if tab and word.strip() and tag.strip() else None
 
 
-def _conllu_row(line: str) -> list[tuple[str, str]] | None:
-    """Read a line; comments, multi-word tokens (3-4) and empty nodes (5.1) are no words: their parts stand for themselves."""
+def _parse_conllu(line: str) -> list[tuple[str, str]] | None:
+    """Parse a line; comments, multi-word tokens (3-4, whose parts follow) and empty nodes (5.1) are not words."""
     if line.startswith("#"):
         return []
     cells = line.split("\t")

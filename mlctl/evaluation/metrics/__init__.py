@@ -1,1 +1,1 @@
-"""Metrics of benchmarks, as functions of arrays."""
+"""Metrics of the tasks, as functions of arrays."""

@@ -1,1 +1,1 @@
-"""Comparison of models and runs: intervals, paired tests, promotion."""
+"""Comparison of models and runs: paired tests, confidence intervals, promotion."""

@@ -1,4 +1,4 @@
-"""From the outcomes of both models to tables: scores, items, differences, averages."""
+"""Tables of both models' scores: scores, items, differences, averages."""
 
 from __future__ import annotations
 
@@ -8,104 +8,118 @@ from typing import Any
 
 import numpy as np
 
-from mlctl.evaluation.metrics.item_scores import Outcome
-from mlctl.evaluation.statistics.paired_tests import ALPHA, Answers, Comparison, compare, deviation, holm, mean
+from mlctl.evaluation.metrics.item_scores import ItemScores
+from mlctl.evaluation.statistics.paired_tests import (
+    ALPHA,
+    ItemMatrix,
+    PairedComparison,
+    compare,
+    holm,
+    mean,
+    standard_deviation,
+)
 
 Row = dict[str, Any]
 
-_ENGLISH = "en"  # what fine-tuning learns from; every other language is judged without having been learned
+_ENGLISH = "en"  # language of the fine-tuning; every other language is evaluated zero-shot
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Outcomes of one model in one task, language and seed; `metric` is the task's headline figure."""
+class ModelScores:
+    """Scores of one model on one task, language and seed; `metric` is the task's main metric, `scores` has one entry a direction."""
 
     model: str
     task: str
     language: str
     seed: int | None
     metric: str
-    outcomes: Sequence[Outcome]
+    scores: Sequence[ItemScores]
 
 
-def score_rows(judged: Iterable[Judged]) -> list[Row]:
+def score_rows(results: Iterable[ModelScores]) -> list[Row]:
     """Return rows of `schema.SCORES`, sorted."""
     rows = [
-        {**_place(one, outcome), "metric": metric, "value": value, "items": len(outcome.items)}
-        for one in judged
-        for outcome in one.outcomes
-        for metric, value in outcome.figures.items()
+        {**_columns(result, scores), "metric": metric, "value": value, "items": len(scores.items)}
+        for result in results
+        for scores in result.scores
+        for metric, value in scores.metrics.items()
     ]
     names = ("task", "language", "direction", "metric", "model")
     return sorted(rows, key=lambda row: (*(row[name] for name in names), -1 if row["seed"] is None else row["seed"]))
 
 
-def item_columns(one: Judged, outcome: Outcome) -> dict[str, Any]:
-    """Return the columns of `schema.ITEMS` for one outcome."""
-    fixed = {name: [value] * len(outcome.items) for name, value in _place(one, outcome).items()}
-    return {**fixed, "item": outcome.items, "part": outcome.part, "whole": outcome.whole}
+def item_columns(result: ModelScores, scores: ItemScores) -> dict[str, Any]:
+    """Return the columns of `schema.ITEMS` for the scores of one direction."""
+    constant = {name: [value] * len(scores.items) for name, value in _columns(result, scores).items()}
+    return {**constant, "item": scores.items, "part": scores.part, "whole": scores.whole}
 
 
-def difference_rows(judged: Sequence[Judged], resamples: int, seed: int) -> tuple[list[Row], list[Row]]:
-    """Return rows of `schema.DIFFERENCES` and of `schema.AVERAGES`: every task and language that both models were judged in."""
+def difference_rows(results: Sequence[ModelScores], resamples: int, seed: int) -> tuple[list[Row], list[Row]]:
+    """Return rows of `schema.DIFFERENCES` and of `schema.AVERAGES`, of every task and language that both models have scores of."""
     differences, averages = [], []
-    for task in sorted({one.task for one in judged}):
-        compared = {language: _compare(several, resamples, seed) for language, several in _languages(judged, task).items()}
-        metric = next(one.metric for one in judged if one.task == task)
-        differences += _differences(task, metric, compared)
-        others = [comparison for language, (comparison, _) in compared.items() if language != _ENGLISH]
-        averages += [_average(task, metric, others)] if others else []
+    for task in sorted({result.task for result in results}):
+        compared = {
+            language: _compare(in_language, resamples, seed) for language, in_language in _by_language(results, task).items()
+        }
+        metric = next(result.metric for result in results if result.task == task)
+        differences += _difference_rows(task, metric, compared)
+        zero_shot = [comparison for language, (comparison, _) in compared.items() if language != _ENGLISH]
+        averages += [_average_row(task, metric, zero_shot)] if zero_shot else []
     return differences, averages
 
 
-def by_task(judged: Sequence[Judged], resamples: int, seed: int) -> dict[str, list[Comparison]]:
-    """Return the comparisons that make the mean of each task: of every language but English, or of English where it is alone."""
+def comparisons_by_task(results: Sequence[ModelScores], resamples: int, seed: int) -> dict[str, list[PairedComparison]]:
+    """Return the comparisons that each task's mean is taken over: every language but English, or English if there is no other."""
     found = {}
-    for task in sorted({one.task for one in judged}):
-        several = {language: _compare(ones, resamples, seed)[0] for language, ones in _languages(judged, task).items()}
-        found[task] = [one for language, one in several.items() if language != _ENGLISH] or list(several.values())
+    for task in sorted({result.task for result in results}):
+        compared = {
+            language: _compare(in_language, resamples, seed)[0] for language, in_language in _by_language(results, task).items()
+        }
+        zero_shot = [comparison for language, comparison in compared.items() if language != _ENGLISH]
+        found[task] = zero_shot or list(compared.values())
     return found
 
 
-def _place(one: Judged, outcome: Outcome) -> Row:
+def _columns(result: ModelScores, scores: ItemScores) -> Row:
     return {
-        "model": one.model,
-        "task": one.task,
-        "language": one.language,
-        "direction": outcome.direction,
-        "seed": one.seed,
+        "model": result.model,
+        "task": result.task,
+        "language": result.language,
+        "direction": scores.direction,
+        "seed": result.seed,
     }
 
 
-def _languages(judged: Sequence[Judged], task: str) -> dict[str, list[Judged]]:
-    found: dict[str, list[Judged]] = {}
-    for one in judged:
-        if one.task == task:
-            found.setdefault(one.language, []).append(one)
-    return dict(sorted(found.items()))
+def _by_language(results: Sequence[ModelScores], task: str) -> dict[str, list[ModelScores]]:
+    groups: dict[str, list[ModelScores]] = {}
+    for result in results:
+        if result.task == task:
+            groups.setdefault(result.language, []).append(result)
+    return dict(sorted(groups.items()))
 
 
-def _compare(judged: Sequence[Judged], resamples: int, seed: int) -> tuple[Comparison, int]:
-    """Compare two models in one task and language; return how many items they were asked, too."""
-    names = sorted({item for one in judged for outcome in one.outcomes for item in outcome.items})
-    places = {name: place for place, name in enumerate(names)}
-    base, trained = (_answers([one for one in judged if (one.model == "trained") == which], places) for which in (False, True))
+def _compare(results: Sequence[ModelScores], resamples: int, seed: int) -> tuple[PairedComparison, int]:
+    """Compare two models on one task and language; return the number of items, too."""
+    names = sorted({item for result in results for scores in result.scores for item in scores.items})
+    index = {name: column for column, name in enumerate(names)}
+    base = _item_matrix([result for result in results if result.model != "trained"], index)
+    trained = _item_matrix([result for result in results if result.model == "trained"], index)
     return compare(base, trained, resamples, seed), len(names)
 
 
-def _answers(judged: Sequence[Judged], places: Mapping[str, int]) -> Answers:
-    """Return (S, N) of one model in the order of its seeds. An item's directions are added up: they do not count twice."""
-    part, whole = (np.zeros((len(judged), len(places))) for _ in range(2))
-    for row, one in enumerate(sorted(judged, key=lambda one: one.seed or 0)):
-        for outcome in one.outcomes:
-            columns = [places[item] for item in outcome.items]
-            np.add.at(part[row], columns, outcome.part)
-            np.add.at(whole[row], columns, outcome.whole)
-    return Answers(part, whole)
+def _item_matrix(results: Sequence[ModelScores], index: Mapping[str, int]) -> ItemMatrix:
+    """Return the items (S, N) of one model in the order of its seeds; the directions of an item are added up, so that it counts once."""
+    part, whole = (np.zeros((len(results), len(index))) for _ in range(2))
+    for row, result in enumerate(sorted(results, key=lambda result: result.seed or 0)):
+        for scores in result.scores:
+            columns = [index[item] for item in scores.items]
+            np.add.at(part[row], columns, scores.part)
+            np.add.at(whole[row], columns, scores.whole)
+    return ItemMatrix(part, whole)
 
 
-def _differences(task: str, metric: str, compared: Mapping[str, tuple[Comparison, int]]) -> list[Row]:
-    corrected = holm([comparison.p() for comparison, _ in compared.values()])
+def _difference_rows(task: str, metric: str, compared: Mapping[str, tuple[PairedComparison, int]]) -> list[Row]:
+    corrected = holm([comparison.p_value() for comparison, _ in compared.values()])
     return [
         {
             "task": task,
@@ -113,35 +127,35 @@ def _differences(task: str, metric: str, compared: Mapping[str, tuple[Comparison
             "metric": metric,
             "zero_shot": language != _ENGLISH,
             "items": items,
-            **_figures(comparison),
+            **_statistics(comparison),
             "corrected": p,
-            "significant": _significant(comparison, p),
+            "significant": _is_significant(comparison, p),
         }
         for (language, (comparison, items)), p in zip(compared.items(), corrected, strict=True)
     ]
 
 
-def _average(task: str, metric: str, comparisons: Sequence[Comparison]) -> Row:
-    whole = mean(comparisons)
-    significant = _significant(whole, whole.p())
-    return {"task": task, "metric": metric, "languages": len(comparisons), **_figures(whole), "significant": significant}
+def _average_row(task: str, metric: str, comparisons: Sequence[PairedComparison]) -> Row:
+    average = mean(comparisons)
+    significant = _is_significant(average, average.p_value())
+    return {"task": task, "metric": metric, "languages": len(comparisons), **_statistics(average), "significant": significant}
 
 
-def _figures(comparison: Comparison) -> Row:
-    low, high = comparison.interval()
+def _statistics(comparison: PairedComparison) -> Row:
+    low, high = comparison.confidence_interval()
     return {
         "seeds": len(comparison.base),
         "base": float(comparison.base.mean()),
         "trained": float(comparison.trained.mean()),
-        "base_deviation": deviation(comparison.base),
-        "trained_deviation": deviation(comparison.trained),
+        "base_deviation": standard_deviation(comparison.base),
+        "trained_deviation": standard_deviation(comparison.trained),
         "difference": comparison.difference,
         "low": low,
         "high": high,
-        "p": comparison.p(),
+        "p": comparison.p_value(),
     }
 
 
-def _significant(comparison: Comparison, p: float) -> bool:
-    low, high = comparison.interval()
+def _is_significant(comparison: PairedComparison, p: float) -> bool:
+    low, high = comparison.confidence_interval()
     return p < ALPHA and not low <= 0 <= high

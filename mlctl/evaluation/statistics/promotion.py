@@ -1,4 +1,4 @@
-"""Whether a challenger takes the champion's place: better beyond noise on the whole, and in no task much worse."""
+"""Promotion decision: a challenger replaces the champion if it is significantly better overall and much worse on no task."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mlctl.evaluation.statistics.model_comparison import by_task
-from mlctl.evaluation.statistics.paired_tests import ALPHA, Comparison, mean
-from mlctl.evaluation.statistics.run_comparison import read_judged
+from mlctl.evaluation.statistics.model_comparison import comparisons_by_task
+from mlctl.evaluation.statistics.paired_tests import ALPHA, PairedComparison, mean
+from mlctl.evaluation.statistics.run_comparison import read_scores
 
 
 @dataclass(frozen=True)
 class TaskComparison:
-    """Champion and challenger in one task, or in the mean of all (`task` is "all"): scores in [0, 1], 95% interval, p."""
+    """Champion and challenger on one task, or in the mean of all (`task` is "all"): scores in [0, 1], 95% interval, p."""
 
     task: str
     champion: float
@@ -28,7 +28,13 @@ class TaskComparison:
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """What came of it: `better` tells whether the challenger is promoted, `why` says so for people; the first comparison is the mean of all."""
+    """Decision on a challenger.
+
+    Attributes:
+        better: whether the challenger is promoted.
+        why: the reason, as a message.
+        comparisons: the mean of all tasks first, then each task.
+    """
 
     better: bool
     why: str
@@ -36,50 +42,60 @@ class PromotionDecision:
 
 
 def decide(evaluated: Path, resamples: int, seed: int, tolerance: float) -> PromotionDecision:
-    """Return the verdict on a challenger, judged as `trained` against the champion as `base`.
+    """Return the decision on a challenger, evaluated as `trained` against the champion as `base`.
 
-    It is better when the mean of its scores over tasks (each the mean over languages, English left out where there are others) is
-    higher, with a 95% interval by paired bootstrap that holds no 0 and a p of approximate randomisation below 0.05, and when no task's
-    score is lower by more than `tolerance`.
+    It is promoted if the mean of its scores over tasks (each the mean over languages, without English if there are others) is higher,
+    with a 95% interval by paired bootstrap that excludes 0 and a p of approximate randomisation below 0.05, and if no task's score is
+    lower by more than `tolerance`.
 
     Args:
-        evaluated: result of `harness.evaluate`.
-        resamples: draws of each test.
-        seed: of the draws.
+        evaluated: result of `evaluate`.
+        resamples: resamples of each test.
+        seed: of the resampling.
         tolerance: share of the score, in [0, 1].
     """
-    judged = [one for model in ("base", "trained") for one in read_judged(evaluated, model, model)]
-    tasks = {task: mean(languages) for task, languages in by_task(judged, resamples, seed).items()}
-    comparisons = (_comparison("all", _together(list(tasks.values()))), *(_comparison(task, one) for task, one in tasks.items()))
-    return _verdict(comparisons, tolerance)
+    results = [result for model in ("base", "trained") for result in read_scores(evaluated, model, model)]
+    tasks = {task: mean(languages) for task, languages in comparisons_by_task(results, resamples, seed).items()}
+    overall = _task_comparison("all", _mean_over_tasks(list(tasks.values())))
+    return _decision(overall, [_task_comparison(task, comparison) for task, comparison in tasks.items()], tolerance)
 
 
-def _verdict(comparisons: tuple[TaskComparison, ...], tolerance: float) -> PromotionDecision:
-    whole, *tasks = comparisons
-    fallen = [comparison for comparison in tasks if comparison.difference < -tolerance]
+def _decision(overall: TaskComparison, tasks: Sequence[TaskComparison], tolerance: float) -> PromotionDecision:
+    comparisons = (overall, *tasks)
+    fallen = [task for task in tasks if task.difference < -tolerance]
     if fallen:
-        said = ", ".join(f"{comparison.task} {_points(comparison.difference)}" for comparison in fallen)
-        return PromotionDecision(False, f"falls by more than {100 * tolerance:g} points: {said}", comparisons)
-    said = (
-        f"{_points(whole.difference)} on the whole (95% interval {_points(whole.low)} … {_points(whole.high)}, p {whole.p:.3g})"
+        losses = ", ".join(f"{task.task} {_points(task.difference)}" for task in fallen)
+        return PromotionDecision(False, f"falls by more than {100 * tolerance:g} points: {losses}", comparisons)
+    gain = (
+        f"{_points(overall.difference)} points overall "
+        f"(95% interval {_points(overall.low)} … {_points(overall.high)}, p {overall.p:.3g})"
     )
-    if whole.difference > 0 and whole.low > 0 and whole.p < ALPHA:
-        return PromotionDecision(True, f"better beyond noise: {said}", comparisons)
-    return PromotionDecision(False, f"not better beyond noise: {said}", comparisons)
+    if overall.difference > 0 and overall.low > 0 and overall.p < ALPHA:
+        return PromotionDecision(True, f"significantly better: {gain}", comparisons)
+    return PromotionDecision(False, f"not significantly better: {gain}", comparisons)
 
 
-def _together(tasks: Sequence[Comparison]) -> Comparison:
+def _mean_over_tasks(tasks: Sequence[PairedComparison]) -> PairedComparison:
     """Return the mean over tasks, which may have different numbers of seeds."""
-    means = [
-        np.array([np.mean([one.mean() for one in figures])])
-        for figures in zip(*((t.base, t.trained) for t in tasks), strict=True)
-    ]
-    return Comparison(*means, *(np.mean(draws, axis=0) for draws in zip(*((t.drawn, t.swapped) for t in tasks), strict=True)))
+    base, trained = (
+        np.array([np.mean([scores.mean() for scores in column])])
+        for column in zip(*((task.base, task.trained) for task in tasks), strict=True)
+    )
+    bootstrap, randomised = (
+        np.mean(column, axis=0) for column in zip(*((task.bootstrap, task.randomised) for task in tasks), strict=True)
+    )
+    return PairedComparison(base, trained, bootstrap, randomised)
 
 
-def _comparison(task: str, one: Comparison) -> TaskComparison:
-    low, high = one.interval()
-    return TaskComparison(task, float(one.base.mean()), float(one.trained.mean()), one.difference, low, high, one.p())
+def _task_comparison(task: str, comparison: PairedComparison) -> TaskComparison:
+    return TaskComparison(
+        task,
+        float(comparison.base.mean()),
+        float(comparison.trained.mean()),
+        comparison.difference,
+        *comparison.confidence_interval(),
+        comparison.p_value(),
+    )
 
 
 def _points(share: float) -> str:

@@ -1,50 +1,120 @@
-"""What the harness needs of a benchmark."""
+"""The `Task` protocol, and the base class of the published benchmarks."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mlctl.evaluation.metrics.item_scores import Outcome
-from mlctl.evaluation.model_under_test import ModelUnderTest
-from mlctl.evaluation.tasks.metadata import TaskMetadata
+from mlctl.config.evaluate import Benchmark
+from mlctl.errors import InputError
+from mlctl.evaluation.data.sources import data_remedy
 
-#: Texts that tell whether a tokenizer can read a language.
-SAMPLE = 100
+if TYPE_CHECKING:
+    from mlctl.evaluation.metrics.item_scores import ItemScores
+    from mlctl.evaluation.model_under_test import ModelUnderTest
+    from mlctl.evaluation.tasks.metadata import TaskMetadata
+
+#: Number of texts that decide whether a tokenizer covers a language.
+SAMPLE_SIZE = 100
 
 
 class Task(Protocol):
-    """A benchmark with its data. Making one looks at what lies there; nothing is encoded."""
+    """Something that a model is evaluated on, language by language."""
 
     @property
     def metadata(self) -> TaskMetadata:
-        """What it is."""
+        """Its metadata."""
 
     @property
-    def languages(self) -> Sequence[str]:
-        """Languages that can be judged: those that the recipe names, else those of the protocol that are there."""
+    def score_names(self) -> Sequence[str]:
+        """Tasks that `evaluate` returns scores of, in the order of the tables; one, unless several share a pass of the encoder."""
+
+    def identity(self, model: ModelUnderTest, language: str, seed: int | None) -> dict[str, Any]:
+        """Return everything that can change the scores, as JSON values with the name `task`: the scores are cached under it."""
+
+    def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
+        """Evaluate a model in a language; `seed` is the fine-tuning's, None for a task that does not fine-tune."""
+
+
+class PublishedTask(ABC):
+    """A published benchmark with its data; implements `Task`. Constructing one lists the data; nothing is encoded.
+
+    Args:
+        entry: the recipe's entry.
+        available_languages: languages of the data, whether the recipe names them or not.
+        location: where the data are, for messages.
+        expected: files that the data should have, for messages.
+
+    Raises:
+        InputError: there are no data at the entry's source, or not for the languages that the entry names.
+    """
+
+    metadata: TaskMetadata
+
+    def __init__(self, entry: Benchmark, available_languages: Iterable[str], location: str, expected: str) -> None:
+        self.requested_languages = entry.languages
+        self.available_languages = list(available_languages)
+        self.check_available(entry.languages, location)
+        if not self.available_languages:
+            raise InputError(f"evaluate.benchmarks, {self.metadata.task}: no {expected} in {location}", self.data_remedy)
 
     @property
-    def there(self) -> Sequence[str]:
-        """Languages whose data lie there, whether the recipe names them or not."""
+    def score_names(self) -> Sequence[str]:
+        """See `Task`."""
+        return (self.metadata.task,)
 
     @property
+    def languages(self) -> list[str]:
+        """Languages to evaluate: those that the recipe names, else the default ones."""
+        return list(self.requested_languages) or self.default_languages
+
+    @property
+    def default_languages(self) -> list[str]:
+        """Languages to evaluate if the recipe names none."""
+        return self.available_languages
+
+    @property
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What of the recipe's entry can change a score, as JSON values; languages and place left out."""
+        """Settings of the recipe's entry that can change a score, as JSON values; languages and paths left out."""
 
-    def data(self, language: str) -> str:
+    @abstractmethod
+    def data_digest(self, language: str) -> str:
         """Return the digest of the data of a language."""
 
-    def sample(self, language: str) -> Sequence[str]:
-        """Return some texts of a language: where the tokenizer can read none of them, it is not judged unless it is named."""
+    @abstractmethod
+    def sample_texts(self, language: str) -> Sequence[str]:
+        """Return up to `SAMPLE_SIZE` texts of a language, which decide whether the tokenizer covers it."""
 
+    @abstractmethod
     def texts(self, language: str) -> Iterable[str]:
-        """Return all text of a language that is there by which models are judged, tuned or chosen: training must not see it."""
+        """Return all text of an available language that models are evaluated, tuned or selected by: it is kept out of training."""
 
-    def judge(self, subject: ModelUnderTest, language: str, seed: int | None) -> list[Outcome]:
-        """Judge a model in a language; `seed` is of the fine-tuning, None where the card says that there is none."""
+    @abstractmethod
+    def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
+        """See `Task`."""
 
+    def identity(self, model: ModelUnderTest, language: str, seed: int | None) -> dict[str, Any]:
+        """See `Task`."""
+        return {
+            "task": self.metadata.task,
+            "revision": self.metadata.revision,
+            "model": model.identity,
+            "vectors": {**model.embedding_settings, "pooling": model.pooling},
+            "settings": self.settings,
+            "data": self.data_digest(language),
+            "language": language,
+            "seed": seed,
+        }
 
-def complaint(name: str) -> str:
-    """Return what to do about files of a benchmark that are not as they should be."""
-    return f"give evaluate.benchmarks the folder of {name} as it was published: docs/evaluate.md lists the forms"
+    def check_available(self, languages: Iterable[str], location: str) -> None:
+        """Raise an InputError if there are no data for one of the languages."""
+        if missing := [language for language in languages if language not in self.available_languages]:
+            problem = f"evaluate.benchmarks, {self.metadata.task}: no data for {', '.join(missing)} in {location}"
+            raise InputError(problem, self.data_remedy)
+
+    @property
+    def data_remedy(self) -> str:
+        """Remedy for missing or malformed data."""
+        return data_remedy(self.metadata.title)

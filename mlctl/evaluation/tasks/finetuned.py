@@ -1,139 +1,134 @@
-"""What the benchmarks have in common that learn from English examples: their files, and one model a seed for all languages."""
+"""Base class of the benchmarks that fine-tune on English examples: one fine-tuned model a seed is evaluated in all languages."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from mlctl.config.evaluate import FineTuned
-from mlctl.errors import InputError
-from mlctl.evaluation.finetuning.examples import LEARNED, Example, Sets
-from mlctl.evaluation.metrics.item_scores import Outcome
-from mlctl.evaluation.tasks.base import SAMPLE, complaint
-from mlctl.evaluation.tasks.metadata import TaskMetadata
+from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE, Example, ExampleSets
+from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask
 
 if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.features import Row
+    from mlctl.evaluation.metrics.item_scores import ItemScores
     from mlctl.evaluation.model_under_test import ModelUnderTest
 
 
-class FineTunedTask(ABC, Generic[Example]):
-    """A benchmark with its data; see `task.Task`. `judge` fine-tunes a model once a seed, whatever the number of languages.
+class FineTunedTask(PublishedTask, Generic[Example]):
+    """See `PublishedTask`; `evaluate` fine-tunes once for each model and seed, whatever the number of languages.
 
-    Raises:
-        InputError: there is none of it at the entry's source, or not the languages that the entry names.
+    Args:
+        entry: the recipe's entry.
+        sets: training, dev and test examples.
     """
 
-    tagged: ClassVar[bool]
+    #: The labels, in the order of their ids.
+    labels: ClassVar[Sequence[str]]
+    #: Whether each token has a label, or the whole sequence one.
+    token_labels: ClassVar[bool]
 
-    def __init__(self, entry: FineTuned, metadata: TaskMetadata, labels: Sequence[str], sets: Sets[Example]) -> None:
-        self.metadata, self._entry, self._sets = metadata, entry, sets
-        self._labels = {label: number for number, label in enumerate(labels)}
-        missing = [language for language in entry.languages if language not in sets.languages]
-        if missing:
-            what = f"nothing to judge {', '.join(missing)} by in {sets.place}"
-            raise InputError(f"evaluate.benchmarks, {metadata.task}: {what}", complaint(metadata.title))
+    def __init__(self, entry: FineTuned, sets: ExampleSets[Example]) -> None:
+        self._entry, self._sets = entry, sets
+        self._label_ids = {label: number for number, label in enumerate(self.labels)}
         self._loaded: tuple[Path, Any] | None = None
+        super().__init__(entry, sets.languages, sets.location, "test sets")
 
     @abstractmethod
-    def rows(self, examples: Sequence[Example], subject: ModelUnderTest) -> list[Row]:
-        """Return examples as the encoder reads them."""
+    def rows(self, examples: Sequence[Example], model: ModelUnderTest) -> list[Row]:
+        """Return examples as tokenised rows."""
 
     @abstractmethod
-    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: ModelUnderTest) -> list[Any]:
-        """Return what a model answers to each example."""
+    def predict(self, classifier: Any, rows: Sequence[Row], examples: int, model: ModelUnderTest) -> list[Any]:
+        """Return a fine-tuned model's prediction for each example."""
 
     @abstractmethod
-    def outcome(self, examples: Sequence[Example], answers: Sequence[Any], direction: str, notes: dict[str, Any]) -> Outcome:
-        """Return the figures of answers."""
+    def score(self, examples: Sequence[Example], predictions: Sequence[Any], direction: str, notes: dict[str, Any]) -> ItemScores:
+        """Return the scores of predictions."""
 
     @abstractmethod
     def sentences(self, examples: Sequence[Example]) -> list[str]:
         """Return the sentences of examples."""
 
     @property
-    def languages(self) -> list[str]:
-        """See `Task`."""
-        of_protocol = [language for language in self._sets.languages if language in self.metadata.languages]
-        return list(self._entry.languages) or of_protocol or self._sets.languages
-
-    @property
-    def there(self) -> list[str]:
-        """See `Task`."""
-        return self._sets.languages
+    def default_languages(self) -> list[str]:
+        """The protocol's languages, if the data have one of them."""
+        of_protocol = [language for language in self.available_languages if language in self.metadata.languages]
+        return of_protocol or self.available_languages
 
     @property
     def settings(self) -> dict[str, Any]:
-        """See `Task`."""
+        """See `PublishedTask`."""
         names = ("examples", "epochs", "batch_size", "learning_rate", "max_length")
         return {name: getattr(self._entry, name) for name in names}
 
-    def data(self, language: str) -> str:
-        """See `Task`."""
+    def data_digest(self, language: str) -> str:
+        """See `PublishedTask`."""
         return self._sets.digest(language)
 
-    def sample(self, language: str) -> list[str]:
-        """See `Task`."""
-        return self.sentences(self._sets.judged(language).examples[:SAMPLE])
+    def sample_texts(self, language: str) -> list[str]:
+        """See `PublishedTask`."""
+        return self.sentences(self._sets.test(language).examples[:SAMPLE_SIZE])
 
     def texts(self, language: str) -> list[str]:
-        """See `Task`; what is learned from is no part of it."""
-        chosen = self._sets.dev() if language == LEARNED else None
-        return self.sentences([*self._sets.judged(language).examples, *(chosen or ())])
+        """See `PublishedTask`; the training examples are not part of it."""
+        dev = self._sets.dev() if language == TRAINING_LANGUAGE else None
+        return self.sentences([*self._sets.test(language).examples, *(dev or ())])
 
-    def judge(self, subject: ModelUnderTest, language: str, seed: int | None) -> list[Outcome]:
+    def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
-        model = self._model(subject, seed or 0)
-        examples, name = self._sets.judged(language)
-        answers = self.answer(model, self.rows(examples, subject), len(examples), subject)
-        return [self.outcome(examples, answers, f"{LEARNED}→{language}", {"judged": name})]
+        classifier = self._classifier(model, seed or 0)
+        examples, name = self._sets.test(language)
+        predictions = self.predict(classifier, self.rows(examples, model), len(examples), model)
+        return [self.score(examples, predictions, f"{TRAINING_LANGUAGE}→{language}", {"judged": name})]
 
-    def _model(self, subject: ModelUnderTest, seed: int) -> Any:
-        """Return the model fine-tuned with a seed, made now unless it was before."""
-        from mlctl.evaluation.finetuning.trainer import saved
+    def _classifier(self, model: ModelUnderTest, seed: int) -> Any:
+        """Return the model fine-tuned with a seed, from the cache if it is there."""
+        from mlctl.evaluation.finetuning.trainer import load
 
         identity = {
             "task": f"{self.metadata.task}-model",
             "revision": self.metadata.revision,
-            "model": subject.identity,
+            "model": model.identity,
             "settings": self.settings,
             "data": self._sets.digest(),
             "seed": seed,
         }
-        folder = subject.parts.folder(identity, lambda folder, scratch: self._fine_tune(subject, seed, folder, scratch))
+        folder = model.cache.get_or_create_folder(identity, lambda folder, scratch: self._fine_tune(model, seed, folder, scratch))
         if self._loaded is None or self._loaded[0] != folder:
-            self._loaded = None
-            self._loaded = folder, saved(folder, len(self._labels), self.tagged, subject.device)
+            self._loaded = None  # frees the previous model before the next one is loaded
+            self._loaded = folder, load(folder, len(self.labels), self.token_labels, model.device)
         return self._loaded[1]
 
-    def _fine_tune(self, subject: ModelUnderTest, seed: int, folder: Path, scratch: Path) -> None:
+    def _fine_tune(self, model: ModelUnderTest, seed: int, folder: Path, scratch: Path) -> None:
         from mlctl.evaluation.finetuning.trainer import Budget, fine_tune, save
         from mlctl.modeling.encoders import load_classifier
 
         entry = self._entry
-        budget = Budget(entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length, subject.bf16)
-        examples = self._sets.learned()[: entry.examples or None]
-        model = load_classifier(subject.folder, len(self._labels), self.tagged, seed).to(subject.device)
-        rows, padding = self.rows(examples, subject), subject.tokenizer.pad_token_id
+        budget = Budget(entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length, model.bf16)
+        examples = self._sets.train()[: entry.examples or None]
+        classifier = load_classifier(model.folder, len(self.labels), self.token_labels, seed).to(model.device)
+        rows, padding = self.rows(examples, model), model.tokenizer.pad_token_id
 
         def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
             del figures
-            subject.say(f"{self.metadata.task}, seed {seed}, {done} of {total} {unit}")
+            model.on_progress(f"{self.metadata.task}, seed {seed}, {done} of {total} {unit}")
 
-        judge = self._judge_dev(subject)
-        save(model, fine_tune(model, rows, self.tagged, budget, seed, scratch, padding, judge, progress), folder)
+        dev_metric = self._dev_metric(model)
+        result = fine_tune(classifier, rows, self.token_labels, budget, seed, scratch, padding, dev_metric, progress)
+        save(classifier, result, folder)
 
-    def _judge_dev(self, subject: ModelUnderTest) -> Any:
-        """Return what tells a model's figure on English dev, or None."""
+    def _dev_metric(self, model: ModelUnderTest) -> Callable[[Any], float] | None:
+        """Return the function that computes a classifier's main metric on English dev; None if there is no dev set."""
         examples = self._sets.dev()
         if examples is None:
             return None
-        rows = self.rows(examples, subject)
+        rows = self.rows(examples, model)
 
-        def figure(model: Any) -> float:
-            answers = self.answer(model, rows, len(examples), subject)
-            return self.outcome(examples, answers, LEARNED, {}).figures[self.metadata.metric]
+        def metric(classifier: Any) -> float:
+            predictions = self.predict(classifier, rows, len(examples), model)
+            return self.score(examples, predictions, TRAINING_LANGUAGE, {}).metrics[self.metadata.metric]
 
-        return figure
+        return metric

@@ -1,69 +1,100 @@
-"""The benchmarks on held-out pairs: what is asked of a model in one language. Both models are judged by these functions."""
+"""Retrieval on the held-out pairs: sentence retrieval and word retrieval from one encoding of each side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from mlctl.evaluation.data.heldout import Heldout, WordPair
-from mlctl.evaluation.embedding.token_embeddings import encode
-from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
-from mlctl.evaluation.metrics.retrieval import hits, same_texts
+from mlctl.config import Evaluate
+from mlctl.evaluation.data.heldout import Heldout, WordPair, heldout_digest, one_to_one
+from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from mlctl.evaluation.metrics.item_scores import ItemScores
     from mlctl.evaluation.model_under_test import ModelUnderTest
 
-_FEWEST = 2
+SENTENCE_RETRIEVAL, WORD_RETRIEVAL = "sentence-retrieval", "word-retrieval"
+
+_MIN_ITEMS = 2
 
 
-def judge(
-    encoder: PreTrainedModel, heldout: Heldout, word_pairs: Sequence[WordPair], source: str, batch_rows: int, tasks: Sequence[str]
-) -> list[Outcome]:
-    """Run the benchmarks of one language from one encoding of each side.
+class HeldoutRetrieval:
+    """Retrieval on the held-out pairs of every target language; implements `tasks.base.Task`.
 
     Args:
-        encoder: in evaluation mode.
-        heldout: pairs of one target language.
-        word pairs: the word benchmark's word pairs; none of its words twice on a side.
-        source: language of the source side.
-        batch_rows: sentences encoded at once.
-        tasks: "sentence-retrieval", "word-retrieval".
-
-    Returns:
-        An outcome for each task and direction; a task with fewer than two items is left out.
+        heldout: pairs of each target language.
+        settings: which of the two tasks are evaluated, and how.
+        source_language: language of the source side.
+        seed: draws word pairs if there are more than needed.
     """
-    words = word_pairs if "word-retrieval" in tasks else ()
-    left = encode(encoder, heldout.source.ids, [(c.row, *c.source) for c in words], batch_rows)
-    right = encode(encoder, heldout.target.ids, [(c.row, *c.target) for c in words], batch_rows)
-    found = []
-    for task, level, identities in (
-        ("sentence-retrieval", 0, torch.tensor([heldout.source.identities, heldout.target.identities]).T),
-        ("word-retrieval", 1, torch.arange(len(words))[:, None]),
-    ):
-        if task in tasks and len(identities) >= _FEWEST:
-            found += both_ways(task, left[level], right[level], identities, source, heldout.language)
-    return found
+
+    metadata = TaskMetadata(
+        task="held-out",
+        title="Held-out pairs",
+        citation="",
+        licence="",
+        languages=(),
+        metric="accuracy",
+        revision=1,
+        protocol="Nearest neighbour by cosine among all held-out sentences, or words in their sentences; a tie counts as wrong.",
+    )
+
+    def __init__(self, heldout: Sequence[Heldout], settings: Evaluate, source_language: str, seed: int) -> None:
+        self._pairs = {pairs.language: pairs for pairs in heldout}
+        self._digests = {language: heldout_digest(pairs) for language, pairs in self._pairs.items()}
+        self._settings, self._source_language, self._seed = settings, source_language, seed
+
+    @property
+    def score_names(self) -> Sequence[str]:
+        """See `Task`."""
+        return self._settings.tasks
+
+    @property
+    def languages(self) -> list[str]:
+        """Target languages with held-out pairs."""
+        return list(self._pairs)
+
+    def identity(self, model: ModelUnderTest, language: str, seed: int | None) -> dict[str, Any]:
+        """See `Task`; the seed in it is the recipe's."""
+        del seed
+        return {
+            "task": self.metadata.task,
+            "revision": self.metadata.revision,
+            "model": model.identity,
+            "data": {"digest": self._digests[language], "language": language, "source": self._source_language},
+            "tasks": self._settings.tasks,
+            "seed": self._seed,
+        }
+
+    def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
+        """See `Task`; a task with fewer than two items has no scores."""
+        del seed
+        pairs, tasks = self._pairs[language], self._settings.tasks
+        word_pairs = self._word_pairs(pairs, model.tokenizer) if WORD_RETRIEVAL in tasks else []
+        encoder = model.encoder_for(pairs.largest_id())
+        return _evaluate(encoder, pairs, word_pairs, self._source_language, self._settings.batch_rows, tasks)
+
+    def _word_pairs(self, pairs: Heldout, tokenizer: PreTrainedTokenizerBase) -> list[WordPair]:
+        return one_to_one(pairs, lambda ids: str(tokenizer.decode(list(ids))).strip().casefold(), self._seed)
 
 
-def both_ways(
-    task: str, left: torch.Tensor, right: torch.Tensor, identities: torch.Tensor, source: str, target: str
-) -> list[Outcome]:
-    """Return the outcomes of asking from the left side and from the right, (N, H) each; see `retrieval.hits`."""
-    items = [str(number) for number in range(len(identities))]
-    return [
-        of_hits(task, f"{source}→{target}", hits(left, right, identities).cpu().numpy(), items),
-        of_hits(task, f"{target}→{source}", hits(right, left, identities).cpu().numpy(), items),
-    ]
+def _evaluate(
+    encoder: PreTrainedModel, pairs: Heldout, words: Sequence[WordPair], source: str, batch_rows: int, tasks: Sequence[str]
+) -> list[ItemScores]:
+    import torch
 
+    from mlctl.evaluation.embedding.token_embeddings import encode
+    from mlctl.evaluation.metrics.retrieval import retrieval_scores
 
-def translations(
-    task: str, subject: ModelUnderTest, source: Sequence[str], target: Sequence[str], source_language: str, target_language: str
-) -> list[Outcome]:
-    """Ask for the translations of sentences that stand in the same order on both sides, from the source side and from the target's."""
-    identities = torch.tensor([same_texts(source), same_texts(target)]).T
-    sides = subject.vectors(source, remember=True), subject.vectors(target)
-    return both_ways(task, *sides, identities, source_language, target_language)
+    source_sentences, source_words = encode(encoder, pairs.source.ids, [(pair.row, *pair.source) for pair in words], batch_rows)
+    target_sentences, target_words = encode(encoder, pairs.target.ids, [(pair.row, *pair.target) for pair in words], batch_rows)
+    scores = []
+    if SENTENCE_RETRIEVAL in tasks and len(pairs) >= _MIN_ITEMS:
+        identities = torch.tensor([pairs.source.identities, pairs.target.identities]).T
+        scores += retrieval_scores(SENTENCE_RETRIEVAL, source_sentences, target_sentences, identities, source, pairs.language)
+    if WORD_RETRIEVAL in tasks and len(words) >= _MIN_ITEMS:
+        identities = torch.arange(len(words))[:, None]
+        scores += retrieval_scores(WORD_RETRIEVAL, source_words, target_words, identities, source, pairs.language)
+    return scores

@@ -1,4 +1,4 @@
-"""What there is to know of a benchmark: where it is from, who may use it, what it measures and by which protocol."""
+"""Metadata of a task: origin, licence, languages, metric and protocol, as in mteb."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TaskMetadata:
-    """A benchmark's card. It is written into `protocol.json` of every result and read by the report and the model card.
+    """Metadata of a task. It is written to `protocol.json` of every result, and read by the report and the model card.
 
     Attributes:
         task: name in the recipe and in the tables.
-        title: name for people.
-        citation: the publication to name.
-        licence: what the data's publishers state.
-        languages: BCP 47 tags of the protocol's languages; empty: whatever languages the data have.
-        metric: the headline figure, a share where more is better; it is what the paired test compares.
-        revision: of our protocol code. Raised when it begins to give other scores from the same data and vectors.
-        protocol: how it is judged, and where that is not what others do.
-        fine_tuned: judged after fine-tuning on English, once a seed.
+        title: name in the report.
+        citation: the publication to cite.
+        licence: the licence that the data's publishers state.
+        languages: BCP 47 tags of the protocol's languages; empty: all languages of the data.
+        metric: the main metric, a share where more is better; it is what the paired test compares.
+        revision: of this implementation. Increased when it gives other scores for the same data and embeddings.
+        protocol: how the task is evaluated, and where that differs from other implementations.
+        fine_tuned: evaluated after fine-tuning on English, once for each seed.
     """
 
     task: str
@@ -33,5 +33,5 @@ class TaskMetadata:
     fine_tuned: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return the card as plain values."""
+        """Return the metadata as JSON values."""
         return {**asdict(self), "languages": list(self.languages)}

@@ -1,92 +1,71 @@
-"""XNLI and PAWS-X: how do two sentences belong together?"""
+"""Classification of sentence pairs: the part that XNLI and PAWS-X share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from mlctl.config.evaluate import BenchmarkFolder, Pawsx, Xnli
-from mlctl.evaluation.finetuning.examples import Pair, Sets
+from mlctl.config.evaluate import BenchmarkFolder, FineTuned
+from mlctl.evaluation.finetuning.examples import ExampleSets, Pair
 from mlctl.evaluation.finetuning.folder_dataset import FolderSets
-from mlctl.evaluation.finetuning.hub_dataset import DatasetSets
+from mlctl.evaluation.finetuning.hub_dataset import HubSets
 from mlctl.evaluation.finetuning.pair_files import pair_of_row, read_pairs
-from mlctl.evaluation.metrics.item_scores import Outcome, of_hits
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
-from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.features import Row
+    from mlctl.evaluation.metrics.item_scores import ItemScores
     from mlctl.evaluation.model_under_test import ModelUnderTest
 
-METADATA_BY_TASK = {
-    "xnli": TaskMetadata(
-        task="xnli",
-        title="XNLI",
-        citation="Conneau et al. 2018 (arXiv 1809.05053); English training set: Williams et al. 2018 (MultiNLI, arXiv 1704.05426)",
-        licence="CC BY-NC 4.0",
-        languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
-        metric="accuracy",
-        revision=2,
-        protocol="Fine-tuned on English, the epoch that does best on English dev is judged on each language's test set.",
-        fine_tuned=True,
-    ),
-    "pawsx": TaskMetadata(
-        task="pawsx",
-        title="PAWS-X",
-        citation="Yang et al. 2019 (arXiv 1908.11828)",
-        licence="may be freely used for any purpose",
-        languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
-        metric="accuracy",
-        revision=2,
-        protocol="As XNLI. Rows labelled -1 are left out; rows with the placeholder NS for a sentence that was not translated count, as "
-        "they do for others.",
-        fine_tuned=True,
-    ),
-}
-_MULTINLI = "nyu-mll/multi_nli"  # the English examples of XNLI, which XTREME's data set is without
-_LABELS = {"xnli": ("contradiction", "entailment", "neutral"), "pawsx": ("0", "1")}
 
+class PairClassificationTask(FineTunedTask[Pair]):
+    """See `FineTunedTask`."""
 
-class PairTask(FineTunedTask[Pair]):
-    """Either benchmark with its data."""
+    token_labels = False
+    #: XTREME's name of a language's subset, with {} for the language.
+    xtreme_subset: ClassVar[str]
+    #: Data set with the English examples, if XTREME's has none.
+    default_train: ClassVar[str] = ""
 
-    tagged = False
+    def __init__(self, entry: FineTuned) -> None:
+        super().__init__(entry, self._open_sets(entry))
 
-    def __init__(self, entry: Xnli | Pawsx) -> None:
-        metadata, known = METADATA_BY_TASK[entry.name], _LABELS[entry.name]
-        super().__init__(entry, metadata, known, _sets(entry, metadata, known))
-
-    def rows(self, examples: Sequence[Pair], subject: ModelUnderTest) -> list[Row]:
+    def rows(self, examples: Sequence[Pair], model: ModelUnderTest) -> list[Row]:
         """See `FineTunedTask`."""
         from mlctl.evaluation.finetuning.features import rows_of_pairs
 
-        return rows_of_pairs(examples, subject.tokenizer, self._labels, subject.longest(self._entry.max_length))
+        return rows_of_pairs(examples, model.tokenizer, self._label_ids, model.max_length(self._entry.max_length))
 
-    def answer(self, model: Any, rows: Sequence[Row], examples: int, subject: ModelUnderTest) -> list[int]:
+    def predict(self, classifier: Any, rows: Sequence[Row], examples: int, model: ModelUnderTest) -> list[int]:
         """See `FineTunedTask`."""
-        from mlctl.evaluation.finetuning.predict import answered_pairs
+        from mlctl.evaluation.finetuning.predict import predict_labels
 
         del examples
-        return answered_pairs(model, rows, subject.tokenizer.pad_token_id, subject.settings.batch_rows, subject.bf16)
+        return predict_labels(classifier, rows, model.tokenizer.pad_token_id, model.settings.batch_rows, model.bf16)
 
-    def outcome(self, examples: Sequence[Pair], answers: Sequence[int], direction: str, notes: dict[str, Any]) -> Outcome:
+    def score(self, examples: Sequence[Pair], predictions: Sequence[int], direction: str, notes: dict[str, Any]) -> ItemScores:
         """See `FineTunedTask`."""
-        right = np.array([self._labels[one.label] == answer for one, answer in zip(examples, answers, strict=True)], np.bool_)
-        found = of_hits(self.metadata.task, direction, right, [str(number) for number in range(len(examples))])
-        return Outcome(**{**vars(found), "notes": notes})
+        import numpy as np
+
+        from mlctl.evaluation.metrics.item_scores import accuracy_scores
+
+        gold = [self._label_ids[example.label] for example in examples]
+        correct = np.array([label == predicted for label, predicted in zip(gold, predictions, strict=True)], np.bool_)
+        items = [str(number) for number in range(len(examples))]
+        return replace(accuracy_scores(self.metadata.task, direction, correct, items), notes=notes)
 
     def sentences(self, examples: Sequence[Pair]) -> list[str]:
         """See `FineTunedTask`."""
-        return [side for one in examples for side in (one.first, one.second)]
+        return [sentence for example in examples for sentence in (example.first, example.second)]
 
-
-def _sets(entry: Xnli | Pawsx, metadata: TaskMetadata, known: Sequence[str]) -> Sets[Pair]:
-    if isinstance(entry.source, BenchmarkFolder):
-        return FolderSets(entry.source, entry.train, metadata.title, partial(read_pairs, known=known, name=metadata.title))
-    xtreme = {"xnli": "XNLI", "pawsx": "PAWS-X.{}"}[entry.name]
-    subsets = {language: (xtreme.format(language), language) for language in metadata.languages}
-    make = partial(pair_of_row, known=known, name=metadata.title)
-    return DatasetSets(entry.source, entry.train, metadata.title, subsets, make, _MULTINLI if entry.name == "xnli" else "")
+    def _open_sets(self, entry: FineTuned) -> ExampleSets[Pair]:
+        title = self.metadata.title
+        if isinstance(entry.source, BenchmarkFolder):
+            return FolderSets(entry.source, entry.train, title, partial(read_pairs, known=self.labels, title=title))
+        subsets: Mapping[str, Sequence[str]] = {
+            language: (self.xtreme_subset.format(language), language) for language in self.metadata.languages
+        }
+        make = partial(pair_of_row, known=self.labels, title=title)
+        return HubSets(entry.source, entry.train, title, subsets, make, self.default_train)

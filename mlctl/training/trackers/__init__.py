@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlctl.config import Train
-from mlctl.core import url_redaction
+from mlctl.core.url_redaction import redact_values
 from mlctl.errors import InputError
 from mlctl.training.trackers.guard import BackgroundTracker, GuardedTracker
 from mlctl.training.trackers.interface import Metrics, Run, Tracker
@@ -116,7 +116,7 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", url_redaction.for_records(value)
+            yield f"{prefix}{name}", redact_values(value)
 
 
 def _tracker(name: str) -> GuardedTracker | BackgroundTracker:

@@ -1,4 +1,4 @@
-"""A sharded corpus of numbered words and encoders small enough to judge in a moment."""
+"""A sharded corpus of numbered words and small encoders."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def write_sharded(tmp_path: Path) -> Callable[[dict[str, list[dict[str, Any]]]],
     def write(rows: dict[str, list[dict[str, Any]]]) -> Path:
         folder = tmp_path / "sharded"
         (folder / "heldout").mkdir(parents=True)
-        for language, several in rows.items():
-            pq.write_table(pa.Table.from_pylist(several, schema=schema.SHARD), folder / "heldout" / f"{language}.parquet")
+        for language, language_rows in rows.items():
+            pq.write_table(pa.Table.from_pylist(language_rows, schema=schema.SHARD), folder / "heldout" / f"{language}.parquet")
         vocabulary = tmp_path / "vocab.txt"
         vocabulary.write_text("\n".join(VOCABULARY))
         BertTokenizer(vocab={word: number for number, word in enumerate(VOCABULARY)}).save_pretrained(folder / "tokenizer")
@@ -101,10 +101,10 @@ def trained(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def copied_rows() -> Callable[[str], list[dict[str, Any]]]:
-    """Make ten pairs whose target side is the source side: any model that tells sentences apart finds every translation."""
+    """Make ten pairs whose target side is the source side: any model with distinct embeddings retrieves every translation."""
 
     def make(language: str) -> list[dict[str, Any]]:
-        sentences = [[(7 * number + 3 * place) % 64 for place in range(3 + number % 5)] for number in range(10)]
+        sentences = [[(7 * number + 3 * position) % 64 for position in range(3 + number % 5)] for number in range(10)]
         return [row(language, number, words, words) for number, words in enumerate(sentences)]
 
     return make
@@ -117,7 +117,7 @@ def words(*numbers: int) -> str:
 
 def sentences(count: int, shift: int = 0) -> list[str]:
     """Different sentences of three to seven words."""
-    return [words(*((7 * n + 3 * place + n // 64 + shift) for place in range(3 + n % 5))) for n in range(count)]
+    return [words(*((7 * n + 3 * position + n // 64 + shift) for position in range(3 + n % 5))) for n in range(count)]
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -125,8 +125,8 @@ def save_tokenizer(folder: Path) -> None:
 
 
 @pytest.fixture
-def subject(tmp_path: Path) -> Callable[[Evaluate], ModelUnderTest]:
-    """Make a model under judgement: random weights, and for `pooling: search` thirty dev pairs whose sides are equal."""
+def make_model(tmp_path: Path) -> Callable[[Evaluate], ModelUnderTest]:
+    """Make a model under test: random weights, and for `pooling: search` thirty dev pairs whose sides are equal."""
     folder = tmp_path / "encoder"
     save_encoder(folder, seed=1)
     save_tokenizer(folder)

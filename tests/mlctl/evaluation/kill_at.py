@@ -1,4 +1,4 @@
-"""Judge with a shared folder of parts and die by SIGKILL after so many scores: `kill_at.py SCORES SHARDED TRAINED PLACE SETTINGS`."""
+"""Evaluate with a shared score cache, killed by SIGKILL after some scores: `kill_at.py SCORES SHARDED TRAINED FOLDER SETTINGS`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlctl.core.workspace import Workspace
 from mlctl.evaluation import ScoreCache, evaluate
 
 torch.set_num_threads(1)
-scores, sharded, trained, place, settings = sys.argv[1:]
+scores, sharded, trained, folder, settings = sys.argv[1:]
 
 
 def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
@@ -29,7 +29,7 @@ evaluate(
     0,
     Path(sharded),
     Path(trained),
-    Workspace(Path(place) / "out"),
+    Workspace(Path(folder) / "out"),
     progress,
-    ScoreCache(Path(place) / "parts"),
+    ScoreCache(Path(folder) / "parts"),
 )

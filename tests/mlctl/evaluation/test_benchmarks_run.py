@@ -1,4 +1,4 @@
-"""Published benchmarks in the stage: tables, reuse across runs, SIGKILL."""
+"""Published benchmarks in the stage: tables, cache across runs, SIGKILL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from mlctl import schema
 from mlctl.config import Evaluate, Languages, Model, parse
 from mlctl.core.workspace import Workspace
 from mlctl.evaluation import ScoreCache, digests, evaluate
-from tasks.evaluate import MEMORY, STAGE
+from mlctl.pipeline.stage import StageContext
+from mlctl.pipeline.stages.evaluate import CACHE_FOLDER, STAGE
 
 from .conftest import entry, save_tokenizer, settings
 from .tasks.test_published import bucc, ntrex, tatoeba
@@ -35,17 +36,17 @@ def sharded(write_sharded: Write, copied_rows: Rows, trained: Path) -> Path:
     return write_sharded({"fr": copied_rows("fr")})
 
 
-def run(sharded: Path, trained: Path, place: Path, given: Evaluate, **more: Any) -> dict[str, float | int]:
-    more = {"parts": ScoreCache(place / "parts"), **more}
-    return evaluate(given, Model(), FRENCH, 0, sharded, trained, Workspace(place / "out"), **more)
+def run(sharded: Path, trained: Path, root: Path, evaluate_settings: Evaluate, **more: Any) -> dict[str, float | int]:
+    more = {"score_cache": ScoreCache(root / "parts"), **more}
+    return evaluate(evaluate_settings, Model(), FRENCH, 0, sharded, trained, Workspace(root / "out"), **more)
 
 
-def table(place: Path, name: str) -> list[dict[str, Any]]:
-    return list(pq.read_table(place / "out" / f"{name}.parquet").to_pylist())
+def table(root: Path, name: str) -> list[dict[str, Any]]:
+    return list(pq.read_table(root / "out" / f"{name}.parquet").to_pylist())
 
 
-def contents(place: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (place / "out").glob("*.*") if path.is_file()}
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "out").glob("*.*") if path.is_file()}
 
 
 def test_tables_of_a_run(sharded: Path, trained: Path, tmp_path: Path) -> None:
@@ -73,30 +74,38 @@ def test_tables_of_a_run(sharded: Path, trained: Path, tmp_path: Path) -> None:
         (differences["tatoeba", "de"]["trained"] + differences["tatoeba", "zh"]["trained"]) / 2
     )
     assert metrics["tatoeba_trained"] == mean["trained"]
-    said = json.loads((tmp_path / "out" / "protocol.json").read_text())
-    assert [one["card"]["task"] for one in said["benchmarks"]] == ["tatoeba", "ntrex"]
-    assert said["models"]["base"]["tried"]["language"] == "fr"
+    protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
+    assert [one["card"]["task"] for one in protocol["benchmarks"]] == ["tatoeba", "ntrex"]
+    assert protocol["models"]["base"]["tried"]["language"] == "fr"
 
 
-def _value(place: Path, row: dict[str, Any], model: str) -> float:
-    """Compute a figure again from its items."""
+def _value(root: Path, row: dict[str, Any], model: str) -> float:
+    """Recompute a score from its items."""
     items = [
         item
-        for item in table(place, "items")
+        for item in table(root, "items")
         if (item["model"], item["task"], item["language"]) == (model, row["task"], row["language"])
     ]
     return sum(item["part"] for item in items) / sum(item["whole"] for item in items)
 
 
 def test_a_new_language_computes_that_language_alone(sharded: Path, trained: Path, tmp_path: Path) -> None:
-    folder, parts = tatoeba(tmp_path / "t"), ScoreCache(tmp_path / "parts")
-    run(sharded, trained, tmp_path / "one", settings(entry("tatoeba", folder, languages=["de"]), resamples=100), parts=parts)
+    folder, cache = tatoeba(tmp_path / "t"), ScoreCache(tmp_path / "parts")
+    run(
+        sharded, trained, tmp_path / "one", settings(entry("tatoeba", folder, languages=["de"]), resamples=100), score_cache=cache
+    )
     before = {path: path.stat().st_ino for path in (tmp_path / "parts").iterdir()}
     run(
-        sharded, trained, tmp_path / "two", settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100), parts=parts
+        sharded,
+        trained,
+        tmp_path / "two",
+        settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100),
+        score_cache=cache,
     )
     after = {path: path.stat().st_ino for path in (tmp_path / "parts").iterdir()}
-    assert {path: file for path, file in after.items() if path in before} == before  # a part that is made anew is another file
+    assert {
+        path: file for path, file in after.items() if path in before
+    } == before  # an entry that is computed again is another file
     assert len(after) - len(before) == 2, "one score of either model"
     run(sharded, trained, tmp_path / "new", settings(entry("tatoeba", folder, languages=["de", "zh"]), resamples=100))
     assert contents(tmp_path / "two") == contents(tmp_path / "new")
@@ -104,29 +113,30 @@ def test_a_new_language_computes_that_language_alone(sharded: Path, trained: Pat
 
 @pytest.mark.parametrize("change", ["weights", "data", "settings", "pooling"])
 def test_what_changes_a_score_makes_it_anew(sharded: Path, trained: Path, tmp_path: Path, change: str) -> None:
-    folder, parts = tatoeba(tmp_path / "t", ("deu",)), ScoreCache(tmp_path / "parts")
-    given = entry("tatoeba", folder)
-    run(sharded, trained, tmp_path / "one", settings(given, resamples=100), parts=parts)
+    folder, cache = tatoeba(tmp_path / "t", ("deu",)), ScoreCache(tmp_path / "parts")
+    evaluate_settings = entry("tatoeba", folder)
+    run(sharded, trained, tmp_path / "one", settings(evaluate_settings, resamples=100), score_cache=cache)
     names = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")}
     if change == "weights":
         (trained / "base" / "config.json").write_text((trained / "base" / "config.json").read_text() + "\n")
     if change == "data":
         (folder / "tatoeba.deu-eng.deu").write_text((folder / "tatoeba.deu-eng.deu").read_text().replace("waa", "wab"))
-    given = {**given, "direction": "both"} if change == "settings" else given
+    evaluate_settings = {**evaluate_settings, "direction": "both"} if change == "settings" else evaluate_settings
     pooling = "last" if change == "pooling" else "search"
-    run(sharded, trained, tmp_path / "two", settings(given, resamples=100, pooling=pooling), parts=parts)
-    made = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")} - names
-    assert len(made) == (1 if change == "weights" else 2)
+    run(sharded, trained, tmp_path / "two", settings(evaluate_settings, resamples=100, pooling=pooling), score_cache=cache)
+    computed = {path.name for path in (tmp_path / "parts").glob("tatoeba-*")} - names
+    assert len(computed) == (1 if change == "weights" else 2)
 
 
 def test_killed_anywhere_and_resumed_the_results_are_equal(sharded: Path, trained: Path, tmp_path: Path) -> None:
-    given = settings(
+    evaluate_settings = settings(
         entry("tatoeba", tatoeba(tmp_path / "t")), entry("bucc", bucc(tmp_path / "b")), resamples=100, pooling="search"
     )
     arguments = [sys.executable, str(Path(__file__).with_name("kill_at.py"))]
     for scores in (2, 6):
         done = subprocess.run(
-            [*arguments, str(scores), str(sharded), str(trained), str(tmp_path / "killed"), given.model_dump_json()], check=False
+            [*arguments, str(scores), str(sharded), str(trained), str(tmp_path / "killed"), evaluate_settings.model_dump_json()],
+            check=False,
         )
         assert done.returncode == -signal.SIGKILL
         assert not contents(tmp_path / "killed")
@@ -135,9 +145,9 @@ def test_killed_anywhere_and_resumed_the_results_are_equal(sharded: Path, traine
     def note(done: int, total: int | None, unit: str, **figures: float | str) -> None:
         reported.append((done, total))
 
-    run(sharded, trained, tmp_path / "killed", given, progress=note)
+    run(sharded, trained, tmp_path / "killed", evaluate_settings, progress=note)
     assert reported[-1] == (8, 8)
-    run(sharded, trained, tmp_path / "calm", given)
+    run(sharded, trained, tmp_path / "calm", evaluate_settings)
     assert contents(tmp_path / "killed") == contents(tmp_path / "calm")
 
 
@@ -148,7 +158,7 @@ def test_languages_that_the_tokenizer_cannot_read_are_left_out(
     (folder / "tatoeba.cmn-eng.cmn").write_text("从前 有 人\n" * 40)
     run(sharded, trained, tmp_path, settings(entry("tatoeba", folder), resamples=100))
     assert {row["language"] for row in table(tmp_path, "differences") if row["task"] == "tatoeba"} == {"de"}
-    assert "Tatoeba: not judged, the tokenizer cannot read them: zh" in caplog.text
+    assert "Tatoeba: not evaluated, not covered by the tokenizer: zh" in caplog.text
 
 
 def test_half_precision_is_near(sharded: Path, trained: Path, tmp_path: Path) -> None:
@@ -170,9 +180,9 @@ def test_the_task_keeps_scores_in_the_store(sharded: Path, trained: Path, tmp_pa
     }
     recipe = parse(values)
     folders = {"shard": sharded, "train": trained}
-    STAGE.work(recipe, folders, Workspace(tmp_path / "one"), lambda *_, **__: None)
-    kept = sorted((tmp_path / "store" / MEMORY).glob("*.parquet"))
-    assert Counter(file.name.rpartition("-")[0] for file in kept) == {"held-out": 2, "pooling": 2, "tatoeba": 2}
-    STAGE.work(recipe, folders, Workspace(tmp_path / "two"), lambda *_, **__: None)
-    assert sorted((tmp_path / "store" / MEMORY).glob("*.parquet")) == kept
+    STAGE.work(StageContext(recipe, folders, {}, Workspace(tmp_path / "one"), lambda *_, **__: None))
+    cached = sorted((tmp_path / "store" / CACHE_FOLDER).glob("*.parquet"))
+    assert Counter(file.name.rpartition("-")[0] for file in cached) == {"held-out": 2, "pooling": 2, "tatoeba": 2}
+    STAGE.work(StageContext(recipe, folders, {}, Workspace(tmp_path / "two"), lambda *_, **__: None))
+    assert sorted((tmp_path / "store" / CACHE_FOLDER).glob("*.parquet")) == cached
     assert STAGE.outside(recipe)["tatoeba.de"] == digests(recipe.evaluate)["tatoeba.de"]

@@ -25,8 +25,8 @@ Write = Callable[[dict[str, list[dict[str, Any]]]], Path]
 LANGUAGES = Languages(source="en", targets=("fr", "de"))
 
 
-def run(sharded: Path, trained: Path, place: Path, settings: Evaluate | None = None, **more: Any) -> dict[str, float | int]:
-    return evaluate(settings or Evaluate(device="cpu"), Model(), LANGUAGES, 0, sharded, trained, Workspace(place), **more)
+def run(sharded: Path, trained: Path, folder: Path, settings: Evaluate | None = None, **more: Any) -> dict[str, float | int]:
+    return evaluate(settings or Evaluate(device="cpu"), Model(), LANGUAGES, 0, sharded, trained, Workspace(folder), **more)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_scores_of_both_models(sharded: Path, trained: Path, tmp_path: Path) -> 
     rows = scores.to_pylist()
     assert len(rows) == 2 * 2 * 2 * 2
     assert {row["direction"] for row in rows} == {"en→fr", "fr→en", "en→de", "de→en"}
-    assert {row["value"] for row in rows if row["model"] == "base"} == {0.0}, "the constant model answers nothing"
+    assert {row["value"] for row in rows if row["model"] == "base"} == {0.0}, "the constant model retrieves nothing"
     assert {row["value"] for row in rows if (row["model"], row["task"]) == ("trained", "sentence-retrieval")} == {1.0}
     assert {row["items"] for row in rows if row["task"] == "sentence-retrieval"} == {10}
     assert metrics["languages"] == 2
@@ -68,7 +68,7 @@ def test_token_states_of_both_models(sharded: Path, trained: Path, tmp_path: Pat
 
 
 def test_both_models_are_pooled_from_the_layers_that_were_trained(sharded: Path, trained: Path, tmp_path: Path) -> None:
-    write_modules(trained / "model", 16, 2, 32, places=(-1,))
+    write_modules(trained / "model", 16, 2, 32, layers=(-1,))
     run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", embedding_map_sentences=1))
     rows = pq.read_table(tmp_path / "out" / "tokens.parquet").to_pylist()
     for name in ("base", "trained"):
@@ -118,7 +118,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     original = token_embeddings.open_encoder
     monkeypatch.setattr(token_embeddings, "open_encoder", lambda folder, *rest: opened.append(folder) or original(folder, *rest))
     run(sharded, trained, tmp_path / "stopped")
-    assert opened == [trained / "model"], "the base model was judged already"
+    assert opened == [trained / "model"], "the base model was evaluated already"
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
@@ -146,5 +146,8 @@ def test_without_a_trained_model_says_what_to_run(sharded: Path, tmp_path: Path)
 
 
 def test_importing_the_entry_is_cheap() -> None:
-    code = "import sys, mlctl.evaluation; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = (
+        "import sys; from mlctl.evaluation import check, digests, text_digests; from mlctl.config import Evaluate; digests(Evaluate()); "
+        "sys.exit(bool({'torch', 'transformers', 'pyarrow', 'numpy'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

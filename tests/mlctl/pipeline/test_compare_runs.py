@@ -50,7 +50,7 @@ def test_runs_and_folders_are_set_side_by_side(store: Path, tmp_path: Path, capf
         "as A",
     ):
         assert words in text
-    assert "asked otherwise" not in text, "both were judged by the same pairs"
+    assert "is not comparable with" not in text, "both were evaluated on the same pairs"
     assert f"page: {page}" in capfd.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""A headless Chromium, asked over the DevTools protocol what it makes of a page."""
+"""A headless Chromium, controlled over the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-#: Where it is, or None.
+#: Path of the program, or None.
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --hide-scrollbars --remote-debugging-port=0"
 ).split()
-_PATIENCE = 120.0  # seconds; machines of CI are shared
+_TIMEOUT = 120.0  # seconds; machines of CI are shared
 _WATCHED = ("Page", "Runtime", "Log", "Network")
 
 
 class Browser:
-    """One tab. `errors` is what the console and the browser's log said of errors, `asked` the addresses that were asked for."""
+    """One tab. `errors` holds the errors of the console and of the browser's log, `requested` the URLs that it loaded."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection, self._number = connection, 0
         self.errors: list[str] = []
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         for domain in _WATCHED:
             self.call(f"{domain}.enable")
 
@@ -41,18 +41,18 @@ class Browser:
         self._number += 1
         self._connection.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while (message := self._next()).get("id") != self._number:
-            self._hear(message)
+            self._handle_event(message)
         assert "error" not in message, message
         return dict(message["result"])
 
     def open(self, page: Path, width: int, dark: bool = False) -> None:
         """Open a page at a width in CSS pixels and wait until all its charts are drawn."""
-        self.errors, self.asked = [], []
+        self.errors, self.requested = [], []
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url=page.as_uri())
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _TIMEOUT
         drawn = "document.readyState === 'complete' && [...document.querySelectorAll('.chart')].every(box => box.querySelector('svg'))"
         while not self.tell(drawn):
             assert time.monotonic() < end, f"charts are not drawn; {self.errors}"
@@ -69,23 +69,23 @@ class Browser:
         return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
 
     def _next(self) -> dict[str, Any]:
-        return dict(json.loads(self._connection.recv(_PATIENCE)))
+        return dict(json.loads(self._connection.recv(_TIMEOUT)))
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        said, what = message.get("params", {}), message["method"]
-        if what == "Runtime.exceptionThrown":
-            self.errors.append(json.dumps(said["exceptionDetails"]))
-        elif what == "Runtime.consoleAPICalled" and said["type"] in {"error", "warning", "assert"}:
-            self.errors.append(json.dumps(said["args"]))
-        elif what == "Log.entryAdded" and said["entry"]["level"] in {"error", "warning"}:
-            self.errors.append(said["entry"]["text"])
-        elif what == "Network.requestWillBeSent":
-            self.asked.append(said["request"]["url"])
+    def _handle_event(self, message: dict[str, Any]) -> None:
+        parameters, method = message.get("params", {}), message["method"]
+        if method == "Runtime.exceptionThrown":
+            self.errors.append(json.dumps(parameters["exceptionDetails"]))
+        elif method == "Runtime.consoleAPICalled" and parameters["type"] in {"error", "warning", "assert"}:
+            self.errors.append(json.dumps(parameters["args"]))
+        elif method == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
+            self.errors.append(parameters["entry"]["text"])
+        elif method == "Network.requestWillBeSent":
+            self.requested.append(parameters["request"]["url"])
 
 
 @contextlib.contextmanager
 def running() -> Iterator[Browser]:
-    """Start a browser with a profile of its own; it ends with the block."""
+    """Start a browser with a temporary profile; it ends with the block."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [str(PROGRAM), *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
@@ -104,7 +104,7 @@ def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
     """Return the WebSocket of the first tab, from the file that the browser writes when it listens."""
     import httpx
 
-    file, end = profile / "DevToolsActivePort", time.monotonic() + _PATIENCE
+    file, end = profile / "DevToolsActivePort", time.monotonic() + _TIMEOUT
     while not (file.exists() and file.read_text().count("\n")):
         assert process.poll() is None, "the browser ended by itself"
         assert time.monotonic() < end, "the browser does not listen"

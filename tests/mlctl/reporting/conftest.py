@@ -1,4 +1,4 @@
-"""Results of a small run, made by hand; some of their text would like to be markup."""
+"""Hand-made results of a small run; some of their text looks like markup."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import pytest
 from mlctl import config, schema
 from mlctl.config import Recipe
 from mlctl.reporting import StageRecord
+from mlctl.stage_names import STAGE_NAMES
 
 HOSTILE = '</script><script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
-STAGES = ("download", "clean", "translate", "align", "shard", "train", "evaluate")
+STAGES = STAGE_NAMES[:-1]  # all but report
 LANGUAGES = ("fr", "ar")
 _LEXICON = ("source", "target", "count", "forward", "backward")
 
@@ -33,8 +34,8 @@ def pair(language: str, source: str, target: str | None, **more: Any) -> dict[st
 
 
 SEEDS = (0, 1)
-#: task → languages with the figures of base and trained model; English is learned from.
-JUDGED: dict[str, dict[str, tuple[float, float]]] = {
+#: task → languages with the scores of base and trained model; English is the fine-tuning language.
+SCORES: dict[str, dict[str, tuple[float, float]]] = {
     "sentence-retrieval": {"fr": (0.15, 0.6), "ar": (0.15, 0.6)},
     "word-retrieval": {"fr": (0.15, 0.6), "ar": (0.15, 0.6)},
     "tatoeba": {"de": (0.5, 0.75), "sw": (0.25, 0.2)},
@@ -55,42 +56,42 @@ def scores() -> list[dict[str, Any]]:
             "language": language,
             "direction": direction,
             "metric": "accuracy",
-            "value": figures[place] + shift,
+            "value": figures[index] + shift,
             "items": 100,
             "seed": seed,
         }
-        for task, languages in JUDGED.items()
+        for task, languages in SCORES.items()
         for language, figures in languages.items()
         for direction, shift in ((f"en→{language}", -0.05), (f"{language}→en", 0.05))
-        for place, model in enumerate(("base", "trained"))
+        for index, model in enumerate(("base", "trained"))
         for seed in seeds(task)
     ]
 
 
-def compared(base: float, trained: float, task: str) -> dict[str, Any]:
+def comparison_row(base: float, trained: float, task: str) -> dict[str, Any]:
     deviation = 0.011 if len(seeds(task)) > 1 else None
     figures = {"base": base, "trained": trained, "base_deviation": deviation, "trained_deviation": deviation}
     change = trained - base
-    sure = {"difference": change, "low": change - 0.03, "high": change + 0.03, "p": 0.0005 if abs(change) > 0.03 else 0.4}
-    return {"task": task, "metric": "accuracy", "seeds": len(seeds(task)), **figures, **sure, "significant": abs(change) > 0.03}
+    test = {"difference": change, "low": change - 0.03, "high": change + 0.03, "p": 0.0005 if abs(change) > 0.03 else 0.4}
+    return {"task": task, "metric": "accuracy", "seeds": len(seeds(task)), **figures, **test, "significant": abs(change) > 0.03}
 
 
 def differences() -> list[dict[str, Any]]:
     rows = [
-        {**compared(*figures, task), "language": language, "zero_shot": language != "en", "items": 100}
-        for task, languages in sorted(JUDGED.items())
+        {**comparison_row(*figures, task), "language": language, "zero_shot": language != "en", "items": 100}
+        for task, languages in sorted(SCORES.items())
         for language, figures in sorted(languages.items())
     ]
     return [{**row, "corrected": min(1.0, 2 * row["p"])} for row in rows]
 
 
 def averages() -> list[dict[str, Any]]:
-    found = []
-    for task, languages in sorted(JUDGED.items()):
+    rows = []
+    for task, languages in sorted(SCORES.items()):
         others = [figures for language, figures in languages.items() if language != "en"]
         base, trained = (sum(column) / len(others) for column in zip(*others, strict=True))
-        found.append({**compared(base, trained, task), "languages": len(others)})
-    return found
+        rows.append({**comparison_row(base, trained, task), "languages": len(others)})
+    return rows
 
 
 def protocol() -> dict[str, Any]:
@@ -108,7 +109,7 @@ def protocol() -> dict[str, Any]:
                 "fine_tuned": tuned,
             },
             "settings": {"direction": "to-english"},
-            "languages": list(JUDGED[task]),
+            "languages": list(SCORES[task]),
         }
         for task, title, tuned in _METHOD
     ]
@@ -125,13 +126,13 @@ def tokens() -> list[dict[str, Any]]:
             "language": language,
             "meaning": meaning,
             "text": f"sentence {meaning} in {language} {HOSTILE}",
-            "token": f"token{place} {HOSTILE}",
-            "state": [math.cos(meaning + 0.1 * place), math.sin(meaning * place), float(meaning), 0.1 * len(language + model)],
+            "token": f"token{index} {HOSTILE}",
+            "state": [math.cos(meaning + 0.1 * index), math.sin(meaning * index), float(meaning), 0.1 * len(language + model)],
         }
         for model in ("base", "trained")
         for meaning in range(3)
         for language in ("en", *LANGUAGES)
-        for place in range(4)
+        for index in range(4)
     ]
 
 
@@ -156,7 +157,7 @@ def funnel(stage: str, language: str, *steps: tuple[str, int, int]) -> list[dict
 
 
 def write_results(root: Path) -> dict[str, Path]:
-    """Write what each stage leaves behind, at the names of the contract."""
+    """Write the result of each stage."""
     for language in LANGUAGES:
         good = [pair(language, f"good {number}", f"{language} {number}") for number in range(8)]
         dropped = [pair(language, f"bad {number} {HOSTILE}", None, rule="empty") for number in range(9)]

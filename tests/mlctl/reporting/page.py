@@ -1,4 +1,4 @@
-"""A page as a browser would read it."""
+"""A page as parsed by a browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Page(HTMLParser):
-    """What a browser would make of the page: its tags, scripts and text."""
+    """Tags, scripts and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

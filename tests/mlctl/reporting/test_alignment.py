@@ -1,4 +1,4 @@
-"""What the report says of links: figures, fertility, the strongest entries of the lexicon."""
+"""Alignment tables of the report: statistics, fertility, the strongest lexicon entries."""
 
 from __future__ import annotations
 

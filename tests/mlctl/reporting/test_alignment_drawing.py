@@ -1,4 +1,4 @@
-"""Pictures of aligned pairs."""
+"""Drawings of aligned pairs."""
 
 from __future__ import annotations
 

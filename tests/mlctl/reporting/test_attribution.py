@@ -1,4 +1,4 @@
-"""Corpora, licences and evaluation sets as the page tells them."""
+"""Corpora, licences and evaluation sets on the page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SET = {
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> dict[str, Path]:
+def folders_with_corpora(tmp_path: Path) -> dict[str, Path]:
     """Results with three corpora, two of them trained on, and one evaluation set."""
     folders = write_results(tmp_path)
     corpora = [
@@ -48,8 +48,8 @@ def page(folders: dict[str, Path], recipe: Recipe) -> str:
     return render(Report(), make_figures(Report(), 0, folders), recipe, records(), folders)
 
 
-def test_the_notice_names_what_was_trained_on(told: dict[str, Path], recipe: Recipe) -> None:
-    rows = attribution.attribution_rows(told)
+def test_the_notice_names_what_was_trained_on(folders_with_corpora: dict[str, Path], recipe: Recipe) -> None:
+    rows = attribution.attribution_rows(folders_with_corpora)
     assert [(row["corpus"], row["training_rows"], row["clear"]) for row in rows] == [
         ("small", 1, True),
         ("big", 1203, False),
@@ -60,23 +60,23 @@ def test_the_notice_names_what_was_trained_on(told: dict[str, Path], recipe: Rec
         "- small (MIT, stated as “MIT License”): small==1; 1 sentence pairs",
     ]
     assert attribution.attribution_text([]) == ""
-    card = make_card(make_figures(Report(), 0, told), recipe, make_notice(recipe, told))
+    card = make_card(make_figures(Report(), 0, folders_with_corpora), recipe, make_notice(recipe, folders_with_corpora))
     assert attribution.attribution_text(rows) in card
     assert " 5 pairs were dropped" in card
 
 
-def test_evaluation_sets_are_counted_over_languages(told: dict[str, Path]) -> None:
-    found = attribution.decontamination(told["shard"])
-    (row,) = attribution.decontamination_rows(found)
+def test_evaluation_sets_are_counted_over_languages(folders_with_corpora: dict[str, Path]) -> None:
+    decontaminated = attribution.decontamination(folders_with_corpora["shard"])
+    (row,) = attribution.decontamination_rows(decontaminated)
     assert (row["text"], row["passage"], row["dropped"], row["sentences"]) == (4, 2, 5, 5010)
-    assert attribution.decontamination_words(found).startswith("5 pairs were dropped")
-    assert make_figures(Report(), 0, told)["decontamination"] == found
+    assert attribution.decontamination_text(decontaminated).startswith("5 pairs were dropped")
+    assert make_figures(Report(), 0, folders_with_corpora)["decontamination"] == decontaminated
 
 
-def test_the_page_tells_licences_and_sets(told: dict[str, Path]) -> None:
-    text = page(told, Recipe(licences=Licences(allow=("MIT", "LicenseRef-BSD"))))
+def test_the_page_tells_licences_and_sets(folders_with_corpora: dict[str, Path]) -> None:
+    text = page(folders_with_corpora, Recipe(licences=Licences(allow=("MIT", "LicenseRef-BSD"))))
     for words in (
-        "lets in text under MIT, LicenseRef-BSD and nothing else",
+        "allows only text under MIT, LicenseRef-BSD",
         "xnli &lt;test&gt;",
         "## Attribution",
         "5,010",
@@ -87,5 +87,5 @@ def test_the_page_tells_licences_and_sets(told: dict[str, Path]) -> None:
 
 def test_a_run_that_did_not_check_says_so(folders: dict[str, Path]) -> None:
     text = page(folders, Recipe())
-    assert "Not checked: the recipe names no benchmark" in text
-    assert "text of any licence was let in" in text
+    assert "Not decontaminated: the recipe names no benchmark" in text
+    assert "text of any licence was used" in text

@@ -1,4 +1,4 @@
-"""The pages in a real browser: every section, every chart, no complaint on the console, nothing wider than a phone."""
+"""The pages in a real browser: every section, every chart, no error on the console, nothing wider than a phone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlctl.reporting.run_comparison_page import ComparedRun, Paired
 from . import browser
 from .conftest import differences, records
 
-pytestmark = pytest.mark.skipif(browser.PROGRAM is None, reason="no chromium here: apt-get install chromium")
+pytestmark = pytest.mark.skipif(browser.PROGRAM is None, reason="chromium is not installed: apt-get install chromium")
 
 PHONE, DESKTOP = 390, 1280
 _SHOWN = "Object.fromEntries([...document.querySelectorAll('section')].map(s => [s.id, s.getBoundingClientRect().height]))"
@@ -58,9 +58,9 @@ def test_a_page_in_a_browser(chromium: browser.Browser, pages: dict[str, Path], 
     assert list(heights) == chromium.tell(_LINKED)
     assert min(heights.values()) > 40
     assert chromium.errors == []
-    assert chromium.asked == [pages[name].as_uri()], "nothing else is loaded"
+    assert chromium.requested == [pages[name].as_uri()], "nothing else is loaded"
     assert chromium.tell(_OVERFLOW) <= 0, "the page does not scroll sideways"
-    assert chromium.tell(_NARROW) == 0, "charts fill their place"
+    assert chromium.tell(_NARROW) == 0, "charts fill their container"
     assert chromium.tell(_CUT) == [], "names are whole"
     assert (chromium.tell(_CONTRAST) > 150) == dark
     assert chromium.picture().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""Curves from steps made by hand."""
+"""Curves of hand-made steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conftest import put, write_training
 
 def test_long_curves_are_thinned(folders: dict[str, Path]) -> None:
     curves = loss_curves(folders["train"])
-    assert list(curves) == ["loss", "contrastive"], "the wiring has no MLM"
+    assert list(curves) == ["loss", "contrastive"], "the objective has no MLM"
     curve = curves["loss"]
     assert len(curve) == 100
     assert [row["step"] for row in curve[:2]] == [4, 8]

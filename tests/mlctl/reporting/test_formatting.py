@@ -1,4 +1,4 @@
-"""Figures and findings in words."""
+"""Formatting of numbers and results."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from mlctl.config import Model
 from mlctl.reporting import formatting
 
-NAMED = {"sentence-retrieval": "Sentence retrieval", "word-retrieval": "Word retrieval", "xnli": "XNLI", "pawsx": "PAWS-X"}
+TITLES = {"sentence-retrieval": "Sentence retrieval", "word-retrieval": "Word retrieval", "xnli": "XNLI", "pawsx": "PAWS-X"}
 
 
 def row(language: str, low: float, high: float) -> dict[str, Any]:
-    sure = {"difference": (low + high) / 2, "significant": not low <= 0 <= high}
-    return {"task": "sentence-retrieval", "language": language, "zero_shot": True, "low": low, "high": high, **sure}
+    test = {"difference": (low + high) / 2, "significant": not low <= 0 <= high}
+    return {"task": "sentence-retrieval", "language": language, "zero_shot": True, "low": low, "high": high, **test}
 
 
 def mean(task: str, base: float, trained: float, significant: bool = True) -> dict[str, Any]:
@@ -25,66 +25,69 @@ MEAN = [mean("sentence-retrieval", 0.031, 0.782)]
 
 
 def test_the_finding_names_both_figures() -> None:
-    found = formatting.finding([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, NAMED)
-    assert "78.2%" in found["sentence"]
-    assert "3.1%" in found["sentence"]
-    assert "better beyond chance in 1 of 2 languages" in found["detail"]
+    summary = formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, TITLES)
+    assert "78.2%" in summary["sentence"]
+    assert "3.1%" in summary["sentence"]
+    assert "significantly better in 1 of 2 languages" in summary["detail"]
 
 
 def test_a_loss_is_said() -> None:
-    assert "worse in German" in formatting.finding([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, NAMED)["detail"]
+    assert "worse in German" in formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, TITLES)["detail"]
 
 
-@pytest.mark.parametrize(("low", "high", "said"), [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "may be chance")])
-def test_one_language(low: float, high: float, said: str) -> None:
-    assert said in formatting.finding([row("fr", low, high)], MEAN, NAMED)["detail"]
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.1, 0.2, "significantly better"), (-0.2, -0.1, "significantly worse"), (-0.1, 0.1, "no significant difference")],
+)
+def test_one_language(low: float, high: float, expected: str) -> None:
+    assert expected in formatting.summarise_results([row("fr", low, high)], MEAN, TITLES)["detail"]
 
 
 def test_published_benchmarks_are_summed_up_by_their_means() -> None:
     published = [mean("pawsx", 0.5, 0.4), mean("xnli", 0.5, 0.6), mean("udpos", 0.5, 0.6, significant=False)]
-    found = formatting.finding([row("fr", 0.1, 0.2)], [*published, *MEAN], {**NAMED, "udpos": "UDPOS"})
-    assert "3.1%" in found["sentence"], "the held-out pairs come first"
-    assert "better beyond chance in XNLI; worse beyond chance in PAWS-X; no more than chance in UDPOS." in found["detail"]
+    summary = formatting.summarise_results([row("fr", 0.1, 0.2)], [*published, *MEAN], {**TITLES, "udpos": "UDPOS"})
+    assert "3.1%" in summary["sentence"], "the held-out pairs come first"
+    assert "significantly better on XNLI; significantly worse on PAWS-X; no significant difference on UDPOS." in summary["detail"]
 
 
 def test_without_held_out_pairs_the_first_benchmark_is_told() -> None:
-    found = formatting.finding([], [mean("xnli", 0.5, 0.6)], NAMED)
-    assert found["sentence"] == "XNLI: 60.0% after training, 50.0% before."
+    summary = formatting.summarise_results([], [mean("xnli", 0.5, 0.6)], TITLES)
+    assert summary["sentence"] == "XNLI: 60.0% after training, 50.0% before."
 
 
 def test_nothing_judged() -> None:
-    assert formatting.finding([], [], NAMED)["sentence"] == "Nothing was judged."
+    assert formatting.summarise_results([], [], TITLES)["sentence"] == "The model was not evaluated."
 
 
 def test_names_of_what_is_measured() -> None:
-    assert [formatting.metric(name) for name in ("f1", "agreement", "accuracy")] == ["F1", "1 − AER", "accuracy"]
-    assert [formatting.chance(p) for p in (0.0004, 0.0312, 1.0)] == ["< 0.001", "0.031", "1.000"]
-    said = [formatting.pooling(pool) for pool in ("last", 0, "7")]
-    assert said == ["mean over the last layer", "mean over the embeddings", "mean over layer 7"]
+    assert [formatting.format_metric(name) for name in ("f1", "agreement", "accuracy")] == ["F1", "1 − AER", "accuracy"]
+    assert [formatting.format_p_value(p) for p in (0.0004, 0.0312, 1.0)] == ["< 0.001", "0.031", "1.000"]
+    expected = [formatting.describe_pooling(pool) for pool in ("last", 0, "7")]
+    assert expected == ["mean over the last layer", "mean over the embeddings", "mean over layer 7"]
 
 
 def test_what_the_base_is() -> None:
-    assert "random weights" in formatting.base_is(Model())
-    assert "mbert as it was" in formatting.base_is(Model(name="mbert"))
+    assert "random weights" in formatting.describe_base(Model())
+    assert "mbert before training" in formatting.describe_base(Model(name="mbert"))
 
 
 def test_figures() -> None:
-    assert formatting.points(-0.0123) == "−1.2"
-    assert formatting.number(1234567) == "1,234,567"
-    assert [formatting.duration(s) for s in (0.31, 59.2, 185, 7800)] == ["0.3 s", "59 s", "3 min 5 s", "2 h 10 min"]
-    assert [formatting.size(b) for b in (12, 1234, 99_600, 1_234_567, 5 * 10**12)] == [
+    assert formatting.format_points(-0.0123) == "−1.2"
+    assert formatting.format_number(1234567) == "1,234,567"
+    assert [formatting.format_duration(s) for s in (0.31, 59.2, 185, 7800)] == ["0.3 s", "59 s", "3 min 5 s", "2 h 10 min"]
+    assert [formatting.format_size(b) for b in (12, 1234, 99_600, 1_234_567, 5 * 10**12)] == [
         "12 B",
         "1.2 kB",
         "100 kB",
         "1.2 MB",
         "5.0 TB",
     ]
-    assert [formatting.figure(v) for v in (None, True, 12345, 0.123456, "x")] == ["–", "True", "12,345", "0.1235", "x"]
-    assert formatting.shortened("a" * 500).endswith("…")
+    assert [formatting.format_value(v) for v in (None, True, 12345, 0.123456, "x")] == ["–", "True", "12,345", "0.1235", "x"]
+    assert formatting.shorten("a" * 500).endswith("…")
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("layers", "expected"),
     [
         ("first-and-last", "the first and the last layer"),
         ("last", "the last layer"),
@@ -93,5 +96,5 @@ def test_figures() -> None:
         ((8, 1, 4), "layers 1, 4 and 8"),
     ],
 )
-def test_layers(given: str | tuple[int, ...], said: str) -> None:
-    assert formatting.layers(given) == said
+def test_layers(layers: str | tuple[int, ...], expected: str) -> None:
+    assert formatting.describe_layers(layers) == expected

@@ -1,4 +1,4 @@
-"""Dropped pairs as Markdown: readable, small, and never markup of their own."""
+"""Dropped pairs as Markdown: readable, small, and text is never markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layout of the map."""
+"""Projection of the token map."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from mlctl.reporting.projection import neighbours_agree, project
+from mlctl.reporting.projection import neighbour_agreement, project
 
 
 def clouds(count: int) -> np.ndarray:
@@ -52,5 +52,5 @@ def test_share_of_neighbours_of_one_meaning() -> None:
     states = np.array([[1, 0], [0, 1], [1, 0.1], [1, 0.2]])
     meanings, languages = np.array([0, 1, 0, 1]), np.array(["en", "en", "fr", "fr"])
     # en 0 → the first fr (right), en 1 → the second fr (right), both fr → en 0 (right for the first only)
-    assert neighbours_agree(states, meanings, languages) == 0.75
-    assert neighbours_agree(states, meanings, np.array(["en"] * 4)) is None
+    assert neighbour_agreement(states, meanings, languages) == 0.75
+    assert neighbour_agreement(states, meanings, np.array(["en"] * 4)) is None

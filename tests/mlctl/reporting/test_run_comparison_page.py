@@ -1,4 +1,4 @@
-"""Several runs on one page."""
+"""The comparison page of several runs."""
 
 from __future__ import annotations
 
@@ -48,21 +48,18 @@ def test_settings_figures_and_costs_stand_side_by_side(page: Page) -> None:
     assert page.part("settings").endswith("train.steps400200train.loss–info-nce")
     assert "Tatoeba accuracy37.5%47.5%47.5%−5.0* −8.0 to −2.0" in page.part("benchmark"), "one base, two trained models"
     assert "Swahili sw20.0%20.0%−5.0* −8.0 to −2.0, p 0.001" in page.part("languages")
-    assert "train1 min 2 s 100 kBas A" in page.part("costs")
-    assert "The runs did not start from one base" not in page.text
+    assert "train1 min 2 s 100 kBsame as A" in page.part("costs")
+    assert "The runs have different base models" not in page.text
 
 
 def test_what_was_asked_otherwise_is_said(page: Page) -> None:
-    assert (
-        "B was asked otherwise than A (other items, seeds or protocol), so no difference is given, in: Tatoeba German."
-        in page.text
-    )
+    assert "B is not comparable with A (other items, seeds or protocol) on: Tatoeba German." in page.text
 
 
 def test_charts(page: Page) -> None:
-    places = {attributes["data-chart"] for _, attributes in page.tags if "data-chart" in attributes}
-    assert places == set(page.charts())
-    assert places == {"heat-B", "against-tatoeba", "against-xnli", "curve-loss", "curve-contrastive", "curve-speed"}
+    names = {attributes["data-chart"] for _, attributes in page.tags if "data-chart" in attributes}
+    assert names == set(page.charts())
+    assert names == {"heat-B", "against-tatoeba", "against-xnli", "curve-loss", "curve-contrastive", "curve-speed"}
     steps = {name: max(row["step"] for row in values(page.charts()["curve-loss"]) if row["run"] == name) for name in "AB"}
     assert steps == {"A": 400, "B": 200}, "over each other"
 
@@ -75,17 +72,17 @@ def test_text_from_data_is_never_markup(page: Page) -> None:
 def test_three_runs_and_bases_that_differ(folders: dict[str, Path], tmp_path: Path) -> None:
     other = tmp_path / "evaluate"
     shutil.copytree(folders["evaluate"], other)
-    said = (other / "protocol.json").read_text(encoding="utf-8")
-    (other / "protocol.json").write_text(said.replace('"pooling": "last"', '"pooling": "cls"'), encoding="utf-8")
+    protocol = (other / "protocol.json").read_text(encoding="utf-8")
+    (other / "protocol.json").write_text(protocol.replace('"pooling": "last"', '"pooling": "cls"'), encoding="utf-8")
     runs = [run("one", folders), run("two", folders), run("three", {**folders, "evaluate": other})]
     page = Page(run_comparison_page.render(runs, [Paired([], [], []), against_first()]))
     assert {"heat-C", "against-xnli"} <= set(page.charts())
-    assert "The runs did not start from one base" in page.text
+    assert "The runs have different base models" in page.text
     assert "37.5% → 47.5%" in page.part("benchmark")
     assert len(records()) == len(STAGES)
 
 
 def test_nothing_asked_alike(folders: dict[str, Path]) -> None:
     page = Page(run_comparison_page.render([run("one", folders), run("one", folders)], [Paired([], [], [])]))
-    assert "No run answered the same items as A." in page.part("languages")
-    assert "Nothing: all recipes have the same settings." in page.part("settings")
+    assert "No run was evaluated on the same items as A." in page.part("languages")
+    assert "None: all recipes have the same settings." in page.part("settings")

@@ -1,4 +1,4 @@
-"""Which rows are shown."""
+"""Selection of the rows that are shown."""
 
 from __future__ import annotations
 

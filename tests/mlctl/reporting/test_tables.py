@@ -1,4 +1,4 @@
-"""Tables from results made by hand."""
+"""Tables of hand-made results."""
 
 from __future__ import annotations
 

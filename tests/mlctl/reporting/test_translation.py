@@ -49,17 +49,21 @@ def folders(tmp_path: Path) -> dict[str, Path]:
         {"direction": "fr→en", "engine": "apertium fra-eng", "licence": ""},
     ]
     (root / "engines.json").write_text(json.dumps(engines), encoding="utf-8")
-    made = [
+    training_rows = [
         {"source_language": "en", "target_language": "fr", "corpus": f"corpus {HOSTILE}", "synthetic": side}
         for side in ("", "target", "target", "source")
     ]
-    put(folders["shard"] / "train" / "00000.parquet", made, pa.schema([schema.SHARD.field(name) for name in made[0]]))
+    put(
+        folders["shard"] / "train" / "00000.parquet",
+        training_rows,
+        pa.schema([schema.SHARD.field(name) for name in training_rows[0]]),
+    )
     return folders
 
 
 def test_rows_by_language_and_direction(folders: dict[str, Path]) -> None:
     rows = {(row["language"], row["direction"]): row for row in translation.translation_rows(folders["translate"])}
-    assert {place: (row["translated"], row["rejected"]) for place, row in rows.items()} == {
+    assert {key: (row["translated"], row["rejected"]) for key, row in rows.items()} == {
         ("ar", "en→ar"): (0, 4),
         ("fr", "en→fr"): (5, 1),
         ("fr", "fr→en"): (3, 1),
@@ -82,9 +86,9 @@ def test_the_page_shows_them_and_the_notice_names_the_engines(folders: dict[str,
     page = render(Report(), figures, recipe, records(), folders)
     section = page[page.index('<section id="translation">') : page.index('<section id="alignment">')]
     assert "<script>alert" not in section
-    for text in ("48.5", "33", "12.5%", "CC-BY-NC-4.0", "that of the text", SIGNATURE, "apertium fra-eng"):
+    for text in ("48.5", "33", "12.5%", "CC-BY-NC-4.0", "same as the text", SIGNATURE, "apertium fra-eng"):
         assert text in section
-    assert "A part of it was translated by machine:" in page
+    assert "Part of it was translated by machine:" in page
     assert "(CC-BY-NC-4.0): 2 sentence pairs" in page
     assert "- fr→en by apertium fra-eng: 1 sentence pairs" in page
 

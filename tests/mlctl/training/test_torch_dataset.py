@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from accelerate.data_loader import IterableDatasetShard
 from torch.utils.data import DataLoader, DistributedSampler
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 
@@ -82,6 +83,16 @@ def test_processes_share_each_step(shards: Path, tokenizer: PreTrainedTokenizerB
     assert joined == step_ids(shards, range(7))
     with pytest.raises(InputError, match="3 processes cannot share equally"):
         ParallelIterableDataset(shards, BATCH, world_size=3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_accelerate_splits_each_step(shards: Path, tokenizer: PreTrainedTokenizerBase, workers: int) -> None:
+    dataset, collator = ParallelIterableDataset(shards, BATCH, SEED, steps=7), ParallelCollator(tokenizer)
+    halves = [
+        loaded_ids(IterableDatasetShard(dataset, 4, num_processes=2, process_index=process), collator, 4, workers)
+        for process in range(2)
+    ]
+    assert [first + second for first, second in zip(*halves, strict=True)] == step_ids(shards, range(7))
 
 
 @pytest.mark.parametrize("examples", [0, 3, 8, 13])

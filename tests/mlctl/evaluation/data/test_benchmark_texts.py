@@ -1,4 +1,4 @@
-"""What of the benchmarks training must not see: all text that models are judged, tuned or chosen by, in every language that lies there."""
+"""Benchmark text that is kept out of training: all that models are evaluated, tuned or selected by, in every available language."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def put(folder: Path, **files: Sequence[str]) -> Path:
     return folder
 
 
-def said(given: Evaluate) -> set[str]:
-    return {sentence for one in benchmark_texts(given) for sentence in one.sentences}
+def all_sentences(evaluate_settings: Evaluate) -> set[str]:
+    return {sentence for text in benchmark_texts(evaluate_settings) for sentence in text.sentences}
 
 
 def pawsx(folder: Path) -> Path:
@@ -32,7 +32,7 @@ def pawsx(folder: Path) -> Path:
         folder,
         train__en___tsv=["learned one\tlearned two\t0"],
         dev__en___tsv=["dev one\tdev two\t1"],
-        dev__de___tsv=["nobody\tlooks\t1"],
+        dev__de___tsv=["not\tread\t1"],
         test__en___tsv=["test one\ttest two\t1"],
         test__de___tsv=["eins\tzwei\t1"],
     )
@@ -56,14 +56,14 @@ def bucc(folder: Path) -> Path:
     sides = {"dev": ["dev zh", "dev en"], "test": ["test zh", "test en"]}
     files = {
         f"zh__en___{name}___{side}": [f"{side}-1\t{text}"]
-        for name, both in sides.items()
-        for side, text in zip(("zh", "en"), both, strict=True)
+        for name, two_languages in sides.items()
+        for side, text in zip(("zh", "en"), two_languages, strict=True)
     }
     return put(folder, **files, **{f"zh__en___{name}___gold": ["zh-1\ten-1"] for name in sides})
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "wanted"),
+    ("name", "make", "expected"),
     [
         ("pawsx", pawsx, {"test one", "test two", "eins", "zwei", "dev one", "dev two"}),
         ("udpos", udpos, {"test word", "essai word", "dev word"}),
@@ -71,18 +71,18 @@ def bucc(folder: Path) -> Path:
     ],
 )
 def test_what_is_judged_tuned_or_chosen_by_and_nothing_that_is_learned(
-    name: str, make: Callable[[Path], Path], wanted: set[str], tmp_path: Path
+    name: str, make: Callable[[Path], Path], expected: set[str], tmp_path: Path
 ) -> None:
-    assert said(settings(entry(name, make(tmp_path / name)))) == wanted
+    assert all_sentences(settings(entry(name, make(tmp_path / name)))) == expected
 
 
 def test_both_sides_of_parallel_text(tmp_path: Path) -> None:
     tatoeba = put(tmp_path / "t", tatoeba___deu__eng___deu=["eins"], tatoeba___deu__eng___eng=["one"])
     ntrex = put(tmp_path / "n", newstest2019__src___eng___txt=["news"], newstest2019__ref___fra___txt=["nouvelles"])
     gold = put(tmp_path / "g", enfr___src__tgt=["the house ||| la maison"], enfr___gold=["1-1 2-2"])
-    given = settings(entry("tatoeba", tatoeba), entry("ntrex", ntrex), entry("word-alignment", gold))
-    assert said(given) == {"eins", "one", "news", "nouvelles", "the house", "la maison"}
-    assert [(one.title, one.languages) for one in benchmark_texts(given)] == [
+    evaluate_settings = settings(entry("tatoeba", tatoeba), entry("ntrex", ntrex), entry("word-alignment", gold))
+    assert all_sentences(evaluate_settings) == {"eins", "one", "news", "nouvelles", "the house", "la maison"}
+    assert [(text.title, text.languages) for text in benchmark_texts(evaluate_settings)] == [
         ("Tatoeba", ["de"]),
         ("NTREX-128", ["en", "fr"]),
         ("Word alignment", ["fr"]),
@@ -91,10 +91,10 @@ def test_both_sides_of_parallel_text(tmp_path: Path) -> None:
 
 def test_one_language_more_to_judge_changes_nothing_but_other_text_does(tmp_path: Path) -> None:
     folder = pawsx(tmp_path / "p")
-    one, both = (settings(entry("pawsx", folder, languages=named)) for named in (["de"], ["de", "en"]))
-    assert said(one) == said(both)
-    before = text_digests(one)
-    assert before == text_digests(both)
+    one_language, two_languages = (settings(entry("pawsx", folder, languages=languages)) for languages in (["de"], ["de", "en"]))
+    assert all_sentences(one_language) == all_sentences(two_languages)
+    before = text_digests(one_language)
+    assert before == text_digests(two_languages)
     assert sorted(before) == ["pawsx.de", "pawsx.en"]
     put(folder, test__en___tsv=["test one\tanother\t1"])
-    assert text_digests(one) != before
+    assert text_digests(one_language) != before

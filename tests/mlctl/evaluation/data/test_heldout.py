@@ -1,4 +1,4 @@
-"""Which pairs and words are judged."""
+"""Selection of held-out pairs and word pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Write = Callable[[dict[str, list[dict[str, Any]]]], Path]
 
 
 def pairs_of(*links: tuple[int, int]) -> Heldout:
-    """One pair a link: the word with the first id is linked to the word with the second."""
+    """One pair for each link: the word with the first id is linked to the word with the second."""
     count = len(links)
     source = Side([[0, left, 1] for left, _ in links], range(count), [f"s{i}" for i in range(count)])
     target = Side([[0, right, 1] for _, right in links], range(count), [f"t{i}" for i in range(count)])
@@ -45,11 +45,13 @@ def test_a_word_goes_with_the_word_it_is_linked_to_most_often() -> None:
 def test_spelling_decides_what_one_word_is() -> None:
     heldout = pairs_of((10, 20), (110, 120), (11, 21))
     assert len(one_to_one(heldout, lambda ids: str(ids[0] % 100), 0)) == 2
-    assert len(one_to_one(heldout, lambda ids: "" if ids[0] == 11 else spell(ids), 0)) == 2, "ids that are no word are left out"
+    assert len(one_to_one(heldout, lambda ids: "" if ids[0] == 11 else spell(ids), 0)) == 2, (
+        "ids that are not a word are left out"
+    )
 
 
 def test_the_most_word_pairs_are_drawn_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlctl.evaluation.data.heldout.MOST_WORD_PAIRS", 5)
+    monkeypatch.setattr("mlctl.evaluation.data.heldout.MAX_WORD_PAIRS", 5)
     heldout = pairs_of(*((i, 1000 + i) for i in range(40)))
     drawn = one_to_one(heldout, spell, 0)
     assert len(drawn) == 5

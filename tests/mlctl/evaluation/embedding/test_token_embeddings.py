@@ -1,4 +1,4 @@
-"""Sentence and word vectors against states averaged by hand."""
+"""Sentence and word embeddings against states averaged by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tokens are drawn in the map."""
+"""Selection of the tokens of the map."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_long_maps_are_thinned_evenly(
 ) -> None:
     sharded = write_sharded({"fr": copied_rows("fr")})
     sentences = choose_sentences(read_heldout(sharded, ["fr"]), "en", 4, seed=0)
-    monkeypatch.setattr("mlctl.evaluation.embedding.token_map.MOST_TOKENS", 17)
+    monkeypatch.setattr("mlctl.evaluation.embedding.token_map.MAX_TOKENS", 17)
     encoder, tokenizer = open_encoder(trained / "model", "cpu"), AutoTokenizer.from_pretrained(sharded / "tokenizer")
     rows = list(token_rows(encoder, sentences, tokenizer))
     assert len(rows) == 16

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from mlctl.evaluation.finetuning.chunk_f1 import chunks, counted, figures
+from mlctl.evaluation.finetuning.chunk_f1 import chunk_metrics, chunks, count_chunks
 
 NER = ["O", *(f"{prefix}-{kind}" for prefix in "BI" for kind in ("LOC", "ORG", "PER"))]
 # seqeval drops the first letter of tags without prefix: it takes CCONJ for SCONJ, and X for no chunk. XTREME's version of 2020 did not.
@@ -31,7 +31,7 @@ def test_figures_are_those_of_seqeval(tags: list[str]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = [score(*sides) for score in (f1_score, precision_score, recall_score, accuracy_score)]
-        np.testing.assert_allclose(list(figures(counted(*sides)).values()), expected, atol=1e-6)
+        np.testing.assert_allclose(list(chunk_metrics(count_chunks(*sides)).values()), expected, atol=1e-6)
 
     check()
 
@@ -42,6 +42,6 @@ def test_a_run_of_one_tag_is_one_chunk_and_an_orphan_begins_one() -> None:
 
 
 def test_counts_by_sentence_add_up() -> None:
-    counts = counted([["B-LOC", "O"], ["O"]], [["B-LOC", "B-LOC"], ["O"]])
+    counts = count_chunks([["B-LOC", "O"], ["O"]], [["B-LOC", "B-LOC"], ["O"]])
     assert [column.tolist() for column in counts] == [[1, 0], [2, 0], [1, 0], [1, 1], [2, 1]]
-    assert figures(counts)["f1"] == pytest.approx(2 / 3)
+    assert chunk_metrics(counts)["f1"] == pytest.approx(2 / 3)

@@ -1,4 +1,4 @@
-"""The published forms of XNLI, PAWS-X, UDPOS and PAN-X, with their traps."""
+"""The published formats of XNLI, PAWS-X, UDPOS and PAN-X, with their special cases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlctl.errors import InputError
-from mlctl.evaluation.finetuning.examples import Pair, Tagged
+from mlctl.evaluation.finetuning.examples import Pair, TaggedSentence
 from mlctl.evaluation.finetuning.pair_files import read_pairs
 from mlctl.evaluation.finetuning.tagged_files import read_tagged
 
@@ -16,13 +16,13 @@ NER, UPOS = ("B-ORG", "I-ORG", "O"), ("ADP", "DET", "NOUN", "NUM")
 NLI = ("entailment", "neutral", "contradiction")
 
 
-def written(path: Path, text: str) -> Path:
+def write(path: Path, text: str) -> Path:
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     return path
 
 
 def test_pairs_with_labels_and_quotation_marks_as_they_are(tmp_path: Path) -> None:
-    file = written(tmp_path / "dev-en.tsv.gz", 'He said "no.\tHe "refused"\tentailment\r\n\u2028a\tb\tneutral\n')
+    file = write(tmp_path / "dev-en.tsv.gz", 'He said "no.\tHe "refused"\tentailment\r\n\u2028a\tb\tneutral\n')
     assert read_pairs(file, None, NLI, "XNLI") == [
         Pair('He said "no.', 'He "refused"', "entailment"),
         Pair("\u2028a", "b", "neutral"),
@@ -30,36 +30,39 @@ def test_pairs_with_labels_and_quotation_marks_as_they_are(tmp_path: Path) -> No
 
 
 def test_labels_in_a_file_of_their_own_and_rows_that_nobody_labelled(tmp_path: Path) -> None:
-    file = written(tmp_path / "test-fr.tsv", "a\tb\nNS\tc\nd\te\n")
-    labels = written(tmp_path / "labels.tsv", "1\n0\n-1\n")
+    file = write(tmp_path / "test-fr.tsv", "a\tb\nNS\tc\nd\te\n")
+    labels = write(tmp_path / "labels.tsv", "1\n0\n-1\n")
     assert read_pairs(file, labels, ("0", "1"), "PAWS-X") == [Pair("a", "b", "1"), Pair("NS", "c", "0")]
 
 
 def test_the_form_with_a_header(tmp_path: Path) -> None:
-    file = written(tmp_path / "test_2k.tsv", "id\tsentence1\tsentence2\tlabel\n7\ta\tb\t1\n")
+    file = write(tmp_path / "test_2k.tsv", "id\tsentence1\tsentence2\tlabel\n7\ta\tb\t1\n")
     assert read_pairs(file, None, ("0", "1"), "PAWS-X") == [Pair("a", "b", "1")]
 
 
 @pytest.mark.parametrize(
-    ("text", "labels", "said"),
+    ("text", "labels", "message"),
     [
         ("a\tb\n", None, "line 1 has no label"),
         ("a\tb\tneutral\nc\n", None, "line 2 has 1 columns"),
-        ("a\tb\tmaybe\n", None, "line 1: 'maybe' is no label of XNLI"),
+        ("a\tb\tmaybe\n", None, "line 1: 'maybe' is not a label of XNLI"),
         ("a\tb\n", "neutral\nneutral\n", "2 labels, but .* 1 rows"),
         ("a\tb\n", "so\n", "labels.tsv, line 1: 'so'"),
     ],
 )
-def test_pairs_that_are_not_as_they_should_be(tmp_path: Path, text: str, labels: str | None, said: str) -> None:
-    file = written(tmp_path / "test-en.tsv", text)
-    beside = None if labels is None else written(tmp_path / "labels.tsv", labels)
-    with pytest.raises(InputError, match=said):
+def test_pairs_that_are_not_as_they_should_be(tmp_path: Path, text: str, labels: str | None, message: str) -> None:
+    file = write(tmp_path / "test-en.tsv", text)
+    beside = None if labels is None else write(tmp_path / "labels.tsv", labels)
+    with pytest.raises(InputError, match=message):
         read_pairs(file, beside, NLI, "XNLI")
 
 
 def test_two_columns_with_blank_lines_between_sentences(tmp_path: Path) -> None:
-    file = written(tmp_path / "test-de.tsv.gz", "\nSioux\tB-ORG\nFalls\tI-ORG\n\n\n''\tO\n")
-    assert read_tagged(file, None, NER, "PAN-X") == [Tagged(("Sioux", "Falls"), ("B-ORG", "I-ORG")), Tagged(("''",), ("O",))]
+    file = write(tmp_path / "test-de.tsv.gz", "\nSioux\tB-ORG\nFalls\tI-ORG\n\n\n''\tO\n")
+    assert read_tagged(file, None, NER, "PAN-X") == [
+        TaggedSentence(("Sioux", "Falls"), ("B-ORG", "I-ORG")),
+        TaggedSentence(("''",), ("O",)),
+    ]
 
 
 def test_conllu_without_multi_word_tokens_and_empty_nodes(tmp_path: Path) -> None:
@@ -67,16 +70,16 @@ def test_conllu_without_multi_word_tokens_and_empty_nodes(tmp_path: Path) -> Non
         return "\t".join([number, form, "_", tag, *"______"]) + "\n"
 
     text = "# sent_id = 1\n" + row("1-2", "du", "_") + row("1", "de", "ADP") + row("2", "le", "DET") + row("2.1", "x", "_")
-    file = written(tmp_path / "fr.conllu", text + row("3", "10 000", "NUM") + "\n")
-    assert read_tagged(file, None, UPOS, "UDPOS") == [Tagged(("de", "le", "10 000"), ("ADP", "DET", "NUM"))]
+    file = write(tmp_path / "fr.conllu", text + row("3", "10 000", "NUM") + "\n")
+    assert read_tagged(file, None, UPOS, "UDPOS") == [TaggedSentence(("de", "le", "10 000"), ("ADP", "DET", "NUM"))]
 
 
 @pytest.mark.parametrize("text", ["word\n", "\tNOUN\n", "a\tNOUN\nb\t\n"])
 def test_a_line_without_word_or_tag_is_named(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InputError, match=f"line {text.count(chr(10))}: .* is no word with a tag"):
-        read_tagged(written(tmp_path / "test-en.tsv", text), None, UPOS, "UDPOS")
+    with pytest.raises(InputError, match=f"line {text.count(chr(10))}: .* is not a word with a tag"):
+        read_tagged(write(tmp_path / "test-en.tsv", text), None, UPOS, "UDPOS")
 
 
 def test_a_file_without_sentences(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no sentence"):
-        read_tagged(written(tmp_path / "test-en.tsv", "\n\n"), None, UPOS, "UDPOS")
+        read_tagged(write(tmp_path / "test-en.tsv", "\n\n"), None, UPOS, "UDPOS")

@@ -1,4 +1,4 @@
-"""Fine-tuning for real on a tiny encoder: it learns, goes on after a kill, and answers for every word."""
+"""Fine-tuning of a tiny encoder: it learns, resumes after a kill, and predicts every word."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from mlctl.evaluation.finetuning import trainer
-from mlctl.evaluation.finetuning.examples import Pair, Tagged
+from mlctl.evaluation.finetuning.examples import Pair, TaggedSentence
 from mlctl.evaluation.finetuning.features import IGNORED, Row, rows_of_pairs, rows_of_tags
-from mlctl.evaluation.finetuning.predict import answered_pairs, answered_tags
+from mlctl.evaluation.finetuning.predict import predict_labels, predict_tags
 from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
 from mlctl.modeling.encoders import load_classifier
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
@@ -27,7 +27,10 @@ WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] red blue big ball cat s ##s".split()
 PAIRS = [
     Pair(f"big {a} ball", f"{b} cats", "same" if a == "red" else "other") for a in ("red", "blue") for b in ("red", "blue")
 ] * 4
-TAGGED = [Tagged(("red", "balls", "big", "cats"), ("ADJ", "NOUN", "ADJ", "NOUN")), Tagged(("cat",), ("NOUN",))] * 6
+TAGGED = [
+    TaggedSentence(("red", "balls", "big", "cats"), ("ADJ", "NOUN", "ADJ", "NOUN")),
+    TaggedSentence(("cat",), ("NOUN",)),
+] * 6
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +60,16 @@ def pair_rows(tokenizer: PreTrainedTokenizerFast) -> list[Row]:
 
 def accuracy_on(rows: list[Row]) -> Callable[[Any], float]:
     return lambda model: (
-        sum(a == row.labels[0] for a, row in zip(answered_pairs(model, rows, 0, 4), rows, strict=True)) / len(rows)
+        sum(a == row.labels[0] for a, row in zip(predict_labels(model, rows, 0, 4), rows, strict=True)) / len(rows)
     )
 
 
 def test_pairs_are_learned(encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     rows = pair_rows(tokenizer)
     model = load_classifier(encoder, 2, False, seed=1)
-    found = fine_tune(model, rows, False, Budget(30, 4, 3e-3), 1, tmp_path, 0, accuracy_on(rows))
-    assert found["dev"] == 1
-    assert answered_pairs(model, rows, 0, 3) == [row.labels[0] for row in rows]
+    result = fine_tune(model, rows, False, Budget(30, 4, 3e-3), 1, tmp_path, 0, accuracy_on(rows))
+    assert result["dev"] == 1
+    assert predict_labels(model, rows, 0, 3) == [row.labels[0] for row in rows]
 
 
 def test_tags_are_learned_and_rows_of_other_lengths_change_no_answer(
@@ -76,19 +79,21 @@ def test_tags_are_learned_and_rows_of_other_lengths_change_no_answer(
     model = load_classifier(encoder, 2, True, seed=1)
     gold = [[{"ADJ": 0, "NOUN": 1}[tag] for tag in sentence.tags] for sentence in TAGGED]
 
-    def judge(model: Any) -> float:
-        return float(answered_tags(model, rows, len(TAGGED), 0, 4) == gold)
+    def dev_metric(model: Any) -> float:
+        return float(predict_tags(model, rows, len(TAGGED), 0, 4) == gold)
 
-    assert fine_tune(model, rows, True, Budget(30, 4, 3e-3), 1, tmp_path, 0, judge)["dev"] == 1
-    assert all(answered_tags(model, rows, len(TAGGED), 0, size) == gold for size in (1, 5, 64))
+    assert fine_tune(model, rows, True, Budget(30, 4, 3e-3), 1, tmp_path, 0, dev_metric)["dev"] == 1
+    assert all(predict_tags(model, rows, len(TAGGED), 0, size) == gold for size in (1, 5, 64))
 
 
 def test_long_sentences_are_cut_between_words_and_none_is_lost(tokenizer: PreTrainedTokenizerFast) -> None:
     words = ("red", "balls", "\u200b", "cats", "blue", "xyz")
-    rows = rows_of_tags([Tagged(("cat",), ("A",)), Tagged(words, tuple("ABABAB"))], tokenizer, {"A": 0, "B": 1}, 5)
+    rows = rows_of_tags(
+        [TaggedSentence(("cat",), ("A",)), TaggedSentence(words, tuple("ABABAB"))], tokenizer, {"A": 0, "B": 1}, 5
+    )
     assert [row.example for row in rows] == [0, *[1] * (len(rows) - 1)]
     assert [label for row in rows[1:] for label in row.labels if label != IGNORED] == [0, 1, 0, 1, 0, 1]
-    assert all(len(row.ids) <= 5 and row.ids[0] == 2 and row.ids[-1] == 3 for row in rows)
+    assert all(len(row.input_ids) <= 5 and row.input_ids[0] == 2 and row.input_ids[-1] == 3 for row in rows)
     assert len(rows) > 2
 
 
@@ -97,12 +102,12 @@ def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_tabl
     encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, tagged: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = rows_of_tags(TAGGED, tokenizer, {"ADJ": 0, "NOUN": 1}, 32) if tagged else pair_rows(tokenizer)
-    met = {0, *(token for row in rows for token in row.ids)}
+    met = {0, *(token for row in rows for token in row.input_ids)}
     models = [load_classifier(encoder, 2, tagged, seed=1) for _ in range(2)]
     before = models[0].get_input_embeddings().weight.detach().clone()
     seen = []
 
-    def judge(model: Any) -> float:
+    def dev_metric(model: Any) -> float:
         with torch.no_grad():
             seen.append(model(torch.arange(len(WORDS))[None]).logits)
         return float(len(seen))
@@ -110,7 +115,7 @@ def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_tabl
     for model, whole in zip(models, (False, True), strict=True):
         if whole:
             monkeypatch.setattr(trainer, "train_embedding_rows", lambda *_: contextlib.nullcontext())
-        fine_tune(model, rows, tagged, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, judge)
+        fine_tune(model, rows, tagged, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, dev_metric)
     after = [model.get_input_embeddings().weight.detach() for model in models]
     stay = [number for number in range(len(WORDS)) if number not in met]
     assert stay
@@ -151,8 +156,8 @@ def test_killed_and_gone_on_with_the_weights_are_the_same(
     whole = run(tmp_path / "whole", None)
     with pytest.raises(KilledError):
         run(tmp_path / "cut", at)
-    again = run(tmp_path / "cut", None)
-    assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
+    resumed = run(tmp_path / "cut", None)
+    assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
 
 
 def test_another_seed_is_another_head_and_order(encoder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -161,7 +166,7 @@ def test_another_seed_is_another_head_and_order(encoder: Path, tokenizer: PreTra
     assert not torch.equal(heads[0], heads[2])
     rows = pair_rows(tokenizer)
     orders = [
-        [row.example for batch in trainer._order(rows, 4, seed, epoch) for row in batch]
+        [row.example for batch in trainer._epoch_batches(rows, 4, seed, epoch) for row in batch]
         for seed, epoch in ((1, 0), (1, 1), (2, 0))
     ]
     assert sorted(orders[0]) == list(range(len(rows)))

@@ -1,4 +1,4 @@
-"""Mining against every pair looped over in plain Python."""
+"""Mining against a loop over all pairs in plain Python."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     source, target = (torch.tensor(random.normal(size=(size, 5))) for size in (50, 33))
     whole = bitext_mining.mine(source, target, "margin", 4)
-    monkeypatch.setattr(bitext_mining, "_ROWS", 7)
+    monkeypatch.setattr(bitext_mining, "_BLOCK_ROWS", 7)
     parts = bitext_mining.mine(source, target, "margin", 4)
     assert whole.source.tolist() == parts.source.tolist()
     np.testing.assert_allclose(whole.score, parts.score, rtol=1e-5)
@@ -62,8 +62,8 @@ def test_no_other_threshold_is_better(candidates: list[tuple[int, bool]], missed
     scores, right = [float(score) for score, _ in candidates], [good for _, good in candidates]
     gold = sum(right) + missed
 
-    def f1(least: float) -> float:
-        taken = [good for score, good in zip(scores, right, strict=True) if score >= least]
+    def f1(minimum: float) -> float:
+        taken = [good for score, good in zip(scores, right, strict=True) if score >= minimum]
         return 2 * sum(taken) / (len(taken) + gold) if len(taken) + gold else 0.0
 
-    assert f1(bitext_mining.threshold(scores, right, gold)) == max(f1(least) for least in [*scores, 99.0])
+    assert f1(bitext_mining.threshold(scores, right, gold)) == max(f1(minimum) for minimum in [*scores, 99.0])

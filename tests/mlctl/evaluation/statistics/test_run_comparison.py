@@ -1,4 +1,4 @@
-"""Two runs against each other: equal to judging them as base and trained, and only where they answered the same items."""
+"""Comparison of two runs: equal to evaluating them as base and trained, and only on the same items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlctl.config import Languages, Model
 from mlctl.core.workspace import Workspace
 from mlctl.evaluation import evaluate
 from mlctl.evaluation.statistics.model_comparison import difference_rows
-from mlctl.evaluation.statistics.run_comparison import between, questions
+from mlctl.evaluation.statistics.run_comparison import compare_runs, protocol_digests
 
 from ..conftest import entry, save_encoder, save_tokenizer, sentences, settings
 
@@ -24,7 +24,7 @@ LANGUAGES = Languages(targets=("fr", "de"))
 DIGESTS = {"tatoeba.fr": "one", "tatoeba.de": "two"}
 
 
-def judged(root: Path, sharded: Path, seed: int) -> Path:
+def evaluated(root: Path, sharded: Path, seed: int) -> Path:
     """Evaluate a model of that seed against one that is constant."""
     save_encoder(root / f"trained{seed}" / "base", seed=0, constant=True)
     save_encoder(root / f"trained{seed}" / "model", seed=seed)
@@ -33,9 +33,11 @@ def judged(root: Path, sharded: Path, seed: int) -> Path:
             (root / "tatoeba").mkdir(exist_ok=True)
             name = root / "tatoeba" / f"tatoeba.{pair}-eng.{side}"
             name.write_text("\n".join(sentences(20, number)), encoding="utf-8")
-    asked = settings(entry("tatoeba", root / "tatoeba", languages=["fr", "de"]), resamples=200, embedding_map_sentences=0)
+    evaluate_settings = settings(
+        entry("tatoeba", root / "tatoeba", languages=["fr", "de"]), resamples=200, embedding_map_sentences=0
+    )
     workspace = Workspace(root / f"evaluated{seed}")
-    evaluate(asked, Model(), LANGUAGES, 0, sharded, root / f"trained{seed}", workspace)
+    evaluate(evaluate_settings, Model(), LANGUAGES, 0, sharded, root / f"trained{seed}", workspace)
     return workspace.root
 
 
@@ -45,25 +47,25 @@ def results(
 ) -> tuple[Path, Path, Path]:
     sharded = write_sharded({language: copied_rows(language) for language in LANGUAGES.targets})
     save_tokenizer(sharded / "tokenizer")
-    return judged(tmp_path, sharded, 1), judged(tmp_path, sharded, 2), sharded
+    return evaluated(tmp_path, sharded, 1), evaluated(tmp_path, sharded, 2), sharded
 
 
 def test_both_models_are_tested_as_base_and_trained_are(results: tuple[Path, Path, Path]) -> None:
     first, second, sharded = results
-    places = questions(first, sharded, DIGESTS, 0).items() & questions(second, sharded, DIGESTS, 0).items()
-    assert {task for (task, _), _ in places} == {"sentence-retrieval", "word-retrieval", "tatoeba"}
-    rows, averages = between(first, second, {place for place, _ in places}, 200, 0)
-    mine = {(row["task"], row["language"]): row for row in rows}
-    for place, one in differences(second).items():
-        assert mine[place]["trained"] == pytest.approx(one["trained"])
-        assert mine[place]["base"] == pytest.approx(differences(first)[place]["trained"])
-        assert mine[place]["metric"] == one["metric"]
-    assert {(row["task"], row["languages"]) for row in averages} == {(task, 2) for task, _ in mine}
+    comparable = protocol_digests(first, sharded, DIGESTS, 0).items() & protocol_digests(second, sharded, DIGESTS, 0).items()
+    assert {task for (task, _), _ in comparable} == {"sentence-retrieval", "word-retrieval", "tatoeba"}
+    rows, averages = compare_runs(first, second, {key for key, _ in comparable}, 200, 0)
+    by_key = {(row["task"], row["language"]): row for row in rows}
+    for key, one in differences(second).items():
+        assert by_key[key]["trained"] == pytest.approx(one["trained"])
+        assert by_key[key]["base"] == pytest.approx(differences(first)[key]["trained"])
+        assert by_key[key]["metric"] == one["metric"]
+    assert {(row["task"], row["languages"]) for row in averages} == {(task, 2) for task, _ in by_key}
 
 
 def test_a_run_against_itself_shows_no_difference(results: tuple[Path, Path, Path]) -> None:
     first, _, sharded = results
-    rows, _ = between(first, first, questions(first, sharded, DIGESTS, 0), 100, 0)
+    rows, _ = compare_runs(first, first, protocol_digests(first, sharded, DIGESTS, 0), 100, 0)
     assert {(row["difference"], row["low"], row["high"], row["p"]) for row in rows} == {(0.0, 0.0, 0.0, 1.0)}
 
 
@@ -71,17 +73,17 @@ def test_other_items_are_other_questions(
     results: tuple[Path, Path, Path], tmp_path: Path, copied_rows: Callable[[str], Rows]
 ) -> None:
     first, _, sharded = results
-    before = questions(first, sharded, DIGESTS, 0)
-    data = questions(first, sharded, {**DIGESTS, "tatoeba.fr": "other"}, 0)
-    assert {place for place in before if before[place] != data[place]} == {("tatoeba", "fr")}
-    drawn = questions(first, sharded, DIGESTS, 1)
-    assert {task for task, _ in (place for place in before if before[place] != drawn[place])} == {"word-retrieval"}
+    before = protocol_digests(first, sharded, DIGESTS, 0)
+    data = protocol_digests(first, sharded, {**DIGESTS, "tatoeba.fr": "other"}, 0)
+    assert {key for key in before if before[key] != data[key]} == {("tatoeba", "fr")}
+    drawn = protocol_digests(first, sharded, DIGESTS, 1)
+    assert {task for task, _ in (key for key in before if before[key] != drawn[key])} == {"word-retrieval"}
     other = tmp_path / "other"
     shutil.copytree(sharded, other)
     table = pq.read_table(other / "heldout" / "fr.parquet")
     pq.write_table(table.slice(0, 9), other / "heldout" / "fr.parquet")
-    pairs = questions(first, other, DIGESTS, 0)
-    assert {place for place in before if before[place] != pairs[place]} == {
+    pairs = protocol_digests(first, other, DIGESTS, 0)
+    assert {key for key in before if before[key] != pairs[key]} == {
         ("sentence-retrieval", "fr"),
         ("word-retrieval", "fr"),
     }
@@ -89,10 +91,10 @@ def test_other_items_are_other_questions(
 
 def test_only_some_places(results: tuple[Path, Path, Path]) -> None:
     first, second, _ = results
-    (row,), (average,) = between(first, second, {("tatoeba", "de")}, 100, 0)
+    (row,), (average,) = compare_runs(first, second, {("tatoeba", "de")}, 100, 0)
     assert (row["language"], average["languages"]) == ("de", 1)
     assert np.isclose(row["difference"], average["difference"])
-    assert between(first, second, (), 100, 0) == difference_rows((), 100, 0)
+    assert compare_runs(first, second, (), 100, 0) == difference_rows((), 100, 0)
 
 
 def differences(evaluated: Path) -> dict[tuple[str, str], dict[str, Any]]:

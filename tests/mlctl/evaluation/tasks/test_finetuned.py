@@ -14,7 +14,7 @@ from seqeval.metrics import f1_score
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
 from mlctl.evaluation.model_under_test import ModelUnderTest
-from mlctl.evaluation.tasks import open_task
+from mlctl.evaluation.tasks.registry import open_task
 
 from ..conftest import entry, settings, words
 
@@ -51,22 +51,24 @@ def test_languages_that_xtreme_does_not_have_are_judged_where_they_are_named(tmp
     assert list(open_task(settings(entry("panx", tmp_path / "n", languages=["gn"])).benchmarks[0]).languages) == ["gn"]
 
 
-def test_one_model_a_seed_judges_every_language(subject: Make, tmp_path: Path) -> None:
-    given = settings(entry("pawsx", pawsx(tmp_path / "p"), **QUICK))
-    task, model, heard = open_task(given.benchmarks[0]), subject(given), list[str]()
-    model.say = heard.append
+def test_one_model_a_seed_judges_every_language(make_model: Make, tmp_path: Path) -> None:
+    evaluate_settings = settings(entry("pawsx", pawsx(tmp_path / "p"), **QUICK))
+    task, model, messages = open_task(evaluate_settings.benchmarks[0]), make_model(evaluate_settings), list[str]()
+    model.on_progress = messages.append
     assert list(task.languages) == ["de", "en", "zh"]
     assert task.metadata.fine_tuned
-    (german,), (chinese,), (other,) = (task.judge(model, language, seed) for language, seed in (("de", 0), ("zh", 0), ("zh", 1)))
-    assert heard == [f"pawsx, seed {seed}, {step} of 6 steps" for seed in (0, 1) for step in range(1, 7)]
+    (german,), (chinese,), (other,) = (
+        task.evaluate(model, language, seed) for language, seed in (("de", 0), ("zh", 0), ("zh", 1))
+    )
+    assert messages == [f"pawsx, seed {seed}, {step} of 6 steps" for seed in (0, 1) for step in range(1, 7)]
     assert german.part.tolist() == chinese.part.tolist()
     assert len(german.items) == len(other.items) == 11  # the row labelled -1 is left out
     assert german.direction == "en→de"
-    assert german.figures["accuracy"] == pytest.approx(german.part.mean())
+    assert german.metrics["accuracy"] == pytest.approx(german.part.mean())
 
 
 @pytest.mark.parametrize("task", ["pawsx", "panx"])
-def test_the_recipes_precision_is_that_of_learning_and_answering(subject: Make, tmp_path: Path, task: str) -> None:
+def test_the_recipes_precision_is_that_of_learning_and_answering(make_model: Make, tmp_path: Path, task: str) -> None:
     folder = pawsx(tmp_path / "b") if task == "pawsx" else panx(tmp_path / "b")
     kinds: dict[bool, set[torch.dtype]] = {}
 
@@ -75,59 +77,59 @@ def test_the_recipes_precision_is_that_of_learning_and_answering(subject: Make, 
             kinds.setdefault(module.training, set()).add(output.dtype)
 
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        given = settings(entry(task, folder, **QUICK), precision=precision)
+        evaluate_settings = settings(entry(task, folder, **QUICK), precision=precision)
         kinds.clear()
         with torch.nn.modules.module.register_module_forward_hook(states):
-            open_task(given.benchmarks[0]).judge(subject(given), "en", 0)
+            open_task(evaluate_settings.benchmarks[0]).evaluate(make_model(evaluate_settings), "en", 0)
         assert kinds == {True: {dtype}, False: {dtype}}
 
 
-def test_what_is_longer_than_the_encoder_has_positions_for_is_cut(subject: Make, tmp_path: Path) -> None:
+def test_what_is_longer_than_the_encoder_has_positions_for_is_cut(make_model: Make, tmp_path: Path) -> None:
     long = words(*range(40))  # of 32 positions, three are special tokens
     for name in ("train-en", "test-de"):
         put(tmp_path / "p" / f"{name}.tsv", [f"{long}\t{long}\t{n % 2}" for n in range(4)])
         put(tmp_path / "n" / f"{name}.tsv", [*(f"{word}\tB-PER" for word in long.split()), ""])
-    for name, place in (("pawsx", "p"), ("panx", "n")):
-        given = settings(entry(name, tmp_path / place, **QUICK))
-        (outcome,) = open_task(given.benchmarks[0]).judge(subject(given), "de", 0)
-        assert len(outcome.items) == (4 if name == "pawsx" else 1)
+    for name, folder in (("pawsx", "p"), ("panx", "n")):
+        evaluate_settings = settings(entry(name, tmp_path / folder, **QUICK))
+        (scores,) = open_task(evaluate_settings.benchmarks[0]).evaluate(make_model(evaluate_settings), "de", 0)
+        assert len(scores.items) == (4 if name == "pawsx" else 1)
 
 
-def test_tags_are_scored_as_seqeval_does_and_dev_is_judged_where_there_is_no_test(subject: Make, tmp_path: Path) -> None:
-    given = settings(entry("panx", panx(tmp_path / "n"), **QUICK))
-    task, model = open_task(given.benchmarks[0]), subject(given)
-    (outcome,) = task.judge(model, "sw", 3)
-    examples = task._sets.judged("sw").examples  # type: ignore[attr-defined]
-    answers = task.answer(task._model(model, 3), task.rows(examples, model), len(examples), model)  # type: ignore[attr-defined]
-    named = [[list(task._labels)[tag] for tag in tags] for tags in answers]  # type: ignore[attr-defined]
-    assert outcome.figures["f1"] == pytest.approx(f1_score([list(one.tags) for one in examples], named, zero_division=0))
-    assert outcome.notes == {"judged": "dev-sw.tsv.gz"}
-    assert len(outcome.items) == 6
+def test_tags_are_scored_as_seqeval_does_and_dev_is_judged_where_there_is_no_test(make_model: Make, tmp_path: Path) -> None:
+    evaluate_settings = settings(entry("panx", panx(tmp_path / "n"), **QUICK))
+    task, model = open_task(evaluate_settings.benchmarks[0]), make_model(evaluate_settings)
+    (scores,) = task.evaluate(model, "sw", 3)
+    examples = task._sets.test("sw").examples  # type: ignore[attr-defined]
+    answers = task.predict(task._classifier(model, 3), task.rows(examples, model), len(examples), model)  # type: ignore[attr-defined]
+    named = [[list(task.labels)[tag] for tag in tags] for tags in answers]  # type: ignore[attr-defined]
+    assert scores.metrics["f1"] == pytest.approx(f1_score([list(example.tags) for example in examples], named, zero_division=0))
+    assert scores.notes == {"judged": "dev-sw.tsv.gz"}
+    assert len(scores.items) == 6
 
 
-def test_learned_from_dev_itself_the_last_epoch_counts(subject: Make, tmp_path: Path) -> None:
-    given = settings(entry("panx", panx(tmp_path / "n"), train="dev-en.tsv", **QUICK))
-    task = open_task(given.benchmarks[0])
-    assert len(task.judge(subject(given), "sw", 0)) == 1
+def test_learned_from_dev_itself_the_last_epoch_counts(make_model: Make, tmp_path: Path) -> None:
+    evaluate_settings = settings(entry("panx", panx(tmp_path / "n"), train="dev-en.tsv", **QUICK))
+    task = open_task(evaluate_settings.benchmarks[0])
+    assert len(task.evaluate(make_model(evaluate_settings), "sw", 0)) == 1
     (file,) = (tmp_path / "parts").glob("panx-model-*.folder/learned.json")
     assert '"epoch": 2' in file.read_text()
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [({"train": "train-fr.tsv"}, "no train-fr.tsv in"), ({"languages": ["fr"]}, "nothing to judge fr by in")],
+    ("change", "message"),
+    [({"train": "train-fr.tsv"}, "no train-fr.tsv in"), ({"languages": ["fr"]}, "no data for fr in")],
 )
-def test_files_that_are_not_there(tmp_path: Path, change: dict[str, Any], said: str) -> None:
-    given = settings(entry("panx", panx(tmp_path / "n"), **change))
-    with pytest.raises(InputError, match=said):
-        open_task(given.benchmarks[0])
+def test_files_that_are_not_there(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    evaluate_settings = settings(entry("panx", panx(tmp_path / "n"), **change))
+    with pytest.raises(InputError, match=message):
+        open_task(evaluate_settings.benchmarks[0])
 
 
-def test_a_tag_that_the_benchmark_has_not(subject: Make, tmp_path: Path) -> None:
+def test_a_tag_that_the_benchmark_has_not(make_model: Make, tmp_path: Path) -> None:
     put(panx(tmp_path / "n") / "train-en.tsv", ["x\tB-DOG"])
-    given = settings(entry("panx", tmp_path / "n", **QUICK))
-    with pytest.raises(InputError, match=r"train-en.tsv has tags that PAN-X .* has not: B-DOG"):
-        open_task(given.benchmarks[0]).judge(subject(given), "sw", 0)
+    evaluate_settings = settings(entry("panx", tmp_path / "n", **QUICK))
+    with pytest.raises(InputError, match=r"train-en.tsv has tags that PAN-X .* does not have: B-DOG"):
+        open_task(evaluate_settings.benchmarks[0]).evaluate(make_model(evaluate_settings), "sw", 0)
 
 
 def hub(folder: Path, subset: str, splits: dict[str, Any]) -> None:
@@ -140,7 +142,7 @@ def hub(folder: Path, subset: str, splits: dict[str, Any]) -> None:
     readme.write_text(f"{head}- config_name: {subset}\n  data_files:\n{''.join(files)}---\n")
 
 
-def test_tags_in_the_hubs_format_are_numbers_with_names(subject: Make, tmp_path: Path) -> None:
+def test_tags_in_the_hubs_format_are_numbers_with_names(make_model: Make, tmp_path: Path) -> None:
     import datasets
 
     names = ["O", "B-PER", "I-PER"]
@@ -151,18 +153,18 @@ def test_tags_in_the_hubs_format_are_numbers_with_names(subject: Make, tmp_path:
     rows = datasets.Dataset.from_dict({"tokens": sentences, "ner_tags": [(1, 2, 0)] * 6}, features=features)
     hub(tmp_path / "hub", "PAN-X.en", {"train": rows, "validation": rows})
     hub(tmp_path / "hub", "PAN-X.sw", {"test": rows})
-    given = settings(entry("panx", panx(tmp_path / "n"), **QUICK))
-    (plain,) = open_task(given.benchmarks[0]).judge(subject(given), "sw", 0)
-    there = {"name": "panx", "source": {"kind": "huggingface", "dataset": str(tmp_path / "hub")}, **QUICK}
-    task = open_task(settings(there).benchmarks[0])
+    evaluate_settings = settings(entry("panx", panx(tmp_path / "n"), **QUICK))
+    (expected,) = open_task(evaluate_settings.benchmarks[0]).evaluate(make_model(evaluate_settings), "sw", 0)
+    hub_entry = {"name": "panx", "source": {"kind": "huggingface", "dataset": str(tmp_path / "hub")}, **QUICK}
+    task = open_task(settings(hub_entry).benchmarks[0])
     assert task.languages == ["en", "sw"]
-    (outcome,) = task.judge(subject(settings(there)), "sw", 0)
-    assert (outcome.figures, outcome.part.tolist()) == (plain.figures, plain.part.tolist())
-    assert outcome.notes == {"judged": "PAN-X.sw, test"}
-    assert task.data("sw") != task.data("en")
+    (scores,) = task.evaluate(make_model(settings(hub_entry)), "sw", 0)
+    assert (scores.metrics, scores.part.tolist()) == (expected.metrics, expected.part.tolist())
+    assert scores.notes == {"judged": "PAN-X.sw, test"}
+    assert task.data_digest("sw") != task.data_digest("en")
 
 
-def test_xnli_in_the_hubs_format_learns_from_another_data_set(subject: Make, tmp_path: Path) -> None:
+def test_xnli_in_the_hubs_format_learns_from_another_data_set(make_model: Make, tmp_path: Path) -> None:
     import datasets
 
     names = ["entailment", "neutral", "contradiction"]
@@ -175,15 +177,15 @@ def test_xnli_in_the_hubs_format_learns_from_another_data_set(subject: Make, tmp
     xnli = datasets.Dataset.from_dict({"language": ["en"] * 9 + ["sw"] * 9, **columns})
     hub(tmp_path / "hub", "XNLI", {"validation": xnli, "test": xnli})
     source = {"kind": "huggingface", "dataset": str(tmp_path / "hub")}
-    given = settings({"name": "xnli", "source": source, "train": str(tmp_path / "multi"), **QUICK})
-    task = open_task(given.benchmarks[0])
-    (english,), (swahili,) = (task.judge(subject(given), language, 0) for language in ("en", "sw"))
+    evaluate_settings = settings({"name": "xnli", "source": source, "train": str(tmp_path / "multi"), **QUICK})
+    task = open_task(evaluate_settings.benchmarks[0])
+    (english,), (swahili,) = (task.evaluate(make_model(evaluate_settings), language, 0) for language in ("en", "sw"))
     assert len(english.items) == len(swahili.items) == 9
-    learned = task._sets.learned()  # type: ignore[attr-defined]
-    assert [(pair.first, pair.label) for pair in learned] == [
+    training_examples = task._sets.train()  # type: ignore[attr-defined]
+    assert [(pair.first, pair.label) for pair in training_examples] == [
         (words(n), names[n % 3]) for n in range(8)
-    ]  # -1: nobody labelled it
-    assert [pair.label for pair in task._sets.judged("sw").examples] == labels[::-1]  # type: ignore[attr-defined]
+    ]  # -1: the row has no label
+    assert [pair.label for pair in task._sets.test("sw").examples] == labels[::-1]  # type: ignore[attr-defined]
 
 
 def test_a_data_set_without_the_benchmark(tmp_path: Path) -> None:

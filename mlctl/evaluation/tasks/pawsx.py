@@ -1,0 +1,25 @@
+"""PAWS-X: paraphrase identification."""
+
+from __future__ import annotations
+
+from mlctl.evaluation.tasks.metadata import TaskMetadata
+from mlctl.evaluation.tasks.pairclassification import PairClassificationTask
+
+
+class PawsxTask(PairClassificationTask):
+    """See `FineTunedTask`."""
+
+    metadata = TaskMetadata(
+        task="pawsx",
+        title="PAWS-X",
+        citation="Yang et al. 2019 (arXiv 1908.11828)",
+        licence="may be freely used for any purpose",
+        languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
+        metric="accuracy",
+        revision=2,
+        protocol="As XNLI. Rows labelled -1 are left out; rows with the placeholder NS for a sentence that was not translated count, as "
+        "they do for others.",
+        fine_tuned=True,
+    )
+    labels = ("0", "1")
+    xtreme_subset = "PAWS-X.{}"

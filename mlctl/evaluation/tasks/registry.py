@@ -1,0 +1,43 @@
+"""Registry of the published benchmarks: the name in the recipe → its implementation, imported on first use."""
+
+from __future__ import annotations
+
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from mlctl.config.evaluate import AnyBenchmark
+
+if TYPE_CHECKING:
+    from mlctl.evaluation.tasks.base import PublishedTask
+    from mlctl.evaluation.tasks.metadata import TaskMetadata
+
+#: `name` of an entry of evaluate.benchmarks → module and class.
+IMPLEMENTATIONS = {
+    "tatoeba": "tatoeba:TatoebaTask",
+    "bucc": "bucc:BuccTask",
+    "ntrex": "ntrex:NtrexTask",
+    "word-alignment": "wordalignment:WordAlignmentTask",
+    "xnli": "xnli:XnliTask",
+    "pawsx": "pawsx:PawsxTask",
+    "udpos": "udpos:UdposTask",
+    "panx": "panx:PanxTask",
+}
+
+
+def open_task(entry: AnyBenchmark) -> PublishedTask:
+    """Return the benchmark that an entry of the recipe names, with its data.
+
+    Raises:
+        InputError: its data are missing or malformed.
+    """
+    task: PublishedTask = _implementation(entry.name)(entry)
+    return task
+
+
+def all_metadata() -> list[TaskMetadata]:
+    """Return the metadata of all published benchmarks."""
+    return [_implementation(name).metadata for name in IMPLEMENTATIONS]
+
+
+def _implementation(name: str) -> Any:
+    return pkgutil.resolve_name(f"mlctl.evaluation.tasks.{IMPLEMENTATIONS[name]}")
