@@ -113,7 +113,6 @@ SHARDING = [
     *group(
         "mlctl/sharding/heldout.py",
         _HELDOUT,
-        quick=True,
         heldout_target_in_training=("= source | target", "= source"),
         heldout_source_in_training=("= source | target", "= target"),
         heldout_target_twice=(
@@ -140,7 +139,6 @@ SHARDING = [
     *group(
         "mlctl/sharding/decontamination.py",
         _DECONTAMINATION,
-        quick=True,
         passage_of_nine_words=("PASSAGE_WORDS = 8", "PASSAGE_WORDS = 9"),
         passages_across_sentences=("np.flatnonzero(ends <= sentence_ends)", "np.flatnonzero(ends < len(offsets))"),
         one_side_decontaminated=("np.logical_or(*flags) for flags", "flags[0] for flags"),
@@ -150,20 +148,17 @@ SHARDING = [
     *group(
         "mlctl/sharding/corpus_shards.py",
         _DECONTAMINATION,
-        quick=True,
         contaminated_pairs_trained_on=("trainable &= ~match.either", "trainable &= ~match.passage"),
     ),
     *group(
         "mlctl/sharding/synthetic_cap.py",
         "tests/mlctl/sharding/test_caps.py",
-        quick=True,
         twice_the_synthetic_rows=("limit = int(max_ratio *", "limit = int(2 * max_ratio *"),
         human_rows_capped=("return below_cap | human", "return below_cap"),
     ),
     *group(
         "mlctl/sharding/word_frequency_cap.py",
         "tests/mlctl/sharding/test_caps.py",
-        quick=True,
         one_word_pair_too_many=("np.arange(len(words))) + max_word_pairs", "np.arange(len(words))) + max_word_pairs + 1"),
     ),
 ]
