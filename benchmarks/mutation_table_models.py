@@ -166,10 +166,12 @@ SHARDING = [
 _TESTS = "tests/mlctl/evaluation/statistics/test_paired_tests.py"
 _PROMOTION = "tests/mlctl/evaluation/statistics/test_promotion.py"
 _COMPARISON = "tests/mlctl/evaluation/statistics/test_model_comparison.py"
+_FIGURES = "tests/mlctl/evaluation/statistics/test_decision_figures.py"
 
 EVALUATION = [
     *group(
         "mlctl/evaluation/statistics/paired_tests.py",
+        _FIGURES,
         _TESTS,
         p_can_be_zero=("(1 + int(extreme)) / (1 + len(self.randomised))", "int(extreme) / len(self.randomised)"),
         p_of_one_side=("np.abs(self.randomised) >= abs(self.difference)", "self.randomised >= self.difference"),
@@ -188,6 +190,7 @@ EVALUATION = [
     ),
     *group(
         "mlctl/evaluation/statistics/promotion.py",
+        _FIGURES,
         _PROMOTION,
         promoted_within_the_interval=("overall.low > 0 and ", ""),
         promoted_with_any_p=(" and overall.p < ALPHA", ""),
@@ -196,8 +199,8 @@ EVALUATION = [
     ),
     *group(
         "mlctl/evaluation/statistics/model_comparison.py",
+        _FIGURES,
         _COMPARISON,
-        _PROMOTION,
         significant_despite_the_interval=("return p < ALPHA and not low <= 0 <= high", "return p < ALPHA"),
         english_in_the_mean=("found[task] = zero_shot or list(compared.values())", "found[task] = list(compared.values())"),
         directions_not_added=("np.add.at(part[row], columns, scores.part)", "part[row][columns] = scores.part"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mlctl.evaluation.metrics.item_scores import ItemScores
+from mlctl.evaluation.statistics.model_comparison import ModelScores, _is_significant, comparisons_by_task, difference_rows
 from mlctl.evaluation.statistics.paired_tests import PairedComparison, standard_deviation
 from mlctl.evaluation.statistics.promotion import TaskComparison, _decision
 
@@ -49,3 +51,33 @@ def test_a_task_may_fall_by_the_tolerance(fall: float, promoted: bool) -> None:
     overall = TaskComparison("all", 0.5, 0.6, 0.1, 0.05, 0.15, 0.001)
     task = TaskComparison("one", 0.5, 0.5 - fall, -fall, -0.02, 0.0, 0.04)
     assert _decision(overall, [task], tolerance=0.01).better is promoted
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "p", "significant"), [((0.1, 0.3), 0.049, True), ((-0.1, 0.3), 0.01, False), ((0.1, 0.3), 0.05, False)]
+)
+def test_a_difference_is_significant_if_both_tests_agree(bootstrap: tuple[float, float], p: float, significant: bool) -> None:
+    assert _is_significant(comparison(0.2, np.linspace(*bootstrap, 100), np.zeros(1)), p) is significant
+
+
+def scores(model: str, language: str, **parts: list[float]) -> ModelScores:
+    """Return the scores of one model on the items 0, 1, … in one or several directions."""
+    directions = [
+        ItemScores(
+            "task", direction, {}, list(map(str, range(len(part)))), np.array(part, np.float32), np.ones(len(part), np.float32)
+        )
+        for direction, part in parts.items()
+    ]
+    return ModelScores(model, "task", language, None, "accuracy", directions)
+
+
+def test_both_directions_of_an_item_count() -> None:
+    results = [scores("base", "fr", there=[1, 0], back=[1, 0]), scores("trained", "fr", there=[1, 1], back=[0, 1])]
+    (row,), _ = difference_rows(results, 100, 0)
+    assert (row["base"], row["trained"], row["items"]) == (0.5, 0.75, 2)
+
+
+@pytest.mark.parametrize(("languages", "in_the_mean"), [(("en", "fr", "de"), 2), (("en",), 1)])
+def test_english_is_in_the_mean_if_it_is_alone(languages: tuple[str, ...], in_the_mean: int) -> None:
+    results = [scores(model, language, there=[1, 0]) for model in ("base", "trained") for language in languages]
+    assert len(comparisons_by_task(results, 100, 0)["task"]) == in_the_mean
