@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mutation_table import group
 
-_CHECKPOINTS = "tests/mlctl/modeling/test_checkpoint.py"
-_LOSSES = ("tests/mlctl/training/test_losses.py", "tests/mlctl/training/test_negatives.py")
+_CHECKPOINTS = "tests/mlctl/modeling/test_training_checkpoint.py"
+_LOSSES = ("tests/mlctl/training/test_losses.py", "tests/mlctl/training/test_false_negatives.py")
 _MASKING = ("tests/mlctl/training/test_masking.py", "tests/mlctl/training/test_collator.py")
 
 TRAINING = [
     *group(
-        "mlctl/modeling/checkpoint.py",
+        "mlctl/modeling/training_checkpoint.py",
         _CHECKPOINTS,
         resumed_from_other_training=('if state["fingerprint"] != self._fingerprint:', "if False:"),
         damaged_checkpoint_read=('if file_digest(path / _TENSORS) != state["sha256"]:', "if False:"),
@@ -35,8 +35,8 @@ TRAINING = [
         touching_spans_overlap=("(first[:, :1] < second[:, 1])", "(first[:, :1] <= second[:, 1])"),
     ),
     *group(
-        "mlctl/training/negatives.py",
-        "tests/mlctl/training/test_negatives.py",
+        "mlctl/training/false_negatives.py",
+        "tests/mlctl/training/test_false_negatives.py",
         hard_negatives_reversed=("if not self._hard_words:", "if self._hard_words:"),
         same_words_reversed=("return mask if self._same_words else", "return mask if not self._same_words else"),
         equal_sentences_lose_all_words=("[rows][:, rows] & ~same_content(identities)", "[rows][:, rows]"),
@@ -65,7 +65,7 @@ TRAINING = [
         target_words_hashed_at_source_spans=("word_pair_spans[:, 2 * side :][:, :2])", "word_pair_spans[:, :2])"),
     ),
     *group(
-        "mlctl/training/optimiser.py",
+        "mlctl/training/lr_schedule.py",
         "tests/mlctl/training/test_optimiser.py",
         first_step_learns_nothing=("* (step + 1) / settings.warmup_steps", "* step / settings.warmup_steps"),
         decay_from_the_first_step=("settings.steps - settings.warmup_steps", "settings.steps"),

@@ -17,8 +17,8 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import redact_url
 from mlctl.core.workspace import Progress, silent
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError, chunks, content_range, version_of
-from mlctl.corpora.transfer.limits import RateLimiter, TransferLimits
-from mlctl.corpora.transfer.partial import PartialDownload, fetched_version, remove
+from mlctl.corpora.transfer.partial_download import PartialDownload, fetched_version, remove
+from mlctl.corpora.transfer.transfer_limits import RateLimiter, TransferLimits
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
