@@ -65,7 +65,7 @@ def sides_of_archive(path: Path, member: str, selection: PairSelection) -> tuple
         if not files:
             listed = ", ".join(names[:8]) or "no files"
             raise InputError(f"{path} has no file for {tag!r}", f"it has {listed}; set `member` to those to read")
-    source, target = _only_pair(path, *by_side, selection)
+    source, target = _only_pair(path, by_side[0], by_side[1], selection)
     return FileLocation(path, source), FileLocation(path, target)
 
 
