@@ -186,7 +186,7 @@ def _write_token_map(
     model: ModelUnderTest, settings: Evaluate, heldout: Sequence[Heldout], source: str, seed: int, scratch: Workspace
 ) -> None:
     """Write one model's token states to the scratch folder, where a resumed run finds them."""
-    from mlctl.evaluation.embedding.token_map import choose_sentences, token_rows
+    from mlctl.evaluation.embedding.map_tokens import choose_sentences, token_rows
 
     if scratch.has(_token_file(model.name)):
         return

@@ -59,7 +59,7 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
     decontamination = attribution.decontamination_text(figures["decontamination"])
     targets = [codes.name(tag) for tag in recipe.languages.targets]
     languages = f"{codes.name(recipe.languages.source)}, {', '.join(targets)}"
-    settings = url_redaction.for_records(recipe.model_dump(mode="json", exclude={"store"}))
+    settings = url_redaction.redact_values(recipe.model_dump(mode="json", exclude={"store"}))
     sections = [
         _header(recipe),
         f"# {recipe.report.title or recipe.name}",

@@ -13,7 +13,7 @@ from mlctl.config import Report
 from mlctl.reporting import tables, translation
 from mlctl.reporting.attribution import decontamination
 from mlctl.reporting.curves import final_losses
-from mlctl.reporting.projection import neighbour_agreement, project
+from mlctl.reporting.embedding_map import neighbour_agreement, project
 from mlctl.stage_names import STAGE_NAMES
 
 Figures = dict[str, Any]

@@ -180,7 +180,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
     environment = formatting.merge_versions(record.versions for record in stages)
     seconds = sum(record.seconds for record in stages)
     saved = sum(record.seconds for record in stages if record.cached)
-    settings = url_redaction.for_records(recipe.model_dump(mode="json"))
+    settings = url_redaction.redact_values(recipe.model_dump(mode="json"))
     return {
         "stages": stages,
         "time": {"all": seconds, "saved": saved, "computed": seconds - saved},

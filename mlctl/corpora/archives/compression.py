@@ -24,7 +24,7 @@ from typing import IO, Any
 from backports import zstd
 
 from mlctl.corpora.archives import file_types, tar_stream
-from mlctl.corpora.archives.limits import UnpackBudget, UnpackLimits
+from mlctl.corpora.archives.unpack_limits import UnpackBudget, UnpackLimits
 from mlctl.errors import InputError
 
 #: Functions that open a compressed file, or a stream of its bytes, by suffix.

@@ -20,7 +20,7 @@ from typing import IO, cast
 from mlctl.core.files import atomic_write, is_disk_full
 from mlctl.corpora.archives import file_types
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
-from mlctl.corpora.archives.limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
+from mlctl.corpora.archives.unpack_limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
 from mlctl.errors import InputError
 
 _CHUNK = 2**20
