@@ -141,9 +141,9 @@ def _kind_of(location: FileLocation) -> str:
     with path.open("rb") as stream:
         head = stream.read(file_types.HEAD_BYTES)
     kind = file_types.compression(head)
-    if kind in ("", "zip"):
-        kind = "tar" if file_types.is_tar(head) else kind
-    else:
+    if not kind and file_types.is_tar(head):
+        kind = "tar"
+    elif f".{kind}" in OPENERS:
         with path.open("rb") as stream, OPENERS[f".{kind}"](stream) as decompressed:
             kind = f"tar.{kind}" if file_types.is_tar(decompressed.read(file_types.HEAD_BYTES)) else kind
     if file_types.is_archive_name(path.name) and not kind.startswith(("zip", "tar")):

@@ -42,7 +42,7 @@ class Columns:
         if self._names:
             return [name for name in existing if any(name == column or column.startswith(f"{name}.") for column in self._names)]
         if TRANSLATION in existing:
-            return [TRANSLATION]
+            return [name for name in existing if name in ("language", TRANSLATION)]
         return [name for name in existing if language_of(name) in self._selection.languages]
 
     def _named(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
@@ -53,18 +53,21 @@ class Columns:
                 values.append(_field(record, name))
             except KeyError:
                 raise _missing(record, where, f"no column {name!r}") from None
-        by_language = len(values) == 1 and isinstance(values[0], Mapping)
+        by_language = len(values) == 1 and _holds_languages(values[0])
         return self._by_language(values[0], where) if by_language else tuple(values)
 
     def _unnamed(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
-        texts = record.get(TRANSLATION, record)
-        if not isinstance(texts, Mapping):
+        texts = record if _listed_texts(record) else record.get(TRANSLATION, record)
+        if not _holds_languages(texts):
             raise InputError(f"{where}: {TRANSLATION!r} does not contain texts by language", "name the columns with `columns`")
         return self._by_language(texts, where)
 
-    def _by_language(self, texts: Mapping[str, Any], where: str) -> tuple[Any, ...]:
+    def _by_language(self, texts: Any, where: str) -> tuple[Any, ...]:
+        listed = _listed_texts(texts)
+        if listed:  # each record has the languages that it has
+            by_tag = {language_of(code): text for code, text in reversed(listed)}
+            return tuple(map(by_tag.get, self._selection.languages))
         sides = {}
-        texts = _texts_by_language(texts)
         for tag in self._selection.languages:
             keys = [key for key in texts if language_of(key) == tag]
             if not keys:
@@ -84,15 +87,24 @@ def _field(record: Mapping[str, Any], name: str) -> Any:
     return _field(inner, rest)
 
 
-def _texts_by_language(texts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return texts by language, also from two lists as the type TranslationVariableLanguages of Hugging Face datasets has them.
+def _holds_languages(value: Any) -> bool:
+    return isinstance(value, Mapping) or bool(_listed_texts(value))
 
-    Of several texts in one language the first is returned.
+
+def _listed_texts(value: Any) -> list[tuple[str, Any]]:
+    """Return the (code, text) list of texts that are listed with their languages; empty: they are not.
+
+    Either two lists, as the type TranslationVariableLanguages of Hugging Face datasets has them, or a list of objects with the fields
+    `language` (or `lang`) and `text`.
     """
-    codes, values = texts.get("language"), texts.get(TRANSLATION)
-    if not isinstance(codes, list) or not isinstance(values, list) or len(codes) != len(values):
-        return texts
-    return {str(code): value for code, value in reversed(list(zip(codes, values, strict=True)))}
+    if isinstance(value, Mapping):
+        codes, texts = value.get("language"), value.get(TRANSLATION)
+        if isinstance(codes, list) and isinstance(texts, list) and len(codes) == len(texts):
+            return [(str(code), text) for code, text in zip(codes, texts, strict=True)]
+    if isinstance(value, list) and all(isinstance(item, Mapping) and "text" in item for item in value):
+        listed = [(item.get("language") or item.get("lang"), item["text"]) for item in value]
+        return [(str(code), text) for code, text in listed] if all(code for code, _ in listed) else []
+    return []
 
 
 def _missing(record: Mapping[str, Any], where: str, what: str) -> InputError:

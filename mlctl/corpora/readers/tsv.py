@@ -97,4 +97,5 @@ def _wrong_columns(location: FileLocation, number: int, actual: int, first: int,
     expected = f"the {first} columns of line 1" if first >= max(needed, 3) else "source TAB target"
     if first < needed and needed > 2:
         expected = f"at least the {needed} columns that `columns` names"
-    return InputError(f"{location}, line {number} has {actual} column(s)", f"each line needs {expected}")
+    csv = " (CSV is read by kind `huggingface`)" if location.suffix == ".csv" else ""
+    return InputError(f"{location}, line {number} has {actual} column(s)", f"each line needs {expected}{csv}")

@@ -186,6 +186,9 @@ def test_columns_of_a_table_by_name(tmp_path: Path) -> None:
     ("record", "columns"),
     [
         ({"translation": {"language": ["de", "en", "fr", "fr"], "translation": ["eins", "one", "un", "une"]}}, ()),
+        ({"language": ["en", "fr"], "translation": ["one", "un"]}, ()),
+        ({"translation": [{"lang": "fr", "text": "un"}, {"lang": "en", "text": "one"}]}, ()),
+        ({"texts": [{"language": "fr", "text": "un"}, {"language": "en", "text": "one"}]}, ("texts",)),
         ({"data": {"en": "one", "fr": "un"}}, ("data.en", "data.fr")),
         ({"data": {"translation": {"en": "one", "fr": "un"}}}, ("data.translation",)),
         (
@@ -207,3 +210,9 @@ def test_nested_records_that_are_refused_name_the_setting(tmp_path: Path) -> Non
         texts(nested, "jsonl")
     with pytest.raises(InputError, match=r"no column 'translation\.en\.words'"):
         texts(nested, "jsonl", columns=("translation.en.words", "translation.fr.text"))
+
+
+def test_a_listed_language_may_be_missing(tmp_path: Path) -> None:
+    records = [{"translation": {"language": [code, "de"], "translation": [code, "x"]}} for code in ("en", "fr")]
+    path = put(tmp_path, "x.jsonl", "\n".join(map(json.dumps, records)))
+    assert texts(path, "jsonl") == [("en", None)]
