@@ -24,7 +24,7 @@ _NUMBER_OR_URL = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?|https?://\S+
 def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
     """Yield a row for each line; an empty target column is a text without translation, as is every text if one column is named.
 
-    An empty line (a paragraph break) is skipped. A first line with the names of columns is not text.
+    A line without text (a paragraph break) is skipped. A first line with the names of columns is not text.
 
     Raises:
         InputError: also when a line has another number of columns than the first one, or fewer than are read; when the header has no
@@ -39,7 +39,7 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
     numbers = _numbers(fields, header, location, selection)
     columns = empty = 0
     for number, line in lines if header else itertools.chain([first], lines):
-        if not line.strip(" \r"):
+        if not line.strip(" \t\r"):
             empty += 1
             continue
         fields = line.split("\t")

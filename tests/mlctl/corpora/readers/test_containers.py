@@ -154,9 +154,9 @@ def test_utf16_that_is_refused(tmp_path: Path) -> None:
 
 def test_empty_lines_in_a_table_are_paragraph_breaks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        assert texts(put(tmp_path, "x.tsv", "\none\tun\n\n \r\ntwo\tdeux\n\n"), "tsv") == PAIRS
-    assert "x.tsv: 4 empty lines (paragraph breaks) skipped" in caplog.text
-    assert texts(put(tmp_path, "x.tsv", "one\tun\n\t\n"), "tsv") == [("one", "un"), ("", None)]
+        assert texts(put(tmp_path, "x.tsv", "\none\tun\n\n \r\n\t\ntwo\tdeux\n\n"), "tsv") == PAIRS
+    assert "x.tsv: 5 empty lines (paragraph breaks) skipped" in caplog.text
+    assert texts(put(tmp_path, "x.tsv", "one\tun\n\tdeux\n"), "tsv") == [("one", "un"), ("", "deux")]
 
 
 @pytest.mark.parametrize(
