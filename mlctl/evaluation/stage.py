@@ -234,7 +234,7 @@ def _protocol(run: _Run, results: Sequence[ModelScores]) -> dict[str, Any]:
     """Return the content of `protocol.json`."""
     return {
         "benchmarks": [
-            {"card": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
+            {"metadata": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
             for task, languages in run.benchmarks
         ],
         "models": {model.name: model.protocol_entry(pooled=bool(run.benchmarks)) for model in run.models},

@@ -169,8 +169,8 @@ def test_a_conversion_is_made_once_and_found_again(word_map: Path, tmp_path: Pat
 CONVERT = """
 import sys
 from pathlib import Path
-from mlctl.translation import conversion
-print(conversion.convert(Path(sys.argv[1]), "int8", Path(sys.argv[2])))
+from mlctl.translation import ctranslate2_conversion
+print(ctranslate2_conversion.convert(Path(sys.argv[1]), "int8", Path(sys.argv[2])))
 """
 
 

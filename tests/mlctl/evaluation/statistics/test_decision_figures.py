@@ -43,14 +43,14 @@ def test_the_deviation_over_seeds_is_that_of_a_sample() -> None:
 )
 def test_a_challenger_is_promoted_if_both_tests_agree(difference: float, low: float, p: float, promoted: bool) -> None:
     overall = TaskComparison("all", 0.5, 0.5 + difference, difference, low, 0.04, p)
-    assert _decision(overall, [], tolerance=0.01).better is promoted
+    assert _decision(overall, [], tolerance=0.01).is_better is promoted
 
 
 @pytest.mark.parametrize(("fall", "promoted"), [(0.009, True), (0.011, False)])
 def test_a_task_may_fall_by_the_tolerance(fall: float, promoted: bool) -> None:
     overall = TaskComparison("all", 0.5, 0.6, 0.1, 0.05, 0.15, 0.001)
     task = TaskComparison("one", 0.5, 0.5 - fall, -fall, -0.02, 0.0, 0.04)
-    assert _decision(overall, [task], tolerance=0.01).better is promoted
+    assert _decision(overall, [task], tolerance=0.01).is_better is promoted
 
 
 @pytest.mark.parametrize(
