@@ -23,7 +23,7 @@ from mlctl.training import train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
 from mlctl.training.distributed import SINGLE
-from mlctl.training.gradients import forward_backward
+from mlctl.training.gradient_cache import forward_backward
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser

@@ -34,14 +34,14 @@ class Score(NamedTuple):
 
 
 def score(found: Iterable[Iterable[Link]], gold: Gold) -> Score:
-    """Score links: recall counts sure links, precision those that are possible."""
+    """Score links: recall over sure links, precision over possible links."""
     links, sure, in_sure, in_possible = (sum(column) for column in zip(*count_links(found, gold), strict=True))
     error = 1 - (in_sure + in_possible) / (links + sure)
     return Score(100 * error, 100 * in_possible / max(links, 1), 100 * in_sure / sure)
 
 
 def links_of(file: Path, swapped: bool = False) -> list[set[Link]]:
-    """Read an aligner's output: a line of links a pair, words from 0."""
+    """Read the output of an aligner: a line of links per pair, words numbered from 0."""
     read = [parse_links(line)[1] for line in lines(file)]
     return [{(j, i) for i, j in links} for links in read] if swapped else read
 

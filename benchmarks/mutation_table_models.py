@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mutation_table import group
 
-_CHECKPOINTS = "tests/mlctl/modeling/test_checkpoint.py"
-_LOSSES = ("tests/mlctl/training/test_losses.py", "tests/mlctl/training/test_negatives.py")
+_CHECKPOINTS = "tests/mlctl/modeling/test_training_checkpoint.py"
+_LOSSES = ("tests/mlctl/training/test_losses.py", "tests/mlctl/training/test_false_negatives.py")
 _MASKING = ("tests/mlctl/training/test_masking.py", "tests/mlctl/training/test_collator.py")
 
 TRAINING = [
     *group(
-        "mlctl/modeling/checkpoint.py",
+        "mlctl/modeling/training_checkpoint.py",
         _CHECKPOINTS,
         resumed_from_other_training=('if state["fingerprint"] != self._fingerprint:', "if False:"),
         damaged_checkpoint_read=('if file_digest(path / _TENSORS) != state["sha256"]:', "if False:"),
@@ -35,8 +35,8 @@ TRAINING = [
         touching_spans_overlap=("(first[:, :1] < second[:, 1])", "(first[:, :1] <= second[:, 1])"),
     ),
     *group(
-        "mlctl/training/negatives.py",
-        "tests/mlctl/training/test_negatives.py",
+        "mlctl/training/false_negatives.py",
+        "tests/mlctl/training/test_false_negatives.py",
         hard_negatives_reversed=("if not self._hard_words:", "if self._hard_words:"),
         same_words_reversed=("return mask if self._same_words else", "return mask if not self._same_words else"),
         equal_sentences_lose_all_words=("[rows][:, rows] & ~same_content(identities)", "[rows][:, rows]"),
@@ -65,7 +65,7 @@ TRAINING = [
         target_words_hashed_at_source_spans=("word_pair_spans[:, 2 * side :][:, :2])", "word_pair_spans[:, :2])"),
     ),
     *group(
-        "mlctl/training/optimiser.py",
+        "mlctl/training/lr_schedule.py",
         "tests/mlctl/training/test_optimiser.py",
         first_step_learns_nothing=("* (step + 1) / settings.warmup_steps", "* step / settings.warmup_steps"),
         decay_from_the_first_step=("settings.steps - settings.warmup_steps", "settings.steps"),
@@ -113,7 +113,6 @@ SHARDING = [
     *group(
         "mlctl/sharding/heldout.py",
         _HELDOUT,
-        quick=True,
         heldout_target_in_training=("= source | target", "= source"),
         heldout_source_in_training=("= source | target", "= target"),
         heldout_target_twice=(
@@ -140,7 +139,6 @@ SHARDING = [
     *group(
         "mlctl/sharding/decontamination.py",
         _DECONTAMINATION,
-        quick=True,
         passage_of_nine_words=("PASSAGE_WORDS = 8", "PASSAGE_WORDS = 9"),
         passages_across_sentences=("np.flatnonzero(ends <= sentence_ends)", "np.flatnonzero(ends < len(offsets))"),
         one_side_decontaminated=("np.logical_or(*flags) for flags", "flags[0] for flags"),
@@ -150,20 +148,17 @@ SHARDING = [
     *group(
         "mlctl/sharding/corpus_shards.py",
         _DECONTAMINATION,
-        quick=True,
         contaminated_pairs_trained_on=("trainable &= ~match.either", "trainable &= ~match.passage"),
     ),
     *group(
         "mlctl/sharding/synthetic_cap.py",
         "tests/mlctl/sharding/test_caps.py",
-        quick=True,
         twice_the_synthetic_rows=("limit = int(max_ratio *", "limit = int(2 * max_ratio *"),
         human_rows_capped=("return below_cap | human", "return below_cap"),
     ),
     *group(
         "mlctl/sharding/word_frequency_cap.py",
         "tests/mlctl/sharding/test_caps.py",
-        quick=True,
         one_word_pair_too_many=("np.arange(len(words))) + max_word_pairs", "np.arange(len(words))) + max_word_pairs + 1"),
     ),
 ]
@@ -171,10 +166,12 @@ SHARDING = [
 _TESTS = "tests/mlctl/evaluation/statistics/test_paired_tests.py"
 _PROMOTION = "tests/mlctl/evaluation/statistics/test_promotion.py"
 _COMPARISON = "tests/mlctl/evaluation/statistics/test_model_comparison.py"
+_FIGURES = "tests/mlctl/evaluation/statistics/test_decision_figures.py"
 
 EVALUATION = [
     *group(
         "mlctl/evaluation/statistics/paired_tests.py",
+        _FIGURES,
         _TESTS,
         p_can_be_zero=("(1 + int(extreme)) / (1 + len(self.randomised))", "int(extreme) / len(self.randomised)"),
         p_of_one_side=("np.abs(self.randomised) >= abs(self.difference)", "self.randomised >= self.difference"),
@@ -193,6 +190,7 @@ EVALUATION = [
     ),
     *group(
         "mlctl/evaluation/statistics/promotion.py",
+        _FIGURES,
         _PROMOTION,
         promoted_within_the_interval=("overall.low > 0 and ", ""),
         promoted_with_any_p=(" and overall.p < ALPHA", ""),
@@ -201,8 +199,8 @@ EVALUATION = [
     ),
     *group(
         "mlctl/evaluation/statistics/model_comparison.py",
+        _FIGURES,
         _COMPARISON,
-        _PROMOTION,
         significant_despite_the_interval=("return p < ALPHA and not low <= 0 <= high", "return p < ALPHA"),
         english_in_the_mean=("found[task] = zero_shot or list(compared.values())", "found[task] = list(compared.values())"),
         directions_not_added=("np.add.at(part[row], columns, scores.part)", "part[row][columns] = scores.part"),

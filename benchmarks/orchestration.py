@@ -7,6 +7,7 @@
 2. The flow runs again on a store that has all results.
 3. Empty steps are dispatched as stages do it: to threads, to processes, and to workers of a local Ray cluster if ray is installed; for
    comparison also as Prefect tasks.
+4. `mlctl plan` starts (benchmarks/startup.py has all commands).
 
 URL is the API of a running Prefect server, which is then used instead of an ephemeral one. The last line is JSON.
 """
@@ -32,6 +33,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+import startup
 import yaml
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def main() -> None:
         figures = {
             **_runs(folder, environment, ROUNDS[options.quick]),
             "parts_per_second": _parts(environment, PARTS[options.quick]),
+            "plan_seconds": startup.measure(ROUNDS[options.quick])["plan_seconds"],
         }
     print(json.dumps(figures))
 

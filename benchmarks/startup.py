@@ -36,20 +36,23 @@ LOADED = "import sys; from mlctl.cli.main import main; main(sys.argv[2:]); print
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="3 rounds instead of 10")
-    rounds = 3 if parser.parse_args().quick else 10
+    print(json.dumps(measure(3 if parser.parse_args().quick else 10)))
+
+
+def measure(rounds: int) -> dict[str, object]:
+    """Time baseline and commands in turns, print the table, and return the figures of the last line."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH"))))}
-        commands = {"imports": BASELINE} | {
-            name: [sys.executable, "-m", "mlctl", *arguments] for name, arguments in COMMANDS.items()
-        }
-        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        path = os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path}
+        commands = {name: [sys.executable, "-m", "mlctl", *arguments] for name, arguments in COMMANDS.items()}
+        seconds: dict[str, list[tuple[float, float]]] = {"imports": [], **{name: [] for name in commands}}
         for number in range(rounds + 1):
-            for name, command in commands.items():
+            for name, command in {"imports": BASELINE, **commands}.items():
                 measured = _seconds(command, folder, environment)
                 if number:  # the first round warms the file cache and compiles
                     seconds[name].append(measured)
         heavy = sorted({module for arguments in COMMANDS.values() for module in _loaded(arguments, folder, environment)})
-    print(json.dumps(_figures(seconds, heavy)))
+    return _figures(seconds, heavy)
 
 
 def _seconds(command: list[str], folder: str, environment: dict[str, str]) -> tuple[float, float]:

@@ -41,7 +41,7 @@ from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import save_model
 from mlctl.training import train
 from mlctl.training.collator import Batch
-from mlctl.training.device import deterministic
+from mlctl.training.determinism import deterministic
 from mlctl.training.objective import Objective
 
 TABLES = ("authors", "sentence-transformers", "compile", "loader", "gradients", "memory", "mfu")

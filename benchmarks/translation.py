@@ -34,7 +34,7 @@ from word_model import LARGE, MOST_TOKENS, SMALL, USUAL, build, sentences
 from mlctl import schema
 from mlctl.config import Languages, Translate
 from mlctl.core.workspace import Workspace
-from mlctl.translation import conversion, models, translate
+from mlctl.translation import ctranslate2_conversion, models, translate
 
 TARGET = "tlh"  # the generated words are in no language that could be identified by its letters
 NAIVE_BATCH = 32
@@ -93,14 +93,17 @@ def run_transformers(task: Task, device: str) -> Outcome:
 
 def run_ctranslate2(task: Task, settings: Translate, cache: Path, precision: str) -> Outcome:
     """Call ctranslate2 as its documentation advises: one call for all sentences, which it sorts and batches."""
-    model_folder = conversion.convert(task.folder, precision, cache)
+    model_folder = ctranslate2_conversion.convert(task.folder, precision, cache)
     on_gpu = settings.device != "cpu"
     threads = {} if on_gpu else {"inter_threads": len(os.sched_getaffinity(0)), "intra_threads": 1}
 
     def work() -> list[str]:
         tokenizer = AutoTokenizer.from_pretrained(task.folder)
         translator = ctranslate2.Translator(
-            str(model_folder), device="cuda" if on_gpu else "cpu", compute_type=conversion.COMPUTE_TYPES[precision], **threads
+            str(model_folder),
+            device="cuda" if on_gpu else "cpu",
+            compute_type=ctranslate2_conversion.COMPUTE_TYPES[precision],
+            **threads,
         )
         tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(task.texts)["input_ids"]]
         results = translator.translate_batch(
@@ -121,7 +124,7 @@ def run_ctranslate2(task: Task, settings: Translate, cache: Path, precision: str
 
 def run_stage(task: Task, settings: Translate, cache: Path, precision: str, scratch: Path) -> Outcome:
     """Run the translate stage with an empty translation memory; reading and writing are timed."""
-    conversion.convert(task.folder, precision, cache)  # once per model: not timed
+    ctranslate2_conversion.convert(task.folder, precision, cache)  # once per model: not timed
     (scratch / "cleaned" / "untranslated").mkdir(parents=True)
     rows = [row(text, number) for number, text in enumerate(task.texts)]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.PAIR), scratch / "cleaned" / "untranslated" / f"{TARGET}.parquet")

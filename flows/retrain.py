@@ -32,7 +32,7 @@ class Outcome:
 
     end: End
     number: int
-    why: str
+    reason: str
 
 
 @flow(name="retrain", flow_run_name=run_name, persist_result=False)
@@ -48,7 +48,7 @@ def retrain(recipe: Recipe, where: Where = "here") -> dict[str, Any]:
             outcome = _retrain(recipe, where)
     except (InputError, StoreError) as error:
         return cast("dict[str, Any]", Failed(message=str(error), data=error))  # a message, no traceback
-    summary = f"champion {outcome.number} of {registry_of(recipe).name}: {outcome.why}"
+    summary = f"champion {outcome.number} of {registry_of(recipe).name}: {outcome.reason}"
     return cast("dict[str, Any]", Completed(name=outcome.end, message=summary, data=asdict(outcome)))
 
 
@@ -59,7 +59,7 @@ def _retrain(recipe: Recipe, where: Where) -> Outcome:
     changes = retraining.find_changes(recipe, state.seen)
     if champion and not changes.lines:
         retraining.finish(recipe, registry, post)  # what an earlier run could not publish or send
-        return Outcome("Nothing new", champion.number, "nothing new since the last look")
+        return Outcome("Nothing new", champion.number, "no changes since the last check")
     check_comparable(recipe, champion)
     retraining.accept(changes)
     report = _run_pipeline(challenger_recipe(changes.recipe, champion), where)

@@ -61,13 +61,13 @@ LEXICON = pa.schema(
     ]
 )
 
-#: Quality of a translation engine: `metric` is chrf, bleu, round_trip_chrf, copies, empty or wrong_language (shares in
+#: Quality of a translation backend: `metric` is chrf, bleu, round_trip_chrf, copies, empty or wrong_language (shares in
 #: [0, 1], chrF and BLEU in [0, 100]) over `items` sentences of `set` (the dev set's name, or "round trip").
 QUALITY = pa.schema(
     [
         pa.field("language", pa.string(), nullable=False),
         pa.field("direction", pa.string(), nullable=False),
-        pa.field("engine", pa.string(), nullable=False),
+        pa.field("backend", pa.string(), nullable=False),
         pa.field("set", pa.string(), nullable=False),
         pa.field("metric", pa.string(), nullable=False),
         pa.field("value", pa.float64(), nullable=False),

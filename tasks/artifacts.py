@@ -99,5 +99,5 @@ def publish_alignment(result: Result, examples: int) -> None:
 
 def publish_promotion(decision: PromotionDecision) -> None:
     """Show the comparison of a challenger with the champion, task by task."""
-    rows = [{name: _rounded(value, 4) for name, value in asdict(one).items()} for one in decision.comparisons]
-    create_table_artifact(rows, key="promotion", description=f"Challenger against champion: {decision.why}")
+    rows = [{name: _rounded(value, 4) for name, value in asdict(comparison).items()} for comparison in decision.comparisons]
+    create_table_artifact(rows, key="promotion", description=f"Challenger against champion: {decision.reason}")

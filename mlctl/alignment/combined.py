@@ -1,4 +1,4 @@
-"""The engine `combined`: the links of a statistical aligner, confirmed and completed by an encoder's similarities.
+"""The aligner `combined`: the links of a statistical aligner, confirmed and completed by an encoder's similarities.
 
 Logistic regressions score each cell of a pair's grid of words in three rounds: the first from the statistical aligner and the encoder,
 for the cell and its neighbours; the two others also from the neighbours' probabilities in the round before, because links lie on

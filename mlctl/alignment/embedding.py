@@ -1,4 +1,4 @@
-"""The engine `embedding`: links words with similar encoder states, without training (arXiv 2004.08728, arXiv 2101.08231)."""
+"""The aligner `embedding`: links words with similar encoder states, without training (arXiv 2004.08728, arXiv 2101.08231)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine `fast_align`: thot's FastAlign (Dyer, Chahuneau & Smith 2013, "A Simple, Fast, and Effective Reparameterization of
+"""The aligner `fast_align`: thot's FastAlign (Dyer, Chahuneau & Smith 2013, "A Simple, Fast, and Effective Reparameterization of
 IBM Model 2"), as a well-known baseline."""
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FastAligner:
         loaded = cls(symmetrisation)
         for name, direction in zip(_DIRECTIONS, loaded._directions, strict=True):
             if not direction.model.load(str(folder / name)):
-                raise InputError(f"{folder} contains no model of the engine fast_align", "remove the align result and run again")
+                raise InputError(f"{folder} contains no model of the aligner fast_align", "remove the align result and run again")
         return loaded
 
     def train(self, pairs: Iterable[Pair]) -> None:

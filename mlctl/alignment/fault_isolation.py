@@ -1,4 +1,4 @@
-"""Fault isolation: a crash or a hang of an engine costs the pair that the engine cannot align, not the run."""
+"""Fault isolation: a crash or a hang of an aligner costs the pair that the aligner cannot align, not the run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 #: The module that a worker runs.
 WORKER = "mlctl.alignment.worker"
 
-_MAX_FAILED_PAIRS = 20  # in a part; above this the engine is at fault, not the data
+_MAX_FAILED_PAIRS = 20  # in a part; above this the aligner is at fault, not the data
 
 
 class ResilientWorker(StepWorker[AlignStep]):
-    """Runs steps on a worker, starts a new one when its process has ended, and isolates the pairs that crash the engine."""
+    """Runs steps on a worker, starts a new one when its process has ended, and isolates the pairs that crash the aligner."""
 
     def __init__(self, start_worker: Callable[[str], Worker]) -> None:
         """Take a function that starts a worker that runs a module."""
@@ -86,9 +86,9 @@ class ResilientWorker(StepWorker[AlignStep]):
     def _with_failed_row(self, job: LanguageJob, part: int, failed: list[int], row: int, error: Exception) -> list[int]:
         log.warning("%s; the pair is rejected: %s", _summary(error), _origin(job, part, row))
         if len(failed) == _MAX_FAILED_PAIRS:
-            problem = f"{_summary(error)}, and the engine failed on more than {_MAX_FAILED_PAIRS} pairs of one part"
+            problem = f"{_summary(error)}, and the aligner failed on more than {_MAX_FAILED_PAIRS} pairs of one part"
             remedy = AlignStep(job=job, phase="align").remedy
-            raise InputError(problem, f"the engine is at fault, not the pairs: {remedy}") from error
+            raise InputError(problem, f"the aligner is at fault, not the pairs: {remedy}") from error
         return [*failed, row]
 
     def _try(self, step: AlignStep) -> Exception | None:

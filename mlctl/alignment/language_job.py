@@ -98,12 +98,12 @@ class LanguageJob(BaseModel):
         return f"aligned/{part:06}/ranges.json"
 
     def read_ranges(self, part: int) -> tuple[list[RowRange], list[int]]:
-        """Return the row ranges in which a part was aligned, and the rows that the engine failed on."""
+        """Return the row ranges in which a part was aligned, and the rows that the aligner failed on."""
         content = json.loads(self.scratch.path(self.ranges_name(part)).read_text(encoding="utf-8"))
         return [(first, last) for first, last in content["ranges"]], content["failed"]
 
     def write_ranges(self, part: int, ranges: list[RowRange], failed: list[int]) -> None:
-        """Commit a part: the row ranges in which it was aligned, and the rows that the engine failed on."""
+        """Commit a part: the row ranges in which it was aligned, and the rows that the aligner failed on."""
         with self.scratch.part(self.ranges_name(part)) as path:
             path.write_text(json.dumps({"ranges": ranges, "failed": failed}), encoding="utf-8")
 

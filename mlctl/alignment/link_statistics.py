@@ -45,18 +45,21 @@ class LinkStatistics(NamedTuple):
         return (_linked_share(self.source) + _linked_share(self.target)) / 2
 
     def summary(self) -> dict[str, Any]:
-        """Return a language's entry of `summary.json`; lists are the shares of words with 0, 1, 2 and 3 or more links."""
+        """Return a language's entry of `summary.json`: link coverage is the share of words with a link, fertility the links per word.
+
+        The lists are the shares of words with 0, 1, 2 and 3 or more links.
+        """
         return {
             "pairs": self.pairs,
             "links": self.links,
             "links_per_pair": round(self.links / max(self.pairs, 1), 4),
-            "source_linked": round(_linked_share(self.source), 4),
-            "target_linked": round(_linked_share(self.target), 4),
+            "source_link_coverage": round(_linked_share(self.source), 4),
+            "target_link_coverage": round(_linked_share(self.target), 4),
             "source_fertility": round(self.links / max(sum(self.source), 1), 4),
             "target_fertility": round(self.links / max(sum(self.target), 1), 4),
-            "confidence": round(self.confidence / max(self.links, 1), 4),
-            "source_words": _shares(self.source),
-            "target_words": _shares(self.target),
+            "mean_confidence": round(self.confidence / max(self.links, 1), 4),
+            "source_fertility_shares": _shares(self.source),
+            "target_fertility_shares": _shares(self.target),
         }
 
 

@@ -18,10 +18,10 @@ from mlctl.alignment.tokenize_step import NO_WORDS, TOO_MANY_WORDS
 from mlctl.core import arrow
 from mlctl.core.workspace import Workspace
 
-ENGINE_FAILED, TOO_FEW_LINKS = "engine failed", "too few links"
+ALIGNER_FAILED, TOO_FEW_LINKS = "aligner failed", "too few links"
 
 #: All rules that reject pairs, in the order in which they are applied.
-RULES = (NO_WORDS, TOO_MANY_WORDS, ENGINE_FAILED, TOO_FEW_LINKS)
+RULES = (NO_WORDS, TOO_MANY_WORDS, ALIGNER_FAILED, TOO_FEW_LINKS)
 
 
 class MergeResult(BaseModel):
@@ -95,7 +95,7 @@ def _rejected_of_part(job: LanguageJob, part: int, too_few_links: bool) -> Itera
     ranges, failed = job.read_ranges(part)
     if failed:
         rows = pq.read_table(job.words_file(part), columns=schema.PAIR.names).take(failed)
-        yield arrow_io.to_rejected(arrow_io.to_batch(rows), ENGINE_FAILED)
+        yield arrow_io.to_rejected(arrow_io.to_batch(rows), ALIGNER_FAILED)
     for row_range in ranges if too_few_links else ():
         folder = job.scratch.path(job.aligned_name(part, row_range))
         for batch in arrow.batches(folder / arrow_io.ALIGNED_FILE, schema.PAIR.names):

@@ -1,4 +1,4 @@
-"""The alignment engines by name. An engine's libraries are imported when it is used."""
+"""The aligners by name. An aligner's libraries are imported when it is used."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from mlctl.alignment.aligner import Aligner
 from mlctl.config.align import Align, Symmetrisation
 from mlctl.errors import InputError
 
-#: Engines that can start from the model of an earlier result.
+#: Aligners that can start from the model of an earlier result.
 WITH_PRIORS = frozenset({"eflomal", "combined"})
-#: Engines that use an encoder.
+#: Aligners that use an encoder.
 WITH_ENCODER = frozenset({"embedding", "combined"})
 
 
@@ -26,16 +26,16 @@ def create_aligner(
     """Return an untrained aligner.
 
     Args:
-        settings: the engine and its settings.
+        settings: the aligner (`settings.engine`) and its settings.
         source: language tag of the source side.
         target: language tag of the target side.
         seed: of the random numbers.
-        priors: folder with the saved model to start from, for the engines in `WITH_PRIORS`.
-        encoder: a Hugging Face folder, for the engines in `WITH_ENCODER`.
+        priors: folder with the saved model to start from, for the aligners in `WITH_PRIORS`.
+        encoder: a Hugging Face folder, for the aligners in `WITH_ENCODER`.
         threads: threads for training; their number changes no byte.
 
     Raises:
-        InputError: the engine needs an encoder and `encoder` is None, or a folder cannot be read.
+        InputError: the aligner needs an encoder and `encoder` is None, or a folder cannot be read.
     """
     if settings.engine == "fast_align":
         from mlctl.alignment.fast_align import FastAligner
@@ -55,7 +55,7 @@ def load_aligner(settings: Align, source: str, target: str, seed: int, folder: P
     """Return the aligner that was trained with these settings and saved in `folder`. It aligns on one thread.
 
     Raises:
-        InputError: the folder contains no model of this engine, or the engine needs an encoder and `encoder` is None.
+        InputError: the folder contains no model of this aligner, or the aligner needs an encoder and `encoder` is None.
     """
     if settings.engine == "fast_align":
         from mlctl.alignment.fast_align import FastAligner

@@ -55,12 +55,12 @@ def align(
         workspace: where the result is written.
         progress: gets the number of parts that are tokenised and aligned, two for each.
         priors: by target language, the folder with the model of an earlier result to start from.
-        encoder: Hugging Face folder, for the engines in `registry.WITH_ENCODER`.
+        encoder: Hugging Face folder, for the aligners in `registry.WITH_ENCODER`.
         backend: where the steps run.
 
     Raises:
-        InputError: there are no pairs, all were rejected, or an engine crashed while it trained; the message names language and
-            engine.
+        InputError: there are no pairs, all were rejected, or an aligner crashed while it trained; the message names language and
+            aligner.
     """
     files = _pair_files(pairs, languages)
     gpus = _count_gpus(settings, backend)
@@ -126,7 +126,7 @@ def _summary(result: MergeResult) -> dict[str, Any]:
 
 def _log_result(job: LanguageJob, result: MergeResult) -> None:
     summary = result.statistics.summary()
-    coverage = f"linked words: {summary['source_linked']:.0%} of {job.source}, {summary['target_linked']:.0%} of {job.target}"
+    coverage = f"linked words: {summary['source_link_coverage']:.0%} of {job.source}, {summary['target_link_coverage']:.0%} of {job.target}"
     log.info("%s: %s pairs aligned, %s links per pair, %s", job.target, f"{result.pairs:,}", summary["links_per_pair"], coverage)
     if result.too_few_links:
         log.warning(

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import functools
 import html
+import itertools
 import re
 from collections.abc import Callable
+from html.entities import html5
+
+from mlctl.core.inline_elements import HTML_BLOCK, HTML_INLINE, is_break_tag
 
 # Marks where a placeholder was, until `_close_gaps` has removed its empty surroundings.
 _GAP = "\x00"
@@ -54,20 +58,27 @@ _TAG = re.compile(
 )
 _WORD_IN_ANGLES = re.compile(r"(?<!\w)<([^\W\d_](?:[\w'’ -]{0,40}\w)?)>(?!\w)")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_INLINE_TAGS = frozenset(
-    "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd mark nobr q s samp small span strike strong sub sup tt u var wbr".split()
-)
-_BLOCK_TAGS = frozenset(
-    "blockquote body br button center dd div dl dt fieldset form h1 h2 h3 h4 h5 h6 head hr html iframe img input li link meta ol option p "
-    "pre script section select style svg table tbody td textarea tfoot th thead tr ul".split()
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+# Native code between a pair of tags of TMX or XLIFF (1.x), which have attributes; it may contain a text beside the sentence.
+_CODE = re.compile(
+    r"<(?P<name>bpt|ept|it|ph|ut)(?=\s)[^<>]*+(?<!/)>[^<>]*+(?:<sub\b[^<>]*+>[^<>]*+</sub\s*>[^<>]*+)*+</(?P=name)\s*>"
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_LEGACY = "amp|lt|gt|quot|apos|nbsp"
+# Entities that a tokeniser took apart (`& amp ;`), or that lack their semicolon.
+_BROKEN_ENTITY = re.compile(rf"&\s?({_LEGACY}|\#\d{{1,7}})\s;|&({_LEGACY})(?![\w;=&-])")
+# An ampersand that was escaped any number of times.
+_MAX_DEPTH = 8
+_AMPERSAND = re.compile(r"&(?:(?:amp|AMP|#0*38|#[xX]0*26);)+")
+# Escapes of the Moses scripts that HTML does not have.
+_MOSES_ENTITIES = {"bar": "|", "bra": "[", "ket": "]"}
 
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:\\|\\\\")
 _ESCAPE = re.compile(r"\\([nrt\"'])")
 
 _ACCELERATOR_SUFFIX = re.compile(r"\s*[(（][&_][A-Za-z0-9][)）]")
 _ACCELERATOR_PREFIX = {mark: re.compile(rf"(?<![^\s(\[/\"'«“„‘]){mark}(?=[^\W\d_]{{2}})") for mark in "_&"}
+_MENU_ENTRY = re.compile(r"^&[^\W_]|[(（]&[A-Za-z0-9][)）]")
 _WORD_WITH_MARK = {mark: re.compile(rf"[A-Za-z0-9]*{mark}[A-Za-z0-9]*") for mark in "_&"}
 _MAX_MENU_ENTRY_CHARACTERS = 60
 
@@ -77,6 +88,7 @@ def strip_markup(text: str) -> tuple[str, tuple[str, ...]]:
 
     Brackets, quotes and separators that a placeholder leaves empty are removed too.
     """
+    text = decode_entities(text)
     if "\\" in text:
         text = _unescape(text)
     placeholders: list[str] = []
@@ -84,20 +96,42 @@ def strip_markup(text: str) -> tuple[str, tuple[str, ...]]:
         text = _PLACEHOLDER.sub(functools.partial(_take_placeholder, placeholders), text.replace(_GAP, ""))
     if "<" in text:
         text = _strip_tags(text)
-    if "&" in text:
-        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     if placeholders:
         text = _close_gaps(text)
     return text, tuple(sorted(placeholders))
 
 
-def strip_accelerators(source: str, target: str | None) -> tuple[str, str | None]:
+def decode_entities(text: str) -> str:
+    """Return text without entities, however often it was escaped.
+
+    Entities inside a tag or in native code go with it: decoded, their quotes and brackets would hide where it ends.
+    """
+    for depth in itertools.count():
+        if "&" not in text:
+            break
+        # Level by level, as tags are recognised at their level; deeper than anybody escapes, all at once.
+        decoded = text if depth < _MAX_DEPTH else _AMPERSAND.sub("&", text)
+        if "<" in decoded:
+            decoded = _TAG.sub(_without_entities, _CODE.sub(_without_entities, decoded))
+        decoded = _BROKEN_ENTITY.sub(r"&\1\2;", decoded)
+        decoded = _ENTITY.sub(_character, decoded)
+        if decoded == text:
+            break
+        text = decoded
+    return text
+
+
+def strip_accelerators(source: str, target: str | None, catalogue: bool = True) -> tuple[str, str | None]:
     """Return a pair without the marks of keyboard accelerators: `_File`, `E&xit`, `文件(_F)`.
 
     A mark inside a word may belong to an identifier (`file_name`) or a name (`R&D`), which are not translated. It is therefore only
-    removed from short texts (menu entries) where both sides have a mark, in different words.
+    removed from short texts (menu entries) where both sides have a mark, in different words. In text that is from no message
+    `catalogue`, an ampersand is a character (`salt &pepper`), unless it is before the first word or in
+    brackets (`文件(&F)`).
     """
     for mark in "_&":
+        if mark == "&" and not catalogue and not _are_menu_entries(source, target):
+            continue
         in_source, in_target = mark in source, target is not None and mark in target
         if in_source:
             source = _strip_accelerator(source, mark)
@@ -123,6 +157,18 @@ def _unescape(text: str) -> str:
     if _WINDOWS_PATH.search(text):
         return text
     return _ESCAPE.sub(lambda escape: escape[1] if escape[1] in "\"'" else " ", text)
+
+
+def _without_entities(match: re.Match[str]) -> str:
+    return _ENTITY.sub("", match[0])
+
+
+def _character(match: re.Match[str]) -> str:
+    """Return the character of an entity; a name that is none (`R&D;`) is returned unchanged."""
+    name = match[0][1:-1]
+    if name.startswith("#"):
+        return html.unescape(match[0])
+    return html5.get(f"{name};") or _MOSES_ENTITIES.get(name, match[0])
 
 
 def _take_placeholder(placeholders: list[str], match: re.Match[str]) -> str:
@@ -169,17 +215,27 @@ def _close_gaps(text: str) -> str:
 def _strip_tags(text: str) -> str:
     if ">" not in text:
         return text
+    text = _CODE.sub(lambda code: _GAP if _GAP in code[0] else "", _CDATA.sub(r"\1", text))
     return _WORD_IN_ANGLES.sub(r"\1", _COMMENT.sub(" ", _TAG.sub(_tag_replacement, text)))
 
 
 def _tag_replacement(match: re.Match[str]) -> str:
     """Return what replaces a tag. `<name>` that is not HTML and is never closed is a word that stands for another, and is kept."""
     name = match["name"].lower()
-    if name in _BLOCK_TAGS:
+    if name in HTML_BLOCK or (match["attributes"] and is_break_tag(match[0])):
         return " "
     numbered = name.isdigit() and not match[0][-2].isspace()
-    is_markup = name in _INLINE_TAGS or numbered or match["attributes"] or (f"</{match['name']}>" in match.string)
+    is_closed = match[0].endswith("/>") or f"</{match['name']}>" in match.string
+    is_markup = name in HTML_INLINE or numbered or match["attributes"] or is_closed
     return "" if is_markup else match[0]
+
+
+def _are_menu_entries(source: str, target: str | None) -> bool:
+    """Return whether a side of a short pair has an accelerator where prose has no ampersand: in brackets, or before the first word."""
+    sides = [text for text in (source, target) if text]
+    if any(len(text) > _MAX_MENU_ENTRY_CHARACTERS or text.count("&") > 1 for text in sides):
+        return False
+    return any(map(_MENU_ENTRY.search, sides)) and (len(sides) < 2 or _word_with(sides[0], "&") != _word_with(sides[1], "&"))
 
 
 def _strip_accelerator(text: str, mark: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from mlctl import config
+from mlctl.cleaning.catalogues import is_catalogue
 from mlctl.cleaning.filter_results import FilterResult
 from mlctl.cleaning.filters.base import BatchRule, Rule, SentencePair, is_spaced
 from mlctl.cleaning.filters.cross_side import Addresses, Identical, Numbers, Placeholders, SentenceEnds, Untranslated
@@ -45,14 +46,17 @@ class RowFilter:
         self._max_raw_characters = _RAW_LENGTH_FACTOR * settings.max_characters
         self._spaced = is_spaced(source), is_spaced(target)
 
-    def apply(self, sources: Sequence[str], targets: Sequence[str | None]) -> FilterResult:
-        """Filter rows; a target is None where the text has no translation."""
+    def apply(
+        self, sources: Sequence[str], targets: Sequence[str | None], catalogue: Sequence[bool] | None = None
+    ) -> FilterResult:
+        """Filter rows; a target is None where the text has no translation. `catalogue` says which rows are from message catalogues."""
         result = FilterResult.empty(len(sources))
-        for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        flags = catalogue if catalogue is not None else itertools.repeat(True, len(sources))
+        for row, (source, target, is_message) in enumerate(zip(sources, targets, flags, strict=True)):
             if len(source) > self._max_raw_characters or len(target or "") > self._max_raw_characters:
                 result.rules[row] = TooLong.name
                 continue
-            pair = SentencePair(normalize_pair(source, target), *self._spaced)
+            pair = SentencePair(normalize_pair(source, target, is_message), *self._spaced)
             for rule in self.rules:
                 if rule.drops(pair):
                     result.rules[row] = rule.name
@@ -70,13 +74,18 @@ class RowFilter:
 def filter_batch(forward: RowFilter, reverse: RowFilter, batch: pa.RecordBatch) -> FilterResult:
     """Filter rows of PAIR: `reverse` filters the rows that have text in the target language alone, `forward` all others."""
     sources, targets = batch["source"].to_pylist(), batch["target"].to_pylist()
+    catalogue = list(map(is_catalogue, batch["corpus"].to_pylist(), batch["origin"].to_pylist()))
     target_only = [row for row, source in enumerate(sources) if source is None]
     if not target_only:
-        return forward.apply(sources, targets)
+        return forward.apply(sources, targets, catalogue)
     others = [row for row, source in enumerate(sources) if source is not None]
     result = FilterResult.empty(len(sources))
-    result.put(others, forward.apply([sources[row] for row in others], [targets[row] for row in others]))
-    result.put(target_only, reverse.apply([targets[row] or "" for row in target_only], [None] * len(target_only)))
+    result.put(
+        others,
+        forward.apply([sources[row] for row in others], [targets[row] for row in others], [catalogue[row] for row in others]),
+    )
+    texts = [targets[row] or "" for row in target_only]
+    result.put(target_only, reverse.apply(texts, [None] * len(texts), [catalogue[row] for row in target_only]))
     return result
 
 

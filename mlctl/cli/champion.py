@@ -71,8 +71,8 @@ def promote(
     promoted = find_run(Store(loaded.store), run)
     key = next(stage.key for stage in promoted.stages if stage.stage == "report")
     results = {name: result.manifest.key for name, result in lineage(Ref(stage="report", key=key, store=loaded.store)).items()}
-    over = registry.read().current
-    champion = registry.promote(over, results, f"run {promoted.id}, by hand", loaded.retrain.keep)
+    expected = registry.read().current
+    champion = registry.promote(expected, results, f"promoted manually from run {promoted.id}", loaded.retrain.keep)
     _announce(loaded, registry, champion, "promoted")
 
 
@@ -81,7 +81,7 @@ def _announce(recipe: Recipe, registry: ChampionRegistry, champion: Champion, ev
     from tasks.notifications import emit, post
 
     out.print(
-        f"champion {champion.number} of {registry.name} is the current one (made {champion.created}: {champion.reason})",
+        f"champion {champion.number} of {registry.name} is the current one (created {champion.created}: {champion.reason})",
         soft_wrap=True,
     )
     finish(recipe, registry, post, event)
@@ -104,9 +104,9 @@ def _print_scores(champion: Champion) -> None:
     if not comparisons:
         return
     table = Table(
-        "task", title=f"Scores in %, champion {champion.number} against {champion.details['over']}", title_justify="left"
+        "task", title=f"Scores in %, champion {champion.number} against {champion.details['previous']}", title_justify="left"
     )
-    for name in (f"number {champion.details['over']}", f"number {champion.number}", "gain", "95% interval", "p"):
+    for name in (f"number {champion.details['previous']}", f"number {champion.number}", "gain", "95% interval", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in comparisons:
         before, now, gain, low, high = (100 * row[name] for name in ("champion", "challenger", "difference", "low", "high"))

@@ -12,7 +12,7 @@ AlignEngine = Literal["eflomal", "fast_align", "embedding", "combined"]
 Symmetrisation = Literal["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"]
 Extraction = Literal["argmax", "itermax", "softmax"]
 
-#: Engines that can start from the model of an earlier run, and engines that need an encoder.
+#: Aligners that can start from the model of an earlier run, and aligners that need an encoder.
 WITH_PRIORS: frozenset[AlignEngine] = frozenset({"eflomal", "combined"})
 WITH_ENCODER: frozenset[AlignEngine] = frozenset({"embedding", "combined"})
 
@@ -41,7 +41,7 @@ class Align(Section):
     )
     encoder: str = digested_elsewhere(
         "",
-        description="Encoder of the engines `embedding` and `combined`: a folder or hub name; last: the encoder that the last run trained; "
+        description="Encoder of the aligners `embedding` and `combined`: a folder or hub name; last: the encoder that the last run trained; "
         "champion: the current champion of re-training; empty: the recipe's model.",
     )
     layer: int = Field(
@@ -66,5 +66,5 @@ class Align(Section):
     @model_validator(mode="after")
     def _check_engine(self) -> Align:
         if self.encoder and self.engine not in WITH_ENCODER:
-            raise ValueError(f"encoder applies to the engines embedding and combined, not to {self.engine}")
+            raise ValueError(f"encoder applies to the aligners embedding and combined, not to {self.engine}")
         return self

@@ -33,7 +33,7 @@ _FORMATS_WITH_COLUMNS = ("tsv", "jsonl", "parquet")
 
 
 class FilesSource(Section):
-    """Text files on disk: uncompressed, .gz, .xz, .zst or .zip; parallel or monolingual."""
+    """Text files on disk: uncompressed, .gz, .xz, .zst, .bz2, .zip or .tar; parallel or monolingual."""
 
     kind: Literal["files"] = "files"
     name: str = Field(min_length=1, description="Name of the corpus, shown in reports.")
@@ -52,8 +52,8 @@ class FilesSource(Section):
         (),
         max_length=2,
         description="Columns of source and target: names (jsonl, parquet; {language} and {target} are replaced by codes) or numbers "
-        "from 1 (tsv). One name: a column of translations by language, or monolingual text. Empty: `translation`, else the "
-        "columns whose names are language codes (tsv: the first two).",
+        "from 1 or names in the first line (tsv); `a.b` is the field b inside a. One name: a column of translations by language, or monolingual text. Empty: `translation`, else the "
+        "columns whose names are language codes (tsv: those of the first line, else the first two).",
     )
     side: Side = Field(
         "source",
@@ -61,7 +61,7 @@ class FilesSource(Section):
         "target: it is text in the target language, and is back-translated.",
     )
     member: str = Field(
-        "", description="File to read in a .zip with several; {language} and {target} stand for codes as in `path`."
+        "", description="File to read in an archive with several; {language} and {target} stand for codes as in `path`."
     )
     targets: tuple[Language, ...] = Field((), description="Target languages of this corpus; empty: all of the recipe.")
     version: str = Field("", description="Version of the corpus, stored with every pair.")
@@ -71,8 +71,9 @@ class FilesSource(Section):
     def _settings_fit(self) -> FilesSource:
         if self.columns and self.format not in _FORMATS_WITH_COLUMNS:
             raise ValueError(f"format {self.format!r} has no columns: use `columns` only with {', '.join(_FORMATS_WITH_COLUMNS)}")
-        if self.format == "tsv" and not all(column.isdecimal() and int(column) for column in self.columns):
-            raise ValueError(f"columns of a tsv are numbers from 1, given {list(self.columns)}")
+        numbers = [int(column) for column in self.columns if column.isdecimal()]
+        if self.format == "tsv" and numbers and (len(numbers) < len(self.columns) or 0 in numbers):
+            raise ValueError(f"columns of a tsv are numbers from 1, or names in its first line, given {list(self.columns)}")
         if self.side == "target" and self.format != "lines" and len(self.columns) != 1:
             raise ValueError(f"{_MONOLINGUAL_ONLY}: set `format: lines`, or name one column in `columns`")
         return self
@@ -93,7 +94,8 @@ Codes = dict[Language, str]
 
 
 class UrlSource(Section):
-    """Text at a URL: a file, or a member of an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.zst, .gz, .xz, .zst)."""
+    """Text at a URL: a file, or a member of an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.zst, .tar.bz2, .gz, .xz, .zst,
+    .bz2)."""
 
     kind: Literal["url"] = "url"
     name: str = Field(min_length=1, description="Name of the corpus, shown in reports.")

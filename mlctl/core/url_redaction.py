@@ -52,6 +52,3 @@ def _redact_parameter(parameter: str) -> str:
     if equals:
         return f"{name}={_REDACTED if value else ''}"
     return _REDACTED if parameter else ""
-
-
-for_records = redact_values  # former name, until training and reporting use the new one

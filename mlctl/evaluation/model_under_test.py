@@ -163,7 +163,7 @@ class ModelUnderTest:
             entry["pooling"] = self.pooling
         if pooled and self.settings.pooling == "search":
             accuracies = {str(pool): accuracy for pool, accuracy in self.pooling_accuracies.items()}
-            entry["tried"] = {"language": self._dev.language, "accuracy": accuracies}
+            entry["pooling_search"] = {"language": self._dev.language, "accuracies": accuracies}
         return entry
 
     def encode(self, texts: Sequence[str], cache: bool = False) -> Tensor:

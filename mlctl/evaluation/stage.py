@@ -186,7 +186,7 @@ def _write_token_map(
     model: ModelUnderTest, settings: Evaluate, heldout: Sequence[Heldout], source: str, seed: int, scratch: Workspace
 ) -> None:
     """Write one model's token states to the scratch folder, where a resumed run finds them."""
-    from mlctl.evaluation.embedding.token_map import choose_sentences, token_rows
+    from mlctl.evaluation.embedding.map_tokens import choose_sentences, token_rows
 
     if scratch.has(_token_file(model.name)):
         return
@@ -234,7 +234,7 @@ def _protocol(run: _Run, results: Sequence[ModelScores]) -> dict[str, Any]:
     """Return the content of `protocol.json`."""
     return {
         "benchmarks": [
-            {"card": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
+            {"metadata": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
             for task, languages in run.benchmarks
         ],
         "models": {model.name: model.protocol_entry(pooled=bool(run.benchmarks)) for model in run.models},

@@ -36,7 +36,7 @@ def check(recipe: Recipe) -> None:
     """Check that what the recipe names exists.
 
     Raises:
-        InputError: the engine needs an encoder and the recipe has none, or the folder of priors has none.
+        InputError: the aligner needs an encoder and the recipe has none, or the folder of priors has none.
     """
     if recipe.align.engine in WITH_ENCODER and recipe.align.encoder not in {LAST, CHAMPION}:
         model_sources.resolve(_model(recipe))
@@ -56,13 +56,13 @@ def _priors_of_folder(recipe: Recipe) -> Choice:
 
 
 def _last_priors(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
-    """Find for each target language the newest model that the same engine learned from other text."""
+    """Find for each target language the newest model that the same aligner learned from other text."""
     results = (result for result in Store(recipe.store).results("align") if _is_usable(result.manifest.parts, base))
     return newest(recipe, "priors", _PATH, results)
 
 
 def _is_usable(parts: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-    """Return whether a result was made by the same code and engine, from the same source language and other text."""
+    """Return whether a result was made by the same code and aligner, from the same source language and other text."""
     same = all(parts["settings"][a][b] == base["settings"][a][b] for a, b in (("align", "engine"), ("languages", "source")))
     return parts["version"] == base["version"] and same and parts["inputs"] != base["inputs"]
 

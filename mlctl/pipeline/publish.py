@@ -45,7 +45,7 @@ def _to_url(folder: Path, url: str, champion: Champion) -> None:
     remote, folder_name = Remote(url), f"{champion.number}-{champion.results['train'][:8]}"
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         remote.upload_file(path, f"{folder_name}/{path.relative_to(folder).as_posix()}")
-    pointer = {"folder": folder_name, "number": champion.number, "results": champion.results, "made": champion.created}
+    pointer = {"folder": folder_name, "number": champion.number, "results": champion.results, "created": champion.created}
     remote.overwrite_text(POINTER, json.dumps(pointer, indent=1) + "\n")
 
 

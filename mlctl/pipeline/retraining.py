@@ -1,4 +1,4 @@
-"""Re-training without Prefect: what is new, which encoder wins, and who is notified."""
+"""Re-training without Prefect: what is new, which encoder becomes the champion, and who is notified."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from storage.documents import make_folder
 logger = logging.getLogger("mlctl.retrain")
 
 _MAX_LOG_LINES = 8
-_FIRST = "it is the first"
+_FIRST = "first champion"
 
 #: Sends a message to a receiver of `retrain.notify` and returns whether it was accepted.
 Send = Callable[[str, dict[str, Any]], bool]
@@ -35,10 +35,10 @@ Challenge = Callable[[Recipe, Ref, Ref, dict[str, Ref]], Ref]
 
 @dataclass(frozen=True)
 class Changes:
-    """What has changed since the last look.
+    """What has changed since the last check.
 
     Attributes:
-        recipe: the recipe with versions and commits in place of what stands for the newest.
+        recipe: the recipe with versions and commits in place of "newest".
         lines: what is new, one line each; empty: nothing.
         state: present state of the sources.
     """
@@ -48,7 +48,7 @@ class Changes:
     state: corpora.SourceState
 
     def seen(self) -> dict[str, Any]:
-        """Return what the registry keeps of the sources and the recipe once all of it was fetched."""
+        """Return the state of the sources and the recipe that the registry stores once everything was fetched."""
         return {"sources": corpora.settled_state(self.state, self.recipe.download), "recipe": recipe_digest(self.recipe)}
 
 
@@ -93,7 +93,7 @@ def find_changes(recipe: Recipe, known: Mapping[str, Any]) -> Changes:
 
 
 def accept(changes: Changes) -> None:
-    """Log what is new, and make the next run fetch what the changed addresses give now."""
+    """Log what is new, and make the next run fetch the changed URLs again."""
     for line in changes.lines[:_MAX_LOG_LINES]:
         logger.info("%s", line)
     if len(changes.lines) > _MAX_LOG_LINES:
@@ -108,7 +108,7 @@ def settle(recipe: Recipe, report: Ref, seen: Mapping[str, Any], challenge: Chal
     Args:
         recipe: of the run.
         report: the run's report.
-        seen: what the registry is to keep of the sources and the recipe.
+        seen: state of the sources and the recipe for the registry.
         challenge: evaluates both encoders under one harness.
     """
     registry = registry_of(recipe)
@@ -153,8 +153,8 @@ def message(registry: ChampionRegistry, event: str, champion: Champion, reason: 
         "event": event,
         "champion": registry.name,
         "number": champion.number,
-        "made": champion.created,
-        "why": reason,
+        "created": champion.created,
+        "reason": reason,
         "results": champion.results,
         "scores": champion.details.get("comparisons", []),
     }
@@ -178,18 +178,18 @@ def _compare(
 ) -> Settlement:
     if results["train"] == champion.results["train"]:
         registry.confirm(champion.number, seen)
-        return Settlement(champion, False, "what is new made no other encoder")
+        return Settlement(champion, False, "the changes led to the same encoder")
 
     def ref(stage: str, keys: Mapping[str, str]) -> Ref:
         return Ref(stage=stage, key=keys[stage], store=recipe.store)
 
-    rival = {stage: ref(stage, champion.results) for stage in ("shard", "train")}
-    compared = challenge(recipe, ref("shard", results), ref("train", results), rival)
+    champion_refs = {stage: ref(stage, champion.results) for stage in ("shard", "train")}
+    compared = challenge(recipe, ref("shard", results), ref("train", results), champion_refs)
     decision = decide(result_of(compared).folder, recipe.evaluate.resamples, recipe.seed, recipe.retrain.tolerance)
-    if not decision.better:
+    if not decision.is_better:
         registry.confirm(champion.number, seen)
-        return Settlement(champion, False, decision.why, decision)
-    details = {"comparisons": [asdict(comparison) for comparison in decision.comparisons], "over": champion.number}
+        return Settlement(champion, False, decision.reason, decision)
+    details = {"comparisons": [asdict(comparison) for comparison in decision.comparisons], "previous": champion.number}
     keys = {**results, "challenge": compared["key"]}
-    promoted = registry.promote(champion.number, keys, decision.why, recipe.retrain.keep, seen, details)
-    return Settlement(promoted, True, decision.why, decision)
+    promoted = registry.promote(champion.number, keys, decision.reason, recipe.retrain.keep, seen, details)
+    return Settlement(promoted, True, decision.reason, decision)

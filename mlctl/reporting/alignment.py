@@ -29,10 +29,10 @@ def summary_rows(align: Path | None) -> list[Row]:
 def fertility_rows(align: Path | None) -> list[Row]:
     """Return for each language and side the share of words with 0, 1, 2, 3 or more links: `language`, `side`, `shares`."""
     return [
-        {"language": language, "side": side, "shares": statistics[f"{side}_words"]}
+        {"language": language, "side": side, "shares": statistics[f"{side}_fertility_shares"]}
         for language, statistics in _summary(align).items()
         for side in ("source", "target")
-        if f"{side}_words" in statistics
+        if f"{side}_fertility_shares" in statistics
     ]
 
 

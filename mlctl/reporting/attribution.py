@@ -36,17 +36,17 @@ def attribution_rows(folders: Mapping[str, Path]) -> list[Row]:
     ]
 
 
-def attribution_text(rows: Iterable[Row], engines: Iterable[Row] = ()) -> str:
+def attribution_text(rows: Iterable[Row], backends: Iterable[Row] = ()) -> str:
     """Return the notice to distribute with a model, as Markdown: every corpus that it was trained on, the largest first.
 
-    `engines` (`translation.engine_rows`) are the machine translation engines that translated part of that text.
+    `backends` (`translation.backend_rows`) are the machine translation backends that translated part of that text.
     """
     used = sorted((row for row in rows if row["training_rows"]), key=lambda row: (-row["training_rows"], row["corpus"]))
     if not used:
         return ""
     lines = ["## Attribution", "", "This model was trained on text from:", ""]
     lines += [f"- {_corpus_notice(row)}" for row in used]
-    if translated := [_engine_notice(row) for row in engines if row["training_rows"]]:
+    if translated := [_backend_notice(row) for row in backends if row["training_rows"]]:
         lines += ["", "Part of it was translated by machine:", "", *translated]
     return "\n".join(lines) + "\n"
 
@@ -101,9 +101,9 @@ def _corpus_notice(row: Row) -> str:
     return f"{row['corpus']}{version} ({row['licence']}{stated}): {row['address']}; {pairs}"
 
 
-def _engine_notice(row: Row) -> str:
+def _backend_notice(row: Row) -> str:
     licence = f" ({row['licence']})" if row["licence"] else ""
-    return f"- {row['direction']} by {row['engine']}{licence}: {format_number(row['training_rows'])} sentence pairs"
+    return f"- {row['direction']} by {row['backend']}{licence}: {format_number(row['training_rows'])} sentence pairs"
 
 
 def _training_rows(shard: Path | None) -> Counter[str]:

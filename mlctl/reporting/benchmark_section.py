@@ -18,7 +18,7 @@ _NOTE_COLUMNS = ("model", "task", "language", "direction")  # shown in columns o
 
 def task_titles(protocol: Mapping[str, Any]) -> dict[str, str]:
     """Return the title of each task: held-out tasks first, then the recipe's benchmarks, each in order."""
-    published = {benchmark["card"]["task"]: benchmark["card"]["title"] for benchmark in protocol["benchmarks"]}
+    published = {benchmark["metadata"]["task"]: benchmark["metadata"]["title"] for benchmark in protocol["benchmarks"]}
     return {**{task: formatting.format_task_name(task) for task in HELD_OUT}, **published}
 
 
@@ -115,10 +115,10 @@ def _poolings(protocol: Mapping[str, Any]) -> list[Row]:
         {
             "model": name,
             "pooling": formatting.describe_pooling(entry["pooling"]),
-            "dev": entry.get("tried", {}).get("language"),
+            "dev": entry.get("pooling_search", {}).get("language"),
             "accuracies": [
                 (formatting.describe_pooling(pool), accuracy)
-                for pool, accuracy in entry.get("tried", {}).get("accuracy", {}).items()
+                for pool, accuracy in entry.get("pooling_search", {}).get("accuracies", {}).items()
             ],
         }
         for name, entry in protocol["models"].items()
@@ -130,6 +130,6 @@ def _with_notes(benchmark: Mapping[str, Any], notes: Iterable[Row]) -> Row:
     own_notes = [
         {**note, "details": {name: value for name, value in note.items() if name not in _NOTE_COLUMNS}}
         for note in notes
-        if note["task"] == benchmark["card"]["task"]
+        if note["task"] == benchmark["metadata"]["task"]
     ]
     return {**benchmark, "notes": own_notes}

@@ -43,7 +43,7 @@ def make_notice(recipe: Recipe, folders: Mapping[str, Path]) -> str:
         folders: stage → folder of its result.
     """
     corpora = attribution.attribution_rows(folders)
-    notice = attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate))
+    notice = attribution.attribution_text(corpora, translation.backend_rows(folders, recipe.translate))
     return notice or "## Attribution\n\nThe origin of the training text was not recorded.\n"
 
 
@@ -59,7 +59,7 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
     decontamination = attribution.decontamination_text(figures["decontamination"])
     targets = [codes.name(tag) for tag in recipe.languages.targets]
     languages = f"{codes.name(recipe.languages.source)}, {', '.join(targets)}"
-    settings = url_redaction.for_records(recipe.model_dump(mode="json", exclude={"store"}))
+    settings = url_redaction.redact_values(recipe.model_dump(mode="json", exclude={"store"}))
     sections = [
         _header(recipe),
         f"# {recipe.report.title or recipe.name}",
@@ -105,7 +105,7 @@ def _results(figures: Figures) -> Iterator[str]:
         "cover the choice of items and of fine-tuning seeds, not of training seeds."
     )
     for benchmark in figures["protocol"]["benchmarks"]:
-        metadata = benchmark["card"]
+        metadata = benchmark["metadata"]
         yield f"\n**{metadata['title']}**: {metadata['protocol']} From {metadata['citation']}."
 
 

@@ -13,7 +13,7 @@ from mlctl.config import Report
 from mlctl.reporting import tables, translation
 from mlctl.reporting.attribution import decontamination
 from mlctl.reporting.curves import final_losses
-from mlctl.reporting.projection import neighbour_agreement, project
+from mlctl.reporting.embedding_map import neighbour_agreement, project
 from mlctl.stage_names import STAGE_NAMES
 
 Figures = dict[str, Any]
@@ -39,7 +39,7 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
 def token_map(settings: Report, seed: int, evaluated: Path) -> Figures:
     """Return the tokens (`tokens`: meaning, language, token, text) and for each model its `points` in the plane.
 
-    `neighbours` is the share of tokens whose nearest token of another language has the same meaning.
+    `same_meaning_share` is the share of tokens whose nearest token of another language has the same meaning.
     """
     rows = pq.read_table(evaluated / "tokens.parquet").to_pylist()
     by_model = {model: [row for row in rows if row["model"] == model] for model in ("base", "trained")}
@@ -56,5 +56,5 @@ def _model_map(rows: list[dict[str, Any]], settings: Report, seed: int) -> Figur
     languages = np.array([row["language"] for row in rows], dtype=np.str_)
     return {
         "points": project(states, settings.projection, seed).tolist(),
-        "neighbours": neighbour_agreement(states, meanings, languages),
+        "same_meaning_share": neighbour_agreement(states, meanings, languages),
     }

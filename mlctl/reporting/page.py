@@ -65,7 +65,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
 def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
     rows, titles = figures["benchmark"], task_titles(figures["protocol"])
     evaluated = {row["language"] for row in rows if row["task"] in HELD_OUT}
-    training_rows = sum(row["rows"] for row in figures["totals"] if row["what"] == "training rows")
+    training_rows = sum(row["rows"] for row in figures["totals"] if row["label"] == "training rows")
     seconds = sum(record.seconds for record in stages)
     return {
         "title": settings.title or recipe.name,
@@ -168,7 +168,7 @@ def _sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, Any]:
     decontaminated = attribution.decontamination(folders.get("shard"))
     return {
         "corpora": corpora,
-        "attribution": attribution.attribution_text(corpora, translation.engine_rows(folders, recipe.translate)),
+        "attribution": attribution.attribution_text(corpora, translation.backend_rows(folders, recipe.translate)),
         "signatures": translation.signatures(folders.get("translate")),
         "licence_policy": attribution.licence_policy_text(recipe.licences.allow),
         "evaluation_sets": attribution.decontamination_rows(decontaminated),
@@ -180,7 +180,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
     environment = formatting.merge_versions(record.versions for record in stages)
     seconds = sum(record.seconds for record in stages)
     saved = sum(record.seconds for record in stages if record.cached)
-    settings = url_redaction.for_records(recipe.model_dump(mode="json"))
+    settings = url_redaction.redact_values(recipe.model_dump(mode="json"))
     return {
         "stages": stages,
         "time": {"all": seconds, "saved": saved, "computed": seconds - saved},

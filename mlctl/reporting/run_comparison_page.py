@@ -83,7 +83,7 @@ def render(runs: Sequence[ComparedRun], paired: Sequence[Paired]) -> str:
         "same_base": _have_same_base(columns),
         "settings": setting_rows([run.settings for run in runs]),
         "totals": _side_by_side(
-            [{f"{row['stage']} · {row['what']}": row["rows"] for row in tables.total_rows(run.folders)} for run in runs]
+            [{f"{row['stage']} · {row['label']}": row["rows"] for row in tables.total_rows(run.folders)} for run in runs]
         ),
         "stages": _cost_rows(runs),
         "seconds": [sum(record.seconds for record in run.stages) for run in runs],

@@ -37,9 +37,9 @@ def report(
 ) -> dict[str, float | int | None]:
     """Write the report of a run.
 
-    Writes `report.html`, which opens without a network; `README.md`, the model card; `ATTRIBUTION.md`, the corpora and engines of the
-    training text; `differences.png`, the heat map of the scores; and `figures.json`, their numbers. Only the last has equal bytes for
-    equal results: the page also shows times and cached stages, the texts show paths, the image uses this machine's fonts.
+    Writes `report.html`, which opens without a network; `README.md`, the model card; `ATTRIBUTION.md`, the corpora and translation
+    backends of the training text; `differences.png`, the heat map of the scores; and `figures.json`, their numbers. Only the last has
+    equal bytes for equal results: the page also shows times and cached stages, the texts show paths, the image uses this machine's fonts.
 
     Args:
         settings: content of the page.

@@ -13,15 +13,15 @@ from mlctl.reporting.json_files import read_json
 
 Row = dict[str, Any]
 
-_UNTRANSLATED, _TRANSLATED = "segments without translation", "pairs made by machine translation"
+_UNTRANSLATED, _TRANSLATED = "untranslated segments", "machine-translated pairs"
 _SHOWN_IF_ANY = (_UNTRANSLATED, _TRANSLATED)
 # Stage, label (part of figures.json) and files of each total.
 _TOTALS = (
-    ("download", "segments collected", "pairs/*/*.parquet"),
-    ("clean", "pairs good enough", "pairs/*.parquet"),
+    ("download", "downloaded segments", "pairs/*/*.parquet"),
+    ("clean", "pairs after filtering", "pairs/*.parquet"),
     ("clean", _UNTRANSLATED, "untranslated/*.parquet"),
     ("translate", _TRANSLATED, "pairs/*/*.parquet"),
-    ("align", "pairs with aligned words", "pairs/*.parquet"),
+    ("align", "word-aligned pairs", "pairs/*.parquet"),
     ("shard", "training rows", "train/*.parquet"),
     ("shard", "held-out pairs", "heldout/*.parquet"),
 )
@@ -101,17 +101,17 @@ def rule_reasons(folder: Path | None) -> dict[str, str]:
 
 
 def total_rows(folders: Mapping[str, Path]) -> list[Row]:
-    """Return the number of rows of each data stage's result: `stage, what, rows`, counted from the files."""
+    """Return the number of rows of each data stage's result: `stage, label, rows`, counted from the files."""
     totals = [
         {
             "stage": stage,
-            "what": label,
+            "label": label,
             "rows": sum(pq.read_metadata(file).num_rows for file in sorted(folders[stage].glob(pattern))),
         }
         for stage, label, pattern in _TOTALS
         if stage in folders
     ]
-    return [row for row in totals if row["rows"] or row["what"] not in _SHOWN_IF_ANY]
+    return [row for row in totals if row["rows"] or row["label"] not in _SHOWN_IF_ANY]
 
 
 def corpus_rows(download: Path) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Tables about machine translation: engines, their quality, and the number of translated texts. Pure functions of results."""
+"""Tables about machine translation: backends, their quality, and the number of translated texts. Pure functions of results."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mlctl.reporting.json_files import read_json
 
 Row = dict[str, Any]
 
-#: Quality metrics of an engine as the stage writes them: chrF and BLEU in [0, 100], shares in [0, 1].
+#: Quality metrics of a backend as the stage writes them: chrF and BLEU in [0, 100], shares in [0, 1].
 METRICS = ("chrf", "bleu", "round_trip_chrf", "empty", "copies", "wrong_language")
 
 _SIGNATURES = b"signatures"
 
 
 def translation_rows(translate: Path | None) -> list[Row]:
-    """Return for each language and direction `engine`, `licence`, the METRICS (None: not measured), `translated`, `rejected`.
+    """Return for each language and direction `backend`, `licence`, the METRICS (None: not measured), `translated`, `rejected`.
 
     With several dev sets, a metric is the lowest of them: the recipe's minimum is compared with that.
     """
@@ -31,13 +31,13 @@ def translation_rows(translate: Path | None) -> list[Row]:
         return []
     translated, rejected = _count_texts(translate, "pairs"), _count_texts(translate, "rejected")
     quality = _quality(translate)
-    engines = {record["direction"]: record for record in engine_records(translate)}
+    backends = {record["direction"]: record for record in backend_records(translate)}
     return [
         {
             "language": language,
             "direction": direction,
-            "engine": engines.get(direction, {}).get("engine", ""),
-            "licence": engines.get(direction, {}).get("licence", ""),
+            "backend": backends.get(direction, {}).get("name", ""),
+            "licence": backends.get(direction, {}).get("licence", ""),
             **{name: quality.get((direction, name)) for name in METRICS},
             "translated": translated[language, direction],
             "rejected": rejected[language, direction],
@@ -46,22 +46,22 @@ def translation_rows(translate: Path | None) -> list[Row]:
     ]
 
 
-def engine_records(translate: Path | None) -> list[Row]:
-    """Return `engines.json`: engine and licence of each direction."""
-    return list(read_json(translate, "engines.json", []))
+def backend_records(translate: Path | None) -> list[Row]:
+    """Return `backends.json`: name and licence of the backend of each direction."""
+    return list(read_json(translate, "backends.json", []))
 
 
-def engine_rows(folders: Mapping[str, Path], settings: Translate) -> list[Row]:
-    """Return for each direction `engine` (the model by its name in the recipe), `licence` and `training_rows`."""
+def backend_rows(folders: Mapping[str, Path], settings: Translate) -> list[Row]:
+    """Return for each direction `backend` (the model by its name in the recipe), `licence` and `training_rows`."""
     training_rows = _training_rows(folders.get("shard"))
     return [
         {
             "direction": record["direction"],
-            "engine": _engine_name(record, settings),
+            "backend": _backend_name(record, settings),
             "licence": record["licence"],
             "training_rows": training_rows[record["direction"]],
         }
-        for record in engine_records(folders.get("translate"))
+        for record in backend_records(folders.get("translate"))
     ]
 
 
@@ -115,8 +115,8 @@ def _training_rows(shard: Path | None) -> Counter[str]:
     return counts
 
 
-def _engine_name(record: Row, settings: Translate) -> str:
+def _backend_name(record: Row, settings: Translate) -> str:
     if settings.backend == "none" or not settings.model or settings.pivot:
-        return str(record["engine"])
+        return str(record["name"])
     source, target = record["direction"].split("→")
     return f"{settings.backend} {settings.model.replace('{source}', source).replace('{target}', target)}"

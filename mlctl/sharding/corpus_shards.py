@@ -25,7 +25,7 @@ from mlctl.sharding.synthetic_cap import SyntheticCap
 from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 
 # Rules of the funnel.
-_HELD_OUT, _HELD_OUT_TEXT, _HELD_OUT_PASSAGE = "held out", "held-out text", "held-out passage"
+_HELD_OUT, _HELD_OUT_TEXT, _HELD_OUT_PASSAGE = "held-out pair", "held-out text", "held-out passage"
 #: The rule that drops pairs without a word pair.
 NO_WORD_PAIR = "no word pair"
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from mlctl.config import Train
 from mlctl.modeling.projection_head import ProjectionHead
 from mlctl.training.collator import Batch
+from mlctl.training.false_negatives import FalseNegatives
 from mlctl.training.losses import CONTRASTIVE_LOSSES
-from mlctl.training.negatives import FalseNegatives
 from mlctl.training.temperature import Temperature
 
 

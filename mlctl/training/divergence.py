@@ -1,4 +1,4 @@
-"""Detecting a diverged training, as opposed to a noisy one, by its losses alone."""
+"""Stops a training that has diverged: a loss or gradient that is not finite, or a loss that has risen for good."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlctl.errors import InputError
+from mlctl.modeling.training_checkpoint import CheckpointFolder
+from mlctl.training.step_metrics import StepMetrics
 
 #: Steps whose losses are taken together.
 BLOCK = 100
@@ -59,3 +63,27 @@ class DivergenceDetector:
         if median < self._lowest:
             self._lowest, self.best_step = median, end
         return ""
+
+
+def check_finite(metrics: StepMetrics, step: int, checkpoints: CheckpointFolder) -> None:
+    """Raise an InputError if the loss or the gradient of the step that is about to be taken is not finite."""
+    if not (math.isfinite(metrics.loss) and math.isfinite(metrics.gradient_norm)):
+        reason = f"loss {metrics.loss}, gradient norm {metrics.gradient_norm}"
+        raise _diverged(reason, step, metrics.learning_rate, checkpoints.newest_name(), checkpoints)
+
+
+def check_rise(
+    detector: DivergenceDetector, losses: NDArray[np.float64], metrics: StepMetrics, checkpoints: CheckpointFolder
+) -> None:
+    """Raise an InputError if the loss has risen for good; checkpoints newer than the best are of no use then."""
+    if reason := detector.check(losses):
+        error = _diverged(reason, len(losses), metrics.learning_rate, checkpoints.best_name(), checkpoints)
+        raise InputError(error.problem, f"{error.remedy}; increase train.max_loss_rise if the rise is expected")
+
+
+def _diverged(reason: str, step: int, rate: float, last_good: str, checkpoints: CheckpointFolder) -> InputError:
+    return InputError(
+        f"training diverged at step {step}: {reason}, learning rate {rate:.3g}; "
+        f"last good checkpoint: {last_good} in {checkpoints.folder}",
+        "lower train.learning_rate or train.max_gradient_norm, raise train.warmup_steps, or set train.precision=fp32",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,15 +17,16 @@ from torch import Tensor
 from mlctl.config import Train
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
-from mlctl.modeling.checkpoint import CheckpointFolder
+from mlctl.modeling.training_checkpoint import CheckpointFolder
 from mlctl.training.collator import Batch
 from mlctl.training.counter_rng import Stream, keys
 from mlctl.training.distributed import ProcessGroup
-from mlctl.training.divergence import DivergenceDetector
-from mlctl.training.gradients import forward_backward
+from mlctl.training.divergence import DivergenceDetector, check_finite, check_rise
+from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.lr_schedule import learning_rate
 from mlctl.training.objective import Losses
-from mlctl.training.optimiser import learning_rate
-from mlctl.training.state import StepMetrics, TrainingState
+from mlctl.training.state import TrainingState
+from mlctl.training.step_metrics import StepMetrics
 from mlctl.training.temperature import clamp_temperatures
 from mlctl.training.throughput import ThroughputMeter
 from mlctl.training.trackers import Trackers
@@ -74,7 +74,7 @@ class TrainingLoop:
         with _explain_out_of_memory(settings):
             for batch in _prefetch(self.batch_of, state.step, settings.steps):
                 self.train_step(batch)
-                self._check_divergence(divergence)
+                check_rise(divergence, state.losses, state.last_metrics, self.checkpoints)
                 if self.group.is_main and time.monotonic() >= save_time:
                     self._save()
                     saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
@@ -91,7 +91,7 @@ class TrainingLoop:
         gradient_norm = state.optimiser.clip_gradients()
 
         metrics = _metrics(losses, gradient_norm, learning_rate(self.settings, state.step))
-        self._check_finite(metrics)
+        check_finite(metrics, state.step + 1, self.checkpoints)
 
         state.optimiser.step(state.step)
         clamp_temperatures(state.objective)
@@ -107,27 +107,6 @@ class TrainingLoop:
 
     def _save(self) -> None:
         self.checkpoints.save(self.state.step, self.state.tensors(), self.state.recent_loss)
-
-    def _check_finite(self, metrics: StepMetrics) -> None:
-        """Raise an InputError if the loss or the gradient of the step that is about to be taken is not finite."""
-        if not (math.isfinite(metrics.loss) and math.isfinite(metrics.gradient_norm)):
-            reason = f"loss {metrics.loss}, gradient norm {metrics.gradient_norm}"
-            last_good = self.checkpoints.newest_name()
-            raise self._diverged(reason, self.state.step + 1, metrics.learning_rate, last_good)
-
-    def _check_divergence(self, divergence: DivergenceDetector) -> None:
-        """Raise an InputError if the loss has risen for good; checkpoints newer than the best are no good then."""
-        if reason := divergence.check(self.state.losses):
-            rate, last_good = self.state.last_metrics.learning_rate, self.checkpoints.best_name()
-            error = self._diverged(reason, self.state.step, rate, last_good)
-            raise InputError(error.problem, f"{error.remedy}; increase train.max_loss_rise if the rise is expected")
-
-    def _diverged(self, reason: str, step: int, rate: float, last_good: str) -> InputError:
-        return InputError(
-            f"training diverged at step {step}: {reason}, learning rate {rate:.3g}; "
-            f"last good checkpoint: {last_good} in {self.checkpoints.folder}",
-            "lower train.learning_rate or train.max_gradient_norm, raise train.warmup_steps, or set train.precision=fp32",
-        )
 
 
 def _metrics(losses: Losses, gradient_norm: Tensor, rate: float) -> StepMetrics:

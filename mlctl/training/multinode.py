@@ -26,7 +26,7 @@ import mlctl
 from mlctl.config import Train
 from mlctl.errors import InputError
 from mlctl.execution.processes import error_from_response
-from mlctl.training.device import resolve_devices
+from mlctl.modeling.devices import resolve_devices
 from mlctl.training.distributed import NodeAssignment
 from mlctl.training.launcher import launch
 

@@ -18,6 +18,7 @@ from mlctl.training.anchor_loss import AnchorEncoder, squared_distance
 from mlctl.training.collator import Batch, MicroBatch
 from mlctl.training.contrastive_objectives import CONTRASTIVE_OBJECTIVES, Pooled
 from mlctl.training.distributed import SINGLE, ProcessGroup
+from mlctl.training.precision import autocast
 
 
 class Losses(NamedTuple):
@@ -93,7 +94,7 @@ class Objective(nn.Module):
     def encode(self, micro_batch: MicroBatch, embeddings: Tensor | None = None) -> Encoded:
         """Encode and pool the sequences that the contrastive loss sees; `embeddings` (b, T, H) of their tokens if looked up before."""
         inputs = _encoder_inputs(self._contrastive_ids(micro_batch), embeddings)
-        with self._autocast(micro_batch):
+        with autocast(self.settings, micro_batch.input_ids.device):
             output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask, output_hidden_states=True)
             states = pool_layers(output.hidden_states, self._layers)
         positions = micro_batch.masked_positions if self.settings.contrast_on_masked else micro_batch.masked_positions[:0]
@@ -117,7 +118,7 @@ class Objective(nn.Module):
     def encode_masked(self, micro_batch: MicroBatch, embeddings: Tensor | None = None) -> Tensor:
         """Encode the masked sequences of a micro-batch and return the last-layer states (m, H) of the masked tokens."""
         inputs = _encoder_inputs(micro_batch.masked_ids, embeddings)
-        with self._autocast(micro_batch):
+        with autocast(self.settings, micro_batch.input_ids.device):
             output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask)
         states: Tensor = output.last_hidden_state
         return states.flatten(0, 1).index_select(0, micro_batch.masked_positions)
@@ -125,7 +126,7 @@ class Objective(nn.Module):
     def mlm_loss(self, states: Tensor, labels: Tensor) -> Tensor:
         """Return the masked-LM loss, summed over tokens, for their states (m, H) and original ids (m,)."""
         head = cast(MaskedLmHead, self._mlm_head)
-        with torch.autocast(states.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+        with autocast(self.settings, states.device):
             logits = head(states)
         return functional.cross_entropy(full_precision(logits), labels, reduction="sum")
 
@@ -155,7 +156,7 @@ class Objective(nn.Module):
         """
         distances = []
         for item, micro_batch in zip(encoded, batch.micro_batches, strict=True):
-            with torch.no_grad(), self._autocast(micro_batch):
+            with torch.no_grad(), autocast(self.settings, micro_batch.input_ids.device):
                 encoder, mask = cast(AnchorEncoder, self.anchor).encoder, micro_batch.attention_mask
                 anchors = mean_pool(encode_tokens(encoder, micro_batch.input_ids, mask, self._layers), mask)
             distances.append(squared_distance(item.sentences, anchors))
@@ -169,9 +170,6 @@ class Objective(nn.Module):
         table = self.model.get_input_embeddings()
         flat = table(torch.cat([ids.flatten() for ids in token_ids])).split([ids.numel() for ids in token_ids])
         return [part.view(*ids.shape, -1) for part, ids in zip(flat, token_ids, strict=True)]
-
-    def _autocast(self, micro_batch: MicroBatch) -> torch.autocast:
-        return torch.autocast(micro_batch.input_ids.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
 
 
 def _encoder_inputs(input_ids: Tensor, embeddings: Tensor | None) -> dict[str, Tensor]:

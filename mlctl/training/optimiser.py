@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mlctl.config import Train
+from mlctl.training.lr_schedule import learning_rate
 
 
 class Optimiser:
@@ -43,18 +43,3 @@ class Optimiser:
         for group, peak in zip(self.adam.param_groups, self._peaks, strict=False):
             group["lr"] = rate * (peak / self._settings.learning_rate)
         self.adam.step()
-
-
-def learning_rate(settings: Train, step: int) -> float:
-    """Return the learning rate of a step, counted from 0: a linear warm-up, then constant or decaying to 0.
-
-    The decay is linear, or half a cosine (arXiv 1608.03983, equation 5, without restarts).
-    """
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    if settings.lr_schedule == "none":
-        return settings.learning_rate
-    steps_left, decay_steps = settings.steps - step, settings.steps - settings.warmup_steps
-    if settings.lr_schedule == "linear":
-        return settings.learning_rate * steps_left / decay_steps
-    return settings.learning_rate * (1 - math.cos(math.pi * steps_left / decay_steps)) / 2

@@ -21,14 +21,15 @@ from mlctl.config import Model, Train, key_settings
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
-from mlctl.modeling.checkpoint import CheckpointFolder, explain_disk_full
+from mlctl.modeling.devices import resolve_devices
 from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, same_vocabulary, save_model, scratch_model
 from mlctl.modeling.pooling import layer_indices
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
+from mlctl.modeling.training_checkpoint import CheckpointFolder, explain_disk_full
 from mlctl.schema import STEPS
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
-from mlctl.training.device import deterministic, resolve_devices
+from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.launcher import launch
 from mlctl.training.loop import TrainingLoop
@@ -36,7 +37,8 @@ from mlctl.training.masking import MaskingRule
 from mlctl.training.multinode import check_size, host_training
 from mlctl.training.objective import Objective
 from mlctl.training.sampler import Sampler
-from mlctl.training.state import StepMetrics, TrainingState
+from mlctl.training.state import TrainingState
+from mlctl.training.step_metrics import StepMetrics
 from mlctl.training.temperature import learned_temperatures
 from mlctl.training.throughput import ThroughputMeter
 from mlctl.training.trackers import NO_TRACKERS, Trackers, check, tracking

@@ -6,7 +6,6 @@ The order of the data and the random numbers are not part of it: both are pure f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,17 +16,8 @@ from mlctl.config import Train
 from mlctl.training.divergence import BLOCK
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
+from mlctl.training.step_metrics import StepMetrics
 from mlctl.training.temperature import learned_temperatures
-
-
-class StepMetrics(NamedTuple):
-    """The metrics of one step: the columns of the history, and of schema STEPS after `step`. NaN where a loss is switched off."""
-
-    loss: float
-    contrastive: float
-    mlm: float
-    learning_rate: float
-    gradient_norm: float
 
 
 class TrainingState:

@@ -21,7 +21,7 @@ class Translation:
 TOO_LONG, UNFINISHED, EMPTY = "too many tokens", "unfinished translation", "empty translation"
 RULES = (TOO_LONG, UNFINISHED, EMPTY)
 #: Rule of a text on which a program crashes or does not answer, also when it is retried alone.
-FAILED = "engine failed"
+FAILED = "backend failed"
 
 
 class TranslationBackend(Protocol):

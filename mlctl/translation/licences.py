@@ -59,11 +59,11 @@ def check_licence(settings: Translate, languages: Languages, allows: Callable[[s
 
 
 def record(settings: Translate, identity: Mapping[str, str], source: str, target: str) -> dict[str, str]:
-    """Return the entry of `engines.json` for the backend from `source` to `target`: identity, direction, name and licence."""
+    """Return the entry of `backends.json` for the backend from `source` to `target`: identity, direction, name and licence."""
     direct, *pivot_steps = _steps(source, target, settings.pivot)
     used = pivot_steps if _step_prefixes(identity) else [direct]
     licences = _join(licence for _, licence in _licensed(settings, used))
-    return {**identity, "direction": f"{source}→{target}", "engine": backend_name(identity), "licence": licences}
+    return {**identity, "direction": f"{source}→{target}", "name": backend_name(identity), "licence": licences}
 
 
 def backend_name(identity: Mapping[str, str]) -> str:

@@ -29,12 +29,12 @@ CHRF, BLEU, ROUND_TRIP = "chrf", "bleu", "round_trip_chrf"
 #: Shares of faulty outputs, and the rule that each counts.
 SHARES = {"empty": EMPTY, "copies": output_checks.COPIED, "wrong_language": output_checks.WRONG_LANGUAGE}
 #: Rule of the texts of a direction whose backend does not reach `translate.min_chrf` or `translate.max_faulty`.
-BELOW_FLOOR = "engine below the floor"
+BELOW_THRESHOLD = "backend below the quality threshold"
 #: Key of sacrebleu's signatures among the metadata of `quality.parquet`.
 SIGNATURES = b"signatures"
 
 _SAMPLE_TEXTS = 200
-_WAITING, _ROUND_TRIP_SET = "waiting texts", "round trip"
+_SAMPLE_SET, _ROUND_TRIP_SET = "untranslated texts", "round trip"
 # BLEU counts characters where words are not spaced; sacrebleu's Japanese tokenizer would need a dictionary.
 _BLEU_TOKENIZERS = {
     **dict.fromkeys(("Hans", "Hant", "Hani"), "zh"),
@@ -66,7 +66,7 @@ def measure(
     Raises:
         InputError: a dev set cannot be read.
     """
-    common = {"language": language, "direction": f"{source}→{target}", "engine": licences.backend_name(backend.identity())}
+    common = {"language": language, "direction": f"{source}→{target}", "backend": licences.backend_name(backend.identity())}
     dev = [dev_set for dev_set in settings.dev if dev_set.target == language]
     results = [row for dev_set in dev for row in _dev_set_scores(dev_set, backend, source, target)]
     sample = _sample(texts)
@@ -129,7 +129,7 @@ def _round_trip(
 
 def _faulty_shares(outputs: Sequence[Translation]) -> list[Row]:
     rules = Counter(output.rule for output in outputs)
-    return [_row(name, rules[rule] / len(outputs), len(outputs), _WAITING) for name, rule in SHARES.items()] if outputs else []
+    return [_row(name, rules[rule] / len(outputs), len(outputs), _SAMPLE_SET) for name, rule in SHARES.items()] if outputs else []
 
 
 def _row(metric: str, value: float, items: int, data_set: str) -> Row:

@@ -10,7 +10,7 @@ from mlctl.translation.backend import TranslationBackend
 
 #: Module and class of each backend. The class is called with the settings, source, target and model cache of `load`.
 BACKENDS = {
-    "ctranslate2": "mlctl.translation.ctranslate:CTranslate2Backend",
+    "ctranslate2": "mlctl.translation.ctranslate2_backend:CTranslate2Backend",
     "transformers": "mlctl.translation.transformers_backend:TransformersBackend",
     "apertium": "mlctl.translation.apertium.backend:ApertiumBackend",
     "command": "mlctl.translation.external_command:CommandBackend",

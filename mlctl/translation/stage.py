@@ -22,12 +22,12 @@ from mlctl.translation.backend import RULES as BACKEND_RULES
 from mlctl.translation.backend import Translation
 from mlctl.translation.backend_pool import BackendPool
 from mlctl.translation.parts import Direction, LanguageParts, TranslateFunction, directions
-from mlctl.translation.quality import BELOW_FLOOR
+from mlctl.translation.quality import BELOW_THRESHOLD
 
 Metrics = dict[str, str | int | float | None]
 
 #: Rules in the order of the funnel.
-RULES = tuple(dict.fromkeys((BELOW_FLOOR, *BACKEND_RULES, *output_checks.RULES)))
+RULES = tuple(dict.fromkeys((BELOW_THRESHOLD, *BACKEND_RULES, *output_checks.RULES)))
 _NO_BACKEND = "no backend"
 # Parts that are translated at the same time: with two, the next one's sentences are queued while one is written.
 _CONCURRENT_PARTS = {"ctranslate2": 2}
@@ -59,7 +59,7 @@ def translate(
     """Translate the texts of `untranslated/<t>.parquet`: those without a target forward, those without a source backward.
 
     Writes `pairs/<t>/<NNNNN>.parquet` (PAIR, synthetic = the translated side), `rejected/<t>/<NNNNN>.parquet` (REJECTED) for parts with
-    rejected texts, `quality.parquet` (QUALITY), `engines.json` (the backend of each direction) and `funnel.parquet`. Finished parts are
+    rejected texts, `quality.parquet` (QUALITY), `backends.json` (the backend of each direction) and `funnel.parquet`. Finished parts are
     not translated again.
 
     Args:
@@ -133,8 +133,8 @@ def _measure(
         source, target = direction.source, direction.target
         backend, reverse = pool.get(source, target), pool.get_if_local(target, source)
         rows = quality.measure(settings, backend, text.language, source, target, direction.texts(text.file), reverse)
-        engine = licences.record(settings, backend.identity(), source, target)
-        measurement = {"engine": engine, "rows": rows, "stopped": quality.check(settings, rows)}
+        record = licences.record(settings, backend.identity(), source, target)
+        measurement = {"backend": record, "rows": rows, "stopped": quality.check(settings, rows)}
         with workspace.part(name) as path:
             path.write_text(json.dumps(measurement), encoding="utf-8")
     if measurement["stopped"]:
@@ -145,7 +145,7 @@ def _measure(
 def _reject_all(texts: Sequence[str], source: str, target: str) -> list[Translation]:
     """Reject all texts: the backend is not good enough."""
     del source, target
-    return [Translation("", BELOW_FLOOR)] * len(texts)
+    return [Translation("", BELOW_THRESHOLD)] * len(texts)
 
 
 def _find_untranslated(languages: Languages, cleaned: Path) -> list[_UntranslatedText]:
@@ -173,9 +173,9 @@ def _skip(untranslated: Sequence[_UntranslatedText], workspace: Workspace) -> Me
 def _write_records(measurements: Sequence[Mapping[str, Any]], workspace: Workspace) -> None:
     with workspace.part("quality.parquet") as path:
         quality.write(path, [row for measurement in measurements for row in measurement["rows"]])
-    engines = [measurement["engine"] for measurement in measurements]
-    with workspace.part("engines.json") as path:
-        path.write_text(json.dumps(engines, indent=1, ensure_ascii=False), encoding="utf-8")
+    backends = [measurement["backend"] for measurement in measurements]
+    with workspace.part("backends.json") as path:
+        path.write_text(json.dumps(backends, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _write_funnel(

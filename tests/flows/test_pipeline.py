@@ -126,7 +126,7 @@ def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) 
     text = shown["data"]
     assert "## identical · " in text
     assert "- en `OK`  \n" in text
-    assert "drawn at random" in text
+    assert "A random sample of the pairs" in text
     run(folder, "report.rejected_examples=0")
     assert httpx.post(f"{server}/artifacts/filter", json=wanted).json()[0]["id"] == shown["id"], "none wanted, none shown"
 

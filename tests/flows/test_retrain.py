@@ -152,7 +152,7 @@ def events(server: str) -> set[str]:
 def test_the_first_is_promoted_and_with_nothing_new_it_ends_at_once(
     world: World, server: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert (world.standing.current, world.standing.champions[0].reason) == (1, "it is the first")
+    assert (world.standing.current, world.standing.champions[0].reason) == (1, "first champion")
     assert set(world.standing.champions[0].results) >= {"download", "shard", "train", "evaluate", "report"}
     before = world.runs
     (world.folder / "x.fr").touch()
@@ -278,7 +278,7 @@ def test_a_run_is_promoted_by_hand(world: World, server: str) -> None:
     assert main(["champion", "promote", str(world.recipe), run]) == 0
     champion = world.standing.champion
     assert champion
-    assert (champion.number, champion.reason) == (2, f"run {run}, by hand")
+    assert (champion.number, champion.reason) == (2, f"promoted manually from run {run}")
     assert champion.results["train"] != world.standing.champions[1].results["train"]
     assert main(["champion", "promote", str(world.recipe), "nothing"]) == 1
 

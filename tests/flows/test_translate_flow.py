@@ -1,4 +1,4 @@
-"""The whole flow where one language has gaps: a real engine fills them, killed in the middle and resumed."""
+"""The whole flow where one language has gaps: a real backend fills them, killed in the middle and resumed."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def recipe(tmp_path: Path, wheels: Path, model: Path) -> Path:
         "licence": "CC0-1.0",
     }
     values["download"]["sources"].append(gaps)
-    engine = {"backend": "ctranslate2", "model": str(model), "device": "cpu", "part_rows": 6, "workers": 2, "max_faulty": 1.0}
-    values["translate"] = engine
+    backend = {"backend": "ctranslate2", "model": str(model), "device": "cpu", "part_rows": 6, "workers": 2, "max_faulty": 1.0}
+    values["translate"] = backend
     path = tmp_path / "gaps.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
@@ -103,11 +103,11 @@ def test_text_of_the_target_language_is_translated_back(wheels: Path, server: st
 
     human = [f"Le jardin numéro {word} est ouvert aux visiteurs." for word in ("un", "deux", "trois", "quatre", "cinq")]
     (tmp_path / "news.fr").write_text("\n".join(human) + "\n", encoding="utf-8")
-    (tmp_path / "engine.py").write_text(REVERSED, encoding="utf-8")
+    (tmp_path / "backend.py").write_text(REVERSED, encoding="utf-8")
     values = tiny.recipe(tmp_path / "store")
     news = {"kind": "files", "name": "news", "format": "lines", "side": "target", "path": str(tmp_path / "news.{language}")}
     values["download"]["sources"].append(news | {"targets": ["fr"], "licence": "CC0-1.0"})
-    command = [sys.executable, str(tmp_path / "engine.py"), "{source}", "{target}"]
+    command = [sys.executable, str(tmp_path / "backend.py"), "{source}", "{target}"]
     values["translate"] = {"backend": "command", "command": command, "licence": "MIT", "max_faulty": 1.0}
     (recipe := tmp_path / "back.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     assert main(["shard", str(recipe)]) == 0

@@ -1,4 +1,4 @@
-"""The engine `eflomal`, the default: our implementation of eflomal's Gibbs sampler (`mlctl.alignment.eflomal.sampling` has the formulas)."""
+"""The aligner `eflomal`, the default: our implementation of eflomal's Gibbs sampler (`mlctl.alignment.eflomal.sampling` has the formulas)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.eflomal.numba_kernels import S, U, kernel
+from mlctl.alignment.eflomal.numba_jit import S, U, kernel
 
 _SIZE_CLASSES = 40  # powers of two, beyond any memory
 _ZERO_TOLERANCE = np.float32(1e-6)  # smaller counts are rounding errors

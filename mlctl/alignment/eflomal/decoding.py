@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.eflomal.numba_kernels import kernel
+from mlctl.alignment.eflomal.numba_jit import kernel
 from mlctl.alignment.eflomal.sampling import NULL_LINK
 from mlctl.alignment.eflomal.sentence_buffer import Corpus
 from mlctl.alignment.symmetrization import symmetrize

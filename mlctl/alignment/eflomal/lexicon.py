@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlctl.alignment.eflomal.numba_kernels import kernel
+from mlctl.alignment.eflomal.numba_jit import kernel
 from mlctl.alignment.eflomal.sampling import ALPHA
 from mlctl.alignment.eflomal.sentence_buffer import Corpus
 from mlctl.alignment.eflomal.vocabulary import EncodedPairs, look_up_ids

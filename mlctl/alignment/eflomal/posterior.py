@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.alignment.eflomal.counts import FERTILITIES, Counts
-from mlctl.alignment.eflomal.numba_kernels import U, kernel
+from mlctl.alignment.eflomal.numba_jit import U, kernel
 from mlctl.alignment.eflomal.sentence_buffer import (
     Corpus,
     SentenceBuffer,

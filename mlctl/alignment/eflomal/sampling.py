@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.alignment.eflomal.counts import FERTILITIES, Counts, add_link, remove_link
-from mlctl.alignment.eflomal.numba_kernels import S, U, kernel
+from mlctl.alignment.eflomal.numba_jit import S, U, kernel
 from mlctl.alignment.eflomal.sentence_buffer import (
     Corpus,
     SentenceBuffer,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.alignment.eflomal.counts import FERTILITIES, Counts, hash_word
-from mlctl.alignment.eflomal.numba_kernels import U, kernel
+from mlctl.alignment.eflomal.numba_jit import U, kernel
 
 DISTANCE_BINS = 64  # of the distance from the diagonal
 

@@ -1,7 +1,11 @@
-"""Opens files as byte streams: plain, gz, xz, zst, or a member of a zip; damage and decompression bombs raise InputError."""
+"""Opens files as byte streams: plain, gz, xz, zst, bz2, or a member of a zip or tar; damage and decompression bombs raise InputError.
+
+The content determines what a file is, not its suffix: servers and tools unpack files without renaming them.
+"""
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import io
@@ -9,20 +13,27 @@ import lzma
 import math
 import stat
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 from backports import zstd
 
-from mlctl.corpora.archives.limits import UnpackBudget, UnpackLimits
+from mlctl.corpora.archives import file_types, tar_stream
+from mlctl.corpora.archives.unpack_limits import UnpackBudget, UnpackLimits
 from mlctl.errors import InputError
 
 #: Functions that open a compressed file, or a stream of its bytes, by suffix.
-OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".xz": lzma.open, ".zst": zstd.open}
+OPENERS: dict[str, Callable[[Any], Any]] = {
+    ".gz": gzip.open,
+    ".xz": lzma.open,
+    ".zst": zstd.open,
+    ".bz2": bz2.open,
+}
 #: Errors that reading a damaged file raises.
 DAMAGE = (
     EOFError,
@@ -32,6 +43,7 @@ DAMAGE = (
     zstd.ZstdError,
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
+    tarfile.TarError,
     struct.error,
 )
 _UNUSABLE = (NotImplementedError, RuntimeError, ValueError, OverflowError)  # raised by zipfile for invalid headers
@@ -40,7 +52,7 @@ _STREAM_LIMITS = UnpackLimits(unpacked=math.inf)  # a stream does not fill the d
 
 @dataclass(frozen=True)
 class FileLocation:
-    """A file, or a member of a zip. Messages show it with its path, the `origin` of rows without."""
+    """A file, or a member of an archive. Messages show it with its path, the `origin` of rows without."""
 
     path: Path
     member: str = ""
@@ -56,18 +68,17 @@ class FileLocation:
     @property
     def suffix(self) -> str:
         """Suffix of the uncompressed text: `.po` for `x.po.gz` and for a member `x.po`."""
-        path = Path(self.member) if self.member else self.path
-        return (path.with_suffix("") if path.suffix in {*OPENERS, ".zip"} else path).suffix
+        return PurePath(file_types.without_packing(self.member or self.path.name)).suffix
 
     @property
     def is_compressed(self) -> bool:
         """Return whether the text is compressed on disk, by the suffix."""
-        return self.path.suffix in {*OPENERS, ".zip"}
+        return bool(file_types.kind_of_name(self.path.name))
 
 
 @contextlib.contextmanager
-def open_bytes(location: FileLocation) -> Iterator[IO[bytes]]:
-    """Open a file for reading; its suffix determines the compression.
+def open_bytes(location: FileLocation) -> Iterator[io.BufferedReader]:
+    """Open a file for reading; its content determines the compression.
 
     Raises:
         InputError: also inside the block, while reading: the file is missing, cut off, damaged, encrypted, not an archive, or a
@@ -88,9 +99,14 @@ def _classified_errors(location: FileLocation) -> Iterator[None]:
 
 
 def members(path: Path) -> list[str]:
-    """Return the names of the files in a zip, sorted, without hidden ones and those that Finder adds."""
-    with open_archive(path) as archive:
-        return sorted({name for name in archive.namelist() if not _is_hidden(name)})
+    """Return the names of the files in a zip or tar, sorted, without hidden ones and those that Finder adds."""
+    location = FileLocation(path)
+    with _classified_errors(location), contextlib.ExitStack() as stack:
+        if (kind := _kind_of(location)).startswith("tar"):
+            names = list(tar_stream.member_names(_decompressed(location, kind.partition(".")[2], stack)))
+        else:
+            names = stack.enter_context(open_archive(path)).namelist()
+    return sorted({name for name in names if not _is_hidden(name)})
 
 
 @contextlib.contextmanager
@@ -103,20 +119,70 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
 
 
-def _opened(location: FileLocation, stack: contextlib.ExitStack) -> IO[bytes]:
-    path = location.path
-    if path.suffix == ".zip":
-        return _open_member(location, stack)
+def _opened(location: FileLocation, stack: contextlib.ExitStack) -> io.BufferedReader:
+    kind = _kind_of(location)
+    if kind == "zip":
+        return _open_inner(*_open_zip_member(location, stack), location, stack)
+    if kind.startswith("tar"):
+        return _open_inner(*_open_tar_member(location, kind.partition(".")[2], stack), location, stack)
     if location.member:
-        raise InputError(f"{path} is not a .zip and has no member {location.member!r}", "remove `member`, or name a .zip")
-    opener = OPENERS.get(path.suffix)
-    if opener is None:
-        return stack.enter_context(path.open("rb"))
-    stream = stack.enter_context(opener(path))
-    return io.BufferedReader(_LimitedStream(stream, location, path.stat().st_size), 2**17)
+        problem = f"{location.path} is not a .zip or .tar and has no member {location.member!r}"
+        raise InputError(problem, "remove `member`, or name an archive")
+    return _decompressed(location, kind, stack)
 
 
-def _open_member(location: FileLocation, stack: contextlib.ExitStack) -> IO[bytes]:
+def _kind_of(location: FileLocation) -> str:
+    """Return what a file is by its content: zip, tar, tar.gz, gz, …; "" for text.
+
+    Raises:
+        InputError: the name says that it is compressed or an archive, and it is neither that nor text.
+    """
+    path, expected = location.path, file_types.kind_of_name(location.path.name)
+    with path.open("rb") as stream:
+        head = stream.read(file_types.HEAD_BYTES)
+    kind = file_types.compression(head)
+    if not kind and file_types.is_tar(head):
+        kind = "tar"
+    elif f".{kind}" in OPENERS:
+        with path.open("rb") as stream, OPENERS[f".{kind}"](stream) as decompressed:
+            kind = f"tar.{kind}" if file_types.is_tar(decompressed.read(file_types.HEAD_BYTES)) else kind
+    if file_types.is_archive_name(path.name) and not kind.startswith(("zip", "tar")):
+        raise _not_as_named(location, expected, head)
+    if expected and not kind and head and not file_types.is_text(head):
+        raise _not_as_named(location, expected, head)
+    return kind
+
+
+def _not_as_named(location: FileLocation, expected: str, head: bytes) -> InputError:
+    problem = f"{location} is damaged or not {expected}: it begins with {head[:16]!r}"
+    return InputError(problem, "copy or fetch the file again, or correct its name")
+
+
+def _decompressed(location: FileLocation, compression: str, stack: contextlib.ExitStack) -> io.BufferedReader:
+    if not compression:
+        return stack.enter_context(location.path.open("rb"))
+    stream = stack.enter_context(OPENERS[f".{compression}"](location.path))
+    return _limited(stream, location, location.path.stat().st_size)
+
+
+def _open_inner(stream: io.BufferedReader, size: int, location: FileLocation, stack: contextlib.ExitStack) -> io.BufferedReader:
+    """Return the text of a member that is compressed inside its archive (`x.en.gz` in a tar), or the stream itself."""
+    kind = file_types.compression(stream.peek(file_types.HEAD_BYTES))
+    if f".{kind}" not in OPENERS:
+        return stream
+    return _limited(stack.enter_context(OPENERS[f".{kind}"](stream)), location, size)
+
+
+def _open_tar_member(location: FileLocation, compression: str, stack: contextlib.ExitStack) -> tuple[io.BufferedReader, int]:
+    path, member = location.path, location.member or _only_member(location.path)
+    stream = tar_stream.open_member(_decompressed(location, compression, stack), str(path), member)
+    if stream is None:
+        raise _no_member(path, member)
+    size = path.stat().st_size
+    return _limited(stream, location, size if compression else math.inf), size
+
+
+def _open_zip_member(location: FileLocation, stack: contextlib.ExitStack) -> tuple[io.BufferedReader, int]:
     member = location.member or _only_member(location.path)
     archive = stack.enter_context(open_archive(location.path))
     try:
@@ -129,7 +195,11 @@ def _open_member(location: FileLocation, stack: contextlib.ExitStack) -> IO[byte
         raise InputError(f"{location.path}: {member} is a link, not a file", "name the member that it points to")
     with _header_errors(location):
         stream = stack.enter_context(archive.open(info))
-    return io.BufferedReader(_LimitedStream(stream, location, info.compress_size), 2**17)
+    return _limited(stream, location, info.compress_size), info.compress_size
+
+
+def _limited(stream: IO[bytes], location: FileLocation, packed: float) -> io.BufferedReader:
+    return io.BufferedReader(_LimitedStream(stream, location, packed), 2**17)
 
 
 def _only_member(path: Path) -> str:
@@ -159,7 +229,7 @@ def _header_errors(location: FileLocation) -> Iterator[None]:
 class _LimitedStream(io.RawIOBase):
     """A stream that raises InputError once it unpacks to more than any text does."""
 
-    def __init__(self, stream: IO[bytes], location: FileLocation, packed: int) -> None:
+    def __init__(self, stream: IO[bytes], location: FileLocation, packed: float) -> None:
         self._stream = stream
         self._location = location
         self._budget = UnpackBudget(str(location), packed, _STREAM_LIMITS)

@@ -18,19 +18,16 @@ from pathlib import Path
 from typing import IO, cast
 
 from mlctl.core.files import atomic_write, is_disk_full
+from mlctl.corpora.archives import file_types
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
-from mlctl.corpora.archives.limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
+from mlctl.corpora.archives.unpack_limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
 from mlctl.errors import InputError
 
 _CHUNK = 2**20
 _MAX_MEMBERS = 100_000
 _MAX_LISTED = 8  # members in a message
-_MAGIC = {"zip": b"PK\x03\x04", "gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
-_EMPTY_ZIP = b"PK\x05\x06"
-_SHORT = {"tgz": "tar.gz", "txz": "tar.xz", "tzst": "tar.zst"}
-_KIND = re.compile(r"\.(zip|tar(?:\.(?:gz|xz|zst))?|tgz|txz|tzst|gz|xz|zst)$", re.IGNORECASE)
 _TEXT = re.compile(r"\.(txt|tsv|csv|tmx|xlf|xliff|po|json|jsonl|xml|html?)$", re.IGNORECASE)
-_DAMAGE = (*DAMAGE, tarfile.TarError, OSError, RuntimeError, ValueError, NotImplementedError, LookupError, OverflowError)
+_DAMAGE = (*DAMAGE, OSError, RuntimeError, ValueError, NotImplementedError, LookupError, OverflowError)
 
 
 class DamagedError(InputError):
@@ -38,20 +35,23 @@ class DamagedError(InputError):
 
 
 def kind_of(path: Path, name: str = "") -> str:
-    """Return the type of a file: zip, tar, tar.gz, tar.xz, tar.zst, gz, xz, zst, or "" for others.
+    """Return the type of a file: zip, tar, tar.gz, tar.xz, tar.zst, tar.bz2, gz, xz, zst, bz2, or "" for others.
 
-    `name` is its name at the publisher (empty: the file's own name). Raises InputError if name and content disagree.
+    `name` is its name at the publisher (empty: the file's own name). Raises InputError if name and content disagree, except for text
+    under the name of a compressed file (`x.gz`), which some servers unpack on the way.
     """
     name = name or path.name
     with path.open("rb") as stream:
-        compression = _compression(head := stream.read(512))
-    by_name = _kind_of_name(name)
+        compression = file_types.compression(head := stream.read(file_types.HEAD_BYTES))
+    by_name = file_types.kind_of_name(name)
     if not by_name:
         if compression and _TEXT.search(name):
             reason = f"its name is that of a text file and its content is {compression}"
             raise _refused(name, "", reason, "rename the file, or check the URL")
-        return compression or ("tar" if head[257:262] == b"ustar" else "")
+        return compression or ("tar" if file_types.is_tar(head) else "")
     expected = by_name.rpartition(".")[2]
+    if not compression and head and not file_types.is_archive_name(name) and file_types.is_text(head):
+        return ""
     if compression != ("" if expected == "tar" else expected):
         problem = f"{name} is refused: it is not {expected}, it begins with {head[:16]!r}"
         raise DamagedError(problem, "check the URL: this may be an error page")
@@ -198,7 +198,7 @@ class _LimitedStream(io.RawIOBase):
 
 def _uncompressed(stream: IO[bytes], member: str) -> IO[bytes]:
     """Return the text of a member that is compressed inside its archive (`x.en.gz` in a tar), or the stream itself."""
-    inner = _kind_of_name(member)
+    inner = file_types.kind_of_name(member)
     return _opened(stream, inner) if f".{inner}" in OPENERS else stream
 
 
@@ -212,17 +212,6 @@ def _write(stream: IO[bytes], path: Path, budget: UnpackBudget) -> None:
         while data := stream.read(_CHUNK):
             budget.spend(len(data))
             out.write(data)
-
-
-def _compression(head: bytes) -> str:
-    if head.startswith(_EMPTY_ZIP):
-        return "zip"
-    return next((kind for kind, magic in _MAGIC.items() if head.startswith(magic)), "")
-
-
-def _kind_of_name(name: str) -> str:
-    match = _KIND.search(name)
-    return _SHORT.get(match[1].lower(), match[1].lower()) if match else ""
 
 
 @contextlib.contextmanager

@@ -34,7 +34,8 @@ def _object(line: str, where: str) -> dict[str, Any]:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{where} is not JSON: {error.msg} (character {error.colno})", "write one JSON object per line"
+            f"{where} is not JSON: {error.msg} (character {error.colno})",
+            "write one JSON object per line (for an array: `jq -c '.[]'`)",
         ) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
         raise InputError(f"{where} cannot be read: {error}", "write one JSON object per line") from None

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlctl.corpora.archives.compression import FileLocation, open_bytes
-from mlctl.corpora.archives.limits import MAX_CATALOGUE_SIZE, check_catalogue_size
+from mlctl.corpora.archives.unpack_limits import MAX_CATALOGUE_SIZE, check_catalogue_size
 from mlctl.corpora.corpus import Row
-from mlctl.corpora.readers.gettext import CatalogueError, parse_catalogue
+from mlctl.corpora.readers.gettext import MO_MAGIC, CatalogueError, parse_catalogue
 from mlctl.corpora.readers.selection import PairSelection
 from mlctl.errors import InputError
 
@@ -26,7 +26,7 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
     with open_bytes(location) as stream:
         data = stream.read(MAX_CATALOGUE_SIZE + 1)
     check_catalogue_size(str(location), len(data))
-    suffix = ".mo" if location.suffix == ".mo" else ".po"
+    suffix = ".mo" if location.suffix == ".mo" or data.startswith(MO_MAGIC) else ".po"
     try:
         with tempfile.TemporaryDirectory() as scratch:
             messages = parse_catalogue(data, suffix, Path(scratch))

@@ -15,16 +15,13 @@ TRANSLATION = "translation"
 class Columns:
     """Finds the two sides in records.
 
-    Two named columns are source and target; one is monolingual text, or a record of texts by language. Without names, `translation` is
-    read (texts by language), else the columns whose names are language codes.
+    Two named columns are source and target; one is monolingual text, or a record of texts by language. `a.b` names the field b inside the
+    column a. Without names, `translation` is read (texts by language), else the columns whose names are language codes.
     """
 
     def __init__(self, selection: PairSelection) -> None:
         self._selection = selection
-        self._names = tuple(
-            name.replace("{target}", selection.target).replace("{language}", tag)
-            for name, tag in zip(selection.columns, _tags(selection), strict=False)
-        )
+        self._names = selection.column_names
 
     def row(self, record: Mapping[str, Any], where: str, origin: str) -> Row | None:
         """Return the row of a record; None if it has no text in the source language, or in the column of monolingual text.
@@ -43,28 +40,35 @@ class Columns:
         """Return the columns of a file that are read; empty: all."""
         existing = list(columns)
         if self._names:
-            return [name for name in existing if name in self._names]
-        codes = (self._selection.source, self._selection.target)
-        return [TRANSLATION] if TRANSLATION in existing else [name for name in existing if language_of(name) in codes]
+            return [name for name in existing if any(name == column or column.startswith(f"{name}.") for column in self._names)]
+        if TRANSLATION in existing:
+            return [name for name in existing if name in ("language", TRANSLATION)]
+        return [name for name in existing if language_of(name) in self._selection.languages]
 
     def _named(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
         """Return both sides, or only the text if the one named column does not contain texts by language."""
-        missing = [name for name in self._names if name not in record]
-        if missing:
-            raise _missing(record, where, f"no column {missing[0]!r}")
-        values = [record[name] for name in self._names]
-        by_language = len(values) == 1 and isinstance(values[0], Mapping)
+        values = []
+        for name in self._names:
+            try:
+                values.append(_field(record, name))
+            except KeyError:
+                raise _missing(record, where, f"no column {name!r}") from None
+        by_language = len(values) == 1 and _holds_languages(values[0])
         return self._by_language(values[0], where) if by_language else tuple(values)
 
     def _unnamed(self, record: Mapping[str, Any], where: str) -> tuple[Any, ...]:
-        texts = record.get(TRANSLATION, record)
-        if not isinstance(texts, Mapping):
+        texts = record if _listed_texts(record) else record.get(TRANSLATION, record)
+        if not _holds_languages(texts):
             raise InputError(f"{where}: {TRANSLATION!r} does not contain texts by language", "name the columns with `columns`")
         return self._by_language(texts, where)
 
-    def _by_language(self, texts: Mapping[str, Any], where: str) -> tuple[Any, ...]:
+    def _by_language(self, texts: Any, where: str) -> tuple[Any, ...]:
+        listed = _listed_texts(texts)
+        if listed:  # each record has the languages that it has
+            by_tag = {language_of(code): text for code, text in reversed(listed)}
+            return tuple(map(by_tag.get, self._selection.languages))
         sides = {}
-        for tag in (self._selection.source, self._selection.target):
+        for tag in self._selection.languages:
             keys = [key for key in texts if language_of(key) == tag]
             if not keys:
                 raise _missing(texts, where, f"nothing in {tag!r}")
@@ -72,20 +76,49 @@ class Columns:
         return sides[self._selection.source], sides[self._selection.target]
 
 
-def _tags(selection: PairSelection) -> tuple[str, ...]:
-    """Return the language that {language} stands for in each column's name."""
-    is_target_text = len(selection.columns) == 1 and selection.side == "target"
-    return (selection.target,) if is_target_text else (selection.source, selection.target)
+def _field(record: Mapping[str, Any], name: str) -> Any:
+    """Return a field of a record; a name that is none of them may be a path with dots (`data.en`). Raises KeyError if it is missing."""
+    if name in record:
+        return record[name]
+    first, dot, rest = name.partition(".")
+    inner = record[first]
+    if not dot or not isinstance(inner, Mapping):
+        raise KeyError(name)
+    return _field(inner, rest)
+
+
+def _holds_languages(value: Any) -> bool:
+    return isinstance(value, Mapping) or bool(_listed_texts(value))
+
+
+def _listed_texts(value: Any) -> list[tuple[str, Any]]:
+    """Return the (code, text) list of texts that are listed with their languages; empty: they are not.
+
+    Either two lists, as the type TranslationVariableLanguages of Hugging Face datasets has them, or a list of objects with the fields
+    `language` (or `lang`) and `text`.
+    """
+    if isinstance(value, Mapping):
+        codes, texts = value.get("language"), value.get(TRANSLATION)
+        if isinstance(codes, list) and isinstance(texts, list) and len(codes) == len(texts):
+            return [(str(code), text) for code, text in zip(codes, texts, strict=True)]
+    if isinstance(value, list) and all(isinstance(item, Mapping) and "text" in item for item in value):
+        listed = [(item.get("language") or item.get("lang"), item["text"]) for item in value]
+        return [(str(code), text) for code, text in listed] if all(code for code, _ in listed) else []
+    return []
 
 
 def _missing(record: Mapping[str, Any], where: str, what: str) -> InputError:
     existing = ", ".join(repr(name) for name in list(record)[:8]) or "nothing"
-    return InputError(f"{where} has {what}", f"it has {existing}: name source and target with `columns: [source, target]`")
+    return InputError(
+        f"{where} has {what}",
+        f"it has {existing}: name source and target with `columns: [source, target]` (`a.b`: the field b inside a)",
+    )
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{where}: {type(value).__name__} {str(value)[:40]!r} is not text", "name another column with `columns`")
+        problem = f"{where}: {type(value).__name__} {str(value)[:40]!r} is not text"
+        raise InputError(problem, "name another column with `columns` (`a.b`: the field b inside a)")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.errors import InputError
 from mlctl.languages import canonical
+
+_CODE = re.compile(r"[A-Za-z0-9]{1,8}(?:[-_@.][A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,21 @@ class PairSelection:
     columns: tuple[str, ...] = ()
     side: Side = "source"
 
+    @property
+    def languages(self) -> tuple[str, str]:
+        """Source and target."""
+        return self.source, self.target
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns with {language} and {target} replaced: {language} is the language of the column's text."""
+        is_target_text = len(self.columns) == 1 and self.side == "target"
+        tags = (self.target,) if is_target_text else self.languages
+        return tuple(
+            name.replace("{target}", self.target).replace("{language}", tag)
+            for name, tag in zip(self.columns, tags, strict=False)
+        )
+
     def monolingual_row(self, text: str, origin: str) -> Row:
         """Return the row of a text without translation."""
         return Row(text, None, origin) if self.side == "source" else Row(None, text, origin)
@@ -38,7 +56,7 @@ class PairSelection:
 def language_of(code: str) -> str | None:
     """Return the canonical tag of a code in a file; None if it is not a language."""
     try:
-        return canonical(code)
+        return canonical(code) if _CODE.fullmatch(code) else None
     except InputError:
         return None
 

@@ -8,10 +8,10 @@ from typing import Any
 from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import xml
+from mlctl.corpora.readers.inline_markup import InlineText
 from mlctl.corpora.readers.selection import PairSelection, language_of, select_rows
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_TRANSPARENT = ("hi",)  # the other inline elements contain markup of the original format
 
 
 def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
@@ -19,16 +19,18 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
 
     Of several variants in one language the first one is used. Raises InputError as `xml.elements` and `select_rows` do.
     """
+    inline = InlineText(location)
     units = enumerate((unit for _, unit in xml.elements(location, ("tu",))), 1)
-    return select_rows(((number, _texts(unit, location)) for number, unit in units), location, selection)
+    yield from select_rows(((number, _texts(unit, inline)) for number, unit in units), location, selection)
+    inline.log_warnings()
 
 
-def _texts(unit: Any, location: FileLocation) -> dict[str, str]:
+def _texts(unit: Any, inline: InlineText) -> dict[str, str]:
     texts: dict[str, str] = {}
     for variant in unit:
         if isinstance(variant.tag, str) and xml.local(variant) == "tuv":
             tag = language_of(variant.get(_LANGUAGE) or variant.get("lang") or "")
             segment = next((child for child in variant if isinstance(child.tag, str) and xml.local(child) == "seg"), None)
             if tag and segment is not None and not texts.get(tag):
-                texts[tag] = xml.plain_text(segment, _TRANSPARENT, location)
+                texts[tag] = inline.text(segment)
     return texts

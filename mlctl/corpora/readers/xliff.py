@@ -8,10 +8,10 @@ from typing import Any
 from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import xml
+from mlctl.corpora.readers.inline_markup import InlineText
 from mlctl.corpora.readers.selection import PairSelection, language_of, select_rows
 
 _UNITS, _CONTAINERS = ("trans-unit", "segment"), ("xliff", "file")
-_TRANSPARENT = ("g", "mrk", "pc")  # the other inline elements contain markup of the original format, or nothing
 # States of a target that is a copy of the source, or an unreviewed machine translation.
 _UNTRANSLATED = ("new", "needs-translation", "initial")
 _SOURCE, _TARGET = ("source-language", "srcLang"), ("target-language", "trgLang")
@@ -21,12 +21,14 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
     """Yield the units that have the source language, on either side of the file.
 
     A target in a state before translation (`new`, `needs-translation`, `initial`) counts as none. Raises InputError as
-    `xml.elements` and `pick` do.
+    `xml.elements` and `select_rows` do.
     """
-    return select_rows(_units(location), location, selection)
+    inline = InlineText(location)
+    yield from select_rows(_units(location, inline), location, selection)
+    inline.log_warnings()
 
 
-def _units(location: FileLocation) -> Iterator[tuple[int, dict[str, str]]]:
+def _units(location: FileLocation, inline: InlineText) -> Iterator[tuple[int, dict[str, str]]]:
     root = languages = _languages(None)
     number = 0
     for name, element in xml.elements(location, _UNITS, _CONTAINERS):
@@ -38,18 +40,18 @@ def _units(location: FileLocation) -> Iterator[tuple[int, dict[str, str]]]:
         number += 1
         sides = {xml.local(child): child for child in reversed(element) if isinstance(child.tag, str)}
         untranslated = element.get("state") in _UNTRANSLATED
-        yield number, dict(_texts(sides, languages, untranslated, location))
+        yield number, dict(_texts(sides, languages, untranslated, inline))
 
 
 def _texts(
-    sides: dict[str, Any], languages: tuple[str | None, str | None], untranslated: bool, location: FileLocation
+    sides: dict[str, Any], languages: tuple[str | None, str | None], untranslated: bool, inline: InlineText
 ) -> Iterator[tuple[str, str]]:
     source, target = sides.get("source"), sides.get("target")
     if source is not None and languages[0]:
-        yield languages[0], xml.plain_text(source, _TRANSPARENT, location)
+        yield languages[0], inline.text(source)
     if languages[1]:
         usable = target is not None and not untranslated and target.get("state") not in _UNTRANSLATED
-        yield languages[1], xml.plain_text(target, _TRANSPARENT, location) if usable else ""
+        yield languages[1], inline.text(target) if usable else ""
 
 
 def _languages(element: Any) -> tuple[str | None, str | None]:

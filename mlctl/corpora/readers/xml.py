@@ -13,7 +13,6 @@ from mlctl.errors import InputError
 
 # More than any unit of a translation memory has; a file with one huge unit would exhaust memory.
 _MAX_ELEMENTS = 10_000
-_MAX_DEPTH = 64
 
 
 def elements(location: FileLocation, tags: Collection[str], containers: Collection[str] = ()) -> Iterator[tuple[str, Any]]:
@@ -33,22 +32,6 @@ def elements(location: FileLocation, tags: Collection[str], containers: Collecti
 def local(element: Any) -> str:
     """Return the name of an element without its namespace."""
     return str(element.tag).rpartition("}")[2]
-
-
-def plain_text(element: Any, transparent: Collection[str], location: FileLocation, depth: int = 0) -> str:
-    """Return the text of an element without inline markup; the content of markup is included if its name is in `transparent`."""
-    if depth > _MAX_DEPTH:
-        raise InputError(f"{location}, line {element.sourceline}: markup nested over {_MAX_DEPTH} deep", "flatten it")
-    pieces = [element.text or ""]
-    for child in element:
-        if not isinstance(child.tag, str):
-            raise _entity(location, child)
-        if local(child) in transparent:
-            pieces.append(plain_text(child, transparent, location, depth + 1))
-        elif local(child) == "cp":  # XLIFF 2: characters that XML does not allow, by their number
-            pieces.append(_code_point(child, location))
-        pieces.append(child.tail or "")
-    return "".join(pieces)
 
 
 def _events(stream: Any) -> Any:
@@ -107,20 +90,6 @@ def _check_doctype(element: Any, location: FileLocation) -> bool:
     if doctype is not None and next(iter(doctype.iterentities()), None) is not None:
         raise InputError(f"{location} defines entities", "replace them by their text")
     return True
-
-
-def _entity(location: FileLocation, child: Any) -> InputError:
-    problem = f"{location}, line {child.sourceline}: unknown entity: {child.text or ''}"
-    return InputError(problem, "replace it by the character")
-
-
-def _code_point(child: Any, location: FileLocation) -> str:
-    try:
-        text = chr(int(child.get("hex", ""), 16))
-        text.encode("utf-8")
-    except (ValueError, OverflowError):
-        raise InputError(f"{location}, line {child.sourceline}: <cp> without a code point", 'write hex="..."') from None
-    return text
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlctl.config import FilesSource, Languages, Side
 from mlctl.core.hashing import file_digest
+from mlctl.corpora.archives.file_types import is_archive_name
 from mlctl.corpora.corpus import Row, select_targets
 from mlctl.corpora.file_info import joint_sha256
 from mlctl.corpora.lockfile import Lockfile
@@ -84,7 +85,7 @@ class FilesCorpus:
 
     @property
     def _is_one_archive(self) -> bool:
-        return self._source.path.endswith(".zip") and "{language}" not in self._source.path
+        return is_archive_name(self._source.path) and "{language}" not in self._source.path
 
     def _member(self, target: str) -> str:
         member = self._source.member.replace("{target}", target)
@@ -120,7 +121,9 @@ class FilesCorpus:
         columns = self._source.columns
         if self._source.side == "target":
             return not any(map(_PLACEHOLDER.search, columns))
-        return self._source.format in FORMATS_WITHOUT_LANGUAGE or (len(columns) == 2 and not _PLACEHOLDER.search(columns[1]))
+        if len(columns) == 2:
+            return not _PLACEHOLDER.search(columns[1])
+        return self._source.format in FORMATS_WITHOUT_LANGUAGE
 
 
 class FilesKind(SourceKind[FilesSource]):

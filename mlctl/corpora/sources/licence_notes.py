@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mlctl.corpora.archives import unpack
-from mlctl.corpora.archives.limits import UnpackLimits
+from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.licences import UNKNOWN, spdx
 
 _NOTES = ("LICENSE", "README")

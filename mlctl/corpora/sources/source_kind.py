@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar
 
 from mlctl.config import Download, Languages, Source
 from mlctl.core.workspace import Progress, silent
-from mlctl.corpora.archives.limits import UnpackLimits
+from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.source_state import Inspection, SourceState

@@ -63,7 +63,7 @@ class UrlKind(WebSourceKind[UrlSource]):
     def _targets(self) -> tuple[str, ...]:
         source = self.source
         targets = select_targets(source.targets, self.languages)
-        one_file = "{" not in "".join((*source.urls, source.member))
+        one_file = "{" not in "".join((*source.urls, source.member, *source.columns[1:]))
         if len(targets) > 1 and source.format in FORMATS_WITHOUT_LANGUAGE and one_file:
             problem = f"{source.name}: its URL names one file for {', '.join(targets)}"
             raise InputError(problem, "write {target} in urls or member, or set the source's targets")

@@ -7,8 +7,8 @@ and retries to its caller, so that this package decides all of them.
 
 from mlctl.corpora.transfer.client import Client, RefusedError, TransientError
 from mlctl.corpora.transfer.downloader import Downloader, DownloadRequest, Fetched, MissingFileError
-from mlctl.corpora.transfer.limits import TransferLimits
-from mlctl.corpora.transfer.partial import FileVersion
+from mlctl.corpora.transfer.partial_download import FileVersion
+from mlctl.corpora.transfer.transfer_limits import TransferLimits
 
 __all__ = [
     "Client",

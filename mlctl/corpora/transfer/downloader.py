@@ -17,8 +17,8 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import redact_url
 from mlctl.core.workspace import Progress, silent
 from mlctl.corpora.transfer.client import Client, NotFoundError, RefusedError, TransientError, chunks, content_range, version_of
-from mlctl.corpora.transfer.limits import RateLimiter, TransferLimits
-from mlctl.corpora.transfer.partial import PartialDownload, fetched_version, remove
+from mlctl.corpora.transfer.partial_download import PartialDownload, fetched_version, remove
+from mlctl.corpora.transfer.transfer_limits import RateLimiter, TransferLimits
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class Downloader:
         self._wait(0)
         if partial.is_complete and partial.version and partial.version.address == redact_url(url):
             return
-        headers = _range_headers(url, partial)
+        headers = partial.range_headers(url)
         if not headers:
             partial.discard()
         with self._client.get(url, headers) as response:
@@ -199,14 +199,6 @@ class _Transfer:
         self.request = request
         self.done = 0
         self.length: int | None = None
-
-
-def _range_headers(url: str, partial: PartialDownload) -> dict[str, str]:
-    """Return the headers that request the rest of the same version; empty: the whole file must be requested."""
-    version = partial.version
-    if version is None or version.address != redact_url(url) or not version.validator or not partial.size:
-        return {}
-    return {"Range": f"bytes={partial.size}-", "If-Range": version.validator}
 
 
 def _prepare(url: str, response: urllib3.BaseHTTPResponse, partial: PartialDownload) -> bool:

@@ -22,9 +22,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from mlctl.core.workspace import Progress, silent
 from mlctl.evaluation.finetuning.features import Batch, Row, autocast, collate
-from mlctl.modeling.checkpoint import CheckpointFolder, explain_disk_full
 from mlctl.modeling.encoders import load_classifier, seeded
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
+from mlctl.modeling.training_checkpoint import CheckpointFolder, explain_disk_full
 
 _WEIGHTS = "model.safetensors"
 _RESULT = "learned.json"

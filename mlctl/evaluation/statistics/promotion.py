@@ -31,13 +31,13 @@ class PromotionDecision:
     """Decision on a challenger.
 
     Attributes:
-        better: whether the challenger is promoted.
-        why: the reason, as a message.
+        is_better: whether the challenger is promoted.
+        reason: why, as a message.
         comparisons: the mean of all tasks first, then each task.
     """
 
-    better: bool
-    why: str
+    is_better: bool
+    reason: str
     comparisons: tuple[TaskComparison, ...]
 
 
@@ -62,10 +62,10 @@ def decide(evaluated: Path, resamples: int, seed: int, tolerance: float) -> Prom
 
 def _decision(overall: TaskComparison, tasks: Sequence[TaskComparison], tolerance: float) -> PromotionDecision:
     comparisons = (overall, *tasks)
-    fallen = [task for task in tasks if task.difference < -tolerance]
-    if fallen:
-        losses = ", ".join(f"{task.task} {_points(task.difference)}" for task in fallen)
-        return PromotionDecision(False, f"falls by more than {100 * tolerance:g} points: {losses}", comparisons)
+    worse = [task for task in tasks if task.difference < -tolerance]
+    if worse:
+        losses = ", ".join(f"{task.task} {_points(task.difference)}" for task in worse)
+        return PromotionDecision(False, f"decreases by more than {100 * tolerance:g} points: {losses}", comparisons)
     gain = (
         f"{_points(overall.difference)} points overall "
         f"(95% interval {_points(overall.low)} … {_points(overall.high)}, p {overall.p:.3g})"

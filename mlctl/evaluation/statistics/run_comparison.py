@@ -33,7 +33,7 @@ def protocol_digests(evaluated: Path, sharded: Path, data_digests: Mapping[str, 
         seed: the recipe's, which draws words.
     """
     protocol = json.loads((evaluated / "protocol.json").read_text(encoding="utf-8"))
-    settings = {entry["card"]["task"]: [entry["card"]["revision"], entry["settings"]] for entry in protocol["benchmarks"]}
+    settings = {entry["metadata"]["task"]: [entry["metadata"]["revision"], entry["settings"]] for entry in protocol["benchmarks"]}
     directions = _directions_and_seeds(evaluated)
     heldout_languages = {language for task, language in directions if task in {SENTENCE_RETRIEVAL, WORD_RETRIEVAL}}
     heldout_items = _heldout_items(sharded, heldout_languages, seed)

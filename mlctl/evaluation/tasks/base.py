@@ -101,7 +101,7 @@ class PublishedTask(ABC):
             "task": self.metadata.task,
             "revision": self.metadata.revision,
             "model": model.identity,
-            "vectors": {**model.embedding_settings, "pooling": model.pooling},
+            "embedding": {**model.embedding_settings, "pooling": model.pooling},
             "settings": self.settings,
             "data": self.data_digest(language),
             "language": language,

@@ -62,10 +62,11 @@ class BuccTask(PublishedTask):
         languages=("de", "fr", "ru", "zh"),
         metric="f1",
         revision=1,
-        protocol="All pairs are scored (margin over 4 neighbours, or cosine); a sentence is in one pair at most; the threshold with the best F1 "
-        "on dev is applied to test (BUCC's sample and training sets, as XTREME names them). Where there is one set alone, the sentences of the foreign text are split in two by a digest of their "
-        "ids: the threshold is tuned on the one half and applied to the other. MTEB's BUCC matches gold pairs only and compares with nothing "
-        "here.",
+        protocol="All pairs are scored (margin over 4 neighbours, or cosine); each sentence is in at most one pair. The threshold "
+        "with the best F1 on dev is applied to test (BUCC's sample and training sets, as XTREME names them). If there is "
+        "only one set, the sentences of the foreign text are split into two halves by a digest of their ids: the "
+        "threshold is tuned on one half and applied to the other. MTEB's BUCC only matches gold pairs; its figures are "
+        "not comparable with these.",
     )
 
     def __init__(self, entry: Bucc) -> None:
@@ -160,7 +161,7 @@ def _scores(dev: _MinedPairs, test: _MinedPairs, direction: str, test_name: str)
         "recall": hits / max(1, len(test.gold)),
     }
     tuned = minimum if np.isfinite(minimum) else None
-    notes = {"threshold": tuned, "judged": test_name, "gold": len(test.gold), "found": len(mined)}
+    notes = {"threshold": tuned, "evaluated_on": test_name, "gold_pairs": len(test.gold), "mined_pairs": len(mined)}
     return ItemScores(BuccTask.metadata.task, direction, metrics, items, part, whole, notes)
 
 

@@ -82,7 +82,7 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         classifier = self._classifier(model, seed or 0)
         examples, name = self._sets.test(language)
         predictions = self.predict(classifier, self.rows(examples, model), len(examples), model)
-        return [self.score(examples, predictions, f"{TRAINING_LANGUAGE}→{language}", {"judged": name})]
+        return [self.score(examples, predictions, f"{TRAINING_LANGUAGE}→{language}", {"evaluated_on": name})]
 
     def _classifier(self, model: ModelUnderTest, seed: int) -> Any:
         """Return the model fine-tuned with a seed, from the cache if it is there."""

@@ -38,7 +38,8 @@ class HeldoutRetrieval:
         languages=(),
         metric="accuracy",
         revision=1,
-        protocol="Nearest neighbour by cosine among all held-out sentences, or words in their sentences; a tie counts as wrong.",
+        protocol="Nearest neighbour by cosine among all held-out sentences, or among the words of held-out sentences; a tie counts "
+        "as wrong.",
     )
 
     def __init__(self, heldout: Sequence[Heldout], settings: Evaluate, source_language: str, seed: int) -> None:

@@ -32,8 +32,9 @@ class NtrexTask(PublishedTask):
         languages=(),
         metric="accuracy",
         revision=1,
-        protocol="Nearest neighbour by cosine among 1,997 news sentences, asked from both sides; the same sentence twice counts each time. Of "
-        "several texts in a language (fra, fra-CA) the one without a region is read, else the first by name.",
+        protocol="Nearest neighbour by cosine among 1,997 news sentences, in both directions; each occurrence of a repeated "
+        "sentence is a query and a correct answer. If a language has several texts (fra, fra-CA), the one without a "
+        "region is used, otherwise the first by name.",
     )
 
     def __init__(self, entry: Ntrex) -> None:

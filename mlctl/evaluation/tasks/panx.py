@@ -21,7 +21,8 @@ class PanxTask(TaggingTask):
         languages=tuple(_XTREME_CODES),
         metric="f1",
         revision=2,
-        protocol="As UDPOS, F1 of entities (IOB2; an I- with no B- before it begins one). Where there is no test set with tags, dev is judged.",
+        protocol="As UDPOS, with the F1 of entities (IOB2; an I- tag without a preceding B- tag begins an entity). If there is no "
+        "test set with tags, dev is evaluated.",
         fine_tuned=True,
     )
     labels = tuple("O B-LOC I-LOC B-ORG I-ORG B-PER I-PER".split())

@@ -17,8 +17,8 @@ class PawsxTask(PairClassificationTask):
         languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
         metric="accuracy",
         revision=2,
-        protocol="As XNLI. Rows labelled -1 are left out; rows with the placeholder NS for a sentence that was not translated count, as "
-        "they do for others.",
+        protocol="As XNLI. Rows labelled -1 are skipped; rows with the placeholder NS for a sentence that was not translated are "
+        "scored, as in other implementations.",
         fine_tuned=True,
     )
     labels = ("0", "1")

@@ -49,9 +49,9 @@ class TatoebaTask(PublishedTask):
         languages=tuple(codes.canonical(code) for code in _XTREME_CODES),
         metric="accuracy",
         revision=1,
-        protocol="Nearest neighbour by cosine among up to 1,000 sentences; a right answer has to be nearer than every wrong one by 0.000001. "
-        "XTREME's paper asks for the English translation (xx→en); its script looks the other way. Figures of MTEB (F1 over a "
-        "thresholdless match) are another protocol.",
+        protocol="Nearest neighbour by cosine among up to 1,000 sentences; the correct answer has to be nearer than every wrong "
+        "one by more than 0.000001. XTREME's paper retrieves the English translation (xx→en); its script retrieves in the "
+        "other direction. MTEB's figures (F1 of a match without threshold) follow another protocol.",
     )
 
     def __init__(self, entry: Tatoeba) -> None:

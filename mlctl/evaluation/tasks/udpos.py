@@ -20,8 +20,9 @@ class UdposTask(TaggingTask):
         languages=tuple(map(codes.canonical, _XTREME_CODES)),
         metric="f1",
         revision=2,
-        protocol="Fine-tuned on English; a word has the tag of its first subword; the epoch that does best on English dev is judged on each "
-        "language's test set. F1 of runs of equal tags, as XTREME's script has it; accuracy stands beside it.",
+        protocol="Fine-tuned on English; the tag of a word is that of its first subword. The epoch with the best score on English "
+        "dev is evaluated on each language's test set. The main metric is the F1 of runs of equal tags, as in XTREME's "
+        "script; accuracy is reported, too.",
         fine_tuned=True,
     )
     labels = tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X _".split())

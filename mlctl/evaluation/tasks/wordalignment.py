@@ -34,8 +34,9 @@ class WordAlignmentTask(PublishedTask):
         languages=(),
         metric="agreement",
         revision=1,
-        protocol="Links from centred cosines of word states at one layer, without training; agreement is 1 − AER. The sets of a language and "
-        "direction are pooled; links that point outside of their sentences are dropped and counted.",
+        protocol="Links are extracted from centred cosines of word states at one layer, without training; agreement is 1 − AER. "
+        "The gold sets of a language and direction are pooled; links that point outside their sentences are dropped and "
+        "counted.",
     )
 
     def __init__(self, entry: WordAlignment) -> None:
@@ -110,7 +111,7 @@ def _scores(direction: str, golds: Sequence[GoldAlignment], links: Sequence[Sequ
     items = [f"{gold.name}:{number}" for gold in golds for number in range(1, len(gold.pairs) + 1)]
     part = np.array([count.in_sure + count.in_possible for count in counts], np.float32)
     whole = np.array([count.predicted + count.sure for count in counts], np.float32)
-    notes = {"sets": [gold.name for gold in golds], "dropped": sum(len(gold.dropped) for gold in golds)}
+    notes = {"gold_sets": [gold.name for gold in golds], "dropped_links": sum(len(gold.dropped) for gold in golds)}
     metrics = _metrics(counts, ratio_of_sums(part, whole))
     return ItemScores(WordAlignmentTask.metadata.task, direction, metrics, items, part, whole, notes)
 

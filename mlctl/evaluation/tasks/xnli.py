@@ -17,7 +17,7 @@ class XnliTask(PairClassificationTask):
         languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
         metric="accuracy",
         revision=2,
-        protocol="Fine-tuned on English, the epoch that does best on English dev is judged on each language's test set.",
+        protocol="Fine-tuned on English; the epoch with the best score on English dev is evaluated on each language's test set.",
         fine_tuned=True,
     )
     labels = ("contradiction", "entailment", "neutral")

@@ -37,7 +37,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="align",
-    version=8,
+    version=9,
     needs=("clean", "translate"),
     settings=_settings,
     work=_work,

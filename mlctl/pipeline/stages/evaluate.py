@@ -60,7 +60,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="evaluate",
-    version=2,
+    version=3,
     needs=("shard", "train"),
     settings=_settings,
     work=_work,

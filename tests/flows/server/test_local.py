@@ -61,7 +61,7 @@ def test_up_again_changes_nothing(operated: Any, silent: str) -> None:
     assert parts == [operated.part(name).pid for name in ("server", "cpu", "gpu")]
     other = operated.mlctl("up", "--port", "1")
     assert other.returncode == 1
-    assert f"the server is up on port {operated.port}" in other.stderr
+    assert f"the server is running on port {operated.port}" in other.stderr
 
 
 def test_every_deployment_has_a_form_with_the_recipe(operated: Any) -> None:
@@ -94,7 +94,7 @@ def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
     assert sorted(run["state_name"] for run in runs) == ["Completed", "Crashed"], "one attempt for both"
     second = next(run for run in runs if run["state_name"] == "Completed")
     assert second["name"].endswith("attempt 2")
-    assert "train: goes on where it was interrupted" in operated.said(second["id"])
+    assert "train: resumes" in operated.said(second["id"])
     children = operated.post("flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": both}}})
     assert {first["id"], second["id"]} <= {child["id"] for child in children}, "the parents' pages show them"
     diary = [run for run in RunLog(Store(prepared)).runs() if run.stages[-1].stage == "report"]
@@ -121,14 +121,14 @@ def test_cancelling_a_run_ends_its_training_and_the_next_run_goes_on(operated: A
     operated.until(lambda: not operated.processes(PREFECT__FLOW_RUN_ID=child["id"]), "the end of its processes")
     again = operated.start("train/train", recipe=recipe)
     operated.completes(again)
-    assert "train: goes on where it was interrupted" in operated.said(again)
+    assert "train: resumes" in operated.said(again)
     assert [s.stage for s in RunLog(Store(prepared)).runs()[0].stages][-1] == "train"
 
 
 def test_a_failed_training_fails_the_pipeline_with_its_message(operated: Any, prepared: Path) -> None:
     parent = operated.start("pipeline/pipeline", recipe=operated.recipe(prepared, batch_size=5000))
     message = operated.wait(parent, "Failed", "Completed")["state"]["message"]
-    assert "train: its run 'tiny: train " in message
+    assert "train: the run 'tiny: train " in message
     assert "train.batch_size" in message
     assert "/runs/flow-run/" in message
 
@@ -174,8 +174,8 @@ def test_down_ends_everything_also_what_lost_its_parent(operated: Any, prepared:
     assert operated.processes(PREFECT__FLOW_RUN_ID=run_id)
     done = operated.mlctl("down")
     assert done.returncode == 0
-    assert done.stdout.startswith("ended ")
+    assert done.stdout.startswith("stopped ")
     assert not operated.processes()
-    assert operated.mlctl("down").stdout == "nothing was up\n"
+    assert operated.mlctl("down").stdout == "nothing was running\n"
     operated.up()
     assert operated.run(run_id)["state_name"] == "Crashed", "it said so before it ended"

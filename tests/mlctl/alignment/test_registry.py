@@ -1,4 +1,4 @@
-"""The registry, and the engine fast_align behind the protocol of an aligner."""
+"""The registry, and the aligner fast_align behind the protocol of an aligner."""
 
 from __future__ import annotations
 

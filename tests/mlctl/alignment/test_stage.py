@@ -1,4 +1,4 @@
-"""The stage on small corpora with the real engines: links, statistics, files, minimum coverage, rejected pairs."""
+"""The stage on small corpora with the real aligners: links, statistics, files, minimum coverage, rejected pairs."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def test_summary_counts_links_and_words_by_their_links(tmp_path: Path) -> None:
         "pairs": 100,
         "links": links,
         "links_per_pair": round(links / 100, 4),
-        **{f"{side}_{name}": share for side, share in shares.items() for name in ("linked", "fertility")},
-        "confidence": pytest.approx(np.mean([sure for row in rows for sure in row["confidences"]]), abs=1e-4),
+        **{f"{side}_{name}": share for side, share in shares.items() for name in ("link_coverage", "fertility")},
+        "mean_confidence": pytest.approx(np.mean([sure for row in rows for sure in row["confidences"]]), abs=1e-4),
     }
-    lists = {f"{side}_words": [pytest.approx(1 - shares[side]), shares[side], 0.0, 0.0] for side in words}
+    lists = {f"{side}_fertility_shares": [pytest.approx(1 - shares[side]), shares[side], 0.0, 0.0] for side in words}
     assert json.loads(work.path("summary.json").read_text())["fr"] == expected | lists
     assert metrics == {f"fr.{name}": value for name, value in expected.items()}
 
@@ -118,7 +118,7 @@ def test_hostile_pairs_are_set_aside_by_name_or_aligned(tmp_path: Path, engine: 
     for row in aligned:
         assert all(source and target for source, target in linked_words(row))
     funnel = [tuple(row.values())[1:] for row in pq.read_table(work.path("funnel.parquet")).to_pylist()]
-    steps = [("no words", 43, 39), ("too many words", 39, 37), ("engine failed", 37, 37), ("too few links", 37, 37)]
+    steps = [("no words", 43, 39), ("too many words", 39, 37), ("aligner failed", 37, 37), ("too few links", 37, 37)]
     assert funnel == [("fr", *step) for step in steps] + [("de", rule, 0, 0) for rule, _, _ in steps]
     assert pq.read_metadata(work.path("pairs/de.parquet")).num_rows == 0
     assert not work.path("models/de").exists()
@@ -194,7 +194,7 @@ def test_nothing_to_align_is_an_error_with_a_remedy(tmp_path: Path) -> None:
         align(Align(engine="fast_align", max_words=2), Languages(), 0, [tmp_path], workspace(tmp_path / "work"))
 
 
-def test_an_engine_that_asks_an_encoder_is_given_none(tmp_path: Path) -> None:
+def test_an_aligner_that_needs_an_encoder_is_given_none(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 5))
     with pytest.raises(InputError, match=r"en-fr: align\.engine=embedding needs an encoder"):
         align(Align(engine="embedding"), Languages(), 0, [tmp_path], workspace(tmp_path / "work"))
@@ -224,7 +224,7 @@ def test_priors_of_an_earlier_result_change_what_is_learned(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("engine", ["embedding", "combined"])
-def test_engines_with_an_encoder_align_in_parts(tmp_path: Path, engine: Any) -> None:
+def test_aligners_with_an_encoder_align_in_parts(tmp_path: Path, engine: Any) -> None:
     encoder = save_encoder(tmp_path / "encoder", limit=64)
     draw = np.random.default_rng(3)
     meanings = [draw.permutation(MEANINGS)[: draw.integers(3, 9)].tolist() for _ in range(40)]

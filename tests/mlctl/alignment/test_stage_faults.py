@@ -1,4 +1,4 @@
-"""Crashes, hangs and kills: a pair that the engine cannot align is rejected, a killed process is replaced, and finished steps survive
+"""Crashes, hangs and kills: a pair that the aligner cannot align is rejected, a killed process is replaced, and finished steps survive
 the death of the run."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .synthetic_pairs import contents, mirrored, pair, workspace, write
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 FAST = Align(engine="fast_align", part_rows=32, workers=2)
 
-# The real worker with the real engine, except for words that it cannot align.
+# The real worker with the real aligner, except for words that it cannot align.
 FRAIL_WORKER = """
 import os, signal, sys, time
 from mlctl.alignment import registry
@@ -63,29 +63,29 @@ def frail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_bad(words: dict[int, str], rows: int = 60) -> list[dict[str, Any]]:
-    """Sentences, some of them with a word that the frail engine cannot align."""
+    """Sentences, some of them with a word that the frail aligner cannot align."""
     pairs = mirrored("fr", rows)
     return [{**row, "source": f"{row['source']} {words[number]}"} if number in words else row for number, row in enumerate(pairs)]
 
 
 @pytest.mark.usefixtures("frail")
-def test_pairs_that_crash_the_engine_are_named_and_the_rest_is_aligned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pairs_that_crash_the_aligner_are_named_and_the_rest_is_aligned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "pairs/fr.parquet", with_bad({1: "boom", 2: "boom", 20: "oops"}, rows=24))
     work = workspace(tmp_path / "work")
     align(FAST.model_copy(update={"part_rows": 8}), Languages(), 0, [tmp_path], work)
     rejected = pq.read_table(work.path("rejected/fr.parquet")).to_pylist()
-    assert [(row["rule"], row["origin"]) for row in rejected] == [("engine failed", origin) for origin in ("x:1", "x:2", "x:20")]
+    assert [(row["rule"], row["origin"]) for row in rejected] == [("aligner failed", origin) for origin in ("x:1", "x:2", "x:20")]
     aligned = pq.read_table(work.path("pairs/fr.parquet")).to_pylist()
     assert [row["origin"] for row in aligned] == [f"x:{row}" for row in range(24) if row not in {1, 2, 20}]
     assert all(row["links"] for row in aligned)
     assert "failed: ValueError: oops; the pair is rejected: x:20 of made" in caplog.text
     funnel = {row["rule"]: row["rows_in"] - row["rows_out"] for row in pq.read_table(work.path("funnel.parquet")).to_pylist()}
-    assert funnel == {"no words": 0, "too many words": 0, "engine failed": 3, "too few links": 0}
+    assert funnel == {"no words": 0, "too many words": 0, "aligner failed": 3, "too few links": 0}
     assert "SIGSEGV; the pair is rejected: x:2 of made" in caplog.text
 
 
 @pytest.mark.usefixtures("frail")
-def test_a_pair_that_the_engine_hangs_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_that_the_aligner_hangs_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "START_SECONDS", 4.0)
     write(tmp_path, "pairs/fr.parquet", with_bad({32: "stuck"}, rows=33))  # in a part by itself: each try takes START_SECONDS
     work = workspace(tmp_path / "work")
@@ -95,7 +95,7 @@ def test_a_pair_that_the_engine_hangs_on_is_given_up(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("frail")
-def test_an_engine_that_takes_no_pair_at_all_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_aligner_that_takes_no_pair_at_all_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fault_isolation, "_MAX_FAILED_PAIRS", 0)
     write(tmp_path, "pairs/fr.parquet", with_bad({0: "oops"}, rows=1))
     with pytest.raises(InputError, match="more than 0 pairs of one part") as raised:
@@ -105,7 +105,7 @@ def test_an_engine_that_takes_no_pair_at_all_stops_the_run(tmp_path: Path, monke
 
 
 @pytest.mark.usefixtures("frail")
-def test_a_crash_in_training_names_language_engine_and_remedy(tmp_path: Path) -> None:
+def test_a_crash_in_training_names_language_aligner_and_remedy(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", [*mirrored("fr", 40), pair("untrainable", "x")])
     with pytest.raises(ProcessDiedError) as raised:
         align(FAST, Languages(), 0, [tmp_path], workspace(tmp_path / "work"))

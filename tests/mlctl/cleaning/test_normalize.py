@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlctl.cleaning.catalogues import is_catalogue
 from mlctl.cleaning.characters import comparison_key, normalize_characters
 from mlctl.cleaning.markup import strip_markup
 from mlctl.cleaning.normalize import normalize_pair
@@ -122,6 +123,76 @@ def test_ends_are_the_same_on_both_sides(source: str, target: str, clean: tuple[
     assert normalize_pair(source, target)[:2] == clean
 
 
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("Hall &amp;amp; Daughters sell tea.", "Hall & Daughters sell tea."),
+        ("Hall &amp;amp;amp;amp;amp; Daughters", "Hall & Daughters"),
+        ("&amp;lt;p&amp;gt;one&amp;lt;/p&amp;gt; &lt;em&gt;two&lt;/em&gt;", "one two"),
+        ("&#38;#38;lt;b&#x26;gt;one&amp;lt;/b&#62;", "one"),
+        ("it&amp;#39;s &amp;quot;fine&amp;quot; &amp;hellip;", 'it\'s "fine" …'),
+        ("read &amp;lt;read.me&amp;gt; first", "read <read.me> first"),
+        ("a &lt; b &amp;gt; c", "a < b > c"),
+        ('<a title="a &gt; &quot;b&quot;">link</a>', "link"),
+        ("&lt;a title=&quot;a &amp;gt; b&quot;&gt;link&lt;/a&gt;", "link"),
+        ("Caf&Atilde;&copy; &amp; bar", "Café & bar"),
+        ("one&amp;lt;br/&amp;gt;two", "one two"),
+        ("Tom & amp ; Tim & quot ; x & #39 ; y &lt ; &nbsp z", "Tom & Tim \" x ' y < z"),
+        ("&bra; a &bar; b &ket;", "[ a | b ]"),
+        ("&R;D; and &copying; and ?a=1&lt=2", "&R;D; and &copying; and ?a=1&lt=2"),
+        ("<![CDATA[one <b>two</b>]]>", "one two"),
+    ],
+)
+def test_entities_are_undone_until_nothing_changes(raw: str, clean: str) -> None:
+    for catalogue in (True, False):
+        assert normalize_pair(raw, None, catalogue).source == clean
+        assert normalize_pair(raw, raw, catalogue)[:2] == (clean, clean)
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean", "placeholders"),
+    [
+        ('A <g id="1">stone <g id="2">wall</g></g>', "A stone wall", ()),
+        ('<bpt id="1">&lt;b&gt;</bpt>wall<ept id="1">&lt;/b&gt;</ept>', "wall", ()),
+        ('a <ph id="1" disp="&lt;x&gt;">code</ph>b<it id="2" pos="open">[i]</it>', "a b", ()),
+        ('a <ph id="1">{0}</ph> b', "a b", ("{}",)),
+        ('a <ph x="1">code <sub>note</sub> code</ph> b, H<sub>2</sub>O', "a b, H2O", ()),
+        ('one<x id="1" ctype="lb"/>two<x id="2"/> three<ph/>', "one two three", ()),
+        ('<mrk mtype="seg">one</mrk> <pc id="1">two</pc> <hi>three</hi>', "one two three", ()),
+    ],
+)
+def test_elements_of_translation_formats_in_strings(raw: str, clean: str, placeholders: tuple[str, ...]) -> None:
+    assert normalize_pair(raw, None) == (clean, None, placeholders, ())
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "clean_source", "clean_target"),
+    [
+        ("salt&pepper", "sel&poivre", "salt&pepper", "sel&poivre"),
+        ("q&a session", "séance q&r", "q&a session", "séance q&r"),
+        ("Hall &Sons sell tea", "Hall &Fils vendent du thé", "Hall &Sons sell tea", "Hall &Fils vendent du thé"),
+        ("bread &butter", "pain et beurre", "bread &butter", "pain et beurre"),
+        ("&File", "&Fichier", "File", "Fichier"),
+        ("&File", "Fichier", "File", "Fichier"),
+        ("File", "文件(&F)", "File", "文件"),
+        ("_File", "_Fichier", "File", "Fichier"),
+    ],
+)
+def test_an_ampersand_survives_in_text_that_is_no_catalogue(
+    source: str, target: str, clean_source: str, clean_target: str
+) -> None:
+    assert normalize_pair(source, target, catalogue=False)[:2] == (clean_source, clean_target)
+
+
+def test_catalogues_are_known_by_the_names_of_file_and_corpus() -> None:
+    for origin in ("x.po#3", "x.po.gz#1", "x.zip/fr/x.xlf#3", "a/locale/fr/LC_MESSAGES/a.mo#Save"):
+        assert is_catalogue("demo", origin)
+    for corpus in ("KDE4", "GNOME", "OPUS-kde4-v2-eng-fra"):
+        assert is_catalogue(corpus, "x.en:1")
+    assert not is_catalogue("Books", "x.en-fr.en:1")
+    assert not is_catalogue("Polyglot", "x.tmx#1")
+
+
 PROSE = (
     "R&D AT&T Q&A a&b H&M snake_case foo_bar.txt 100% 100 % 50% de 5% sur { } {x, y} a & b a < b x > 3 <3 l’été (voir p. 3) C:\\new "
     "Müller $5 #1 e.g. “quoted” « non » 日本語 и файл foo@example.com <foo@example.com> https://x.org/?a=1&b=2%20c%D0%9F 3:4 --help 1/2 "
@@ -149,9 +220,34 @@ def test_markup_soup_leaves_no_holes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["<", "<a ", "%(", "{", "%s ", '"%s', "<!--", "- ", "&amp", "(%s", "<a b=c ", "_a", "\\n", "%s: "]
+    "unit",
+    [
+        "<",
+        "<a ",
+        "%(",
+        "{",
+        "%s ",
+        '"%s',
+        "<!--",
+        "- ",
+        "&amp",
+        "(%s",
+        "<a b=c ",
+        "_a",
+        "\\n",
+        "%s: ",
+        "&amp;",
+        "amp;",
+        "&#38;",
+        "#38;",
+        "<a b='&amp;'",
+        '<ph x="1">',
+        "<![CDATA[",
+        "& amp ;",
+        "&lt;a b=&quot;",
+    ],
 )
 def test_hostile_text_costs_little(unit: str) -> None:
     start = time.process_time()
-    normalize_pair(unit * (12_000 // len(unit)), "x")
+    normalize_pair("&" + unit * (12_000 // len(unit)), "x")
     assert time.process_time() - start < 1.0

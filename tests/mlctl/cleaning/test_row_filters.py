@@ -63,3 +63,12 @@ def test_rows_without_source_are_filtered_as_text_of_the_target_language() -> No
     result = filter_batch(*filters, pa.record_batch(columns, schema=PAIR))
     assert result.rules == ["language", "", ""]
     assert [pair and pair.normalized.source for pair in result.pairs] == [None, german, "Save"]
+
+
+def test_an_ampersand_marks_an_accelerator_in_catalogues_alone() -> None:
+    rows = {"source": ["salt&pepper"] * 3, "target": ["Salz&pfeffer"] * 3, "corpus": ["a", "a", "KDE4"]}
+    rows |= {"origin": ["x.tsv:1", "x.po#1", "x.en:1"]}
+    columns = {name: [""] * 3 for name in PAIR.names} | rows
+    filters = RowFilter(Clean(), "en", "de"), RowFilter(Clean(), "de", "en")
+    result = filter_batch(*filters, pa.record_batch(columns, schema=PAIR))
+    assert [pair and pair.normalized.source for pair in result.pairs] == ["salt&pepper", "saltpepper", "saltpepper"]

@@ -23,7 +23,7 @@ from storage import File, Manifest, Result
 
 STAGES = {stage.name: stage for stage in ALL_STAGES}
 
-#: A recipe in which every setting counts: one of each kind of source, engines that read their settings.
+#: A recipe in which every setting counts: one of each kind of source, aligners that read their settings.
 VALUES: dict[str, Any] = {
     "download": {
         "sources": [
@@ -217,7 +217,7 @@ def test_settings_outside_the_keys_are_these() -> None:
     assert {pattern_of(path) for path in LEAVES if is_declared_outside(path)} == {*RUNTIME_ONLY, *DIGESTED_ELSEWHERE}
 
 
-def test_an_unused_translation_engine_changes_no_key() -> None:
+def test_an_unused_translation_backend_changes_no_key() -> None:
     recipes = [Recipe.model_validate({"translate": {"beams": beams, "model": "a/b"}}) for beams in (1, 2)]
     assert STAGES["translate"].settings(recipes[0]) == STAGES["translate"].settings(recipes[1])
 

@@ -75,8 +75,8 @@ def test_tables_of_a_run(sharded: Path, trained: Path, tmp_path: Path) -> None:
     )
     assert metrics["tatoeba_trained"] == mean["trained"]
     protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
-    assert [one["card"]["task"] for one in protocol["benchmarks"]] == ["tatoeba", "ntrex"]
-    assert protocol["models"]["base"]["tried"]["language"] == "fr"
+    assert [one["metadata"]["task"] for one in protocol["benchmarks"]] == ["tatoeba", "ntrex"]
+    assert protocol["models"]["base"]["pooling_search"]["language"] == "fr"
 
 
 def _value(root: Path, row: dict[str, Any], model: str) -> float:

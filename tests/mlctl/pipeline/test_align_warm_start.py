@@ -97,7 +97,7 @@ def test_equal_recipes_in_empty_stores_have_equal_results(tmp_path: Path) -> Non
     assert len({result.manifest.content for result in results}) == 1
 
 
-def test_other_engines_and_older_code_are_not_reused(tmp_path: Path) -> None:
+def test_other_aligners_and_older_code_are_not_reused(tmp_path: Path) -> None:
     first, _ = run(recipe(tmp_path, "one"))
     asked = recipe(tmp_path, "one")
     base = first.manifest.parts | {"inputs": {"clean": "other"}}

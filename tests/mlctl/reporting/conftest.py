@@ -97,7 +97,7 @@ def averages() -> list[dict[str, Any]]:
 def protocol() -> dict[str, Any]:
     cards = [
         {
-            "card": {
+            "metadata": {
                 "task": task,
                 "title": title,
                 "citation": f"A and B 2020 {HOSTILE}",
@@ -113,9 +113,18 @@ def protocol() -> dict[str, Any]:
         }
         for task, title, tuned in _METHOD
     ]
-    note = {"model": "base", "task": "xnli", "language": "sw", "direction": "en→sw", "judged": "dev", "sets": ["a", HOSTILE]}
-    tried = {"language": "fr", "accuracy": {"trained": 0.3, "last": 0.4, "cls": 0.1, "2": 0.2}}
-    models = {name: {"layers": [1, -1], "pooling": pool, "tried": tried} for name, pool in (("base", "last"), ("trained", 2))}
+    note = {
+        "model": "base",
+        "task": "xnli",
+        "language": "sw",
+        "direction": "en→sw",
+        "evaluated_on": "dev",
+        "gold_sets": ["a", HOSTILE],
+    }
+    search = {"language": "fr", "accuracies": {"trained": 0.3, "last": 0.4, "cls": 0.1, "2": 0.2}}
+    models = {
+        name: {"layers": [1, -1], "pooling": pool, "pooling_search": search} for name, pool in (("base", "last"), ("trained", 2))
+    }
     return {"benchmarks": cards, "models": models, "resamples": 2000, "notes": [note]}
 
 
@@ -190,7 +199,12 @@ def write_results(root: Path) -> dict[str, Path]:
         [r for t in LANGUAGES for r in funnel("shard", t, ("held-out text", 8, 6))],
         schema.FUNNEL,
     )
-    figures = {"pairs": 8, "links_per_pair": 2.5, "source_words": [0.25, 0.5, 0.125, 0.125], "target_words": [0.1, 0.9, 0.0, 0.0]}
+    figures = {
+        "pairs": 8,
+        "links_per_pair": 2.5,
+        "source_fertility_shares": [0.25, 0.5, 0.125, 0.125],
+        "target_fertility_shares": [0.1, 0.9, 0.0, 0.0],
+    }
     (root / "align" / "summary.json").write_text(json.dumps(dict.fromkeys(LANGUAGES, figures)))
     corpus = {
         "corpus": f"corpus {HOSTILE}",

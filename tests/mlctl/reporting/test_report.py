@@ -86,7 +86,7 @@ def test_all_tasks_are_told_and_english_apart(page: Page) -> None:
     assert "Swahili sw25.0%20.0%−5.0*−8.0 to −2.00.001100" in languages
     assert "Selected on the held-out pairs of French" in protocol
     assert "base, mean over the last layer; trained, mean over layer 2." in protocol
-    for words in ("The protocol of tatoeba.", "A and B 2020", "CC-BY-2.0", "en→swjudged dev, sets a"):
+    for words in ("The protocol of tatoeba.", "A and B 2020", "CC-BY-2.0", "en→swevaluated on dev, gold sets a"):
         assert words in protocol
 
 

@@ -20,7 +20,7 @@ SIGNATURE = "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0"
 
 
 def quality(direction: str, metric: str, value: float, of: str = "dev.{language}") -> dict[str, Any]:
-    return {"language": "fr", "direction": direction, "engine": "x", "set": of, "metric": metric, "value": value, "items": 9}
+    return {"language": "fr", "direction": direction, "backend": "x", "set": of, "metric": metric, "value": value, "items": 9}
 
 
 @pytest.fixture
@@ -39,16 +39,16 @@ def folders(tmp_path: Path) -> dict[str, Path]:
         quality("en→fr", "chrf", 61.25),
         quality("en→fr", "chrf", 48.5, "other.{language}"),
         quality("en→fr", "bleu", 33.0),
-        quality("en→fr", "copies", 0.125, "waiting texts"),
+        quality("en→fr", "copies", 0.125, "untranslated texts"),
         quality("fr→en", "round_trip_chrf", 70.0, "round trip"),
     ]
     table = pa.Table.from_pylist(rows, schema=schema.QUALITY)
     pq.write_table(table.replace_schema_metadata({"signatures": json.dumps({"chrf": SIGNATURE})}), root / "quality.parquet")
-    engines = [
-        {"direction": "en→fr", "engine": f"ctranslate2 marian-1234 {HOSTILE}", "licence": "CC-BY-NC-4.0", "digest": "1"},
-        {"direction": "fr→en", "engine": "apertium fra-eng", "licence": ""},
+    backends = [
+        {"direction": "en→fr", "name": f"ctranslate2 marian-1234 {HOSTILE}", "licence": "CC-BY-NC-4.0", "digest": "1"},
+        {"direction": "fr→en", "name": "apertium fra-eng", "licence": ""},
     ]
-    (root / "engines.json").write_text(json.dumps(engines), encoding="utf-8")
+    (root / "backends.json").write_text(json.dumps(backends), encoding="utf-8")
     training_rows = [
         {"source_language": "en", "target_language": "fr", "corpus": f"corpus {HOSTILE}", "synthetic": side}
         for side in ("", "target", "target", "source")
@@ -77,10 +77,10 @@ def test_rows_by_language_and_direction(folders: dict[str, Path]) -> None:
     )  # the lowest of two sets
     assert french["licence"] == "CC-BY-NC-4.0"
     assert rows["fr", "fr→en"]["round_trip_chrf"] == 70.0
-    assert rows["ar", "en→ar"]["engine"] == ""
+    assert rows["ar", "en→ar"]["backend"] == ""
 
 
-def test_the_page_shows_them_and_the_notice_names_the_engines(folders: dict[str, Path], recipe: Recipe) -> None:
+def test_the_page_shows_them_and_the_notice_names_the_backends(folders: dict[str, Path], recipe: Recipe) -> None:
     figures = make_figures(Report(), 0, folders)
     assert json.loads(json.dumps(figures["translation"])) == figures["translation"]
     page = render(Report(), figures, recipe, records(), folders)
@@ -95,7 +95,7 @@ def test_the_page_shows_them_and_the_notice_names_the_engines(folders: dict[str,
 
 def test_the_notice_calls_a_model_as_the_recipe_does(folders: dict[str, Path]) -> None:
     settings = config.Translate(backend="ctranslate2", model="group/opus-{source}-{target}")
-    named = [(row["engine"], row["training_rows"]) for row in translation.engine_rows(folders, settings)]
+    named = [(row["backend"], row["training_rows"]) for row in translation.backend_rows(folders, settings)]
     assert named == [("ctranslate2 group/opus-en-fr", 2), ("ctranslate2 group/opus-fr-en", 1)]
 
 

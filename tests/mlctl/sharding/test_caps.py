@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.sharding import shard
 from mlctl.sharding.synthetic_cap import SyntheticCap
+from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 
 MODEL = Model(scratch=ScratchModel(vocabulary=300))
 SETTINGS = Shard(rows_per_shard=40, heldout_pairs=10, heldout_min_words=3, stop_words=0)
@@ -115,6 +117,18 @@ def test_rows_of_one_text_go_together_and_never_above_the_cap() -> None:
         assert kept[:3].all()
         assert kept[3:].sum() <= 3 * most
         assert len(set(kept[3:6])) == 1
+
+
+@pytest.mark.parametrize("cap", [1, 2, 5, 29])
+def test_a_word_keeps_as_many_word_pairs_as_the_cap_allows(cap: int) -> None:
+    """Word 7 has 30 word pairs, one a row; words 1 to 30 have one each."""
+    words = pa.array([[7, number] if number != 7 else [7] for number in range(1, 31)], pa.list_(pa.uint64()))
+    table = pa.table({"key": pa.array(range(100, 130), pa.uint64()), "word_pairs": words, "word_pair_words": words})
+    capped = WordFrequencyCap.fit(lambda: iter([table.slice(0, 11), table.slice(11)]), cap)(table)
+    counts = Counter(word for row in capped["word_pair_words"].to_pylist() for word in row)
+    assert counts.pop(7) == cap
+    assert set(counts.values()) == {1}
+    assert len(counts) == 29
 
 
 def test_a_cap_that_leaves_nothing_is_told_and_so_is_a_wrong_one(aligned: Path, tmp_path: Path) -> None:

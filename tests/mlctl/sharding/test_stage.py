@@ -101,7 +101,7 @@ def test_the_funnel_adds_up(sharded: tuple[dict[str, Any], Path]) -> None:
     for language, pairs in (("fr", 360), ("de", 180)):
         rows = [item for item in table.to_pylist() if item["language"] == language]
         assert [item["rule"] for item in rows] == [
-            "held out",
+            "held-out pair",
             "held-out text",
             "held-out passage",
             "no word pair",

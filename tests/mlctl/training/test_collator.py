@@ -11,6 +11,7 @@ from mlctl.config import Train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows, ShardReader
 from mlctl.training.masking import MaskingRule
+from mlctl.training.ragged_array import RaggedArray
 from mlctl.training.sampler import ShardSlice
 
 Tokens = list[list[int]]
@@ -94,6 +95,26 @@ def test_word_pairs_and_masks_are_drawn_anew_in_each_epoch(shards: Path, rows: R
     assert restored(first, "masked_ids") == restored(again, "masked_ids") != restored(second, "masked_ids")
     assert torch.equal(first.word_pair_spans[0], again.word_pair_spans[0])
     assert not torch.equal(first.word_pair_spans[0], second.word_pair_spans[0])
+
+
+def test_the_two_sides_of_a_row_are_masked_independently(shards: Path, rows: Rows) -> None:
+    batch = batch_of(shards, rows)
+    tokens, masked = restored(batch, "input_ids"), restored(batch, "masked_ids")
+    changed = [[a != b for a, b in zip(*sequences, strict=True)] for sequences in zip(tokens, masked, strict=True)]
+    sides = [(changed[row], changed[row + 20]) for row in range(20) if len(changed[row]) == len(changed[row + 20]) > 5]
+    assert len(sides) > 5
+    assert sum(source == target for source, target in sides) < len(sides) / 2
+
+
+def test_words_are_hashed_at_the_spans_of_their_side() -> None:
+    source, target = (
+        RaggedArray(np.array(ids), np.array([0]), np.array([len(ids)])) for ids in ([2, 7, 8, 9, 3], [2, 9, 7, 8, 3])
+    )
+    word_pairs = RaggedArray(np.array([[1, 3, 2, 4], [3, 4, 1, 2]], np.int32), np.array([0]), np.array([2]))
+    rows = Rows(np.array([0]), (source, target), word_pairs, (np.array([1]), np.array([2])))
+    batch = Collator(Train(word_pairs=2), 0, 0, None).collate(rows, 0)
+    assert torch.equal(*batch.word_hashes), "7 8 is 7 8, and 9 is 9"
+    assert batch.word_hashes[0][0] != batch.word_hashes[0][1]
 
 
 def test_what_a_row_draws_depends_on_no_other_row(shards: Path, rows: Rows) -> None:

@@ -22,8 +22,8 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.execution.processes import ProcessDiedError
+from mlctl.modeling.devices import resolve_devices
 from mlctl.training import train
-from mlctl.training.device import resolve_devices
 
 SETTINGS: dict[str, Any] = {
     "steps": 40,

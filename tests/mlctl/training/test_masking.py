@@ -55,6 +55,14 @@ def test_shares() -> None:
     assert len(np.unique(replaced)) > 0.6 * TYPES, "replacements are not spread over the vocabulary"
 
 
+def test_random_tokens_are_ordinary_ones() -> None:
+    """Of a small vocabulary, where every type is drawn often."""
+    special = np.isin(np.arange(8), SPECIAL)
+    ids, there = np.full((500, 40), 5), np.ones((500, 40), dtype=bool)
+    masked, selected = mask_tokens(ids, there, row_keys(500), MaskingRule(0.9, MASK, special))
+    assert set(masked[selected].tolist()) == {MASK, 5, 6, 7}
+
+
 def test_masks_change_from_epoch_to_epoch_and_row_to_row() -> None:
     ids, there = np.full((2, 200), 7), np.ones((2, 200), dtype=bool)
     (_, first), (_, second) = (mask_tokens(ids, there, row_keys(2, epoch=epoch), RULE) for epoch in (0, 1))

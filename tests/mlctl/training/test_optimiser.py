@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mlctl.config import Train
-from mlctl.training.optimiser import Optimiser, learning_rate
+from mlctl.training.lr_schedule import learning_rate
+from mlctl.training.optimiser import Optimiser
 
 
 @pytest.mark.parametrize(

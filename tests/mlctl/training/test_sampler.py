@@ -39,6 +39,8 @@ def test_epochs_and_seeds_differ_in_the_order_of_shards_and_rows() -> None:
     assert len({tuple(order) for order in orders}) == 3
     firsts = {visited(Sampler([1] * 4, 2, seed), 0)[0][0] for seed in range(30)}
     assert firsts == {0, 1, 2, 3}
+    sampler = Sampler([1] * 6, 6, 0)
+    assert len({tuple(shard for shard, _ in visited(sampler, epoch)) for epoch in range(10)}) > 5, "shards come in another order"
 
 
 def test_batches_lie_in_one_shard_or_two() -> None:

@@ -17,7 +17,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from mlctl.config import Translate
 from mlctl.errors import InputError
-from mlctl.translation import conversion, models, registry
+from mlctl.translation import ctranslate2_conversion, models, registry
 from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, TranslationBackend
 
 TEXTS = tiny_models.sentences(200, seed=9)
@@ -156,11 +156,11 @@ def test_each_family_is_told_the_languages_in_its_own_way(tmp_path: Path, family
 
 
 def test_a_conversion_is_made_once_and_found_again(word_map: Path, tmp_path: Path) -> None:
-    first = conversion.convert(word_map, "int8", tmp_path)
+    first = ctranslate2_conversion.convert(word_map, "int8", tmp_path)
     changed = (first / "model.bin").stat()
-    assert conversion.convert(word_map, "int8", tmp_path) == first
+    assert ctranslate2_conversion.convert(word_map, "int8", tmp_path) == first
     assert (first / "model.bin").stat() == changed
-    other = conversion.convert(word_map, "fp32", tmp_path)
+    other = ctranslate2_conversion.convert(word_map, "fp32", tmp_path)
     assert other != first
     assert (other / "model.bin").stat().st_size > (first / "model.bin").stat().st_size
     assert [path.name for path in tmp_path.glob(".part-*")] == []
@@ -169,8 +169,8 @@ def test_a_conversion_is_made_once_and_found_again(word_map: Path, tmp_path: Pat
 CONVERT = """
 import sys
 from pathlib import Path
-from mlctl.translation import conversion
-print(conversion.convert(Path(sys.argv[1]), "int8", Path(sys.argv[2])))
+from mlctl.translation import ctranslate2_conversion
+print(ctranslate2_conversion.convert(Path(sys.argv[1]), "int8", Path(sys.argv[2])))
 """
 
 
@@ -188,7 +188,7 @@ def test_two_processes_convert_one_model(word_map: Path, tmp_path: Path) -> None
 def test_a_folder_that_is_converted_already_is_used_as_it_is(word_map: Path, conversions: Path, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     ready.mkdir()
-    for file in conversion.convert(word_map, "fp32", conversions).iterdir():
+    for file in ctranslate2_conversion.convert(word_map, "fp32", conversions).iterdir():
         (ready / file.name).write_bytes(file.read_bytes())
     for name in ("source.spm", "target.spm", "vocab.json", "tokenizer_config.json"):
         (ready / name).write_bytes((word_map / name).read_bytes())

@@ -73,7 +73,7 @@ def test_both_directions_are_measured_on_the_dev_set(tmp_path: Path) -> None:
     assert measured["chrf"][1:] == (30, "dev.{language}")
     assert "round_trip_chrf" not in by_metric(quality.measure(settings, FORWARD, "fr", "en", "fr", ENGLISH, BACKWARD))
     rows = quality.measure(dev_set(tmp_path), BACKWARD, "fr", "fr", "en", [])
-    assert {(row["language"], row["direction"], row["engine"]) for row in rows} == {("fr", "fr→en", "dictionary en-fr")}
+    assert {(row["language"], row["direction"], row["backend"]) for row in rows} == {("fr", "fr→en", "dictionary en-fr")}
     assert {value for value, *_ in by_metric(rows).values()} == {100.0}
 
 
@@ -91,7 +91,8 @@ def test_without_a_dev_set_the_round_trip_and_the_shares_of_faults_are_measured(
     measured = by_metric(quality.measure(Translate(), backend, "fr", "en", "fr", texts, BACKWARD))
     shares = {name: measured[name] for name in ("empty", "copies", "wrong_language")}
     assert shares == {
-        name: (round(count / 31, 4), 31, "waiting texts") for name, count in (("empty", 1), ("copies", 1), ("wrong_language", 2))
+        name: (round(count / 31, 4), 31, "untranslated texts")
+        for name, count in (("empty", 1), ("copies", 1), ("wrong_language", 2))
     }
     assert measured["round_trip_chrf"] == (100.0, 27, "round trip")
     assert "round_trip_chrf" not in by_metric(quality.measure(Translate(), backend, "fr", "en", "fr", texts))

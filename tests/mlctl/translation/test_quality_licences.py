@@ -61,7 +61,7 @@ def test_each_model_is_asked_also_those_of_the_pivot(tmp_path: Path) -> None:
     through = {"backend": "pivot", "en→es backend": "ctranslate2", "es→de backend": "ctranslate2"}
     assert record(chosen, through, "en", "de")["licence"] == "Apache-2.0"  # of the pivot's steps; there is no model from en to es
     entry = record(chosen, {"backend": "ctranslate2", "model": f"{tmp_path}/en-fr", "digest": "1"}, "en", "fr")
-    assert (entry["direction"], entry["engine"], entry["licence"]) == ("en→fr", "ctranslate2 en-fr", "MIT")
+    assert (entry["direction"], entry["name"], entry["licence"]) == ("en→fr", "ctranslate2 en-fr", "MIT")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_each_model_is_asked_also_those_of_the_pivot(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_an_engine_is_called(identity: dict[str, str], expected: str) -> None:
+def test_what_a_backend_is_called(identity: dict[str, str], expected: str) -> None:
     assert backend_name(identity) == expected
 
 

@@ -93,23 +93,23 @@ def test_both_directions_follow_from_the_data(pair_models: str, conversions: Pat
         assert set(item[translation].split()) <= set(tiny_models.WORDS.values())
         assert item["licence"] == "CC-BY-4.0"
         assert (item["source_language"], item["target_language"]) == ("en", "fr")
-    engines = json.loads(work.path("engines.json").read_text())
-    assert [engine["direction"] for engine in engines] == ["en→fr", "fr→en"]
-    assert all(engine["backend"] == "ctranslate2" and engine["precision"] == "int8" for engine in engines)
+    backends = json.loads(work.path("backends.json").read_text())
+    assert [backend["direction"] for backend in backends] == ["en→fr", "fr→en"]
+    assert all(backend["backend"] == "ctranslate2" and backend["precision"] == "int8" for backend in backends)
     assert {item["direction"] for item in rows_of(tmp_path / "work") if "metric" in item} == {"en→fr", "fr→en"}
     assert set(fingerprint(settings(pair_models), Languages())) == {"en→fr", "fr→en"}
 
 
-def test_without_a_direct_engine_the_way_goes_through_the_pivot(pair_models: str, conversions: Path, tmp_path: Path) -> None:
+def test_without_a_direct_backend_the_way_goes_through_the_pivot(pair_models: str, conversions: Path, tmp_path: Path) -> None:
     languages, chosen = Languages(source="fr", targets=("de",)), settings(pair_models, pivot="en")
     source = cleaned(tmp_path / "clean", [{**row(text, "de"), "source_language": "fr"} for text in TEXTS[:8]], "de")
     with pytest.raises(InputError, match=r"translate\.model"):
         translate(settings(pair_models), languages, source, make_workspace(tmp_path / "none"), cache=conversions)
     work = make_workspace(tmp_path / "work")
     translate(chosen, languages, source, work, cache=conversions)
-    (engine,) = json.loads(work.path("engines.json").read_text())
-    assert engine["backend"] == "pivot"
-    assert engine["fr→en digest"] == engine["en→de digest"]
+    (backend,) = json.loads(work.path("backends.json").read_text())
+    assert backend["backend"] == "pivot"
+    assert backend["fr→en digest"] == backend["en→de digest"]
     assert len(rows_of(work.path("pairs"))) + len(rows_of(work.path("rejected"))) == 8
     assert set(fingerprint(chosen, languages)) == {"fr→en", "en→de", "en→fr"}
 
@@ -214,7 +214,7 @@ def test_a_language_below_the_floor_stops_and_the_others_go_on(pair_models: str,
     metrics = translate(chosen, Languages(targets=("fr", "de")), folder, work, cache=conversions)
     assert metrics["de.translated"] == 0
     assert metrics["fr.translated"] > 50
-    assert {item["rule"] for item in rows_of(work.path("rejected/de"))} == {"engine below the floor"}
+    assert {item["rule"] for item in rows_of(work.path("rejected/de"))} == {"backend below the quality threshold"}
 
 
 KILLED = """

@@ -109,3 +109,86 @@ def test_hostile_bytes_give_messages_or_the_named_error(
     except CatalogueError:
         return
     assert all(isinstance(text, str) for message in messages for text in message)
+
+
+def test_contexts_of_kde3_are_no_text(gettext_files: SimpleNamespace, tmp_path: Path) -> None:
+    entries = r"""
+msgid ""
+"_: Button that starts the print job\n"
+"Print"
+msgstr "Imprimer"
+
+msgid ""
+"_: one\n"
+"_: two\n"
+"Two\n"
+"lines"
+msgstr ""
+"_: one\n"
+"Deux\n"
+"lignes"
+
+msgid "_: context without text\n"
+msgstr "x"
+
+msgid "A: no context"
+msgstr "A : pas de contexte"
+
+msgctxt "menu"
+msgid "_Open"
+msgstr "_Ouvrir"
+"""
+    assert parse_catalogue(gettext_files.catalogue(entries), ".po", tmp_path) == [
+        Message("Button that starts the print job", "Print", "Imprimer", ""),
+        Message("one", "Two\nlines", "Deux\nlignes", ""),
+        Message("", "A: no context", "A : pas de contexte", ""),
+        Message("menu", "_Open", "_Ouvrir", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plural", "translation", "expected"),
+    [
+        ("nplurals=2; plural=(n > 1)", r"un fichier\n%n fichiers", ["un fichier", "%n fichiers"]),
+        ("nplurals=1; plural=0", "%n 个文件", ["%n 个文件"]),
+        (RUSSIAN, r"%n файл\n%n файла\n%n файлов", ["%n файл", "%n файлов"]),
+        (ARABIC, r"0\n1\n2\n3\n4\n5", ["1", "5"]),
+        ("nplurals=INTEGER", r"%n файл\n%n файла\n%n файлов\n", ["%n файл", "%n файлов"]),
+        ("nplurals=2; plural=(n != 1)", r"%n плик\n%n плики\n%n плика", ["%n плик", "%n плика"]),
+        ("nplurals=2; plural=(n != 1)", "", ["", ""]),
+        ("nplurals=2; plural=(n != 1)", "%n", ["%n"]),
+    ],
+)
+def test_plural_forms_of_kde3(
+    plural: str, translation: str, expected: list[str], gettext_files: SimpleNamespace, tmp_path: Path
+) -> None:
+    keys = ["a file", "%n files"][-len(expected) :]
+    for context in ("", r"_: context\n"):
+        for mark in ("_n: ", "_n:"):
+            entry = f'msgid ""\n"{context}{mark}a file\\n"\n"%n files"\nmsgstr "{translation}"\n'
+            messages = parse_catalogue(gettext_files.catalogue(entry, plural), ".po", tmp_path)
+            assert translations(messages) == list(zip(keys, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        r'msgid "_: NAME OF TRANSLATORS\nYour names"',
+        r'msgid "_: EMAIL OF TRANSLATORS\nYour emails"',
+        'msgctxt "NAME OF TRANSLATORS"\nmsgid "Your names"',
+        'msgctxt "EMAIL OF TRANSLATORS"\nmsgid "Your e-mails"',
+        'msgctxt "NAME(S) OF TRANSLATOR(S)"\nmsgid "x"',
+        'msgid "Your names"',
+        'msgid "ROLES_OF_TRANSLATORS"',
+        'msgid "CREDIT_FOR_TRANSLATORS"',
+        'msgid "translator-credits"',
+        'msgctxt "_"\nmsgid "translator-credits"',
+        'msgid "translator_credits-PLEASE ADD YOURSELF HERE"',
+    ],
+)
+def test_names_of_translators_are_no_pair(entry: str, gettext_files: SimpleNamespace, tmp_path: Path) -> None:
+    other = 'msgid "the names of translators"\nmsgstr "les noms des traducteurs"\n\nmsgid "Your name"\nmsgstr "Votre nom"\n'
+    data = gettext_files.catalogue(f'{entry}\nmsgstr "A, B"\n\n{other}')
+    for suffix, catalogue in ((".po", data), (".mo", gettext_files.mo(tmp_path / "mo", data))):
+        messages = sorted(translations(parse_catalogue(catalogue, suffix, tmp_path)))
+        assert messages == [("Your name", "Votre nom"), ("the names of translators", "les noms des traducteurs")]

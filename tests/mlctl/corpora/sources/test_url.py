@@ -83,11 +83,21 @@ def test_a_member_of_a_tar_in_another_format(server: Server, tmp_path: Path) -> 
         archive.addfile(info, io.BytesIO(data))
     server.files["/get?id=3"] = out.getvalue()
     source = UrlSource(name="t", urls=(server.url("/get?id=3"),), format="tsv", columns=("2", "3"))
-    with pytest.raises(InputError, match="not UTF-8"):  # the URL does not show that it is a tar
-        run(source, tmp_path / "a")
+    run(source, tmp_path / "a")  # the URL does not show that it is a tar, its content does
+    assert pairs(tmp_path / "a") == [("one", "un")]
     server.files["/t.tar.xz"] = out.getvalue()
     run(source.model_copy(update={"urls": (server.url("/t.tar.xz"),)}), tmp_path / "b")
     assert pairs(tmp_path / "b") == [("one", "un")]
+
+
+def test_text_that_the_server_unpacked_is_read(server: Server, tmp_path: Path) -> None:
+    for number, text in enumerate((b"one\tun\n", "one\tun\n".encode("utf-16"))):
+        server.files[f"/{number}.tsv.gz"] = text
+        run(UrlSource(name="t", urls=(server.url(f"/{number}.tsv.gz"),), format="tsv"), tmp_path / str(number))
+        assert pairs(tmp_path / str(number)) == [("one", "un")]
+    server.files["/x.tsv.gz"] = b"<!DOCTYPE html><title>404</title>"
+    with pytest.raises(InputError, match="error page"):
+        run(UrlSource(name="t", urls=(server.url("/x.tsv.gz"),), format="tsv"), tmp_path / "x")
 
 
 def test_the_lock_is_enforced_then_renewed(server: Server, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from webserver import Handler, Server, cut, etag, ignoring_ranges, reset, status
 
 from mlctl.corpora.transfer import Downloader, DownloadRequest, Fetched, TransferLimits
 from mlctl.corpora.transfer.client import RefusedError, _redirected
-from mlctl.corpora.transfer.partial import PartialDownload
+from mlctl.corpora.transfer.partial_download import PartialDownload
 from mlctl.errors import InputError
 
 DATA = random.Random(0).randbytes(300_000)

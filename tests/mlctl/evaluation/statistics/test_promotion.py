@@ -42,27 +42,27 @@ def decision(folder: Path, tolerance: float = 0.01, **shares_correct: tuple[floa
 
 def test_better_beyond_noise(tmp_path: Path) -> None:
     promotion = decision(tmp_path, one=(0.5, 0.7), other=(0.5, 0.6))
-    assert promotion.better
+    assert promotion.is_better
     overall, *tasks = promotion.comparisons
     assert (overall.task, [comparison.task for comparison in tasks]) == ("all", ["one", "other"])
     assert overall.difference == pytest.approx(0.15)
     assert 0 < overall.low < 0.15 < overall.high
-    assert promotion.why.startswith("significantly better: +15.0 points overall")
+    assert promotion.reason.startswith("significantly better: +15.0 points overall")
 
 
 @pytest.mark.parametrize("shares_correct", [{"one": (0.7, 0.5)}, {"one": (0.5, 0.5)}, {"one": (0.5, 0.51)}])
 def test_worse_equal_or_within_noise_is_not_better(tmp_path: Path, shares_correct: dict[str, tuple[float, float]]) -> None:
     promotion = decision(tmp_path, tolerance=0.5, **shares_correct)
-    assert not promotion.better
-    assert promotion.why.startswith("not significantly better")
+    assert not promotion.is_better
+    assert promotion.reason.startswith("not significantly better")
 
 
 def test_better_on_the_whole_but_one_task_falls(tmp_path: Path) -> None:
     shares_correct = {"one": (0.3, 0.9), "other": (0.5, 0.47)}
     promotion = decision(tmp_path, **shares_correct)
-    assert not promotion.better
-    assert promotion.why == "falls by more than 1 points: other -3.0"
-    assert decision(tmp_path, tolerance=0.05, **shares_correct).better
+    assert not promotion.is_better
+    assert promotion.reason == "decreases by more than 1 points: other -3.0"
+    assert decision(tmp_path, tolerance=0.05, **shares_correct).is_better
 
 
 def test_tasks_count_alike_however_many_items_they_have(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_tags_are_scored_as_seqeval_does_and_dev_is_judged_where_there_is_no_tes
     answers = task.predict(task._classifier(model, 3), task.rows(examples, model), len(examples), model)  # type: ignore[attr-defined]
     named = [[list(task.labels)[tag] for tag in tags] for tags in answers]  # type: ignore[attr-defined]
     assert scores.metrics["f1"] == pytest.approx(f1_score([list(example.tags) for example in examples], named, zero_division=0))
-    assert scores.notes == {"judged": "dev-sw.tsv.gz"}
+    assert scores.notes == {"evaluated_on": "dev-sw.tsv.gz"}
     assert len(scores.items) == 6
 
 
@@ -160,7 +160,7 @@ def test_tags_in_the_hubs_format_are_numbers_with_names(make_model: Make, tmp_pa
     assert task.languages == ["en", "sw"]
     (scores,) = task.evaluate(make_model(settings(hub_entry)), "sw", 0)
     assert (scores.metrics, scores.part.tolist()) == (expected.metrics, expected.part.tolist())
-    assert scores.notes == {"judged": "PAN-X.sw, test"}
+    assert scores.notes == {"evaluated_on": "PAN-X.sw, test"}
     assert task.data_digest("sw") != task.data_digest("en")
 
 

@@ -140,7 +140,7 @@ def test_bucc_tunes_on_dev_and_judges_on_test(make_model: Make, tmp_path: Path) 
     assert scores.metrics["f1"] == pytest.approx(scores.part.sum() / scores.whole.sum())
     best_on_test = max(_f1({(i, j) for s, i, j in mined["test"] if s >= minimum}, gold["test"]) for minimum, *_ in mined["test"])
     assert 0.4 < scores.metrics["f1"] < best_on_test
-    assert scores.notes["judged"] == "test"
+    assert scores.notes["evaluated_on"] == "test"
 
 
 def _rows(folder: Path, name: str, side: str) -> list[list[str]]:
@@ -159,9 +159,9 @@ def test_bucc_without_a_test_set_judges_the_half_that_it_did_not_tune_on(make_mo
     evaluate_settings = settings(entry("bucc", tmp_path / "b"), pooling="last")
     (scores,) = scores_of(make_model(evaluate_settings), evaluate_settings, "zh")
     tuned, tested = halves({name: "" for name, _ in _rows(tmp_path / "b", "dev", "zh")})
-    assert scores.notes["judged"] == "half of dev"
+    assert scores.notes["evaluated_on"] == "half of dev"
     assert set(scores.items) <= set(tested)
-    assert scores.notes["gold"] == sum(name in tested for name, _ in _rows(tmp_path / "b", "dev", "gold"))
+    assert scores.notes["gold_pairs"] == sum(name in tested for name, _ in _rows(tmp_path / "b", "dev", "gold"))
     assert set(tuned).isdisjoint(tested)
     assert 15 < len(tuned) < 45
 
@@ -177,7 +177,7 @@ def test_bucc_without_a_test_set_judges_the_half_that_it_did_not_tune_on(make_mo
 def test_bucc_by_its_own_names(names: Sequence[str], test_name: str, make_model: Make, tmp_path: Path) -> None:
     evaluate_settings = settings(entry("bucc", bucc(tmp_path / "b", names)), pooling="last")
     (scores,) = scores_of(make_model(evaluate_settings), evaluate_settings, "zh")
-    assert scores.notes["judged"] == test_name
+    assert scores.notes["evaluated_on"] == test_name
     if names[0] == "sample":
         for file in sorted((tmp_path / "b").iterdir()):
             file.rename(file.with_name(file.name.replace("sample", "dev").replace("training", "test")))
@@ -228,7 +228,7 @@ def test_the_search_takes_the_pooling_that_finds_most_dev_pairs(make_model: Make
     accuracy = dict(mined.pooling_accuracies)
     assert list(accuracy) == ["trained", 2, 1, 0, "cls"]
     assert accuracy[mined.pooling] == max(accuracy.values())
-    assert mined.protocol_entry(pooled=True)["tried"]["language"] == "fr"
+    assert mined.protocol_entry(pooled=True)["pooling_search"]["language"] == "fr"
 
 
 def test_a_layer_that_is_not_there_is_an_error(make_model: Make) -> None:

@@ -224,7 +224,7 @@ while sign := os.read(0, 1):
 """
 
 
-def test_a_text_that_kills_the_engine_is_left_out_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_kills_the_backend_is_left_out_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "echo-or-die"
     program.write_text(ECHO.format(python=sys.executable, word="killer"))
     program.chmod(0o755)
@@ -246,7 +246,7 @@ def test_a_text_that_kills_the_engine_is_left_out_alone(tmp_path: Path, monkeypa
         ("silent", "no output within 1 s"),
     ],
 )
-def test_an_engine_that_does_not_work_is_an_error(
+def test_a_backend_that_does_not_work_is_an_error(
     mode: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "silent").write_text("#!/bin/sh\nexec sleep 60\n")

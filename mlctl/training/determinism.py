@@ -1,4 +1,4 @@
-"""Devices of a training, and deterministic computation on them."""
+"""Deterministic computation on a device, and the state of its random generator."""
 
 from __future__ import annotations
 
@@ -9,33 +9,6 @@ import torch
 from torch import Tensor
 
 from mlctl.core.cpu import usable_cores
-from mlctl.errors import InputError
-from mlctl.modeling.devices import resolve_device
-
-
-def resolve_devices(setting: str | int | tuple[str, ...]) -> list[torch.device]:
-    """Return the devices that `train.devices` names, one per process.
-
-    Args:
-        setting: auto: every GPU, or the CPU where there is none. N: N of them. Names: these.
-
-    Raises:
-        InputError: there are fewer GPUs, or a device cannot be used, is named twice, or is of another kind than the others.
-    """
-    gpus = torch.cuda.device_count()
-    if setting == "auto":
-        setting = max(gpus, 1)
-    if isinstance(setting, int):
-        if 0 < gpus < setting:
-            raise InputError(f"train.devices is {setting}, but there are {gpus} GPUs", f"set train.devices to at most {gpus}")
-        return [torch.device("cuda", index) if gpus else torch.device("cpu") for index in range(setting)]
-    names = [setting] if isinstance(setting, str) else setting
-    devices = [resolve_device(name, "train.devices") for name in names]
-    if len({device.type for device in devices}) > 1:
-        raise InputError(f"train.devices names devices of several kinds: {', '.join(names)}", "name only GPUs, or only CPUs")
-    if devices[0].type == "cuda" and len(set(devices)) < len(devices):
-        raise InputError(f"train.devices names a GPU twice: {', '.join(names)}", "name each once")
-    return devices
 
 
 def random_state(device: torch.device) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from mlctl.reporting.projection import neighbour_agreement, project
+from mlctl.reporting.embedding_map import neighbour_agreement, project
 
 
 def clouds(count: int) -> np.ndarray:

@@ -10,8 +10,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from mlctl.evaluation.data.heldout import Heldout, Side, read_heldout
+from mlctl.evaluation.embedding.map_tokens import choose_sentences, token_rows
 from mlctl.evaluation.embedding.token_embeddings import open_encoder
-from mlctl.evaluation.embedding.token_map import choose_sentences, token_rows
 
 Write = Callable[[dict[str, list[dict[str, Any]]]], Path]
 Rows = Callable[[str], list[dict[str, Any]]]
@@ -67,7 +67,7 @@ def test_long_maps_are_thinned_evenly(
 ) -> None:
     sharded = write_sharded({"fr": copied_rows("fr")})
     sentences = choose_sentences(read_heldout(sharded, ["fr"]), "en", 4, seed=0)
-    monkeypatch.setattr("mlctl.evaluation.embedding.token_map.MAX_TOKENS", 17)
+    monkeypatch.setattr("mlctl.evaluation.embedding.map_tokens.MAX_TOKENS", 17)
     encoder, tokenizer = open_encoder(trained / "model", "cpu"), AutoTokenizer.from_pretrained(sharded / "tokenizer")
     rows = list(token_rows(encoder, sentences, tokenizer))
     assert len(rows) == 16

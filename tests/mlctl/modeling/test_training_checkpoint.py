@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlctl.modeling.checkpoint import CheckpointFolder
+from mlctl.modeling.training_checkpoint import CheckpointFolder
 
 
 def folder(tmp_path: Path, keep: int = 2, fingerprint: str = "s") -> CheckpointFolder:
@@ -82,7 +82,7 @@ FULL_DISK = """
 import resource, sys, torch
 from pathlib import Path
 from mlctl.errors import InputError
-from mlctl.modeling.checkpoint import CheckpointFolder
+from mlctl.modeling.training_checkpoint import CheckpointFolder
 checkpoints = CheckpointFolder(Path(sys.argv[1]), "s", 2)
 checkpoints.save(1, {"weight": torch.ones(10)}, 0.5)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))

@@ -23,7 +23,7 @@ from mlctl.config import Train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows
 from mlctl.training.distributed import SINGLE, ProcessGroup
-from mlctl.training.gradients import forward_backward
+from mlctl.training.gradient_cache import forward_backward
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
 from mlctl.training.ragged_array import RaggedArray

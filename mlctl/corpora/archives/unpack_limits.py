@@ -33,7 +33,7 @@ DEFAULT_LIMITS = UnpackLimits()
 class UnpackBudget:
     """Counts the bytes unpacked from a file of `packed` bytes against the limits; `name` is the file, and member, in messages."""
 
-    def __init__(self, name: str, packed: int, limits: UnpackLimits) -> None:
+    def __init__(self, name: str, packed: float, limits: UnpackLimits) -> None:
         self._name, self._packed, self._limits = name, packed, limits
         self._spent = 0
 

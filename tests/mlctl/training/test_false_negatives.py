@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mlctl.config import Train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows, ShardReader
+from mlctl.training.false_negatives import FalseNegatives, similar_pairs
 from mlctl.training.losses import same_content
-from mlctl.training.negatives import FalseNegatives, similar_pairs
 from mlctl.training.sampler import ShardSlice
 
 PAIRS = 14

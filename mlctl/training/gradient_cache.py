@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mlctl.training.collator import Batch, MicroBatch
-from mlctl.training.device import random_state, set_random_state
+from mlctl.training.determinism import random_state, set_random_state
 from mlctl.training.distributed import ProcessGroup
 from mlctl.training.objective import Encoded, Losses, Objective
 

@@ -11,7 +11,7 @@ import ctranslate2
 
 from mlctl.config import Translate
 from mlctl.errors import InputError
-from mlctl.translation import conversion, models
+from mlctl.translation import ctranslate2_conversion, models
 from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, worker_count
 from mlctl.translation.neural import NeuralBackend
 
@@ -61,9 +61,9 @@ class CTranslate2Backend(NeuralBackend):
 
     def _load(self, cache: Path | None) -> Any:
         if cache:
-            return self._open(conversion.convert(self._folder, self._identity["precision"], cache))
+            return self._open(ctranslate2_conversion.convert(self._folder, self._identity["precision"], cache))
         with tempfile.TemporaryDirectory() as folder:
-            return self._open(conversion.convert(self._folder, self._identity["precision"], Path(folder)))
+            return self._open(ctranslate2_conversion.convert(self._folder, self._identity["precision"], Path(folder)))
 
     def _open(self, folder: Path) -> Any:
         device, gpus = models.devices(self._settings)
@@ -75,7 +75,10 @@ class CTranslate2Backend(NeuralBackend):
             parallelism = {"inter_threads": worker_count(workers), "intra_threads": 1}
         try:
             return ctranslate2.Translator(
-                str(folder), device=device, compute_type=conversion.COMPUTE_TYPES[self._identity["precision"]], **parallelism
+                str(folder),
+                device=device,
+                compute_type=ctranslate2_conversion.COMPUTE_TYPES[self._identity["precision"]],
+                **parallelism,
             )
         except (RuntimeError, ValueError) as error:
             raise InputError(

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from mlctl.core.files import atomic_write_text, commit
+from mlctl.core.url_redaction import redact_url
 
 _FSYNC_INTERVAL = 32 * 2**20  # bytes
 
@@ -69,6 +70,13 @@ class PartialDownload:
     def version(self) -> FileVersion | None:
         """The version to which the bytes belong; None: there are none."""
         return self._state.version if self._state else None
+
+    def range_headers(self, url: str) -> dict[str, str]:
+        """Return the headers that request the rest of the same version from a URL; empty: the whole file must be requested."""
+        version = self.version
+        if version is None or version.address != redact_url(url) or not version.validator or not self.size:
+            return {}
+        return {"Range": f"bytes={self.size}-", "If-Range": version.validator}
 
     @property
     def is_complete(self) -> bool:

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mlctl.alignment.eflomal import numba_kernels
+from mlctl.alignment.eflomal import numba_jit
 
-CALLED = "from mlctl.alignment.eflomal.numba_kernels import kernel\n\n@kernel\ndef number() -> int:\n    return {}\n"
+CALLED = "from mlctl.alignment.eflomal.numba_jit import kernel\n\n@kernel\ndef number() -> int:\n    return {}\n"
 CALLER = """
 from pathlib import Path
-from mlctl.alignment.eflomal.numba_kernels import remove_stale_cache, kernel
+from mlctl.alignment.eflomal.numba_jit import remove_stale_cache, kernel
 remove_stale_cache(Path(__file__).parent)
 from called import number
 
@@ -38,5 +38,5 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path: 
 
 
 def test_the_packages_own_kernels_are_watched() -> None:
-    stamp = Path(numba_kernels.__file__).parent / "__pycache__" / "kernels.stamp"
+    stamp = Path(numba_jit.__file__).parent / "__pycache__" / "kernels.stamp"
     assert all(file in stamp.read_text() for file in ("sampling.py", "random.py", "symmetrization.py"))
