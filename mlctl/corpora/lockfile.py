@@ -16,9 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from mlctl.core.files import atomic_write_text
+from mlctl.core.locks import locked
 from mlctl.core.url_redaction import redact_url
 from mlctl.corpora.transfer import Fetched, FileVersion
 from mlctl.errors import InputError
@@ -94,7 +93,7 @@ class Lockfile:
     def _exclusive(self) -> Iterator[None]:
         """Hold an inter-process lock and read the file again: several recipes may share it."""
         guard = f"mlctl-lock-{hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]}"
-        with FileLock(Path(tempfile.gettempdir()) / guard):
+        with locked(Path(tempfile.gettempdir()) / guard):
             self._files, self._versions = _load(self.path)
             yield
 

@@ -8,9 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from mlctl.core.files import commit, discard
+from mlctl.core.locks import locked
 from mlctl.errors import InputError
 from mlctl.translation import models
 from mlctl.translation.tokenizer import unreadable_model
@@ -33,7 +32,7 @@ def convert(folder: Path, precision: str, cache: Path) -> Path:
     parts = (models.digest(folder), importlib.metadata.version("ctranslate2"), COMPUTE_TYPES[precision])
     converted = cache / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{converted}.lock"):
+    with locked(Path(f"{converted}.lock")):
         if not converted.is_dir():
             _convert(folder, COMPUTE_TYPES[precision], converted)
     return converted

@@ -21,9 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from mlctl.core.files import atomic_write
+from mlctl.core.locks import locked
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
@@ -138,7 +137,7 @@ def _frozen(value: Any) -> Any:
 def _cached_index() -> Path:
     """Return the cached index, after building it if it is missing."""
     path = index_path()
-    with FileLock(f"{path}.lock"):
+    with locked(Path(f"{path}.lock")):
         if not path.exists():
             log.info("building the index of mtdata %s (some twenty seconds, once)", _installed_version())
             write_index(_build(path.parent), path)
