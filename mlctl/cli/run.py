@@ -60,7 +60,8 @@ def _print_summary(recipe: Recipe, ref: Ref) -> None:
     if "evaluate" in results:
         out.print(_benchmark_table(tables.benchmark_rows(results["evaluate"].folder)))
     if cached:
-        out.print(f"cached: {', '.join(cached)}" + ("; nothing was computed" if len(cached) == len(last.stages) else ""))
+        nothing = "; nothing was computed" if len(cached) == len(last.stages) else ""
+        out.print(f"cached: {', '.join(cached)}{nothing}", soft_wrap=True)
     if "train" in results:
         out.print(f"model:  {results['train'].folder / 'model'}", soft_wrap=True)
     if ref["stage"] == "report":
