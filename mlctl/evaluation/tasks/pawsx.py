@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlctl.evaluation.tasks.metadata import TaskMetadata
-from mlctl.evaluation.tasks.pairclassification import PairClassificationTask
+from mlctl.evaluation.tasks.pair_classification import PairClassificationTask
 
 
 class PawsxTask(PairClassificationTask):

@@ -16,7 +16,7 @@ IMPLEMENTATIONS = {
     "tatoeba": "tatoeba:TatoebaTask",
     "bucc": "bucc:BuccTask",
     "ntrex": "ntrex:NtrexTask",
-    "word-alignment": "wordalignment:WordAlignmentTask",
+    "word-alignment": "word_alignment:WordAlignmentTask",
     "xnli": "xnli:XnliTask",
     "pawsx": "pawsx:PawsxTask",
     "udpos": "udpos:UdposTask",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +11,9 @@ from typing import Any, Protocol
 
 from mlctl.config import Train
 from mlctl.core.url_redaction import redact_values
-from mlctl.errors import InputError
 from mlctl.training.trackers.guard import BackgroundTracker, GuardedTracker
-from mlctl.training.trackers.interface import Metrics, Run, Tracker
+from mlctl.training.trackers.registry import check, create_tracker
+from mlctl.training.trackers.tracker import Metrics, Run, Tracker
 
 __all__ = ["NO_TRACKERS", "Metrics", "Run", "Throughput", "Tracker", "Trackers", "check", "run_name", "tracking"]
 
@@ -24,20 +23,6 @@ class Throughput(Protocol):
 
     pairs_per_s: float
     tokens_per_s: float
-
-
-def check(settings: Train) -> None:
-    """Check that the libraries of the recipe's trackers are installed.
-
-    Raises:
-        InputError: one is not.
-    """
-    missing = [name for name in settings.trackers if name != "tensorboard" and importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"train.trackers names {', '.join(missing)}, which is not installed here",
-            f"run `pip install 'mlctl[{','.join(missing)}]'`, or remove it from train.trackers",
-        )
 
 
 def run_name(folder: Path, scratch: Path) -> str:
@@ -101,7 +86,7 @@ def tracking(
         names: names of the metrics of a step.
         past: metrics of the steps that are done.
     """
-    trackers = Trackers([_tracker(name) for name in settings.trackers], settings.track_every, names)
+    trackers = Trackers([create_tracker(name) for name in settings.trackers], settings.track_every, names)
     trackers.start(Run(settings.track_project, run_name(folder, scratch), dict(_flatten(config)), folder, scratch), past)
     complete = False
     try:
@@ -117,26 +102,3 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", redact_values(value)
-
-
-def _tracker(name: str) -> GuardedTracker | BackgroundTracker:
-    """Return the tracker of a name; those that may use a network run in a background thread."""
-    if name == "tensorboard":
-        from mlctl.training.trackers.tensorboard import TensorBoard
-
-        return GuardedTracker(name, TensorBoard())
-    return BackgroundTracker(GuardedTracker(name, _network_tracker(name)))
-
-
-def _network_tracker(name: str) -> Tracker:
-    if name == "mlflow":
-        from mlctl.training.trackers.mlflow import MLflow
-
-        return MLflow()
-    if name == "wandb":
-        from mlctl.training.trackers.wandb import WandB
-
-        return WandB()
-    from mlctl.training.trackers.trackio import Trackio
-
-    return Trackio()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
-from mlctl.training.trackers.interface import Metrics, Run, Tracker
+from mlctl.training.trackers.tracker import Metrics, Run, Tracker
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mlctl.training.trackers.interface import Metrics, Run
+from mlctl.training.trackers.tracker import Metrics, Run
 
 _PARAMETERS_PER_REQUEST = 100  # MLflow's limit
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlctl.training.trackers.interface import Metrics, Run
+from mlctl.training.trackers.tracker import Metrics, Run
 
 #: Path of the file in the result, so that `tensorboard --logdir STORE/train` shows every training.
 FILE = "tensorboard/events.out.tfevents.mlctl"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlctl.training.trackers.interface import Metrics, Run
+from mlctl.training.trackers.tracker import Metrics, Run
 
 
 class Trackio:

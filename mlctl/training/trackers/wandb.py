@@ -5,7 +5,7 @@ Offline, what its process had not written when a training was killed is lost: th
 
 from __future__ import annotations
 
-from mlctl.training.trackers.interface import Metrics, Run
+from mlctl.training.trackers.tracker import Metrics, Run
 
 
 class WandB:
