@@ -61,7 +61,7 @@ LEXICON = pa.schema(
     ]
 )
 
-#: Quality of a translation backend: `metric` is chrf, bleu, round_trip_chrf, copies, empty or wrong_language (shares in
+#: Quality of a translation backend: `metric` is chrf, bleu, round_trip_chrf, copies, empty, wrong_language or faulty (shares in
 #: [0, 1], chrF and BLEU in [0, 100]) over `items` sentences of `set` (the dev set's name, or "round trip").
 QUALITY = pa.schema(
     [

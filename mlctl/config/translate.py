@@ -73,10 +73,11 @@ class Translate(Section):
         description="Least chrF on the dev set (without one: of the round trip); below it the language is not translated.",
     )
     max_faulty: float = Field(
-        0.5,
+        0.05,
         gt=0,
         le=1,
-        description="Largest share of outputs that are empty, copies or in another language; above it the language is not translated.",
+        description="Largest share of outputs that the rules for faulty outputs reject; above it (and from 10 outputs) the stage stops. "
+        "Checked on 200 texts before the first part, and after every part.",
     )
     part_rows: int = Field(2000, ge=1, description="Sentences of a part: the most that a crash can lose.")
     batch_tokens: int = runtime_only(0, "Padded source tokens of a batch; 0: 1,024 on a CPU core, 16,384 on a GPU.", ge=0)

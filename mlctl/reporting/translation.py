@@ -17,7 +17,7 @@ from mlctl.reporting.json_files import read_json
 Row = dict[str, Any]
 
 #: Quality metrics of a backend as the stage writes them: chrF and BLEU in [0, 100], shares in [0, 1].
-METRICS = ("chrf", "bleu", "round_trip_chrf", "empty", "copies", "wrong_language")
+METRICS = ("chrf", "bleu", "round_trip_chrf", "empty", "copies", "wrong_language", "faulty")
 
 _SIGNATURES = b"signatures"
 
@@ -94,10 +94,12 @@ def _count_texts(translate: Path, subfolder: str) -> Counter[tuple[str, str]]:
 def _directions(file: Path, rejected: bool = False) -> Iterator[tuple[str, int]]:
     """Yield the directions of the synthetic rows of a file with their counts: `synthetic` is the translated side.
 
-    In rejected text it is the missing side.
+    In rejected text without output it is the missing side.
     """
-    table = pq.read_table(file, columns=["source_language", "target_language", "source" if rejected else "synthetic"])
-    backward = pc.is_null(table["source"]) if rejected else pc.equal(table["synthetic"], "source")
+    columns = ["source_language", "target_language", "synthetic", *(["source"] if rejected else [])]
+    table = pq.read_table(file, columns=columns)
+    backward = pc.equal(table["synthetic"], "source")
+    backward = pc.or_(backward, pc.is_null(table["source"])) if rejected else backward
     rows = table.append_column("backward", backward)
     rows = rows if rejected else rows.filter(pc.not_equal(rows["synthetic"], ""))
     groups = rows.group_by(["source_language", "target_language", "backward"], use_threads=False)

@@ -11,7 +11,7 @@ from mlctl.core.cpu import usable_cores
 
 @dataclass(frozen=True)
 class Translation:
-    """The translation of one text: `text`, or "" and the `rule` that rejects it."""
+    """The translation of one text, or the `rule` that rejects it; `text` is then the rejected output, "" if there is none."""
 
     text: str
     rule: str = ""

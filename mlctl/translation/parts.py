@@ -19,6 +19,7 @@ from mlctl.core.files import discard
 from mlctl.core.workspace import Workspace
 from mlctl.translation import output_checks
 from mlctl.translation.backend import Translation
+from mlctl.translation.fault_counter import FaultCounter
 
 #: Translates texts from one language (BCP 47) into another: `TranslationBackend.translate`.
 TranslateFunction = Callable[[Sequence[str], str, str], list[Translation]]
@@ -74,13 +75,17 @@ class LanguageParts:
 
     def finished(self) -> bool:
         """Return whether all parts are finished."""
-        parts = range(-(-pq.read_metadata(self._file).num_rows // self._rows))
-        return all(self._workspace.has(self._pairs_name(part)) for part in parts)
+        return len(self._finished_parts()) == self._part_count()
 
-    def translate(self, functions: Mapping[Direction, TranslateFunction], concurrent_parts: int) -> Iterator[int]:
+    def translate(
+        self, functions: Mapping[Direction, TranslateFunction], concurrent_parts: int, faults: FaultCounter
+    ) -> Iterator[int]:
         """Translate the missing parts; yield the number of texts of each part, finished ones included.
 
         While one part is written, `concurrent_parts` - 1 others are translated, so that the backend is never idle.
+
+        Raises:
+            InputError: too many outputs are faulty.
         """
         pending: deque[tuple[int, Future[None]]] = deque()
         with pq.ParquetFile(self._file) as parquet, ThreadPoolExecutor(concurrent_parts) as pool:
@@ -91,29 +96,40 @@ class LanguageParts:
                     if self._workspace.has(self._pairs_name(part)):
                         yield batch.num_rows
                     else:
-                        pending.append((batch.num_rows, pool.submit(self._translate_part, part, batch, functions)))
+                        pending.append((batch.num_rows, pool.submit(self._translate_part, part, batch, functions, faults)))
                 while pending:
                     yield _wait_for_first(pending)
             finally:
                 pool.shutdown(cancel_futures=True)
 
     def counts(self) -> tuple[int, Counter[str]]:
-        """Return how many texts were translated, and how many each rule rejected."""
-        files = self._workspace.path(f"pairs/{self._language}").glob("*.parquet")
-        translated = sum(pq.read_metadata(file).num_rows for file in files)
-        rejected = sorted(self._workspace.path(f"rejected/{self._language}").glob("*.parquet"))
-        rules = (rule for file in rejected for rule in pq.read_table(file, columns=["rule"])["rule"].to_pylist())
-        return translated, Counter(rules)
+        """Return how many texts of the finished parts were translated, and how many each rule rejected."""
+        finished = self._finished_parts()
+        translated = sum(pq.read_metadata(self._workspace.path(self._pairs_name(part))).num_rows for part in finished)
+        rejected = (name for part in finished if self._workspace.has(name := self._rejected_name(part)))
+        rules = (pq.read_table(self._workspace.path(name), columns=["rule"])["rule"].to_pylist() for name in rejected)
+        return translated, Counter(rule for part_rules in rules for rule in part_rules)
+
+    def _part_count(self) -> int:
+        return -(-pq.read_metadata(self._file).num_rows // self._rows)
+
+    def _finished_parts(self) -> list[int]:
+        return [part for part in range(self._part_count()) if self._workspace.has(self._pairs_name(part))]
+
+    def _rejected_name(self, part: int) -> str:
+        return f"rejected/{self._language}/{part:05d}.parquet"
 
     def _pairs_name(self, part: int) -> str:
         return f"pairs/{self._language}/{part:05d}.parquet"
 
-    def _translate_part(self, part: int, batch: pa.RecordBatch, functions: Mapping[Direction, TranslateFunction]) -> None:
+    def _translate_part(
+        self, part: int, batch: pa.RecordBatch, functions: Mapping[Direction, TranslateFunction], faults: FaultCounter
+    ) -> None:
         """Translate and write one part; its pairs last, because they mark it as finished."""
-        results = [_translate_rows(batch, direction, function) for direction, function in functions.items()]
+        results = [_translate_rows(batch, direction, function, faults) for direction, function in functions.items()]
         order = pa.concat_arrays([rows for rows, _ in results])
         table = pa.concat_tables([table for _, table in results]).take(pc.sort_indices(order))
-        rejected_name = f"rejected/{self._language}/{part:05d}.parquet"
+        rejected_name = self._rejected_name(part)
         discard(self._workspace.path(rejected_name))
         rejected = table.filter(pc.not_equal(table["rule"], ""))
         if rejected.num_rows:
@@ -122,6 +138,7 @@ class LanguageParts:
         with self._workspace.part(self._pairs_name(part)) as path:
             pairs = table.filter(pc.equal(table["rule"], "")).select(schema.PAIR.names)
             pq.write_table(pairs.cast(schema.PAIR), path, compression="zstd")
+        faults.check()
 
 
 def _wait_for_first(pending: deque[tuple[int, Future[None]]]) -> int:
@@ -130,13 +147,18 @@ def _wait_for_first(pending: deque[tuple[int, Future[None]]]) -> int:
     return rows
 
 
-def _translate_rows(batch: pa.RecordBatch, direction: Direction, function: TranslateFunction) -> tuple[pa.Array, pa.Table]:
-    """Translate the rows of a batch in one direction; return their indices, and the rows (REJECTED) with a translation or a rule."""
+def _translate_rows(
+    batch: pa.RecordBatch, direction: Direction, function: TranslateFunction, faults: FaultCounter
+) -> tuple[pa.Array, pa.Table]:
+    """Translate the rows of a batch in one direction; return their indices, and the rows (REJECTED) with a translation, a rule or, if
+    the output is rejected, both.
+    """
     mask = batch[direction.translation_column].is_null()
     rows = batch.filter(mask)
     texts = rows[direction.text_column].to_pylist()
     translations = function(texts, direction.source, direction.target) if texts else []
     outputs = output_checks.check_outputs(texts, translations, direction.source, direction.target)
+    faults.add(texts, outputs)
     columns = {name: rows[name] for name in schema.PAIR.names}
     columns[direction.translation_column] = pa.array([output.text or None for output in outputs], pa.string())
     columns["synthetic"] = _synthetic(outputs, direction.translation_column, rows["synthetic"].to_pylist())
@@ -146,5 +168,5 @@ def _translate_rows(batch: pa.RecordBatch, direction: Direction, function: Trans
 
 
 def _synthetic(outputs: Sequence[Translation], column: str, before: Sequence[str]) -> pa.Array:
-    """Return the column `synthetic`: the machine-translated side; unchanged for a rejected row."""
-    return pa.array([old if output.rule else column for output, old in zip(outputs, before, strict=True)], pa.string())
+    """Return the column `synthetic`: the machine-translated side; unchanged for a row without output."""
+    return pa.array([column if output.text else old for output, old in zip(outputs, before, strict=True)], pa.string())

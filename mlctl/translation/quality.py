@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 from mlctl import schema
 from mlctl.config import DevSet, Translate
 from mlctl.core.random import shuffle_key
+from mlctl.errors import InputError
 from mlctl.languages import script
 from mlctl.translation import dev_sets, licences, output_checks
 from mlctl.translation.backend import EMPTY, Translation, TranslationBackend
+from mlctl.translation.fault_counter import FaultCounter
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
 Row = dict[str, str | float | int]
 
 CHRF, BLEU, ROUND_TRIP = "chrf", "bleu", "round_trip_chrf"
-#: Shares of faulty outputs, and the rule that each counts.
+#: Share of the outputs that any rule of `output_checks` rejects.
+FAULTY = "faulty"
+#: Shares of some faults, and the rule that each counts.
 SHARES = {"empty": EMPTY, "copies": output_checks.COPIED, "wrong_language": output_checks.WRONG_LANGUAGE}
-#: Rule of the texts of a direction whose backend does not reach `translate.min_chrf` or `translate.max_faulty`.
+#: Rule of the texts of a direction whose backend does not reach `translate.min_chrf`.
 BELOW_THRESHOLD = "backend below the quality threshold"
 #: Key of sacrebleu's signatures among the metadata of `quality.parquet`.
 SIGNATURES = b"signatures"
@@ -64,7 +68,7 @@ def measure(
         reverse: a backend from `target` to `source`, if there is one.
 
     Raises:
-        InputError: a dev set cannot be read.
+        InputError: a dev set cannot be read, or too many outputs are faulty.
     """
     common = {"language": language, "direction": f"{source}→{target}", "backend": licences.backend_name(backend.identity())}
     dev = [dev_set for dev_set in settings.dev if dev_set.target == language]
@@ -75,6 +79,10 @@ def measure(
     if not results and reverse and reverse.supports(target, source):
         results += _round_trip(sample, outputs, reverse, target, source)
     rows = [{**common, **row} for row in [*results, *_faulty_shares(outputs)]]
+    if not _below_min_chrf(settings, rows):  # else its outputs are not used
+        faults = FaultCounter(settings.max_faulty, str(common["direction"]))
+        faults.add(sample, outputs)
+        faults.check()
     figures = ", ".join(f"{row['metric']} {row['value']:g}" for row in rows) or "nothing to measure"
     _log.info("%s: %s", common["direction"], figures)
     return rows
@@ -83,17 +91,17 @@ def measure(
 def check(settings: Translate, rows: Iterable[Mapping[str, str | float | int]]) -> str:
     """Return why the measured quality of one direction is too low, as a sentence with the figures; "" if it is good enough."""
     measured = list(rows)
-    for row in measured:
-        if row["metric"] in (CHRF, ROUND_TRIP) and float(row["value"]) < settings.min_chrf:
-            return f"chrF {row['value']:.1f} ({row['set']}), translate.min_chrf is {settings.min_chrf:g}"
-    shares = {str(row["metric"]): float(row["value"]) for row in measured if row["metric"] in SHARES}
-    if sum(shares.values()) > settings.max_faulty:
-        details = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares.items())
-        return (
-            f"{sum(shares.values()):.0%} of the outputs are faulty ({details}), translate.max_faulty is {settings.max_faulty:.0%}"
-        )
+    if below := _below_min_chrf(settings, measured):
+        return below
     if settings.min_chrf and not {row["metric"] for row in measured} & {CHRF, ROUND_TRIP}:
         _log.warning("translate.min_chrf cannot be checked: there is neither a dev set nor a backend for the reverse direction")
+    return ""
+
+
+def _below_min_chrf(settings: Translate, rows: Sequence[Mapping[str, str | float | int]]) -> str:
+    for row in rows:
+        if row["metric"] in (CHRF, ROUND_TRIP) and float(row["value"]) < settings.min_chrf:
+            return f"chrF {row['value']:.1f} ({row['set']}), translate.min_chrf is {settings.min_chrf:g}"
     return ""
 
 
@@ -123,13 +131,21 @@ def _round_trip(
     if not accepted:
         return []
     originals = [text for text, _ in accepted]
-    back = [translation.text for translation in reverse.translate([output for _, output in accepted], source, target)]
+    try:
+        back = [translation.text for translation in reverse.translate([output for _, output in accepted], source, target)]
+    except InputError as error:  # a program that translates one way only
+        _log.warning("no round trip is measured, %s→%s does not work: %s", source, target, error.problem)
+        return []
     return [_row(ROUND_TRIP, _score(_chrf(), back, originals), len(accepted), _ROUND_TRIP_SET)]
 
 
 def _faulty_shares(outputs: Sequence[Translation]) -> list[Row]:
+    if not outputs:
+        return []
     rules = Counter(output.rule for output in outputs)
-    return [_row(name, rules[rule] / len(outputs), len(outputs), _SAMPLE_SET) for name, rule in SHARES.items()] if outputs else []
+    faulty = sum(rules[rule] for rule in output_checks.RULES)
+    counts = {**{name: rules[rule] for name, rule in SHARES.items()}, FAULTY: faulty}
+    return [_row(name, count / len(outputs), len(outputs), _SAMPLE_SET) for name, count in counts.items()]
 
 
 def _row(metric: str, value: float, items: int, data_set: str) -> Row:

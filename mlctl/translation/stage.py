@@ -21,6 +21,7 @@ from mlctl.translation import licences, output_checks, quality
 from mlctl.translation.backend import RULES as BACKEND_RULES
 from mlctl.translation.backend import Translation
 from mlctl.translation.backend_pool import BackendPool
+from mlctl.translation.fault_counter import FaultCounter
 from mlctl.translation.parts import Direction, LanguageParts, TranslateFunction, directions
 from mlctl.translation.quality import BELOW_THRESHOLD
 
@@ -75,7 +76,8 @@ def translate(
         `<t>.translated` and `<t>.rejected` for each language with untranslated text; `<t>.untranslated` without a backend.
 
     Raises:
-        InputError: the model or program is missing, cannot be fetched or read, or does not support a language.
+        InputError: the model or program is missing, cannot be fetched or read, does not support a language, or too many of its outputs
+            are faulty.
     """
     untranslated = _find_untranslated(languages, cleaned)
     if settings.backend == "none" or not untranslated:
@@ -116,7 +118,9 @@ def _translate_language(
         # Without missing parts no backend is loaded.
         unused = measurement["stopped"] or parts.finished()
         functions[direction] = _reject_all if unused else pool.get(direction.source, direction.target).translate
-    yield from parts.translate(functions, _CONCURRENT_PARTS.get(settings.backend, 1))
+    faults = FaultCounter(settings.max_faulty, " and ".join(direction.name for direction in functions))
+    faults.add_counts(*parts.counts())
+    yield from parts.translate(functions, _CONCURRENT_PARTS.get(settings.backend, 1), faults)
 
 
 def _measure(

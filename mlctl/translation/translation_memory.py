@@ -1,7 +1,7 @@
 """Translation memory: the translations of all corpora and runs in one SQLite file.
 
-The memory is only a cache: if its file is damaged or cannot be used, translation continues without it. Rejections are not cached: they
-may be transient.
+The memory is only a cache: if its file is damaged or cannot be used, translation continues without it. Rejections and outputs that
+`output_checks` rejects are not cached: they may be transient.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from mlctl.translation import output_checks
 from mlctl.translation.backend import BackendWrapper, Translation, TranslationBackend
 
 _BUSY_SECONDS = 60.0
@@ -162,7 +163,8 @@ class MemoizedBackend(BackendWrapper):
         known = self._memory.get(list(keys.values()))
         new = [text for text, key in keys.items() if key not in known]
         translations = dict(zip(new, self._inner.translate(new, source, target) if new else [], strict=True))
-        self._memory.put({keys[text]: translation.text for text, translation in translations.items() if not translation.rule})
+        checked = output_checks.check_outputs(new, [translations[text] for text in new], source, target)
+        self._memory.put({keys[text]: output.text for text, output in zip(new, checked, strict=True) if not output.rule})
         self._lookups, self._hits = self._lookups + len(keys), self._hits + len(keys) - len(new)
         return [translations[text] if text in translations else Translation(known[keys[text]]) for text in texts]
 

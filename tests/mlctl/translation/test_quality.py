@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import logging
@@ -102,24 +103,20 @@ def test_without_a_dev_set_the_round_trip_and_the_shares_of_faults_are_measured(
 def test_the_sample_is_small_and_the_same_for_any_order() -> None:
     texts = [f"{number} sentences about nothing" for number in range(1000)]
     backend = Dictionary("en", "fr", {text: f"{text} même" for text in texts[:500]})
-    first = quality.measure(Translate(), backend, "fr", "en", "fr", texts)
+    settings = Translate(max_faulty=1.0)
+    first = quality.measure(settings, backend, "fr", "en", "fr", texts)
     assert backend.translated == 200
-    assert quality.measure(Translate(), backend, "fr", "en", "fr", reversed(texts)) == first
+    assert quality.measure(settings, backend, "fr", "en", "fr", reversed(texts)) == first
     assert 0.3 < by_metric(first)["copies"][0] < 0.7
 
 
-@pytest.mark.parametrize(
-    ("least", "faulty", "expected"),
-    [
-        (0.0, 0.5, ""),
-        (99.0, 0.5, ""),
-        (0.0, 0.05, "10% of the outputs are faulty (empty 0%, copies 10%, wrong language 0%), translate.max_faulty is 5%"),
-    ],
-)
-def test_the_floor(tmp_path: Path, least: float, faulty: float, expected: str) -> None:
-    settings = dev_set(tmp_path, min_chrf=least, max_faulty=faulty)
-    texts = [*ENGLISH[:18], "Nobody has ever translated this one.", "Nor will anybody translate that one."]
-    assert quality.check(settings, quality.measure(settings, FORWARD, "fr", "en", "fr", texts)) == expected
+def test_too_many_faulty_outputs_stop_before_the_first_part(tmp_path: Path) -> None:
+    texts = [*ENGLISH[:18], *(f"Nobody has ever translated this one, number {number}." for number in range(10))]
+    for faulty in (0.04, 0.5):
+        settings = dev_set(tmp_path, max_faulty=faulty)
+        stops = pytest.raises(InputError, match=r"10 of 28 outputs en→fr are faulty \(copied text 10\)")
+        with stops if faulty < 0.3 else contextlib.nullcontext():
+            quality.measure(settings, FORWARD, "fr", "en", "fr", texts)
 
 
 def test_below_the_least_chrf(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

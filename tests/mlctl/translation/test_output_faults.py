@@ -1,0 +1,218 @@
+"""Machine translation that went wrong is rejected by a rule with a name; what the text has too is no fault."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlctl.config import Languages, Translate
+from mlctl.core.workspace import Workspace
+from mlctl.errors import InputError
+from mlctl.reporting.translation import translation_rows
+from mlctl.schema import PAIR
+from mlctl.translation import translate
+from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
+from mlctl.translation.fault_counter import FaultCounter
+from mlctl.translation.output_checks import COPIED, check_outputs
+from mlctl.translation.output_faults import CHATTER, GIBBERISH, LENGTH, MARKUP, NO_WORDS, NUMBERS, REPETITION, RULES, find_fault
+from mlctl.translation.translation_memory import MemoizedBackend, TranslationMemory
+
+TEXT = "The old house beyond the river has been empty for many years now."
+GOOD = {
+    "fr": "La vieille maison de l'autre côté de la rivière est vide depuis de nombreuses années.",
+    "ru": "Старый дом за рекой пустует уже много лет.",
+    "zh": "河对岸的老房子已经空了很多年了。",
+    "ar": "البيت القديم وراء النهر خالٍ منذ سنوات عديدة.",
+    "th": "บ้านเก่าที่อยู่อีกฝั่งของแม่น้ำว่างเปล่ามาหลายปีแล้ว",
+    "ja": "川の向こうの古い家は、もう何年も空き家のままだ。",
+}
+FAULTS = {
+    "loop of a word": (lambda good: good[: len(good) // 2] + " " + good.split(" ")[0][:6] * 12, REPETITION),
+    "loop of a phrase": (lambda good: (good[:8] + " ") * 9, REPETITION),
+    "six times": (lambda good: " ".join([good] * 6), REPETITION),
+    "twice": (lambda good: f"{good} {good}", REPETITION),
+    "punctuation": (lambda _: "... , ! ?", NO_WORDS),
+    "one word": (lambda good: good[:2], LENGTH),
+    "tail of signs": (lambda good: good + " }{#@!~^&*%$|<>", GIBBERISH),
+    "tail of letters": (lambda good: good + " xkqzvb wrtpsdk bvnmqkl zxcvbn", GIBBERISH),
+    "tail in a third script": (lambda good: good + " ഗമ ഉടപ ഗമര", GIBBERISH),
+    "refusal": (lambda _: "I'm sorry, but I can't translate this sentence.", CHATTER),
+    "chatter": (lambda good: f"Translation: {good} (Note: the river is not named.)", CHATTER),
+    "introduction": (lambda good: f"Sure! Here is the translation: {good}", CHATTER),
+    "prompt": (lambda good: f"Translate the following text to French: {good}", CHATTER),
+    "code fence": (lambda good: f"```\n{good}\n```", MARKUP),
+    "json": (lambda good: f'{{"text": "{good}"}}', MARKUP),
+    "tags": (lambda good: f"<p>{good}</p>", MARKUP),
+    "special tokens": (lambda good: f"{good} </s>", MARKUP),
+    "the source too": (lambda good: f"{TEXT} {good}", COPIED),
+    "an unrelated story": (lambda good: "".join(f"{good[:-1]}{chr(0x61 + n)}, {n} – " for n in range(5))[::-1], None),
+    "nothing": (lambda _: " ", EMPTY),
+}  # fmt: skip
+
+
+def rule(text: str, output: str, target: str) -> str:
+    (checked,) = check_outputs([text], [Translation(output)], "en", target)
+    assert checked.text.strip() == output.strip()  # kept with the rejected rows
+    return checked.rule
+
+
+@pytest.mark.parametrize("language", GOOD)
+@pytest.mark.parametrize("kind", FAULTS)
+def test_each_fault_has_its_rule(kind: str, language: str) -> None:
+    spoil, expected = FAULTS[kind]
+    assert rule(TEXT, GOOD[language], language) == ""
+    found = rule(TEXT, spoil(GOOD[language]), language)
+    assert found
+    assert expected in (None, found)
+
+
+@pytest.mark.parametrize(
+    ("target", "output"),
+    [
+        ("fr", "Je suis désolé, mais je ne peux pas traduire ce texte."),
+        ("de", "Es tut mir leid, aber ich kann diesen Satz nicht übersetzen."),
+        ("es", "Lo siento, pero no puedo traducir este texto."),
+        ("ru", "Извините, но я не могу перевести этот текст."),
+        ("zh", "抱歉，我无法翻译这句话，请提供更多信息。"),
+        ("ja", "申し訳ありませんが、この文を翻訳できません。"),
+        ("ko", "죄송하지만 이 문장을 번역할 수 없습니다."),
+        ("ar", "عذرًا، لا يمكنني ترجمة هذه الجملة."),
+        ("hi", "क्षमा करें, मैं इस वाक्य का अनुवाद नहीं कर सकता।"),
+        ("tr", "Üzgünüm, bu cümleyi çevirmenize yardımcı olamam."),
+        ("th", "ขออภัย ฉันไม่สามารถแปลประโยคนี้ได้"),
+        ("id", "Maaf, saya tidak dapat menerjemahkan kalimat ini."),
+    ],
+)
+def test_refusals_in_the_target_language(target: str, output: str) -> None:
+    assert rule(TEXT, output, target) == CHATTER
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "output"),
+    [
+        ("No, no, no, no, no!", "fr", "Non, non, non, non, non !"),
+        (
+            "Row, row, row your boat, row, row, row your boat",
+            "fr",
+            "Rame, rame, rame sur ton bateau, rame, rame, rame sur ton bateau",
+        ),
+        ("1 1 1 1 1 1 1 1 1 1 1 1 apples", "fr", "1 1 1 1 1 1 1 1 1 1 1 1 pommes"),
+        ("I'm sorry, but I can't come to the meeting.", "fr", "Je suis désolé, mais je ne peux pas venir à la réunion."),
+        ("Note: the shop is closed today.", "fr", "Note : le magasin est fermé aujourd'hui."),
+        ("Translation: a short history", "de", "Übersetzung: eine kurze Geschichte"),
+        ("As an AI language model, it cannot feel.", "es", "Como modelo de lenguaje, no puede sentir."),
+        ("<b>Save</b> the file and **close** it", "fr", "<b>Enregistrez</b> le fichier et **fermez**-le"),
+        ("Look at the books and the children", "id", "Lihatlah buku-buku dan anak-anak itu"),
+        ("Room 1234567 is on floor 89", "zh", "1234567号房间在89层"),
+        ("The tschüss of Schweden", "de", "Die Rechtsschutzversicherung schwatzt herbstlich"),
+        ("A quarter of the words", "cs", "Čtvrtka slov, zmrzl scvrkl vlk prst"),
+        ("Hm", "ja", "うーん"),
+        ("Yes", "de", "Ja"),
+    ],
+)
+def test_right_output_stays(text: str, target: str, output: str) -> None:
+    assert find_fault(text, output, "en", target) == ""
+
+
+def test_numbers_must_be_those_of_the_text() -> None:
+    text = "Call 555-1234-6789 before 17:45 on 28 November."
+    assert find_fault(text, "Appelez le 555-1234-6789 avant 17 h 45 le 28 novembre.", "en", "fr") == ""
+    assert find_fault(text, "Appelez le 99-8888 avant 3 h 33 le 3 novembre.", "en", "fr") == NUMBERS
+    assert len(set(RULES)) == 7
+
+
+def test_a_backend_with_too_many_faults_stops_with_an_example() -> None:
+    counter = FaultCounter(0.05, "en→fr")
+    counter.add([TEXT] * 40, [Translation(GOOD["fr"])] * 31 + [Translation("...", NO_WORDS)] * 9)
+    counter.check()  # fewer than ten
+    counter.add([TEXT, "x"], [Translation("non non", REPETITION), Translation("", TOO_LONG)])
+    message = (
+        r"10 of 41 outputs en→fr are faulty \(no words 9, repetition 1\); 'The old .*' became '\.\.\.' \(no words\)\n.*max_faulty"
+    )
+    with pytest.raises(InputError, match=message):
+        counter.check()
+    counter.add_counts(1_000, {TOO_LONG: 5})
+    counter.check()
+
+
+def test_faulty_outputs_are_not_remembered(tmp_path: Path) -> None:
+    class Backend:
+        outputs = ("non " * 30, GOOD["fr"])
+
+        def identity(self) -> dict[str, str]:
+            return {"name": "test"}
+
+        def supports(self, source: str, target: str) -> bool:
+            del source, target
+            return True
+
+        def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
+            del source, target
+            return [True] * len(texts)
+
+        def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
+            del source, target
+            return [Translation(self.outputs[0])] * len(texts)
+
+        def close(self) -> None:
+            pass
+
+    backend = Backend()
+    memoized = MemoizedBackend(backend, TranslationMemory(tmp_path / "memory.sqlite"))
+    assert memoized.translate([TEXT], "en", "fr") == [Translation("non " * 30)]
+    backend.outputs = (GOOD["fr"], "")
+    assert memoized.translate([TEXT], "en", "fr") == [Translation(GOOD["fr"])]
+    backend.outputs = ("", "")
+    assert memoized.translate([TEXT], "en", "fr") == [Translation(GOOD["fr"])]  # remembered
+
+
+PROGRAM = """
+import sys
+for number, line in enumerate(sys.stdin):
+    sys.exit("no model for this direction") if sys.argv[1] == "en" else None
+    print("la " * 40 if "bad" in line else f"Le texte {line.split()[-1]} est traduit ainsi.")
+"""
+
+
+def texts_of(folder: Path, texts: Sequence[str]) -> Path:
+    same = dict.fromkeys(PAIR.names, "") | {"source_language": "en", "target_language": "fr"}
+    (folder / "untranslated").mkdir(parents=True)
+    rows = [{**same, "source": text, "target": None} for text in texts]
+    pq.write_table(pa.Table.from_pylist(rows, schema=PAIR), folder / "untranslated/fr.parquet")
+    return folder
+
+
+def test_the_stage_keeps_faulty_outputs_and_stops_where_they_are_too_many(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a program that translates one way only, which is no error; a second run goes on after the finished parts."""
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    command = (sys.executable, str(tmp_path / "program.py"), "{target}")
+    settings = Translate(backend="command", command=command, part_rows=50, max_faulty=0.2)
+    few = [f"This {'bad' if number % 10 == 0 else 'good'} text has number {number}" for number in range(100)]
+    (tmp_path / "few").mkdir()
+    result = translate(settings, Languages(), texts_of(tmp_path / "a", few), Workspace(tmp_path / "few"))
+    assert result == {"fr.translated": 90, "fr.rejected": 10}
+    assert "no round trip is measured, fr→en does not work" in caplog.text
+    rejected = [row for part in (0, 1) for row in pq.read_table(tmp_path / f"few/rejected/fr/{part:05}.parquet").to_pylist()]
+    assert {(row["rule"], row["target"], row["synthetic"]) for row in rejected} == {(REPETITION, ("la " * 40).strip(), "target")}
+    (report,) = translation_rows(tmp_path / "few")
+    assert (report["direction"], report["translated"], report["rejected"], report["faulty"]) == ("en→fr", 90, 10, 0.1)
+    funnel = {row["rule"]: row["rows_in"] - row["rows_out"] for row in pq.read_table(tmp_path / "few/funnel.parquet").to_pylist()}
+    assert funnel[REPETITION] == 10
+    many = [f"This good text has number {number}" for number in range(300)] + [
+        f"This bad text has {number}" for number in range(90)
+    ]
+    (tmp_path / "many").mkdir()
+    strict = settings.model_copy(update={"max_faulty": 0.15})
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"outputs en→fr are faulty \(repetition"):
+            translate(strict, Languages(), texts_of(tmp_path / f"b{_}", many), Workspace(tmp_path / "many"))
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "many").rglob("pairs/*/*.parquet")}
+    translate(settings.model_copy(update={"max_faulty": 1.0}), Languages(), tmp_path / "b0", Workspace(tmp_path / "many"))
+    assert all(file.stat().st_mtime_ns == time for file, time in before.items())
