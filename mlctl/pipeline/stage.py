@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from mlctl import __version__
 from mlctl.config import Recipe
 from mlctl.core.files import is_disk_full
 from mlctl.core.hashing import key_of
@@ -226,5 +227,5 @@ def _disk_full_as_input_error(folder: Path) -> Iterator[None]:
 
 
 def _versions(stage: Stage) -> dict[str, str]:
-    names = ("mlctl", *stage.packages)
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+    packages = {name: importlib.metadata.version(name) for name in stage.packages}
+    return {"python": platform.python_version(), "mlctl": __version__, **packages}
