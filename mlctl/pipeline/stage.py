@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from mlctl import __version__
 from mlctl.config import Recipe
 from mlctl.core.hashing import key_of
 from mlctl.core.workspace import Progress, Workspace, silent
@@ -212,5 +213,5 @@ def _log_waiting(stage: Stage, key: str) -> None:
 
 
 def _versions(stage: Stage) -> dict[str, str]:
-    names = ("mlctl", *stage.packages)
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+    packages = {name: importlib.metadata.version(name) for name in stage.packages}
+    return {"python": platform.python_version(), "mlctl": __version__, **packages}
