@@ -25,7 +25,7 @@ from mlctl.modeling.devices import resolve_devices
 from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, same_vocabulary, save_model, scratch_model
 from mlctl.modeling.pooling import layer_indices
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
-from mlctl.modeling.training_checkpoint import CheckpointFolder, explain_disk_full
+from mlctl.modeling.training_checkpoint import CheckpointFolder
 from mlctl.schema import STEPS
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
@@ -240,9 +240,9 @@ def _fingerprint(job: Job, shards: ShardReader) -> str:
 
 def _write_results(job: Job, state: TrainingState) -> None:
     _write_model(job, "model", state.objective.model)
-    with explain_disk_full(job.workspace.root), job.workspace.part("steps.parquet") as path:
+    with job.workspace.part("steps.parquet") as path:
         pq.write_table(_steps_table(state), path, compression="zstd")
-    with explain_disk_full(job.workspace.root), job.workspace.part("speed.jsonl") as path:
+    with job.workspace.part("speed.jsonl") as path:
         job.speed_file.touch()
         shutil.copyfile(job.speed_file, path)
 
@@ -250,7 +250,7 @@ def _write_results(job: Job, state: TrainingState) -> None:
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
         layers = layer_indices(job.settings.layers, network.config.num_hidden_layers)
-        with explain_disk_full(job.workspace.root), job.workspace.part(name) as folder:
+        with job.workspace.part(name) as folder:
             save_model(network, job.tokenizer, folder, layers)
 
 

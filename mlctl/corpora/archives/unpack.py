@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from mlctl.core.files import atomic_write, is_disk_full
+from mlctl.core.files import atomic_write
+from mlctl.core.write_errors import is_disk_full
 from mlctl.corpora.archives import file_types
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
 from mlctl.corpora.archives.unpack_limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
@@ -220,7 +221,7 @@ def _classified_errors(name: str) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         if is_disk_full(error):
-            raise InputError(f"the disk is full: cannot unpack {name}", "free disk space and run again") from None
+            raise  # explained where the stage is made
         problem = f"{name} is damaged or cut off: {error or type(error).__name__}"
         raise DamagedError(problem, "run again: it is fetched again") from None
 

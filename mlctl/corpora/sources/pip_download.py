@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mlctl.config import Download
-from mlctl.core.files import commit, is_disk_full
+from mlctl.core.files import commit
 from mlctl.core.url_redaction import redact_text, redact_url
+from mlctl.core.write_errors import disk_full_error, is_disk_full
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def _environment_error(requirement: Requirement, settings: Download, output: str
     if "No module named pip" in output:
         return InputError("this Python has no pip", "install it: python -m ensurepip")
     if is_disk_full(output):
-        return InputError(f"the disk is full: cannot fetch {requirement}", "free disk space and run again")
+        return disk_full_error(Path(tempfile.gettempdir()))  # pip unpacks there
     if re.search(r"connection error:|connection broken by|confirming the ssl certificate", output, re.IGNORECASE):
         problem = f"{requirement.name} could not be fetched: {_index(settings)} cannot be reached"
         return InputError(problem, "check the network and the index")

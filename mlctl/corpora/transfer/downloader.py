@@ -12,10 +12,10 @@ from pathlib import Path
 
 import urllib3
 
-from mlctl.core.files import is_disk_full
 from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import redact_url
 from mlctl.core.workspace import Progress, silent
+from mlctl.core.write_errors import disk_full_error, is_disk_full
 from mlctl.corpora.transfer.client import Client, NotFoundError, RefusedError, TransientError, chunks, content_range, version_of
 from mlctl.corpora.transfer.partial_download import PartialDownload, fetched_version, remove
 from mlctl.corpora.transfer.transfer_limits import RateLimiter, TransferLimits
@@ -124,8 +124,7 @@ class Downloader:
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            problem = f"the disk is full: cannot write {transfer.request.path}"
-            raise InputError(problem, "free disk space and run again") from None
+            raise disk_full_error(transfer.request.path) from error
 
     def _from_any_mirror(self, transfer: _Transfer) -> Fetched:
         request = transfer.request
