@@ -17,6 +17,7 @@ from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
 from mlctl.pipeline.preflight import check
 from mlctl.pipeline.stage import Ref, lineage
+from mlctl.pipeline.store_session import use_store
 from mlctl.stage_names import StageName
 from storage import StoreError
 
@@ -28,7 +29,7 @@ def run_flow(name: str, recipe: Recipe, stages: Iterable[str], work: Callable[[]
     """
     entry = contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, recipe)
     try:
-        with entry:
+        with use_store(recipe), entry:
             check(recipe, stages)
             return work()
     except (InputError, StoreError) as error:

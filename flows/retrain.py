@@ -17,6 +17,7 @@ from mlctl.errors import InputError
 from mlctl.pipeline import retraining
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
 from mlctl.pipeline.stage import Ref
+from mlctl.pipeline.store_session import use_store
 from storage import StoreError
 from storage.champion_registry import ChampionRegistry
 from tasks.artifacts import publish_promotion
@@ -44,7 +45,7 @@ def retrain(recipe: Recipe, where: Where = "here") -> dict[str, Any]:
         where: here: all stages in this process. deployments: training and evaluation as separate runs, on the GPU pool.
     """
     try:
-        with retraining.exclusive(recipe):
+        with use_store(recipe), retraining.exclusive(recipe):
             outcome = _retrain(recipe, where)
     except (InputError, StoreError) as error:
         return cast("dict[str, Any]", Failed(message=str(error), data=error))  # a message, no traceback

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlctl.core.workspace import Workspace
+from mlctl.core.files import atomic_write_text
 from mlctl.errors import InputError
 from mlctl.evaluation.statistics import run_comparison
 from mlctl.pipeline.export import find_run
@@ -40,8 +40,7 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
     text = run_comparison_page.render([run.run for run in runs], paired)
     page = page.expanduser().absolute()
     try:
-        with Workspace(page.parent).part(page.name) as part:
-            part.write_text(text, encoding="utf-8")
+        atomic_write_text(page, text)
     except OSError as error:
         raise InputError(f"cannot write {page}: {error}", "name another file") from error
     return [run.key for run in runs]
