@@ -27,7 +27,7 @@ from mlctl.modeling.model_export import save_model
 from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, read_dev_pairs, search_pooling
 from mlctl.modeling.sentence_config import Pooling, describe_pooling, encoder_depth
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
-from mlctl.modeling.training_checkpoint import CheckpointFolder, explain_disk_full
+from mlctl.modeling.training_checkpoint import CheckpointFolder
 from mlctl.schema import STEPS
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
@@ -140,7 +140,7 @@ def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace,
                 return search_pooling(load_encoder(folder).to(device), pad_id, read_dev_pairs(sharded))
 
         choice = choose_pooling(settings.layers, folder, depth, search)
-        with explain_disk_full(workspace.root), workspace.part(POOLING_FILE) as path:
+        with workspace.part(POOLING_FILE) as path:
             path.write_text(json.dumps(choice.as_json(), indent=1) + "\n", encoding="utf-8")
     choice = PoolingChoice.from_json(json.loads(workspace.path(POOLING_FILE).read_text(encoding="utf-8")))
     _log.info("sentence vectors: %s (%s)", describe_pooling(choice.pooling), choice.reason)
@@ -281,16 +281,16 @@ def _fingerprint(job: Job, shards: ShardReader) -> str:
 
 def _write_results(job: Job, state: TrainingState) -> None:
     _write_model(job, "model", state.objective.model)
-    with explain_disk_full(job.workspace.root), job.workspace.part("steps.parquet") as path:
+    with job.workspace.part("steps.parquet") as path:
         pq.write_table(_steps_table(state), path, compression="zstd")
-    with explain_disk_full(job.workspace.root), job.workspace.part("speed.jsonl") as path:
+    with job.workspace.part("speed.jsonl") as path:
         job.speed_file.touch()
         shutil.copyfile(job.speed_file, path)
 
 
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
-        with explain_disk_full(job.workspace.root), job.workspace.part(name) as folder:
+        with job.workspace.part(name) as folder:
             save_model(network, job.tokenizer, folder, job.pooling.pooling, job.source)
 
 

@@ -202,7 +202,8 @@ def test_equal_results_give_equal_figures(report_folder: Path, folders: dict[str
 def test_finished_figures_are_kept(report_folder: Path, folders: dict[str, Path], recipe: Recipe, tmp_path: Path) -> None:
     figures = json.loads((report_folder / "figures.json").read_text(encoding="utf-8"))
     figures["final_losses"]["loss"] = 123.0
-    (tmp_path / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
+    with Workspace(tmp_path).part("figures.json") as path:
+        path.write_text(json.dumps(figures), encoding="utf-8")
     metrics = report(recipe.report, recipe, records(), folders, Workspace(tmp_path))
     assert metrics["final_loss"] == 123.0
     assert (tmp_path / "report.html").exists()
