@@ -28,7 +28,7 @@ class Finding:
     consequence: str
 
 
-def scrub(store: Store, progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
+def find_problems(store: Store, progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
     """Verify every file of every result that this machine has, and yield what is wrong.
 
     A damaged result is marked, so that a run notices the damage whatever it verifies; it is not moved, because a run may be reading it.

@@ -33,10 +33,10 @@ def ls(store: StoreFolder = DEFAULT_STORE) -> None:
 @store_app.command("verify")
 def verify(store: StoreFolder = DEFAULT_STORE) -> None:
     """Compare every file of every result with its digest; exit code 1 if something is damaged or not in a manifest."""
-    from storage.scrub import scrub
+    from storage.scrub import find_problems
 
     opened, findings = Store(store), 0
-    for finding in scrub(opened):
+    for finding in find_problems(opened):
         findings += 1
         out.print(f"{finding.stage} {finding.key[:8]}: {finding.problem}\n  → {finding.consequence}", soft_wrap=True)
     results = len(opened.results())
