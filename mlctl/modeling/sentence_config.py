@@ -232,6 +232,9 @@ def _token_pooling(folder: Path, module: Path, prompt: str) -> TokenPooling:
     config = _read(module / "config.json", None)
     if not isinstance(config, dict):
         raise _damaged(module / "config.json", f"{MODULES} names it, but it is missing")
+    unknown = [key for key, value in config.items() if key.startswith("pooling_mode_") and value and key not in _FLAGS]
+    if unknown:
+        raise _unsupported(folder, f"the pooling {', '.join(unknown)}")
     modes = config.get("pooling_mode") or [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
     modes = [modes] if isinstance(modes, str) else list(modes)
     names = [_SAME_DIRECTION.get(mode, mode) for mode in modes]
