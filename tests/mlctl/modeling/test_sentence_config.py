@@ -179,6 +179,38 @@ def test_damage_is_named_with_its_file(tmp_path: Path) -> None:
         read_sentence_config(encoder(tmp_path / "b", model={"prompts": {}, "default_prompt_name": "x"}))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("modules.json", {}),
+        ("modules.json", [3]),
+        ("modules.json", [{"type": 3, "path": ""}]),
+        ("sentence_bert_config.json", [3]),
+        ("sentence_bert_config.json", {"max_seq_length": "24"}),
+        ("sentence_bert_config.json", {"max_seq_length": -1}),
+        ("config_sentence_transformers.json", {"prompts": ["a"]}),
+        ("1_Pooling/config.json", {"pooling_mode": 3}),
+        ("1_Pooling/config.json", "mean"),
+        ("config.json", {"num_hidden_layers": "3"}),
+        ("config.json", None),
+    ],
+)
+def test_files_that_make_no_sense(tmp_path: Path, name: str, value: Any) -> None:
+    folder = encoder(tmp_path)
+    put(folder, name, value)
+    with pytest.raises(InputError, match=name.rpartition("/")[2].replace(".", r"\.")):
+        read_sentence_config(folder)
+
+
+@pytest.mark.parametrize("path", ["../1_Pooling", "/etc", "a/b", ""])
+def test_modules_outside_of_the_folder_are_refused(tmp_path: Path, path: str) -> None:
+    folder = encoder(tmp_path)
+    put(folder, "modules.json", [{"path": "", "type": f"{OLD}Transformer"}, {"path": path, "type": f"{OLD}Pooling"}])
+    with pytest.raises(UnsupportedModuleError, match="in the folder"):
+        read_sentence_config(folder)
+    assert set(sentence_files(folder)) == {"modules.json"}
+
+
 def test_the_files_are_those_that_modules_name(tmp_path: Path) -> None:
     folder = encoder(tmp_path, bert={"max_seq_length": 24})
     put(folder, "onnx/config.json", {})
