@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.deployment_runs import Where, at, cancel_children
+from flows.deployment_runs import Where, at, cancel_children, runs_here
 from flows.flow_run import run_flow, run_name
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref
@@ -31,5 +31,5 @@ def pipeline(recipe: Recipe, until: StageName = "report", where: Where = "here")
         where: here: all stages in this process. deployments: training and evaluation as runs of `train/train` and
             `evaluate/evaluate`, on the GPU pool.
     """
-    names = [stage.name for stage in stages_until(until)]
+    names = [stage.name for stage in stages_until(until) if runs_here(where, stage.name)]  # others are checked where they run
     return run_flow("pipeline", recipe, names, lambda: run_stages(recipe, until, where))

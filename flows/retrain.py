@@ -14,7 +14,7 @@ from flows.flow_run import run_name
 from flows.pipeline import pipeline
 from mlctl.config import Recipe
 from mlctl.errors import InputError
-from mlctl.pipeline import retraining
+from mlctl.pipeline import preflight, retraining
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
 from mlctl.pipeline.stage import Ref
 from storage import StoreError
@@ -53,6 +53,7 @@ def retrain(recipe: Recipe, where: Where = "here") -> dict[str, Any]:
 
 
 def _retrain(recipe: Recipe, where: Where) -> Outcome:
+    preflight.check(recipe, [preflight.RETRAIN])
     registry = registry_of(recipe)
     state = registry.read()
     champion = state.champion
