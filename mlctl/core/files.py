@@ -18,11 +18,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     For one writer at a time: what a killed writer left at the temporary path is removed first.
     """
+    temporary = prepare_temporary(path)
+    yield temporary
+    commit(temporary, path)
+
+
+def prepare_temporary(path: Path) -> Path:
+    """Return the temporary path to write `path` at: its folder exists, and what a killed writer left there is removed."""
     temporary = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     discard(temporary)
-    yield temporary
-    commit(temporary, path)
+    return temporary
 
 
 def atomic_write_text(path: Path, text: str) -> None:

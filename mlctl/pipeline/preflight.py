@@ -164,6 +164,7 @@ def _train(context: _Context) -> Iterator[Check]:
     settings = context.recipe.train
     yield from _models(context, "train")
     yield _raising(training.check, settings)
+    yield _raising(_check_sentence_modules, context.recipe)
     if settings.devices not in (*_AUTO_DEVICES, ("cpu",), 1):
         yield _raising(_check_devices, settings.devices)
 
@@ -241,6 +242,17 @@ def _check_device(name: str, setting: str) -> None:
     from mlctl.modeling.devices import resolve_device
 
     resolve_device(name, setting)
+
+
+def _check_sentence_modules(recipe: Recipe) -> None:
+    """Check that the modules of a sentence encoder in a folder can be read; those on the hub are read once they are downloaded."""
+    from mlctl.modeling import model_sources
+    from mlctl.modeling.sentence_config import read_sentence_config
+
+    start = model_sources.start_model(recipe.model) or recipe.model
+    folder = Path(start.name).expanduser()
+    if recipe.train.layers == "auto" and start.name and (folder / "config.json").is_file():
+        read_sentence_config(folder)
 
 
 def _check_devices(names: str | int | tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from mlctl.core.files import atomic_write
+from mlctl.core.checksums import CheckedPath
 from mlctl.core.write_errors import is_disk_full
 from mlctl.corpora.archives import file_types
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
@@ -209,7 +209,7 @@ def _opened(stream: IO[bytes], compression: str) -> IO[bytes]:
 
 
 def _write(stream: IO[bytes], path: Path, budget: UnpackBudget) -> None:
-    with atomic_write(path) as temporary, temporary.open("wb") as out:
+    with CheckedPath.at(path).write() as temporary, temporary.open("wb") as out:
         while data := stream.read(_CHUNK):
             budget.spend(len(data))
             out.write(data)
