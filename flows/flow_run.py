@@ -68,7 +68,9 @@ def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
 
 
 def _planned_key(recipe: Recipe, stage: StageName) -> str:
-    plans = plan(recipe, stage)
+    plans = plan(recipe, stage, fetch=True)
+    if problem := next((planned.problem for planned in plans if planned.problem), None):
+        raise problem
     if plans[-1].result is None:
         missing = next(planned.stage for planned in plans if planned.result is None)
         raise InputError(f"{recipe.store} has no {missing} result of this recipe", f"run `mlctl {stage}` with this recipe first")
