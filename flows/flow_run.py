@@ -19,6 +19,7 @@ from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
 from mlctl.pipeline.preflight import check
 from mlctl.pipeline.stage import Ref, lineage
+from mlctl.pipeline.store_session import use_store
 from mlctl.stage_names import StageName
 from storage import StoreError
 from tasks.server_calls import calls
@@ -41,7 +42,7 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
     """
     try:
         loaded = resolve(recipe, overrides)
-        with collect_warnings() as warnings:
+        with use_store(loaded), collect_warnings() as warnings:
             with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
                 check(loaded, stages)
                 ref = work(loaded)

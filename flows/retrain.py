@@ -18,6 +18,7 @@ from mlctl.errors import InputError
 from mlctl.pipeline import preflight, retraining
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
 from mlctl.pipeline.stage import Ref
+from mlctl.pipeline.store_session import use_store
 from storage import StoreError
 from storage.champion_registry import ChampionRegistry
 from tasks.artifacts import publish_promotion
@@ -52,7 +53,7 @@ def retrain(
     """
     try:
         loaded = resolve(recipe, overrides)
-        with retraining.exclusive(loaded):
+        with use_store(loaded), retraining.exclusive(loaded):
             outcome = _retrain(loaded, where)
     except (InputError, StoreError) as error:
         return cast("dict[str, Any]", Failed(message=str(error), data=error))  # a message, no traceback

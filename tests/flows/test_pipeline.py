@@ -293,7 +293,7 @@ def test_export_notices_a_damaged_model(folder: Path, tmp_path: Path, capfd: pyt
     finally:
         victim.write_bytes(content)
         os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert "model.safetensors is damaged" in capfd.readouterr().err
+    assert "is damaged: model/model.safetensors: its bytes have changed" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
