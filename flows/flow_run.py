@@ -42,8 +42,8 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
     """
     try:
         loaded = resolve(recipe, overrides)
-        with collect_warnings() as warnings:
-            with use_store(loaded), contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
+        with use_store(loaded), collect_warnings() as warnings:
+            with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
                 check(loaded, stages)
                 ref = work(loaded)
             show_summary(loaded, ref, run, warnings)
@@ -69,7 +69,9 @@ def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
 
 
 def _planned_key(recipe: Recipe, stage: StageName) -> str:
-    plans = plan(recipe, stage)
+    plans = plan(recipe, stage, fetch=True)
+    if problem := next((planned.problem for planned in plans if planned.problem), None):
+        raise problem
     if plans[-1].result is None:
         missing = next(planned.stage for planned in plans if planned.result is None)
         raise InputError(f"{recipe.store} has no {missing} result of this recipe", f"run `mlctl {stage}` with this recipe first")

@@ -15,7 +15,7 @@ from flows.pipeline import pipeline
 from flows.recipe_parameter import RecipeParameter, resolve
 from mlctl.config import Recipe
 from mlctl.errors import InputError
-from mlctl.pipeline import retraining
+from mlctl.pipeline import preflight, retraining
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.store_session import use_store
@@ -64,6 +64,7 @@ def retrain(
 
 
 def _retrain(recipe: Recipe, where: Where) -> Outcome:
+    preflight.check(recipe, [preflight.RETRAIN])
     registry = registry_of(recipe)
     state = registry.read()
     champion = state.champion

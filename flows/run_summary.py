@@ -62,7 +62,7 @@ def show_summary(recipe: Recipe, ref: Ref, run: Run | None, warnings: Warnings) 
 def _summary(recipe: Recipe, ref: Ref, run: Run | None, warnings: Warnings) -> RunSummary:
     results = lineage(ref)
     stages = [(stage.stage, stage.state, stage.seconds) for stage in run.stages] if run else []
-    addresses = {}
+    addresses: dict[str, str] = {}
     if "report" in results:
         page = str(results["report"].folder / "report.html")
         link = report_links.link(recipe.store, results["report"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
@@ -37,5 +37,5 @@ def _publish(findings: Sequence[Finding], results: int) -> None:
         {"stage": finding.stage, "key": finding.key, "problem": finding.problem, "what happens next": finding.consequence}
         for finding in findings
     ]
-    table = rows or [{"results": results, "problems": 0}]
+    table: list[dict[str, Any]] = [*rows] or [{"results": results, "problems": 0}]
     create_table_artifact(table, key=_ARTIFACT, description=f"Verification of every file of {results} results")

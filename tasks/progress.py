@@ -7,6 +7,7 @@ import functools
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -93,7 +94,10 @@ class _Bar(_View):
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
         state = f"{done}/{total} {unit}" if total else f"{done} {unit}"
-        fields = {"state": state, "figures": ", ".join(f"{name} {_short(value)}" for name, value in figures.items())}
+        fields: dict[str, Any] = {
+            "state": state,
+            "figures": ", ".join(f"{name} {_short(value)}" for name, value in figures.items()),
+        }
         if unit != self.unit:  # another step of the stage: the time that is left is measured anew
             for task in self.bar.task_ids:
                 self.bar.remove_task(task)
