@@ -8,13 +8,13 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
+from mlctl.cli.flow_command import run_flow
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
-from mlctl.config import Recipe
-from mlctl.errors import InputError
 from mlctl.stage_names import STAGE_NAMES, StageName
 
 if TYPE_CHECKING:
     from mlctl.pipeline.stage import Ref
+    from storage.run_log import Run
 
 
 def run(recipe: RecipeName, overrides: Overrides = None) -> None:
@@ -38,29 +38,29 @@ def _add_stage_command(app: typer.Typer, stage: StageName) -> None:
 
 def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
     recipe = load_recipe(name, overrides)
-    from flows.pipeline import pipeline
-    from flows.server.orphan_reaper import start_reaper
 
-    start_reaper()
-    state = pipeline(recipe, until, return_state=True)
-    if not state.is_completed():
-        raise InputError(state.message or "the run did not complete")
-    _print_summary(recipe, state.result())
+    def start() -> Any:
+        from flows.pipeline import pipeline
+
+        return pipeline(recipe, until, return_state=True)
+
+    from mlctl.pipeline import run_log
+
+    with run_log.recording_overrides(overrides or ()):
+        state = run_flow(recipe.store, start)
+    _print_summary(run_log.latest(), state.result())
 
 
-def _print_summary(recipe: Recipe, ref: Ref) -> None:
+def _print_summary(run: Run, ref: Ref) -> None:
     from mlctl.pipeline.stage import lineage
     from mlctl.reporting import tables
-    from storage import Store
-    from storage.run_log import RunLog
 
     results = lineage(ref)
-    last = RunLog(Store(recipe.store)).runs()[0]
-    cached = [stage.stage for stage in last.stages if stage.state == "cached"]
+    cached = [stage.stage for stage in run.stages if stage.state == "cached"]
     if "evaluate" in results:
         out.print(_benchmark_table(tables.benchmark_rows(results["evaluate"].folder)))
     if cached:
-        nothing = "; nothing was computed" if len(cached) == len(last.stages) else ""
+        nothing = "; nothing was computed" if len(cached) == len(run.stages) else ""
         out.print(f"cached: {', '.join(cached)}{nothing}", soft_wrap=True)
     if "train" in results:
         out.print(f"model:  {results['train'].folder / 'model'}", soft_wrap=True)

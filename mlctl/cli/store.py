@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mlctl.cli.options import DEFAULT_STORE, StoreFolder, out
+from mlctl.cli.options import DEFAULT_STORE, StoreFolder, existing_store, out
 from mlctl.cli.units import format_size
-from storage import Store
 
 store_app = typer.Typer(no_args_is_help=True, help="List, verify and clean up the results.")
 
@@ -17,7 +16,7 @@ store_app = typer.Typer(no_args_is_help=True, help="List, verify and clean up th
 @store_app.command("ls")
 def ls(store: StoreFolder = DEFAULT_STORE) -> None:
     """List the results, newest first, and unfinished work."""
-    opened = Store(store)
+    opened = existing_store(store)
     table = Table("stage", "key", "made", "seconds", "size", "rows")
     for result in opened.results():
         manifest = result.manifest
@@ -36,7 +35,7 @@ def verify(store: StoreFolder = DEFAULT_STORE) -> None:
     from storage.verify import find_damage
 
     damaged = 0
-    for result in Store(store).results():
+    for result in existing_store(store).results():
         problems = list(find_damage(result.folder, result.manifest, thorough=True))
         damaged += bool(problems)
         for problem in problems:
@@ -55,7 +54,7 @@ def gc(
     from mlctl.pipeline.stages import download, evaluate
     from storage.gc import collect
 
-    removed = collect(Store(store), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
+    removed = collect(existing_store(store), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
     for folder, size in removed:
         action = "would remove" if dry_run else "removed"
         out.print(f"{action} {folder.parent.name}/{folder.name[:24]} ({format_size(size)})")
