@@ -13,6 +13,8 @@ from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
 from mlctl.stage_names import STAGE_NAMES, StageName
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlctl.pipeline.stage import Ref
     from storage.run_log import Run
 
@@ -53,12 +55,11 @@ def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
 
 def _print_summary(run: Run, ref: Ref) -> None:
     from mlctl.pipeline.stage import lineage
-    from mlctl.reporting import tables
 
     results = lineage(ref)
     cached = [stage.stage for stage in run.stages if stage.state == "cached"]
     if "evaluate" in results:
-        out.print(_benchmark_table(tables.benchmark_rows(results["evaluate"].folder)))
+        _print_scores(results["evaluate"].folder)
     if cached:
         nothing = "; nothing was computed" if len(cached) == len(run.stages) else ""
         out.print(f"cached: {', '.join(cached)}{nothing}", soft_wrap=True)
@@ -68,13 +69,30 @@ def _print_summary(run: Run, ref: Ref) -> None:
         out.print(f"report: {results['report'].folder / 'report.html'}", soft_wrap=True)
 
 
-def _benchmark_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(Column("task", no_wrap=True), "to", title="Scores in %, base model against trained model", box=SIMPLE)
-    for name in ("base", "trained", "gain", "95% interval", "items"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _print_scores(evaluated: Path) -> None:
+    """Print the scores of each task and language; in red, on which tasks the trained model is worse than the base model."""
+    from mlctl.reporting import benchmark_section, tables
+    from mlctl.reporting.regressions import worse_tasks
+
+    rows, protocol = tables.benchmark_rows(evaluated), tables.protocol(evaluated)
+    out.print(_benchmark_table(rows, protocol["base"], benchmark_section.has_same_pooling(rows)))
+    if worse := worse_tasks(rows, tables.mean_rows(evaluated), benchmark_section.task_titles(protocol)):
+        out.print(
+            f"the trained model is significantly worse than the base model: {'; '.join(worse)}", style="bold red", soft_wrap=True
+        )
+    if problem := protocol["base"]["problem"]:
+        out.print(f"not compared with the base model as published: {problem}", style="bold red", soft_wrap=True)
+
+
+def _benchmark_table(rows: list[dict[str, Any]], base: dict[str, Any], same_pooling: bool) -> Table:
+    which = "base model as published" if base["published"] else "base model"
+    table = Table(Column("task", no_wrap=True), "to", title=f"Scores in %, {which} against trained model", box=SIMPLE)
+    for name in ("base", *(["same pooling"] if same_pooling else []), "trained", "gain", "95% interval", "items"):
+        table.add_column(name, justify="right", no_wrap=name != "same pooling")
     for row in rows:
-        base, trained, difference, low, high = (100 * row[name] for name in ("base", "trained", "difference", "low", "high"))
-        interval = f"{low:+.1f} … {high:+.1f}"
-        figures = (f"{base:.1f}", f"{trained:.1f}", f"{difference:+.1f}", interval, str(row["items"]))
-        table.add_row(row["task"], row["language"], *figures)
+        same = row.get("base_same_pooling")
+        again = ["=" if same is None else f"{100 * same:.1f}"] if same_pooling else []
+        difference, low, high = (100 * row[name] for name in ("difference", "low", "high"))
+        figures = (f"{100 * row['trained']:.1f}", f"{difference:+.1f}", f"{low:+.1f} … {high:+.1f}", str(row["items"]))
+        table.add_row(row["task"], row["language"], f"{100 * row['base']:.1f}", *again, *figures)
     return table

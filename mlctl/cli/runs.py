@@ -69,6 +69,9 @@ def export(
     ] = "",
     recipe: OptionalRecipe = "",
     store: StoreFolder = DEFAULT_STORE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export it even if it is significantly worse than its base model.")
+    ] = False,
 ) -> None:
     """Export a run's model, its card, attribution and figures into one folder, ready to publish.
 
@@ -76,6 +79,6 @@ def export(
     """
     from mlctl.pipeline.export import export as export_run
 
-    exported = export_run(existing_store(store, recipe), Path(folder), run)
+    exported = export_run(existing_store(store, recipe), Path(folder), run, force=force)
     out.print(f"run:    {exported.id} ({exported.recipe.get('name', '')})")
     out.print(f"folder: {Path(folder).expanduser().absolute()}", soft_wrap=True)

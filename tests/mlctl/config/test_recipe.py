@@ -49,7 +49,7 @@ from mlctl.errors import InputError
             "evaluate.benchmarks=[{name: xnli, source: {kind: folder, pth: x}}]",
             "source.pth: no such setting; did you mean 'path'",
         ),
-        ("evaluate.pooling=-1", "use 'trained', 'last', 'cls' or 'search'; or give a number of at least 0 (given: -1)"),
+        ("evaluate.pooling=-1", "use 'auto', 'trained', 'last', 'cls' or 'search'; or give a number of at least 0 (given: -1)"),
         ("evaluate.pooling=lsat", "did you mean 'last'?"),
         ("languages.targets=sw", "languages.targets: give a list, like [sw] (given: 'sw')"),
         ("languages.targets=sw,hi", "give a list, like [sw, hi]"),
