@@ -27,6 +27,9 @@ from mlctl.stage_names import StageName
 from storage import StoreError
 
 
+_REPORT_SECONDS = 5.0  # for a server that is busy; usually it takes 0.1
+
+
 def run_flow(name: str, recipe: Recipe, stages: Iterable[str], work: Callable[[], Ref]) -> Ref:
     """Do the work of a flow after the preflight checks of its `stages`. An error that the user can fix fails the run with a message.
 
@@ -34,7 +37,7 @@ def run_flow(name: str, recipe: Recipe, stages: Iterable[str], work: Callable[[]
     """
     entry = contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, recipe)
     try:
-        with entry, on_interruption(functools.partial(_report_interruption, _flow_run_id())):
+        with entry, on_interruption(functools.partial(_report_interruption, _flow_run_id()), _REPORT_SECONDS):
             check(recipe, stages)
             return work()
     except (InputError, StoreError) as error:
@@ -53,10 +56,10 @@ def _report_interruption(flow_run_id: UUID | None, reason: str) -> None:
     state: State[Any] = Cancelled(name="Interrupted", message=reason)
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
     with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, state, force=True)
         for task in client.read_task_runs(flow_run_filter=of_run):
             if task.state and task.state.is_running():
                 client.set_task_run_state(task.id, state, force=True)
-        client.set_flow_run_state(flow_run_id, state, force=True)
 
 
 def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
