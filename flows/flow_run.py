@@ -12,6 +12,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Failed
 
 from mlctl.config import Recipe
+from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
@@ -63,7 +64,7 @@ def run_name() -> str:
     if context.flow_run and _is_triggered():
         return context.flow_run.name
     until = parameters.get("until", "report")
-    return f"{parameters['recipe'].name}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
+    return f"{cut_long_values(parameters['recipe'].name)}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
 
 
 def _is_triggered() -> bool:
