@@ -18,6 +18,7 @@ from prefect.states import Cancelled, Failed
 
 from mlctl.config import Recipe
 from mlctl.core.interruption import on_interruption
+from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
@@ -25,7 +26,6 @@ from mlctl.pipeline.preflight import check
 from mlctl.pipeline.stage import Ref, lineage
 from mlctl.stage_names import StageName
 from storage import StoreError
-
 
 _REPORT_SECONDS = 5.0  # for a server that is busy; usually it takes 0.1
 
@@ -90,7 +90,7 @@ def run_name() -> str:
     if context.flow_run and _is_triggered():
         return context.flow_run.name
     until = parameters.get("until", "report")
-    return f"{parameters['recipe'].name}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
+    return f"{cut_long_values(parameters['recipe'].name)}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
 
 
 def _is_triggered() -> bool:

@@ -47,8 +47,12 @@ class Run:
 
     @property
     def suffix(self) -> str:
-        """The part of the id that differs between runs of one moment."""
+        """The last part of the id, which is random."""
         return self.id.rpartition("-")[2]
+
+    def matches(self, text: str) -> bool:
+        """Return whether the id, or its last part, begins with `text`."""
+        return self.id.startswith(text) or self.suffix.startswith(text)
 
 
 class RunLog:
@@ -99,9 +103,8 @@ class RunLog:
         return sorted(found, key=lambda run: run.id, reverse=True)
 
     def matching(self, text: str) -> list[Run]:
-        """Return the runs whose short id begins with `text`; without any, those whose whole id does. Newest first."""
-        runs = self.runs()
-        return [run for run in runs if run.suffix.startswith(text)] or [run for run in runs if run.id.startswith(text)]
+        """Return the runs whose id, or its last part, begins with `text`, newest first."""
+        return [run for run in self.runs() if run.matches(text)]
 
     def forget(self, run: Run) -> None:
         """Remove the record of a run."""
@@ -126,16 +129,13 @@ class RunLog:
 
 
 def short_ids(runs: Sequence[Run]) -> dict[str, str]:
-    """Return a short id for each run by its id: the least of four or more characters that `matching` finds this run alone by."""
-    suffixes = [run.suffix for run in runs]
-    return {run.id: _unique_prefix(run, suffixes) for run in runs}
+    """Return a short id for each run by its id: the fewest characters, four or more, of the last part that only this run matches."""
+    return {run.id: _short_id(run, runs) for run in runs}
 
 
-def _unique_prefix(run: Run, suffixes: Sequence[str]) -> str:
-    for length in range(4, len(run.suffix) + 1):
-        if sum(suffix.startswith(run.suffix[:length]) for suffix in suffixes) == 1:
-            return run.suffix[:length]
-    return run.id
+def _short_id(run: Run, runs: Sequence[Run]) -> str:
+    prefixes = (run.suffix[:length] for length in range(4, len(run.suffix) + 1))
+    return next((prefix for prefix in prefixes if sum(other.matches(prefix) for other in runs) == 1), run.id)
 
 
 def _now() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from mlctl.config import Recipe
+from mlctl.core.path_errors import explain_path_errors
 from mlctl.execution.registry import check_backend
 from mlctl.pipeline import align_warm_start, clean_warm_start
 from mlctl.pipeline.licence_check import check_translation_licence
@@ -47,6 +48,7 @@ _CHECKS: dict[str, tuple[Callable[[Recipe], None], ...]] = {
 }
 
 
+@explain_path_errors()
 def check(recipe: Recipe, stages: Iterable[str]) -> None:
     """Check that these stages have what they need from outside.
 

@@ -268,7 +268,7 @@ def test_export_refuses_and_leaves_nothing_behind(folder: Path, tmp_path: Path, 
     assert "cannot write" in fails(str(file / "below"), store)
     assert "matches no run" in fails(str(tmp_path / "a"), store, "--run=nosuch")
     assert "matches several runs" in fails(str(tmp_path / "a"), store, "--run=2")
-    assert "no run in" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
+    assert "there is no store" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
     main(["clean", str(folder / "tiny.yaml")])
     last = RunLog(Store(folder / "store")).runs()[0].id
     assert f"run {last} has no report" in fails(str(tmp_path / "a"), store, f"--run={last}")
