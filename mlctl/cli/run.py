@@ -40,14 +40,39 @@ def _add_stage_command(app: typer.Typer, stage: StageName) -> None:
 
 def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
     recipe = load_recipe(name, overrides)
+    import httpx
+
     from flows.pipeline import pipeline
+    from flows.server.local import link_reports
     from flows.server.orphan_reaper import start_reaper
 
     start_reaper()
-    state = pipeline(recipe, until, return_state=True)
-    if not state.is_completed():
-        raise InputError(state.message or "the run did not complete")
-    _print_summary(recipe, state.result())
+    link_reports()
+    try:
+        state = pipeline(recipe, until=until, return_state=True)
+    except httpx.TransportError as error:
+        ref = _finished_without_server(error)
+    else:
+        if not state.is_completed():
+            raise InputError(state.message or "the run did not complete")
+        ref = state.result()
+    _print_summary(recipe, ref)
+
+
+def _finished_without_server(error: Exception) -> Ref:
+    """Return the result of a run whose end the Prefect server could not record.
+
+    Raises:
+        InputError: the server did not answer when the run began.
+    """
+    from flows.flow_run import finished
+
+    if not finished:
+        raise InputError(
+            f"the Prefect server does not answer: {error}", "start it (`mlctl up`), or unset PREFECT_API_URL to run without one"
+        ) from None
+    out.print("the Prefect server did not answer when the run ended: its page does not show the end", soft_wrap=True)
+    return finished[-1]
 
 
 def _print_summary(recipe: Recipe, ref: Ref) -> None:
