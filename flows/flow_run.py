@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
 from flows.recipe_parameter import name_of, resolve
 from flows.run_summary import collect_warnings, show_summary
 from mlctl.config import Recipe
+from mlctl.core.interruption import on_interruption
+from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
@@ -26,6 +33,8 @@ from tasks.server_calls import calls
 
 #: Results of the flows that this process finished, also if their server was away and does not know of it.
 finished: list[Ref] = []
+
+_REPORT_SECONDS = 5.0  # for a server that is busy; usually it takes 0.1
 
 
 def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterable[str], work: Callable[[Recipe], Ref]) -> Ref:
@@ -43,7 +52,8 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
     try:
         loaded = resolve(recipe, overrides)
         with use_store(loaded), collect_warnings() as warnings:
-            with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
+            recorded = contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded)
+            with recorded as run, _reporting_interruption():
                 check(loaded, stages)
                 ref = work(loaded)
             show_summary(loaded, ref, run, warnings)
@@ -53,6 +63,24 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
         return cast("Ref", Failed(message=str(error), data=error))
     finally:
         calls.flush()
+
+
+def _reporting_interruption() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which a signal that ends this process is reported to the Prefect server."""
+    context = cast("FlowRunContext", FlowRunContext.get())
+    if context.flow_run is None:
+        return contextlib.nullcontext()
+    return on_interruption(functools.partial(_report_interruption, context.flow_run.id), _REPORT_SECONDS)
+
+
+def _report_interruption(flow_run_id: UUID, reason: str) -> None:
+    state: State[Any] = Cancelled(name="Interrupted", message=reason)
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, state, force=True)
+        for task in client.read_task_runs(flow_run_filter=of_run):
+            if task.state and task.state.is_running():
+                client.set_task_run_state(task.id, state, force=True)
 
 
 def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
@@ -85,7 +113,7 @@ def run_name() -> str:
     if context.flow_run and _is_triggered():
         return context.flow_run.name
     until, name = parameters.get("until", "report"), name_of(parameters.get("recipe"), parameters.get("overrides", ()))
-    return f"{name}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
+    return f"{cut_long_values(name)}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
 
 
 def _is_triggered() -> bool:

@@ -1,4 +1,4 @@
-"""Reaper process: stops Prefect's temporary server when the run that started it dies.
+"""Reaper process: stops Prefect's temporary server and the other children of a run when the run dies.
 
 `python -m flows.server.orphan_reaper MARK` is the reaper.
 """
@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
+import types
 import uuid
+from typing import Any
 
 import psutil
 
@@ -18,15 +21,25 @@ _reapers: list[subprocess.Popen[bytes]] = []  # keeps their standard input open 
 
 
 def start_reaper() -> None:
-    """Make all later child processes end with this one, also after kill -9. With a permanent Prefect server it does nothing."""
-    from prefect.settings import get_current_settings
-
-    if get_current_settings().api.url:
-        return
+    """Make all later child processes end with this one, also after kill -9."""
     os.environ[_MARK] = uuid.uuid4().hex
     command = [sys.executable, "-P", "-m", __name__, os.environ[_MARK]]
     quiet = subprocess.DEVNULL
     _reapers.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True))
+    _start_temporary_server_in_own_session()
+
+
+def _start_temporary_server_in_own_session() -> None:
+    """Keep a terminal's Ctrl-C from Prefect's temporary server: the run still reports to it how it ended."""
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url:
+        return
+    from prefect.server.api import server
+
+    processes: Any = types.SimpleNamespace(**vars(subprocess))
+    processes.Popen = functools.partial(subprocess.Popen, start_new_session=True)
+    server.subprocess = processes  # type: ignore[attr-defined]
 
 
 def _kill_marked(mark: str) -> None:

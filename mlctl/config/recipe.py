@@ -72,14 +72,17 @@ def parse(values: Mapping[str, Any], where: str = "recipe", overrides: Iterable[
     return _validate(Layer(copy.deepcopy(dict(values)), {(): where}), overrides)
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load(path: Path, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None) -> Recipe:
     """Read a YAML recipe, merge it over the one that it names as its `base`, and apply dotted overrides such as `train.steps=200`.
+
+    `defaults` are values of top-level settings that neither the recipe nor its base sets.
 
     Raises:
         InputError: a file is missing or not a recipe, the bases are circular, or a setting is invalid.
     """
     layer = _read(path, ())
     layer.origins[()] = str(path)
+    layer.values.update({name: value for name, value in (defaults or {}).items() if name not in layer.values})
     return _validate(layer, overrides)
 
 
