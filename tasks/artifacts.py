@@ -19,6 +19,7 @@ from mlctl.reporting import (
     curves,
     markdown,
     png_export,
+    regressions,
     run_summary,
     samples,
     tables,
@@ -46,15 +47,31 @@ def publish_benchmark(result: Result) -> None:
     """Show base and trained model side by side: each language of each task, and the means over languages."""
     named = benchmark_section.task_titles(tables.protocol(result.folder))
     languages, means = tables.benchmark_rows(result.folder), tables.mean_rows(result.folder)
-    _publish_scores("benchmark", benchmark_section.sort_rows(languages, named), "language", "by language")
+    worse = regressions.worse_tasks(languages, means, named)
+    _publish_scores("benchmark", benchmark_section.sort_rows(languages, named), "language", "by language", worse)
     _publish_scores(
-        "benchmark-means", benchmark_section.sort_rows(means, named), "languages", "means over languages without English"
+        "benchmark-means", benchmark_section.sort_rows(means, named), "languages", "means over languages without English", worse
     )
 
 
-def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str) -> None:
-    table = [{"task": row["title"], column: row[column], **benchmark_section.format_row(row)} for row in rows]
+def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str, worse: list[str]) -> None:
+    names = {
+        "metric": "metric",
+        "base": "base",
+        "base_same_pooling": "base, same pooling",
+        "trained": "trained",
+        "difference": "difference",
+    }
+    if not benchmark_section.has_same_pooling(rows):
+        del names["base_same_pooling"]
+    formatted = [benchmark_section.format_row(row) for row in rows]
+    table = [
+        {"task": row["title"], column: row[column], **{title: cells.get(name, "equal") for name, title in names.items()}}
+        for row, cells in zip(rows, formatted, strict=True)
+    ]
     described = f"Base model and trained model, {which}; * significant; in brackets: 95% interval"
+    if worse:
+        described = f"The trained model is significantly worse than the base model: {'; '.join(worse)}. {described}"
     _publish(TableArtifact(table=table, key=key, description=described))
 
 

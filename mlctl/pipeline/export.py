@@ -13,6 +13,7 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.pipeline.stage import require_result
+from mlctl.reporting.regressions import regressions
 from storage import Result, Store, StoreError
 from storage.run_log import Run, RunLog
 
@@ -23,7 +24,7 @@ _REPORT_FILES = ("README.md", "ATTRIBUTION.md", "figures.json")
 _MODEL = "model/"
 
 
-def export(store: Store, folder: Path, run_id: str = "") -> Run:
+def export(store: Store, folder: Path, run_id: str = "", *, force: bool = False) -> Run:
     """Write a run's folder atomically, and return the run.
 
     Files are copies, not links: a result in the store never changes, whatever is done to the folder.
@@ -32,14 +33,37 @@ def export(store: Store, folder: Path, run_id: str = "") -> Run:
         store: where the run's results are.
         folder: a new or empty folder, or an unchanged earlier export.
         run_id: a run's id or a prefix of it; empty: the newest run with a report.
+        force: export a model that is significantly worse than its base model, too.
 
     Raises:
-        InputError: no such run, its results are missing, or the folder holds something else.
+        InputError: no such run, its results are missing, its model is worse than the base model, or the folder holds something else.
         StoreError: a file of a result is damaged.
     """
     run = find_run(store, run_id)
-    export_results(store, folder, next(stage.key for stage in run.stages if stage.stage == "report"), run.id)
+    key = next(stage.key for stage in run.stages if stage.stage == "report")
+    if not force:
+        check_not_worse(store, key, "to export it anyway: --force")
+    export_results(store, folder, key, run.id)
     return run
+
+
+def check_not_worse(store: Store, report_key: str, remedy: str) -> None:
+    """Check that the model of a report is on no task significantly worse than the model that it started from.
+
+    Args:
+        store: where the report is.
+        report_key: its key.
+        remedy: how it is used all the same.
+
+    Raises:
+        InputError: it is worse; the message has the figures. Or the report is missing.
+    """
+    worse = regressions(require_result(store, "report", report_key).folder)
+    if worse:
+        raise InputError(
+            f"the trained model is significantly worse than the base model: {'; '.join(worse)}",
+            f"train it in another way (docs/results.md compares recipes), or use the base model; {remedy}",
+        )
 
 
 def export_results(store: Store, folder: Path, report_key: str, title: str) -> None:

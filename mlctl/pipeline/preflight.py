@@ -28,12 +28,21 @@ def _check_benchmarks(recipe: Recipe) -> None:
     evaluation.check(recipe.evaluate)
 
 
+def _check_sentence_modules(recipe: Recipe) -> None:
+    from mlctl.modeling import model_sources
+    from mlctl.modeling.sentence_config import read_sentence_config
+
+    start = model_sources.start_model(recipe.model) or recipe.model
+    if recipe.train.layers == "auto" and start.name:
+        read_sentence_config(model_sources.resolve(start))
+
+
 _CHECKS: dict[str, tuple[Callable[[Recipe], None], ...]] = {
     "clean": (clean_warm_start.check, check_backend),
     "translate": (check_translation_licence,),
     "align": (align_warm_start.check,),
     "shard": (_check_evaluation_sets, _check_benchmarks),  # the benchmarks' text is kept out of training
-    "train": (_check_trackers,),
+    "train": (_check_trackers, _check_sentence_modules),
     "evaluate": (_check_benchmarks,),
 }
 
