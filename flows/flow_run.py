@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, cast
-from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.states import Cancelled, Failed
+from prefect.states import Failed
 
 from mlctl.config import Recipe
-from mlctl.core.interruption import on_interruption
+from mlctl.core.interruption import take_signals
 from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
@@ -27,8 +22,6 @@ from mlctl.pipeline.stage import Ref, lineage
 from mlctl.stage_names import StageName
 from storage import StoreError
 
-_REPORT_SECONDS = 5.0  # for a server that is busy; usually it takes 0.1
-
 
 def run_flow(name: str, recipe: Recipe, stages: Iterable[str], work: Callable[[], Ref]) -> Ref:
     """Do the work of a flow after the preflight checks of its `stages`. An error that the user can fix fails the run with a message.
@@ -36,30 +29,13 @@ def run_flow(name: str, recipe: Recipe, stages: Iterable[str], work: Callable[[]
     The run is recorded in the store's run log, unless another run triggered it: then that run's entry includes it.
     """
     entry = contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, recipe)
+    take_signals()
     try:
-        with entry, on_interruption(functools.partial(_report_interruption, _flow_run_id()), _REPORT_SECONDS):
+        with entry:
             check(recipe, stages)
             return work()
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))
-
-
-def _flow_run_id() -> UUID | None:
-    run = cast("FlowRunContext", FlowRunContext.get()).flow_run
-    return run.id if run else None
-
-
-def _report_interruption(flow_run_id: UUID | None, reason: str) -> None:
-    """Tell the Prefect server that a run and its current task were ended by a signal."""
-    if flow_run_id is None:
-        return
-    state: State[Any] = Cancelled(name="Interrupted", message=reason)
-    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run_id, state, force=True)
-        for task in client.read_task_runs(flow_run_filter=of_run):
-            if task.state and task.state.is_running():
-                client.set_task_run_state(task.id, state, force=True)
 
 
 def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:

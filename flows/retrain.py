@@ -13,6 +13,7 @@ from flows.deployment_runs import Where
 from flows.flow_run import run_name
 from flows.pipeline import pipeline
 from mlctl.config import Recipe
+from mlctl.core.interruption import take_signals
 from mlctl.errors import InputError
 from mlctl.pipeline import retraining
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
@@ -43,6 +44,7 @@ def retrain(recipe: Recipe, where: Where = "here") -> dict[str, Any]:
         recipe: What to run; its section `retrain` says how it is decided, published and notified.
         where: here: all stages in this process. deployments: training and evaluation as separate runs, on the GPU pool.
     """
+    take_signals()
     try:
         with retraining.exclusive(recipe):
             outcome = _retrain(recipe, where)

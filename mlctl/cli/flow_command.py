@@ -22,11 +22,11 @@ def run_flow(store: str, start: Callable[[], Any]) -> Any:
     """
     with ending_on_signals(f"finished work is kept in {redact_url(store)}: run the same command again to resume"):
         from flows.server.connection import check_server
-        from flows.server.orphan_reaper import start_reaper
+        from flows.server.orphan_reaper import reaping
 
         check_server()
-        start_reaper()
-        state = start()
+        with reaping():
+            state = start()
     if not state.is_completed():
         raise InputError(state.message or "the run did not complete")
     return state
