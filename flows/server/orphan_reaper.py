@@ -41,12 +41,14 @@ def reaping() -> Iterator[None]:
 
     reaper, temporary = _Reaper(), _start_temporary_server()
     reaper.send(server=connection(temporary))
-    with tags(reaper.tag), on_interruption(reaper.end, _END_SECONDS):
-        yield
-    if temporary:
-        _reapers.append(reaper)
-    else:
-        reaper.send(done=True)
+    try:
+        with tags(reaper.tag), on_interruption(reaper.end, _END_SECONDS):
+            yield
+    finally:
+        if temporary:
+            _reapers.append(reaper)
+        else:
+            reaper.send(done=True)
 
 
 class _Reaper:

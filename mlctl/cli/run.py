@@ -44,7 +44,7 @@ def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
     def start() -> Any:
         from flows.pipeline import pipeline
 
-        return pipeline(recipe, until, return_state=True)
+        return pipeline(recipe, until=until, return_state=True)
 
     from mlctl.pipeline import run_log
 
@@ -87,12 +87,16 @@ def _print_scores(evaluated: Path) -> None:
 def _benchmark_table(rows: list[dict[str, Any]], base: dict[str, Any], same_pooling: bool) -> Table:
     which = "base model as published" if base["published"] else "base model"
     table = Table(Column("task", no_wrap=True), "to", title=f"Scores in %, {which} against trained model", box=SIMPLE)
-    for name in ("base", *(["same pooling"] if same_pooling else []), "trained", "gain", "95% interval", "items"):
-        table.add_column(name, justify="right", no_wrap=name != "same pooling")
+    table.caption = "* the base model with the trained model's pooling (=: the same)" if same_pooling else None
+    last = "base*" if same_pooling else "items"  # for both, 80 columns are not enough
+    for name in ("base", "trained", "gain", "95% interval", last):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
+        base_score, trained, difference, low, high = (
+            100 * row[name] for name in ("base", "trained", "difference", "low", "high")
+        )
         same = row.get("base_same_pooling")
-        again = ["=" if same is None else f"{100 * same:.1f}"] if same_pooling else []
-        difference, low, high = (100 * row[name] for name in ("difference", "low", "high"))
-        figures = (f"{100 * row['trained']:.1f}", f"{difference:+.1f}", f"{low:+.1f} … {high:+.1f}", str(row["items"]))
-        table.add_row(row["task"], row["language"], f"{100 * row['base']:.1f}", *again, *figures)
+        again = str(row["items"]) if not same_pooling else "=" if same is None else f"{100 * same:.1f}"
+        interval = f"{low:+.1f} … {high:+.1f}"
+        table.add_row(row["task"], row["language"], f"{base_score:.1f}", f"{trained:.1f}", f"{difference:+.1f}", interval, again)
     return table
