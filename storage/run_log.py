@@ -23,7 +23,7 @@ _RESERVE, _RESERVED_BYTES = ".reserve", 2**16
 
 @dataclass
 class StageRun:
-    """One stage of a run: `state` is running, computed, cached or failed."""
+    """One stage of a run: `state` is running, computed, cached, failed or interrupted."""
 
     stage: str
     key: str
@@ -89,6 +89,7 @@ class RunLog:
     def end(self, run: Run) -> None:
         """Write the record of a run that has ended; errors are ignored: they must not hide the one that ended the run."""
         run.ended = _now()
+        _end_stages(run)
         with contextlib.suppress(OSError):
             self.save(run)
 
@@ -119,6 +120,7 @@ class RunLog:
             return None
         if run.status == "running" and not locks.is_locked(self._lock(run.id)):
             run.status = "interrupted"
+            _end_stages(run)
         return run
 
     def _file(self, run_id: str) -> Path:
@@ -126,6 +128,13 @@ class RunLog:
 
     def _lock(self, run_id: str) -> Path:
         return self.folder / f"{run_id}.lock"
+
+
+def _end_stages(run: Run) -> None:
+    """Give the stage that was running when a run ended the status of the run."""
+    for stage in run.stages:
+        if stage.state == "running":
+            stage.state = run.status
 
 
 def short_ids(runs: Sequence[Run]) -> dict[str, str]:
