@@ -36,6 +36,7 @@ from mlctl.pipeline import stage as stage_module
 from mlctl.pipeline.run_log import record_run
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.stages import stages_until
+from mlctl.pipeline.store_session import use_store
 from storage import StoreError
 
 
@@ -43,7 +44,7 @@ def run(arguments: list[str], until: Any, events: Path) -> int:
     """Run the stages of a recipe as the flow does, without Prefect; 1 after an error that is meant for the user."""
     try:
         recipe = load(Path(arguments[0]), arguments[1:])
-        with record_run("pipeline", recipe):
+        with use_store(recipe), record_run("pipeline", recipe):
             refs: dict[str, Ref] = {}
             for stage in stages_until(until):
                 with events.open("a") as file:
