@@ -162,7 +162,7 @@ def assert_equals(reference: Reference, store: Path, context: str = "") -> None:
     """Assert that a store holds the reference's results, undamaged, and nothing unfinished."""
     assert contents(store) == reference.contents, context
     for result in Store(store).results():
-        assert not list(find_damage(result.folder, result.manifest, thorough=True)), context
+        assert not list(find_damage(result.folder, result.manifest, "always")), context
     assert not Store(store).drafts(), context
 
 
