@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref, lineage
+from mlctl.reporting.regressions import regressions
 from mlctl.reporting.run_summary import RunSummary, score_rows, to_lines
 from storage.run_log import Run
 from tasks import report_links
@@ -70,4 +71,6 @@ def _summary(recipe: Recipe, ref: Ref, run: Run | None, warnings: Warnings) -> R
     if "train" in results:
         addresses["model"] = str(results["train"].folder / "model")
     scores = score_rows(results["evaluate"].folder) if "evaluate" in results else []
-    return RunSummary(recipe.name, stages, scores, addresses, list(warnings.messages))
+    worse = regressions(results["report"].folder) if "report" in results else []
+    worse = [f"the trained model is significantly worse than the base model: {'; '.join(worse)}"] if worse else []
+    return RunSummary(recipe.name, stages, scores, addresses, [*worse, *warnings.messages], worse)

@@ -23,6 +23,7 @@ class RunSummary:
         scores: `score_rows`; empty: the run ended before the evaluation.
         addresses: where the results are, by what they are: paths and URLs.
         warnings: warnings of the run, each once.
+        regressions: those of a model that is worse than its base model; empty: it is not.
     """
 
     recipe: str
@@ -30,6 +31,7 @@ class RunSummary:
     scores: Sequence[Mapping[str, str]] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    regressions: Sequence[str] = ()
 
 
 def score_rows(evaluated: Path) -> list[dict[str, str]]:
@@ -40,7 +42,12 @@ def score_rows(evaluated: Path) -> list[dict[str, str]]:
     """
     titles = benchmark_section.task_titles(tables.protocol(evaluated))
     means = benchmark_section.sort_rows(tables.mean_rows(evaluated), titles)
-    return [{"task": row["title"], "languages": str(row["languages"]), **benchmark_section.format_row(row)} for row in means]
+    return [{"task": row["title"], "languages": str(row["languages"]), **_scores(row)} for row in means]
+
+
+def _scores(row: Mapping[str, object]) -> dict[str, str]:
+    titles = {"base_same_pooling": "base, same pooling"}
+    return {titles.get(name, name): text for name, text in benchmark_section.format_row(row).items()}
 
 
 def to_markdown(summary: RunSummary) -> str:
@@ -60,9 +67,9 @@ def to_markdown(summary: RunSummary) -> str:
 
 
 def to_lines(summary: RunSummary) -> list[str]:
-    """Return the summary as lines of text, most of them shorter than 60 characters: scores and addresses."""
+    """Return the summary as lines of text, most of them shorter than 60 characters: scores, regressions, addresses."""
     lines = [f"{row['task']}: {row['base']} → {row['trained']}, {row['difference']}" for row in summary.scores]
-    return lines + [f"{name}: {address}" for name, address in summary.addresses.items()]
+    return [*lines, *summary.regressions, *(f"{name}: {address}" for name, address in summary.addresses.items())]
 
 
 def _link(address: str) -> str:
