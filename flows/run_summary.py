@@ -64,13 +64,13 @@ def _summary(recipe: Recipe, ref: Ref, run: Run | None, warnings: Warnings) -> R
     results = lineage(ref)
     stages = [(stage.stage, stage.state, stage.seconds) for stage in run.stages] if run else []
     addresses: dict[str, str] = {}
+    worse: list[str] = []
     if "report" in results:
+        worse = regressions(results["report"].folder)
         page = str(results["report"].folder / "report.html")
         link = report_links.link(recipe.store, results["report"])
         addresses |= {"report": link, "report file": page} if link else {"report": page}
     if "train" in results:
         addresses["model"] = str(results["train"].folder / "model")
     scores = score_rows(results["evaluate"].folder) if "evaluate" in results else []
-    worse = regressions(results["report"].folder) if "report" in results else []
-    worse = [f"the trained model is significantly worse than the base model: {'; '.join(worse)}"] if worse else []
-    return RunSummary(recipe.name, stages, scores, addresses, [*worse, *warnings.messages], worse)
+    return RunSummary(recipe.name, stages, scores, worse, addresses, list(warnings.messages))
