@@ -32,9 +32,12 @@ def plan(
     """Show what would run and why, what is cached, and what it would cost, without running anything."""
     loaded = load_recipe(recipe, overrides)
     from mlctl.pipeline.cost_estimate import estimate
+    from mlctl.pipeline.training_settings import training_lines
 
     estimates = estimate(loaded, online=not offline)
     out.print(_table(estimates.stages))
+    for line in training_lines(loaded):
+        out.print(Text(line), soft_wrap=True)
     for line in (*_downloads(estimates.sources), *_totals(estimates), _free_space(Store(loaded.store).root)):
         out.print(line, soft_wrap=True)
 

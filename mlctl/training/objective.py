@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import max_positions, seeded
 from mlctl.modeling.masked_lm import MaskedLmHead
@@ -53,7 +53,7 @@ class Objective(nn.Module):
         seed: seed of the projection heads.
     """
 
-    def __init__(self, model: Any, settings: Train, seed: int) -> None:
+    def __init__(self, model: Any, settings: ResolvedTrain, seed: int) -> None:
         super().__init__()
         self.model = model
         with seeded(seed):

@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from mlctl.config import Model, Train, key_settings
+from mlctl.config import Model, ModelKind, ResolvedTrain, Train, key_settings, resolve_train
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
 from mlctl.modeling.devices import resolve_devices
 from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, same_vocabulary, save_model, scratch_model
+from mlctl.modeling.model_kind import model_kind
 from mlctl.modeling.pooling import layer_indices
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
 from mlctl.modeling.training_checkpoint import CheckpointFolder, explain_disk_full
@@ -33,6 +34,7 @@ from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.launcher import launch
 from mlctl.training.loop import TrainingLoop
+from mlctl.training.loss_fall import not_fallen
 from mlctl.training.masking import MaskingRule
 from mlctl.training.multinode import check_size, host_training
 from mlctl.training.objective import Objective
@@ -50,10 +52,11 @@ Metrics = dict[str, str | int | float | None]
 
 @dataclass(frozen=True)
 class Job:
-    """A training: settings, model, seed, input and output."""
+    """A training: settings, model and its kind, seed, input and output."""
 
-    settings: Train
+    settings: ResolvedTrain
     model: Model
+    kind: ModelKind
     seed: int
     sharded: Path
     workspace: Workspace
@@ -76,26 +79,29 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON, for another process."""
         sections = {"settings": self.settings.model_dump(mode="json"), "model": self.model.model_dump(mode="json")}
-        return {**sections, "seed": self.seed, "sharded": str(self.sharded), "workspace": str(self.workspace.root)}
+        return {**sections, "kind": self.kind, "seed": self.seed, "sharded": str(self.sharded), "workspace": str(self.workspace.root)}
 
     @classmethod
     def from_json(cls, job: dict[str, Any]) -> Job:
         """Read a job that `to_json` returned."""
-        settings, model = Train.model_validate(job["settings"]), Model.model_validate(job["model"])
-        return cls(settings, model, job["seed"], Path(job["sharded"]), Workspace(Path(job["workspace"])))
+        settings, model = ResolvedTrain.model_validate(job["settings"]), Model.model_validate(job["model"])
+        return cls(settings, model, job["kind"], job["seed"], Path(job["sharded"]), Workspace(Path(job["workspace"])))
 
 
 def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress = silent) -> Metrics:
     """Train the recipe's encoder on the shards in `sharded` and write it to the workspace.
 
+    Settings that are null get the defaults of its kind of model (`config.train_defaults`).
+
     Writes `model/` (Hugging Face folder with tokenizer), `base/` (the untrained model, where the recipe names none),
-    `steps.parquet` (schema STEPS), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ from run to
+    `steps.parquet` (schema STEPS), `settings.json` (the settings without nulls), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ from run to
     run. Resumes from the newest checkpoint in the workspace's scratch folder, if there is one. With several devices, one process is
     started for each.
 
     Returns:
-        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes; and
-        where temperatures are learned, the last temperature and, of the objective separate, word_temperature.
+        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes;
+        where temperatures are learned, the last temperature and, of the objective separate, word_temperature; and of a training
+        that learned nothing `not_fallen`, a sentence that says so.
 
     Raises:
         InputError: too few rows for a batch, a model or tokenizer that does not fit, a device that does not exist, a loss that is
@@ -103,13 +109,15 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
             installed.
     """
     check(settings)
-    job, devices = Job(settings, model, seed, sharded, workspace), resolve_devices(settings.devices)
+    kind = model_kind(model)
+    job = Job(resolve_train(settings, kind), model, kind, seed, sharded, workspace)
+    devices = resolve_devices(settings.devices)
     if settings.nodes > 1:
-        with host_training(job.to_json(), settings, len(devices)) as assignment:
+        with host_training(job.to_json(), job.settings, len(devices)) as assignment:
             return launch(job.to_json(), devices, progress, assignment)
     if len(devices) == 1:
         return train_in_process(job, devices[0], SINGLE, progress)
-    check_size(len(devices), settings)
+    check_size(len(devices), job.settings)
     return launch(job.to_json(), devices, progress)
 
 
@@ -214,7 +222,7 @@ def _start_weights(job: Job, network: Any) -> Any:
     start = model_sources.start_model(job.model)
     if start is None:
         return network
-    folder = model_sources.resolve(start)
+    folder = model_sources.resolve(start, "model.start")
     if not same_vocabulary(folder, job.tokenizer):
         raise InputError(
             f"model.start: {start.name} has another tokenizer than the shards",
@@ -230,7 +238,7 @@ def _fingerprint(job: Job, shards: ShardReader) -> str:
         "settings": key_settings(job.settings),
         "model": key_settings(job.model),
         "weights": model_sources.identity(job.model, "weights"),
-        "start": model_sources.identity(start, "weights") if start else "",
+        "start": model_sources.identity(start, "weights", "model.start") if start else "",
         "seed": job.seed,
         "rows": shards.shard_rows,
         "embeddings": "all" if job.masks else "of the rows",
@@ -242,6 +250,9 @@ def _write_results(job: Job, state: TrainingState) -> None:
     _write_model(job, "model", state.objective.model)
     with explain_disk_full(job.workspace.root), job.workspace.part("steps.parquet") as path:
         pq.write_table(_steps_table(state), path, compression="zstd")
+    with explain_disk_full(job.workspace.root), job.workspace.part("settings.json") as path:
+        resolved = {"kind": job.kind, "train": key_settings(job.settings), "seed": job.seed}
+        path.write_text(json.dumps(resolved, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     with explain_disk_full(job.workspace.root), job.workspace.part("speed.jsonl") as path:
         job.speed_file.touch()
         shutil.copyfile(job.speed_file, path)
@@ -262,6 +273,9 @@ def _steps_table(state: TrainingState) -> pa.Table:
 
 def _metrics(job: Job, state: TrainingState, shards: ShardReader, device: torch.device, group: ProcessGroup) -> Metrics:
     last_tenth = math.ceil(state.step / 10)
+    reason = not_fallen(state.losses, state.contrastive_losses, job.settings)
+    if reason and group.is_main:
+        _log.warning("THIS TRAINING HAS LEARNED NOTHING: %s", reason)
     temperatures = [log_temperature.exp().item() for log_temperature in learned_temperatures(state.objective.contrastive)]
     return {
         "steps": state.step,
@@ -272,4 +286,5 @@ def _metrics(job: Job, state: TrainingState, shards: ShardReader, device: torch.
         "device": device.type,
         "processes": group.size,
         **dict(zip(("temperature", "word_temperature"), temperatures, strict=False)),
+        **({"not_fallen": reason} if reason else {}),
     }

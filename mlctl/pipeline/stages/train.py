@@ -6,6 +6,7 @@ from typing import Any
 
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import model_sources
+from mlctl.modeling.model_kind import model_kind
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 
 
@@ -20,10 +21,10 @@ def _seed(recipe: Recipe) -> int:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
+    """Return digests of the models, and the kind of model: it decides about the settings that are null."""
     start = model_sources.start_model(recipe.model)
-    return {"weights": model_sources.identity(recipe.model, "weights")} | (
-        {"start": model_sources.identity(start, "weights")} if start else {}
-    )
+    digests = {"weights": model_sources.identity(recipe.model, "weights"), "kind": model_kind(recipe.model)}
+    return digests | ({"start": model_sources.identity(start, "weights", "model.start")} if start else {})
 
 
 def _work(context: StageContext) -> Metrics:
@@ -35,7 +36,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="train",
-    version=4,
+    version=5,
     needs=("shard",),
     settings=_settings,
     work=_work,

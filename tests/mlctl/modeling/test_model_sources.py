@@ -14,7 +14,7 @@ from mlctl.config import Model
 from mlctl.errors import InputError
 from mlctl.modeling.model_sources import identity, resolve
 
-FILES = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"words", "pytorch_model.bin": b"pickle"}
+FILES = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}", "pytorch_model.bin": b"pickle"}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -37,7 +37,7 @@ def test_folder_without_a_model(folder: Path, name: str, problem: str) -> None:
         resolve(Model(name=str(folder)))
 
 
-@pytest.mark.parametrize("name", ["./no/such", "/no/such", "a/b/c"])
+@pytest.mark.parametrize("name", ["./no/such", "./none", "../a", "/no/such", "a/b/c", "x" * 5000, "a\0b"])
 def test_path_that_is_not_there_does_not_ask_the_hub(name: str) -> None:
     with pytest.raises(InputError, match="there is no folder"):
         resolve(Model(name=name))
