@@ -1,4 +1,4 @@
-"""The exception for errors that the user can fix."""
+"""The exceptions for errors that the user can fix."""
 
 from __future__ import annotations
 
@@ -16,3 +16,7 @@ class InputError(Exception):
 
     def __str__(self) -> str:
         return f"{self.problem}\n  → {self.remedy}" if self.remedy else self.problem
+
+
+class DiskFullError(InputError):
+    """Nothing more can be written: the volume is full, a quota is used up, or a file has reached the largest size allowed."""

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlctl.core.distribution import install_extras
 from mlctl.core.files import commit
 from mlctl.core.hashing import file_digest
 from storage.errors import StoreError
@@ -152,7 +153,7 @@ def _explained(url: str) -> Iterator[None]:
     except StoreError:
         raise
     except ImportError as error:
-        remedy = "install mlctl with the extra `s3`, or fsspec's library for this kind of URL"
+        remedy = f"run `{install_extras('s3')}`, or install fsspec's library for this kind of URL"
         raise StoreError(f"store {url}: {error}\n  → {remedy}") from None
     except FileNotFoundError as error:
         remedy = "check the bucket's name; remove the result that lacks a file"

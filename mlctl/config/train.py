@@ -94,9 +94,7 @@ class Train(Section):
         description="Weight of the anchor loss: the squared distance of sentence vectors, scaled to length 1, to those of the encoder "
         f"before training; 0: off, without the memory for that encoder{_BY_KIND}",
     )
-    mlm_weight: float | None = Field(
-        None, ge=0, description=f"α, the weight of the masked-language-model loss; 0: off{_BY_KIND}"
-    )
+    mlm_weight: float | None = Field(None, ge=0, description=f"α, the weight of the masked-language-model loss; 0: off{_BY_KIND}")
     mlm_probability: float = Field(0.15, gt=0, lt=1, description="Share of ordinary tokens that are masked.")
     contrast_on_masked: bool = Field(
         False,

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mlctl.core.files import commit, discard, is_disk_full, temporary_path
+from mlctl.core.files import commit, discard, temporary_path
 from mlctl.core.hashing import file_digest
-from mlctl.errors import InputError
+from mlctl.core.write_errors import explain_write_errors
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ class CheckpointFolder:
         """Write a checkpoint, then remove the oldest beyond `keep`, except the one with the lowest `loss`.
 
         Raises:
-            InputError: the disk is full; the existing checkpoints stay.
+            DiskFullError: the disk is full; the existing checkpoints stay.
         """
         final = self._path(step)
         temporary = temporary_path(final)
         discard(temporary)
-        with explain_disk_full(final), _discard_on_error(temporary):
+        with explain_write_errors(final), _discard_on_error(temporary):
             self._write(temporary, step, tensors, loss)
             commit(temporary, final)
         best = self.best_name()
@@ -111,17 +111,6 @@ def _loss(checkpoint: Path) -> float:
         return float(json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))["loss"])
     except (OSError, ValueError, KeyError, TypeError):
         return math.inf
-
-
-@contextlib.contextmanager
-def explain_disk_full(path: Path) -> Iterator[None]:
-    """Turn disk-full errors inside the block into an InputError that names `path`, which was being written."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        if not is_disk_full(error):
-            raise
-        raise InputError(f"disk full: cannot write {path}", "free disk space and run again: training resumes") from error
 
 
 @contextlib.contextmanager

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from mlctl import __version__
 from mlctl.config import Recipe
-from mlctl.core.files import is_disk_full
 from mlctl.core.hashing import key_of
 from mlctl.core.workspace import Progress, Workspace, silent
+from mlctl.core.write_errors import explain_write_errors
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.warm_start import Choice, WarmStart, with_choice
@@ -193,7 +193,7 @@ def _compute(
     for name, source in request.reused.items():
         logger.info("%s: starts with %s: %s", stage.name, name, source["path"])
     started = time.monotonic()
-    with _disk_full_as_input_error(draft.folder):
+    with explain_write_errors(draft.folder):
         root = Store(recipe.store).root
         context = StageContext(
             recipe,
@@ -212,19 +212,6 @@ def _log_waiting(stage: Stage, key: str) -> None:
     logger.info("%s: another run is making %s; waiting for it", stage.name, key[:8])
 
 
-@contextlib.contextmanager
-def _disk_full_as_input_error(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        raise InputError(
-            f"no space left on the disk while writing {folder}: {error.strerror}",
-            "free some space (`mlctl store gc`) or choose another folder with store=…; run again: finished work is kept",
-        ) from error
-
-
 def _versions(stage: Stage) -> dict[str, str]:
-    names = ("mlctl", *stage.packages)
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+    packages = {name: importlib.metadata.version(name) for name in stage.packages}
+    return {"python": platform.python_version(), "mlctl": __version__, **packages}

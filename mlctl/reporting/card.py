@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlctl import languages as codes
-from mlctl.config import Recipe
+from mlctl.config import Recipe, yaml_text
 from mlctl.core import url_redaction
 from mlctl.reporting import attribution, benchmark_section, formatting, translation
 from mlctl.reporting.figures import Figures
@@ -68,7 +66,7 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
         "## Results\n\n" + "\n".join(_results(figures)),
         notice.strip(),
         f"## Data\n\n{licences} {decontamination}",
-        f"## Recipe\n\n```yaml\n{yaml.safe_dump(dict(settings), allow_unicode=True, sort_keys=False, width=100)}```",
+        f"## Recipe\n\n```yaml\n{yaml_text.dump(dict(settings), width=100)}```",
     ]
     return "\n\n".join(sections) + "\n"
 

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlctl import languages as codes
-from mlctl.config import Recipe, Report
+from mlctl.config import Recipe, Report, yaml_text
 from mlctl.core import url_redaction
 from mlctl.reporting import alignment, attribution, charts, curves, formatting, html_page, samples, tables, translation
 from mlctl.reporting.alignment_drawing import draw
@@ -186,7 +184,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
         "stages": stages,
         "time": {"all": seconds, "saved": saved, "computed": seconds - saved},
         "pinned": [(name, version) for name, version in environment if name not in _NOT_ON_PYPI and "," not in version],
-        "recipe_yaml": yaml.safe_dump(dict(settings), allow_unicode=True, sort_keys=False, width=100),
+        "recipe_yaml": yaml_text.dump(dict(settings), width=100),
         "environment": environment,
     }
 

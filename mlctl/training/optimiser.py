@@ -21,7 +21,9 @@ class Optimiser:
             norm.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], settings: ResolvedTrain, temperatures: Sequence[nn.Parameter] = ()) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], settings: ResolvedTrain, temperatures: Sequence[nn.Parameter] = ()
+    ) -> None:
         self._parameters = list(parameters)
         self.adam = torch.optim.Adam(self._parameters, lr=settings.learning_rate, fused=True)
         if temperatures:

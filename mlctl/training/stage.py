@@ -26,7 +26,7 @@ from mlctl.modeling.encoders import load_masked_lm, load_tokenizer, same_vocabul
 from mlctl.modeling.model_kind import model_kind
 from mlctl.modeling.pooling import layer_indices
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
-from mlctl.modeling.training_checkpoint import CheckpointFolder, explain_disk_full
+from mlctl.modeling.training_checkpoint import CheckpointFolder
 from mlctl.schema import STEPS
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
@@ -79,7 +79,13 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON, for another process."""
         sections = {"settings": self.settings.model_dump(mode="json"), "model": self.model.model_dump(mode="json")}
-        return {**sections, "kind": self.kind, "seed": self.seed, "sharded": str(self.sharded), "workspace": str(self.workspace.root)}
+        return {
+            **sections,
+            "kind": self.kind,
+            "seed": self.seed,
+            "sharded": str(self.sharded),
+            "workspace": str(self.workspace.root),
+        }
 
     @classmethod
     def from_json(cls, job: dict[str, Any]) -> Job:
@@ -248,12 +254,12 @@ def _fingerprint(job: Job, shards: ShardReader) -> str:
 
 def _write_results(job: Job, state: TrainingState) -> None:
     _write_model(job, "model", state.objective.model)
-    with explain_disk_full(job.workspace.root), job.workspace.part("steps.parquet") as path:
+    with job.workspace.part("steps.parquet") as path:
         pq.write_table(_steps_table(state), path, compression="zstd")
-    with explain_disk_full(job.workspace.root), job.workspace.part("settings.json") as path:
+    with job.workspace.part("settings.json") as path:
         resolved = {"kind": job.kind, "train": key_settings(job.settings), "seed": job.seed}
         path.write_text(json.dumps(resolved, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    with explain_disk_full(job.workspace.root), job.workspace.part("speed.jsonl") as path:
+    with job.workspace.part("speed.jsonl") as path:
         job.speed_file.touch()
         shutil.copyfile(job.speed_file, path)
 
@@ -261,7 +267,7 @@ def _write_results(job: Job, state: TrainingState) -> None:
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
         layers = layer_indices(job.settings.layers, network.config.num_hidden_layers)
-        with explain_disk_full(job.workspace.root), job.workspace.part(name) as folder:
+        with job.workspace.part(name) as folder:
             save_model(network, job.tokenizer, folder, layers)
 
 

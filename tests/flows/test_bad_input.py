@@ -15,6 +15,7 @@ import tiny
 import yaml
 
 from mlctl.cli.main import main
+from mlctl.core.distribution import install_extras
 from storage import Store
 
 
@@ -99,7 +100,7 @@ def test_a_model_that_is_not_there(tmp_path: Path, wheels: Path, server: str, ca
 def test_a_tracker_that_is_not_installed_costs_no_download(
     tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert "pip install 'mlctl[wandb]'" in fails(capfd, "run", write(tmp_path), "train.trackers=[tensorboard,wandb]")
+    assert install_extras("wandb") in fails(capfd, "run", write(tmp_path), "train.trackers=[tensorboard,wandb]")
     assert not (tmp_path / "store" / "download").exists()
 
 

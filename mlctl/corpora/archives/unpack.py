@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from mlctl.core.files import atomic_write, is_disk_full
+from mlctl.core.checksums import CheckedPath
+from mlctl.core.write_errors import is_disk_full
 from mlctl.corpora.archives import file_types
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
 from mlctl.corpora.archives.unpack_limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
@@ -208,7 +209,7 @@ def _opened(stream: IO[bytes], compression: str) -> IO[bytes]:
 
 
 def _write(stream: IO[bytes], path: Path, budget: UnpackBudget) -> None:
-    with atomic_write(path) as temporary, temporary.open("wb") as out:
+    with CheckedPath.at(path).write() as temporary, temporary.open("wb") as out:
         while data := stream.read(_CHUNK):
             budget.spend(len(data))
             out.write(data)
@@ -220,7 +221,7 @@ def _classified_errors(name: str) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         if is_disk_full(error):
-            raise InputError(f"the disk is full: cannot unpack {name}", "free disk space and run again") from None
+            raise  # explained where the stage is made
         problem = f"{name} is damaged or cut off: {error or type(error).__name__}"
         raise DamagedError(problem, "run again: it is fetched again") from None
 

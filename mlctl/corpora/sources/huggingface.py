@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlctl.config import HuggingfaceSource, Languages
+from mlctl.core.distribution import install_extras
 from mlctl.core.url_redaction import redact_text
 from mlctl.corpora.corpus import Row, select_targets
 from mlctl.corpora.file_info import written_at
@@ -28,7 +29,6 @@ _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_TIMEOUT = 10.0  # seconds to the first answer
 _BATCH_ROWS = 1024
-_NO_LIBRARY = "install mlctl with the extra `corpora`, which includes the library `datasets`"
 
 
 class _Card(NamedTuple):
@@ -192,7 +192,9 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError:
-        raise InputError("sources of kind huggingface need the library `datasets`", _NO_LIBRARY) from None
+        raise InputError(
+            "sources of kind huggingface need the library `datasets`", f"run `{install_extras('corpora')}`"
+        ) from None
     datasets.disable_progress_bars()
     return datasets
 

@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mlctl.config import Download
-from mlctl.core.files import commit, is_disk_full
+from mlctl.core.checksums import CheckedPath
 from mlctl.core.url_redaction import redact_text, redact_url
+from mlctl.core.write_errors import disk_full_error, is_disk_full
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -56,12 +57,12 @@ def fetch_wheel(requirement: str, settings: Download, scratch: Path) -> Path:
     """
     parsed = parse_requirement(requirement)
     folder = scratch / "wheels" / f"{parsed.name.lower()}-{hashlib.sha256(requirement.encode()).hexdigest()[:8]}"
-    if not folder.is_dir():
+    if not CheckedPath.at(folder).is_finished():
         log.info("fetching %s", requirement)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=scratch))
         _download_wheel(parsed, settings, unfinished)
         folder.parent.mkdir(exist_ok=True)
-        commit(unfinished, folder)
+        CheckedPath.at(folder).commit(unfinished)
     return next(folder.glob("*.whl"))
 
 
@@ -125,7 +126,7 @@ def _environment_error(requirement: Requirement, settings: Download, output: str
     if "No module named pip" in output:
         return InputError("this Python has no pip", "install it: python -m ensurepip")
     if is_disk_full(output):
-        return InputError(f"the disk is full: cannot fetch {requirement}", "free disk space and run again")
+        return disk_full_error(Path(tempfile.gettempdir()))  # pip unpacks there
     if re.search(r"connection error:|connection broken by|confirming the ssl certificate", output, re.IGNORECASE):
         problem = f"{requirement.name} could not be fetched: {_index(settings)} cannot be reached"
         return InputError(problem, "check the network and the index")

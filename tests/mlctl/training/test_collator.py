@@ -29,7 +29,9 @@ def rows(shards: Path) -> Rows:
 
 def batch_of(shards: Path, rows: Rows, epoch: int = 0, **settings: Any) -> Batch:
     rule = MaskingRule.from_tokenizer(AutoTokenizer.from_pretrained(shards / "tokenizer"), 0.3)
-    return Collator(resolve_train(Train.model_validate({"micro_batch_size": 6, **settings}), "scratch"), 0, 0, rule).collate(rows, epoch)
+    return Collator(resolve_train(Train.model_validate({"micro_batch_size": 6, **settings}), "scratch"), 0, 0, rule).collate(
+        rows, epoch
+    )
 
 
 def restored(batch: Batch, name: str) -> Tokens:
