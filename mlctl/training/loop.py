@@ -24,6 +24,7 @@ from mlctl.training.counter_rng import Stream, keys
 from mlctl.training.distributed import ProcessGroup
 from mlctl.training.divergence import DivergenceDetector, check_finite, check_rise
 from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.interruption import StopRequest, TrainingInterrupted
 from mlctl.training.loss_fall import not_fallen, step_of_first_check
 from mlctl.training.lr_schedule import learning_rate
 from mlctl.training.objective import Losses
@@ -52,6 +53,7 @@ class TrainingLoop:
         throughput: updated after each step.
         progress: called after each step.
         trackers: called after each step.
+        stop: ends the training early, after a step.
     """
 
     state: TrainingState
@@ -63,6 +65,7 @@ class TrainingLoop:
     throughput: ThroughputMeter
     progress: Progress
     trackers: Trackers
+    stop: StopRequest
 
     def run(self) -> None:
         """Train.
@@ -70,6 +73,7 @@ class TrainingLoop:
         Raises:
             InputError: the loss or the gradient is not finite (the weights are left as before that step), the loss has risen for
                 good, or memory is full.
+            TrainingInterrupted: a stop was requested; a checkpoint of the last step is saved.
         """
         state, settings = self.state, self.settings
         state.objective.train()
@@ -77,6 +81,8 @@ class TrainingLoop:
         saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
         with _explain_out_of_memory(settings):
             for batch in _prefetch(self.batch_of, state.step, settings.steps):
+                if self.group.any(self.stop.is_made, self.state.device):
+                    self._interrupt(saved_step)
                 self.train_step(batch)
                 check_rise(divergence, state.losses, state.last_metrics, self.checkpoints)
                 self._check_fall()
@@ -116,6 +122,13 @@ class TrainingLoop:
             return
         if reason := not_fallen(self.state.losses, self.state.contrastive_losses, self.settings):
             _log.warning("THIS TRAINING LEARNS NOTHING: %s", reason)
+
+    def _interrupt(self, saved_step: int) -> None:
+        """Save the steps so far, unless they are, and stop."""
+        if self.group.is_main and saved_step < self.state.step:
+            self._save()
+        self.stop.finished.set()
+        raise TrainingInterrupted(self.state.step, self.settings.steps)
 
     def _save(self) -> None:
         self.checkpoints.save(self.state.step, self.state.tensors(), self.state.recent_loss)

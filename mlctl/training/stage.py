@@ -32,6 +32,7 @@ from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
 from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE, ProcessGroup
+from mlctl.training.interruption import StopRequest, stopping_on_sigterm
 from mlctl.training.launcher import launch
 from mlctl.training.loop import TrainingLoop
 from mlctl.training.loss_fall import not_fallen
@@ -113,6 +114,7 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
         InputError: too few rows for a batch, a model or tokenizer that does not fit, a device that does not exist, a loss that is
             not finite or has risen for good, full memory, a full disk, a process ended by a signal, a tracker that is not
             installed.
+        TrainingInterrupted: SIGTERM arrived in a process of the training; its checkpoint is saved.
     """
     check(settings)
     kind = model_kind(model)
@@ -127,8 +129,13 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
     return launch(job.to_json(), devices, progress)
 
 
-def train_in_process(job: Job, device: torch.device, group: ProcessGroup, progress: Progress) -> Metrics:
-    """Train as one process of a group; the main process writes the results. Returns what `train` returns."""
+def train_in_process(
+    job: Job, device: torch.device, group: ProcessGroup, progress: Progress, stop: StopRequest | None = None
+) -> Metrics:
+    """Train as one process of a group; the main process writes the results. Returns what `train` returns.
+
+    SIGTERM stops the training after a step, unless the caller handles it and passes a `stop` request.
+    """
     settings, shards, tokenizer = job.settings, ShardReader(job.sharded), load_tokenizer(job.tokenizer)
     batch_of = _batches(job, shards, tokenizer, device, group)
     with deterministic(device, settings.threads, group.local_size):
@@ -146,9 +153,13 @@ def train_in_process(job: Job, device: torch.device, group: ProcessGroup, progre
                 state.step,
                 settings.steps,
             )
-            with _tracking(job, state) if group.is_main else nullcontext(NO_TRACKERS) as trackers:
+            with (
+                nullcontext(stop) if stop else stopping_on_sigterm() as request,
+                _tracking(job, state) if group.is_main else nullcontext(NO_TRACKERS) as trackers,
+            ):
                 throughput = ThroughputMeter(job.speed_file)
-                TrainingLoop(state, batch_of, settings, job.seed, group, checkpoints, throughput, progress, trackers).run()
+                args = (checkpoints, throughput, progress, trackers, request)
+                TrainingLoop(state, batch_of, settings, job.seed, group, *args).run()
         if group.is_main:
             _write_results(job, state)
     return _metrics(job, state, shards, device, group)

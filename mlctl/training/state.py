@@ -45,6 +45,11 @@ class TrainingState:
         self.step += 1
 
     @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next(self.objective.parameters()).device
+
+    @property
     def last_metrics(self) -> StepMetrics:
         """The metrics of the last step."""
         return StepMetrics(*self.history[self.step - 1].tolist())

@@ -60,7 +60,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="evaluate",
-    version=3,
+    version=4,
     needs=("shard", "train"),
     settings=_settings,
     work=_work,
