@@ -123,7 +123,7 @@ def _read_header(file: Path) -> dict[str, Any]:
     size = file.stat().st_size
     with file.open("rb") as stream:
         prefix = stream.read(_HEADER_SIZE.size)
-        length = _HEADER_SIZE.unpack(prefix)[0] if len(prefix) == _HEADER_SIZE.size else size
+        length = _HEADER_SIZE.unpack(prefix)[0] if len(prefix) == _HEADER_SIZE.size else size + 1
         if length > min(_MAX_HEADER, size):
             raise InputError(f"{file} is damaged or truncated: {size:,} bytes without a header", _DOWNLOAD_AGAIN)
         try:
@@ -131,7 +131,7 @@ def _read_header(file: Path) -> dict[str, Any]:
             tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
             end = max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
         except (ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError):
-            raise InputError(f"{file} is damaged: its header is no list of tensors", _DOWNLOAD_AGAIN) from None
+            raise InputError(f"{file} is damaged or truncated: its header is no list of tensors", _DOWNLOAD_AGAIN) from None
     if (expected := _HEADER_SIZE.size + length + end) != size:
         raise InputError(f"{file} is damaged or truncated: {size:,} bytes instead of {expected:,}", _DOWNLOAD_AGAIN)
     return tensors
