@@ -25,7 +25,6 @@ from torch.distributed import DistStoreError, TCPStore  # type: ignore[attr-defi
 import mlctl
 from mlctl.config import ResolvedTrain, Train
 from mlctl.errors import InputError
-from mlctl.execution.processes import error_from_response
 from mlctl.modeling.devices import resolve_devices
 from mlctl.training.distributed import NodeAssignment
 from mlctl.training.launcher import launch
@@ -83,8 +82,8 @@ def join_training(rendezvous: str) -> None:
         )
     store.set(f"devices/{node}", str(len(devices)))
     plan = json.loads(_wait_for(store, "plan"))
-    if error := error_from_response(plan, "") if isinstance(plan, dict) else None:
-        raise error
+    if isinstance(plan, dict):
+        raise InputError(plan["problem"], plan["remedy"])
     with _explain_lost_connection():
         launch(message["job"], devices, _ignore_progress, _assignment(store, address, node, plan))
 
