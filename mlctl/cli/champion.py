@@ -61,15 +61,20 @@ def promote(
     recipe: RecipeName,
     run: Annotated[str, typer.Argument(help="Id of a run with a report (`mlctl runs`), or a prefix of it.")],
     overrides: Overrides = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote it even if it is significantly worse than its base model.")
+    ] = False,
 ) -> None:
-    """Make the encoder of a run the champion without a comparison."""
+    """Make the encoder of a run the champion without a comparison with the present one."""
     loaded = load_recipe(recipe, overrides)
     registry = registry_of(loaded)
-    from mlctl.pipeline.export import find_run
+    from mlctl.pipeline.export import check_not_worse, find_run
     from mlctl.pipeline.stage import Ref, lineage
 
     promoted = find_run(Store(loaded.store), run)
     key = next(stage.key for stage in promoted.stages if stage.stage == "report")
+    if not force:
+        check_not_worse(Store(loaded.store), key, "to promote it anyway: --force")
     results = {name: result.manifest.key for name, result in lineage(Ref(stage="report", key=key, store=loaded.store)).items()}
     expected = registry.read().current
     champion = registry.promote(expected, results, f"promoted manually from run {promoted.id}", loaded.retrain.keep)

@@ -30,10 +30,13 @@ def export(
     folder: Annotated[str, typer.Argument(help="Folder to write: a new one, or that of an earlier export.")],
     run: Annotated[str, typer.Option("--run", help="Id of a run (`mlctl runs`) or a prefix of it; default: the newest.")] = "",
     store: StoreFolder = DEFAULT_STORE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export it even if it is significantly worse than its base model.")
+    ] = False,
 ) -> None:
     """Export a run's model, its card, attribution and figures into one folder, ready to publish."""
     from mlctl.pipeline.export import export as export_run
 
-    exported = export_run(Store(store), Path(folder), run)
+    exported = export_run(Store(store), Path(folder), run, force=force)
     out.print(f"run:    {exported.id} ({exported.recipe.get('name', '')})")
     out.print(f"folder: {Path(folder).expanduser().absolute()}", soft_wrap=True)

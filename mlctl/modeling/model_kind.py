@@ -8,8 +8,8 @@ from typing import Any
 from mlctl.config import Model, ModelKind, ResolvedTrain, ScratchModel, Train, resolve_train
 from mlctl.modeling import model_sources
 from mlctl.modeling.model_files import read_config
+from mlctl.modeling.sentence_config import is_sentence_encoder
 
-_SENTENCE_TRANSFORMERS = "modules.json"
 _MASKED_LM_CLASSES = ("ForMaskedLM", "ForPreTraining", "WithLMHeadModel")  # ends of transformers' names
 
 
@@ -35,7 +35,7 @@ def model_kind(model: Model) -> ModelKind:
     config = read_config(folder)
     if start and _is_scratch(config, model.scratch):
         return "scratch"
-    if (folder / _SENTENCE_TRANSFORMERS).is_file() or not _has_masked_lm_head(config):
+    if is_sentence_encoder(folder) or not _has_masked_lm_head(config):
         return "sentence-encoder"
     return "masked-lm"
 

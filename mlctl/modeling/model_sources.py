@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from mlctl.config import Model
 from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.modeling.model_files import CONFIG, check_tokenizer_files, is_pickle, read_config, weight_files
+from mlctl.modeling.sentence_config import sentence_files
 
 #: Identity of a model from scratch, which follows from the recipe alone.
 SCRATCH = "scratch"
@@ -29,7 +31,8 @@ _TOKENIZER_FILES = (
 )
 _HUB_CONFIGS = ("*.json",)
 _HUB_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors")  # pickled weights only where there are no others
-_HUB_IGNORED = ["*/*"]  # folders hold other frameworks' weights
+#: Modules of sentence-transformers, such as 1_Pooling; other folders hold other frameworks' weights.
+_MODULE_FILES = re.compile(r"\d+_\w+/[^/]+\.(json|safetensors)")
 _HUB_TIMEOUT = 10.0  # seconds
 _MAX_SHOWN = 200  # characters of a name in a message
 
@@ -71,15 +74,21 @@ def _local_folder(model: Model, setting: str) -> Path | None:
     return None
 
 
-def identity(model: Model, what: Literal["tokenizer", "weights"], setting: str = "model.name") -> str:
-    """Return a digest of the encoder's tokenizer, or of its configuration and weights; "scratch" if none is named.
+def identity(model: Model, what: Literal["tokenizer", "weights", "sentences"], setting: str = "model.name") -> str:
+    """Return a digest of the encoder's tokenizer, of its configuration and weights, or of what it says about sentence vectors.
 
-    The digest is sha256 over the sorted (name, sha256) of these files, so it does not depend on their folder.
+    The digest is sha256 over the sorted (name, sha256) of these files, so it does not depend on their folder; "scratch" if no encoder is
+    named.
     """
     if what == "tokenizer":
         source = tokenizer_model(model)
         return files_digest(tokenizer_files(resolve(source, setting))) if source else SCRATCH
-    return weights_digest(resolve(model, setting)) if model.name else SCRATCH
+    if not model.name:
+        return SCRATCH
+    folder = resolve(model, setting)
+    if what == "sentences":
+        return named_digest((name, file_digest(file)) for name, file in sentence_files(folder).items())
+    return weights_digest(folder)
 
 
 def weights_digest(folder: Path) -> str:
@@ -122,7 +131,7 @@ def _check_folder(folder: Path, model: Model, setting: str) -> None:
     if not weights:
         raise InputError(f"{setting}: {folder} has no weights", "it needs model.safetensors, or its shards and their index")
     if is_pickle(weights[0]):
-        _check_pickle_allowed(model, setting)
+        check_pickle_allowed(model, setting)
     check_tokenizer_files(tokenizer_files(folder))
 
 
@@ -140,11 +149,11 @@ def _from_hub(model: Model, setting: str, patterns: Sequence[str]) -> Path:
     name, revision = model.name, model.revision
     try:
         info = HfApi().model_info(name, revision=revision, timeout=_HUB_TIMEOUT)
-        safe = any(re.fullmatch(r"[^/]+\.safetensors", sibling.rfilename) for sibling in info.siblings or ())
-        if not safe and "*.safetensors" in patterns:
-            _check_pickle_allowed(model, setting)
-            patterns = [*patterns, "*.bin"]
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), ignore_patterns=_HUB_IGNORED))
+        files = [sibling.rfilename for sibling in info.siblings or ()]
+        if patterns == _HUB_FILES and not any(file.endswith(".safetensors") and "/" not in file for file in files):
+            check_pickle_allowed(model, setting)
+            patterns = (*patterns, "*.bin")
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_wanted(files, patterns)))
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise InputError(
             f"{setting}: neither a folder nor a model on the hub: {name!r} (revision {revision!r})",
@@ -156,7 +165,14 @@ def _from_hub(model: Model, setting: str, patterns: Sequence[str]) -> Path:
         return _from_cache(name, revision, setting, patterns, error)
 
 
-def _check_pickle_allowed(model: Model, setting: str) -> None:
+def _wanted(files: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Return the files of a model on the hub that are downloaded: those of the encoder, and of modules of sentence-transformers."""
+    own = [file for file in files if "/" not in file and any(fnmatch(file, pattern) for pattern in patterns)]
+    return own + list(filter(_MODULE_FILES.fullmatch, files))
+
+
+def check_pickle_allowed(model: Model, setting: str) -> None:
+    """Raise an InputError unless the recipe allows pickles."""
     if not model.allow_pickle:
         raise InputError(
             f"{setting}: {model.name} has its weights as pickles (pytorch_model.bin), which can run code when they are loaded",
@@ -171,8 +187,8 @@ def _from_cache(name: str, revision: str, setting: str, patterns: Sequence[str],
     with contextlib.suppress(LocalEntryNotFoundError):
         folder = Path(
             snapshot_download(
-                name, revision=revision, allow_patterns=list(patterns), ignore_patterns=_HUB_IGNORED, local_files_only=True
-            )
+                name, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*"], local_files_only=True
+            )  # the patterns say what must be there
         )
         if "*.safetensors" not in patterns or weight_files(folder):  # else only its configuration was fetched
             return folder

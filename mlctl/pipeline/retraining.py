@@ -16,8 +16,10 @@ from mlctl.core.locks import locked
 from mlctl.core.url_redaction import redact_url
 from mlctl.evaluation import PromotionDecision, decide
 from mlctl.pipeline.champion import registry_of
+from mlctl.pipeline.export import check_not_worse
 from mlctl.pipeline.publish import publish
 from mlctl.pipeline.stage import Ref, lineage, result_of
+from mlctl.reporting.regressions import regressions
 from storage import Store
 from storage.champion_registry import Champion, ChampionRegistry, MovedError
 from storage.documents import make_folder
@@ -107,9 +109,12 @@ def settle(recipe: Recipe, report: Ref, seen: Mapping[str, Any], challenge: Chal
 
     Args:
         recipe: of the run.
-        report: the run's report.
+        report: the run's report; an encoder that is significantly worse than the model that it started from is not promoted.
         seen: state of the sources and the recipe for the registry.
         challenge: evaluates both encoders under one harness.
+
+    Raises:
+        InputError: the encoder of the first run is worse than the model that it started from.
     """
     registry = registry_of(recipe)
     results = {stage: result.manifest.key for stage, result in lineage(report).items()}
@@ -117,6 +122,8 @@ def settle(recipe: Recipe, report: Ref, seen: Mapping[str, Any], challenge: Chal
         champion = registry.read().champion
         try:
             if champion is None:
+                remedy = f"to make it the champion anyway: `mlctl champion promote {recipe.name} RUN --force`"
+                check_not_worse(Store(recipe.store), report["key"], remedy)
                 return Settlement(registry.promote(0, results, _FIRST, recipe.retrain.keep, seen), True, _FIRST)
             return _compare(recipe, registry, champion, results, seen, challenge)
         except MovedError:
@@ -179,6 +186,10 @@ def _compare(
     if results["train"] == champion.results["train"]:
         registry.confirm(champion.number, seen)
         return Settlement(champion, False, "the changes led to the same encoder")
+
+    if worse := regressions(result_of(Ref(stage="report", key=results["report"], store=recipe.store)).folder):
+        registry.confirm(champion.number, seen)
+        return Settlement(champion, False, f"significantly worse than the base model: {'; '.join(worse)}")
 
     def ref(stage: str, keys: Mapping[str, str]) -> Ref:
         return Ref(stage=stage, key=keys[stage], store=recipe.store)

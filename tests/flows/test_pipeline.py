@@ -111,12 +111,18 @@ def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
         "training",
         "loss-curve",
         "report",
-        "report-page",
         "differences",
+        "summary",
     } <= {artifact["key"] for artifact in artifacts}
     (shown,) = (json.loads(artifact["data"]) for artifact in artifacts if artifact["key"] == "benchmark")
     assert {row["task"] for row in shown} == {"Sentence retrieval", "Word retrieval"}
     assert all(row["base"].endswith("%") and "…" in row["difference"] for row in shown)
+    (summary,) = (artifact for artifact in artifacts if artifact["key"] == "summary")
+    assert summary["flow_run_id"]
+    assert summary["task_run_id"] is None, "it is of the whole run"
+    assert "| Sentence retrieval | 2 | " in summary["data"]
+    assert "| report | cached |" in summary["data"]
+    assert "/report.html`" in summary["data"], "without a report server: a path, no link that the browser blocks"
 
 
 def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) -> None:
@@ -287,7 +293,7 @@ def test_export_notices_a_damaged_model(folder: Path, tmp_path: Path, capfd: pyt
     finally:
         victim.write_bytes(content)
         os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert "model.safetensors is damaged" in capfd.readouterr().err
+    assert "is damaged: model/model.safetensors: its bytes have changed" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -38,7 +38,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    return {"weights": model_sources.identity(recipe.model, "weights"), **benchmark_digests(recipe)}
+    digests = {what: model_sources.identity(recipe.model, what) for what in ("weights", "sentences")}
+    return {**digests, **benchmark_digests(recipe)}
 
 
 def _work(context: StageContext) -> Metrics:

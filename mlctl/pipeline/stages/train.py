@@ -23,8 +23,17 @@ def _seed(recipe: Recipe) -> int:
 def _outside(recipe: Recipe) -> dict[str, str]:
     """Return digests of the models, and the kind of model: it decides about the settings that are null."""
     start = model_sources.start_model(recipe.model)
-    digests = {"weights": model_sources.identity(recipe.model, "weights"), "kind": model_kind(recipe.model)}
-    return digests | ({"start": model_sources.identity(start, "weights", "model.start")} if start else {})
+    digests = {
+        "weights": model_sources.identity(recipe.model, "weights"),
+        "sentences": model_sources.identity(recipe.model, "sentences"),  # decides about the pooling, and is part of the result
+        "kind": model_kind(recipe.model),
+    }
+    if start:
+        digests |= {
+            "start": model_sources.identity(start, "weights", "model.start"),
+            "start sentences": model_sources.identity(start, "sentences", "model.start"),
+        }
+    return digests
 
 
 def _work(context: StageContext) -> Metrics:

@@ -19,7 +19,7 @@ def folder(path: Path, config: dict[str, Any], *others: str) -> Model:
     path.mkdir()
     (path / "config.json").write_text(json.dumps(config))
     for name in others:
-        (path / name).write_text("{}")
+        (path / name).write_text("[]" if name == "modules.json" else "{}")
     return Model(name=str(path))
 
 
