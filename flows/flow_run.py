@@ -14,6 +14,8 @@ from prefect.states import Failed
 from flows.recipe_parameter import name_of, resolve
 from flows.run_summary import collect_warnings, show_summary
 from mlctl.config import Recipe
+from mlctl.core.interruption import take_signals
+from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
@@ -40,6 +42,7 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
         stages: that the flow runs.
         work: computes the last result.
     """
+    take_signals()
     try:
         loaded = resolve(recipe, overrides)
         with use_store(loaded), collect_warnings() as warnings:
@@ -85,7 +88,7 @@ def run_name() -> str:
     if context.flow_run and _is_triggered():
         return context.flow_run.name
     until, name = parameters.get("until", "report"), name_of(parameters.get("recipe"), parameters.get("overrides", ()))
-    return f"{name}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
+    return f"{cut_long_values(name)}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
 
 
 def _is_triggered() -> bool:

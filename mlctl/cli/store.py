@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mlctl.cli.options import DEFAULT_STORE, StoreFolder, out
+from mlctl.cli.options import DEFAULT_STORE, StoreFolder, existing_store, out
 from mlctl.cli.units import format_size
-from storage import Store
 
 store_app = typer.Typer(no_args_is_help=True, help="List, verify and clean up the results.")
 
@@ -17,7 +16,7 @@ store_app = typer.Typer(no_args_is_help=True, help="List, verify and clean up th
 @store_app.command("ls")
 def ls(store: StoreFolder = DEFAULT_STORE) -> None:
     """List the results, newest first, and unfinished work."""
-    opened = Store(store)
+    opened = existing_store(store)
     table = Table("stage", "key", "made", "seconds", "size", "rows")
     for result in opened.results():
         manifest = result.manifest
@@ -35,7 +34,7 @@ def verify(store: StoreFolder = DEFAULT_STORE) -> None:
     """Compare every file of every result with its digest; exit code 1 if something is damaged or not in a manifest."""
     from storage.scrub import find_problems
 
-    opened, findings = Store(store), 0
+    opened, findings = existing_store(store), 0
     for finding in find_problems(opened):
         findings += 1
         out.print(f"{finding.stage} {finding.key[:8]}: {finding.problem}\n  → {finding.consequence}", soft_wrap=True)
@@ -56,7 +55,7 @@ def gc(
     from mlctl.pipeline.stages import download, evaluate
     from storage.gc import collect
 
-    collected = collect(Store(store), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
+    collected = collect(existing_store(store), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
     for folder, size in collected.removed:
         action = "would remove" if dry_run else "removed"
         out.print(f"{action} {folder.parent.name}/{folder.name[:24]} ({format_size(size)})")

@@ -94,7 +94,7 @@ def _find(store: Store, name: str) -> Ref:
         if manifest.stage != "report":
             raise InputError(f"{name} is a result of {manifest.stage}", "name the folder of a report")
         return Ref(stage="report", key=manifest.key, store=str(Path(name).expanduser().absolute().parents[1]))
-    if any(run.id.startswith(name) for run in RunLog(store).runs()):
+    if RunLog(store).matching(name):
         return _ref(store, next(stage.key for stage in find_run(store, name).stages if stage.stage == "report"))
     keys = [result.manifest.key for result in store.results("report") if result.manifest.key.startswith(name)]
     if len(keys) != 1:

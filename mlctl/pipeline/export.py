@@ -115,10 +115,10 @@ def find_run(store: Store, run_id: str) -> Run:
     Raises:
         InputError: no run or several have that prefix, or the run has no report.
     """
-    runs = [run for run in RunLog(store).runs() if run.id.startswith(run_id)]
+    runs = RunLog(store).matching(run_id) if run_id else RunLog(store).runs()
     reported = [run for run in runs if any(s.stage == "report" and s.state in {"computed", "cached"} for s in run.stages)]
     if run_id and len(runs) != 1:
-        matches = "several runs" if runs else "no run"
+        matches = f"several runs ({', '.join(run.id for run in runs[:5])})" if runs else "no run"
         raise InputError(f"{run_id!r} matches {matches} of {store.root}", "`mlctl runs` lists them; a unique prefix is enough")
     if not reported:
         which = f"run {runs[0].id}" if run_id else f"no run in {store.root}"

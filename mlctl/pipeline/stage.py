@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from mlctl import __version__
 from mlctl.config import Recipe
 from mlctl.core.hashing import KEY_LENGTH, key_of
+from mlctl.core.path_errors import explain_path_errors
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.core.write_errors import explain_write_errors
 from mlctl.errors import InputError
@@ -122,6 +123,7 @@ class Stage:
         return Request(with_choice(base, reused), reused)
 
 
+@explain_path_errors()
 def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress = silent) -> tuple[Ref, bool]:
     """Return the reference of the stage's result, computed now unless the store has it, and whether the store had it.
 
@@ -141,11 +143,12 @@ def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress
                 record.state = "cached"
                 logger.info("%s: cached (%s, made %s)", stage.name, key[:8], existing.manifest.created)
             else:
-                record.state = "computed"
                 _compute(stage, recipe, inputs, request, existing, progress)
+                record.state = "computed"
     return Ref(stage=stage.name, key=key, store=recipe.store), isinstance(existing, Result)
 
 
+@explain_path_errors()
 def lookup(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...]) -> tuple[str, Result | None]:
     """Return the key that `make` would give a result, and that result if the store has it."""
     key = stage.request(recipe, _open_all(refs), remember=True).key
