@@ -111,6 +111,28 @@ def test_the_callers_handler_has_the_last_word(shards: Path, tmp_path: Path) -> 
         signal.signal(signal.SIGTERM, before)
 
 
+COMMAND = (
+    PROGRAM.replace("train(Train", "train_it = lambda: train(Train").rstrip()
+    + """
+from mlctl.core.interruption import ending_on_signals
+with ending_on_signals("finished work is kept"):
+    train_it()
+"""
+)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_that_ends_on_signals_saves_a_checkpoint_first(
+    shards: Path, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    program = COMMAND.replace("signal.SIGTERM)", f"signal.{number.name})")
+    command = [sys.executable, "-c", program, settings(steps=100_000).model_dump_json(), MODEL.model_dump_json(), str(shards)]
+    ended = subprocess.run([*command, str(tmp_path), "process"], check=False, timeout=120, capture_output=True, text=True)
+    assert ended.returncode == status
+    assert ended.stderr.strip().splitlines()[-1].endswith("; finished work is kept")
+    assert len(checkpoints(tmp_path)) == 1
+
+
 def test_a_second_signal_does_not_wait() -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
