@@ -17,7 +17,7 @@ import mlctl
 from flows.evaluate import evaluate
 from flows.prepare import prepare
 from flows.train import train
-from mlctl import config, recipes
+from mlctl import config
 from mlctl.cli.main import main
 from storage import Store
 from storage.run_log import RunLog
@@ -326,5 +326,5 @@ def test_the_deployments_hold_the_demo_recipe_and_the_version() -> None:
     root = Path(__file__).parents[2]
     deployments: list[dict[str, Any]] = yaml.safe_load((root / "prefect.yaml").read_text())["deployments"]
     demo = next(d for d in deployments if d["name"] == "demo")
-    assert demo["parameters"]["recipe"] == yaml.safe_load(recipes.find("demo").read_text())
+    assert demo["parameters"]["recipe"] == "demo"
     assert {d["version"] for d in deployments} == {mlctl.__version__}
