@@ -33,7 +33,7 @@ def scrub(store: str = Recipe.model_fields["store"].default) -> int:
 
 
 def _publish(findings: Sequence[Finding], results: int) -> None:
-    rows = [
+    rows: list[dict[str, str | int]] = [
         {"stage": finding.stage, "key": finding.key, "problem": finding.problem, "what happens next": finding.consequence}
         for finding in findings
     ]

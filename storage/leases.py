@@ -105,7 +105,7 @@ def held(root: Path) -> HeldLeases:
         try:
             taken.append(lock.stat().st_ctime)
             results |= {(stage, key) for stage, _, key in (line.partition(" ") for line in names.read_text().splitlines())}
-        except OSError:
+        except (OSError, ValueError):
             everything = True
     return HeldLeases(frozenset(results), everything, min(taken, default=None))
 

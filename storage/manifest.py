@@ -91,7 +91,7 @@ class Manifest:
             text = (folder / NAME).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ManifestError("its manifest is missing") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise ManifestError(f"its manifest is unreadable: {error}") from None
         return cls.parse(text)
 

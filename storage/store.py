@@ -225,6 +225,8 @@ class Store:
             self._move_aside(folder, damage)
         make_folder(folder)
         (folder / UNFINISHED).touch()
+        for link in [path for path in folder.rglob("*") if path.is_symlink()]:
+            link.unlink()  # of the attempt before, or put there: the result must not depend on what is elsewhere
         return Draft(folder, stage, key, self._commit)
 
     def find_damage(self, folder: Path) -> str:

@@ -35,6 +35,8 @@ _SAMPLED_BLOCKS = 32
 def find_damage(folder: Path, manifest: Manifest, check: Check = "sampled") -> Iterator[str]:
     """Yield one message for each file of a result that is missing or differs from the manifest."""
     links, unread = _Links(folder), []
+    if problem := links.problem(NAME):
+        yield f"{NAME}: {problem}"
     for file in manifest.files:
         problem = links.problem(file.name) or _problem(folder / file.name, file, check)
         if problem:
@@ -109,8 +111,4 @@ class _Links:
         if not path.is_symlink():
             return ""
         target = path.resolve()
-        return (
-            ""
-            if any(target.is_relative_to(root) for root in self._roots)
-            else f"a link to {target}, which is outside of the store"
-        )
+        return "" if any(target.is_relative_to(root) for root in self._roots) else f"a link to {target}, outside of the store"

@@ -40,7 +40,7 @@ class Recipe(Section):
     store: str = runtime_only(
         "mlctl-store", "Folder where results are stored, or a URL that fsspec supports such as s3://bucket/folder.", min_length=1
     )
-    verify_results: Literal["always", "sampled", "changed"] = runtime_only(
+    verify_store: Literal["always", "sampled", "changed"] = runtime_only(
         "sampled",
         "What is read to verify a result of the store that a run uses: always: every file; sampled: small files, and a random sample "
         "of the blocks of large ones; changed: files whose modification time changed.",

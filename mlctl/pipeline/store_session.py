@@ -19,7 +19,7 @@ def use_store(recipe: Recipe) -> Iterator[None]:
     those that the newest runs of the same name used are put on the lease at once.
     """
     store = Store(recipe.store)
-    with session(store.root, recipe.verify_results):
+    with session(store.root, recipe.verify_store):
         seen = set[str]()
         for run in RunLog(store).runs():
             stages = [stage for stage in run.stages if run.recipe.get("name") == recipe.name and stage.stage not in seen]
