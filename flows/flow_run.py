@@ -14,11 +14,14 @@ from prefect.states import Failed
 from flows.recipe_parameter import name_of, resolve
 from flows.run_summary import collect_warnings, show_summary
 from mlctl.config import Recipe
+from mlctl.core.interruption import take_signals
+from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
 from mlctl.pipeline.preflight import check
 from mlctl.pipeline.stage import Ref, lineage
+from mlctl.pipeline.store_session import use_store
 from mlctl.stage_names import StageName
 from storage import StoreError
 from tasks.server_calls import calls
@@ -39,9 +42,10 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
         stages: that the flow runs.
         work: computes the last result.
     """
+    take_signals()
     try:
         loaded = resolve(recipe, overrides)
-        with collect_warnings() as warnings:
+        with use_store(loaded), collect_warnings() as warnings:
             with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
                 check(loaded, stages)
                 ref = work(loaded)
@@ -68,7 +72,9 @@ def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
 
 
 def _planned_key(recipe: Recipe, stage: StageName) -> str:
-    plans = plan(recipe, stage)
+    plans = plan(recipe, stage, fetch=True)
+    if problem := next((planned.problem for planned in plans if planned.problem), None):
+        raise problem
     if plans[-1].result is None:
         missing = next(planned.stage for planned in plans if planned.result is None)
         raise InputError(f"{recipe.store} has no {missing} result of this recipe", f"run `mlctl {stage}` with this recipe first")
@@ -82,7 +88,7 @@ def run_name() -> str:
     if context.flow_run and _is_triggered():
         return context.flow_run.name
     until, name = parameters.get("until", "report"), name_of(parameters.get("recipe"), parameters.get("overrides", ()))
-    return f"{name}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
+    return f"{cut_long_values(name)}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
 
 
 def _is_triggered() -> bool:

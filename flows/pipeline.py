@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.deployment_runs import Where, at, cancel_children
+from flows.deployment_runs import Where, at, cancel_children, runs_here
 from flows.flow_run import run_flow, run_name
 from flows.recipe_parameter import RecipeParameter
 from mlctl.config import Recipe
@@ -44,5 +44,5 @@ def pipeline(
         where: here: all stages in this process. deployments: training and evaluation as runs of `train/train` and
             `evaluate/evaluate`, on the GPU pool.
     """
-    stages = [stage.name for stage in stages_until(until)]
+    stages = [stage.name for stage in stages_until(until) if runs_here(where, stage.name)]  # others are checked where they run
     return run_flow("pipeline", recipe, overrides, stages, lambda loaded: run_stages(loaded, until, where))

@@ -14,10 +14,12 @@ from flows.flow_run import run_name
 from flows.pipeline import pipeline
 from flows.recipe_parameter import RecipeParameter, resolve
 from mlctl.config import Recipe
+from mlctl.core.interruption import take_signals
 from mlctl.errors import InputError
-from mlctl.pipeline import retraining
+from mlctl.pipeline import preflight, retraining
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
 from mlctl.pipeline.stage import Ref
+from mlctl.pipeline.store_session import use_store
 from storage import StoreError
 from storage.champion_registry import ChampionRegistry
 from tasks.artifacts import publish_promotion
@@ -50,9 +52,10 @@ def retrain(
         overrides: Settings to change, one a line: retrain.tolerance=0.02.
         where: here: all stages in this process. deployments: training and evaluation as separate runs, on the GPU pool.
     """
+    take_signals()
     try:
         loaded = resolve(recipe, overrides)
-        with retraining.exclusive(loaded):
+        with use_store(loaded), retraining.exclusive(loaded):
             outcome = _retrain(loaded, where)
     except (InputError, StoreError) as error:
         return cast("dict[str, Any]", Failed(message=str(error), data=error))  # a message, no traceback
@@ -63,6 +66,7 @@ def retrain(
 
 
 def _retrain(recipe: Recipe, where: Where) -> Outcome:
+    preflight.check(recipe, [preflight.RETRAIN])
     registry = registry_of(recipe)
     state = registry.read()
     champion = state.champion

@@ -43,7 +43,6 @@ _STOP_TIMEOUT = 30.0  # seconds that a process has to end by itself
 # Environment of Prefect's processes: a run survives 15 minutes without its server, and starts a few seconds after it is requested.
 _SETTINGS = {
     "PREFECT_CLIENT_MAX_RETRIES": "9",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_WORKER_QUERY_SECONDS": "3",
     "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",  # `prefect deployment run --watch` shows a run's log
     "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",

@@ -8,15 +8,15 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
+from mlctl.cli.flow_command import run_flow
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
-from mlctl.config import Recipe
-from mlctl.errors import InputError
 from mlctl.stage_names import STAGE_NAMES, StageName
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlctl.pipeline.stage import Ref
+    from storage.run_log import Run
 
 
 def run(recipe: RecipeName, overrides: Overrides = None) -> None:
@@ -40,53 +40,28 @@ def _add_stage_command(app: typer.Typer, stage: StageName) -> None:
 
 def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
     recipe = load_recipe(name, overrides)
-    import httpx
 
-    from flows.pipeline import pipeline
-    from flows.server.local import link_reports
-    from flows.server.orphan_reaper import start_reaper
+    def start() -> Any:
+        from flows.pipeline import pipeline
 
-    start_reaper()
-    link_reports()
-    try:
-        state = pipeline(recipe, until=until, return_state=True)
-    except httpx.TransportError as error:
-        ref = _finished_without_server(error)
-    else:
-        if not state.is_completed():
-            raise InputError(state.message or "the run did not complete")
-        ref = state.result()
-    _print_summary(recipe, ref)
+        return pipeline(recipe, until=until, return_state=True)
+
+    from mlctl.pipeline import run_log
+
+    with run_log.recording_overrides(overrides or ()):
+        state = run_flow(recipe.store, start)
+    _print_summary(run_log.latest(), state.result())
 
 
-def _finished_without_server(error: Exception) -> Ref:
-    """Return the result of a run whose end the Prefect server could not record.
-
-    Raises:
-        InputError: the server did not answer when the run began.
-    """
-    from flows.flow_run import finished
-
-    if not finished:
-        raise InputError(
-            f"the Prefect server does not answer: {error}", "start it (`mlctl up`), or unset PREFECT_API_URL to run without one"
-        ) from None
-    out.print("the Prefect server did not answer when the run ended: its page does not show the end", soft_wrap=True)
-    return finished[-1]
-
-
-def _print_summary(recipe: Recipe, ref: Ref) -> None:
+def _print_summary(run: Run, ref: Ref) -> None:
     from mlctl.pipeline.stage import lineage
-    from storage import Store
-    from storage.run_log import RunLog
 
     results = lineage(ref)
-    last = RunLog(Store(recipe.store)).runs()[0]
-    cached = [stage.stage for stage in last.stages if stage.state == "cached"]
+    cached = [stage.stage for stage in run.stages if stage.state == "cached"]
     if "evaluate" in results:
         _print_scores(results["evaluate"].folder)
     if cached:
-        nothing = "; nothing was computed" if len(cached) == len(last.stages) else ""
+        nothing = "; nothing was computed" if len(cached) == len(run.stages) else ""
         out.print(f"cached: {', '.join(cached)}{nothing}", soft_wrap=True)
     if "train" in results:
         out.print(f"model:  {results['train'].folder / 'model'}", soft_wrap=True)

@@ -274,7 +274,7 @@ def test_export_refuses_and_leaves_nothing_behind(folder: Path, tmp_path: Path, 
     assert "cannot write" in fails(str(file / "below"), store)
     assert "matches no run" in fails(str(tmp_path / "a"), store, "--run=nosuch")
     assert "matches several runs" in fails(str(tmp_path / "a"), store, "--run=2")
-    assert "no run in" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
+    assert "there is no store" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
     main(["clean", str(folder / "tiny.yaml")])
     last = RunLog(Store(folder / "store")).runs()[0].id
     assert f"run {last} has no report" in fails(str(tmp_path / "a"), store, f"--run={last}")
@@ -293,7 +293,7 @@ def test_export_notices_a_damaged_model(folder: Path, tmp_path: Path, capfd: pyt
     finally:
         victim.write_bytes(content)
         os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert "model.safetensors is damaged" in capfd.readouterr().err
+    assert "is damaged: model/model.safetensors: its bytes have changed" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -326,5 +326,5 @@ def test_every_deployment_has_a_name_of_its_own_a_recipe_that_exists_and_the_ver
     root = Path(__file__).parents[2]
     deployments: list[dict[str, Any]] = yaml.safe_load((root / "prefect.yaml").read_text())["deployments"]
     assert len({d["name"] for d in deployments}) == len(deployments)
-    assert {d["parameters"]["recipe"] for d in deployments} <= set(recipes.names())
+    assert {d["parameters"]["recipe"] for d in deployments if d["name"] != "scrub"} <= set(recipes.names())
     assert {d["version"] for d in deployments} == {mlctl.__version__}

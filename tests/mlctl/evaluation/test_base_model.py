@@ -190,3 +190,12 @@ def test_a_champion_is_compared_as_it_is_only(world: World) -> None:
     arguments = (Model(), languages, 0, world.sharded, world.trained, Workspace(world.folder / "out"))
     evaluate(settings(entry("tatoeba", world.data), resamples=100), *arguments, base_encoder=world.base)
     assert set(models(world.folder / "out")) == {"base", "trained"}
+
+
+def test_a_pooling_of_the_recipe_leaves_the_base_model_as_published(world: World) -> None:
+    world.publish("cls")
+    out = world.run(pooling="last")
+    assert models(out)["base"] == pytest.approx(published_accuracy(world))
+    poolings = {name: model["pooling"] for name, model in protocol(out)["models"].items()}
+    last = "mean over the tokens of layer 2"
+    assert poolings == {"base": "first token of layer 2", "base-same-pooling": last, "trained": last}
