@@ -9,8 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.server.setup import check_checkout, check_names
 from mlctl import recipes
+from mlctl.errors import InputError
 from storage import Store
 from storage.run_log import RunLog
 
@@ -71,8 +74,8 @@ def test_up_again_changes_nothing(operated: Any, silent: str) -> None:
 
 def test_every_form_begins_with_the_name_of_a_recipe_and_overrides(operated: Any) -> None:
     found = {d["name"]: d for d in operated.post("deployments/filter", {})}
-    assert {"prepare", "train", "evaluate", "pipeline", "demo"} <= set(found)
-    for deployment in found.values():
+    assert set(found) == {"prepare", "train", "evaluate", "pipeline", "demo", "retrain", "scrub"}
+    for deployment in (deployment for name, deployment in found.items() if name != "scrub"):
         form = deployment["parameter_openapi_schema"]["properties"]
         first, second = sorted(form, key=lambda name: form[name]["position"])[:2]
         assert (first, second) == ("recipe", "overrides")
@@ -84,6 +87,19 @@ def test_every_form_begins_with_the_name_of_a_recipe_and_overrides(operated: Any
     pools = {d["name"]: d["work_pool_name"] for d in found.values()}
     assert (pools["prepare"], pools["train"], pools["evaluate"], pools["pipeline"]) == ("cpu", "gpu", "gpu", "cpu")
     assert operated.post("work_pools/filter", {"work_pools": {"name": {"any_": ["gpu"]}}})[0]["concurrency_limit"] == 1
+
+
+def test_another_checkout_does_not_replace_the_deployments(operated: Any, tmp_path: Path) -> None:
+    with temporary_settings({PREFECT_API_URL: operated.api}):
+        check_checkout(operated.clone)
+        with pytest.raises(InputError, match=f"the deployments of another checkout: {operated.clone}"):
+            check_checkout(tmp_path)
+
+
+def test_two_deployments_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "prefect.yaml").write_text("deployments: [{name: demo}, {name: mine}, {name: demo}]", encoding="utf-8")
+    with pytest.raises(InputError, match="two deployments are named demo"):
+        check_names(tmp_path / "prefect.yaml")
 
 
 def assert_that_the_report_opens_from_the_page(operated: Any, run_id: str, store: Path) -> None:
