@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
@@ -85,10 +86,16 @@ class _DeploymentRun:
         """Start or join the run, and wait until it has made the result.
 
         Raises:
-            InputError: the run failed, was cancelled, or crashed several times.
+            InputError: the run failed, was cancelled, or crashed several times; or the server is away for good.
         """
         for _ in range(ATTEMPTS):
-            run = self._run_to_end()
+            try:
+                run = self._run_to_end()
+            except httpx.TransportError as error:
+                raise InputError(
+                    f"{self.stage}: the Prefect server does not answer ({type(error).__name__})",
+                    "start it again; the run that was triggered goes on, and this one joins it when it is run again",
+                ) from None
             state = cast("State", run.state)
             if state.is_completed():
                 return
