@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
-from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.states import Cancelled, Failed
+from prefect.states import Failed
 
 from flows.recipe_parameter import name_of, resolve
 from flows.run_summary import collect_warnings, show_summary
 from mlctl.config import Recipe
-from mlctl.core.interruption import on_interruption
+from mlctl.core.interruption import take_signals
 from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
@@ -34,8 +29,6 @@ from tasks.server_calls import calls
 #: Results of the flows that this process finished, also if their server was away and does not know of it.
 finished: list[Ref] = []
 
-_REPORT_SECONDS = 5.0  # for a server that is busy; usually it takes 0.1
-
 
 def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterable[str], work: Callable[[Recipe], Ref]) -> Ref:
     """Do the work of a flow after the preflight checks of its `stages`. An error that the user can fix fails the run with a message.
@@ -49,11 +42,11 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
         stages: that the flow runs.
         work: computes the last result.
     """
+    take_signals()
     try:
         loaded = resolve(recipe, overrides)
         with use_store(loaded), collect_warnings() as warnings:
-            recorded = contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded)
-            with recorded as run, _reporting_interruption():
+            with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
                 check(loaded, stages)
                 ref = work(loaded)
             show_summary(loaded, ref, run, warnings)
@@ -63,24 +56,6 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
         return cast("Ref", Failed(message=str(error), data=error))
     finally:
         calls.flush()
-
-
-def _reporting_interruption() -> contextlib.AbstractContextManager[None]:
-    """Return a context in which a signal that ends this process is reported to the Prefect server."""
-    context = cast("FlowRunContext", FlowRunContext.get())
-    if context.flow_run is None:
-        return contextlib.nullcontext()
-    return on_interruption(functools.partial(_report_interruption, context.flow_run.id), _REPORT_SECONDS)
-
-
-def _report_interruption(flow_run_id: UUID, reason: str) -> None:
-    state: State[Any] = Cancelled(name="Interrupted", message=reason)
-    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run_id, state, force=True)
-        for task in client.read_task_runs(flow_run_filter=of_run):
-            if task.state and task.state.is_running():
-                client.set_task_run_state(task.id, state, force=True)
 
 
 def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:

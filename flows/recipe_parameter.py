@@ -40,7 +40,7 @@ def resolve(recipe: object, overrides: Sequence[str] = ()) -> Recipe:
         raise InputError(f"recipe: {recipe!r} is not a recipe", "give the name of a recipe, the path of a YAML file, or settings")
     if isinstance(recipe, Recipe) and not overrides:
         return recipe
-    return config.parse(values, "recipe", overrides)
+    return config.parse(values, overrides=overrides)
 
 
 def name_of(recipe: object, overrides: Sequence[str] = ()) -> str:

@@ -14,6 +14,7 @@ from flows.flow_run import run_name
 from flows.pipeline import pipeline
 from flows.recipe_parameter import RecipeParameter, resolve
 from mlctl.config import Recipe
+from mlctl.core.interruption import take_signals
 from mlctl.errors import InputError
 from mlctl.pipeline import preflight, retraining
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
@@ -51,6 +52,7 @@ def retrain(
         overrides: Settings to change, one a line: retrain.tolerance=0.02.
         where: here: all stages in this process. deployments: training and evaluation as separate runs, on the GPU pool.
     """
+    take_signals()
     try:
         loaded = resolve(recipe, overrides)
         with use_store(loaded), retraining.exclusive(loaded):

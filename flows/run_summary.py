@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref, lineage
+from mlctl.reporting.regressions import regressions
 from mlctl.reporting.run_summary import RunSummary, score_rows, to_lines
 from storage.run_log import Run
 from tasks import report_links
@@ -63,11 +64,13 @@ def _summary(recipe: Recipe, ref: Ref, run: Run | None, warnings: Warnings) -> R
     results = lineage(ref)
     stages = [(stage.stage, stage.state, stage.seconds) for stage in run.stages] if run else []
     addresses: dict[str, str] = {}
+    worse: list[str] = []
     if "report" in results:
+        worse = regressions(results["report"].folder)
         page = str(results["report"].folder / "report.html")
         link = report_links.link(recipe.store, results["report"])
         addresses |= {"report": link, "report file": page} if link else {"report": page}
     if "train" in results:
         addresses["model"] = str(results["train"].folder / "model")
     scores = score_rows(results["evaluate"].folder) if "evaluate" in results else []
-    return RunSummary(recipe.name, stages, scores, addresses, list(warnings.messages))
+    return RunSummary(recipe.name, stages, scores, worse, addresses, list(warnings.messages))

@@ -27,7 +27,7 @@ _RESERVE, _RESERVED_BYTES = ".reserve", 2**16
 
 @dataclass
 class StageRun:
-    """One stage of a run: `state` is running, computed, cached or failed."""
+    """One stage of a run: `state` is running, computed, cached, failed or interrupted."""
 
     stage: str
     key: str
@@ -97,6 +97,7 @@ class RunLog:
     def end(self, run: Run) -> None:
         """Write the record of a run that has ended."""
         run.ended = _now()
+        _end_stages(run)
         self.save(run)
 
     def save(self, run: Run) -> None:
@@ -140,10 +141,12 @@ class RunLog:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             run = Run(**{**values, "stages": [StageRun(**stage) for stage in values["stages"]]})
+            datetime.fromisoformat(run.started)
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if run.status == "running" and not locks.is_locked(self._lock(run.id)):
             run.status = "interrupted"
+            _end_stages(run)
         return run
 
     def _file(self, run_id: str) -> Path:
@@ -151,6 +154,13 @@ class RunLog:
 
     def _lock(self, run_id: str) -> Path:
         return self.folder / f"{run_id}.lock"
+
+
+def _end_stages(run: Run) -> None:
+    """Give the stage that was running when a run ended the status of the run."""
+    for stage in run.stages:
+        if stage.state == "running":
+            stage.state = run.status
 
 
 def short_ids(runs: Sequence[Run]) -> dict[str, str]:

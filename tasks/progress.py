@@ -7,7 +7,6 @@ import functools
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -94,17 +93,14 @@ class _Bar(_View):
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
         state = f"{done}/{total} {unit}" if total else f"{done} {unit}"
-        fields: dict[str, Any] = {
-            "state": state,
-            "figures": ", ".join(f"{name} {_short(value)}" for name, value in figures.items()),
-        }
+        shown = ", ".join(f"{name} {_short(value)}" for name, value in figures.items())
         if unit != self.unit:  # another step of the stage: the time that is left is measured anew
             for task in self.bar.task_ids:
                 self.bar.remove_task(task)
-            self.bar.add_task(self.stage, total=total, completed=done, **fields)
+            self.bar.add_task(self.stage, total=total, completed=done, state=state, figures=shown)
             self.unit = unit
             self.bar.start()
-        self.bar.update(self.bar.task_ids[0], completed=done, total=total, **fields)
+        self.bar.update(self.bar.task_ids[0], completed=done, total=total, state=state, figures=shown)
 
     def close(self) -> None:
         self.bar.stop()

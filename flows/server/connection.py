@@ -1,8 +1,10 @@
-"""Checks the Prefect server that PREFECT_API_URL names before a flow starts."""
+"""The Prefect server that PREFECT_API_URL or a Prefect profile names: how to reach it, and a check before a flow starts."""
 
 from __future__ import annotations
 
+import base64
 import os
+from typing import Any
 
 import httpx
 from prefect.settings import get_current_settings
@@ -11,6 +13,17 @@ from mlctl.core.url_redaction import redact_url
 from mlctl.errors import InputError
 
 _TIMEOUT = 10.0  # seconds
+
+
+def connection(url: str | None = None) -> dict[str, Any]:
+    """Return the arguments of an HTTP client for the server of a URL, or for the configured one: base URL, headers, verification."""
+    settings = get_current_settings()
+    headers = {**(settings.client.custom_headers or {}), **_credentials()}
+    return {
+        "base_url": url or settings.api.url or "",
+        "headers": headers,
+        "verify": not settings.api.tls_insecure_skip_verify,
+    }
 
 
 def check_server() -> None:
@@ -23,7 +36,8 @@ def check_server() -> None:
     if not api.url:
         return
     try:
-        response = httpx.get(f"{api.url.rstrip('/')}/admin/version", headers=_credentials(), timeout=_TIMEOUT)
+        with httpx.Client(timeout=_TIMEOUT, **connection()) as client:
+            response = client.get("admin/version")
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         reason = "no answer in time" if isinstance(error, httpx.TimeoutException) else str(error) or type(error).__name__
         raise _unusable(f"cannot be reached: {reason}") from error
@@ -37,8 +51,6 @@ def check_server() -> None:
 
 
 def _credentials() -> dict[str, str]:
-    import base64
-
     api = get_current_settings().api
     if api.key:
         return {"Authorization": f"Bearer {api.key.get_secret_value()}"}

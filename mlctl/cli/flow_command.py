@@ -26,13 +26,13 @@ def run_flow(store: str, start: Callable[[], Any]) -> Any:
 
         from flows.server.connection import check_server
         from flows.server.local import link_reports
-        from flows.server.orphan_reaper import start_reaper
+        from flows.server.orphan_reaper import reaping
 
         check_server()
-        start_reaper()
         link_reports()
         try:
-            state = start()
+            with reaping():
+                state = start()
         except httpx.TransportError as error:
             state = _finished_without_server(error)
     if not state.is_completed():

@@ -22,11 +22,14 @@ import psutil
 #: Seconds that each registered callback has, unless it asks for more.
 CALLBACK_SECONDS = 2.0
 
+_REPEAT_SECONDS = 0.5  # make and timeout pass on a signal that the process has received itself: that is no second one
+
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _NAMES = {signal.SIGINT: "interrupted by Ctrl-C", signal.SIGTERM: "terminated (SIGTERM)"}
 
 _callbacks: list[tuple[Callable[[str], None], float]] = []
 _requested = threading.Event()
+_taken: list[signal.Signals] = []
 
 
 def is_requested() -> bool:
@@ -65,7 +68,9 @@ def ending_on_signals(message: str) -> Iterator[None]:
     os.set_blocking(writer, False)
     # nohup ignores SIGHUP; without a handler in Python no byte is written to the pipe
     numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    handlers = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    _taken.extend(numbers)
+    take_signals()
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watcher = threading.Thread(target=_watch, args=(reader, message), name="signals", daemon=True)
     watcher.start()
@@ -74,11 +79,18 @@ def ending_on_signals(message: str) -> Iterator[None]:
     finally:
         wait_if_requested()
         signal.set_wakeup_fd(previous)
+        _taken.clear()
         for number, handler in handlers.items():
             signal.signal(number, handler)
         os.close(writer)  # ends the watcher
         watcher.join()
         os.close(reader)
+
+
+def take_signals() -> None:
+    """Take the signals of `ending_on_signals` back from a library that has set handlers: Prefect does at the start of every flow."""
+    for number in _taken:
+        signal.signal(number, lambda *_: None)
 
 
 def wait_if_requested() -> None:
@@ -89,14 +101,16 @@ def wait_if_requested() -> None:
 
 def _watch(reader: int, message: str) -> None:
     """Read the numbers of signals until the other end of the pipe is closed."""
-    ending = False
+    first: float | None = None
     while byte := os.read(reader, 1):
         number = byte[0]
         if number not in _SIGNALS:
             continue  # a signal of another use
-        if ending:
+        if first is not None and time.monotonic() - first > _REPEAT_SECONDS:
             _exit(number)
-        ending = True
+        if first is not None:
+            continue
+        first = time.monotonic()
         threading.Thread(target=_end, args=(number, message), daemon=True).start()
 
 
@@ -108,7 +122,7 @@ def _end(number: int, message: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         os.write(2, f"{line_start}mlctl: {reason}; {message}\n".encode())
     _silence()
-    for callback, seconds in reversed(_callbacks):
+    for callback, seconds in reversed(_callbacks.copy()):
         _call(callback, reason, seconds)
     _exit(number)
 
@@ -131,7 +145,9 @@ def _call(callback: Callable[[str], None], reason: str, seconds: float) -> None:
 
 
 def _exit(number: int) -> None:
+    session = os.getsid(0)
     for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            child.kill()
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(child.pid) == session:  # others end in their own way
+                child.kill()
     os._exit(128 + number)

@@ -60,8 +60,8 @@ def record_stage(name: str, key: str) -> Iterator[StageRun]:
     _save(current, record)
     try:
         yield record
-    except BaseException:
-        record.state = "failed"
+    except BaseException as error:
+        record.state = "failed" if isinstance(error, Exception) else "interrupted"
         raise
     finally:
         record.seconds = round(time.monotonic() - started, 3)

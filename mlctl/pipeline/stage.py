@@ -143,8 +143,8 @@ def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress
                 record.state = "cached"
                 logger.info("%s: cached (%s, made %s)", stage.name, key[:8], existing.manifest.created)
             else:
-                record.state = "computed"
                 _compute(stage, recipe, inputs, request, existing, progress)
+                record.state = "computed"
     return Ref(stage=stage.name, key=key, store=recipe.store), isinstance(existing, Result)
 
 

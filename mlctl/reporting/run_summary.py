@@ -21,6 +21,7 @@ class RunSummary:
         recipe: name of the recipe.
         stages: name, state (computed or cached) and seconds of each stage.
         scores: `score_rows`; empty: the run ended before the evaluation.
+        worse: the tasks on which the trained model is significantly worse than the base model.
         addresses: where the results are, by what they are: paths and URLs.
         warnings: warnings of the run, each once.
     """
@@ -28,26 +29,32 @@ class RunSummary:
     recipe: str
     stages: Sequence[tuple[str, str, float]] = ()
     scores: Sequence[Mapping[str, str]] = ()
+    worse: Sequence[str] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 
 
 def score_rows(evaluated: Path) -> list[dict[str, str]]:
-    """Return the main scores of an evaluate result, as shown: a row for each task with the mean over its languages.
+    """Return the main scores of an evaluate result, as shown: a row for each task, with the mean over its languages without English.
 
     Raises:
         InputError: the folder holds no scores.
     """
-    titles = benchmark_section.task_titles(tables.protocol(evaluated))
-    means = benchmark_section.sort_rows(tables.mean_rows(evaluated), titles)
-    return [{"task": row["title"], "languages": str(row["languages"]), **benchmark_section.format_row(row)} for row in means]
+    means = tables.mean_rows(evaluated)
+    with_mean = {mean["task"] for mean in means}
+    english = [row for row in tables.benchmark_rows(evaluated) if row["task"] not in with_mean]
+    rows = benchmark_section.sort_rows([*means, *english], benchmark_section.task_titles(tables.protocol(evaluated)))
+    return [
+        {"task": row["title"], "languages": str(row.get("languages", row.get("language"))), **benchmark_section.format_row(row)}
+        for row in rows
+    ]
 
 
 def to_markdown(summary: RunSummary) -> str:
     """Return the summary as Markdown."""
     addresses = [f"**{name}:** {_link(address)}" for name, address in summary.addresses.items()]
     stages = [{"stage": name, "state": state, "time": _time(state, seconds)} for name, state, seconds in summary.stages]
-    parts = [f"# {summary.recipe}", *addresses]
+    parts = [f"# {summary.recipe}", *([f"**{_worse(summary)}**"] if summary.worse else []), *addresses]
     if summary.scores:
         parts += ["## Scores", "Mean over languages; * significant; in brackets: 95% interval.", _table(summary.scores)]
     if stages:
@@ -62,7 +69,12 @@ def to_markdown(summary: RunSummary) -> str:
 def to_lines(summary: RunSummary) -> list[str]:
     """Return the summary as lines of text, most of them shorter than 60 characters: scores and addresses."""
     lines = [f"{row['task']}: {row['base']} → {row['trained']}, {row['difference']}" for row in summary.scores]
+    lines += [_worse(summary)] if summary.worse else []
     return lines + [f"{name}: {address}" for name, address in summary.addresses.items()]
+
+
+def _worse(summary: RunSummary) -> str:
+    return f"The trained model is significantly worse than the base model: {'; '.join(summary.worse)}"
 
 
 def _link(address: str) -> str:

@@ -17,7 +17,7 @@ import mlctl
 from flows.evaluate import evaluate
 from flows.prepare import prepare
 from flows.train import train
-from mlctl import config
+from mlctl import config, recipes
 from mlctl.cli.main import main
 from storage import Store
 from storage.run_log import RunLog
@@ -322,9 +322,9 @@ def test_references_are_json_and_nothing_is_pickled(folder: Path) -> None:
         json.loads(manifest.read_text(encoding="utf-8"))
 
 
-def test_the_deployments_hold_the_demo_recipe_and_the_version() -> None:
+def test_every_deployment_has_a_name_of_its_own_a_recipe_that_exists_and_the_version() -> None:
     root = Path(__file__).parents[2]
     deployments: list[dict[str, Any]] = yaml.safe_load((root / "prefect.yaml").read_text())["deployments"]
-    demo = next(d for d in deployments if d["name"] == "demo")
-    assert demo["parameters"]["recipe"] == "demo"
+    assert len({d["name"] for d in deployments}) == len(deployments)
+    assert {d["parameters"]["recipe"] for d in deployments if d["name"] != "scrub"} <= set(recipes.names())
     assert {d["version"] for d in deployments} == {mlctl.__version__}

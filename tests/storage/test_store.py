@@ -324,7 +324,7 @@ def test_a_manifest_that_is_lost_or_changed_is_reported_and_the_result_made_agai
 def test_verify_tells_what_happens_next_and_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path)
     path = build(store).folder / "pairs" / "fr.txt"
-    assert verify(tmp_path, capsys) == (0, "every file of 1 results is unchanged\n")
+    assert verify(tmp_path, capsys) == (0, "every file of 1 result is unchanged\n")
     flip(path, 0)
     assert store.find("clean", KEY, check="changed"), "as a run would that reads no digest"
     status, said = verify(tmp_path, capsys)
