@@ -36,7 +36,9 @@ from mlctl.config import Train, key_settings
 from mlctl.core.files import discard
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.modeling.encoders import save_model, scratch_model
+from mlctl.modeling.encoders import scratch_model
+from mlctl.modeling.model_export import save_model
+from mlctl.modeling.sentence_config import Pooling
 from mlctl.training import train
 
 PAPER = {"objective": "joint", "word_pairs": 1}
@@ -120,7 +122,7 @@ def base_model(prepared: Prepared, seed: int, folder: Path) -> Path:
         return Path(prepared.model.name)
     network = scratch_model(prepared.model.scratch, prepared.rows / "tokenizer", 0, seed)
     discard(folder / "model")
-    save_model(network, prepared.rows / "tokenizer", folder / "model")
+    save_model(network, prepared.rows / "tokenizer", folder / "model", Pooling((1, network.config.num_hidden_layers)))
     return folder / "model"
 
 

@@ -206,7 +206,7 @@ EVALUATION = [
         directions_not_added=("np.add.at(part[row], columns, scores.part)", "part[row][columns] = scores.part"),
     ),
     *group(
-        "mlctl/evaluation/metrics/retrieval.py",
+        "mlctl/modeling/nearest_neighbours.py",
         "tests/mlctl/evaluation/metrics/test_retrieval.py",
         ties_count_as_hits=("best_correct > best_wrong + MARGIN", "best_correct >= best_wrong"),
         equal_sentences_are_wrong=("identities[None, :, :]).any(dim=2)", "identities[None, :, :]).all(dim=2)"),

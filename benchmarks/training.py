@@ -38,7 +38,8 @@ from made_shards import SHARD_ROWS, write_shards
 
 from mlctl.config import Model, ScratchModel, Train
 from mlctl.core.workspace import Workspace
-from mlctl.modeling.encoders import save_model
+from mlctl.modeling.model_export import save_model
+from mlctl.modeling.sentence_config import Pooling
 from mlctl.training import train
 from mlctl.training.collator import Batch
 from mlctl.training.determinism import deterministic
@@ -142,7 +143,7 @@ def versus_trainer(bench: Bench) -> float | None:
         update={"trackers": (), "checkpoint_seconds": 1e9, "micro_batch_size": 2 * bench.settings().micro_batch_size}
     )
     shards = write_shards(bench.scratch / "few", steps * batch, BASE.types)
-    save_model(BASE.model(), shards / "tokenizer", bench.scratch / "model")
+    save_model(BASE.model(), shards / "tokenizer", bench.scratch / "model", Pooling((1, BASE.layers)))
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(bench.plan.trainer_turns):

@@ -40,7 +40,12 @@ _PARAMETERS: dict[str, Callable[[tuple[Ref, ...]], dict[str, str]]] = {
 
 def at(where: Where, task: StageTask[Any]) -> Callable[..., Ref]:
     """Return what makes a stage's result: the task itself, or for train and evaluate a run of the deployment of that name."""
-    return functools.partial(_run_deployment, task) if where == "deployments" and task.name in _PARAMETERS else task
+    return task if runs_here(where, task.name) else functools.partial(_run_deployment, task)
+
+
+def runs_here(where: Where, stage: str) -> bool:
+    """Return whether a stage runs in this process, and not as a run of a deployment."""
+    return where == "here" or stage not in _PARAMETERS
 
 
 def cancel_children(flow: Any, flow_run: FlowRun, state: State) -> None:

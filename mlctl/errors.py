@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from mlctl.core.long_values import cut_long_values
+
 
 class InputError(Exception):
     """An input of the user cannot be used: a setting, a file, a package, a full disk.
 
     It is shown without a traceback, so the message must name the file, line or setting (`problem`) and say how to fix it (`remedy`).
+    Long values in it are cut.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(problem, remedy)
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = cut_long_values(problem)
+        self.remedy = cut_long_values(remedy)
+        super().__init__(self.problem, self.remedy)
 
     def __str__(self) -> str:
         return f"{self.problem}\n  → {self.remedy}" if self.remedy else self.problem

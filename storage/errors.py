@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from mlctl.core.long_values import cut_long_values
+
 
 class StoreError(Exception):
-    """The store cannot do what was requested; the message says why and how to fix it."""
+    """The store cannot do what was requested; the message says why and how to fix it. Long values in it are cut."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(cut_long_values(message))

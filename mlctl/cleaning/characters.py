@@ -28,6 +28,14 @@ def fix_encoding(text: str) -> str:
     return ftfy.fix_encoding(text) if looks_mojibake(text) else text
 
 
+def fix_utf8(text: str) -> str:
+    """Return UTF-8 that was decoded as another encoding as it should read; other text is not changed."""
+    if not looks_mojibake(text):
+        return text
+    fixed, steps = ftfy.fix_encoding_and_explain(text)
+    return fixed if any(step[:2] == ("decode", "utf-8") for step in steps or ()) else text
+
+
 @functools.lru_cache(maxsize=64)  # most texts are not changed by normalisation, and the mojibake rule checks them again
 def looks_mojibake(text: str) -> bool:
     """Return whether a text has a sequence that only a wrong encoding makes."""

@@ -8,7 +8,7 @@ from mlctl.config.evaluate import Evaluate
 from mlctl.config.languages import Languages
 from mlctl.config.licences import Licences
 from mlctl.config.model import Model, ScratchModel
-from mlctl.config.recipe import Recipe, load, override, parse
+from mlctl.config.recipe import Recipe, load, parse
 from mlctl.config.report import Report
 from mlctl.config.retrain import Retrain
 from mlctl.config.shard import EvaluationSet, Shard
@@ -61,7 +61,6 @@ __all__ = [
     "WebAddress",
     "key_settings",
     "load",
-    "override",
     "parse",
     "runtime_only",
 ]

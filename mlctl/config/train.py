@@ -13,12 +13,12 @@ def _layers(value: object) -> object:
     """Validate with one message, where pydantic would print one for each form of the union."""
     numbers = list(value) if isinstance(value, (tuple, list)) else []
     valid = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool) and number >= 1]
-    if value in ("first-and-last", "last", "all") or (numbers and len(set(valid)) == len(numbers)):
+    if value in ("auto", "first-and-last", "last", "all") or (numbers and len(set(valid)) == len(numbers)):
         return value
-    raise ValueError("give first-and-last, last, all, or different layer numbers from 1 such as [1, 8]")
+    raise ValueError("give auto, first-and-last, last, all, or different layer numbers from 1 such as [1, 8]")
 
 
-Layers = Annotated[Literal["first-and-last", "last", "all"] | tuple[int, ...], BeforeValidator(_layers)]
+Layers = Annotated[Literal["auto", "first-and-last", "last", "all"] | tuple[int, ...], BeforeValidator(_layers)]
 
 
 class Train(Section):
@@ -69,9 +69,11 @@ class Train(Section):
         description="Word pairs of different sentences that share a word, subword for subword, are each other's negatives.",
     )
     layers: Layers = Field(
-        "first-and-last",
-        description="Layers whose states are summed and pooled: first-and-last (as in the paper), last, all, or layer numbers from 1 such "
-        "as [1, 8].",
+        "auto",
+        description="Layers whose states are summed, and averaged over tokens: first-and-last (as in the paper), last, all, or layer numbers "
+        "from 1 such as [1, 8]. auto: layers and token pooling that the encoder says itself (modules.json), else of a sentence encoder the "
+        "last layer, of a masked-language model the pooling that retrieves most translations before training, from scratch "
+        "first-and-last.",
     )
     anchor_weight: float = Field(
         0.0,

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-_TEMPORARY = ".part-"
+_TEMPORARY, _UNIQUE = ".part-", ".tmp"
 
 
 @contextlib.contextmanager
@@ -18,11 +18,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     For one writer at a time: what a killed writer left at the temporary path is removed first.
     """
+    temporary = prepare_temporary(path)
+    yield temporary
+    commit(temporary, path)
+
+
+def prepare_temporary(path: Path) -> Path:
+    """Return the temporary path to write `path` at: its folder exists, and what a killed writer left there is removed."""
     temporary = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     discard(temporary)
-    yield temporary
-    commit(temporary, path)
+    return temporary
 
 
 def atomic_write_text(path: Path, text: str) -> None:
@@ -50,6 +56,11 @@ def create_text(path: Path, text: str) -> bool:
 def temporary_path(path: Path) -> Path:
     """Return the hidden path beside `path` that `atomic_write` writes at."""
     return path.with_name(f"{_TEMPORARY}{path.name}")
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a file name is one that an interrupted write leaves."""
+    return name.startswith(_TEMPORARY) or (name.startswith(".") and name.endswith(_UNIQUE))
 
 
 def commit(temporary: Path, path: Path) -> None:
@@ -88,4 +99,4 @@ def fsync(path: Path) -> None:
 
 
 def _unique_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNIQUE}")

@@ -15,6 +15,7 @@ from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.corpus_cache import CachedCorpus, CorpusCache, cache_identity
 from mlctl.corpora.licences import LicencePolicy, spdx
 from mlctl.corpora.lockfile import Lockfile, renewed_digests
+from mlctl.corpora.source_checks import find_problems
 from mlctl.corpora.sources.pip_download import discard_unfinished
 from mlctl.corpora.sources.registry import source_kinds
 from mlctl.corpora.sources.source_kind import FetchContext, SourceKind
@@ -52,7 +53,8 @@ def download(
     lock = Lockfile(Path(settings.lock), settings.update_lock)
     kinds = source_kinds(settings, languages)
     # A typing error must not cost a long download: first everything that needs no network.
-    _validate(kinds, lock, policy)
+    for problem in find_problems(settings, languages, licences or config.Licences()):
+        raise problem
     discard_unfinished(workspace.scratch)
     context = FetchContext.from_settings(settings, lock, workspace.scratch, progress)
     opened = _open(kinds, context, policy, cache, progress)
@@ -87,17 +89,6 @@ def local_files(settings: config.Download, languages: config.Languages) -> dict[
     }
     urls = [url for kind in kinds for url in kind.addresses(lock)]
     return digests | renewed_digests(lock, urls)
-
-
-def _validate(kinds: Sequence[SourceKind[Any]], lock: Lockfile, policy: LicencePolicy) -> None:
-    """Check the sources as far as possible without a network."""
-    if not kinds:
-        problem = "the recipe has no sources of text"
-        raise InputError(problem, "add a source to download.sources, for example `kind: locales` or `kind: files`")
-    policy.check((kind.name, licence) for kind in kinds if (licence := kind.stated_licence()))
-    for kind in kinds:
-        kind.validate()
-        kind.addresses(lock)
 
 
 def _open(

@@ -1,12 +1,10 @@
-"""Loading encoders from a folder, creating a small one from scratch, and saving one."""
+"""Loading encoders from a folder, and creating a small one from scratch."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,6 @@ import torch
 
 from mlctl.config import ScratchModel
 from mlctl.errors import InputError
-from mlctl.modeling.model_sources import tokenizer_files
-from mlctl.modeling.pooling import FIRST_AND_LAST
-from mlctl.modeling.sentence_transformers_export import read_pooled_layers, write_modules
 
 _log = logging.getLogger(__name__)
 
@@ -26,16 +21,12 @@ _DEFAULT_POSITIONS, _MAX_POSITIONS = 512, 8192  # of a model from scratch: if th
 def load_encoder(folder: Path) -> Any:
     """Return the encoder of a Hugging Face folder (AutoModel, fp32) in evaluation mode.
 
-    Its attribute `pooled_layers` holds the layers that `pooling.encode_tokens` sums.
-
     Raises:
         InputError: the folder holds no encoder that transformers can load.
     """
     from transformers import AutoModel
 
-    encoder = _load(AutoModel, folder, seed=0, optional="pooler.").eval()
-    encoder.pooled_layers = read_pooled_layers(folder)
-    return encoder
+    return _load(AutoModel, folder, seed=0, optional="pooler.").eval()
 
 
 def load_masked_lm(folder: Path, seed: int) -> Any:
@@ -123,26 +114,6 @@ def max_positions(model: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", 10**9)) - (0 if reserved is None else reserved + 1)
 
 
-def save_model(model: Any, tokenizer: Path, folder: Path, layers: Sequence[int] = FIRST_AND_LAST) -> None:
-    """Write a Hugging Face folder: weights (safetensors), configuration, the tokenizer's files, modules for sentence-transformers.
-
-    The bytes depend on the weights, the pooled layers and the library's version alone.
-
-    Args:
-        model: an encoder, or a masked-language model.
-        tokenizer: folder of its tokenizer.
-        folder: output folder.
-        layers: the pooled layers, as `pooling.layer_indices` returns them.
-    """
-    folder.mkdir(parents=True)
-    with _quiet():
-        model.save_pretrained(folder)
-    for file in tokenizer_files(tokenizer):
-        shutil.copyfile(file, folder / file.name)
-    max_length = min(max_positions(model), _tokenizer_limit(tokenizer))
-    write_modules(folder, model.config.hidden_size, model.config.num_hidden_layers, max_length, layers)
-
-
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's CPU generator inside the block, and restore the caller's random state after it."""
@@ -155,7 +126,7 @@ def _load(loader: Any, folder: Path, seed: int, optional: str, **options: int) -
     from safetensors import SafetensorError
 
     try:
-        with _quiet(), seeded(seed):
+        with quiet(), seeded(seed):
             model, loading_info = loader.from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **options
             )  # without dtype the weights keep that of the file, which may be half precision
@@ -185,13 +156,6 @@ def _check_complete(model: Any, missing: list[str], optional: str, folder: Path)
         )
 
 
-def _tokenizer_limit(folder: Path) -> int:
-    """Return the tokenizer's limit of tokens; a huge number if it has none."""
-    file = folder / "tokenizer_config.json"
-    settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return int(settings.get("model_max_length") or 10**9)
-
-
 def _positions(tokenizer_limit: float) -> int:
     return min(int(tokenizer_limit), _MAX_POSITIONS) if tokenizer_limit < 10**6 else _DEFAULT_POSITIONS
 
@@ -201,7 +165,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' load reports and progress bars out of the log."""
     from transformers.utils import logging as chatter
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
 from mlctl.config import Model
 from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
+from mlctl.modeling.sentence_config import sentence_files
 
 #: Identity of a model from scratch, which follows from the recipe alone.
 SCRATCH = "scratch"
@@ -26,8 +28,9 @@ _TOKENIZER_FILES = (
     "vocab.txt",
 )
 _SAFETENSORS, _PICKLED = ("*.safetensors", "*.safetensors.index.json"), ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
-_HUB_FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors"]  # pickled weights only where there are no others
-_HUB_IGNORED = ["*/*"]  # folders hold other frameworks' weights
+_HUB_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors")  # pickled weights only where there are no others
+#: Modules of sentence-transformers, such as 1_Pooling; other folders hold other frameworks' weights.
+_MODULE_FILES = re.compile(r"\d+_\w+/[^/]+\.(json|safetensors)")
 _HUB_TIMEOUT = 10.0  # seconds
 
 
@@ -49,10 +52,11 @@ def resolve(model: Model) -> Path:
     return _checked(_from_hub(model.name, model.revision))
 
 
-def identity(model: Model, what: Literal["tokenizer", "weights"]) -> str:
-    """Return a digest of the encoder's tokenizer, or of its configuration and weights; "scratch" if none is named.
+def identity(model: Model, what: Literal["tokenizer", "weights", "sentences"]) -> str:
+    """Return a digest of the encoder's tokenizer, of its configuration and weights, or of what it says about sentence vectors.
 
-    The digest is sha256 over the sorted (name, sha256) of these files, so it does not depend on their folder.
+    The digest is sha256 over the sorted (name, sha256) of these files, so it does not depend on their folder; "scratch" if no encoder is
+    named.
     """
     if what == "tokenizer":
         source = tokenizer_model(model)
@@ -60,7 +64,9 @@ def identity(model: Model, what: Literal["tokenizer", "weights"]) -> str:
     if not model.name:
         return SCRATCH
     folder = resolve(model)
-    return files_digest([folder / "config.json", *_weight_files(folder)])
+    if what == "sentences":
+        return named_digest((name, file_digest(file)) for name, file in sentence_files(folder).items())
+    return files_digest([folder / "config.json", *weight_files(folder)])
 
 
 def tokenizer_model(model: Model) -> Model | None:
@@ -94,12 +100,13 @@ def find_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
 def _checked(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise InputError(f"model.name: {folder} has no config.json", "name a folder written by save_pretrained")
-    if not _weight_files(folder):
+    if not weight_files(folder):
         raise InputError(f"model.name: {folder} has no weights", "it needs model.safetensors (or pytorch_model.bin)")
     return folder
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of a model's weights with their index, sorted: safetensors, or pickled ones where there are no others."""
     return find_files(folder, _SAFETENSORS) or find_files(folder, _PICKLED)
 
 
@@ -110,9 +117,8 @@ def _from_hub(name: str, revision: str) -> Path:
 
     try:
         info = HfApi().model_info(name, revision=revision, timeout=_HUB_TIMEOUT)
-        safe = any(re.fullmatch(r"[^/]+\.safetensors", sibling.rfilename) for sibling in info.siblings or ())
-        patterns = _HUB_FILES if safe else [*_HUB_FILES, "*.bin"]
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=_HUB_IGNORED))
+        files = _wanted([sibling.rfilename for sibling in info.siblings or ()])
+        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise InputError(
             f"model.name: neither a folder nor a model on the hub: {name!r} (revision {revision!r})",
@@ -122,6 +128,15 @@ def _from_hub(name: str, revision: str) -> Path:
         return _from_cache(name, revision, error)
 
 
+def _wanted(files: Sequence[str]) -> list[str]:
+    """Return the files of a model on the hub that are downloaded: those of the encoder, and of modules of sentence-transformers."""
+    own = [file for file in files if "/" not in file]
+    patterns = _HUB_FILES if any(file.endswith(".safetensors") for file in own) else (*_HUB_FILES, "*.bin")
+    return [file for file in own if any(fnmatch(file, pattern) for pattern in patterns)] + list(
+        filter(_MODULE_FILES.fullmatch, files)
+    )
+
+
 def _from_cache(name: str, revision: str, reason: Exception) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -129,8 +144,8 @@ def _from_cache(name: str, revision: str, reason: Exception) -> Path:
     try:
         return Path(
             snapshot_download(
-                name, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED, local_files_only=True
-            )
+                name, revision=revision, allow_patterns=list(_HUB_FILES), ignore_patterns=["*/*"], local_files_only=True
+            )  # the patterns say what must be there
         )
     except LocalEntryNotFoundError:
         raise InputError(

@@ -33,13 +33,13 @@ def choose(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
 
 
 def check(recipe: Recipe) -> None:
-    """Check that what the recipe names exists.
+    """Check that the recipe names an encoder if its aligner needs one, and that the folder of priors has some.
 
     Raises:
         InputError: the aligner needs an encoder and the recipe has none, or the folder of priors has none.
     """
     if recipe.align.engine in WITH_ENCODER and recipe.align.encoder not in {LAST, CHAMPION}:
-        model_sources.resolve(_model(recipe))
+        _model(recipe)
     if requested(recipe)["priors"] not in {LAST, NONE}:
         _priors_of_folder(recipe)
 

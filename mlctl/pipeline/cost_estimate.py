@@ -49,7 +49,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Estimates:
-    """The estimates of all stages, in order, and the state of the sources; None: nothing has to be fetched."""
+    """The estimates of all stages, in order, and the state of the sources; None: nothing has to be, or can be, fetched."""
 
     stages: Sequence[Estimate]
     sources: SourceState | None
@@ -72,7 +72,8 @@ def estimate(recipe: Recipe, online: bool = True) -> Estimates:
         estimates.append(_estimate(planned, nearest, work, done))
     from mlctl import corpora
 
-    sources = None if plans[0].result else corpora.inspect_sources(recipe.download, recipe.languages, online)
+    known = plans[0].result or plans[0].problem  # a problem is shown with the others
+    sources = None if known else corpora.inspect_sources(recipe.download, recipe.languages, online)
     return Estimates(estimates, sources)
 
 
@@ -113,6 +114,8 @@ def _nearest(store: Store, planned: StagePlan, recipe: Recipe) -> Result | None:
 def _why(planned: StagePlan, nearest: Result | None) -> str:
     if planned.waits_for:
         return f"after {planned.waits_for[-1]}"
+    if planned.problem or planned.undownloaded:
+        return planned.problem.problem if planned.problem else "its model is not downloaded yet"
     if nearest is None:
         return "never computed"
     changes = differences(nearest.manifest.parts, planned.parts or {})

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.core.arrow import batches
-from mlctl.core.files import discard
 from mlctl.core.workspace import Workspace
 from mlctl.translation import output_checks
 from mlctl.translation.backend import Translation
@@ -75,7 +74,7 @@ class LanguageParts:
     def finished(self) -> bool:
         """Return whether all parts are finished."""
         parts = range(-(-pq.read_metadata(self._file).num_rows // self._rows))
-        return all(self._workspace.has(self._pairs_name(part)) for part in parts)
+        return all(map(self._is_finished, parts))
 
     def translate(self, functions: Mapping[Direction, TranslateFunction], concurrent_parts: int) -> Iterator[int]:
         """Translate the missing parts; yield the number of texts of each part, finished ones included.
@@ -88,7 +87,7 @@ class LanguageParts:
                 for part, batch in enumerate(parquet.iter_batches(self._rows, columns=schema.PAIR.names)):
                     if len(pending) >= concurrent_parts:
                         yield _wait_for_first(pending)
-                    if self._workspace.has(self._pairs_name(part)):
+                    if self._is_finished(part):
                         yield batch.num_rows
                     else:
                         pending.append((batch.num_rows, pool.submit(self._translate_part, part, batch, functions)))
@@ -108,16 +107,21 @@ class LanguageParts:
     def _pairs_name(self, part: int) -> str:
         return f"pairs/{self._language}/{part:05d}.parquet"
 
+    def _rejected_name(self, part: int) -> str:
+        return f"rejected/{self._language}/{part:05d}.parquet"
+
+    def _is_finished(self, part: int) -> bool:
+        return self._workspace.has(self._pairs_name(part)) and not self._workspace.is_lost(self._rejected_name(part))
+
     def _translate_part(self, part: int, batch: pa.RecordBatch, functions: Mapping[Direction, TranslateFunction]) -> None:
         """Translate and write one part; its pairs last, because they mark it as finished."""
         results = [_translate_rows(batch, direction, function) for direction, function in functions.items()]
         order = pa.concat_arrays([rows for rows, _ in results])
         table = pa.concat_tables([table for _, table in results]).take(pc.sort_indices(order))
-        rejected_name = f"rejected/{self._language}/{part:05d}.parquet"
-        discard(self._workspace.path(rejected_name))
+        self._workspace.discard(self._rejected_name(part))
         rejected = table.filter(pc.not_equal(table["rule"], ""))
         if rejected.num_rows:
-            with self._workspace.part(rejected_name) as path:
+            with self._workspace.part(self._rejected_name(part)) as path:
                 pq.write_table(rejected, path, compression="zstd")
         with self._workspace.part(self._pairs_name(part)) as path:
             pairs = table.filter(pc.equal(table["rule"], "")).select(schema.PAIR.names)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from mlctl.core.files import atomic_write
+from mlctl.core.checksums import CheckedPath
 from mlctl.core.unpack_limits import DEFAULT_LIMITS, LimitedStream, UnpackBudget, UnpackLimits
 from mlctl.core.write_errors import is_disk_full
 from mlctl.corpora.archives import file_types
@@ -193,7 +193,7 @@ def _opened(stream: IO[bytes], compression: str) -> IO[bytes]:
 
 
 def _write(stream: IO[bytes], path: Path, budget: UnpackBudget) -> None:
-    with atomic_write(path) as temporary, temporary.open("wb") as out:
+    with CheckedPath.at(path).write() as temporary, temporary.open("wb") as out:
         while data := stream.read(_CHUNK):
             budget.spend(len(data))
             out.write(data)

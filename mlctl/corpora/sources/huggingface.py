@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import re
@@ -147,6 +148,12 @@ class HuggingfaceKind(SourceKind[HuggingfaceSource]):
         files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
         return {name.as_posix(): path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
 
+    def validate(self) -> None:
+        """Check that the library `datasets` is installed, and that the name is one of a folder or of the hub."""
+        if importlib.util.find_spec("datasets") is None:
+            raise _no_library()
+        local_folder(self.source)
+
     def pins(self, lock: Lockfile) -> list[str] | None:
         """Return the commit; None for a branch, a tag or a folder."""
         del lock
@@ -192,11 +199,13 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError:
-        raise InputError(
-            "sources of kind huggingface need the library `datasets`", f"run `{install_extras('corpora')}`"
-        ) from None
+        raise _no_library() from None
     datasets.disable_progress_bars()
     return datasets
+
+
+def _no_library() -> InputError:
+    return InputError("sources of kind huggingface need the library `datasets`", f"run `{install_extras('corpora')}`")
 
 
 def _local_card(folder: Path) -> _Card:

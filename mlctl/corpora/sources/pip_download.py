@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mlctl.config import Download
-from mlctl.core.files import commit
+from mlctl.core.checksums import CheckedPath
 from mlctl.core.url_redaction import redact_text, redact_url
 from mlctl.core.write_errors import disk_full_error, is_disk_full
 from mlctl.errors import InputError
@@ -57,12 +57,12 @@ def fetch_wheel(requirement: str, settings: Download, scratch: Path) -> Path:
     """
     parsed = parse_requirement(requirement)
     folder = scratch / "wheels" / f"{parsed.name.lower()}-{hashlib.sha256(requirement.encode()).hexdigest()[:8]}"
-    if not folder.is_dir():
+    if not CheckedPath.at(folder).is_finished():
         log.info("fetching %s", requirement)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=scratch))
         _download_wheel(parsed, settings, unfinished)
         folder.parent.mkdir(exist_ok=True)
-        commit(unfinished, folder)
+        CheckedPath.at(folder).commit(unfinished)
     return next(folder.glob("*.whl"))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import urllib3
 
+from mlctl.core.checksums import CheckedPath
 from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import redact_url
 from mlctl.core.workspace import Progress, silent
@@ -221,7 +222,7 @@ def _prepare(url: str, response: urllib3.BaseHTTPResponse, partial: PartialDownl
 def _completed_before(transfer: _Transfer) -> Fetched | None:
     """Return the file if an earlier run completed it and it has the pinned digest."""
     request = transfer.request
-    if not request.path.is_file():
+    if not CheckedPath.at(request.path).is_finished():
         return None
     digest = file_digest(request.path)
     if request.sha256 and digest != request.sha256:

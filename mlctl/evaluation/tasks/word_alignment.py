@@ -25,6 +25,7 @@ _BATCH_TOKENS = 8192  # padded tokens of one batch of the encoder
 class WordAlignmentTask(PublishedTask):
     """See `PublishedTask`."""
 
+    embeds_sentences = False
     metadata = TaskMetadata(
         task="word-alignment",
         title="Word alignment",

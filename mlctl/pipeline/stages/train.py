@@ -21,9 +21,16 @@ def _seed(recipe: Recipe) -> int:
 
 def _outside(recipe: Recipe) -> dict[str, str]:
     start = model_sources.start_model(recipe.model)
-    return {"weights": model_sources.identity(recipe.model, "weights")} | (
-        {"start": model_sources.identity(start, "weights")} if start else {}
-    )
+    digests = {
+        "weights": model_sources.identity(recipe.model, "weights"),
+        "sentences": model_sources.identity(recipe.model, "sentences"),  # decides about the pooling, and is part of the result
+    }
+    if start:
+        digests |= {
+            "start": model_sources.identity(start, "weights"),
+            "start sentences": model_sources.identity(start, "sentences"),
+        }
+    return digests
 
 
 def _work(context: StageContext) -> Metrics:
@@ -35,7 +42,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="train",
-    version=4,
+    version=5,
     needs=("shard",),
     settings=_settings,
     work=_work,

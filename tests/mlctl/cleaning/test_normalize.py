@@ -164,7 +164,7 @@ def test_entities_are_undone_until_nothing_changes(raw: str, clean: str) -> None
     ],
 )
 def test_elements_of_translation_formats_in_strings(raw: str, clean: str, placeholders: tuple[str, ...]) -> None:
-    assert normalize_pair(raw, None) == (clean, None, placeholders, ())
+    assert normalize_pair(raw, None) == (clean, None, placeholders, (), False)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +205,8 @@ PROSE = (
 @given(st.lists(st.sampled_from(PROSE) | st.text("abcdéüжя漢ab", min_size=1, max_size=8), min_size=1, max_size=12))
 def test_prose_is_left_alone(words: list[str]) -> None:
     text = unicodedata.normalize("NFC", " ".join(words))
-    assert normalize_pair(text, None) == (text, None, (), ())
-    assert normalize_pair(text, text) == (text, text, (), ())
+    assert normalize_pair(text, None) == (text, None, (), (), False)
+    assert normalize_pair(text, text) == (text, text, (), (), False)
 
 
 @given(st.text(), st.text() | st.none())
