@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prefect import flow
-
 import tasks.evaluate
 import tasks.report
-from flows.flow_run import existing_result, run_flow, run_name
+from flows.flow_run import existing_result, recipe_flow, run_flow
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref, lineage
 from mlctl.pipeline.stages import report
 
 
-@flow(name="evaluate", flow_run_name=run_name, persist_result=False)
+@recipe_flow("evaluate")
 def evaluate(recipe: Recipe, trained: str = "", until: Literal["evaluate", "report"] = "report") -> Ref:
     """Evaluate a trained encoder of the store against its base model, and write the report.
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.deployment_runs import Where, at, cancel_children, runs_here
-from flows.flow_run import run_flow, run_name
+from flows.flow_run import recipe_flow, run_flow
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.stages import stages_until
@@ -21,7 +19,7 @@ def run_stages(recipe: Recipe, until: StageName, where: Where = "here") -> Ref:
     return refs[until]
 
 
-@flow(name="pipeline", flow_run_name=run_name, persist_result=False, on_cancellation=[cancel_children])
+@recipe_flow("pipeline", on_cancellation=[cancel_children])
 def pipeline(recipe: Recipe, until: StageName = "report", where: Where = "here") -> Ref:
     """Turn text into a better encoder: every stage up to `until`, each cached in the recipe's store and resumable.
 

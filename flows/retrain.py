@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
-from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.deployment_runs import Where
-from flows.flow_run import run_name
+from flows.flow_run import recipe_flow
 from flows.pipeline import pipeline
 from mlctl.config import Recipe
 from mlctl.errors import InputError
@@ -35,7 +34,7 @@ class Outcome:
     reason: str
 
 
-@flow(name="retrain", flow_run_name=run_name, persist_result=False)
+@recipe_flow("retrain")
 def retrain(recipe: Recipe, where: Where = "here") -> dict[str, Any]:
     """Look for changed sources; with some, train a challenger and compare it with the champion; promote, publish and notify if it is better.
 

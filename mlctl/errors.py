@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from mlctl.core.url_redaction import redact_text
+
 
 class InputError(Exception):
     """An input of the user cannot be used: a setting, a file, a package, a full disk.
 
     It is shown without a traceback, so the message must name the file, line or setting (`problem`) and say how to fix it (`remedy`).
+    Messages are logged and stored: what grants access (a signed URL, a token) is redacted in them.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(problem, remedy)
-        self.problem = problem
-        self.remedy = remedy
+        self.problem, self.remedy = redact_text(problem), redact_text(remedy)
+        super().__init__(self.problem, self.remedy)
 
     def __str__(self) -> str:
         return f"{self.problem}\n  → {self.remedy}" if self.remedy else self.problem
