@@ -14,7 +14,13 @@ from pydantic import BaseModel, ConfigDict
 
 from mlctl import config
 from mlctl.cleaning.corpus_filters import CorpusFilter
-from mlctl.cleaning.corpus_statistics import CorpusStatistics, SampleStatistics, collect_statistics, fit_statistics
+from mlctl.cleaning.corpus_statistics import (
+    UNTRANSLATED_SAMPLE,
+    CorpusStatistics,
+    SampleStatistics,
+    collect_statistics,
+    fit_statistics,
+)
 from mlctl.cleaning.filter_results import FILTER_RESULT
 from mlctl.cleaning.likelihood import SAMPLE
 from mlctl.cleaning.reader import DownloadedRows
@@ -90,20 +96,24 @@ class LanguageJob(BaseModel):
     def sample(self, number: int) -> None:
         """Collect the statistics of a slice of the sample."""
         pairs = self.inputs.sample(SAMPLE, *self.inputs.slices[number])
+        untranslated = self.inputs.sample_untranslated(UNTRANSLATED_SAMPLE, *self.inputs.slices[number])
         with self.scratch.part(_slice_name(number)) as path:
-            collect_statistics(self.settings, self.source, self.target, pairs).save(path)
+            collect_statistics(self.settings, self.source, self.target, pairs, untranslated).save(path)
 
     def fit(self) -> None:
         """Fit the statistics of the corpus to those of all slices and to the lexicon of earlier runs."""
         slices = [SampleStatistics.load(self.scratch.path(_slice_name(number))) for number in range(len(self.inputs.slices))]
         with self.scratch.part(self.statistics.name) as path:
-            fit_statistics(self.settings, slices, self.lexicon).save(path)
+            fit_statistics(self.settings, self.source, self.target, slices, self.lexicon).save(path)
 
     def filter(self, part: int) -> None:
         """Apply the row filters to a part."""
         statistics = CorpusStatistics.load(self.statistics)
-        forward = RowFilter(self.settings, self.source, self.target, statistics.lengths, statistics.likelihood)
-        reverse = RowFilter(self.settings, self.target, self.source)
+        forward = RowFilter(
+            self.settings, self.source, self.target, statistics.lengths, statistics.likelihood, statistics.repairs
+        )
+        source, target = statistics.repairs or (None, None)
+        reverse = RowFilter(self.settings, self.target, self.source, repairs=(target, source) if source and target else None)
         table = self.inputs.read(*self.inputs.parts[part])
         with self.scratch.part(_part_name(part)) as path, pq.ParquetWriter(path, FILTER_RESULT, compression="zstd") as writer:
             for batch in table.to_batches(_BATCH_ROWS):

@@ -66,6 +66,13 @@ class DownloadedRows:
             pairs = sampled.filter(pc.and_(sampled["source"].is_valid(), sampled["target"].is_valid()))
             yield from zip(pairs["source"].to_pylist(), pairs["target"].to_pylist(), strict=True)
 
+    def sample_untranslated(self, size: int, first: int, last: int) -> Iterator[tuple[str | None, str | None]]:
+        """Yield (source, target), of which one is missing, of about `size` rows without translation, of those in rows `first` to `last`."""
+        step = max(1, -(-self.untranslated // size))
+        for batch in self._batches(first, last, ["source", "target"]) if self.untranslated else ():
+            single = batch.filter(pc.xor(batch["source"].is_valid(), batch["target"].is_valid()))[::step]
+            yield from zip(single["source"].to_pylist(), single["target"].to_pylist(), strict=True)
+
     @cached_property
     def _file_rows(self) -> list[int]:
         return [row_count(file) for file in self.files]

@@ -18,6 +18,8 @@ from mlctl.cleaning.filters.text_content import Empty, Identifier, Punctuation, 
 from mlctl.cleaning.filters.translation_likelihood import UnlikelyTranslation
 from mlctl.cleaning.length_statistics import LengthStatistics
 from mlctl.cleaning.likelihood import LikelihoodModel
+from mlctl.cleaning.mojibake.letter_model import LetterModel
+from mlctl.cleaning.mojibake.repair import EncodingRepair
 from mlctl.cleaning.normalize import normalize_pair
 
 # Text of more than this many times the allowed length is dropped before it is searched for markup.
@@ -39,11 +41,13 @@ class RowFilter:
         target: str,
         lengths: LengthStatistics | None = None,
         likelihood: LikelihoodModel | None = None,
+        repairs: tuple[EncodingRepair, EncodingRepair] | None = None,
     ) -> None:
         """Make the rules from the recipe's thresholds and the statistics of the corpus (defaults without any)."""
         self.rules = pair_rules(settings, source, target, lengths or LengthStatistics())
         self.batch_rules = batch_rules(settings, source, target, likelihood)
         self._max_raw_characters = _RAW_LENGTH_FACTOR * settings.max_characters
+        self._repairs = repairs or (EncodingRepair(LetterModel(source)), EncodingRepair(LetterModel(target)))
         self._spaced = is_spaced(source), is_spaced(target)
 
     def apply(
@@ -56,7 +60,7 @@ class RowFilter:
             if len(source) > self._max_raw_characters or len(target or "") > self._max_raw_characters:
                 result.rules[row] = TooLong.name
                 continue
-            pair = SentencePair(normalize_pair(source, target, is_message), *self._spaced)
+            pair = SentencePair(normalize_pair(source, target, is_message, self._repairs), *self._spaced)
             for rule in self.rules:
                 if rule.drops(pair):
                     result.rules[row] = rule.name

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
 
+from mlctl.cli.flow_command import run_flow
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
 from mlctl.config import Recipe
-from mlctl.errors import InputError
 from mlctl.pipeline.champion import registry_of
 from storage import Store
 from storage.champion_registry import Champion, ChampionRegistry, RegistryState
@@ -20,13 +20,16 @@ champion_app = typer.Typer(no_args_is_help=True, help="Show the best encoder so 
 def retrain(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Train a new encoder if there is something new to learn from, and promote it if it is better than the champion."""
     loaded = load_recipe(recipe, overrides)
-    from flows.retrain import retrain as flow
-    from flows.server.orphan_reaper import start_reaper
 
-    start_reaper()
-    state = flow(loaded, return_state=True)
-    if not state.is_completed():
-        raise InputError(state.message or "the run did not complete")
+    def start() -> Any:
+        from flows.retrain import retrain as flow
+
+        return flow(loaded, return_state=True)
+
+    from mlctl.pipeline import run_log
+
+    with run_log.recording_overrides(overrides or ()):
+        state = run_flow(loaded.store, start)
     out.print(f"{state.name}: {state.message}", soft_wrap=True)
 
 

@@ -20,6 +20,8 @@ from mlctl.cli.recipe import recipe
 from mlctl.cli.run import add_stage_commands, run
 from mlctl.cli.runs import export, runs
 from mlctl.cli.store import store_app
+from mlctl.core.long_values import cut_long_values
+from mlctl.core.path_errors import explain_path_errors
 from mlctl.errors import InputError
 from storage import StoreError
 
@@ -57,7 +59,8 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. An error that the user can fix is one message without a traceback."""
     try:
-        result = app(list(arguments) if arguments is not None else None, prog_name="mlctl", standalone_mode=False)
+        with explain_path_errors():
+            result = app(list(arguments) if arguments is not None else None, prog_name="mlctl", standalone_mode=False)
     except (InputError, StoreError) as error:
         print(f"mlctl: {error}", file=sys.stderr)
         return 1
@@ -75,5 +78,7 @@ def _show_usage_error(error: Exception) -> int:
     show = getattr(error, "show", None)
     if show is None:
         raise error
+    if isinstance(message := getattr(error, "message", None), str):
+        error.message = cut_long_values(message)  # type: ignore[attr-defined]
     show()
     return 2

@@ -41,6 +41,11 @@ class Recipe(Section):
     store: Annotated[str, AfterValidator(without_password)] = runtime_only(
         "mlctl-store", "Folder where results are stored, or a URL that fsspec supports such as s3://bucket/folder.", min_length=1
     )
+    verify_store: Literal["always", "sampled", "changed"] = runtime_only(
+        "sampled",
+        "What is read to verify a result of the store that a run uses: always: every file; sampled: small files, and a random sample "
+        "of the blocks of large ones; changed: files whose modification time changed.",
+    )
     executor: Literal["processes", "ray"] = runtime_only(
         "processes", "Execution backend of clean and align: local processes, or workers on a Ray cluster."
     )
@@ -68,14 +73,17 @@ def parse(values: Mapping[str, Any], where: str = "recipe", overrides: Iterable[
     return _validate(Layer(copy.deepcopy(dict(values)), {(): where}), overrides)
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load(path: Path, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None) -> Recipe:
     """Read a YAML recipe, merge it over the one that it names as its `base`, and apply dotted overrides such as `train.steps=200`.
+
+    `defaults` are values of top-level settings that neither the recipe nor its base sets.
 
     Raises:
         InputError: a file is missing or not a recipe, the bases are circular, or a setting is invalid.
     """
     layer = _read(path, ())
     layer.origins[()] = str(path)
+    layer.values.update({name: value for name, value in (defaults or {}).items() if name not in layer.values})
     return _validate(layer, overrides)
 
 

@@ -27,7 +27,7 @@ _Entries = dict[str, tuple[int, str]]
 
 # What this process has verified, by path: sizes, times and inodes at that moment.
 _verified: dict[Path, list[tuple[int, int, int]]] = {}
-_warned: set[tuple[Path, str]] = set()
+_warned: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class CheckedPath:
 
     def commit(self, content: Path) -> None:
         """Write the checksum of a finished file or folder, then rename it into place, both durably."""
+        _warned.discard(self.path)
         self.checksum.parent.mkdir(parents=True, exist_ok=True)
+        discard(self.checksum)  # whatever is there: a damaged one may be a folder
         with self.checksum.open("w", encoding="utf-8") as file:
             file.write(json.dumps(_entries(content), indent=1, sort_keys=True) + "\n")
         fsync(self.checksum)
@@ -103,8 +105,8 @@ class CheckedPath:
         discard(self.checksum)
 
     def _warn(self, problem: str) -> None:
-        if (self.path, problem) not in _warned:
-            _warned.add((self.path, problem))
+        if self.path not in _warned:
+            _warned.add(self.path)
             _log.warning("%s is damaged (%s): it is made again", self.path, problem)
 
     def _read(self) -> _Entries:
@@ -124,6 +126,8 @@ class CheckedPath:
 def _compare(expected: _Entries, path: Path) -> str:
     """Return how the files at a path differ from their checksums; empty: not at all. Digests are computed of files of the right size."""
     files = _files(path)
+    if links := [file for file in (path, *files.values()) if file.is_symlink()]:
+        return f"{links[0].name} is a link now"
     for name in sorted(expected.keys() | files.keys()):
         prefix = f"{name}: " if name else ""
         if name not in files:

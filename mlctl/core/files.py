@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-_TEMPORARY = ".part-"
+_TEMPORARY, _UNIQUE = ".part-", ".tmp"
 
 
 @contextlib.contextmanager
@@ -58,6 +58,11 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f"{_TEMPORARY}{path.name}")
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether a file name is one that an interrupted write leaves."""
+    return name.startswith(_TEMPORARY) or (name.startswith(".") and name.endswith(_UNIQUE))
+
+
 def commit(temporary: Path, path: Path) -> None:
     """Make a finished file or folder durable, then rename it to `path`, replacing what is there."""
     fsync_tree(temporary)
@@ -94,4 +99,4 @@ def fsync(path: Path) -> None:
 
 
 def _unique_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNIQUE}")

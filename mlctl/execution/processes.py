@@ -131,6 +131,7 @@ def child_environment() -> dict[str, str]:
 
 def serve_jobs(function: Callable[[Any], None]) -> None:
     """In a child: call `function` with each job from standard input, and write each response to standard output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to the parent, too, which ends this process
     die_with_parent(int(sys.argv[1]))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as responses:
         os.dup2(2, 1)  # what libraries print is not a response

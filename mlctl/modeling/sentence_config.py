@@ -116,10 +116,12 @@ def read_sentence_config(folder: Path) -> SentenceConfig | None:
     prompt = _default_prompt(folder, model)
     pooling = _layer_pooling(folder, modules.get("WeightedLayerPooling"))
     length = transformer.get("max_seq_length")
+    if length is not None and (not isinstance(length, int) or length < 1):
+        raise _damaged(folder / TRANSFORMER_CONFIG, f"max_seq_length is {length!r}")
     return SentenceConfig(
         pooling._replace(tokens=_token_pooling(folder, modules["Pooling"], prompt)),
         prompt,
-        int(length) if length else None,
+        length,
         "Normalize" in modules,
         str(model.get("similarity_fn_name") or "cosine"),
     )
@@ -146,8 +148,9 @@ def is_sentence_encoder(folder: Path) -> bool:
     """
     if (folder / MODULES).is_file():
         return True
-    classes = _read(folder / "config.json", {}).get("architectures") or []
-    return any(name.endswith(("Model", "Encoder")) and not name.endswith("LMHeadModel") for name in classes)
+    classes = _read(folder / "config.json", {}).get("architectures")
+    names = [str(name) for name in classes] if isinstance(classes, list) else []
+    return any(name.endswith(("Model", "Encoder")) and not name.endswith("LMHeadModel") for name in names)
 
 
 def sentence_files(folder: Path) -> dict[str, Path]:
@@ -174,7 +177,7 @@ def _modules(folder: Path) -> dict[str, Path]:
     """
     entries = _read(folder / MODULES, [])
     modules: dict[str, Path] = {}
-    if not isinstance(entries, list) or not entries:
+    if not entries:
         raise _damaged(folder / MODULES, "it lists no modules")
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("type"), str) or not isinstance(entry.get("path"), str):
@@ -200,7 +203,8 @@ def _transformer_config(folder: Path) -> dict[str, Any]:
 def _check_transformer(folder: Path, config: Mapping[str, Any]) -> None:
     """Check that the module Transformer returns the states of the tokens, and reads text as the tokenizer does."""
     task = config.get("transformer_task", "feature-extraction")
-    text = (config.get("modality_config") or {}).get("text", {})
+    modalities = config.get("modality_config") or {}
+    text = modalities.get("text", {}) if isinstance(modalities, dict) else {}
     outputs = {text.get("method_output_name", "last_hidden_state"), config.get("module_output_name", "token_embeddings")}
     if task != "feature-extraction" or not outputs <= _TOKEN_OUTPUTS:
         raise _unsupported(
@@ -214,27 +218,35 @@ def _check_transformer(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _lower_cases(folder: Path) -> bool:
-    normalizer = _read(folder / "tokenizer.json", {}).get("normalizer") or {}
-    parts = [normalizer, *normalizer.get("normalizers", ())]
-    if any(part.get("type") == "Lowercase" or part.get("lowercase") for part in parts):
+    normalizer = _read(folder / "tokenizer.json", {}).get("normalizer")
+    parts = [normalizer, *(normalizer.get("normalizers") or ())] if isinstance(normalizer, dict) else []
+    if any(isinstance(part, dict) and (part.get("type") == "Lowercase" or part.get("lowercase")) for part in parts):
         return True
     return not (folder / "tokenizer.json").is_file() and bool(_read(folder / "tokenizer_config.json", {}).get("do_lower_case"))
 
 
 def _default_prompt(folder: Path, config: Mapping[str, Any]) -> str:
     name, prompts = config.get("default_prompt_name"), config.get("prompts") or {}
+    if not isinstance(prompts, dict):
+        raise _damaged(folder / MODEL_CONFIG, "prompts is no object")
     if name is not None and name not in prompts:
         raise _damaged(folder / MODEL_CONFIG, f"default_prompt_name is {name!r}, which is none of its prompts")
     return str(prompts[name] or "") if name is not None else ""
 
 
 def _token_pooling(folder: Path, module: Path, prompt: str) -> TokenPooling:
-    config = _read(module / "config.json", None)
-    if not isinstance(config, dict):
+    if not (module / "config.json").is_file():
         raise _damaged(module / "config.json", f"{MODULES} names it, but it is missing")
-    modes = config.get("pooling_mode") or [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
+    config = _read(module / "config.json", {})
+    unknown = [key for key, value in config.items() if key.startswith("pooling_mode_") and value and key not in _FLAGS]
+    if unknown:
+        raise _unsupported(folder, f"the pooling {', '.join(unknown)}")
+    modes = config.get("pooling_mode")
+    if not isinstance(modes, (str, list)) and modes is not None:
+        raise _damaged(module / "config.json", f"pooling_mode is {modes!r}")
+    modes = modes or [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
     modes = [modes] if isinstance(modes, str) else list(modes)
-    names = [_SAME_DIRECTION.get(mode, mode) for mode in modes]
+    names = [_SAME_DIRECTION.get(str(mode), mode) for mode in modes]
     if len(names) > 1 or names[0] not in get_args(TokenPooling):
         raise _unsupported(folder, f"the pooling {' + '.join(map(str, modes))}")
     if prompt and not config.get("include_prompt", True):
@@ -248,8 +260,10 @@ def _layer_pooling(folder: Path, module: Path | None) -> Pooling:
     depth = encoder_depth(folder)
     if module is None:
         return Pooling((depth,))
-    first = int(_read(module / "config.json", {}).get("layer_start", 4))
+    first = _read(module / "config.json", {}).get("layer_start", 4)
     weights = _layer_weights(module)
+    if not isinstance(first, int) or first < 0:
+        raise _damaged(module / "config.json", f"layer_start is {first!r}")
     if first + len(weights) != depth + 1:
         raise _damaged(module, f"it has weights for layers {first} to {first + len(weights) - 1} of an encoder with {depth}")
     pooled = [(first + index, weight) for index, weight in enumerate(weights) if weight]
@@ -278,7 +292,7 @@ def encoder_depth(folder: Path) -> int:
     """
     config = _read(folder / "config.json", {})
     for name in ("num_hidden_layers", "n_layers", "num_layers", "n_layer"):
-        if config.get(name):
+        if isinstance(config.get(name), int) and config[name] > 0:
             return int(config[name])
     raise InputError(
         f"{folder / 'config.json'} states no number of layers", "name a folder of an encoder such as BERT or XLM-RoBERTa"
@@ -286,12 +300,16 @@ def encoder_depth(folder: Path) -> int:
 
 
 def _read(file: Path, missing: Any) -> Any:
+    """Return the content of a JSON file, of the type of `missing`, which is returned if there is no such file."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return missing
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(file, str(error)) from None
+    if not isinstance(value, type(missing)):
+        raise _damaged(file, f"it holds no JSON {'list' if isinstance(missing, list) else 'object'}")
+    return value
 
 
 def _damaged(file: Path, reason: str) -> InputError:

@@ -8,14 +8,15 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlctl.core.files import discard
+from mlctl.core.files import atomic_write, discard
 from mlctl.core.hashing import file_digest
-from mlctl.core.workspace import Workspace
+from mlctl.core.write_errors import explain_write_errors, is_disk_full
 from mlctl.errors import InputError
 from mlctl.pipeline.stage import require_result
 from mlctl.reporting.regressions import regressions
 from storage import Result, Store, StoreError
 from storage.run_log import Run, RunLog
+from storage.session import session
 
 #: Records the run and the digest of each file: a later export replaces the files that are listed there and nothing else.
 RECORD = "mlctl.json"
@@ -73,13 +74,16 @@ def export_results(store: Store, folder: Path, report_key: str, title: str) -> N
     """
     folder = folder.expanduser().absolute()
     _check_replaceable(folder)
-    report = require_result(store, "report", report_key)
-    train = require_result(store, "train", report.manifest.inputs["train"])
-    try:
-        with Workspace(folder.parent).part(folder.name) as part, _discarding(part):
-            _fill(part, title, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error}", "name another folder") from error
+    with session(store.root), explain_write_errors(folder):
+        report = require_result(store, "report", report_key)
+        train = require_result(store, "train", report.manifest.inputs["train"])
+        try:
+            with atomic_write(folder) as part, _discarding(part):
+                _fill(part, title, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            raise InputError(f"cannot write {folder}: {error}", "name another folder") from error
 
 
 @contextlib.contextmanager
@@ -97,7 +101,9 @@ def _fill(part: Path, title: str, sources: Mapping[str, tuple[Path, str]], repor
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
         if file_digest(copy) != digest:
-            raise StoreError(f"{source} is damaged\n  → remove that result's folder and run the pipeline again: it is made again")
+            raise StoreError(
+                f"{source} is damaged\n  → run `mlctl store verify`, then the pipeline: the result is set aside and computed again"
+            )
     keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
     record = {"run": title, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
     (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -109,10 +115,10 @@ def find_run(store: Store, run_id: str) -> Run:
     Raises:
         InputError: no run or several have that prefix, or the run has no report.
     """
-    runs = [run for run in RunLog(store).runs() if run.id.startswith(run_id)]
+    runs = RunLog(store).matching(run_id) if run_id else RunLog(store).runs()
     reported = [run for run in runs if any(s.stage == "report" and s.state in {"computed", "cached"} for s in run.stages)]
     if run_id and len(runs) != 1:
-        matches = "several runs" if runs else "no run"
+        matches = f"several runs ({', '.join(run.id for run in runs[:5])})" if runs else "no run"
         raise InputError(f"{run_id!r} matches {matches} of {store.root}", "`mlctl runs` lists them; a unique prefix is enough")
     if not reported:
         which = f"run {runs[0].id}" if run_id else f"no run in {store.root}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlctl.config import Model, Recipe
 from mlctl.config.evaluate import BenchmarkDataset
+from mlctl.core.path_errors import explain_path_errors
 from mlctl.errors import InputError
 from mlctl.execution.registry import check_backend
 from mlctl.modeling.hub_access import HubAccess, HubUnreachableError
@@ -40,6 +41,7 @@ class _Context:
     online: bool
 
 
+@explain_path_errors()
 def check(recipe: Recipe, stages: Iterable[str]) -> None:
     """Check that these stages have what they need from outside; a stage whose result is in the store needs nothing.
 

@@ -13,6 +13,7 @@ from mlctl import corpora
 from mlctl.config import Recipe, key_settings
 from mlctl.core.hashing import key_of
 from mlctl.core.locks import locked
+from mlctl.core.path_errors import explain_path_errors
 from mlctl.core.url_redaction import redact_receiver, redact_url
 from mlctl.evaluation import PromotionDecision, decide
 from mlctl.pipeline.champion import registry_of
@@ -68,13 +69,14 @@ class Settlement:
 def exclusive(recipe: Recipe) -> Iterator[None]:
     """Lock the champion of a recipe against other re-trainings on this machine; wait while one is running."""
     folder, name = Store(recipe.store).root / ".locks", registry_of(recipe).name
-    make_folder(folder)
 
     def log_waiting() -> None:
         logger.info("another run is re-training %s; waiting for it", name)
 
-    with locked(folder / f"retrain-{name}.lock", log_waiting):
-        yield
+    with explain_path_errors():
+        make_folder(folder)
+        with locked(folder / f"retrain-{name}.lock", log_waiting):
+            yield
 
 
 def find_changes(recipe: Recipe, known: Mapping[str, Any]) -> Changes:

@@ -14,7 +14,9 @@ from tokenizers import Tokenizer
 
 Integers = npt.NDArray[np.int64]
 
-_SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], dtype="<u4")
+_SPACES = np.array(
+    [code for code in range(0x3001) if chr(code).isspace() or code == 0x200B], dtype="<u4"
+)  # with Khmer's word border
 
 
 @dataclass(frozen=True)

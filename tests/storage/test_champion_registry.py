@@ -140,6 +140,6 @@ def test_gc_keeps_what_champions_refer_to(tmp_path: Path) -> None:
     registry = ChampionRegistry(store, "x")
     for place, key in enumerate("ab"):
         registry.promote(place, {"train": key * 24}, "", keep=2)
-    assert [folder.name[0] for folder, _ in collect(store, 0)] == ["c"]
+    assert [folder.name[0] for folder, _ in collect(store, 0).removed] == ["c"]
     registry.promote(2, {"train": "b" * 24}, "", keep=2)
-    assert [folder.name[0] for folder, _ in collect(store, 0)] == ["a"]
+    assert [folder.name[0] for folder, _ in collect(store, 0).removed] == ["a"]

@@ -27,8 +27,8 @@ class Mojibake:
     reason: ClassVar[str] = "characters of a side were lost or decoded with the wrong encoding"
 
     def drops(self, pair: SentencePair) -> bool:
-        """Return whether a side has replacement characters or sequences that only a wrong encoding makes."""
-        return any(_is_mojibake(side.text) for side in pair.sides)
+        """Return whether a side cannot be repaired, has replacement characters or sequences that only a wrong encoding makes."""
+        return pair.normalized.misread or any(_is_mojibake(side.text) for side in pair.sides)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="clean",
-    version=6,
+    version=7,
     needs=("download",),
     settings=_settings,
     work=_work,

@@ -34,7 +34,7 @@ def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
 
 def fit_on(settings: Clean, pairs: Sequence[tuple[str, str]]) -> CorpusStatistics:
     """Fit the statistics on pairs in two slices."""
-    return fit_statistics(settings, [collect_statistics(settings, "en", "fr", pairs[part::2]) for part in (0, 1)])
+    return fit_statistics(settings, "en", "fr", [collect_statistics(settings, "en", "fr", pairs[part::2]) for part in (0, 1)])
 
 
 def test_likelihood_tells_shifted_pairs_though_it_learned_from_them() -> None:

@@ -79,7 +79,7 @@ READERS: dict[str, set[str]] = {
 
 #: Settings that change no key: they cannot change a result, …
 RUNTIME_ONLY = """
-    store executor ray_address
+    store verify_store executor ray_address
     download.index_url download.timeout download.lock download.retries download.backoff download.stall_timeout
     download.connections download.bandwidth download.max_file_gib download.max_unpacked_gib download.opus_api download.opus_files
     clean.workers

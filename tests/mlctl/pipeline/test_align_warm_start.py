@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import logging
 import random
 import shutil
@@ -75,7 +75,7 @@ def test_new_text_starts_from_what_the_last_run_learned(tmp_path: Path, caplog: 
     assert run(recipe(tmp_path, "one"))[1], "the first recipe does not begin to learn from the second"
 
     run(recipe(tmp_path, "two"))
-    removed = {folder.name for folder, _ in collect(Store(tmp_path / "store"), keep_runs=1)}
+    removed = {folder.name for folder, _ in collect(Store(tmp_path / "store"), keep_runs=1).removed}
     assert first.manifest.key in removed
     again, there = run(recipe(tmp_path, "two"))
     assert there
@@ -159,8 +159,7 @@ def test_the_encoder_of_the_last_run_is_chosen_once(tmp_path: Path) -> None:
 
 
 def _make_older(result: Result) -> None:
-    file = result.folder / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"created": "2001-01-01T00:00:00+00:00"}))
+    dataclasses.replace(result.manifest, created="2001-01-01T00:00:00+00:00").write(result.folder)
 
 
 def test_a_named_encoder_is_in_the_key_by_its_content(tmp_path: Path) -> None:
