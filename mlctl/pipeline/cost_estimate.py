@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Counts = dict[str, float]
 
 _MAX_REASONS = 2
+_MAX_RESULTS = 25  # newest results that a rate is the median of
+_SIMILAR = 10  # factor between two amounts of work of a similar size
 _FIXED_SIZE = {"train", "evaluate", "report"}  # their results do not grow with the work
 
 
@@ -34,7 +37,7 @@ class Estimate:
         seconds: wall time of the work; None: unknown. `processes` run at a time, on GPUs if `gpu`.
         bytes: size of the result; None: unknown.
         measured: key of the earlier result that the estimate is based on; empty: none.
-        rate: its units a second.
+        rate: median units a second of the stage's results.
     """
 
     plan: StagePlan
@@ -71,7 +74,8 @@ def estimate(recipe: Recipe, online: bool = True) -> Estimates:
         work = _WORK[planned.stage][1](recipe, counts)
         done = _work_of(store, nearest.manifest) if nearest else None
         counts[planned.stage] = _counts(nearest, planned, work, done)
-        estimates.append(_estimate(planned, nearest, work, done))
+        rate = _usual_rate(store, nearest, work) if nearest and not planned.result else None
+        estimates.append(_estimate(planned, nearest, work, done, rate))
     from mlctl import corpora
 
     known = plans[0].result or plans[0].problem  # a problem is shown with the others
@@ -79,7 +83,7 @@ def estimate(recipe: Recipe, online: bool = True) -> Estimates:
     return Estimates(estimates, sources)
 
 
-def _estimate(planned: StagePlan, nearest: Result | None, work: float | None, done: float | None) -> Estimate:
+def _estimate(planned: StagePlan, nearest: Result | None, work: float | None, done: float | None, rate: float | None) -> Estimate:
     unit = _WORK[planned.stage][0]
     if planned.result:
         made = planned.result.manifest.created[:16].replace("T", " ")
@@ -89,11 +93,30 @@ def _estimate(planned: StagePlan, nearest: Result | None, work: float | None, do
         return Estimate(planned, why, unit, work)
     manifest = nearest.manifest
     share = _share(work, done)
-    seconds = None if share is None else manifest.seconds * share
+    seconds = None if share is None else work / rate if work and rate else manifest.seconds * share
     size = manifest.bytes if planned.stage in _FIXED_SIZE else None if share is None else manifest.bytes * share
-    rate = done / manifest.seconds if done and manifest.seconds else None
-    gpu, processes = manifest.metrics.get("device") == "cuda", int(manifest.metrics.get("processes", 1))
+    gpu, processes = _machine(manifest)
     return Estimate(planned, why, unit, work, seconds, size, manifest.key, rate, gpu, processes)
+
+
+def _usual_rate(store: Store, nearest: Result, work: float | None) -> float | None:
+    """Return the median units a second of the stage's results on the same kind of device; one slow run decides nothing.
+
+    Results of a similar size count if there are any: a small one is mostly start-up time.
+    """
+    rates = list[tuple[float, float]]()
+    for result in store.results(nearest.manifest.stage)[:_MAX_RESULTS]:
+        manifest = result.manifest
+        if _machine(manifest) == _machine(nearest.manifest) and manifest.seconds and (done := _work_of(store, manifest)):
+            rates.append((done, done / manifest.seconds))
+    similar = [rate for done, rate in rates if work and done / _SIMILAR <= work <= done * _SIMILAR]
+    found = similar or [rate for _, rate in rates]
+    return statistics.median(found) if found else None
+
+
+def _machine(manifest: Manifest) -> tuple[bool, int]:
+    """Return whether a result was computed on GPUs, and by how many processes."""
+    return manifest.metrics.get("device") == "cuda", int(manifest.metrics.get("processes", 1))
 
 
 def _share(work: float | None, done: float | None) -> float | None:
