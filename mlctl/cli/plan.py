@@ -127,6 +127,10 @@ def _downloads(sources: SourceState | None) -> Iterable[str]:
 
 
 def _totals(estimates: Estimates) -> Iterable[str]:
+    to_run = [estimate for estimate in estimates.stages if estimate.plan.result is None]
+    if to_run and all(estimate.seconds is None for estimate in to_run):
+        yield "time and disk: no estimate, nothing like it was measured in this store yet"
+        return
     for kind, gpu in (("CPU", False), ("GPU", True)):
         stages = [estimate for estimate in estimates.stages if estimate.gpu == gpu]
         hours = sum((estimate.seconds or 0) * (estimate.processes if gpu else 1) for estimate in stages) / 3600
