@@ -61,6 +61,7 @@ def _print_summary(run: Run, ref: Ref) -> None:
     cached = [stage.stage for stage in run.stages if stage.state == "cached"]
     if "evaluate" in results:
         _print_scores(results["evaluate"].folder)
+    out.print(f"run:    {run.suffix}")
     if cached:
         nothing = "; nothing was computed" if len(cached) == len(run.stages) else ""
         out.print(f"cached: {', '.join(cached)}{nothing}", soft_wrap=True)
