@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.box import SIMPLE
+from rich.markup import escape
 from rich.table import Column, Table
 
 from mlctl.cli.flow_command import run_flow
@@ -66,6 +67,8 @@ def _print_summary(run: Run, ref: Ref) -> None:
         out.print(f"cached: {', '.join(cached)}{nothing}", soft_wrap=True)
     if "train" in results:
         out.print(f"model:  {results['train'].folder / 'model'}", soft_wrap=True)
+        if reason := results["train"].manifest.metrics.get("not_fallen"):
+            out.print(f"[bold red]This training has learned nothing[/]: {escape(str(reason))}", soft_wrap=True)
     if ref["stage"] == "report":
         out.print(f"report: {results['report'].folder / 'report.html'}", soft_wrap=True)
 

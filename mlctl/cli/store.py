@@ -39,9 +39,8 @@ def verify(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> N
         findings += 1
         out.print(f"{finding.stage} {finding.key[:8]}: {finding.problem}\n  → {finding.consequence}", soft_wrap=True)
     results = len(opened.results())
-    out.print(
-        f"{findings} problem{'' if findings == 1 else 's'}" if findings else f"every file of {results} results is unchanged"
-    )
+    count = f"{results} result{'' if results == 1 else 's'}"
+    out.print(f"{findings} problem{'' if findings == 1 else 's'}" if findings else f"every file of {count} is unchanged")
     raise typer.Exit(1 if findings else 0)
 
 
