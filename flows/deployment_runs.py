@@ -18,6 +18,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelling
 
 from mlctl.config import Recipe
+from mlctl.core.url_redaction import redact_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.stage import Ref, lookup, result_of
@@ -117,7 +118,10 @@ class _DeploymentRun:
         logger.info("%s: %s (%s)", self.stage, action, self.key[:8])
         ended = run_deployment(
             f"{self.stage}/{self.stage}",
-            parameters={"recipe": self.recipe.model_dump(mode="json"), **self.parameters},
+            parameters={
+                "recipe": redact_values(self.recipe.model_dump(mode="json")),
+                **self.parameters,
+            },  # these stages fetch no text
             flow_run_name=f"{self.recipe.name}: {self.stage} {self.key[:8]}{again}",
             idempotency_key=self._idempotency_key(number),
             as_subflow=not current,  # a run has one parent: the one that started it

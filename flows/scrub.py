@@ -26,10 +26,11 @@ def scrub(store: str = Recipe.model_fields["store"].default) -> int:
     findings, results = list(find_problems(opened)), len(opened.results())
     _publish(findings, results)
     calls.flush()
+    count = f"{results} result{'' if results == 1 else 's'}"
     if findings:
         lines = [f"{finding.stage} {finding.key[:8]}: {finding.problem}\n  → {finding.consequence}" for finding in findings]
         return cast("int", Failed(message="\n".join(lines)))
-    return cast("int", Completed(message=f"every file of {results} results is unchanged", data=results))
+    return cast("int", Completed(message=f"every file of {count} is unchanged", data=results))
 
 
 def _publish(findings: Sequence[Finding], results: int) -> None:

@@ -23,8 +23,8 @@ from typing import IO, Any
 
 from backports import zstd
 
+from mlctl.core.unpack_limits import LimitedStream, UnpackBudget, UnpackLimits
 from mlctl.corpora.archives import file_types, tar_stream
-from mlctl.corpora.archives.unpack_limits import UnpackBudget, UnpackLimits
 from mlctl.errors import InputError
 
 #: Functions that open a compressed file, or a stream of its bytes, by suffix.
@@ -226,20 +226,13 @@ def _header_errors(location: FileLocation) -> Iterator[None]:
         raise InputError(f"{location} cannot be unpacked: {error}", "pack it again with another zip program") from None
 
 
-class _LimitedStream(io.RawIOBase):
-    """A stream that raises InputError once it unpacks to more than any text does."""
+class _LimitedStream(LimitedStream):
+    """A stream that raises InputError once it unpacks to more than any text does, and for invalid headers."""
 
     def __init__(self, stream: IO[bytes], location: FileLocation, packed: float) -> None:
-        self._stream = stream
+        super().__init__(stream, UnpackBudget(str(location), packed, _STREAM_LIMITS))
         self._location = location
-        self._budget = UnpackBudget(str(location), packed, _STREAM_LIMITS)
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
+    def _read(self, size: int) -> bytes:
         with _header_errors(self._location):
-            data = self._stream.read(len(buffer))
-        self._budget.spend(len(data))
-        buffer[: len(data)] = data
-        return len(data)
+            return self._stream.read(size)

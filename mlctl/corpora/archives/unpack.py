@@ -8,7 +8,6 @@ their suffix says.
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 import stat
 import tarfile
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import IO, cast
 
 from mlctl.core.checksums import CheckedPath
+from mlctl.core.unpack_limits import DEFAULT_LIMITS, LimitedStream, UnpackBudget, UnpackLimits
 from mlctl.core.write_errors import is_disk_full
 from mlctl.corpora.archives import file_types
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
-from mlctl.corpora.archives.unpack_limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
 from mlctl.errors import InputError
 
 _CHUNK = 2**20
@@ -149,7 +148,7 @@ def _walk_tar(path: Path, name: str, kind: str, limits: UnpackLimits, visit: Cal
     names = _MemberNames(name)
     with path.open("rb") as raw:
         stream = _opened(raw, kind.partition(".")[2])
-        limited = cast(IO[bytes], _LimitedStream(stream, UnpackBudget(name, path.stat().st_size, limits)))
+        limited = cast(IO[bytes], LimitedStream(stream, UnpackBudget(name, path.stat().st_size, limits)))
         with tarfile.open(fileobj=limited, mode="r|") as archive:
             for info in archive:
                 if info.isdir():
@@ -180,21 +179,6 @@ class _MemberNames:
         if len(self._seen) > _MAX_MEMBERS:
             raise _refused(self._archive, member, f"the archive has more than {_MAX_MEMBERS} members")
         return member
-
-
-class _LimitedStream(io.RawIOBase):
-    """A stream that counts against a budget while it is read."""
-
-    def __init__(self, stream: IO[bytes], budget: UnpackBudget) -> None:
-        self._stream, self._budget = stream, budget
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self._budget.spend(len(data))
-        return data
 
 
 def _uncompressed(stream: IO[bytes], member: str) -> IO[bytes]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mlctl.config import FileFormat, FilesSource, MtdataSource
 from mlctl.core.checksums import CheckedPath
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.corpora.archives import unpack
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.catalog.mtdata_index import MtdataEntry, find_entry
 from mlctl.corpora.corpus import Row, select_targets
 from mlctl.corpora.licences import UNKNOWN

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 from mlctl.config import Download, Languages, Source
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.core.workspace import Progress, silent
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.source_state import Inspection, SourceState

@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 from mlctl.config import Download, Source
 from mlctl.core.checksums import CheckedPath
 from mlctl.core.files import discard
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.core.url_redaction import redact_url
 from mlctl.corpora.archives import unpack
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.file_info import joint_sha256, written_at
 from mlctl.corpora.lockfile import Lockfile

@@ -157,8 +157,10 @@ def test_words_with_punctuation_inside_have_whole_spans(kind: Callable[[str], To
     tokenizer = kind(language)
     ids, spans = spans_of(SpanTokenizer(tokenizer, 128), text, words)
     for (start, end), (first, last) in zip(words, spans, strict=True):
-        assert first >= 0
-        assert plain(tokenizer.decode(ids[first:last])).strip("\u200b") == plain(text[start:end])
+        if first < 0:  # BERT's normaliser removes word borders: a subword can cross them
+            assert (kind, language) == (wordpiece, "km")
+        else:
+            assert plain(tokenizer.decode(ids[first:last])).strip("\u200b") == plain(text[start:end])
 
 
 def ids_of(pieces: Iterable[str], tokenizer: Tokenizer) -> list[int]:

@@ -16,9 +16,9 @@ from format_writers import a_zip
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.corpora.archives import unpack as archives
 from mlctl.corpora.archives.unpack import DamagedError, kind_of, members, read, unpack
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.errors import InputError
 
 FILES = {"a/x.en": b"one\ntwo\n" * 1000, "x.fr": b"un\ndeux\n" * 1000, "LICENSE": b"CC0"}

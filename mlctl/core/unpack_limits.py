@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from typing import IO, Any
 
 from mlctl.errors import InputError
 
@@ -46,6 +48,32 @@ class UnpackBudget:
         if self._spent > self._limits.unpacked:
             problem = f"{self._name} is refused: it unpacks to more than {self._limits.unpacked:.0f} bytes"
             raise InputError(problem, "increase download.max_unpacked_gib")
+
+
+class LimitedStream(io.RawIOBase):
+    """A stream of unpacked bytes that counts against a budget while it is read."""
+
+    def __init__(self, stream: IO[bytes], budget: UnpackBudget) -> None:
+        self._stream, self._budget = stream, budget
+
+    def readable(self) -> bool:
+        """See `io.RawIOBase`."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """See `io.RawIOBase`. Raises InputError above the limits."""
+        data = self._read(size)
+        self._budget.spend(len(data))
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """See `read`."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _read(self, size: int) -> bytes:
+        return self._stream.read(size)
 
 
 def check_catalogue_size(name: str, size: int) -> None:
