@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, WithJsonSchema
+from pydantic import WithJsonSchema
 
 from mlctl import config, recipes
 from mlctl.config import Recipe
@@ -19,8 +19,7 @@ BuiltInRecipe = Annotated[
 RecipeFile = Annotated[
     str, WithJsonSchema({"type": "string", "title": "Recipe file", "description": "Path of a YAML file on the worker's machine."})
 ]
-AllSettings = Annotated[Recipe, Field(title="All settings")]
-RecipeParameter = BuiltInRecipe | RecipeFile | AllSettings
+RecipeParameter = BuiltInRecipe | RecipeFile | Recipe
 
 
 def resolve(recipe: object, overrides: Sequence[str] = ()) -> Recipe:

@@ -13,6 +13,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from mlctl.core.url_redaction import redact_url
+
 logger = logging.getLogger("mlctl.server")
 
 Call = Callable[[SyncPrefectClient], object]
@@ -106,7 +108,7 @@ class ServerCalls:
         if not self._failures:
             logger.warning(
                 "the Prefect server %s does not answer (%s): the run continues; artifacts and log are sent when it answers",
-                server,
+                redact_url(server),
                 reason,
             )
 

@@ -81,7 +81,7 @@ def test_every_form_begins_with_the_name_of_a_recipe_and_overrides(operated: Any
         assert (first, second) == ("recipe", "overrides")
         names, file, settings = form["recipe"]["anyOf"]
         assert names["enum"] == recipes.names()
-        assert (file["type"], settings["title"]) == ("string", "All settings")
+        assert (file["type"], settings["$ref"]) == ("string", "#/definitions/Recipe")
         assert deployment["parameters"]["recipe"] == "demo"
         assert deployment["enforce_parameter_schema"]
     pools = {d["name"]: d["work_pool_name"] for d in found.values()}
