@@ -32,7 +32,7 @@ import yaml
 from ablation_data import CORPORA, POOLINGS, Prepared, Task, available_languages, evaluate_encoder, lines, prepare, short_digest
 from filelock import FileLock, Timeout
 
-from mlctl.config import Train, key_settings
+from mlctl.config import ResolvedTrain, Train, key_settings, resolve_train
 from mlctl.core.files import discard
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
@@ -96,10 +96,11 @@ class Options:
 # Training.
 
 
-def settings_of(options: Options, changes: dict[str, Any]) -> Train:
+def settings_of(options: Options, changes: dict[str, Any]) -> ResolvedTrain:
     fixed = {"checkpoint_seconds": CHECKPOINT_SECONDS, "keep_checkpoints": 1, "trackers": (), "devices": options.device}
     forced = {"mlm_weight": 0.0} if options.task.trim else {}
-    return Train.model_validate({**fixed, **options.common, **changes, **forced})
+    values = {**fixed, **options.common, **changes, **forced}
+    return resolve_train(Train.model_validate(values), "masked-lm")  # of any model, so that settings are compared alike
 
 
 def run_training(options: Options, prepared: Prepared, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:

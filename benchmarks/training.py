@@ -36,7 +36,7 @@ from authors import AuthorsStep, gradient_error, gradients, head_of, sides_of
 from contenders import Authors, Geometry, Ours, batches, our_trainer, peak_mb, their_trainer
 from made_shards import SHARD_ROWS, write_shards
 
-from mlctl.config import Model, ScratchModel, Train
+from mlctl.config import Model, ResolvedTrain, ScratchModel, Train, resolve_train
 from mlctl.core.workspace import Workspace
 from mlctl.modeling.model_export import save_model
 from mlctl.modeling.sentence_config import Pooling
@@ -82,12 +82,13 @@ class Bench:
     scratch: Path
     shards: Path
 
-    def settings(self, **changes: Any) -> Train:
+    def settings(self, **changes: Any) -> ResolvedTrain:
         """Return the fastest settings equal to the authors' step: the contrastive loss sees the masked tokens, so one pass is enough."""
         micro_batch_size = {"cpu": 8}.get(self.device.type, 128)
         theirs = {"objective": "joint", "word_pairs": 1, "contrast_on_masked": True}
         fixed = {**theirs, "precision": "bf16", "micro_batch_size": micro_batch_size, "devices": self.device.type}
-        return Train.model_validate({**fixed, "batch_size": self.plan.batch, **changes})
+        values = {**fixed, "batch_size": self.plan.batch, **changes}
+        return resolve_train(Train.model_validate(values), "masked-lm")
 
     def wait(self) -> None:
         if self.device.type == "cuda":

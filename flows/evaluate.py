@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prefect import flow
-
 import tasks.evaluate
 import tasks.report
-from flows.flow_run import existing_result, run_flow, run_name
+from flows.flow_run import existing_result, recipe_flow, run_flow
 from flows.recipe_parameter import RecipeParameter
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref, lineage
 from mlctl.pipeline.stages import report
 
 
-@flow(name="evaluate", flow_run_name=run_name, persist_result=False, validate_parameters=False)
+@recipe_flow("evaluate")
 def evaluate(
     recipe: RecipeParameter = "demo",
     overrides: list[str] = [],  # noqa: B006 - a literal default is shown in the form

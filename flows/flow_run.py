@@ -6,8 +6,9 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
+from prefect import Flow
 from prefect.context import FlowRunContext
 from prefect.states import Failed
 
@@ -16,6 +17,7 @@ from flows.run_summary import collect_warnings, show_summary
 from mlctl.config import Recipe
 from mlctl.core.interruption import take_signals
 from mlctl.core.long_values import cut_long_values
+from mlctl.core.url_redaction import redact_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
@@ -28,6 +30,24 @@ from tasks.server_calls import calls
 
 #: Results of the flows that this process finished, also if their server was away and does not know of it.
 finished: list[Ref] = []
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RecipeFlow(Flow[P, R]):
+    """A flow that has a recipe as its parameter. Prefect's server gets it without what grants access: its pages are read by many."""
+
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters as JSON values for the server."""
+        return dict(redact_values(super().serialize_parameters(parameters)))
+
+
+def recipe_flow(name: str, **options: Any) -> Callable[[Callable[P, R]], RecipeFlow[P, R]]:
+    """Return a decorator that makes a flow of a function; its runs are named by the recipe."""
+    return lambda function: RecipeFlow(
+        function, name=name, flow_run_name=run_name, persist_result=False, validate_parameters=False, **options
+    )
 
 
 def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterable[str], work: Callable[[Recipe], Ref]) -> Ref:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.deployment_runs import Where, at, cancel_children, runs_here
-from flows.flow_run import run_flow, run_name
+from flows.flow_run import recipe_flow, run_flow
 from flows.recipe_parameter import RecipeParameter
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref
@@ -22,13 +20,7 @@ def run_stages(recipe: Recipe, until: StageName, where: Where = "here") -> Ref:
     return refs[until]
 
 
-@flow(
-    name="pipeline",
-    flow_run_name=run_name,
-    persist_result=False,
-    validate_parameters=False,
-    on_cancellation=[cancel_children],
-)
+@recipe_flow("pipeline", on_cancellation=[cancel_children])
 def pipeline(
     recipe: RecipeParameter = "demo",
     overrides: list[str] = [],  # noqa: B006 - a literal default is shown in the form

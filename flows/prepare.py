@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
-from flows.flow_run import run_flow, run_name
+from flows.flow_run import recipe_flow, run_flow
 from flows.pipeline import run_stages
 from flows.recipe_parameter import RecipeParameter
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.stages import stages_until
 
 
-@flow(name="prepare", flow_run_name=run_name, persist_result=False, validate_parameters=False)
+@recipe_flow("prepare")
 def prepare(recipe: RecipeParameter = "demo", overrides: list[str] = []) -> Ref:  # noqa: B006 - shown in the form
     """Make shards from the recipe's text: download, clean, translate, align, shard.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
-from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.deployment_runs import Where
-from flows.flow_run import run_name
+from flows.flow_run import recipe_flow
 from flows.pipeline import pipeline
 from flows.recipe_parameter import RecipeParameter, resolve
 from mlctl.config import Recipe
@@ -39,7 +38,7 @@ class Outcome:
     reason: str
 
 
-@flow(name="retrain", flow_run_name=run_name, persist_result=False, validate_parameters=False)
+@recipe_flow("retrain")
 def retrain(
     recipe: RecipeParameter = "demo",
     overrides: list[str] = [],  # noqa: B006 - a literal default is shown in the form

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, Failed
 
 from mlctl.config import Recipe
 from storage import Store
 from storage.scrub import Finding, find_problems
-
-_ARTIFACT = "scrub"
+from tasks.artifacts import publish_scrub
+from tasks.server_calls import calls
 
 
 @flow(name="scrub", persist_result=False)
@@ -26,10 +25,12 @@ def scrub(store: str = Recipe.model_fields["store"].default) -> int:
     opened = Store(store)
     findings, results = list(find_problems(opened)), len(opened.results())
     _publish(findings, results)
+    calls.flush()
+    count = f"{results} result{'' if results == 1 else 's'}"
     if findings:
         lines = [f"{finding.stage} {finding.key[:8]}: {finding.problem}\n  → {finding.consequence}" for finding in findings]
         return cast("int", Failed(message="\n".join(lines)))
-    return cast("int", Completed(message=f"every file of {results} results is unchanged", data=results))
+    return cast("int", Completed(message=f"every file of {count} is unchanged", data=results))
 
 
 def _publish(findings: Sequence[Finding], results: int) -> None:
@@ -38,4 +39,4 @@ def _publish(findings: Sequence[Finding], results: int) -> None:
         for finding in findings
     ]
     table: list[dict[str, Any]] = [*rows] or [{"results": results, "problems": 0}]
-    create_table_artifact(table, key=_ARTIFACT, description=f"Verification of every file of {results} results")
+    publish_scrub(table, f"Verification of every file of {results} results")

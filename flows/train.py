@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 import tasks.train
-from flows.flow_run import existing_result, run_flow, run_name
+from flows.flow_run import existing_result, recipe_flow, run_flow
 from flows.recipe_parameter import RecipeParameter
 from mlctl.pipeline.stage import Ref
 
 
-@flow(name="train", flow_run_name=run_name, persist_result=False, validate_parameters=False)
+@recipe_flow("train")
 def train(recipe: RecipeParameter = "demo", overrides: list[str] = [], sharded: str = "") -> Ref:  # noqa: B006 - shown in the form
     """Train the recipe's encoder on shards in the store; resumes from the newest checkpoint.
 

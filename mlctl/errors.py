@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from mlctl.core.long_values import cut_long_values
+from mlctl.core.url_redaction import redact_text
 
 
 class InputError(Exception):
     """An input of the user cannot be used: a setting, a file, a package, a full disk.
 
     It is shown without a traceback, so the message must name the file, line or setting (`problem`) and say how to fix it (`remedy`).
-    Long values in it are cut.
+    Messages are logged and stored: what grants access (a signed URL, a token) is redacted in them. Long values are cut.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = cut_long_values(problem)
-        self.remedy = cut_long_values(remedy)
+        self.problem = cut_long_values(redact_text(problem))
+        self.remedy = cut_long_values(redact_text(remedy))
         super().__init__(self.problem, self.remedy)
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,11 @@ from typing import Any
 
 from mlctl.core import locks
 from storage.documents import make_folder
+from storage.errors import StoreError
 from storage.manifest import write_json
 from storage.store import Store
+
+_log = logging.getLogger(__name__)
 
 _FOLDER = ".runs"
 _RESERVE, _RESERVED_BYTES = ".reserve", 2**16
@@ -60,20 +64,22 @@ class RunLog:
 
     def __init__(self, store: Store) -> None:
         self.folder = store.root / _FOLDER
+        self._warned = False
 
     @contextlib.contextmanager
     def run(self, name: str, recipe: dict[str, Any], overrides: Sequence[str] = ()) -> Iterator[Run]:
         """Record a run while the block lasts; call `save` after each change. An error is recorded and re-raised.
 
-        Some space is reserved while it runs, so that also a run that ends because the disk is full is recorded with its error.
+        Some space is reserved while it runs, so that also a run that ends because the disk is full is recorded with its error. Where the
+        store cannot be written to, the run goes on without a record: if everything is cached, it needs none.
         """
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}"
         run = Run(run_id, name, recipe, _now(), overrides=list(overrides))
-        make_folder(self.folder)
-        with locks.locked(self._lock(run.id)):
+        reserve = self.folder / f"{run.id}{_RESERVE}"
+        with self._locked(run):
             self.save(run)
-            reserve = self.folder / f"{run.id}{_RESERVE}"
-            reserve.write_bytes(bytes(_RESERVED_BYTES))
+            with self._tolerated():
+                reserve.write_bytes(bytes(_RESERVED_BYTES))
             try:
                 yield run
                 run.status = "completed"
@@ -82,21 +88,40 @@ class RunLog:
                 run.error = str(error) or type(error).__name__
                 raise
             finally:
-                reserve.unlink(missing_ok=True)
+                with self._tolerated():
+                    reserve.unlink(missing_ok=True)
                 self.end(run)
-        self._lock(run.id).unlink(missing_ok=True)
+        with self._tolerated():
+            self._lock(run.id).unlink(missing_ok=True)
 
     def end(self, run: Run) -> None:
-        """Write the record of a run that has ended; errors are ignored: they must not hide the one that ended the run."""
+        """Write the record of a run that has ended."""
         run.ended = _now()
         _end_stages(run)
-        with contextlib.suppress(OSError):
-            self.save(run)
+        self.save(run)
 
     def save(self, run: Run) -> None:
-        """Write the record of a run."""
-        make_folder(self.folder)
-        write_json(self._file(run.id), dataclasses.asdict(run))
+        """Write the record of a run. An error becomes a warning: it must not end a run, nor hide the error that ended it."""
+        with self._tolerated():
+            make_folder(self.folder)
+            write_json(self._file(run.id), dataclasses.asdict(run))
+
+    @contextlib.contextmanager
+    def _locked(self, run: Run) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            with self._tolerated():
+                make_folder(self.folder)
+                stack.enter_context(locks.locked(self._lock(run.id)))
+            yield
+
+    @contextlib.contextmanager
+    def _tolerated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, StoreError) as error:
+            if not self._warned:
+                self._warned = True
+                _log.warning("this run is not recorded in %s: %s", self.folder, str(error).partition("\n")[0])
 
     def runs(self) -> list[Run]:
         """Return all runs, newest first; a run whose process died has the status `interrupted`."""
@@ -116,6 +141,7 @@ class RunLog:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             run = Run(**{**values, "stages": [StageRun(**stage) for stage in values["stages"]]})
+            datetime.fromisoformat(run.started)
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if run.status == "running" and not locks.is_locked(self._lock(run.id)):

@@ -106,6 +106,11 @@ def publish_summary(summary: run_summary.RunSummary) -> None:
     _publish(MarkdownArtifact(markdown=text, key="summary", description="Scores, stages, addresses and warnings of the run"))
 
 
+def publish_scrub(rows: list[dict[str, Any]], description: str) -> None:
+    """Show what a scrub of the store found."""
+    _publish(TableArtifact(table=rows, key="scrub", description=description))
+
+
 def _publish_picture(png: bytes, key: str, description: str) -> None:
     if not png:
         return

@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,7 @@ from mlctl.cli.runs import export, runs
 from mlctl.cli.store import store_app
 from mlctl.core.long_values import cut_long_values
 from mlctl.core.path_errors import explain_path_errors
+from mlctl.core.write_errors import explain_write_errors
 from mlctl.errors import InputError
 from storage import StoreError
 
@@ -59,7 +61,7 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. An error that the user can fix is one message without a traceback."""
     try:
-        with explain_path_errors():
+        with explain_path_errors(), explain_write_errors(Path.cwd()):
             result = app(list(arguments) if arguments is not None else None, prog_name="mlctl", standalone_mode=False)
     except (InputError, StoreError) as error:
         print(f"mlctl: {error}", file=sys.stderr)

@@ -38,7 +38,7 @@ StoreFolder = Annotated[
     str,
     typer.Option(
         "--store",
-        help="Folder or URL of the store; default: MLCTL_STORE, else mlctl-store in the current folder.",
+        help="Folder or URL of the store; default: that of --recipe, else MLCTL_STORE, else mlctl-store in the current folder.",
         show_default=False,
     ),
 ]
@@ -70,7 +70,9 @@ def existing_store(folder: str, recipe: str = "") -> Store:
     chosen = folder or (load_recipe(recipe, None).store if recipe else os.environ.get("MLCTL_STORE") or config.Recipe().store)
     store = Store(chosen)
     if "://" not in chosen and not store.root.is_dir():
-        raise InputError(f"there is no store at {store.root}", "name its folder with --store=…, or set MLCTL_STORE")
+        raise InputError(
+            f"there is no store at {store.root}", "name its folder with --store, its recipe with --recipe, or set MLCTL_STORE"
+        )
     return store
 
 

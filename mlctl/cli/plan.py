@@ -33,9 +33,12 @@ def plan(
     loaded = load_recipe(recipe, overrides)
     from mlctl.pipeline.cost_estimate import estimate
     from mlctl.pipeline.preflight import combine, find_problems
+    from mlctl.pipeline.training_settings import training_lines
 
     estimates = estimate(loaded, online=not offline)
     out.print(_table(estimates.stages))
+    for text in training_lines(loaded):
+        out.print(Text(text), soft_wrap=True)
     downloads = ["to download: nothing"] if estimates.stages[0].plan.result else _downloads(estimates.sources)
     for line in (*downloads, *_totals(estimates), _free_space(Store(loaded.store).root)):
         out.print(line, soft_wrap=True)

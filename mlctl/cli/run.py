@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.box import SIMPLE
+from rich.markup import escape
 from rich.table import Column, Table
 
 from mlctl.cli.flow_command import run_flow
@@ -60,11 +61,14 @@ def _print_summary(run: Run, ref: Ref) -> None:
     cached = [stage.stage for stage in run.stages if stage.state == "cached"]
     if "evaluate" in results:
         _print_scores(results["evaluate"].folder)
+    out.print(f"run:    {run.suffix}")
     if cached:
         nothing = "; nothing was computed" if len(cached) == len(run.stages) else ""
         out.print(f"cached: {', '.join(cached)}{nothing}", soft_wrap=True)
     if "train" in results:
         out.print(f"model:  {results['train'].folder / 'model'}", soft_wrap=True)
+        if reason := results["train"].manifest.metrics.get("not_fallen"):
+            out.print(f"[bold red]This training has learned nothing[/]: {escape(str(reason))}", soft_wrap=True)
     if ref["stage"] == "report":
         out.print(f"report: {results['report'].folder / 'report.html'}", soft_wrap=True)
 

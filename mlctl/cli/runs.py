@@ -11,22 +11,24 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, out
+from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, load_recipe, out, shorten
 from mlctl.cli.units import format_duration
 from storage import Manifest, Store
 from storage.run_log import Run, RunLog, short_ids
 
+_NAME_LENGTH = 16
 
-def runs(store: StoreFolder = DEFAULT_STORE) -> None:
+
+def runs(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> None:
     """List the runs of a store, newest first. The id of a run, or a prefix of it, is what other commands take."""
-    opened = existing_store(store)
+    opened = existing_store(store, recipe)
     listed = RunLog(opened).runs()
     names = short_ids(listed)
     columns = [Column(name, no_wrap=True) for name in ("run", "started", "recipe", "status", "time")]
     table = Table(*columns, Column("", overflow="fold"), box=SIMPLE_HEAD, pad_edge=False)
     for run in listed:
         started = f"{datetime.fromisoformat(run.started).astimezone():%d %b %H:%M}"
-        name = escape(str(run.recipe.get("name", "")))
+        name = escape(shorten(run.recipe.get("name", ""), _NAME_LENGTH))
         time = format_duration(sum(stage.seconds for stage in run.stages))
         table.add_row(names[run.id], started, name, run.status, time, "\n".join(_details(opened, run)))
     out.print(table)
@@ -65,7 +67,11 @@ def _scores(store: Store, run: Run) -> str:
 def export(
     folder: Annotated[str, typer.Argument(help="Folder to write: a new one, or that of an earlier export.")],
     run: Annotated[
-        str, typer.Option("--run", help="Id of a run (`mlctl runs`) or a prefix of it; default: the newest with a report.")
+        str,
+        typer.Option(
+            "--run",
+            help="Id of a run (`mlctl runs`) or a prefix of it; default: the newest with a report (with --recipe: of that recipe).",
+        ),
     ] = "",
     recipe: OptionalRecipe = "",
     store: StoreFolder = DEFAULT_STORE,
@@ -73,12 +79,10 @@ def export(
         bool, typer.Option("--force", help="Export it even if it is significantly worse than its base model.")
     ] = False,
 ) -> None:
-    """Export a run's model, its card, attribution and figures into one folder, ready to publish.
-
-    The store is that of --store, else that of --recipe, else MLCTL_STORE, else mlctl-store in the current folder.
-    """
+    """Export a run's model, its card, attribution and figures into one folder, ready to publish; with --recipe, of that recipe."""
     from mlctl.pipeline.export import export as export_run
 
-    exported = export_run(existing_store(store, recipe), Path(folder), run, force=force)
+    name = load_recipe(recipe, None).name if recipe else ""
+    exported = export_run(existing_store(store, recipe), Path(folder), run, recipe_name=name, force=force)
     out.print(f"run:    {exported.id} ({exported.recipe.get('name', '')})")
     out.print(f"folder: {Path(folder).expanduser().absolute()}", soft_wrap=True)

@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mlctl.cli.options import DEFAULT_STORE, StoreFolder, existing_store, out
+from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, out
 from mlctl.cli.units import format_size
 
 store_app = typer.Typer(no_args_is_help=True, help="List, verify and clean up the results.")
 
 
 @store_app.command("ls")
-def ls(store: StoreFolder = DEFAULT_STORE) -> None:
+def ls(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> None:
     """List the results, newest first, and unfinished work."""
-    opened = existing_store(store)
+    opened = existing_store(store, recipe)
     table = Table("stage", "key", "made", "seconds", "size", "rows")
     for result in opened.results():
         manifest = result.manifest
@@ -30,23 +30,23 @@ def ls(store: StoreFolder = DEFAULT_STORE) -> None:
 
 
 @store_app.command("verify")
-def verify(store: StoreFolder = DEFAULT_STORE) -> None:
+def verify(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> None:
     """Compare every file of every result with its digest; exit code 1 if something is damaged or not in a manifest."""
     from storage.scrub import find_problems
 
-    opened, findings = existing_store(store), 0
+    opened, findings = existing_store(store, recipe), 0
     for finding in find_problems(opened):
         findings += 1
         out.print(f"{finding.stage} {finding.key[:8]}: {finding.problem}\n  → {finding.consequence}", soft_wrap=True)
     results = len(opened.results())
-    out.print(
-        f"{findings} problem{'' if findings == 1 else 's'}" if findings else f"every file of {results} results is unchanged"
-    )
+    count = f"{results} result{'' if results == 1 else 's'}"
+    out.print(f"{findings} problem{'' if findings == 1 else 's'}" if findings else f"every file of {count} is unchanged")
     raise typer.Exit(1 if findings else 0)
 
 
 @store_app.command("gc")
 def gc(
+    recipe: OptionalRecipe = "",
     store: StoreFolder = DEFAULT_STORE,
     keep_runs: Annotated[int, typer.Option(min=0, help="Number of newest runs whose results are kept.")] = 3,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
@@ -55,7 +55,7 @@ def gc(
     from mlctl.pipeline.stages import download, evaluate
     from storage.gc import collect
 
-    collected = collect(existing_store(store), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
+    collected = collect(existing_store(store, recipe), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
     for folder, size in collected.removed:
         action = "would remove" if dry_run else "removed"
         out.print(f"{action} {folder.parent.name}/{folder.name[:24]} ({format_size(size)})")

@@ -26,6 +26,7 @@ from mlctl.config.sources import (
     WebAddress,
 )
 from mlctl.config.train import Train
+from mlctl.config.train_defaults import ModelKind, ResolvedTrain, resolve_train
 from mlctl.config.translate import DevSet, Translate
 
 # fmt: off
@@ -45,10 +46,12 @@ __all__ = [
     "Licences",
     "LocalesSource",
     "Model",
+    "ModelKind",
     "MtdataSource",
     "OpusSource",
     "Recipe",
     "Report",
+    "ResolvedTrain",
     "Retrain",
     "ScratchModel",
     "Section",
@@ -62,6 +65,7 @@ __all__ = [
     "key_settings",
     "load",
     "parse",
+    "resolve_train",
     "runtime_only",
 ]
 # fmt: on

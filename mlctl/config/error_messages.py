@@ -86,7 +86,10 @@ def format_errors(
     """
     messages: dict[Path, list[str]] = {path: [message] for path, message in found}
     checked = set(messages)
-    for problem in error.errors() if error else ():
+    problems = error.errors() if error else []
+    for problem in problems:
+        if problem["type"] == "too_short" and any(_is_inside(other["loc"], problem["loc"]) for other in problems):
+            continue  # pydantic does not count items that are wrong
         path = schema_paths.value_path(tuple(problem["loc"]), layer.values)
         path, message = _explain(problem, path, layer, model)
         if path not in checked and message not in messages.setdefault(path, []):
@@ -94,6 +97,11 @@ def format_errors(
     positions = {path: position for position, path in enumerate(layer.origins)}
     ordered = sorted(messages.items(), key=lambda item: _position(item[0], positions))
     return [_line(path, "; or ".join(lines), layer) for path, lines in ordered]
+
+
+def _is_inside(location: Sequence[Any], outer: Sequence[Any]) -> bool:
+    """Return whether a location is inside of another one."""
+    return len(location) > len(outer) and tuple(location[: len(outer)]) == tuple(outer)
 
 
 def _position(path: Path, positions: Mapping[Path, int]) -> int:
@@ -116,7 +124,13 @@ def _given(path: Path, values: Any) -> str:
     if isinstance(values, dict):
         return ""
     shown = {None: "nothing", True: "true", False: "false"}.get(values) if isinstance(values, (bool, type(None))) else None
-    return f" (given: {shown or _SHORT.repr(redact_values(values))})"
+    return f" (given: {shown or _SHORT.repr(_redacted(path, values))})"
+
+
+def _redacted(path: Path, value: Any) -> Any:
+    """Return a value without what grants access, as its setting is redacted; an item of a list is not its first one."""
+    name = next((str(step) for step in reversed(path) if not isinstance(step, int)), "")
+    return redact_values(["", value], name)[1] if path and isinstance(path[-1], int) else redact_values(value, name)
 
 
 _SHORT = reprlib.Repr()
@@ -124,7 +138,7 @@ _SHORT.maxstring, _SHORT.maxlist, _SHORT.maxlong = 100, 8, 30
 
 
 def _explain(problem: Any, path: Path, layer: Layer, model: type[Section]) -> tuple[Path, str]:
-    kind, limits, value = problem["type"], problem.get("ctx", {}), problem.get("input")
+    kind, limits, value = problem["type"], problem.get("ctx", {}), _redacted(path, problem.get("input"))
     section, field, annotation = schema_paths.field_at(model, path, layer.values)
     if kind == "extra_forbidden":
         return path, f"{_UNKNOWN}{_hint(path, section, model)}"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from mlctl.config import error_messages, recipe_file, schema_paths
 from mlctl.config.align import Align
@@ -26,6 +26,7 @@ from mlctl.config.model import Model
 from mlctl.config.report import Report
 from mlctl.config.retrain import Retrain
 from mlctl.config.shard import Shard
+from mlctl.config.sources import without_password
 from mlctl.config.train import Train
 from mlctl.config.translate import Translate
 from mlctl.config.value_checks import find_problems
@@ -37,7 +38,7 @@ class Recipe(Section):
 
     name: str = Field("recipe", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run.")
     seed: int = Field(0, ge=0, lt=2**31, description="Random seed.")
-    store: str = runtime_only(
+    store: Annotated[str, AfterValidator(without_password)] = runtime_only(
         "mlctl-store", "Folder where results are stored, or a URL that fsspec supports such as s3://bucket/folder.", min_length=1
     )
     verify_store: Literal["always", "sampled", "changed"] = runtime_only(

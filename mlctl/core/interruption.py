@@ -93,6 +93,11 @@ def take_signals() -> None:
         signal.signal(number, lambda *_: None)
 
 
+def is_taken(number: signal.Signals) -> bool:
+    """Return whether `ending_on_signals` handles a signal now."""
+    return number in _taken
+
+
 def wait_if_requested() -> None:
     """Block for ever once a signal has asked this process to end: what the caller would report is a consequence of the signal."""
     while is_requested():

@@ -53,8 +53,9 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
             raise _explained(error, folder) from error
         if any(_matches(link, _READ_ONLY) for link in _chain(error)):
             path = _named_file(error) or folder
+            where = folder if path.is_relative_to(folder) else path
             raise InputError(
-                f"cannot write {path}: its volume is read-only", "mount it writable, or use another folder"
+                f"cannot write to {where}: its volume is read-only", "mount it writable, or use another folder"
             ) from error
         raise
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlctl.config import Evaluate, Model
+from mlctl.config import Evaluate
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.modeling import model_sources
 from mlctl.modeling.sentence_config import Pooling, SentenceConfig, describe_pooling
@@ -60,7 +60,7 @@ class ModelUnderTest:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What can change its states: the digests of weights and tokenizer, and the arithmetic."""
-        weights = model_sources.identity(Model(name=str(self.folder)), "weights")
+        weights = model_sources.weights_digest(self.folder)
         tokenizer = model_sources.files_digest(model_sources.tokenizer_files(self._tokenizer_folder))
         return {"weights": weights, "tokenizer": tokenizer, "precision": self.settings.precision}
 

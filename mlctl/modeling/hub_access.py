@@ -71,7 +71,7 @@ class HubAccess:
             HubUnreachableError: only the hub could tell.
         """
         if _is_folder(model.name, setting):
-            _resolve_folder(model, setting)
+            model_sources.resolve(model, setting)
             return
         if not self._online or is_cached(model.name, model.revision):
             return
@@ -81,6 +81,8 @@ class HubAccess:
             missing = "weights that transformers loads" if "config.json" in files else "config.json"
             problem = f"{setting}: {model.name!r} on the hub has no {missing}"
             raise InputError(problem, "name a model in the format of transformers (safetensors)")
+        if not any(file.endswith(".safetensors") and "/" not in file for file in files):
+            model_sources.check_pickle_allowed(model, setting)
 
     def check_dataset(self, name: str, revision: str, setting: str) -> None:
         """Check the data set that a setting names: a folder, or one on the hub.
@@ -185,13 +187,6 @@ def _is_hub_name(name: str) -> bool:
     except HFValidationError:
         return False
     return True
-
-
-def _resolve_folder(model: Model, setting: str) -> None:
-    try:
-        model_sources.resolve(model)
-    except InputError as error:
-        raise InputError(error.problem.replace("model.name", setting), error.remedy) from None
 
 
 def _cached_names() -> list[str]:

@@ -16,8 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mlctl.modeling.architectures import is_encoder_of_t5
 from mlctl.modeling.encoders import load_tokenizer, max_positions, quiet
-from mlctl.modeling.model_sources import tokenizer_files, weight_files
+from mlctl.modeling.model_files import weight_files
+from mlctl.modeling.model_sources import tokenizer_files
 from mlctl.modeling.sentence_config import Pooling
 from mlctl.modeling.sentence_transformers_export import write_modules
 
@@ -39,7 +41,7 @@ def save_model(model: Any, tokenizer: Path, folder: Path, pooling: Pooling, sour
         source: folder of the model that was trained; None: a model from scratch.
     """
     folder.mkdir(parents=True)
-    weights = _trained_source(model, source) if source else None
+    weights = _trained_source(model, source) if source and not is_encoder_of_t5(model) else None
     if source is None or weights is None:
         with quiet():
             model.save_pretrained(folder)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Recipe
+from mlctl.errors import InputError
+from mlctl.modeling.model_kind import resolved_settings
 from mlctl.pipeline.plan import StagePlan, plan
 from mlctl.pipeline.stages import stage_named
 from storage import Manifest, Result, Store
@@ -175,6 +177,15 @@ def _scores_to_compute(languages: Mapping[str, Any], evaluate: Mapping[str, Any]
     return None if evaluate["benchmarks"] else 2.0 * len(languages["targets"])
 
 
+def _pairs_to_train(recipe: Recipe) -> float | None:
+    """Return the pairs of all steps; None if the model, whose kind decides about settings that are null, cannot be read."""
+    try:
+        settings = resolved_settings(recipe.train, recipe.model)
+    except InputError:
+        return None
+    return float(settings.steps * settings.batch_size)
+
+
 _Work = Callable[[Recipe, Mapping[str, Counts]], float | None]
 
 # For each stage the unit of its work, and the work of a recipe given the output counts of the stages before it.
@@ -184,7 +195,7 @@ _WORK: dict[str, tuple[str, _Work]] = {
     "translate": ("texts", lambda _recipe, counts: _work_after("translate", counts)),
     "align": ("pairs", lambda _recipe, counts: _work_after("align", counts)),
     "shard": ("pairs", lambda _recipe, counts: _work_after("shard", counts)),
-    "train": ("pairs", lambda recipe, _counts: float(recipe.train.steps * recipe.train.batch_size)),
+    "train": ("pairs", lambda recipe, _counts: _pairs_to_train(recipe)),
     "evaluate": (
         "scores",
         lambda recipe, _counts: _scores_to_compute(recipe.languages.model_dump(), recipe.evaluate.model_dump()),

@@ -25,7 +25,7 @@ _REPORT_FILES = ("README.md", "ATTRIBUTION.md", "figures.json")
 _MODEL = "model/"
 
 
-def export(store: Store, folder: Path, run_id: str = "", *, force: bool = False) -> Run:
+def export(store: Store, folder: Path, run_id: str = "", *, recipe_name: str = "", force: bool = False) -> Run:
     """Write a run's folder atomically, and return the run.
 
     Files are copies, not links: a result in the store never changes, whatever is done to the folder.
@@ -34,13 +34,14 @@ def export(store: Store, folder: Path, run_id: str = "", *, force: bool = False)
         store: where the run's results are.
         folder: a new or empty folder, or an unchanged earlier export.
         run_id: a run's id or a prefix of it; empty: the newest run with a report.
+        recipe_name: of the runs of which the newest is taken; empty: of all.
         force: export a model that is significantly worse than its base model, too.
 
     Raises:
         InputError: no such run, its results are missing, its model is worse than the base model, or the folder holds something else.
         StoreError: a file of a result is damaged.
     """
-    run = find_run(store, run_id)
+    run = find_run(store, run_id, recipe_name)
     key = next(stage.key for stage in run.stages if stage.stage == "report")
     if not force:
         check_not_worse(store, key, "to export it anyway: --force")
@@ -109,21 +110,25 @@ def _fill(part: Path, title: str, sources: Mapping[str, tuple[Path, str]], repor
     (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def find_run(store: Store, run_id: str) -> Run:
-    """Return the run of an id or of a prefix of it; of "" the newest run with a report.
+def find_run(store: Store, run_id: str, recipe_name: str = "") -> Run:
+    """Return the run of an id or of a prefix of it; of "" the newest run (of a recipe, where one is named) with a report.
 
     Raises:
         InputError: no run or several have that prefix, or the run has no report.
     """
-    runs = RunLog(store).matching(run_id) if run_id else RunLog(store).runs()
+    runs = RunLog(store).matching(run_id) if run_id else _runs_of(store, recipe_name)
     reported = [run for run in runs if any(s.stage == "report" and s.state in {"computed", "cached"} for s in run.stages)]
     if run_id and len(runs) != 1:
         matches = f"several runs ({', '.join(run.id for run in runs[:5])})" if runs else "no run"
         raise InputError(f"{run_id!r} matches {matches} of {store.root}", "`mlctl runs` lists them; a unique prefix is enough")
     if not reported:
-        which = f"run {runs[0].id}" if run_id else f"no run in {store.root}"
+        which = f"run {runs[0].id}" if run_id else f"no run {f'of {recipe_name} ' if recipe_name else ''}in {store.root}"
         raise InputError(f"{which} has {'no' if run_id else 'a'} report", "run the pipeline to its end: `mlctl run`")
     return reported[0]
+
+
+def _runs_of(store: Store, recipe_name: str) -> list[Run]:
+    return [run for run in RunLog(store).runs() if recipe_name in ("", run.recipe.get("name"))]
 
 
 def _check_replaceable(folder: Path) -> None:

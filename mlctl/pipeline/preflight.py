@@ -141,7 +141,7 @@ def _check_translation_model(context: _Context, name: str) -> None:
 
     settings = context.recipe.translate
     if settings.backend != "ctranslate2" or not is_converted(Path(name).expanduser()):
-        context.hub.check_model(Model(name=name, revision=settings.revision), "translate.model")
+        context.hub.check_model(Model(name=name, revision=settings.revision, allow_pickle=True), "translate.model")
 
 
 def _align(context: _Context) -> Iterator[Check]:

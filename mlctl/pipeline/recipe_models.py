@@ -16,11 +16,11 @@ def models_of(recipe: Recipe, stage: str) -> Iterator[tuple[str, Model]]:
     """Yield the setting and the model of each model that a stage reads. What earlier runs trained is left out."""
     model, align = recipe.model, recipe.align
     if stage == "align" and align.engine in WITH_ENCODER and align.encoder not in {"", LAST, CHAMPION}:
-        yield "align.encoder", Model(name=align.encoder)
+        yield "align.encoder", Model(name=align.encoder, allow_pickle=model.allow_pickle)
     elif (stage == "align" and align.engine in WITH_ENCODER) or stage in {"shard", "train", "evaluate"}:
         yield from _encoder(model)
     if stage == "train" and model.start:
-        yield "model.start", Model(name=model.start)
+        yield "model.start", Model(name=model.start, allow_pickle=model.allow_pickle)
 
 
 def is_local(recipe: Recipe, stage: str) -> bool:
@@ -37,4 +37,4 @@ def _encoder(model: Model) -> Iterator[tuple[str, Model]]:
     if model.name:
         yield "model.name", model
     elif model.scratch.tokenizer:
-        yield "model.scratch.tokenizer", Model(name=model.scratch.tokenizer)
+        yield "model.scratch.tokenizer", Model(name=model.scratch.tokenizer, allow_pickle=model.allow_pickle)

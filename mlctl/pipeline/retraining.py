@@ -14,7 +14,7 @@ from mlctl.config import Recipe, key_settings
 from mlctl.core.hashing import key_of
 from mlctl.core.locks import locked
 from mlctl.core.path_errors import explain_path_errors
-from mlctl.core.url_redaction import redact_url
+from mlctl.core.url_redaction import redact_receiver, redact_url
 from mlctl.evaluation import PromotionDecision, decide
 from mlctl.pipeline.champion import registry_of
 from mlctl.pipeline.export import check_not_worse
@@ -149,7 +149,7 @@ def finish(recipe: Recipe, registry: ChampionRegistry, send: Send, event: str = 
             logger.info("champion %d of %s is %s", champion.number, registry.name, note)
             registry.add_note(champion.number, note)
     for receiver in recipe.retrain.notify:
-        note = f"notified: {redact_url(receiver)}"  # many people read records: no token of a URL
+        note = f"notified: {redact_receiver(receiver)}"  # many people read records
         if note not in champion.notes and send(receiver, message(registry, event, champion)):
             registry.add_note(champion.number, note)
 

@@ -15,6 +15,7 @@ from mlctl import __version__
 from mlctl.config import Recipe
 from mlctl.core.hashing import KEY_LENGTH, key_of
 from mlctl.core.path_errors import explain_path_errors
+from mlctl.core.url_redaction import redact_values
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.core.write_errors import explain_write_errors
 from mlctl.errors import InputError
@@ -115,7 +116,7 @@ class Stage:
         base = {
             "stage": self.name,
             "version": self.version,
-            "settings": self.settings(recipe),
+            "settings": redact_values(self.settings(recipe)),  # the manifest records them
             "inputs": {name: result.manifest.content for name, result in inputs.items()},
             "outside": self.outside(recipe),
         }

@@ -49,7 +49,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
     parts = [
         _headline(figures, settings, recipe, stages),
         benchmark_context(figures),
-        _training(figures, folders["train"]),
+        _training(figures, stages, folders["train"]),
         _data(figures, settings, folders),
         _alignment(recipe, folders),
         _map(figures, recipe),
@@ -88,10 +88,11 @@ def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequen
     }
 
 
-def _training(figures: Figures, train: Path) -> dict[str, Any]:
+def _training(figures: Figures, stages: Sequence[StageRecord], train: Path) -> dict[str, Any]:
     available = {name: rows for name, rows in {**curves.loss_curves(train), "speed": curves.speed_curve(train)}.items() if rows}
     final = {name: f"; final value {formatting.format_value(figures['final_losses'][name])}" for name in curves.LOSSES}
     return {
+        "not_fallen": next((str(record.metrics.get("not_fallen", "")) for record in stages if record.stage == "train"), ""),
         "curves": [(name, curves.NAMES[name][0], curves.NAMES[name][1] + final.get(name, "")) for name in available],
         "charts": {
             f"curve-{name}": charts.curve_chart(rows, curves.NAMES[name][0], name == "speed") for name, rows in available.items()

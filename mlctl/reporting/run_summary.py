@@ -44,10 +44,12 @@ def score_rows(evaluated: Path) -> list[dict[str, str]]:
     with_mean = {mean["task"] for mean in means}
     english = [row for row in tables.benchmark_rows(evaluated) if row["task"] not in with_mean]
     rows = benchmark_section.sort_rows([*means, *english], benchmark_section.task_titles(tables.protocol(evaluated)))
-    return [
-        {"task": row["title"], "languages": str(row.get("languages", row.get("language"))), **benchmark_section.format_row(row)}
-        for row in rows
-    ]
+    return [{"task": row["title"], "languages": str(row.get("languages", row.get("language"))), **_scores(row)} for row in rows]
+
+
+def _scores(row: Mapping[str, object]) -> dict[str, str]:
+    titles = {"base_same_pooling": "base, same pooling"}
+    return {titles.get(name, name): text for name, text in benchmark_section.format_row(row).items()}
 
 
 def to_markdown(summary: RunSummary) -> str:

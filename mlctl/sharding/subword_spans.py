@@ -74,6 +74,12 @@ class SpanTokenizer:
         """Number of token types, special tokens included."""
         return int(self._tokenizer.get_vocab_size())
 
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """Return the share of unknown tokens among the tokens of texts, special ones left out; 1 if texts have no token at all."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ids = _flatten([encoding.ids for encoding in encodings])
+        return float(np.mean(ids == self._unknown_id)) if len(ids) else 1.0
+
     def tokenise(self, texts: Sequence[str]) -> TokenizedTexts:
         """Tokenise texts."""
         encodings = self._tokenizer.encode_batch(list(texts))

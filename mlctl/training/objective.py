@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import max_positions, seeded
 from mlctl.modeling.masked_lm import MaskedLmHead
@@ -56,7 +56,7 @@ class Objective(nn.Module):
             the last layer for `auto`.
     """
 
-    def __init__(self, model: Any, settings: Train, seed: int, pooling: Pooling | None = None) -> None:
+    def __init__(self, model: Any, settings: ResolvedTrain, seed: int, pooling: Pooling | None = None) -> None:
         super().__init__()
         self.model = model
         with seeded(seed):

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from mlctl.config import Model, Train, key_settings
+from mlctl.config import Model, ModelKind, ResolvedTrain, Train, key_settings, resolve_train
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
 from mlctl.modeling.devices import resolve_devices
 from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, same_vocabulary, scratch_model
 from mlctl.modeling.model_export import save_model
+from mlctl.modeling.model_kind import model_kind
 from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, read_dev_pairs, search_pooling
 from mlctl.modeling.sentence_config import Pooling, describe_pooling, encoder_depth
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
@@ -33,8 +34,10 @@ from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
 from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE, ProcessGroup
+from mlctl.training.interruption import StopRequest, stopping_on_sigterm
 from mlctl.training.launcher import launch
 from mlctl.training.loop import TrainingLoop
+from mlctl.training.loss_fall import not_fallen
 from mlctl.training.masking import MaskingRule
 from mlctl.training.multinode import check_size, host_training
 from mlctl.training.objective import Objective
@@ -55,10 +58,11 @@ Metrics = dict[str, str | int | float | None]
 
 @dataclass(frozen=True)
 class Job:
-    """A training: settings, model, seed, input and output, and how sentence vectors are pooled."""
+    """A training: settings, model and its kind, seed, input and output, and how sentence vectors are pooled."""
 
-    settings: Train
+    settings: ResolvedTrain
     model: Model
+    kind: ModelKind
     seed: int
     sharded: Path
     workspace: Workspace
@@ -88,42 +92,47 @@ class Job:
         """Return the job as JSON, for another process."""
         sections = {"settings": self.settings.model_dump(mode="json"), "model": self.model.model_dump(mode="json")}
         folders = {"sharded": str(self.sharded), "workspace": str(self.workspace.root)}
-        return {**sections, **folders, "seed": self.seed, "pooling": self.pooling.as_json()}
+        return {**sections, **folders, "kind": self.kind, "seed": self.seed, "pooling": self.pooling.as_json()}
 
     @classmethod
     def from_json(cls, job: dict[str, Any]) -> Job:
         """Read a job that `to_json` returned."""
-        settings, model = Train.model_validate(job["settings"]), Model.model_validate(job["model"])
+        settings, model = ResolvedTrain.model_validate(job["settings"]), Model.model_validate(job["model"])
         workspace, pooling = Workspace(Path(job["workspace"])), PoolingChoice.from_json(job["pooling"])
-        return cls(settings, model, job["seed"], Path(job["sharded"]), workspace, pooling)
+        return cls(settings, model, job["kind"], job["seed"], Path(job["sharded"]), workspace, pooling)
 
 
 def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress = silent) -> Metrics:
     """Train the recipe's encoder on the shards in `sharded` and write it to the workspace.
 
+    Settings that are null get the defaults of its kind of model (`config.train_defaults`).
+
     Writes `model/` (Hugging Face folder with tokenizer), `base/` (the untrained model, where the recipe names none), `pooling.json`,
-    `steps.parquet` (schema STEPS), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ from run to
-    run. Resumes from the newest checkpoint in the workspace's scratch folder, if there is one. With several devices, one process is
+    `steps.parquet` (schema STEPS), `settings.json` (the settings without nulls), `speed.jsonl` (pairs and tokens a second) and
+    `tensorboard/`; the last two differ from run to run. Resumes from the newest checkpoint in the workspace's scratch folder, if there is one. With several devices, one process is
     started for each.
 
     Returns:
-        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes, pooling; and
-        where temperatures are learned, the last temperature and, of the objective separate, word_temperature.
+        steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes, pooling;
+        where temperatures are learned, the last temperature and, of the objective separate, word_temperature; and of a training
+        that learned nothing `not_fallen`, a sentence that says so.
 
     Raises:
-        InputError: too few rows for a batch, a model or tokenizer that does not fit, modules that mlctl cannot reproduce, a device that does not exist, a loss that is
-            not finite or has risen for good, full memory, a full disk, a process ended by a signal, a tracker that is not
-            installed.
+        InputError: too few rows for a batch, a model or tokenizer that does not fit, modules that mlctl cannot reproduce, a device that
+            does not exist, a loss that is not finite or has risen for good, full memory, a full disk, a process ended by a signal, a
+            tracker that is not installed.
+        TrainingInterrupted: SIGTERM arrived in a process of the training; its checkpoint is saved.
     """
     check(settings)
-    devices = resolve_devices(settings.devices)
-    job = Job(settings, model, seed, sharded, workspace, _pooling(settings, model, sharded, workspace, devices[0]))
+    devices, kind = resolve_devices(settings.devices), model_kind(model)
+    pooling = _pooling(settings, model, sharded, workspace, devices[0])
+    job = Job(resolve_train(settings, kind), model, kind, seed, sharded, workspace, pooling)
     if settings.nodes > 1:
-        with host_training(job.to_json(), settings, len(devices)) as assignment:
+        with host_training(job.to_json(), job.settings, len(devices)) as assignment:
             return launch(job.to_json(), devices, progress, assignment)
     if len(devices) == 1:
         return train_in_process(job, devices[0], SINGLE, progress)
-    check_size(len(devices), settings)
+    check_size(len(devices), job.settings)
     return launch(job.to_json(), devices, progress)
 
 
@@ -131,7 +140,7 @@ def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace,
     """Return the pooling of sentence vectors: chosen once, then read from the workspace."""
     if not workspace.has(POOLING_FILE):
         start = model_sources.start_model(model) or (model if model.name else None)
-        folder = model_sources.resolve(start) if start else None
+        folder = model_sources.resolve(start, "model.start" if model.start else "model.name") if start else None
         depth = encoder_depth(folder) if folder else model.scratch.layers
 
         def search(folder: Path) -> tuple[Pooling, Mapping[str, float]]:
@@ -147,8 +156,13 @@ def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace,
     return choice
 
 
-def train_in_process(job: Job, device: torch.device, group: ProcessGroup, progress: Progress) -> Metrics:
-    """Train as one process of a group; the main process writes the results. Returns what `train` returns."""
+def train_in_process(
+    job: Job, device: torch.device, group: ProcessGroup, progress: Progress, stop: StopRequest | None = None
+) -> Metrics:
+    """Train as one process of a group; the main process writes the results. Returns what `train` returns.
+
+    SIGTERM stops the training after a step, unless the caller handles it and passes a `stop` request.
+    """
     settings, shards, tokenizer = job.settings, ShardReader(job.sharded), load_tokenizer(job.tokenizer)
     batch_of = _batches(job, shards, tokenizer, device, group)
     with deterministic(device, settings.threads, group.local_size):
@@ -166,9 +180,13 @@ def train_in_process(job: Job, device: torch.device, group: ProcessGroup, progre
                 state.step,
                 settings.steps,
             )
-            with _tracking(job, state) if group.is_main else nullcontext(NO_TRACKERS) as trackers:
+            with (
+                nullcontext(stop) if stop else stopping_on_sigterm() as request,
+                _tracking(job, state) if group.is_main else nullcontext(NO_TRACKERS) as trackers,
+            ):
                 throughput = ThroughputMeter(job.speed_file)
-                TrainingLoop(state, batch_of, settings, job.seed, group, checkpoints, throughput, progress, trackers).run()
+                args = (checkpoints, throughput, progress, trackers, request)
+                TrainingLoop(state, batch_of, settings, job.seed, group, *args).run()
         if group.is_main:
             _write_results(job, state)
     return _metrics(job, state, shards, device, group)
@@ -249,7 +267,7 @@ def _start_weights(job: Job, network: Any) -> Any:
     start = model_sources.start_model(job.model)
     if start is None:
         return network
-    folder = model_sources.resolve(start)
+    folder = model_sources.resolve(start, "model.start")
     if not same_vocabulary(folder, job.tokenizer):
         raise InputError(
             f"model.start: {start.name} has another tokenizer than the shards",
@@ -270,7 +288,7 @@ def _fingerprint(job: Job, shards: ShardReader) -> str:
         "settings": key_settings(job.settings),
         "model": key_settings(job.model),
         "weights": model_sources.identity(job.model, "weights"),
-        "start": model_sources.identity(start, "weights") if start else "",
+        "start": model_sources.identity(start, "weights", "model.start") if start else "",
         "seed": job.seed,
         "pooling": job.pooling.as_json(),
         "rows": shards.shard_rows,
@@ -283,6 +301,9 @@ def _write_results(job: Job, state: TrainingState) -> None:
     _write_model(job, "model", state.objective.model)
     with job.workspace.part("steps.parquet") as path:
         pq.write_table(_steps_table(state), path, compression="zstd")
+    with job.workspace.part("settings.json") as path:
+        resolved = {"kind": job.kind, "train": key_settings(job.settings), "seed": job.seed}
+        path.write_text(json.dumps(resolved, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     with job.workspace.part("speed.jsonl") as path:
         job.speed_file.touch()
         shutil.copyfile(job.speed_file, path)
@@ -302,6 +323,9 @@ def _steps_table(state: TrainingState) -> pa.Table:
 
 def _metrics(job: Job, state: TrainingState, shards: ShardReader, device: torch.device, group: ProcessGroup) -> Metrics:
     last_tenth = math.ceil(state.step / 10)
+    reason = not_fallen(state.losses, state.contrastive_losses, job.settings)
+    if reason and group.is_main:
+        _log.warning("THIS TRAINING HAS LEARNED NOTHING: %s", reason)
     temperatures = [log_temperature.exp().item() for log_temperature in learned_temperatures(state.objective.contrastive)]
     return {
         "steps": state.step,
@@ -313,4 +337,5 @@ def _metrics(job: Job, state: TrainingState, shards: ShardReader, device: torch.
         "processes": group.size,
         "pooling": describe_pooling(job.pooling.pooling),
         **dict(zip(("temperature", "word_temperature"), temperatures, strict=False)),
+        **({"not_fallen": reason} if reason else {}),
     }

@@ -40,6 +40,8 @@ def fails(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert "Traceback" not in captured.err + captured.out
     message = captured.err[captured.err.rindex("mlctl: ") :]
     assert "→" in message
+    problem = message.removeprefix("mlctl: ").partition("\n")[0]
+    assert captured.err.count(problem) == 1, "an error is shown once"
     return message
 
 

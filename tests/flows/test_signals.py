@@ -15,6 +15,7 @@ import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.objects import FlowRun, StateType
 
 from storage import Store
 from storage.run_log import Run, RunLog
@@ -82,18 +83,34 @@ def test_ctrl_c_with_a_temporary_server(recipe: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("to_group", [True, False])
 def test_sigterm_with_a_server(to_group: bool, recipe: Path, server: str, tmp_path: Path) -> None:
     store, name = tmp_path / "store", f"sigterm-{to_group}"
-    running = start(recipe, tmp_path / "log", os.environ, "train.steps=1000000", f"name={name}")
-    until(lambda: run_in(store, "train"))
+    running = start(recipe, tmp_path / "log", os.environ, f"name={name}")
+    until(lambda: run_in(store, "clean"))
     (os.killpg if to_group else os.kill)(running.pid, signal.SIGTERM)
+    if to_group:
+        os.kill(running.pid, signal.SIGTERM)  # make passes it on
     assert running.wait(PATIENCE) == 143
     assert_one_line(tmp_path / "log", "terminated (SIGTERM)", store)
+    run = RunLog(Store(store)).runs()[0]
+    assert (run.status, run.stages[-1].stage, run.stages[-1].state) == ("interrupted", "clean", "interrupted")
+    flow_run = flow_run_of(name)
+    assert (flow_run.state_type, flow_run.state_name) == (StateType.CANCELLED, "Interrupted")
+    assert "SIGTERM" in str(flow_run.state and flow_run.state.message)
+
+
+def test_killed_at_its_start_a_run_does_not_stay_running_on_the_server(recipe: Path, server: str, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    running = start(recipe, tmp_path / "log", os.environ, "name=killed")
+    until(lambda: RunLog(Store(store)).runs())
+    os.killpg(running.pid, signal.SIGKILL)
+    assert running.wait(PATIENCE) == -signal.SIGKILL
+    until(lambda: flow_run_of("killed").state_type == StateType.CRASHED)
     assert RunLog(Store(store)).runs()[0].status == "interrupted"
+
+
+def flow_run_of(name: str) -> FlowRun:
     with get_client(sync_client=True) as client:
         (flow_run,) = client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(like_=f"{name},")))
-        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[flow_run.name])))
-    assert flow_run.state
-    assert (flow_run.state.type.value, flow_run.state.name) == ("CANCELLED", "Interrupted")
-    assert all(task.state and task.state.is_final() for task in tasks)
+        return flow_run
 
 
 @pytest.mark.parametrize("moment", [0.2, 1.5])

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage import Draft, Store
+import pytest
+
+from storage import Draft, Store, leases
 from storage.gc import collect
 from storage.run_log import RunLog, StageRun
 from storage.session import current, session
@@ -144,3 +147,15 @@ def test_processes_read_what_they_found_while_the_collector_never_stops(tmp_path
         assert [one.returncode, other.returncode] == [0, 0]
     assert removed > 10
     assert sum(made) > 10
+
+
+def test_a_lease_is_not_extended_while_the_collector_decides(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    build(store)
+    with session(store.root), ThreadPoolExecutor() as pool:
+        with leases.exclusive(store.root):
+            extended = pool.submit(store.reserve, "train", KEYS["train"])
+            with pytest.raises(TimeoutError):
+                extended.result(timeout=0.5)
+        extended.result(timeout=30)
+        assert ("train", KEYS["train"]) in leases.held(store.root).results

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlctl.cli.main import main
 from mlctl.core.hashing import canonical_json, content_digest, key_of
 from storage import Draft, Result, Store
 from storage.gc import collect
 from storage.run_log import RunLog, StageRun
+from storage.session import session
 from storage.store import differences
 from storage.verify import find_damage
 
@@ -278,3 +282,101 @@ with RunLog(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
 """
     subprocess.run([sys.executable, "-c", script], check=False)
     assert {run.recipe["name"]: run.status for run in log.runs()} == {"a": "completed", "b": "failed", "c": "interrupted"}
+
+
+def verify(store: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    status = main(["store", "verify", f"--store={store}"])
+    return status, capsys.readouterr().out
+
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def garble(path: Path) -> None:
+    path.write_text("{")
+
+
+def change_a_metric(path: Path) -> None:
+    path.write_text(path.read_text().replace('"rows": 3\n }', '"rows": 4\n }'))
+
+
+@pytest.mark.parametrize(("harm", "problem"), [(lose, "is missing"), (garble, "unreadable"), (change_a_metric, "was changed")])
+def test_a_manifest_that_is_lost_or_changed_is_reported_and_the_result_made_again(
+    tmp_path: Path, harm: Callable[[Path], None], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    path = build(store).folder / "manifest.json"
+    before = path.read_text()
+    harm(path)
+    assert not path.exists() or path.read_text() != before
+    status, said = verify(tmp_path, capsys)
+    assert status == 1
+    assert f"its manifest {problem}" in said.replace("its manifest is unreadable", "its manifest unreadable")
+    assert "sets it aside" in said
+    assert store.find("clean", KEY) is None
+    with store.building("clean", KEY) as draft:
+        assert isinstance(draft, Draft)
+        assert not (draft.folder / "t.parquet").exists(), "nothing of it is trusted"
+    assert len(store.damaged()) == 1
+
+
+def test_verify_tells_what_happens_next_and_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path)
+    path = build(store).folder / "pairs" / "fr.txt"
+    assert verify(tmp_path, capsys) == (0, "every file of 1 result is unchanged\n")
+    flip(path, 0)
+    assert store.find("clean", KEY, check="changed"), "as a run would that reads no digest"
+    status, said = verify(tmp_path, capsys)
+    assert status == 1
+    assert "pairs/fr.txt: its bytes have changed\n  → the next run that needs it sets it aside; it is then computed again" in said
+    with session(store.root, "changed"), store.building("clean", KEY) as draft:
+        assert isinstance(draft, Draft)
+    assert len(store.damaged()) == 1
+
+
+def test_verify_names_files_that_no_manifest_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = build(Store(tmp_path))
+    (result.folder / "pairs" / "de.txt").write_text("x")
+    (result.folder / "more").symlink_to(result.folder / "pairs")
+    (result.folder / ".hidden").touch()
+    status, said = verify(tmp_path, capsys)
+    assert status == 1
+    assert "not in its manifest: .hidden, more, pairs/de.txt" in said
+
+
+@pytest.mark.parametrize("name", ["pairs/fr.txt", "pairs", "manifest.json", ""])
+def test_a_link_out_of_the_store_is_damage_and_one_within_it_is_not(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "store")
+    path = build(store).folder / name
+    inside, outside = tmp_path / "store" / "elsewhere", tmp_path / "outside"
+    path.rename(inside)
+    path.symlink_to(inside)
+    assert store.find("clean", KEY)
+    path.unlink()
+    inside.rename(outside)
+    path.symlink_to(outside)
+    assert store.find("clean", KEY) is None
+    status, said = verify(tmp_path / "store", capsys)
+    assert status == 1
+    assert f"a link to {outside}, outside of the store" in said
+
+
+def test_a_stage_may_be_on_another_volume(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    build(store)
+    (tmp_path / "store" / "clean").rename(tmp_path / "large")
+    (tmp_path / "store" / "clean").symlink_to(tmp_path / "large")
+    assert store.find("clean", KEY)
+
+
+def test_a_manifest_of_the_format_before_is_used(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    result = build(store)
+    dataclasses.replace(result.manifest, format=1).write(result.folder)
+    assert '"digest"' not in (result.folder / "manifest.json").read_text()
+    found = store.find("clean", KEY)
+    assert found
+    assert found.manifest.content == result.manifest.content

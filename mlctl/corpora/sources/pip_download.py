@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -19,7 +20,7 @@ from packaging.version import Version
 from mlctl.config import Download
 from mlctl.core.checksums import CheckedPath
 from mlctl.core.url_redaction import redact_text, redact_url
-from mlctl.core.write_errors import disk_full_error, is_disk_full
+from mlctl.core.write_errors import is_disk_full
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,8 @@ def discard_unfinished(scratch: Path) -> None:
 def _download_wheel(requirement: Requirement, settings: Download, folder: Path) -> None:
     command = [sys.executable, *_PIP, *_WHEEL_ONLY, "--dest", str(folder), str(requirement)]
     process = _run_pip(command, requirement, settings)
+    if process.returncode and is_disk_full(process.stdout):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # explained where the stage is made
     if process.returncode or not any(folder.glob("*.whl")):
         raise _pip_error(requirement, settings, process.stdout)
 
@@ -125,8 +128,6 @@ def _pip_error(requirement: Requirement, settings: Download, output: str) -> Inp
 def _environment_error(requirement: Requirement, settings: Download, output: str) -> InputError | None:
     if "No module named pip" in output:
         return InputError("this Python has no pip", "install it: python -m ensurepip")
-    if is_disk_full(output):
-        return disk_full_error(Path(tempfile.gettempdir()))  # pip unpacks there
     if re.search(r"connection error:|connection broken by|confirming the ssl certificate", output, re.IGNORECASE):
         problem = f"{requirement.name} could not be fetched: {_index(settings)} cannot be reached"
         return InputError(problem, "check the network and the index")

@@ -6,6 +6,7 @@ from typing import Any
 
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import model_sources
+from mlctl.modeling.model_kind import model_kind
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 
 
@@ -20,15 +21,17 @@ def _seed(recipe: Recipe) -> int:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
+    """Return digests of the models, and the kind of model: it decides about the settings that are null."""
     start = model_sources.start_model(recipe.model)
     digests = {
         "weights": model_sources.identity(recipe.model, "weights"),
         "sentences": model_sources.identity(recipe.model, "sentences"),  # decides about the pooling, and is part of the result
+        "kind": model_kind(recipe.model),
     }
     if start:
         digests |= {
-            "start": model_sources.identity(start, "weights"),
-            "start sentences": model_sources.identity(start, "sentences"),
+            "start": model_sources.identity(start, "weights", "model.start"),
+            "start sentences": model_sources.identity(start, "sentences", "model.start"),
         }
     return digests
 

@@ -41,7 +41,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="translate",
-    version=3,
+    version=4,
     needs=("clean",),
     settings=_settings,
     work=_work,

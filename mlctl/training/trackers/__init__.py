@@ -103,4 +103,4 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", redact_values(value)
+            yield f"{prefix}{name}", redact_values(value, name)

@@ -61,7 +61,7 @@ from mlctl.errors import InputError
         ("train.steps=.inf", "train.steps: give a finite number"),
         ("train.steps=99999999999999999999", "train.steps: give a number of at most 9,223,372,036,854,775,807"),
         ("train.steps=" + "9" * 5000, "train.steps: give a smaller number"),
-        ("train.steps=", "train.steps: give a whole number (given: nothing)"),
+        ("train.micro_batch_size=", "train.micro_batch_size: give a whole number (given: nothing)"),
         ("train.batch_size=2:30", "train.batch_size: give a whole number (given: '2:30')"),
         ("train.hard_word_negatives=2", "train.hard_word_negatives: use true or false"),
         ("train=5", "command line: train: is a section: give its settings, like train.loss=…"),
@@ -194,3 +194,35 @@ def test_ready_recipes_are_valid_and_survive_a_round_trip(name: str) -> None:
     recipe = config.load(recipes.find(name))
     assert recipe.name == name
     assert config.parse(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "shown"),
+    [
+        ("store=s3://AKIA:hunter2@bucket/x", "store: remove the password or key from the URL"),
+        ("store=ftp://me:hunter2@a.example/x", "(given: 'ftp://…@a.example/x')"),
+        ("store=https://a.example/x?key=hunter2", "store: remove the password or key from the URL"),
+        ("translate.command=prog hunter2", "translate.command: give a list, like [prog, …#"),
+        ("translate.command=[prog, hunter2, 5]", "translate.command.2: give text"),
+        ("retrain.notify=[ftp://a.example/hunter2]", "this is not an http or https URL"),
+        (
+            "download.sources=[{kind: url, name: a, urls: ['ftp://me:hunter2@a.example/x?key=hunter2']}]",
+            "this is not an http or https URL",
+        ),
+        (
+            "download.sources=[{kind: url, name: a, urls: ['https://me:hunter2@a.example/x']}]",
+            "remove the user name and password",
+        ),
+        ("download.opus_api=https://me:hunter2@a.example", "remove the user name and password"),
+        ("retrain.publish=['s3://me:hunter2@bucket/x']", "must not contain a user name or password"),
+    ],
+)
+def test_errors_show_nothing_that_grants_access(override: str, shown: str) -> None:
+    with pytest.raises(InputError) as caught:
+        config.parse({}, overrides=[override])
+    assert shown in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_store_may_name_a_user() -> None:
+    assert config.Recipe(store="sftp://me@a.example/x").store == "sftp://me@a.example/x"

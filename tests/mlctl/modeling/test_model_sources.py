@@ -14,7 +14,7 @@ from mlctl.config import Model
 from mlctl.errors import InputError
 from mlctl.modeling.model_sources import identity, resolve
 
-FILES = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"words", "pytorch_model.bin": b"pickle"}
+FILES = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}", "pytorch_model.bin": b"pickle"}
 MODULES = {  # of sentence-transformers, and a folder of another framework
     "modules.json": b"[]",
     "1_Pooling/config.json": b"{}",
@@ -43,7 +43,7 @@ def test_folder_without_a_model(folder: Path, name: str, problem: str) -> None:
         resolve(Model(name=str(folder)))
 
 
-@pytest.mark.parametrize("name", ["./no/such", "/no/such", "a/b/c"])
+@pytest.mark.parametrize("name", ["./no/such", "./none", "../a", "/no/such", "a/b/c", "x" * 5000, "a\0b"])
 def test_path_that_is_not_there_does_not_ask_the_hub(name: str) -> None:
     with pytest.raises(InputError, match="there is no folder"):
         resolve(Model(name=name))

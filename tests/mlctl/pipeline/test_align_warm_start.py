@@ -17,6 +17,7 @@ from mlctl.pipeline import plan, run_log, warm_start
 from mlctl.pipeline.align_warm_start import check
 from mlctl.pipeline.stage import Ref, make, result_of
 from mlctl.pipeline.stages import align, clean, download, translate
+from mlctl.pipeline.store_session import use_store
 from storage import Result, Store
 from storage.gc import collect
 
@@ -128,6 +129,29 @@ def save_encoder(folder: Path, seed: int) -> None:
     (folder / "config.json").write_text("{}")
     (folder / "tokenizer.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(bytes([seed]))
+
+
+def test_what_a_run_starts_from_and_what_it_will_need_are_kept_while_it_runs(tmp_path: Path) -> None:
+    first, _ = run(recipe(tmp_path, "one", engine="eflomal", priors="last"))
+    again = recipe(tmp_path, "two", engine="eflomal", priors="last")
+    store = Store(tmp_path / "store")
+    with use_store(again):
+        kept = {folder.name for folder in collect(store, keep_runs=0).in_use}
+        assert first.manifest.key in kept, "the newest run of the same name used it"
+        second, _ = run(again)
+        assert reused(second)["priors.fr"]
+        collect(store, keep_runs=0)
+        assert store.find("align", first.manifest.key)
+        assert store.find("download", second_input(second))
+    collect(store, keep_runs=0)
+    assert not store.folders()
+
+
+def second_input(result: Result) -> str:
+    """Return the key of the download behind an align result."""
+    cleaned = Store(result.folder.parents[1]).find("clean", result.manifest.inputs["clean"])
+    assert cleaned
+    return cleaned.manifest.inputs["download"]
 
 
 def trained(store: Store, key: str) -> Result:

@@ -15,6 +15,7 @@ from mlctl.reporting.card import make_card
 from mlctl.reporting.figures import make_figures
 from mlctl.reporting.page import render
 from mlctl.reporting.regressions import regressions, worse_tasks
+from mlctl.reporting.run_summary import RunSummary, score_rows, to_lines, to_markdown
 
 from .conftest import put, records
 from .page import Page
@@ -108,3 +109,16 @@ def test_the_terminal_says_it(
     text = capsys.readouterr().out
     assert "worse" not in text
     assert "pooling" not in text
+
+
+def test_the_summary_of_a_run_says_it(worse: dict[str, Any], tmp_path: Path) -> None:
+    for name, rows, fields in (
+        ("averages", worse["means"], schema.AVERAGES),
+        ("differences", worse["benchmark"], schema.DIFFERENCES),
+    ):
+        put(tmp_path / f"{name}.parquet", rows, fields)
+    (tmp_path / "protocol.json").write_text(json.dumps(worse["protocol"]), encoding="utf-8")
+    summary = RunSummary("tiny", scores=score_rows(tmp_path), worse=[FIGURES])
+    assert any(FIGURES in line for line in to_lines(summary))
+    assert FIGURES in to_markdown(summary)
+    assert "base, same pooling" in to_markdown(summary)
