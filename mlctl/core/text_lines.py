@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import functools
 import gzip
 import io
 import lzma
-import math
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +15,12 @@ from typing import Any
 
 from backports import zstd
 
-from mlctl.core.unpack_limits import LimitedStream, UnpackBudget, UnpackLimits
+from mlctl.core.unpack_limits import LimitedStream, UnpackBudget, stream_limits
 from mlctl.errors import InputError
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".zst": zstd.open}
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MAX_LINE_BYTES = 16 * 2**20
-_LIMITS = UnpackLimits(unpacked=math.inf)  # a stream does not fill the disk
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstd.ZstdError)
 
 
@@ -33,8 +32,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     number = 0
     try:
-        with _OPENERS.get(path.suffix, open)(path, "rb") as stream:
-            limited = LimitedStream(stream, UnpackBudget(str(path), path.stat().st_size, _LIMITS))
+        with path.open("rb") as packed, _OPENERS.get(path.suffix, contextlib.nullcontext)(packed) as stream:
+            limited = LimitedStream(stream, UnpackBudget(str(path), packed.tell, stream_limits()))
             readline = functools.partial(io.BufferedReader(limited, 2**17).readline, _MAX_LINE_BYTES)
             for number, raw in enumerate(iter(readline, b""), 1):
                 _check_line(raw, path, number)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlctl import config
 from mlctl.core.hashing import file_digest
+from mlctl.core.unpack_limits import active_limits
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.corpus_cache import CachedCorpus, CorpusCache, cache_identity
@@ -57,13 +58,15 @@ def download(
         raise problem
     discard_unfinished(workspace.scratch)
     context = FetchContext.from_settings(settings, lock, workspace.scratch, progress)
-    opened = _open(kinds, context, policy, cache, progress)
+    with active_limits(context.unpack_limits):
+        opened = _open(kinds, context, policy, cache, progress)
     corpora = [corpus for _, unit_corpora in opened for corpus in unit_corpora]
     names = [f"{_number(index, len(corpora))}-{slug(corpus.name)}" for index, corpus in enumerate(corpora)]
     parts = [(corpus, name, target) for corpus, name in zip(corpora, names, strict=True) for target in corpus.targets]
     for done, (corpus, name, target) in enumerate(parts):
         progress(done, len(parts), "parts", corpus=corpus.name, language=target)
-        _write_part(corpus, languages.source, target, _part_name(name, target), workspace)
+        with active_limits(context.unpack_limits):
+            _write_part(corpus, languages.source, target, _part_name(name, target), workspace)
     progress(len(parts), len(parts), "parts")
     if cache:
         _store(cache, opened, names, workspace, lock)
