@@ -28,8 +28,11 @@ from mlctl.evaluation.data.heldout import one_to_one, read_heldout
 from mlctl.evaluation.metrics.retrieval import accuracy
 from mlctl.modeling import model_sources
 from mlctl.modeling.devices import resolve_device
-from mlctl.modeling.encoders import load_encoder, load_tokenizer, save_model
+from mlctl.modeling.encoders import load_encoder, load_tokenizer
+from mlctl.modeling.model_export import save_model
 from mlctl.modeling.pooling import mean_pool, pad_batch, pool_layers, span_pool
+from mlctl.modeling.pooling_choice import published_pooling
+from mlctl.modeling.sentence_config import Pooling, encoder_depth
 from mlctl.schema import PAIR
 from mlctl.sharding import shard
 
@@ -208,7 +211,7 @@ def text_numbers(texts: Sequence[str]) -> dict[str, int]:
 
 @torch.inference_mode()
 def vectors(
-    encoder: Any, ids: Ids, words: Sequence[tuple[int, int, int]], bf16: bool
+    encoder: Any, layers: Sequence[int], ids: Ids, words: Sequence[tuple[int, int, int]], bf16: bool
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Return sentence vectors (N, H) and word vectors (M, H) for each pooling, from one encoder pass; fp32 except for the encoder."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
@@ -222,7 +225,7 @@ def vectors(
         input_ids, mask = pad_batch([ids[row] for row in rows], 0, encoder.device)
         with torch.autocast(mask.device.type, torch.bfloat16, enabled=bf16):
             hidden_states = encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states
-            states = (pool_layers(hidden_states, encoder.pooled_layers), hidden_states[-1])
+            states = (pool_layers(hidden_states, layers), hidden_states[-1])
         batch_words = [(position, index) for position, row in enumerate(rows) for index in words_of_row.get(row, ())]
         words_order += [index for _, index in batch_words]
         spans = torch.tensor(
@@ -239,12 +242,20 @@ def vectors(
     }
 
 
+def own_pooling(folder: Path) -> Pooling:
+    """Return the pooling that an encoder says itself; else the mean of the first and the last layer."""
+    published = published_pooling(folder)
+    return published.pooling if published else Pooling((1, encoder_depth(folder)))
+
+
 def evaluate_encoder(folder: Path, items: EvaluationItems, device: str, bf16: bool) -> dict[str, Any]:
     """Return accuracies in percent per pooling: means over languages (and, for held-out pairs, directions), and those of each language."""
-    encoder = load_encoder(folder).to(resolve_device(device, "--device"))
+    encoder, layers = load_encoder(folder).to(resolve_device(device, "--device")), own_pooling(folder).layers
     results: dict[str, dict[str, float]] = {}
     for retrieval_set in items.heldout:
-        sides = [vectors(encoder, ids, words, bf16) for ids, words in zip(retrieval_set.ids, retrieval_set.words, strict=True)]
+        sides = [
+            vectors(encoder, layers, ids, words, bf16) for ids, words in zip(retrieval_set.ids, retrieval_set.words, strict=True)
+        ]
         for pooling in POOLINGS:
             (source, source_words), (target, target_words) = (side[pooling] for side in sides)
             results.setdefault(f"sentence.{pooling}", {})[retrieval_set.language] = both_ways(
@@ -256,7 +267,7 @@ def evaluate_encoder(folder: Path, items: EvaluationItems, device: str, bf16: bo
                     source_words, target_words, own_index
                 )
     for retrieval_set in items.tatoeba:
-        sides = [vectors(encoder, ids, [], bf16) for ids in retrieval_set.ids]
+        sides = [vectors(encoder, layers, ids, [], bf16) for ids in retrieval_set.ids]
         for pooling in POOLINGS:
             near = accuracy(sides[0][pooling][0], sides[1][pooling][0], retrieval_set.identities[:, 1:])
             results.setdefault(f"tatoeba.{pooling}", {})[retrieval_set.language] = 100 * near
@@ -346,4 +357,4 @@ def write_trimmed(encoder: Path, tokenizer: Any, kept_ids: np.ndarray[Any, Any],
     model.set_input_embeddings(torch.nn.Embedding.from_pretrained(table, freeze=False))
     model.config.vocab_size = len(kept_ids)
     with workspace.part("encoder") as folder:
-        save_model(model, workspace.path("tokenizer"), folder)
+        save_model(model, workspace.path("tokenizer"), folder, own_pooling(encoder))

@@ -32,11 +32,13 @@ import yaml
 from ablation_data import CORPORA, POOLINGS, Prepared, Task, available_languages, evaluate_encoder, lines, prepare, short_digest
 from filelock import FileLock, Timeout
 
-from mlctl.config import Train, key_settings
+from mlctl.config import ResolvedTrain, Train, key_settings, resolve_train
 from mlctl.core.files import discard
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.modeling.encoders import save_model, scratch_model
+from mlctl.modeling.encoders import scratch_model
+from mlctl.modeling.model_export import save_model
+from mlctl.modeling.sentence_config import Pooling
 from mlctl.training import train
 
 PAPER = {"objective": "joint", "word_pairs": 1}
@@ -94,10 +96,11 @@ class Options:
 # Training.
 
 
-def settings_of(options: Options, changes: dict[str, Any]) -> Train:
+def settings_of(options: Options, changes: dict[str, Any]) -> ResolvedTrain:
     fixed = {"checkpoint_seconds": CHECKPOINT_SECONDS, "keep_checkpoints": 1, "trackers": (), "devices": options.device}
     forced = {"mlm_weight": 0.0} if options.task.trim else {}
-    return Train.model_validate({**fixed, **options.common, **changes, **forced})
+    values = {**fixed, **options.common, **changes, **forced}
+    return resolve_train(Train.model_validate(values), "masked-lm")  # of any model, so that settings are compared alike
 
 
 def run_training(options: Options, prepared: Prepared, name: str, changes: dict[str, Any] | None, seed: int) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def base_model(prepared: Prepared, seed: int, folder: Path) -> Path:
         return Path(prepared.model.name)
     network = scratch_model(prepared.model.scratch, prepared.rows / "tokenizer", 0, seed)
     discard(folder / "model")
-    save_model(network, prepared.rows / "tokenizer", folder / "model")
+    save_model(network, prepared.rows / "tokenizer", folder / "model", Pooling((1, network.config.num_hidden_layers)))
     return folder / "model"
 
 

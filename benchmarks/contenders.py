@@ -16,7 +16,7 @@ from authors import AuthorsStep, head_of, sides_of
 from made_shards import MOST, texts
 from transformers import BertConfig, BertForMaskedLM
 
-from mlctl.config import Model, Train
+from mlctl.config import Model, ResolvedTrain
 from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import load_tokenizer
 from mlctl.training import train
@@ -57,7 +57,7 @@ class Geometry:
         return f"{self.layers} layers × {self.hidden}, {self.types:,} types"
 
 
-def batches(folder: Path, settings: Train, seed: int = 0) -> Batches:
+def batches(folder: Path, settings: ResolvedTrain, seed: int = 0) -> Batches:
     """Return the function from a step to its batch, as in training from shards."""
     tokenizer, shards = load_tokenizer(folder / "tokenizer"), ShardReader(folder)
     rule = MaskingRule.from_tokenizer(tokenizer, settings.mlm_probability) if settings.mlm_weight else None
@@ -73,7 +73,7 @@ def batches(folder: Path, settings: Train, seed: int = 0) -> Batches:
 class Ours:
     """mlctl's step, from reading the rows to the updated weights. (Training prepares the next batch in parallel; here it is timed.)"""
 
-    def __init__(self, model: Any, settings: Train, folder: Path, device: torch.device) -> None:
+    def __init__(self, model: Any, settings: ResolvedTrain, folder: Path, device: torch.device) -> None:
         self.objective = Objective(model, settings, seed=0).to(device).train()
         self._optimiser = Optimiser(self.objective.parameters(), settings)
         self._batches, self._settings, self._device = batches(folder, settings), settings, device
@@ -92,7 +92,7 @@ class Ours:
 class Authors:
     """The authors' step on the same rows, word pairs and masks; converting them to its layout is not timed."""
 
-    def __init__(self, model: Any, settings: Train, folder: Path, device: torch.device) -> None:
+    def __init__(self, model: Any, settings: ResolvedTrain, folder: Path, device: torch.device) -> None:
         objective = Objective(model, settings, seed=0).to(device)
         self._step = AuthorsStep(
             model, head_of(objective.contrastive.projection), settings.loss, words=settings.objective == "joint"
@@ -116,7 +116,7 @@ class Authors:
         return int(tokens)
 
 
-def our_trainer(model: Path, shards: Path, settings: Train) -> list[float]:
+def our_trainer(model: Path, shards: Path, settings: ResolvedTrain) -> list[float]:
     """Train with mlctl's trainer and return the seconds of each step except the first."""
     ends: list[float] = []
 
@@ -129,7 +129,7 @@ def our_trainer(model: Path, shards: Path, settings: Train) -> list[float]:
     return between(ends)
 
 
-def their_trainer(model: Path, shards: Path, settings: Train, device: torch.device) -> list[float]:
+def their_trainer(model: Path, shards: Path, settings: ResolvedTrain, device: torch.device) -> list[float]:
     """Train with sentence-transformers' trainer, mean pooling, no projection head; return the seconds of each step except the first."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments

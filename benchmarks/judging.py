@@ -33,7 +33,7 @@ from mlctl.evaluation.data.heldout import Heldout, Side
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.tasks.registry import open_task
 from mlctl.evaluation.tasks.tatoeba import TatoebaTask
-from mlctl.modeling.pooling import FIRST_AND_LAST
+from mlctl.modeling.sentence_config import Pooling, SentenceConfig, encoder_depth
 
 QUICK_CODES = "deu fra rus cmn swh tam jpn tur".split()
 QUICK_PAIRS = 60
@@ -91,9 +91,10 @@ def _programs(options: argparse.Namespace) -> dict[str, Callable[[Path], Measure
 def measure_mlctl(options: argparse.Namespace, data: Path, precision: str) -> Measurement:
     """Evaluate every language as the stage does."""
     entry = {"name": "tatoeba", "source": {"kind": "folder", "path": str(data)}}
-    settings = Evaluate(benchmarks=[entry], pooling="last", prefix=options.prefix, precision=precision, device="cpu")
+    settings = Evaluate(benchmarks=[entry], prefix=options.prefix, precision=precision, device="cpu")
     task, cache = open_task(settings.benchmarks[0]), ScoreCache(data / "parts")
-    model = ModelUnderTest("base", options.encoder, options.encoder, settings, cache, NO_PAIRS, FIRST_AND_LAST)
+    last_layer = SentenceConfig(Pooling((encoder_depth(options.encoder),)), options.prefix)
+    model = ModelUnderTest("base", options.encoder, options.encoder, settings, cache, NO_PAIRS, last_layer)
     model.encode(["warm up"])
     started = time.perf_counter()
     scores = {language: task.evaluate(model, language, None)[0] for language in task.languages}

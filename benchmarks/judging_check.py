@@ -32,7 +32,7 @@ from mlctl.evaluation import ScoreCache
 from mlctl.evaluation.data.heldout import Heldout, Side
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.tasks.registry import open_task
-from mlctl.modeling.pooling import FIRST_AND_LAST
+from mlctl.modeling.sentence_config import Pooling, SentenceConfig, encoder_depth
 
 TOLERANCE = 0.2  # points
 NEIGHBOURS = 4
@@ -119,9 +119,10 @@ def _mlctl_score(
 ) -> tuple[float, Path]:
     """Return mlctl's score in percent and the folder of its score cache."""
     entry = {"name": task, "source": {"kind": "folder", "path": str(data)}, **settings}
-    evaluate = Evaluate(benchmarks=[entry], pooling="last", prefix=options.prefix, device="cpu")
+    evaluate = Evaluate(benchmarks=[entry], prefix=options.prefix, device="cpu")
     cache = scratch / f"parts-{task}"
-    model = ModelUnderTest("base", options.encoder, options.encoder, evaluate, ScoreCache(cache), NO_PAIRS, FIRST_AND_LAST)
+    last_layer = SentenceConfig(Pooling((encoder_depth(options.encoder),)), options.prefix)
+    model = ModelUnderTest("base", options.encoder, options.encoder, evaluate, ScoreCache(cache), NO_PAIRS, last_layer)
     scores = open_task(evaluate.benchmarks[0]).evaluate(model, language, 0)[0]
     return 100 * scores.metrics["f1" if task in ("bucc", "panx", "udpos") else "accuracy"], cache
 

@@ -206,10 +206,31 @@ EVALUATION = [
         directions_not_added=("np.add.at(part[row], columns, scores.part)", "part[row][columns] = scores.part"),
     ),
     *group(
-        "mlctl/evaluation/metrics/retrieval.py",
+        "mlctl/modeling/nearest_neighbours.py",
         "tests/mlctl/evaluation/metrics/test_retrieval.py",
         ties_count_as_hits=("best_correct > best_wrong + MARGIN", "best_correct >= best_wrong"),
         equal_sentences_are_wrong=("identities[None, :, :]).any(dim=2)", "identities[None, :, :]).all(dim=2)"),
+    ),
+    *group(
+        "mlctl/evaluation/stage.py",
+        "tests/mlctl/evaluation/test_base_model.py",
+        base_is_pooled_like_the_trained_model=(
+            "open_model(BASE, base_folder, base.sentences,",
+            "open_model(BASE, base_folder, sentences,",
+        ),
+        base_has_the_recipes_pooling=('"auto" if base.has_own else settings.pooling', "settings.pooling"),
+    ),
+    *group(
+        "mlctl/reporting/regressions.py",
+        "tests/mlctl/reporting/test_regressions.py",
+        chance_is_a_regression=('row["significant"] and row["difference"] < 0', 'row["difference"] < 0'),
+        gain_is_a_regression=('row["difference"] < 0', 'row["difference"] > 0'),
+    ),
+    *group(
+        "mlctl/pipeline/export.py",
+        "tests/mlctl/pipeline/test_export.py",
+        worse_model_exported=("    if not force:\n", "    if False:\n"),
+        worse_model_passes=("    if worse:\n", "    if not worse:\n"),
     ),
 ]
 

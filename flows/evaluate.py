@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prefect import flow
-
 import tasks.evaluate
 import tasks.report
-from flows.flow_run import existing_result, run_flow, run_name
+from flows.flow_run import existing_result, recipe_flow, run_flow
+from flows.recipe_parameter import RecipeParameter
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref, lineage
 from mlctl.pipeline.stages import report
 
 
-@flow(name="evaluate", flow_run_name=run_name, persist_result=False)
-def evaluate(recipe: Recipe, trained: str = "", until: Literal["evaluate", "report"] = "report") -> Ref:
+@recipe_flow("evaluate")
+def evaluate(
+    recipe: RecipeParameter = "demo",
+    overrides: list[str] = [],  # noqa: B006 - a literal default is shown in the form
+    trained: str = "",
+    until: Literal["evaluate", "report"] = "report",
+) -> Ref:
     """Evaluate a trained encoder of the store against its base model, and write the report.
 
     Args:
         recipe: How it is evaluated, and the store.
+        overrides: Settings to change, one a line: evaluate.batch_rows=64.
         trained: Key of the trained encoder; empty: the one that `train` made from this recipe.
         until: The last stage to run.
     """
     return run_flow(
-        "evaluate", recipe, ("evaluate",), lambda: _evaluate(recipe, existing_result(recipe, "train", trained), until)
+        "evaluate",
+        recipe,
+        overrides,
+        ("evaluate",),
+        lambda loaded: _evaluate(loaded, existing_result(loaded, "train", trained), until),
     )
 
 

@@ -4,35 +4,78 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
+from prefect import Flow
 from prefect.context import FlowRunContext
 from prefect.states import Failed
 
+from flows.recipe_parameter import name_of, resolve
+from flows.run_summary import collect_warnings, show_summary
 from mlctl.config import Recipe
+from mlctl.core.interruption import take_signals
+from mlctl.core.long_values import cut_long_values
+from mlctl.core.url_redaction import redact_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
 from mlctl.pipeline.preflight import check
 from mlctl.pipeline.stage import Ref, lineage
+from mlctl.pipeline.store_session import use_store
 from mlctl.stage_names import StageName
 from storage import StoreError
+from tasks.server_calls import calls
+
+#: Results of the flows that this process finished, also if their server was away and does not know of it.
+finished: list[Ref] = []
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def run_flow(name: str, recipe: Recipe, stages: Iterable[str], work: Callable[[], Ref]) -> Ref:
+class RecipeFlow(Flow[P, R]):
+    """A flow that has a recipe as its parameter. Prefect's server gets it without what grants access: its pages are read by many."""
+
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters as JSON values for the server."""
+        return dict(redact_values(super().serialize_parameters(parameters)))
+
+
+def recipe_flow(name: str, **options: Any) -> Callable[[Callable[P, R]], RecipeFlow[P, R]]:
+    """Return a decorator that makes a flow of a function; its runs are named by the recipe."""
+    return lambda function: RecipeFlow(
+        function, name=name, flow_run_name=run_name, persist_result=False, validate_parameters=False, **options
+    )
+
+
+def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterable[str], work: Callable[[Recipe], Ref]) -> Ref:
     """Do the work of a flow after the preflight checks of its `stages`. An error that the user can fix fails the run with a message.
 
     The run is recorded in the store's run log, unless another run triggered it: then that run's entry includes it.
+
+    Args:
+        name: of the flow.
+        recipe: the flow's parameter.
+        overrides: the flow's parameter.
+        stages: that the flow runs.
+        work: computes the last result.
     """
-    entry = contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, recipe)
+    take_signals()
     try:
-        with entry:
-            check(recipe, stages)
-            return work()
+        loaded = resolve(recipe, overrides)
+        with use_store(loaded), collect_warnings() as warnings:
+            with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
+                check(loaded, stages)
+                ref = work(loaded)
+            show_summary(loaded, ref, run, warnings)
+            finished.append(ref)
+            return ref
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))
+    finally:
+        calls.flush()
 
 
 def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
@@ -49,7 +92,9 @@ def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
 
 
 def _planned_key(recipe: Recipe, stage: StageName) -> str:
-    plans = plan(recipe, stage)
+    plans = plan(recipe, stage, fetch=True)
+    if problem := next((planned.problem for planned in plans if planned.problem), None):
+        raise problem
     if plans[-1].result is None:
         missing = next(planned.stage for planned in plans if planned.result is None)
         raise InputError(f"{recipe.store} has no {missing} result of this recipe", f"run `mlctl {stage}` with this recipe first")
@@ -62,8 +107,8 @@ def run_name() -> str:
     parameters: dict[str, Any] = context.parameters or {}
     if context.flow_run and _is_triggered():
         return context.flow_run.name
-    until = parameters.get("until", "report")
-    return f"{parameters['recipe'].name}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
+    until, name = parameters.get("until", "report"), name_of(parameters.get("recipe"), parameters.get("overrides", ()))
+    return f"{cut_long_values(name)}{'' if until == 'report' else f' until {until}'}, {datetime.now():%d %b %H:%M}"
 
 
 def _is_triggered() -> bool:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
-from flows.flow_run import run_flow, run_name
+from flows.flow_run import recipe_flow, run_flow
 from flows.pipeline import run_stages
-from mlctl.config import Recipe
+from flows.recipe_parameter import RecipeParameter
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.stages import stages_until
 
 
-@flow(name="prepare", flow_run_name=run_name, persist_result=False)
-def prepare(recipe: Recipe) -> Ref:
+@recipe_flow("prepare")
+def prepare(recipe: RecipeParameter = "demo", overrides: list[str] = []) -> Ref:  # noqa: B006 - shown in the form
     """Make shards from the recipe's text: download, clean, translate, align, shard.
 
     Args:
         recipe: Languages, text and the store of the results; training and evaluation do not run.
+        overrides: Settings to change, one a line: clean.max_words=80.
     """
-    names = [stage.name for stage in stages_until("shard")]
-    return run_flow("prepare", recipe, names, lambda: run_stages(recipe, "shard"))
+    stages = [stage.name for stage in stages_until("shard")]
+    return run_flow("prepare", recipe, overrides, stages, lambda loaded: run_stages(loaded, "shard"))

@@ -5,23 +5,26 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
-from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.deployment_runs import Where
-from flows.flow_run import run_name
+from flows.flow_run import recipe_flow
 from flows.pipeline import pipeline
+from flows.recipe_parameter import RecipeParameter, resolve
 from mlctl.config import Recipe
+from mlctl.core.interruption import take_signals
 from mlctl.errors import InputError
-from mlctl.pipeline import retraining
+from mlctl.pipeline import preflight, retraining
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
 from mlctl.pipeline.stage import Ref
+from mlctl.pipeline.store_session import use_store
 from storage import StoreError
 from storage.champion_registry import ChampionRegistry
 from tasks.artifacts import publish_promotion
 from tasks.challenge import challenge
 from tasks.notifications import emit, post
+from tasks.server_calls import calls
 
 End = Literal["Nothing new", "Promoted", "Kept"]
 
@@ -35,24 +38,34 @@ class Outcome:
     reason: str
 
 
-@flow(name="retrain", flow_run_name=run_name, persist_result=False)
-def retrain(recipe: Recipe, where: Where = "here") -> dict[str, Any]:
+@recipe_flow("retrain")
+def retrain(
+    recipe: RecipeParameter = "demo",
+    overrides: list[str] = [],  # noqa: B006 - a literal default is shown in the form
+    where: Where = "here",
+) -> dict[str, Any]:
     """Look for changed sources; with some, train a challenger and compare it with the champion; promote, publish and notify if it is better.
 
     Args:
         recipe: What to run; its section `retrain` says how it is decided, published and notified.
+        overrides: Settings to change, one a line: retrain.tolerance=0.02.
         where: here: all stages in this process. deployments: training and evaluation as separate runs, on the GPU pool.
     """
+    take_signals()
     try:
-        with retraining.exclusive(recipe):
-            outcome = _retrain(recipe, where)
+        loaded = resolve(recipe, overrides)
+        with use_store(loaded), retraining.exclusive(loaded):
+            outcome = _retrain(loaded, where)
     except (InputError, StoreError) as error:
         return cast("dict[str, Any]", Failed(message=str(error), data=error))  # a message, no traceback
-    summary = f"champion {outcome.number} of {registry_of(recipe).name}: {outcome.reason}"
+    finally:
+        calls.flush()
+    summary = f"champion {outcome.number} of {registry_of(loaded).name}: {outcome.reason}"
     return cast("dict[str, Any]", Completed(name=outcome.end, message=summary, data=asdict(outcome)))
 
 
 def _retrain(recipe: Recipe, where: Where) -> Outcome:
+    preflight.check(recipe, [preflight.RETRAIN])
     registry = registry_of(recipe)
     state = registry.read()
     champion = state.champion

@@ -1,7 +1,17 @@
-"""`python -m mlctl`: the `mlctl` command."""
+"""The `mlctl` command, also as `python -m mlctl`."""
 
+import signal
 import sys
 
-from mlctl.cli.main import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command. Ctrl-C while modules are still imported ends the process without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from mlctl.cli.main import main as run
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -126,7 +126,8 @@ STEPS = pa.schema(
     ]
 )
 
-#: One score of a benchmark: `model` is "base" or "trained", `direction` e.g. "en→fr" (query → candidates, or fine-tuned → tested),
+#: One score of a benchmark: `model` is "base" (as it was published, with its own pooling where it has one), "base-same-pooling" (with the
+#: trained model's, only where that makes a difference) or "trained", `direction` e.g. "en→fr" (query → candidates, or fine-tuned → tested),
 #: `value` in [0, 1], number of `items`, `seed` of the fine-tuning (null: the task is deterministic).
 SCORES = pa.schema(
     [
@@ -162,6 +163,8 @@ _COMPARED = [
     pa.field("trained", pa.float64(), nullable=False),
     pa.field("base_deviation", pa.float64()),
     pa.field("trained_deviation", pa.float64()),
+    # The base model with the trained model's pooling (null: the same as `base`).
+    pa.field("base_same_pooling", pa.float64()),
     pa.field("difference", pa.float64(), nullable=False),
     # 95% interval of the difference by paired bootstrap over items and seeds.
     pa.field("low", pa.float64(), nullable=False),

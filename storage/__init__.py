@@ -1,8 +1,9 @@
 """The result store: content-addressed, committed atomically, verified, locked. It knows neither languages nor Prefect."""
 
+from storage.draft import Draft, Result
 from storage.errors import StoreError
 from storage.manifest import File, Manifest
-from storage.store import Draft, Result, Store
+from storage.store import Store
 
 __all__ = [
     "Draft",

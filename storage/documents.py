@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mlctl.core.files import create_text, is_disk_full
+from mlctl.core.files import create_text
+from mlctl.core.write_errors import is_disk_full
 from storage.errors import StoreError
 from storage.remote import Remote
 

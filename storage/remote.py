@@ -12,10 +12,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlctl.core.distribution import install_extras
 from mlctl.core.files import commit
 from mlctl.core.hashing import file_digest
 from storage.errors import StoreError
-from storage.manifest import NAME, File, Manifest, as_json
+from storage.manifest import NAME, File, Manifest, ManifestError, as_json
 
 _CACHE = "MLCTL_CACHE"
 
@@ -44,7 +45,10 @@ class Remote:
     def manifest(self, stage: str, key: str) -> Manifest | None:
         """Return the manifest of a result; None if there is no complete result."""
         text = self.read_text(f"{stage}/{key}/{NAME}")
-        return None if text is None else Manifest.parse(text)
+        try:
+            return None if text is None else Manifest.parse(text)
+        except ManifestError:
+            return None
 
     def read_text(self, path: str) -> str | None:
         """Return a small text file; None if it does not exist."""
@@ -115,7 +119,7 @@ class Remote:
 
     def _get(self, remote: str, local: Path, file: File) -> None:
         local.parent.mkdir(parents=True, exist_ok=True)
-        temporary = local.with_name(f".{local.name}.{os.getpid()}.fetched")
+        temporary = local.with_name(f".{local.name}.{os.getpid()}.tmp")
         with _explained(self.url):
             self._files.get_file(remote, str(temporary))
         if file_digest(temporary) != file.sha256:
@@ -152,7 +156,7 @@ def _explained(url: str) -> Iterator[None]:
     except StoreError:
         raise
     except ImportError as error:
-        remedy = "install mlctl with the extra `s3`, or fsspec's library for this kind of URL"
+        remedy = f"run `{install_extras('s3')}`, or install fsspec's library for this kind of URL"
         raise StoreError(f"store {url}: {error}\n  → {remedy}") from None
     except FileNotFoundError as error:
         remedy = "check the bucket's name; remove the result that lacks a file"

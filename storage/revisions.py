@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from storage.documents import Documents
+from storage.errors import StoreError
 
 _FILE = re.compile(r"(\d{8})\.json")
 
@@ -25,11 +26,24 @@ class Revisions:
         self._documents, self._folder = documents, folder
 
     def latest(self) -> tuple[int, Document]:
-        """Return number and content of the current revision; (0, {}) before the first."""
+        """Return number and content of the current revision; (0, {}) before the first.
+
+        Raises:
+            StoreError: it is damaged.
+        """
         names = self._documents.list_names(self._folder)
         newest = max((int(match[1]) for name in names if (match := _FILE.fullmatch(name))), default=0)
         text = self._documents.read(self._path(newest)) if newest else None
-        return newest, json.loads(text or "{}")
+        try:
+            document = json.loads(text or "{}")
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            problem = f"{self._path(newest)} in the store is damaged"
+            raise StoreError(
+                f"{problem}\n  → restore it from a backup, or remove it: the revision before it becomes the current one"
+            )
+        return newest, document
 
     def append(self, number: int, document: Document) -> bool:
         """Write the revision after `number`. Return False if it already exists."""

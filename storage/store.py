@@ -3,79 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import hashlib
 import logging
-import shutil
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlctl.core import locks
-from mlctl.core.hashing import KEY_LENGTH, file_digest, key_of
+from mlctl.core.files import discard
+from mlctl.core.hashing import KEY_LENGTH, key_of
+from storage import session as sessions
 from storage.documents import Documents, LocalDocuments, RemoteDocuments, make_folder
+from storage.draft import UNFINISHED, Draft, Result, drop_hidden, has_hidden
 from storage.errors import StoreError
-from storage.manifest import NAME, File, Manifest
+from storage.manifest import NAME, Manifest, ManifestError
 from storage.remote import Remote, cache_folder
-from storage.verify import find_damage
+from storage.verify import Check, find_damage
 
 logger = logging.getLogger(__name__)
 
-_LOCKS, _DAMAGED, _UPLOADED = ".locks", ".damaged", ".copied"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A complete stage result: a folder that never changes, and its manifest."""
-
-    folder: Path
-    manifest: Manifest
-
-
-@dataclass
-class Draft:
-    """A result that is being built: write its files into `folder`, then `seal` it."""
-
-    folder: Path
-    stage: str
-    key: str
-    commit: Callable[[Result], Result]
-    _started: float = field(default_factory=time.monotonic)
-
-    def seal(
-        self,
-        parts: Mapping[str, Any],
-        inputs: Mapping[str, str],
-        metrics: Mapping[str, Any],
-        versions: Mapping[str, str],
-        volatile: Sequence[str] = (),
-    ) -> Result:
-        """Digest all files, write the manifest, remove temporary files (names with a leading dot), upload if the store is remote.
-
-        Args:
-            parts: what the key was computed from.
-            inputs: key of each upstream result, by stage.
-            metrics: figures of the result, as JSON values.
-            versions: version of each package that made the result.
-            volatile: name patterns of files that differ between equal runs and are excluded from the content digest.
-        """
-        manifest = Manifest(
-            stage=self.stage,
-            key=self.key,
-            parts=dict(parts),
-            inputs=dict(inputs),
-            files=tuple(_describe(self.folder, volatile)),
-            metrics=dict(metrics),
-            versions=dict(versions),
-            seconds=round(time.monotonic() - self._started, 3),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        manifest.write(self.folder)
-        _drop_hidden(self.folder)  # only now: after a kill before the manifest, the checkpoints are needed again
-        return self.commit(Result(self.folder, manifest))
+_LOCKS, _DAMAGED, _SUSPECT, _UPLOADED = ".locks", ".damaged", ".suspect", ".copied"
 
 
 class Store:
@@ -92,6 +41,11 @@ class Store:
         )
         self.root = local.expanduser().absolute()
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the store is behind a URL; `root` is then this machine's cache of it."""
+        return self._remote is not None
+
     def documents(self) -> Documents:
         """Return the text files that are shared by all machines that use the store."""
         return RemoteDocuments(self._remote) if self._remote else LocalDocuments(self.root)
@@ -100,25 +54,60 @@ class Store:
         """Return the folder of the result of `stage` with `key`, whether or not it exists."""
         return self.root / stage / key
 
-    def find(self, stage: str, key: str, thorough: bool = False) -> Result | None:
+    def find(self, stage: str, key: str, check: Check | None = None) -> Result | None:
         """Return the verified result, downloaded if only the store's URL has it; None if it is missing or damaged.
+
+        Args:
+            stage: stage of the result.
+            key: key of the result.
+            check: how much of it is verified; None: what the current session says, or `session.DEFAULT_CHECK` outside of one.
 
         Raises:
             StoreError: the service behind the URL cannot be used, or its copy is damaged.
         """
-        result = self._find_local(stage, key, thorough)
+        self.reserve(stage, key)
+        result = self._find_local(stage, key, check)
         if result or self._remote is None or self.is_building(stage, key):
             return result
         make_folder(self.root / _LOCKS)
         with locks.locked(self._lock(stage, key)):
-            return self._find_local(stage, key, thorough) or self._download(stage, key)
+            return self._find_local(stage, key, check) or self._download(stage, key)
 
-    def _find_local(self, stage: str, key: str, thorough: bool = False) -> Result | None:
-        folder = self.folder(stage, key)
-        manifest = Manifest.read(folder)
-        if manifest is None or next(find_damage(folder, manifest, thorough), None):
+    def reserve(self, stage: str, key: str) -> None:
+        """Add a result to the lease of the current session, so that garbage collection keeps it; outside of one do nothing."""
+        if session := sessions.current(self.root):
+            session.lease.add(stage, key)
+
+    def _find_local(self, stage: str, key: str, check: Check | None = None) -> Result | None:
+        folder, session = self.folder(stage, key), sessions.current(self.root)
+        manifest, mark = Manifest.read(folder), self._suspect_mark(stage, key)
+        if manifest is None:
             return None
+        if mark.exists():
+            check = "always"
+        elif check is None:
+            known = session and (stage, key) in session.verified
+            check = "changed" if known else session.check if session else sessions.DEFAULT_CHECK
+        if next(find_damage(folder, manifest, check), None):
+            return None
+        if mark.exists():
+            with contextlib.suppress(OSError):
+                mark.unlink()
+        if session:
+            session.verified.add((stage, key))
         return Result(folder, manifest)
+
+    def mark_suspect(self, stage: str, key: str) -> bool:
+        """Have every file of a result verified when it is next used. Return whether the store could be written to."""
+        try:
+            make_folder(self.root / _SUSPECT)
+            self._suspect_mark(stage, key).touch()
+        except (OSError, StoreError):
+            return False
+        return True
+
+    def _suspect_mark(self, stage: str, key: str) -> Path:
+        return self.root / _SUSPECT / f"{stage}-{key}"
 
     def open(self, folder: Path) -> Result:
         """Return the result in a folder, without verifying it.
@@ -135,7 +124,8 @@ class Store:
     def building(self, stage: str, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[Result | Draft]:
         """Hold the key's lock and yield its result if it exists by now, else a draft to fill and seal.
 
-        A draft keeps the parts that an interrupted run finished. A damaged result is moved out of the way first.
+        A draft keeps the parts that an interrupted run finished. A damaged result is moved out of the way first. A complete result is
+        found without the lock, which a read-only store does not allow.
 
         Args:
             stage: stage of the result.
@@ -145,13 +135,24 @@ class Store:
         Raises:
             StoreError: the folder cannot be created.
         """
+        self.reserve(stage, key)
+        complete = self._find_local(stage, key)
+        if complete and (self._is_settled(complete) or not os.access(self.root, os.W_OK)):
+            yield complete
+            return
         make_folder(self.root / _LOCKS)
         with locks.locked(self._lock(stage, key), on_wait):
             result = self._find_local(stage, key)
             if result:
-                _drop_hidden(result.folder)  # left by a kill right after the manifest
+                drop_hidden(result.folder)  # left by a kill right after the manifest
                 result = self._commit(result)  # the upload may have been interrupted, too
             yield result or self._download(stage, key) or self._draft(stage, key)
+
+    def _is_settled(self, result: Result) -> bool:
+        """Return whether nothing is left to do for a complete result: neither temporary files to remove nor files to upload."""
+        manifest = result.manifest
+        uploaded = self._remote is None or self._upload_mark(manifest.stage, manifest.key).exists()
+        return uploaded and not has_hidden(result.folder)
 
     def is_building(self, stage: str, key: str) -> bool:
         """Return whether a running process is building this result."""
@@ -191,7 +192,7 @@ class Store:
         make_folder(folder)
         logger.info("%s: downloading %s from %s", stage, key[:8], self._remote.url)
         self._remote.download(folder, manifest)
-        _drop_hidden(folder)
+        drop_hidden(folder)
         self._mark_uploaded(stage, key)
         return Result(folder, manifest)
 
@@ -220,17 +221,33 @@ class Store:
 
     def _draft(self, stage: str, key: str) -> Draft:
         folder = self.folder(stage, key)
-        manifest = Manifest.read(folder)
-        if manifest or (folder / NAME).exists():
-            self._move_aside(folder, ", ".join(find_damage(folder, manifest)) if manifest else "its manifest is unreadable")
+        if damage := self.find_damage(folder):
+            self._move_aside(folder, damage)
         make_folder(folder)
+        (folder / UNFINISHED).touch()
+        for link in [path for path in folder.rglob("*") if path.is_symlink()]:
+            link.unlink()  # of the attempt before, or put there: the result must not depend on what is elsewhere
         return Draft(folder, stage, key, self._commit)
+
+    def find_damage(self, folder: Path) -> str:
+        """Return what is wrong with the result in a folder, every file verified; empty for a draft or if nothing is wrong."""
+        try:
+            manifest = Manifest.load(folder)
+        except ManifestError as error:
+            is_draft = not os.path.lexists(folder / NAME) and ((folder / UNFINISHED).exists() or not _has_files(folder))
+            return "" if is_draft else str(error)
+        return ", ".join(find_damage(folder, manifest, "always"))
 
     def _move_aside(self, folder: Path, reason: str) -> None:
         target = self.root / _DAMAGED / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(target)
+        discard(self._suspect_mark(folder.parent.name, folder.name))
         logger.warning("%s: result %s is not used (%s); moved to %s", folder.parent.name, folder.name[:8], reason, target)
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
@@ -239,30 +256,3 @@ def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]
         names = sorted({*old, *new})
         return [leaf for name in names for leaf in differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)]
     return [] if old == new else [(path, old, new)]
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _drop_hidden(folder: Path) -> None:
-    for path in list(folder.rglob(".*")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _describe(folder: Path, volatile: Sequence[str]) -> Iterator[File]:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder))):
-        name, status = path.relative_to(folder).as_posix(), path.stat()
-        is_volatile = any(fnmatch.fnmatch(name, pattern) for pattern in volatile)
-        yield File(name, status.st_size, file_digest(path), status.st_mtime_ns, _row_count(path), is_volatile)
-
-
-def _row_count(path: Path) -> int | None:
-    if path.suffix != ".parquet":
-        return None
-    from mlctl.core.arrow import row_count
-
-    return row_count(path)

@@ -2,9 +2,11 @@
 
 import os
 
-# Read by Prefect when it is first imported: no telemetry, and a start timeout for slow machines.
+# Read by Prefect when it is first imported: no telemetry, a start timeout for slow machines, and heartbeats, without which a server
+# cannot know that a run's process has died.
 for _name, _value in {
     "DO_NOT_TRACK": "1",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from prefect.events import emit_event
 
-from mlctl.core.url_redaction import redact_url
+from mlctl.core.url_redaction import redact_receiver
 from mlctl.errors import InputError
 
 logger = logging.getLogger("mlctl.retrain")
@@ -52,7 +52,7 @@ def _url(receiver: str) -> tuple[str, str]:
     elif kind == "block":
         url = _secret(name)
     else:
-        return receiver, redact_url(receiver)
+        return receiver, redact_receiver(receiver)
     if not url.startswith(("http://", "https://")):
         raise InputError(f"retrain.notify: {receiver} does not contain an http(s) URL", "set it, or remove it from the recipe")
     return url, receiver

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
-import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.context import TaskRunContext
-from tqdm import tqdm
+from prefect.utilities.context import get_task_and_flow_run_ids
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Column
+from rich.theme import Theme
 
 from mlctl.core.workspace import Progress
+from tasks.run_logging import log_console
+from tasks.server_calls import calls
 
 logger = logging.getLogger("mlctl.progress")
 
 _LOG_SECONDS = 15.0
-_ARTIFACT_SECONDS = 5.0  # one update costs 30 to 110 ms
+_ARTIFACT_SECONDS = 5.0
 
 
 @contextlib.contextmanager
 def show_progress(stage: str) -> Iterator[Progress]:
     """Yield the `Progress` of a stage; its reports are shown until the block ends."""
-    views = [_Bar(stage) if sys.stderr.isatty() else _Log(stage), *([_Artifact(stage)] if TaskRunContext.get() else [])]
+    console = log_console()
+    views = [_Bar(stage, console) if console.is_terminal else _Log(stage), *([_Artifact(stage)] if TaskRunContext.get() else [])]
 
     def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
-        for view in views:
-            view.show(done, total, unit, figures)
+        for view in list(views):
+            try:
+                view.show(done, total, unit, figures)
+            except Exception as error:  # a stage never fails because of what is only shown
+                views.remove(view)
+                logger.warning("%s: its progress is not shown any more: %s: %s", stage, type(error).__name__, error)
 
     try:
         yield progress
@@ -61,20 +74,37 @@ class _View:
 
 
 class _Bar(_View):
-    def __init__(self, stage: str) -> None:
+    """A bar below the log lines: both are written to one console, which keeps them apart."""
+
+    def __init__(self, stage: str, console: Console) -> None:
         super().__init__(stage, 0.1)
-        self.bar: Any = None
+        console.push_theme(Theme())  # Prefect's has no styles but those of its log records
+        self.bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=10)),
+            TextColumn("{task.fields[state]}", markup=False, table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[figures]}", markup=False, table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis")),
+            console=console,
+            transient=True,
+            expand=True,
+        )
+        self.unit = ""
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        if self.bar is None or self.bar.unit != f" {unit}":
-            self.close()
-            self.bar = tqdm(desc=self.stage, total=total, unit=f" {unit}", initial=done, leave=False, dynamic_ncols=True)
-        self.bar.set_postfix({name: _short(value) for name, value in figures.items()}, refresh=False)
-        self.bar.update(done - self.bar.n)
+        state = f"{done}/{total} {unit}" if total else f"{done} {unit}"
+        shown = ", ".join(f"{name} {_short(value)}" for name, value in figures.items())
+        if unit != self.unit:  # another step of the stage: the time that is left is measured anew
+            for task in self.bar.task_ids:
+                self.bar.remove_task(task)
+            self.bar.add_task(self.stage, total=total, completed=done, state=state, figures=shown)
+            self.unit = unit
+            self.bar.start()
+        self.bar.update(self.bar.task_ids[0], completed=done, total=total, state=state, figures=shown)
 
     def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.stop()
+        self.bar.console.pop_theme()
 
 
 class _Log(_View):
@@ -108,23 +138,37 @@ class _Log(_View):
 class _Artifact(_View):
     def __init__(self, stage: str) -> None:
         super().__init__(stage, _ARTIFACT_SECONDS)
-        self.id: Any = None
+        self.task_run, self.flow_run = get_task_and_flow_run_ids()
+        self.id: UUID | None = None
         self.percent = -1.0
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
         del figures  # the artifact shows one number
-        if not total:
-            return
-        percent = round(100 * done / total, 1)
-        if self.id is None:
-            self.id = create_progress_artifact(percent, key=f"{self.stage}-progress", description=f"{self.stage}: {unit}")
-        elif percent != self.percent:
-            update_progress_artifact(self.id, percent)
-        self.percent = percent
+        if total:
+            self._send(round(100 * done / total, 1), f"{self.stage}: {unit}")
 
     def finish(self) -> None:
-        if self.id is not None and self.percent < 100.0:
-            update_progress_artifact(self.id, 100.0)
+        if self.percent >= 0.0:
+            self._send(100.0, "")
+
+    def _send(self, percent: float, description: str) -> None:
+        if percent != self.percent:
+            self.percent = percent
+            calls.add(f"{self.task_run} progress", functools.partial(self._call, percent, description))
+
+    def _call(self, percent: float, description: str, client: SyncPrefectClient) -> None:
+        if self.id is not None:
+            client.update_artifact(self.id, ArtifactUpdate(data=percent))
+            return
+        request = ArtifactCreate(
+            type="progress",
+            key=f"{self.stage}-progress",
+            description=description,
+            data=percent,
+            task_run_id=self.task_run,
+            flow_run_id=self.flow_run,
+        )
+        self.id = client.create_artifact(request).id
 
 
 def _short(value: float | str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.stages.report import STAGE
@@ -14,4 +16,5 @@ def report(
     recipe: Recipe, downloaded: Ref, cleaned: Ref, translated: Ref, aligned: Ref, sharded: Ref, trained: Ref, evaluated: Ref
 ) -> Ref:
     """Write the page from the results of all stages before it."""
-    return run_stage(STAGE, recipe, downloaded, cleaned, translated, aligned, sharded, trained, evaluated, publish=publish_report)
+    publish = functools.partial(publish_report, recipe.store)
+    return run_stage(STAGE, recipe, downloaded, cleaned, translated, aligned, sharded, trained, evaluated, publish=publish)

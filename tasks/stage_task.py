@@ -24,9 +24,7 @@ from tasks.progress import show_progress
 P = ParamSpec("P")
 
 run_logging.attach()
-
-# Prefect logs a returned failure twice, once with an empty traceback.
-logging.getLogger("prefect.task_runs").addFilter(lambda record: not record.getMessage().startswith("Task run failed with state"))
+logger = logging.getLogger("mlctl.stages")
 
 
 class StageTask(Task[P, Ref]):
@@ -68,10 +66,18 @@ def run_stage(stage: Stage, recipe: Recipe, *refs: Ref, publish: Callable[[Resul
         return _as_value(Failed(message=str(error), data=error))
     ref = _copy(ref)
     if publish and TaskRunContext.get():
-        publish(result_of(ref))
+        _publish(publish, ref)
     if cached:
         return _as_value(Completed(name="Cached", message=f"{ref['key'][:8]} found in the store", data=ref))
     return _as_value(Completed(message=f"made {ref['key'][:8]}", data=ref))
+
+
+def _publish(publish: Callable[[Result], None], ref: Ref) -> None:
+    """Create the artifacts of a result. It is complete: nothing that goes wrong here fails the stage."""
+    try:
+        publish(result_of(ref))
+    except Exception as error:
+        logger.warning("%s: its artifacts were not made: %s: %s", ref["stage"], type(error).__name__, error)
 
 
 def _as_value(state: State[Ref]) -> Ref:

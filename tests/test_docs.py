@@ -133,6 +133,14 @@ def test_examples_are_valid_recipes(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_commands_have_nothing_unquoted_that_a_shell_expands(page: str) -> None:
+    lines = [line for language, text in FENCE.findall(text_of(page)) if language == "sh" for line in text.splitlines()]
+    lines += re.findall(r"(?<![`\w])`((?:\.venv/bin/)?mlctl [^`\n]*=[^`\n]*)`", text_of(page))
+    bare = {line: re.sub(r"'[^']*'|\"[^\"]*\"|(?<!\S)#.*|\[[A-Z-][^\]]*\]", "", line) for line in lines}
+    assert not [line for line, rest in bare.items() if re.search(r"[\[{*?]", rest)]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_repository_paths_exist(page: str) -> None:
     assert not [path for path in REPOSITORY_PATH.findall(text_of(page)) if not (ROOT / path).exists()]
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -14,6 +15,9 @@ from prefect.server.schemas.states import StateType
 
 _ENDED = ("Completed", "Failed", "Crashed", "Cancelled")
 _RUN = "prefect.flow-run."
+
+#: The flows of this project, whose runs all send heartbeats.
+_FLOWS = ["pipeline", "prepare", "train", "evaluate", "retrain"]
 
 #: Seconds without a heartbeat (one is sent every 30) after which a run is marked as crashed: longer than a server is down for a restart.
 SILENCE = 300
@@ -29,6 +33,15 @@ def automations() -> list[AutomationCore]:
             SILENCE,
             StateType.CRASHED,
             "no heartbeat: its process is gone",
+        ),
+        _automation(
+            "killed before its first heartbeat",
+            "Running",
+            ("heartbeat", *_ENDED),
+            SILENCE,
+            StateType.CRASHED,
+            "no heartbeat: its process is gone",
+            _FLOWS,
         ),
         _automation(
             "that never started",
@@ -62,11 +75,21 @@ def _definition(automation: AutomationCore) -> tuple[object, ...]:
     )
 
 
-def _automation(runs: str, after: str, expected: tuple[str, ...], seconds: int, state: StateType, message: str) -> AutomationCore:
+def _automation(
+    runs: str,
+    after: str,
+    expected: tuple[str, ...],
+    seconds: int,
+    state: StateType,
+    message: str,
+    flows: Sequence[str] = (),
+) -> AutomationCore:
+    """Return an automation for the runs of `flows` (empty: of all flows)."""
     trigger = EventTrigger(
         after={_RUN + after},
         expect={_RUN + name for name in expected},
         match={"prefect.resource.id": "prefect.flow-run.*"},
+        match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(flows)} if flows else {},
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,

@@ -1,4 +1,4 @@
-"""The processes of one machine: a Prefect server, a worker for each work pool, and the deployments."""
+"""The processes of one machine: a Prefect server, a report server, a worker for each work pool, and the deployments."""
 
 from __future__ import annotations
 
@@ -18,17 +18,23 @@ import psutil
 
 import flows
 from flows.server import setup
-from mlctl import config
+from mlctl import config, recipes
+from mlctl.core.files import atomic_write_text
 from mlctl.core.locks import locked
 from mlctl.errors import InputError
+from tasks import report_links
 
 #: Folder of prefect.yaml and of the code that the workers run.
 PROJECT = Path(flows.__file__).parents[1]
+#: Folder of server data and logs, if no other is given.
+STATE = PROJECT / ".mlctl"
 
-SERVER = "server"
+SERVER, REPORTS = "server", "reports"
+DEFAULT_PORT = 4200
 #: Work pools with the maximum number of concurrent runs (None: unlimited).
 POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
 
+_PORTS = "ports.json"
 _MARK = "MLCTL_UP"  # set in the environment of all started processes and their children; its value is the state folder
 _RUN = "PREFECT__FLOW_RUN_ID"  # set by Prefect in the environment of a flow run's process
 _START_TIMEOUT = 180.0  # seconds until a service must be ready, on a machine under load
@@ -37,18 +43,36 @@ _STOP_TIMEOUT = 30.0  # seconds that a process has to end by itself
 # Environment of Prefect's processes: a run survives 15 minutes without its server, and starts a few seconds after it is requested.
 _SETTINGS = {
     "PREFECT_CLIENT_MAX_RETRIES": "9",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_WORKER_QUERY_SECONDS": "3",
+    "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",  # `prefect deployment run --watch` shows a run's log
+    "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
     "PYTHONUNBUFFERED": "1",
 }
 
 
 @dataclass(frozen=True)
 class LocalServices:
-    """The services of one state folder; `port` is the port on which the server listens, on the loopback interface only."""
+    """The services of one state folder; the servers listen on these ports of the loopback interface."""
 
     state: Path
     port: int
+    reports_port: int
+
+    @classmethod
+    def of(cls, state: Path, port: int | None = None) -> LocalServices:
+        """Return the services of a state folder: on its ports if they were started before, else on `port` and the next free one.
+
+        Raises:
+            InputError: the server is running on another port.
+        """
+        ports = _read_ports(state)
+        if port not in {None, ports.get(SERVER)} and running(state, SERVER):
+            raise InputError(f"the server is running on port {ports[SERVER]}", "run `mlctl down` first, or omit --port")
+        chosen = port or ports.get(SERVER, DEFAULT_PORT)
+        reports = ports.get(REPORTS, chosen + 1)
+        if not running(state, REPORTS):
+            reports = next(free for free in range(reports, 65536) if free != chosen and not _is_used(free))
+        return cls(state, chosen, reports)
 
     @property
     def ui(self) -> str:
@@ -59,6 +83,16 @@ class LocalServices:
     def api(self) -> str:
         """URL of the Prefect API."""
         return f"{self.ui}/api"
+
+    @property
+    def reports(self) -> str:
+        """URL of the report server."""
+        return f"http://127.0.0.1:{self.reports_port}"
+
+    @property
+    def report_links(self) -> dict[str, str]:
+        """Environment in which a run links its report to the report server."""
+        return {report_links.URL: self.reports, report_links.STORES: str(self.state / "stores.json")}
 
     @property
     def logs(self) -> Path:
@@ -73,18 +107,32 @@ class LocalServices:
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         with locked(self.state / "lock"):
-            if self._start(SERVER, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)):
+            if self._start(SERVER, *_prefect("server", "start", "--host", "127.0.0.1", "--port", str(self.port))):
                 report(f"started the Prefect server on port {self.port}")
+            self._start_reports(report)
+            self._write_ports()
             self._wait(SERVER, self._is_healthy)
             self._deploy_all(report)
             for pool, limit in POOLS.items():
                 self._start_worker(pool, limit, report)
+
+    def _start_reports(self, report: Callable[[str], None]) -> None:
+        command = [sys.executable, "-m", "flows.server.reports", str(self.reports_port), self.report_links[report_links.STORES]]
+        if self._start(REPORTS, *command):
+            report(f"started the report server on port {self.reports_port}")
+            self._wait(REPORTS, lambda: _is_used(self.reports_port))
+
+    def _write_ports(self) -> None:
+        """Keep the ports, so that the next `mlctl up` uses them again and addresses stay valid."""
+        atomic_write_text(self.state / _PORTS, json.dumps({SERVER: self.port, REPORTS: self.reports_port}))
 
     def _deploy_all(self, report: Callable[[str], None]) -> None:
         """Create the work pools, the automations and the deployments."""
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         with temporary_settings({PREFECT_API_URL: self.api}):
+            setup.check_names(PROJECT / "prefect.yaml")
+            setup.check_checkout(PROJECT)
             setup.create_pools(POOLS)
             if setup.deployed_digest() != _digest():
                 self._deploy()
@@ -103,7 +151,7 @@ class LocalServices:
     def _start_worker(self, pool: str, limit: int | None, report: Callable[[str], None]) -> None:
         since = time.time()
         limited = ("--limit", str(limit)) if limit else ()
-        if self._start(pool, "worker", "start", "--pool", pool, "--type", "process", "--name", pool, *limited):
+        if self._start(pool, *_prefect("worker", "start", "--pool", pool, "--type", "process", "--name", pool, *limited)):
             report(f"started a worker for the pool {pool}")
             self._wait(pool, lambda: self._is_online(pool, since))
 
@@ -121,7 +169,7 @@ class LocalServices:
             raise InputError(f"port {self.port} is used by another program", "choose a free one: mlctl up --port=…")
         with (self.logs / f"{service}.log").open("a") as log:
             process = subprocess.Popen(
-                _prefect(*command),
+                command,
                 cwd=PROJECT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -129,7 +177,7 @@ class LocalServices:
                 stderr=log,
                 start_new_session=True,
             )
-        (self.state / f"{service}.json").write_text(json.dumps({"pid": process.pid, "port": self.port}))
+        (self.state / f"{service}.json").write_text(json.dumps({"pid": process.pid}))
         return True
 
     def _wait(self, service: str, ready: Callable[[], bool]) -> None:
@@ -153,18 +201,36 @@ class LocalServices:
     def _environment(self) -> dict[str, str]:
         import tasks  # noqa: F401 - sets Prefect's defaults in the environment
 
-        own = {"PREFECT_HOME": str(self.state / "prefect"), "PREFECT_API_URL": self.api, _MARK: str(self.state)}
+        own = {
+            "PREFECT_HOME": str(self.state / "prefect"),
+            "PREFECT_API_URL": self.api,
+            _MARK: str(self.state),
+            **self.report_links,
+        }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT__")}
         return {**inherited, **{name: os.environ.get(name, value) for name, value in _SETTINGS.items()}, **own}
 
 
-def port_of(state: Path) -> int | None:
-    """Return the port of the server that runs from a state folder; None: none runs."""
-    return json.loads((state / f"{SERVER}.json").read_text())["port"] if running(state, SERVER) else None
+def link_reports(state: Path = STATE) -> None:
+    """Have the runs of this process link their reports to the report server, if they use the server that runs from a state folder."""
+    from prefect.settings import PREFECT_API_URL
+
+    if running(state, SERVER) and running(state, REPORTS):
+        services = LocalServices.of(state)
+        if (PREFECT_API_URL.value() or "").rstrip("/") == services.api:
+            os.environ.update(services.report_links)
+
+
+def _read_ports(state: Path) -> dict[str, int]:
+    """Return the ports of the last `mlctl up` of a state folder, by service; empty: there was none."""
+    try:
+        return {service: int(port) for service, port in json.loads((state / _PORTS).read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def running(state: Path, service: str) -> bool:
-    """Return whether a service (`server` or the worker of a pool) is running."""
+    """Return whether a service (`server`, `reports` or the worker of a pool) is running."""
     with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
         process = psutil.Process(json.loads((state / f"{service}.json").read_text())["pid"])
         return _is_marked(process, state) and process.status() != psutil.STATUS_ZOMBIE
@@ -183,11 +249,11 @@ def down(state: Path) -> int:
         processes = list(_marked(state))
         _stop([process for process in processes if _is_run(process)])
         _stop([process for service in POOLS for process in processes if process.pid == _pid(state, service)])
-        _stop([process for process in processes if process.pid == _pid(state, SERVER)])
+        _stop([process for service in (SERVER, REPORTS) for process in processes if process.pid == _pid(state, service)])
         for process in _marked(state):
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        for service in (SERVER, *POOLS):
+        for service in (SERVER, REPORTS, *POOLS):
             (state / f"{service}.json").unlink(missing_ok=True)
     return len(processes)
 
@@ -248,6 +314,7 @@ def _prefect(*arguments: str) -> list[str]:
 def _digest() -> str:
     """Return a digest of everything that the deployments are made from."""
     digest = hashlib.sha256(json.dumps(config.Recipe.model_json_schema(), sort_keys=True).encode())
+    digest.update(json.dumps(recipes.names()).encode())
     for file in (PROJECT / "prefect.yaml", *sorted((PROJECT / "flows").glob("*.py"))):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
@@ -11,6 +15,7 @@ from prefect.variables import Variable
 from prefect.workers.process import ProcessWorker
 
 from flows.server.automations import create_automations
+from mlctl.errors import InputError
 
 _DEPLOYED = "mlctl_deployed"
 
@@ -26,6 +31,41 @@ def create_pools(pools: Mapping[str, int | None]) -> None:
             except ObjectAlreadyExists:
                 continue
         create_automations(client)
+
+
+def check_names(file: Path) -> None:
+    """Check that no two deployments of prefect.yaml have one name: the later would replace the earlier, or look like it in the UI.
+
+    Raises:
+        InputError: two have.
+    """
+    names = Counter(deployment.get("name") for deployment in yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"])
+    if repeated := [str(name) for name, count in names.items() if count > 1]:
+        raise InputError(f"{file}: two deployments are named {repeated[0]}", "give each deployment a name of its own")
+
+
+def check_checkout(project: Path) -> None:
+    """Check that the server's deployments are not those of another checkout, which deploying would replace.
+
+    Raises:
+        InputError: they are.
+    """
+    with get_client(sync_client=True) as client:
+        folders = {folder for deployment in client.read_deployments() for folder in _folders(deployment.pull_steps or [])}
+    others = sorted(str(folder) for folder in folders if folder != project and (folder / "prefect.yaml").is_file())
+    if others:
+        raise InputError(
+            f"this server has the deployments of another checkout: {', '.join(others)}",
+            "run `mlctl up` there, or give this checkout a server and a database of its own",
+        )
+
+
+def _folders(pull_steps: Iterable[dict[str, Any]]) -> Iterator[Path]:
+    """Yield the folders from which a deployment is run."""
+    for step in pull_steps:
+        for settings in step.values():
+            if isinstance(settings, dict) and settings.get("directory"):
+                yield Path(settings["directory"])
 
 
 def deployed_digest() -> str:

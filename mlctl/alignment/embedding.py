@@ -11,7 +11,6 @@ import numpy as np
 from torch import Tensor
 
 from mlctl.alignment.aligner import Links, Pair
-from mlctl.config import Model
 from mlctl.config.align import Align
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
@@ -80,7 +79,7 @@ class EmbeddingAligner:
         return word_similarities(self._encoder, pairs, self._settings.batch_tokens)
 
     def _identity(self) -> dict[str, str | int]:
-        return {"encoder": model_sources.identity(Model(name=str(self._folder)), "weights"), "layer": self._encoder.layer}
+        return {"encoder": model_sources.weights_digest(self._folder), "layer": self._encoder.layer}
 
 
 def to_links(cells: Tensor, confidence: Tensor) -> list[Links]:

@@ -63,23 +63,39 @@ class LanguageJob(BaseModel):
         return f"models/{self.target}"
 
     @property
+    def merge_result_name(self) -> str:
+        """The name of the merge result in the scratch folder."""
+        return f"align-{self.target}.json"
+
+    @property
     def merge_result_file(self) -> Path:
         """The file that is written last: when it exists, the language is finished."""
-        return self.workspace.scratch / f"align-{self.target}.json"
+        return self.workspace.scratch / self.merge_result_name
 
     @property
     def finished(self) -> bool:
         """Whether the tables are complete."""
-        return self.merge_result_file.exists() and self.workspace.has(f"pairs/{self.target}.parquet")
+        merged = Workspace(self.workspace.scratch).has(self.merge_result_name)
+        tables = all(self.workspace.has(f"{kind}/{self.target}.parquet") for kind in ("pairs", "rejected"))
+        return merged and tables and not self.workspace.is_lost(self.model)
 
     def unfinished(self, phase: Phase) -> list[int]:
         """Return the numbers of the parts for which a phase is not done; [0] for a phase of one step."""
         if phase == "train":
             return [] if self.workspace.has(self.model) else [0]
         if phase == "merge":
-            return [] if self.finished else [0]
-        result_name = self.tokenized_name if phase == "tokenize" else self.ranges_name
-        return [part for part in range(len(self.parts)) if not self.scratch.has(result_name(part))]
+            return [0]
+        done = self._is_tokenized if phase == "tokenize" else self._is_aligned
+        return [part for part in range(len(self.parts)) if not done(part)]
+
+    def _is_tokenized(self, part: int) -> bool:
+        return self.scratch.has(self.tokenized_name(part))
+
+    def _is_aligned(self, part: int) -> bool:
+        """Return whether a part is aligned, in all of its ranges."""
+        if not self.scratch.has(self.ranges_name(part)):
+            return False
+        return all(self.scratch.has(self.aligned_name(part, rows)) for rows in self.read_ranges(part)[0])
 
     def tokenized_name(self, part: int) -> str:
         """Return the name in the scratch workspace of the folder of a tokenised part."""
@@ -115,7 +131,7 @@ class LanguageJob(BaseModel):
     def part_sizes(self) -> list[int]:
         """`part_rows` of each part, once all are tokenised."""
         file = self.scratch.path("sizes.json")
-        if not file.exists():  # cached on disk: otherwise each step would read the footers of all parts
+        if not self.scratch.has(file.name):  # cached on disk: otherwise each step would read the footers of all parts
             with self.scratch.part(file.name) as path:
                 path.write_text(json.dumps([self.part_rows(part) for part in range(len(self.parts))]), encoding="utf-8")
         sizes: list[int] = json.loads(file.read_text(encoding="utf-8"))

@@ -55,7 +55,7 @@ def merge_parts(job: LanguageJob) -> None:
         _write_table(file, schema.REJECTED, _rejected(job, too_few_links, counts))
     with job.workspace.part(f"pairs/{job.target}.parquet") as file:
         _write_table(file, schema.ALIGNED, iter(()) if too_few_links else _aligned(job))
-    with Workspace(job.workspace.scratch).part(job.merge_result_file.name) as file:
+    with Workspace(job.workspace.scratch).part(job.merge_result_name) as file:
         file.write_text(MergeResult(statistics=statistics, rejected=counts).model_dump_json(), encoding="utf-8")
 
 

@@ -108,7 +108,7 @@ def _write_summary(jobs: Sequence[LanguageJob], workspace: Workspace) -> dict[st
         _log_result(job, results[job.target])
         discard(job.scratch.root)
         if not results[job.target].pairs:  # later runs must not start from this model
-            discard(workspace.path(job.model))
+            workspace.discard(job.model)
     _check_pairs_left(jobs[0].settings, results)
     _write_funnel(results, workspace)
     summary = {target: _summary(result) for target, result in results.items()}

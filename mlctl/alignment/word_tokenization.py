@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
+import regex  # type: ignore[import-untyped]
 from icu4py.breakers import WordBreaker
 from sacremoses import MosesTokenizer
+from sacremoses.tokenize import nonbreaking_prefixes
 
+from mlctl.alignment import in_word_marks
 from mlctl.core.unicode_scripts import UNSPACED, has_unspaced
 
 #: The character range of a word in its text: [start, end).
 Span = tuple[int, int]
 
 _RUN = re.compile(f"([{UNSPACED}]+)|[^{UNSPACED}]+")
+_CLUSTER = regex.compile(r"\s|\X")  # no two of them are composed with each other
 _PLAIN_WORD = re.compile(r"\w+|[^\w\s]")
 # Characters that the tokenizer removes, joining their neighbours, and a word that it uses as a marker.
 _UNSAFE = re.compile(r"[\x00-\x08\x0e-\x1b]|MULTI")
 _JOINERS = "\u00ad\u200c\u200d\u2060"  # soft hyphen, zero-width (non-)joiner, word joiner: they occur inside words
+_SLOW = {"zh", "ja"}  # for Han and kana, which it never gets, the tokenizer compiles tables for seconds
 _CACHE_SIZE = 1 << 17  # pieces and words: most of a text consists of some ten thousand
 
 
@@ -28,7 +34,7 @@ class WordTokenizer:
     """Splits texts of one language into words.
 
     Every visible character of a text is in exactly one word. White space, and control and format characters next to no other, are
-    in none.
+    in none. Punctuation that is spelling (`Ng'ombe`, `il·lusió`, `EU:ssa`) is masked from the Moses tokenizer (`in_word_marks`).
 
     What the Moses tokenizer does to a piece of text between white space depends on the piece and on the first character of the next
     one. So each distinct piece is tokenised once, with a stand-in for its neighbours, and cached; a text for which this does not
@@ -37,20 +43,30 @@ class WordTokenizer:
 
     def __init__(self, language: str) -> None:
         self._language = language.partition("-")[0]
-        self._moses = MosesTokenizer(self._language)
+        self._moses = _moses(self._language)
+        self._marks = in_word_marks.InWordMarks(self._language, self._moses.IsAlnum)
         self._rules = _FastMosesRules(self._moses)
         self._cached_piece = functools.lru_cache(_CACHE_SIZE)(self._tokenize_piece)
         self._cached_final_piece = functools.lru_cache(_CACHE_SIZE)(self._tokenize_final_piece)
-        self._lower = frozenset(self._moses.IsLower)
 
     def spans(self, text: str) -> list[Span]:
         """Return the character ranges of the words of `text`, in order, not overlapping."""
-        if not has_unspaced(text):
-            spans = self._by_pieces(text, self._cached_final_piece)
-            if spans is not None:
-                return spans
-        raw_spans = itertools.chain.from_iterable(self._run_spans(match) for match in _RUN.finditer(text))
-        return _finalise(text, raw_spans)
+        if unicodedata.is_normalized("NFC", text):
+            return self._masked_spans(self._marks.mask(text))
+        composed, units = _compose(text)
+        spans: list[Span] = []
+        for start, end in self._masked_spans(self._marks.mask(composed)):
+            first, last = units[start][0], units[end - 1][1]
+            shares_unit = bool(spans) and first < spans[-1][1]
+            spans[-1:] = [(spans[-1][0], last)] if shares_unit else [*spans[-1:], (first, last)]
+        return spans
+
+    def _masked_spans(self, text: str) -> list[Span]:
+        spans = None if has_unspaced(text) else self._by_pieces(text, self._cached_final_piece)
+        if spans is None:
+            spans = _finalise(text, itertools.chain.from_iterable(map(self._run_spans, _RUN.finditer(text))))
+        cuts = in_word_marks.cuts(text)
+        return list(_cut(spans, cuts)) if cuts else spans
 
     def _run_spans(self, match: re.Match[str]) -> Iterator[Span]:
         pieces = self._unspaced(match[0]) if match[1] else self._spaced(match[0])
@@ -84,25 +100,17 @@ class WordTokenizer:
         return spans
 
     def _context(self, pieces: Sequence[str], index: int) -> tuple[str, str]:
-        """Return stand-ins for a piece's neighbours, where they matter to the tokenizer: at apostrophes, commas and full stops."""
+        """Return stand-ins for a piece's neighbours, where they matter to the tokenizer: at commas and full stops."""
         piece, before, after = pieces[index], "x ", " A"
-        if piece[0] in "',":
-            before = "x " if index else ""
-            if index and piece[0] == "'" and pieces[index - 1][-1] == "'":
-                before = "x' "  # such a piece cannot be tokenised by itself
-        if piece[-1] == "'" or "." in piece:
-            after = self._stand_in(pieces[index + 1][0]) if index + 1 < len(pieces) else ""
+        if piece[0] == "," and not index:
+            before = ""
+        if "." in piece:
+            next_piece = pieces[index + 1] if index + 1 < len(pieces) else ""
+            after = " 1" if next_piece[:1] in set("0123456789") else " A" if next_piece else ""
         return before, after
-
-    def _stand_in(self, character: str) -> str:
-        if character in self._lower:
-            return " a"
-        return " 1" if character in "0123456789" else " A"
 
     def _tokenize_piece(self, piece: str, before: str, after: str) -> tuple[Span, ...] | None:
         """Return the ranges of a piece's tokens; None if they depend on its neighbours or the tokenizer changes the text."""
-        if before == "x' ":
-            return None
         tokens = self._rules.tokens(piece, before, after)
         if tokens is None:
             tokens = self._moses.tokenize(before + piece + after, escape=False)
@@ -126,8 +134,19 @@ class WordTokenizer:
         return ((visible[start], visible[end - 1] + 1) for start, end in itertools.pairwise(ends))
 
 
+def _moses(language: str) -> MosesTokenizer:
+    """Return the Moses tokenizer of a language; a full stop before a small letter ends an abbreviation only if its list says so."""
+    moses = MosesTokenizer("en" if language in _SLOW else language)
+    if language in _SLOW:
+        moses.NONBREAKING_PREFIXES = [prefix.strip() for prefix in nonbreaking_prefixes.words(language)]
+        numeric = filter(moses.has_numeric_only, moses.NONBREAKING_PREFIXES)
+        moses.NUMERIC_ONLY_PREFIXES = [prefix.rpartition(" ")[0] for prefix in numeric]
+    moses.IsLower = ""  # else it takes every word before a small letter for an abbreviation, as there are no others in cased text
+    return moses
+
+
 class _FastMosesRules:
-    """The Moses tokenizer's rules for pieces without apostrophes and without full stops except a last one, in a tenth of its time."""
+    """The Moses tokenizer's rules for pieces without full stops except a last one, in a tenth of its time."""
 
     def __init__(self, moses: MosesTokenizer) -> None:
         letters, number = rf"{moses.IsAlnum}`\-", moses.IsN
@@ -140,7 +159,7 @@ class _FastMosesRules:
         """Return the tokens of a piece; None if these rules do not cover it."""
         ends_with_stop = piece[-1] == "." and len(piece) > 1
         stem = piece[:-1] if ends_with_stop else piece
-        if "'" in piece or "." in stem or ",," in piece or (piece[0] == "," and not before):
+        if "." in stem or ",," in piece or (piece[0] == "," and not before):
             return None
         tokens: list[str] = self._token.findall(stem)
         if ends_with_stop and self._word_end.match(stem[-1]) and self._is_abbreviation(tokens[-1], after):
@@ -150,17 +169,18 @@ class _FastMosesRules:
         return tokens
 
     def _is_abbreviation(self, word: str, after: str) -> bool:
-        return word in self._abbreviations or after == " a" or (word in self._numeric and after == " 1")
+        return word in self._abbreviations or (word in self._numeric and after == " 1")
 
 
 # Characters that are written in several ways in the same word. Accents are not among them: they distinguish words.
 _VARIANTS = {
-    **dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u02bc\u02b9\u2032\u00b4\u0060\u05f3\uff07"), "'"),
+    **dict.fromkeys(map(ord, in_word_marks.APOSTROPHES + "\u201a\u05f3"), "'"),
     **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033\u301d\u301e\u05f4"), '"'),
     **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u05be"), "-"),
     **dict.fromkeys(map(ord, _JOINERS), None),
     # Vowel signs that Hebrew and Arabic text mostly omits, and the tatweel, which only lengthens an Arabic word.
     **dict.fromkeys([*range(0x0591, 0x05BE), 0x05BF, 0x05C1, 0x05C2, 0x05C4, 0x05C5, 0x05C7], None),
+    **dict.fromkeys([0x055B, 0x055C, 0x055E], None),  # Armenian's marks of emphasis, exclamation and question, inside words
     **dict.fromkeys([0x0640, *range(0x064B, 0x0653), 0x0670, *range(0x06D6, 0x06DD)], None),
 }
 _DIGIT = re.compile(r"\d")
@@ -175,7 +195,32 @@ def normalise_word(word: str) -> str:
     """
     form = unicodedata.normalize("NFKC", word.translate(_VARIANTS)).casefold()
     form = unicodedata.normalize("NFKC", form).translate(_VARIANTS)
-    return _DIGIT.sub("0", "".join(form.split())) or word
+    form = unicodedata.normalize("NFKC", "".join(form.split()))
+    return _DIGIT.sub("0", form) or word
+
+
+def _compose(text: str) -> tuple[str, list[Span]]:
+    """Return the composed form (NFC) of a text, and for each of its characters the range of the characters of `text` that it is of.
+
+    The two forms of a letter and its marks are one word; without this, an abbreviation that ends with a mark would be none.
+    """
+    composed: list[str] = []
+    units: list[Span] = []
+    for match in _CLUSTER.finditer(text):
+        form = unicodedata.normalize("NFC", match[0])
+        if form == match[0]:
+            units += [(index, index + 1) for index in range(*match.span())]
+        else:
+            units += [match.span()] * len(form)
+        composed.append(form)
+    return "".join(composed), units
+
+
+def _cut(spans: Iterable[Span], cuts: Sequence[int]) -> Iterator[Span]:
+    """Yield the spans, divided at each cut that is inside one."""
+    for start, end in spans:
+        inside = cuts[bisect.bisect_right(cuts, start) : bisect.bisect_left(cuts, end)]
+        yield from itertools.pairwise((start, *inside, end))
 
 
 def _finalise(text: str, spans: Iterable[Span]) -> list[Span]:

@@ -9,14 +9,18 @@ import unicodedata
 import ftfy
 from ftfy.badness import is_bad
 
-# C0 and C1 controls except white space, soft hyphen, bidirectional marks, zero-width space, word joiner and invisible operators,
+# C0 and C1 controls except white space, soft hyphen, bidirectional marks, word joiner and invisible operators,
 # byte order mark, interlinear annotations, tags.
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
 # Joiners are spelling in scripts from Arabic to Balinese (Persian, Hindi, Khmer ...) and between emoji; elsewhere they are noise.
 _STRAY_JOINER = re.compile("(?<![\u0600-\u10ff\u1780-\u1b7f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]+")
+
+# The zero-width space is a word border in Thai, Lao, Tibetan, Myanmar, Khmer and Tai scripts; elsewhere it is noise.
+_BORDERED = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf"
+_STRAY_BORDER = re.compile(f"(?<![{_BORDERED}])\u200b+|\u200b+(?![{_BORDERED}\u200b])")
 
 
 def fix_encoding(text: str) -> str:
@@ -39,20 +43,20 @@ def looks_mojibake(text: str) -> bool:
 
 
 def normalize_characters(text: str) -> str:
-    """Return text in NFC, without invisible characters, each run of white space as one space, trimmed.
+    """Return text in NFC, without invisible characters but for those that are spelling, each run of white space as one space, trimmed.
 
     The function is idempotent.
     """
     if not (text.isascii() and text.isprintable()):
-        text = _STRAY_JOINER.sub("", _INVISIBLE.sub("", text))
+        text = _STRAY_BORDER.sub("", _STRAY_JOINER.sub("", _INVISIBLE.sub("", text)))
         if not unicodedata.is_normalized("NFC", text):
             text = unicodedata.normalize("NFC", text)
     return " ".join(text.split())
 
 
 def comparison_key(text: str) -> str:
-    """Return a key that is equal for texts that differ in compatibility forms, case or white space only."""
+    """Return a key that is equal for texts that differ in compatibility forms, case, white space or word borders only."""
     if text.isascii():
         return text.lower()
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text.replace("\u200b", "")).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())

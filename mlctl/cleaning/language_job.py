@@ -58,7 +58,9 @@ class LanguageJob(BaseModel):
     @property
     def finished(self) -> bool:
         """Whether the tables are complete."""
-        return Workspace(self.root).has(f"pairs/{self.target}.parquet")
+        workspace = Workspace(self.root)
+        complete = all(workspace.has(f"{kind}/{self.target}.parquet") for kind in ("pairs", "rejected"))
+        return complete and not workspace.is_lost(f"untranslated/{self.target}.parquet")
 
     @property
     def scratch(self) -> Workspace:
@@ -73,10 +75,10 @@ class LanguageJob(BaseModel):
     def unfinished(self, phase: Phase) -> list[int]:
         """Return the numbers of a phase's steps that are not done yet: of slices, of parts, or [0] for a phase of one step."""
         if phase == "filter":
-            return [part for part in range(len(self.inputs.parts)) if not self.part_file(part).exists()]
+            return [part for part in range(len(self.inputs.parts)) if not self.scratch.has(_part_name(part))]
         if phase == "write":
             return [] if self.finished else [0]
-        if self.statistics.exists():
+        if self.scratch.has(self.statistics.name):
             return []
         if phase == "fit":
             return [0]

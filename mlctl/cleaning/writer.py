@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 
 from mlctl.cleaning.duplicates import Mask
 from mlctl.core.arrow import batches, row_count
-from mlctl.core.files import discard
 from mlctl.core.workspace import Workspace
 from mlctl.schema import FUNNEL, PAIR, REJECTED
 
@@ -53,7 +52,7 @@ class TableWriters:
         self._writers: dict[str, pq.ParquetWriter] = {}
 
     def __enter__(self) -> Self:
-        discard(self._workspace.path(f"untranslated/{self._language}.parquet"))
+        self._workspace.discard(f"untranslated/{self._language}.parquet")
         self._open("pairs", PAIR)
         self._open("rejected", REJECTED)
         return self

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
 
+from mlctl.cli.flow_command import run_flow
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
 from mlctl.config import Recipe
-from mlctl.errors import InputError
 from mlctl.pipeline.champion import registry_of
 from storage import Store
 from storage.champion_registry import Champion, ChampionRegistry, RegistryState
@@ -20,13 +20,16 @@ champion_app = typer.Typer(no_args_is_help=True, help="Show the best encoder so 
 def retrain(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Train a new encoder if there is something new to learn from, and promote it if it is better than the champion."""
     loaded = load_recipe(recipe, overrides)
-    from flows.retrain import retrain as flow
-    from flows.server.orphan_reaper import start_reaper
 
-    start_reaper()
-    state = flow(loaded, return_state=True)
-    if not state.is_completed():
-        raise InputError(state.message or "the run did not complete")
+    def start() -> Any:
+        from flows.retrain import retrain as flow
+
+        return flow(loaded, return_state=True)
+
+    from mlctl.pipeline import run_log
+
+    with run_log.recording_overrides(overrides or ()):
+        state = run_flow(loaded.store, start)
     out.print(f"{state.name}: {state.message}", soft_wrap=True)
 
 
@@ -61,15 +64,20 @@ def promote(
     recipe: RecipeName,
     run: Annotated[str, typer.Argument(help="Id of a run with a report (`mlctl runs`), or a prefix of it.")],
     overrides: Overrides = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote it even if it is significantly worse than its base model.")
+    ] = False,
 ) -> None:
-    """Make the encoder of a run the champion without a comparison."""
+    """Make the encoder of a run the champion without a comparison with the present one."""
     loaded = load_recipe(recipe, overrides)
     registry = registry_of(loaded)
-    from mlctl.pipeline.export import find_run
+    from mlctl.pipeline.export import check_not_worse, find_run
     from mlctl.pipeline.stage import Ref, lineage
 
     promoted = find_run(Store(loaded.store), run)
     key = next(stage.key for stage in promoted.stages if stage.stage == "report")
+    if not force:
+        check_not_worse(Store(loaded.store), key, "to promote it anyway: --force")
     results = {name: result.manifest.key for name, result in lineage(Ref(stage="report", key=key, store=loaded.store)).items()}
     expected = registry.read().current
     champion = registry.promote(expected, results, f"promoted manually from run {promoted.id}", loaded.retrain.keep)

@@ -33,7 +33,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the corpora that OPUS and mtdata's index have for a pair, with the entry of `download.sources` for each."""
-    settings = config.parse(config.override({}, overrides or ()), "settings").download
+    settings = config.parse({}, "settings", overrides or ()).download
     from mlctl.corpora.catalog.search import search as search_corpora
 
     logging.getLogger("mlctl.corpora.transfer").setLevel(logging.ERROR)  # a missing index is reported below

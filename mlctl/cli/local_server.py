@@ -1,7 +1,8 @@
-"""`mlctl up` and `mlctl down`: Prefect's server, workers and deployments on one services."""
+"""`mlctl up` and `mlctl down`: Prefect's server, workers and deployments on one machine."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,6 @@ import typer
 from mlctl.cli.options import out
 from mlctl.errors import InputError
 
-_DEFAULT_PORT = 4200
 State = Annotated[
     Path | None, typer.Option("--state", help="Folder of server data and logs.", show_default=".mlctl of the project")
 ]
@@ -18,24 +18,24 @@ State = Annotated[
 
 def up(
     port: Annotated[
-        int | None, typer.Option("--port", help="Port of the server and its pages.", show_default=str(_DEFAULT_PORT))
+        int | None,
+        typer.Option(
+            "--port", help="Port of the server and its pages.", min=1, max=65535, show_default="that of the last time, else 4200"
+        ),
     ] = None,
     state: State = None,
 ) -> None:
     """Start Prefect's server, workers and deployments on this machine, and print the addresses."""
-    from flows.server.local import PROJECT, LocalServices, port_of
+    from flows.server.local import PROJECT, LocalServices
 
-    folder = _folder(state)
     if not (PROJECT / "prefect.yaml").is_file():
         raise InputError(f"no prefect.yaml in {PROJECT}", "`mlctl up` needs an installation from a clone: run `make demo` there")
-    running = port_of(folder)
-    if running and port not in {None, running}:
-        raise InputError(f"the server is running on port {running}", "run `mlctl down` first, or omit --port")
-    services = LocalServices(folder, running or port or _DEFAULT_PORT)
+    services = LocalServices.of(_folder(state), port)
     services.up(lambda line: out.print(line, soft_wrap=True))
+    end = f"mlctl down --state {shlex.quote(str(state))}" if state else "mlctl down"
     out.print(
         f"\nopen:   {services.ui}\nlogs:   {services.logs}\nrun:    export PREFECT_API_URL={services.api}\n"
-        "        prefect deployment run pipeline/demo --watch\nend:    mlctl down",
+        f"        prefect deployment run pipeline/demo --watch\nend:    {end}",
         soft_wrap=True,
     )
 
@@ -49,6 +49,6 @@ def down(state: State = None) -> None:
 
 
 def _folder(state: Path | None) -> Path:
-    from flows.server.local import PROJECT
+    from flows.server.local import STATE
 
-    return state.expanduser().absolute() if state else PROJECT / ".mlctl"
+    return state.expanduser().absolute() if state else STATE

@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from mlctl import config, recipes
+from mlctl.config import schema_paths
+from mlctl.errors import InputError
+from storage import Store
 
-RecipeName = Annotated[str, typer.Argument(help="A built-in recipe (`mlctl recipe --list`) or a YAML file.")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="Settings to change, e.g. train.steps=200.", show_default=False)]
-StoreFolder = Annotated[str, typer.Option("--store", help="Folder or URL of the store.")]
 
-DEFAULT_STORE = config.Recipe().store
+def complete_recipe(incomplete: str) -> Iterator[str | tuple[str, str]]:
+    """Yield the built-in recipes and the YAML files that a word of the command line may become."""
+    yield from ((name, text) for name, text in recipes.descriptions().items() if name.startswith(incomplete))
+    yield from (str(path) for path in sorted(Path().glob("*.y*ml")) if str(path).startswith(incomplete))
+
+
+def complete_override(incomplete: str) -> Iterator[str]:
+    """Yield the settings that a word of the command line may become."""
+    yield from (f"{name}=" for name in schema_paths.all_settings(config.Recipe) if name.startswith(incomplete))
+
+
+RecipeName = Annotated[
+    str, typer.Argument(help="A built-in recipe (`mlctl recipe --list`) or a YAML file.", autocompletion=complete_recipe)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Settings to change, e.g. train.steps=200.", show_default=False, autocompletion=complete_override),
+]
+StoreFolder = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        help="Folder or URL of the store; default: that of --recipe, else MLCTL_STORE, else mlctl-store in the current folder.",
+        show_default=False,
+    ),
+]
+OptionalRecipe = Annotated[
+    str, typer.Option("--recipe", help="Recipe whose store is used.", show_default=False, autocompletion=complete_recipe)
+]
+
+DEFAULT_STORE = ""  # the one of MLCTL_STORE or of a recipe without a store
 
 out = Console(highlight=False)
 
@@ -24,7 +57,23 @@ def load_recipe(name: str, overrides: list[str] | None) -> config.Recipe:
     Raises:
         InputError: a setting is wrong or the file cannot be read.
     """
-    return config.load(recipes.find(name), overrides or ())
+    store = os.environ.get("MLCTL_STORE")
+    return config.load(recipes.find(name), overrides or (), {"store": store} if store else {})
+
+
+def existing_store(folder: str, recipe: str = "") -> Store:
+    """Return the store of a folder or URL; without one, that of a recipe, of MLCTL_STORE, or `mlctl-store`.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    chosen = folder or (load_recipe(recipe, None).store if recipe else os.environ.get("MLCTL_STORE") or config.Recipe().store)
+    store = Store(chosen)
+    if "://" not in chosen and not store.root.is_dir():
+        raise InputError(
+            f"there is no store at {store.root}", "name its folder with --store, its recipe with --recipe, or set MLCTL_STORE"
+        )
+    return store
 
 
 def shorten(value: object, length: int = 60) -> str:

@@ -27,16 +27,23 @@ _MAX_NAMES = 4
 def plan(
     recipe: RecipeName,
     overrides: Overrides = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no server for the sizes of its files.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no server for sizes of files and names of models.")] = False,
 ) -> None:
-    """Show what would run and why, what is cached, and what it would cost, without running anything."""
+    """Show what would run and why, what is cached, what it would cost and what is missing, without running anything."""
     loaded = load_recipe(recipe, overrides)
     from mlctl.pipeline.cost_estimate import estimate
+    from mlctl.pipeline.preflight import combine, find_problems
+    from mlctl.pipeline.training_settings import training_lines
 
     estimates = estimate(loaded, online=not offline)
     out.print(_table(estimates.stages))
-    for line in (*_downloads(estimates.sources), *_totals(estimates), _free_space(Store(loaded.store).root)):
+    for text in training_lines(loaded):
+        out.print(Text(text), soft_wrap=True)
+    downloads = ["to download: nothing"] if estimates.stages[0].plan.result else _downloads(estimates.sources)
+    for line in (*downloads, *_totals(estimates), _free_space(Store(loaded.store).root)):
         out.print(line, soft_wrap=True)
+    if problems := find_problems(loaded, online=not offline):
+        raise combine(problems)
 
 
 def explain(
@@ -51,6 +58,8 @@ def explain(
     planned, nearest = explanation.plan, explanation.nearest
     if planned.result:
         out.print(f"{stage}: cached as {planned.key[:8]}, made {planned.result.manifest.created}; it would not run")
+    elif planned.undownloaded:
+        out.print(f"{stage}: would run: its model is not downloaded yet")
     elif planned.parts is None:
         waits_for = ", ".join(planned.waits_for)
         out.print(f"{stage}: waits for {waits_for}, not made yet; `mlctl explain {planned.waits_for[0]}` explains why")
@@ -106,7 +115,6 @@ def _measured(estimate: Estimate) -> str:
 def _downloads(sources: SourceState | None) -> Iterable[str]:
     """Yield what would be fetched, and which sizes are unknown."""
     if sources is None:
-        yield "to download: nothing"
         return
     known = [size for size in sources.sizes.values() if size is not None]
     unknown = [name for name, size in sources.sizes.items() if size is None]
@@ -119,6 +127,10 @@ def _downloads(sources: SourceState | None) -> Iterable[str]:
 
 
 def _totals(estimates: Estimates) -> Iterable[str]:
+    to_run = [estimate for estimate in estimates.stages if estimate.plan.result is None]
+    if to_run and all(estimate.seconds is None for estimate in to_run):
+        yield "time and disk: no estimate, nothing like it was measured in this store yet"
+        return
     for kind, gpu in (("CPU", False), ("GPU", True)):
         stages = [estimate for estimate in estimates.stages if estimate.gpu == gpu]
         hours = sum((estimate.seconds or 0) * (estimate.processes if gpu else 1) for estimate in stages) / 3600

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.box import SIMPLE
+from rich.markup import escape
 from rich.table import Column, Table
 
+from mlctl.cli.flow_command import run_flow
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
-from mlctl.config import Recipe
-from mlctl.errors import InputError
 from mlctl.stage_names import STAGE_NAMES, StageName
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlctl.pipeline.stage import Ref
+    from storage.run_log import Run
 
 
 def run(recipe: RecipeName, overrides: Overrides = None) -> None:
@@ -38,43 +41,66 @@ def _add_stage_command(app: typer.Typer, stage: StageName) -> None:
 
 def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
     recipe = load_recipe(name, overrides)
-    from flows.pipeline import pipeline
-    from flows.server.orphan_reaper import start_reaper
 
-    start_reaper()
-    state = pipeline(recipe, until, return_state=True)
-    if not state.is_completed():
-        raise InputError(state.message or "the run did not complete")
-    _print_summary(recipe, state.result())
+    def start() -> Any:
+        from flows.pipeline import pipeline
+
+        return pipeline(recipe, until=until, return_state=True)
+
+    from mlctl.pipeline import run_log
+
+    with run_log.recording_overrides(overrides or ()):
+        state = run_flow(recipe.store, start)
+    _print_summary(run_log.latest(), state.result())
 
 
-def _print_summary(recipe: Recipe, ref: Ref) -> None:
+def _print_summary(run: Run, ref: Ref) -> None:
     from mlctl.pipeline.stage import lineage
-    from mlctl.reporting import tables
-    from storage import Store
-    from storage.run_log import RunLog
 
     results = lineage(ref)
-    last = RunLog(Store(recipe.store)).runs()[0]
-    cached = [stage.stage for stage in last.stages if stage.state == "cached"]
+    cached = [stage.stage for stage in run.stages if stage.state == "cached"]
     if "evaluate" in results:
-        out.print(_benchmark_table(tables.benchmark_rows(results["evaluate"].folder)))
+        _print_scores(results["evaluate"].folder)
+    out.print(f"run:    {run.suffix}")
     if cached:
-        nothing = "; nothing was computed" if len(cached) == len(last.stages) else ""
+        nothing = "; nothing was computed" if len(cached) == len(run.stages) else ""
         out.print(f"cached: {', '.join(cached)}{nothing}", soft_wrap=True)
     if "train" in results:
         out.print(f"model:  {results['train'].folder / 'model'}", soft_wrap=True)
+        if reason := results["train"].manifest.metrics.get("not_fallen"):
+            out.print(f"[bold red]This training has learned nothing[/]: {escape(str(reason))}", soft_wrap=True)
     if ref["stage"] == "report":
         out.print(f"report: {results['report'].folder / 'report.html'}", soft_wrap=True)
 
 
-def _benchmark_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(Column("task", no_wrap=True), "to", title="Scores in %, base model against trained model", box=SIMPLE)
-    for name in ("base", "trained", "gain", "95% interval", "items"):
+def _print_scores(evaluated: Path) -> None:
+    """Print the scores of each task and language; in red, on which tasks the trained model is worse than the base model."""
+    from mlctl.reporting import benchmark_section, tables
+    from mlctl.reporting.regressions import worse_tasks
+
+    rows, protocol = tables.benchmark_rows(evaluated), tables.protocol(evaluated)
+    out.print(_benchmark_table(rows, protocol["base"], benchmark_section.has_same_pooling(rows)))
+    if worse := worse_tasks(rows, tables.mean_rows(evaluated), benchmark_section.task_titles(protocol)):
+        out.print(
+            f"the trained model is significantly worse than the base model: {'; '.join(worse)}", style="bold red", soft_wrap=True
+        )
+    if problem := protocol["base"]["problem"]:
+        out.print(f"not compared with the base model as published: {problem}", style="bold red", soft_wrap=True)
+
+
+def _benchmark_table(rows: list[dict[str, Any]], base: dict[str, Any], same_pooling: bool) -> Table:
+    which = "base model as published" if base["published"] else "base model"
+    table = Table(Column("task", no_wrap=True), "to", title=f"Scores in %, {which} against trained model", box=SIMPLE)
+    table.caption = "* the base model with the trained model's pooling (=: the same)" if same_pooling else None
+    last = "base*" if same_pooling else "items"  # for both, 80 columns are not enough
+    for name in ("base", "trained", "gain", "95% interval", last):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        base, trained, difference, low, high = (100 * row[name] for name in ("base", "trained", "difference", "low", "high"))
+        base_score, trained, difference, low, high = (
+            100 * row[name] for name in ("base", "trained", "difference", "low", "high")
+        )
+        same = row.get("base_same_pooling")
+        again = str(row["items"]) if not same_pooling else "=" if same is None else f"{100 * same:.1f}"
         interval = f"{low:+.1f} … {high:+.1f}"
-        figures = (f"{base:.1f}", f"{trained:.1f}", f"{difference:+.1f}", interval, str(row["items"]))
-        table.add_row(row["task"], row["language"], *figures)
+        table.add_row(row["task"], row["language"], f"{base_score:.1f}", f"{trained:.1f}", f"{difference:+.1f}", interval, again)
     return table

@@ -2,38 +2,87 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Column, Table
 
-from mlctl.cli.options import DEFAULT_STORE, StoreFolder, out
-from storage import Store
-from storage.run_log import RunLog
+from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, load_recipe, out, shorten
+from mlctl.cli.units import format_duration
+from storage import Manifest, Store
+from storage.run_log import Run, RunLog, short_ids
+
+_NAME_LENGTH = 16
 
 
-def runs(store: StoreFolder = DEFAULT_STORE) -> None:
-    """List the runs of a store, newest first."""
-    table = Table("run", "recipe", "status", "seconds", "computed", "cached", "error")
-    for run in RunLog(Store(store)).runs():
-        computed = [stage.stage for stage in run.stages if stage.state == "computed"]
-        cached = [stage.stage for stage in run.stages if stage.state == "cached"]
-        seconds = sum(stage.seconds for stage in run.stages)
-        error = run.error.partition("\n")[0]
-        name = str(run.recipe.get("name", ""))
-        table.add_row(run.id, name, run.status, f"{seconds:.0f}", ", ".join(computed), ", ".join(cached), error)
+def runs(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> None:
+    """List the runs of a store, newest first. The id of a run, or a prefix of it, is what other commands take."""
+    opened = existing_store(store, recipe)
+    listed = RunLog(opened).runs()
+    names = short_ids(listed)
+    columns = [Column(name, no_wrap=True) for name in ("run", "started", "recipe", "status", "time")]
+    table = Table(*columns, Column("", overflow="fold"), box=SIMPLE_HEAD, pad_edge=False)
+    for run in listed:
+        started = f"{datetime.fromisoformat(run.started).astimezone():%d %b %H:%M}"
+        name = escape(shorten(run.recipe.get("name", ""), _NAME_LENGTH))
+        time = format_duration(sum(stage.seconds for stage in run.stages))
+        table.add_row(names[run.id], started, name, run.status, time, "\n".join(_details(opened, run)))
     out.print(table)
+
+
+def _details(store: Store, run: Run) -> list[str]:
+    """Return lines on a run: its overrides, the stages that it computed, the main scores, its error."""
+    computed = [stage.stage for stage in run.stages if stage.state == "computed"]
+    cached = sum(stage.state == "cached" for stage in run.stages)
+    lines = [
+        escape(" ".join(run.overrides)),
+        f"computed: {', '.join(computed)}" if computed else "",
+        f"cached: {cached} of {len(run.stages)} stages" if cached else "",
+        _scores(store, run),
+        escape(run.error.partition("\n")[0]),
+    ]
+    return [line for line in lines if line]
+
+
+def _scores(store: Store, run: Run) -> str:
+    """Return the mean scores of base and trained model in %, by task; empty before the evaluation."""
+    key = next((stage.key for stage in run.stages if stage.stage == "evaluate" and stage.state in ("computed", "cached")), "")
+    manifest = Manifest.read(store.folder("evaluate", key)) if key else None
+    if manifest is None:
+        return ""
+    means = manifest.metrics
+    tasks = [name.removesuffix("_trained") for name in means if name.endswith("_trained")]
+    shown = [
+        f"{task} {100 * means[f'{task}_base']:.1f} → {100 * means[f'{task}_trained']:.1f}"
+        for task in tasks
+        if f"{task}_base" in means
+    ]
+    return "; ".join(shown)
 
 
 def export(
     folder: Annotated[str, typer.Argument(help="Folder to write: a new one, or that of an earlier export.")],
-    run: Annotated[str, typer.Option("--run", help="Id of a run (`mlctl runs`) or a prefix of it; default: the newest.")] = "",
+    run: Annotated[
+        str,
+        typer.Option(
+            "--run",
+            help="Id of a run (`mlctl runs`) or a prefix of it; default: the newest with a report (with --recipe: of that recipe).",
+        ),
+    ] = "",
+    recipe: OptionalRecipe = "",
     store: StoreFolder = DEFAULT_STORE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export it even if it is significantly worse than its base model.")
+    ] = False,
 ) -> None:
-    """Export a run's model, its card, attribution and figures into one folder, ready to publish."""
+    """Export a run's model, its card, attribution and figures into one folder, ready to publish; with --recipe, of that recipe."""
     from mlctl.pipeline.export import export as export_run
 
-    exported = export_run(Store(store), Path(folder), run)
+    name = load_recipe(recipe, None).name if recipe else ""
+    exported = export_run(existing_store(store, recipe), Path(folder), run, recipe_name=name, force=force)
     out.print(f"run:    {exported.id} ({exported.recipe.get('name', '')})")
     out.print(f"folder: {Path(folder).expanduser().absolute()}", soft_wrap=True)

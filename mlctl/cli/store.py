@@ -7,17 +7,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mlctl.cli.options import DEFAULT_STORE, StoreFolder, out
+from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, out
 from mlctl.cli.units import format_size
-from storage import Store
 
 store_app = typer.Typer(no_args_is_help=True, help="List, verify and clean up the results.")
 
 
 @store_app.command("ls")
-def ls(store: StoreFolder = DEFAULT_STORE) -> None:
+def ls(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> None:
     """List the results, newest first, and unfinished work."""
-    opened = Store(store)
+    opened = existing_store(store, recipe)
     table = Table("stage", "key", "made", "seconds", "size", "rows")
     for result in opened.results():
         manifest = result.manifest
@@ -31,32 +30,35 @@ def ls(store: StoreFolder = DEFAULT_STORE) -> None:
 
 
 @store_app.command("verify")
-def verify(store: StoreFolder = DEFAULT_STORE) -> None:
-    """Compare every file of every result with its digest; exit code 1 if something is damaged."""
-    from storage.verify import find_damage
+def verify(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> None:
+    """Compare every file of every result with its digest; exit code 1 if something is damaged or not in a manifest."""
+    from storage.scrub import find_problems
 
-    damaged = 0
-    for result in Store(store).results():
-        problems = list(find_damage(result.folder, result.manifest, thorough=True))
-        damaged += bool(problems)
-        for problem in problems:
-            out.print(f"{result.manifest.stage} {result.manifest.key[:8]}: {problem}")
-    out.print(f"{damaged} damaged; the next run computes them again" if damaged else "every file is unchanged")
-    raise typer.Exit(1 if damaged else 0)
+    opened, findings = existing_store(store, recipe), 0
+    for finding in find_problems(opened):
+        findings += 1
+        out.print(f"{finding.stage} {finding.key[:8]}: {finding.problem}\n  → {finding.consequence}", soft_wrap=True)
+    results = len(opened.results())
+    count = f"{results} result{'' if results == 1 else 's'}"
+    out.print(f"{findings} problem{'' if findings == 1 else 's'}" if findings else f"every file of {count} is unchanged")
+    raise typer.Exit(1 if findings else 0)
 
 
 @store_app.command("gc")
 def gc(
+    recipe: OptionalRecipe = "",
     store: StoreFolder = DEFAULT_STORE,
     keep_runs: Annotated[int, typer.Option(min=0, help="Number of newest runs whose results are kept.")] = 3,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
 ) -> None:
-    """Remove results and unfinished work that no recent run refers to."""
+    """Remove results and unfinished work that no recent run refers to and no running process uses."""
     from mlctl.pipeline.stages import download, evaluate
     from storage.gc import collect
 
-    removed = collect(Store(store), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
-    for folder, size in removed:
+    collected = collect(existing_store(store, recipe), keep_runs, dry_run, caches=(download.CACHE_FOLDER, evaluate.CACHE_FOLDER))
+    for folder, size in collected.removed:
         action = "would remove" if dry_run else "removed"
         out.print(f"{action} {folder.parent.name}/{folder.name[:24]} ({format_size(size)})")
-    out.print(f"{format_size(sum(size for _, size in removed))} in {len(removed)} folders")
+    for folder in collected.in_use:
+        out.print(f"kept {folder.parent.name}/{folder.name}: a running process uses it")
+    out.print(f"{format_size(sum(size for _, size in collected.removed))} in {len(collected.removed)} folders")

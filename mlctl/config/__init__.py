@@ -8,7 +8,7 @@ from mlctl.config.evaluate import Evaluate
 from mlctl.config.languages import Languages
 from mlctl.config.licences import Licences
 from mlctl.config.model import Model, ScratchModel
-from mlctl.config.recipe import Recipe, load, override, parse
+from mlctl.config.recipe import Recipe, load, parse
 from mlctl.config.report import Report
 from mlctl.config.retrain import Retrain
 from mlctl.config.shard import EvaluationSet, Shard
@@ -26,6 +26,7 @@ from mlctl.config.sources import (
     WebAddress,
 )
 from mlctl.config.train import Train
+from mlctl.config.train_defaults import ModelKind, ResolvedTrain, resolve_train
 from mlctl.config.translate import DevSet, Translate
 
 # fmt: off
@@ -45,10 +46,12 @@ __all__ = [
     "Licences",
     "LocalesSource",
     "Model",
+    "ModelKind",
     "MtdataSource",
     "OpusSource",
     "Recipe",
     "Report",
+    "ResolvedTrain",
     "Retrain",
     "ScratchModel",
     "Section",
@@ -61,8 +64,8 @@ __all__ = [
     "WebAddress",
     "key_settings",
     "load",
-    "override",
     "parse",
+    "resolve_train",
     "runtime_only",
 ]
 # fmt: on

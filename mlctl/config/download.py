@@ -31,5 +31,8 @@ class Download(Section):
     bandwidth: float = runtime_only(0.0, "Bytes per second of all connections together; 0: no limit.", ge=0)
     max_file_gib: float = runtime_only(256.0, "Size limit of a fetched file in GiB.", gt=0)
     max_unpacked_gib: float = runtime_only(1024.0, "Size limit of the content of an archive in GiB.", gt=0)
+    max_unpack_ratio: float = runtime_only(
+        400.0, "Unpacked bytes for each byte of a compressed file or archive, above which it is refused (from 16 MiB).", ge=1
+    )
     opus_api: WebAddress = runtime_only("https://opus.nlpl.eu/opusapi/", "URL of OPUS's API, which lists releases.")
     opus_files: WebAddress = runtime_only("https://object.pouta.csc.fi", "URL of the file server with OPUS's releases.")

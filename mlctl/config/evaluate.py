@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from mlctl.config.align import Extraction
 from mlctl.config.base import Language, Section, digested_elsewhere, runtime_only
 
-Pooling = Literal["trained", "last", "cls", "search"] | Annotated[int, Field(ge=0)]
+Pooling = Literal["auto", "trained", "last", "cls", "search"] | Annotated[int, Field(ge=0)]
 
 
 class BenchmarkFolder(Section):
@@ -149,16 +149,19 @@ class Evaluate(Section):
         (0, 1, 2), min_length=1, description="Seeds of fine-tuning; benchmarks that do not fine-tune are evaluated once."
     )
     pooling: Pooling = Field(
-        "search",
-        description="Pooling of sentence embeddings in the published benchmarks: search (the best on held-out dev pairs, for each model), the mean over "
-        "tokens of the layers in train.layers (trained), of the last layer (last) or of layer N (0: the embeddings), or the last layer's first token (cls).",
+        "auto",
+        description="Pooling of sentence embeddings in the published benchmarks: auto or trained (that of the trained model, as it is exported), "
+        "search (the best on held-out dev pairs, for each model), the mean over tokens of the last layer (last) or of layer N (0: the "
+        "embeddings), or the last layer's first token (cls). The base model as published always has its own.",
     )
     pooling_dev: Language | None = Field(
         None,
         description="Target language whose held-out pairs `pooling: search` selects on; null: the first one with held-out pairs.",
     )
-    prefix: str = Field(
-        "", description="Text added before every sentence of the published benchmarks, which some encoders require."
+    prefix: str | None = Field(
+        None,
+        description="Text added before every sentence in sentence retrieval; null: each model's own default prompt "
+        "(config_sentence_transformers.json), if it has one.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="Precision of the encoders (fine-tuning on a GPU always uses bf16 autocast); similarities are fp32."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from mlctl.config.base import Section, digested_elsewhere
+from mlctl.config.base import Section, digested_elsewhere, runtime_only
 
 
 class ScratchModel(Section):
@@ -36,6 +36,11 @@ class Model(Section):
         description="Folder or hub name of a Hugging Face encoder; empty: a small BERT from scratch.",
     )
     revision: str = Field("main", description="Revision of an encoder from the hub.")
+    allow_pickle: bool = runtime_only(
+        False,
+        "Load weights from a pickle (pytorch_model.bin) where a model has no safetensors; for models that you trust. Code in it is not "
+        "run: only tensors are read. It applies to `name`, `start`, `scratch.tokenizer` and `align.encoder`.",
+    )
     scratch: ScratchModel = Field(ScratchModel(), description="Geometry of the encoder if `name` is empty.")
     start: str = digested_elsewhere(
         "",

@@ -9,25 +9,27 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from mlctl.config import error_messages
+from mlctl.config import error_messages, recipe_file, schema_paths
 from mlctl.config.align import Align
 from mlctl.config.base import Section, runtime_only
 from mlctl.config.clean import Clean
 from mlctl.config.download import Download
 from mlctl.config.evaluate import Evaluate
 from mlctl.config.languages import Languages
+from mlctl.config.layers import Layer, from_document
 from mlctl.config.licences import Licences
 from mlctl.config.model import Model
 from mlctl.config.report import Report
 from mlctl.config.retrain import Retrain
 from mlctl.config.shard import Shard
+from mlctl.config.sources import without_password
 from mlctl.config.train import Train
 from mlctl.config.translate import Translate
+from mlctl.config.value_checks import find_problems
 from mlctl.errors import InputError
 
 
@@ -36,8 +38,13 @@ class Recipe(Section):
 
     name: str = Field("recipe", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run.")
     seed: int = Field(0, ge=0, lt=2**31, description="Random seed.")
-    store: str = runtime_only(
+    store: Annotated[str, AfterValidator(without_password)] = runtime_only(
         "mlctl-store", "Folder where results are stored, or a URL that fsspec supports such as s3://bucket/folder.", min_length=1
+    )
+    verify_store: Literal["always", "sampled", "changed"] = runtime_only(
+        "sampled",
+        "What is read to verify a result of the store that a run uses: always: every file; sampled: small files, and a random sample "
+        "of the blocks of large ones; changed: files whose modification time changed.",
     )
     executor: Literal["processes", "ray"] = runtime_only(
         "processes", "Execution backend of clean and align: local processes, or workers on a Ray cluster."
@@ -57,81 +64,59 @@ class Recipe(Section):
     retrain: Retrain = runtime_only(Retrain(), "Re-training: champion and challenger.")
 
 
-def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
-    """Validate plain values and return the recipe.
+def parse(values: Mapping[str, Any], where: str = "recipe", overrides: Iterable[str] = ()) -> Recipe:
+    """Validate plain values with overrides such as `train.steps=200` applied, and return the recipe.
 
     Raises:
         InputError: names every invalid or unknown setting by its dotted path, the allowed and the given value.
     """
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        lines = error_messages.format_errors(error, Recipe)
-        raise InputError(f"{where}: " + "\n  ".join(lines), "`mlctl recipe --schema` lists every setting") from None
+    return _validate(Layer(copy.deepcopy(dict(values)), {(): where}), overrides)
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load(path: Path, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None) -> Recipe:
     """Read a YAML recipe, merge it over the one that it names as its `base`, and apply dotted overrides such as `train.steps=200`.
+
+    `defaults` are values of top-level settings that neither the recipe nor its base sets.
 
     Raises:
         InputError: a file is missing or not a recipe, the bases are circular, or a setting is invalid.
     """
-    return parse(override(_read(path, ()), overrides), str(path))
+    layer = _read(path, ())
+    layer.origins[()] = str(path)
+    layer.values.update({name: value for name, value in (defaults or {}).items() if name not in layer.values})
+    return _validate(layer, overrides)
 
 
-def _read(path: Path, derived: tuple[Path, ...]) -> dict[str, Any]:
-    """Return the settings of a file merged over those of its base; `derived` are the files that lead to it."""
-    values = _read_yaml(path)
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    if not isinstance(base, str) or (base_path := path.parent / base).resolve() in {file.resolve() for file in (*derived, path)}:
-        problem = f"{path}: base: {base!r} is not a valid base recipe (not a file name, or circular)"
-        raise InputError(problem, "name a YAML file in the same folder: `base: paper.yaml`")
-    return _merge(_read(base_path, (*derived, path)), values)
-
-
-def _merge(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of both, with those of `values` first. Sections are merged, lists are replaced."""
-    return {
-        **base,
-        **{
-            name: _merge(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
-            for name, value in values.items()
-        },
-    }
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no recipe at {path}", "name a YAML file, or a built-in recipe: `mlctl recipe --list`") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {error}", "fix the line that the message names") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} contains no settings", "write `name: value` lines; `mlctl recipe demo` shows an example")
-    return values
-
-
-def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Return a copy of `values` with each `a.b=c` applied; c is parsed as YAML, so numbers, lists and true/false work."""
-    changed = copy.deepcopy(dict(values))
+def _validate(layer: Layer, overrides: Iterable[str]) -> Recipe:
     for text in overrides:
-        dotted, equals, raw = text.partition("=")
-        if not equals or not dotted:
-            raise InputError(
-                f"override {text!r} does not have the form section.setting=value", "write for example train.steps=200"
-            )
-        section = changed
-        *names, last = dotted.split(".")
-        for name in names:
-            child = section.setdefault(name, {})
-            if not isinstance(child, dict):
-                raise InputError(f"override {text!r}: {name!r} is a value, not a section", f"remove what follows {name!r}")
-            section = child
-        try:
-            section[last] = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
-            raise InputError(f"override {text!r} is not a YAML value: {error}", "quote the value") from None
-    return changed
+        layer.override(_with_empty_text(text, layer.values))
+    problems = list(find_problems(layer.values, Recipe))
+    error = None
+    try:
+        recipe = Recipe.model_validate(layer.values)
+        if not problems:
+            return recipe
+    except ValidationError as invalid:
+        error = invalid
+    lines = error_messages.format_errors(error, problems, layer, Recipe)
+    raise InputError("\n  ".join(lines), "`mlctl recipe --schema` lists every setting")
+
+
+def _with_empty_text(override: str, values: Mapping[str, Any]) -> str:
+    """Return an override without a value as one with an empty text, if the setting is text: `model.name=`."""
+    name, _, value = override.partition("=")
+    _, field, annotation = schema_paths.field_at(Recipe, tuple(name.split(".")), values)
+    return f'{name}=""' if field and not value.strip() and schema_paths.members(annotation) == (str,) else override
+
+
+def _read(path: Path, derived: tuple[Path, ...]) -> Layer:
+    """Return the settings of a file merged over those of its base; `derived` are the files that lead to it."""
+    document = recipe_file.read(path)
+    layer = from_document(document, str(path))
+    if "base" not in layer.values:
+        return layer
+    base, origin = layer.values.pop("base"), layer.origins.pop(("base",))
+    if not isinstance(base, str) or (base_path := path.parent / base).resolve() in {file.resolve() for file in (*derived, path)}:
+        problem = f"{origin}: base: {base!r} is not a valid base recipe (not a file name, or circular)"
+        raise InputError(problem, "name a YAML file in the same folder: `base: paper.yaml`")
+    return layer.over(_read(base_path, (*derived, path)))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from mlctl.config.base import Language, Section, digested_elsewhere
-from mlctl.core.url_redaction import redact_url
+from mlctl.core.url_redaction import redact_text
 
 
 class LocalesSource(Section):
@@ -79,11 +79,24 @@ class FilesSource(Section):
         return self
 
 
+_USER = re.compile(r"://[^/?#\s@:]+@")  # without a password
+
+
+def without_password(url: str) -> str:
+    """Return a URL (or folder) without a password, else raise ValueError: it is passed to other machines and shown."""
+    anonymous = _USER.sub("://", url)
+    if redact_text(anonymous) != anonymous:
+        raise ValueError(
+            "remove the password or key from the URL: credentials come from the environment or from fsspec's configuration"
+        )
+    return url
+
+
 def plain_url(url: str) -> str:
     """Return an http(s) URL without user name and password, else raise ValueError: URLs are written to manifests and logs."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{redact_url(url)!r} is not an http or https URL")
+        raise ValueError("this is not an http or https URL")
     if "@" in parts.netloc:
         raise ValueError("remove the user name and password from the URL: URLs are written to manifests and logs")
     return url

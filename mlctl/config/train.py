@@ -13,25 +13,38 @@ def _layers(value: object) -> object:
     """Validate with one message, where pydantic would print one for each form of the union."""
     numbers = list(value) if isinstance(value, (tuple, list)) else []
     valid = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool) and number >= 1]
-    if value in ("first-and-last", "last", "all") or (numbers and len(set(valid)) == len(numbers)):
+    if value in ("auto", "first-and-last", "last", "all") or (numbers and len(set(valid)) == len(numbers)):
         return value
-    raise ValueError("give first-and-last, last, all, or different layer numbers from 1 such as [1, 8]")
+    raise ValueError("give auto, first-and-last, last, all, or different layer numbers from 1 such as [1, 8]")
 
 
-Layers = Annotated[Literal["first-and-last", "last", "all"] | tuple[int, ...], BeforeValidator(_layers)]
+#: A value of the setting `objective`, and one of `lr_schedule`.
+ObjectiveName = Literal["joint", "sentence", "separate"]
+Decay = Literal["none", "linear", "cosine"]
+
+#: End of the descriptions of settings whose default depends on what is trained: `train_defaults.DEFAULTS`.
+_BY_KIND = "; null: by kind of model, as `mlctl plan` shows."
+
+Layers = Annotated[Literal["auto", "first-and-last", "last", "all"] | tuple[int, ...], BeforeValidator(_layers)]
 
 
 class Train(Section):
-    """Multi-level contrastive training (ML-CTL, arXiv 2202.13083)."""
+    """Multi-level contrastive training (ML-CTL, arXiv 2202.13083).
+
+    Settings that are null get the default of the kind of model that is trained: `train_defaults.resolve_train`.
+    """
 
     loss: Literal["cz-nce", "info-nce"] = Field("cz-nce", description="Contrastive loss.")
-    objective: Literal["joint", "sentence", "separate"] = Field(
-        "separate",
+    objective: ObjectiveName | None = Field(
+        None,
         description="separate: a sentence loss and a word loss, each with its own projection head. joint: one loss on [sentence; word] as "
-        "in the paper. sentence: its ablation without words.",
+        f"in the paper. sentence: its ablation without words{_BY_KIND}",
     )
-    word_pairs: int = Field(
-        3, ge=1, le=16, description="Word pairs drawn from each sentence pair at each visit, pooled from one encoder pass."
+    word_pairs: int | None = Field(
+        None,
+        ge=1,
+        le=16,
+        description=f"Word pairs drawn from each sentence pair at each visit, pooled from one encoder pass{_BY_KIND}",
     )
     word_weight: float = Field(
         1.0, ge=0, description="Weight of the word loss relative to the sentence loss (objective separate only)."
@@ -39,7 +52,9 @@ class Train(Section):
     word_loss: Literal["same", "cz-nce", "info-nce"] = Field(
         "same", description="Contrastive loss on words (objective separate only); same: as `loss`."
     )
-    temperature: float = Field(0.07, gt=0, description="τ of the similarity cos/τ; its start if it is not fixed.")
+    temperature: float | None = Field(
+        None, gt=0, description=f"τ of the similarity cos/τ; its start if it is not fixed{_BY_KIND}"
+    )
     word_temperature: float | None = Field(
         None, gt=0, description="τ of the word loss (objective separate only); null: as `temperature`."
     )
@@ -69,17 +84,19 @@ class Train(Section):
         description="Word pairs of different sentences that share a word, subword for subword, are each other's negatives.",
     )
     layers: Layers = Field(
-        "first-and-last",
-        description="Layers whose states are summed and pooled: first-and-last (as in the paper), last, all, or layer numbers from 1 such "
-        "as [1, 8].",
+        "auto",
+        description="Layers whose states are summed, and averaged over tokens: first-and-last (as in the paper), last, all, or layer numbers "
+        "from 1 such as [1, 8]. auto: layers and token pooling that the encoder says itself (modules.json), else of a sentence encoder the "
+        "last layer, of a masked-language model the pooling that retrieves most translations before training, from scratch "
+        "first-and-last.",
     )
-    anchor_weight: float = Field(
-        0.0,
+    anchor_weight: float | None = Field(
+        None,
         ge=0,
         description="Weight of the anchor loss: the squared distance of sentence vectors, scaled to length 1, to those of the encoder "
-        "before training; 0: off, without the memory for that encoder.",
+        f"before training; 0: off, without the memory for that encoder{_BY_KIND}",
     )
-    mlm_weight: float = Field(0.1, ge=0, description="α, the weight of the masked-language-model loss; 0: off.")
+    mlm_weight: float | None = Field(None, ge=0, description=f"α, the weight of the masked-language-model loss; 0: off{_BY_KIND}")
     mlm_probability: float = Field(0.15, gt=0, lt=1, description="Share of ordinary tokens that are masked.")
     contrast_on_masked: bool = Field(
         False,
@@ -91,8 +108,8 @@ class Train(Section):
         lt=2**31,
         description="Seed of the training alone; null: the recipe's. Trainings with different seeds share the shards.",
     )
-    steps: int = Field(10000, ge=1, description="Optimiser steps.")
-    batch_size: int = Field(64, ge=2, description="Sentence pairs per step, over all processes.")
+    steps: int | None = Field(None, ge=1, description=f"Optimiser steps{_BY_KIND}")
+    batch_size: int | None = Field(None, ge=2, description=f"Sentence pairs per step, over all processes{_BY_KIND}")
     language_alpha: float = Field(
         1.0,
         gt=0,
@@ -100,10 +117,12 @@ class Train(Section):
         description="Rows of a language with n rows are visited in proportion to n to this power: below 1, small languages more often; 1: "
         "every row once per epoch.",
     )
-    learning_rate: float = Field(2e-6, gt=0, description="Peak learning rate of Adam.")
-    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate grows from 0.")
-    lr_schedule: Literal["none", "linear", "cosine"] = Field(
-        "none", description="How the learning rate decays to 0 after the warm-up; none: it stays constant."
+    learning_rate: float | None = Field(None, gt=0, description=f"Peak learning rate of Adam{_BY_KIND}")
+    warmup_steps: int | None = Field(
+        None, ge=0, description="Steps over which the learning rate grows from 0; null: a tenth of the steps."
+    )
+    lr_schedule: Decay | None = Field(
+        None, description=f"How the learning rate decays to 0 after the warm-up; none: it stays constant{_BY_KIND}"
     )
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the encoder; similarities are always fp32.")

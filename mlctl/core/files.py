@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TEMPORARY = ".part-"
-
-
-def is_disk_full(error: BaseException | str) -> bool:
-    """Return whether an error, or a program's error output, says that no more can be written: disk full, quota or file size exceeded.
-
-    Libraries such as safetensors pass on the system's text without its number.
-    """
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _DISK_FULL
-    return any(os.strerror(code) in str(error) for code in _DISK_FULL)
+_TEMPORARY, _UNIQUE = ".part-", ".tmp"
 
 
 @contextlib.contextmanager
@@ -30,11 +18,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     For one writer at a time: what a killed writer left at the temporary path is removed first.
     """
+    temporary = prepare_temporary(path)
+    yield temporary
+    commit(temporary, path)
+
+
+def prepare_temporary(path: Path) -> Path:
+    """Return the temporary path to write `path` at: its folder exists, and what a killed writer left there is removed."""
     temporary = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     discard(temporary)
-    yield temporary
-    commit(temporary, path)
+    return temporary
 
 
 def atomic_write_text(path: Path, text: str) -> None:
@@ -62,6 +56,11 @@ def create_text(path: Path, text: str) -> bool:
 def temporary_path(path: Path) -> Path:
     """Return the hidden path beside `path` that `atomic_write` writes at."""
     return path.with_name(f"{_TEMPORARY}{path.name}")
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a file name is one that an interrupted write leaves."""
+    return name.startswith(_TEMPORARY) or (name.startswith(".") and name.endswith(_UNIQUE))
 
 
 def commit(temporary: Path, path: Path) -> None:
@@ -100,4 +99,4 @@ def fsync(path: Path) -> None:
 
 
 def _unique_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNIQUE}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mlctl.core.files import atomic_write
+from mlctl.core.checksums import SCRATCH, CheckedPath
 
 
 class Progress(Protocol):
@@ -26,8 +26,10 @@ def silent(done: int, total: int | None, unit: str, **figures: float | str) -> N
 class Workspace:
     """The folder in which a stage builds its result.
 
-    A part is a file or folder of the result that is written under a temporary name and renamed when it is complete: a part for which
-    `has` returns true was finished, also after kill -9 or a power cut. `scratch` holds what speeds up a restart (a downloaded archive,
+    A part is a file or folder of the result that is written under a temporary name and renamed when it is complete, with a checksum
+    file (`mlctl.core.checksums`): a part for which `has` returns true was finished and is unchanged, also after kill -9, a
+    power cut or a failing disk. Where parts belong together, ask for each of them: `has`, and `is_lost` for one that may never have been
+    written. `scratch` holds what speeds up a restart (a downloaded archive,
     a checkpoint) and is not part of the result: the caller removes it when the result is complete.
     """
 
@@ -36,7 +38,7 @@ class Workspace:
     @property
     def scratch(self) -> Path:
         """A folder that survives a crash and is removed when the stage is complete."""
-        folder = self.root / ".scratch"
+        folder = self.root / SCRATCH
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -45,11 +47,22 @@ class Workspace:
         return self.root / name
 
     def has(self, name: str) -> bool:
-        """Return whether the part `name` is finished."""
-        return self.path(name).exists()
+        """Return whether the part `name` is finished; a damaged one is removed with a warning, to be made again."""
+        return self._checked(name).is_finished()
+
+    def is_lost(self, name: str) -> bool:
+        """Return whether the part `name` was finished once, and is damaged or missing now."""
+        return self._checked(name).is_lost()
+
+    def discard(self, name: str) -> None:
+        """Remove the part `name`, if it exists: it does not count as lost."""
+        self._checked(name).remove()
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[Path]:
         """Yield the temporary path to write the part `name` at; the part appears, complete, when the block ends without error."""
-        with atomic_write(self.path(name)) as path:
+        with self._checked(name).write() as path:
             yield path
+
+    def _checked(self, name: str) -> CheckedPath:
+        return CheckedPath(self.path(name), self.root)

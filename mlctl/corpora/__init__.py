@@ -7,6 +7,7 @@ objects that have provenance and yield rows. Text is stored unchanged; the clean
 from mlctl.corpora.catalog.changes import diff_sources, inspect_sources, settled_state
 from mlctl.corpora.corpus_cache import CorpusCache
 from mlctl.corpora.lockfile import Lockfile
+from mlctl.corpora.source_checks import find_problems
 from mlctl.corpora.sources.source_state import SourceState
 from mlctl.corpora.stage import download, local_files
 
@@ -16,6 +17,7 @@ __all__ = [
     "SourceState",
     "diff_sources",
     "download",
+    "find_problems",
     "inspect_sources",
     "local_files",
     "settled_state",

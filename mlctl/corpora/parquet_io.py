@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,14 +14,28 @@ from mlctl.corpora.licences import spdx
 from mlctl.schema import PAIR
 
 _BATCH_ROWS = 8192
+_BATCH_CHARACTERS = 2**27  # thousands a row: only of text that is not in sentences
 
 
 def write(path: Path, corpus: Corpus, source: str, target: str) -> None:
     """Write the rows of one target language in the schema PAIR, batch by batch."""
-    rows = corpus.rows(target)
     with pq.ParquetWriter(path, PAIR, compression="zstd") as writer:
-        while batch := list(itertools.islice(rows, _BATCH_ROWS)):
+        for batch in _batches(corpus.rows(target)):
             writer.write_batch(_record_batch(batch, corpus, source, target))
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield rows in batches of `_BATCH_ROWS`, or fewer if they are very long."""
+    batch: list[Row] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += len(row.source or "") + len(row.target or "")
+        if len(batch) == _BATCH_ROWS or characters > _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def count(path: Path) -> tuple[int, int]:

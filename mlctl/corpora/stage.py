@@ -10,11 +10,13 @@ from typing import Any
 
 from mlctl import config
 from mlctl.core.hashing import file_digest
+from mlctl.core.unpack_limits import active_limits
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.corpus_cache import CachedCorpus, CorpusCache, cache_identity
 from mlctl.corpora.licences import LicencePolicy, spdx
 from mlctl.corpora.lockfile import Lockfile, renewed_digests
+from mlctl.corpora.source_checks import find_problems
 from mlctl.corpora.sources.pip_download import discard_unfinished
 from mlctl.corpora.sources.registry import source_kinds
 from mlctl.corpora.sources.source_kind import FetchContext, SourceKind
@@ -52,16 +54,19 @@ def download(
     lock = Lockfile(Path(settings.lock), settings.update_lock)
     kinds = source_kinds(settings, languages)
     # A typing error must not cost a long download: first everything that needs no network.
-    _validate(kinds, lock, policy)
+    for problem in find_problems(settings, languages, licences or config.Licences()):
+        raise problem
     discard_unfinished(workspace.scratch)
     context = FetchContext.from_settings(settings, lock, workspace.scratch, progress)
-    opened = _open(kinds, context, policy, cache, progress)
+    with active_limits(context.unpack_limits):
+        opened = _open(kinds, context, policy, cache, progress)
     corpora = [corpus for _, unit_corpora in opened for corpus in unit_corpora]
     names = [f"{_number(index, len(corpora))}-{slug(corpus.name)}" for index, corpus in enumerate(corpora)]
     parts = [(corpus, name, target) for corpus, name in zip(corpora, names, strict=True) for target in corpus.targets]
     for done, (corpus, name, target) in enumerate(parts):
         progress(done, len(parts), "parts", corpus=corpus.name, language=target)
-        _write_part(corpus, languages.source, target, _part_name(name, target), workspace)
+        with active_limits(context.unpack_limits):
+            _write_part(corpus, languages.source, target, _part_name(name, target), workspace)
     progress(len(parts), len(parts), "parts")
     if cache:
         _store(cache, opened, names, workspace, lock)
@@ -87,17 +92,6 @@ def local_files(settings: config.Download, languages: config.Languages) -> dict[
     }
     urls = [url for kind in kinds for url in kind.addresses(lock)]
     return digests | renewed_digests(lock, urls)
-
-
-def _validate(kinds: Sequence[SourceKind[Any]], lock: Lockfile, policy: LicencePolicy) -> None:
-    """Check the sources as far as possible without a network."""
-    if not kinds:
-        problem = "the recipe has no sources of text"
-        raise InputError(problem, "add a source to download.sources, for example `kind: locales` or `kind: files`")
-    policy.check((kind.name, licence) for kind in kinds if (licence := kind.stated_licence()))
-    for kind in kinds:
-        kind.validate()
-        kind.addresses(lock)
 
 
 def _open(

@@ -1,4 +1,4 @@
-"""Encoder under evaluation: loads it on first use and caches its sentence embeddings. Base and trained model use the same code."""
+"""Encoder under evaluation: loads it on first use and caches its sentence embeddings. All models use the same code."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlctl.config import Evaluate, Model
+from mlctl.config import Evaluate
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.modeling import model_sources
+from mlctl.modeling.sentence_config import Pooling, SentenceConfig, describe_pooling
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mlctl.evaluation.data.heldout import Heldout
-    from mlctl.evaluation.embedding.sentence_embeddings import Pool
     from mlctl.modeling.word_encoder import WordEncoder
 
 _log = logging.getLogger(__name__)
@@ -28,14 +28,14 @@ class ModelUnderTest:
     """Encoder under evaluation.
 
     Args:
-        name: "base" or "trained".
+        name: of the model in the tables.
         folder: Hugging Face folder of the encoder.
         tokenizer: folder of its tokenizer, the one that the shards were made with.
-        settings: arithmetic, device, batch size and pooling.
+        settings: arithmetic, device and batch size.
         cache: stores its scores and fine-tuned models.
         dev: held-out pairs of the language that `pooling: search` selects the pooling on.
-        pooled_layers: indices of the hidden states that the trained model is pooled from (`pooling.layer_indices`); the base model is
-            pooled from the same ones.
+        sentences: how it makes sentence vectors: pooling, prompt, maximum length.
+        pooling: as `evaluate.pooling`, of its sentence embeddings in the published benchmarks.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class ModelUnderTest:
         settings: Evaluate,
         cache: ScoreCache,
         dev: Heldout,
-        pooled_layers: Sequence[int],
+        sentences: SentenceConfig,
+        pooling: str | int = "auto",
     ) -> None:
         self.name, self.folder, self.settings, self.cache = name, folder, settings, cache
         self._tokenizer_folder, self._dev = tokenizer, dev
-        self._pooled_layers = tuple(pooled_layers)
+        self.sentences, self._pooling_setting = sentences, pooling
         #: Progress callback during fine-tuning, called with a text.
         self.on_progress: Callable[[str], object] = str
         self._embedding_cache: dict[str, Tensor] = {}
@@ -58,10 +59,10 @@ class ModelUnderTest:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What can change a score: the digests of weights and tokenizer, the pooled layers and the arithmetic."""
-        weights = model_sources.identity(Model(name=str(self.folder)), "weights")
+        """What can change its states: the digests of weights and tokenizer, and the arithmetic."""
+        weights = model_sources.weights_digest(self.folder)
         tokenizer = model_sources.files_digest(model_sources.tokenizer_files(self._tokenizer_folder))
-        return {"weights": weights, "tokenizer": tokenizer, "layers": self._pooled_layers, "precision": self.settings.precision}
+        return {"weights": weights, "tokenizer": tokenizer, "precision": self.settings.precision}
 
     @property
     def encoder(self) -> PreTrainedModel:
@@ -78,7 +79,6 @@ class ModelUnderTest:
 
         if self._encoder is None:
             self._encoder = token_embeddings.open_encoder(self.folder, self.settings.device, self.settings.precision)
-            self._encoder.pooled_layers = self._pooled_layers
         token_embeddings.check_vocabulary(self._encoder, self.folder, largest_id)
         return self._encoder
 
@@ -114,31 +114,47 @@ class ModelUnderTest:
         return tokenizer
 
     @cached_property
-    def pooling(self) -> Pool:
-        """Pooling of its sentence embeddings: the recipe's, or the one with the best dev accuracy (the first of equals)."""
-        if self.settings.pooling != "search":
-            return self.settings.pooling
+    def pooling(self) -> Pooling:
+        """Pooling of its sentence embeddings in the published benchmarks: as set, or that with the best dev accuracy (the first of equals)."""
+        from mlctl.evaluation.embedding.sentence_embeddings import pooling_of
+
+        if self._pooling_setting != "search":
+            return pooling_of(self._pooling_setting, self.sentences.pooling, self._depth)
         accuracies = self.pooling_accuracies
-        best = max(accuracies, key=lambda pool: accuracies[pool])
+        best = max(accuracies, key=lambda pooling: accuracies[pooling])
         _log.info(
-            "%s: pooling %s has the best accuracy on the dev pairs en–%s (%.1f%%)",
+            "%s: %s has the best accuracy on the dev pairs en–%s (%.1f%%)",
             self.name,
-            best,
+            describe_pooling(best),
             self._dev.language,
             100 * accuracies[best],
         )
         return best
 
     @cached_property
-    def pooling_accuracies(self) -> Mapping[Pool, float]:
+    def pooling_accuracies(self) -> Mapping[Pooling, float]:
         """Retrieval accuracy of every pooling on the dev pairs, mean of both directions."""
         from mlctl.evaluation.embedding import pooling_search
+        from mlctl.evaluation.embedding.sentence_embeddings import all_poolings
 
-        identity = pooling_search.identity(self.identity, self._dev, self.embedding_settings)
+        own = self.sentences.pooling
+        settings = {**self.embedding_settings, "own": own.as_json()}
+        poolings = all_poolings(own, self._depth)
         results = self.cache.get_or_compute(
-            identity, lambda: pooling_search.evaluate(self.encoder, self._dev, self.embed_with_poolings)
+            pooling_search.identity(self.identity, self._dev, settings),
+            lambda: pooling_search.evaluate(poolings, self._dev, self.embed_with_poolings),
         )
-        return {result.notes["pooling"]: result.metrics["accuracy"] for result in results}
+        return {Pooling.from_json(result.notes["pooling"]): result.metrics["accuracy"] for result in results}
+
+    @property
+    def _depth(self) -> int:
+        from mlctl.modeling.sentence_config import encoder_depth
+
+        return encoder_depth(self.folder)
+
+    def reads_otherwise(self, longest: int) -> bool:
+        """Return whether its sentences are other tokens than the shards' rows of up to `longest`: it has a prompt, or truncates them."""
+        return bool(self.sentences.prompt) or longest > (self.sentences.max_length or longest)
 
     def max_length(self, requested: int) -> int:
         """Return the longest sequence in tokens: `requested`, or the number of the encoder's positions if that is smaller."""
@@ -154,15 +170,20 @@ class ModelUnderTest:
     @property
     def embedding_settings(self) -> dict[str, Any]:
         """Settings, besides the pooling, that change the embedding of a text."""
-        return {"prefix": self.settings.prefix}
+        return {"prefix": self.sentences.prompt, "max_length": self.sentences.max_length}
 
     def protocol_entry(self, pooled: bool) -> dict[str, Any]:
-        """Return the model's entry in `protocol.json`: its digests and, if sentences were `pooled`, the pooling and the search for it."""
-        entry: dict[str, Any] = {**self.identity, **self.embedding_settings}
+        """Return the model's entry in `protocol.json`: its digests, how its sentence vectors are made, and, if benchmarks embedded
+        sentences (`pooled`), their pooling and the search for it."""
+        entry: dict[str, Any] = {
+            **self.identity,
+            **self.embedding_settings,
+            "sentences": describe_pooling(self.sentences.pooling),
+        }
         if pooled:
-            entry["pooling"] = self.pooling
-        if pooled and self.settings.pooling == "search":
-            accuracies = {str(pool): accuracy for pool, accuracy in self.pooling_accuracies.items()}
+            entry["pooling"] = describe_pooling(self.pooling)
+        if pooled and self._pooling_setting == "search":
+            accuracies = {describe_pooling(pooling): accuracy for pooling, accuracy in self.pooling_accuracies.items()}
             entry["pooling_search"] = {"language": self._dev.language, "accuracies": accuracies}
         return entry
 
@@ -180,9 +201,10 @@ class ModelUnderTest:
             self._embedding_cache.update(zip(new, self.embed_with_poolings(new, [self.pooling])[0], strict=True))
         return torch.stack([self._embedding_cache[text] for text in texts])
 
-    def embed_with_poolings(self, texts: Sequence[str], poolings: Sequence[Pool]) -> list[Tensor]:
-        """Return the embeddings (N, H) of texts for each pooling, from one pass; the recipe's prefix is added."""
+    def embed_with_poolings(self, texts: Sequence[str], poolings: Sequence[Pooling]) -> list[Tensor]:
+        """Return the embeddings (N, H) of texts for each pooling, from one pass; the prompt is added."""
         from mlctl.evaluation.embedding.sentence_embeddings import embed
 
-        prefixed = [self.settings.prefix + text for text in texts]
-        return embed(self.encoder, self.tokenizer, prefixed, poolings, self.settings.batch_rows)
+        prompted = [self.sentences.prompt + text for text in texts]
+        limit = self.sentences.max_length
+        return embed(self.encoder, self.tokenizer, prompted, poolings, self.settings.batch_rows, limit)

@@ -1,4 +1,8 @@
-"""The evaluate stage: scores base and trained model on every task, language and seed, and compares them."""
+"""The evaluate stage: scores base and trained model on every task, language and seed, and compares them.
+
+Up to three models are scored: the base model as it was published, the base model with the trained model's pooling, and the trained model.
+The second says what training itself changed; it is left out where it would be the first again.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +21,30 @@ from mlctl import schema
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
+from mlctl.evaluation.base_model import BaseModel, base_model, with_prefix
 from mlctl.evaluation.data.heldout import Heldout, read_heldout
 from mlctl.evaluation.data.tokenizer_coverage import covered_languages
 from mlctl.evaluation.metrics.item_scores import ItemScores
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.score_cache import ScoreCache
-from mlctl.evaluation.statistics.model_comparison import ModelScores, difference_rows, item_columns, score_rows
+from mlctl.evaluation.statistics.model_comparison import (
+    BASE,
+    SAME_POOLING,
+    TRAINED,
+    ModelScores,
+    difference_rows,
+    item_columns,
+    score_rows,
+)
 from mlctl.evaluation.tasks.heldout_retrieval import HeldoutRetrieval
 from mlctl.evaluation.tasks.registry import open_task
 from mlctl.modeling.model_sources import resolve
+from mlctl.modeling.sentence_config import Pooling, SentenceConfig, encoder_depth, read_sentence_config
 
 if TYPE_CHECKING:
     from mlctl.evaluation.tasks.base import PublishedTask, Task
 
-MODELS = ("base", "trained")
-
+_MAPPED = (BASE, TRAINED)  # models in the map of token states
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +62,8 @@ def evaluate(
 ) -> dict[str, float | int]:
     """Evaluate the base and the trained encoder on the held-out pairs and on the recipe's benchmarks.
 
+    `base` has its own pooling, prompt and maximum length where it has any, `base-same-pooling` the trained model's pooling.
+
     Writes `scores.parquet`, `items.parquet`, `differences.parquet`, `averages.parquet`, `tokens.parquet` (schemas of these names) and
     `protocol.json`: the benchmarks' metadata, settings and languages, each model's pooling, and the tasks' notes.
 
@@ -62,7 +77,8 @@ def evaluate(
         workspace: where the result is written.
         progress: called after each score.
         score_cache: cache shared by runs; None: one in the workspace, until the result is complete.
-        base_encoder: folder of an encoder with the same tokenizer that replaces the encoder that training started from as `base`.
+        base_encoder: folder of an encoder with the same tokenizer that replaces the encoder that training started from as `base`; it is
+            evaluated as it is only.
 
     Returns:
         Mean main metric of each task and model over languages (without English) and seeds, in [0, 1], and the number of languages
@@ -73,17 +89,21 @@ def evaluate(
     """
     scratch = Workspace(workspace.scratch)
     cache = score_cache or ScoreCache(scratch.path("parts"))
-    trained_encoder = _trained_encoder(trained)
-    folders = {"base": base_encoder or _base_encoder(model, trained), "trained": trained_encoder}
     heldout = read_heldout(sharded, languages.targets)
-    models = _open_models(settings, folders, sharded / "tokenizer", heldout, cache)
-    run = _open_run(settings, models, HeldoutRetrieval(heldout, settings, languages.source, seed))
+    own_sentences = _trained_sentences(_trained_encoder(trained))
+    base_folder = base_encoder or _base_encoder(model, trained)
+    base = base_model(settings, base_folder, trained, own_sentences, sharded)
+    models = _open_models(settings, base_folder, trained, sharded / "tokenizer", heldout, cache, base, own_sentences)
+    run = _open_run(
+        settings, base, models, HeldoutRetrieval(heldout, settings, languages.source, seed), compared=base_encoder is None
+    )
     results: list[ModelScores] = []
-    for model_under_test in models:
+    for model_under_test in run.models:
         results += _evaluate_model(run, model_under_test, progress)
-        _write_token_map(model_under_test, settings, heldout, languages.source, seed, scratch)
+        if model_under_test.name in _MAPPED:
+            _write_token_map(model_under_test, own_sentences.pooling, settings, heldout, languages.source, seed, scratch)
         model_under_test.release()
-    tokens = pa.concat_tables(pq.read_table(scratch.path(_token_file(name))) for name in MODELS)
+    tokens = pa.concat_tables(pq.read_table(scratch.path(_token_file(name))) for name in _MAPPED)
     averages = _write_result(run, results, tokens, seed, workspace)
     return {"languages": len(heldout), **_mean_metrics(averages)}
 
@@ -99,12 +119,13 @@ class _Evaluation:
 
 @dataclass(frozen=True)
 class _Run:
-    """Models, benchmarks with the languages that they are evaluated in, and the evaluations of each model in order."""
+    """Models, benchmarks with the languages that they are evaluated in, and the evaluations of each model, by its name, in order."""
 
     settings: Evaluate
+    base: BaseModel
     models: Sequence[ModelUnderTest]
     benchmarks: Sequence[tuple[PublishedTask, Sequence[str]]]
-    evaluations: Sequence[_Evaluation]
+    evaluations: Mapping[str, Sequence[_Evaluation]]
 
 
 def _trained_encoder(trained: Path) -> Path:
@@ -118,13 +139,32 @@ def _base_encoder(model: Model, trained: Path) -> Path:
     return from_scratch if from_scratch.is_dir() else resolve(model)
 
 
-def _open_models(
-    settings: Evaluate, folders: Mapping[str, Path], tokenizer: Path, heldout: Sequence[Heldout], cache: ScoreCache
-) -> list[ModelUnderTest]:
-    from mlctl.modeling.sentence_transformers_export import read_pooled_layers
+def _trained_sentences(folder: Path) -> SentenceConfig:
+    """Return how the trained model makes sentence vectors."""
+    config = read_sentence_config(folder)
+    return config or SentenceConfig(Pooling(tuple(sorted({1, encoder_depth(folder)}))))
 
-    dev, pooled_layers = _dev_pairs(settings, heldout), read_pooled_layers(folders["trained"])
-    return [ModelUnderTest(name, folders[name], tokenizer, settings, cache, dev, pooled_layers) for name in MODELS]
+
+def _open_models(
+    settings: Evaluate,
+    base_folder: Path,
+    trained: Path,
+    tokenizer: Path,
+    heldout: Sequence[Heldout],
+    cache: ScoreCache,
+    base: BaseModel,
+    sentences: SentenceConfig,
+) -> dict[str, ModelUnderTest]:
+    dev = _dev_pairs(settings, heldout)
+
+    def open_model(name: str, folder: Path, config: SentenceConfig, pooling: str | int) -> ModelUnderTest:
+        return ModelUnderTest(name, folder, tokenizer, settings, cache, dev, with_prefix(config, settings.prefix), pooling)
+
+    return {
+        BASE: open_model(BASE, base_folder, base.sentences, "auto" if base.has_own else settings.pooling),
+        SAME_POOLING: open_model(SAME_POOLING, base_folder, sentences, settings.pooling),
+        TRAINED: open_model(TRAINED, trained / "model", sentences, settings.pooling),
+    }
 
 
 def _dev_pairs(settings: Evaluate, heldout: Sequence[Heldout]) -> Heldout:
@@ -136,8 +176,11 @@ def _dev_pairs(settings: Evaluate, heldout: Sequence[Heldout]) -> Heldout:
     raise InputError(f"evaluate.pooling_dev: no held-out pairs of {language}", f"set it to one of {available}")
 
 
-def _open_run(settings: Evaluate, models: Sequence[ModelUnderTest], heldout_task: HeldoutRetrieval) -> _Run:
-    tokenizer = models[0].tokenizer
+def _open_run(
+    settings: Evaluate, base: BaseModel, models: Mapping[str, ModelUnderTest], heldout_task: HeldoutRetrieval, compared: bool
+) -> _Run:
+    """Return what is evaluated; `compared`: also the base model with the trained model's pooling, where that is another."""
+    tokenizer = models[BASE].tokenizer
     tasks = [open_task(entry) for entry in settings.benchmarks]
     benchmarks = [(task, covered_languages(task, tokenizer)) for task in tasks]
     tasks_with_languages: list[tuple[Task, Sequence[str]]] = [(heldout_task, heldout_task.languages), *benchmarks]
@@ -147,14 +190,23 @@ def _open_run(settings: Evaluate, models: Sequence[ModelUnderTest], heldout_task
         for seed in (settings.seeds if task.metadata.fine_tuned else (None,))
         for language in languages
     ]
-    return _Run(settings, models, benchmarks, evaluations)
+    again = [evaluation for evaluation in evaluations if compared and base.has_own and _differs(evaluation, models)]
+    by_model = {BASE: evaluations, SAME_POOLING: again, TRAINED: evaluations}
+    return _Run(settings, base, [models[name] for name, of_model in by_model.items() if of_model], benchmarks, by_model)
+
+
+def _differs(evaluation: _Evaluation, models: Mapping[str, ModelUnderTest]) -> bool:
+    """Return whether the pooling of the trained model can change a score of the base model."""
+    identities = [evaluation.task.identity(models[name], evaluation.language, evaluation.seed) for name in (BASE, SAME_POOLING)]
+    return evaluation.task.embeds_sentences and identities[0] != identities[1]
 
 
 def _evaluate_model(run: _Run, model: ModelUnderTest, progress: Progress) -> Iterator[ModelScores]:
     """Evaluate one model on everything; scores that are cached are not computed again."""
-    done = run.models.index(model) * len(run.evaluations)
-    total = len(run.models) * len(run.evaluations)
-    for evaluation in run.evaluations:
+    names = [other.name for other in run.models]
+    done = sum(len(run.evaluations[name]) for name in names[: names.index(model.name)])
+    total = sum(len(run.evaluations[name]) for name in names)
+    for evaluation in run.evaluations[model.name]:
         task, language, seed = evaluation.task, evaluation.language, evaluation.seed
         model.on_progress = functools.partial(_report_fine_tuning, progress, done, total, model.name)
         compute = functools.partial(task.evaluate, model, language, seed)
@@ -183,9 +235,15 @@ def _model_scores(model: ModelUnderTest, evaluation: _Evaluation, scores: Sequen
 
 
 def _write_token_map(
-    model: ModelUnderTest, settings: Evaluate, heldout: Sequence[Heldout], source: str, seed: int, scratch: Workspace
+    model: ModelUnderTest,
+    pooling: Pooling,
+    settings: Evaluate,
+    heldout: Sequence[Heldout],
+    source: str,
+    seed: int,
+    scratch: Workspace,
 ) -> None:
-    """Write one model's token states to the scratch folder, where a resumed run finds them."""
+    """Write one model's token states, of the layers that the trained model pools, to the scratch folder, where a resumed run finds them."""
     from mlctl.evaluation.embedding.map_tokens import choose_sentences, token_rows
 
     if scratch.has(_token_file(model.name)):
@@ -193,7 +251,7 @@ def _write_token_map(
     rows: Iterable[dict[str, Any]] = ()
     if sentences := choose_sentences(heldout, source, settings.embedding_map_sentences, seed):
         encoder = model.encoder_for(max(pairs.largest_id() for pairs in heldout))
-        rows = token_rows(encoder, sentences, model.tokenizer)
+        rows = token_rows(encoder, sentences, model.tokenizer, pooling)
     table = pa.Table.from_pylist([{"model": model.name, **row} for row in rows], schema.TOKEN_STATES)
     _write(scratch, _token_file(model.name), table)
 
@@ -232,12 +290,19 @@ def _write(workspace: Workspace, name: str, table: pa.Table) -> None:
 
 def _protocol(run: _Run, results: Sequence[ModelScores]) -> dict[str, Any]:
     """Return the content of `protocol.json`."""
+    pooled = any(task.embeds_sentences for task, _ in run.benchmarks)
     return {
+        "base": {
+            "origin": run.base.origin,
+            "published": run.base.is_published,
+            "problem": run.base.problem,
+            "same_pooling": "evaluated" if run.evaluations[SAME_POOLING] else "equal",
+        },
         "benchmarks": [
             {"metadata": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
             for task, languages in run.benchmarks
         ],
-        "models": {model.name: model.protocol_entry(pooled=bool(run.benchmarks)) for model in run.models},
+        "models": {model.name: model.protocol_entry(pooled) for model in run.models},
         "resamples": run.settings.resamples,
         "notes": [
             {
@@ -255,4 +320,5 @@ def _protocol(run: _Run, results: Sequence[ModelScores]) -> dict[str, Any]:
 
 
 def _mean_metrics(averages: Sequence[dict[str, Any]]) -> dict[str, float]:
-    return {f"{row['task'].replace('-', '_')}_{name}": row[name] for row in averages for name in MODELS}
+    names = ("base", "base_same_pooling", "trained")
+    return {f"{row['task'].replace('-', '_')}_{name}": row[name] for row in averages for name in names if row[name] is not None}

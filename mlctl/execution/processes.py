@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import mlctl
-from mlctl.errors import InputError
+from mlctl.errors import DiskFullError, InputError
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class ProcessDiedError(InputError):
     """A signal ended a child process while it ran a job."""
+
+
+#: The errors that keep their type on the way from a child, by name; the general one is the last.
+_ERRORS: dict[str, type[InputError]] = {"ended": ProcessDiedError, "disk full": DiskFullError, "input": InputError}
 
 
 class ChildProcess:
@@ -112,8 +116,7 @@ def error_from_response(response: dict[str, Any], description: str) -> Exception
     """Return the error in a response of `run_job`, if there is one; its message begins with `description` (empty: with nothing)."""
     prefix = f"{description}: " if description else ""
     if "problem" in response:
-        error_type = ProcessDiedError if response.get("ended") else InputError
-        return error_type(prefix + response["problem"], response["remedy"])
+        return _ERRORS[response["type"]](prefix + response["problem"], response["remedy"])
     if "errno" in response:
         return OSError(response["errno"], prefix + response["text"], response["file"])
     return None
@@ -128,6 +131,7 @@ def child_environment() -> dict[str, str]:
 
 def serve_jobs(function: Callable[[Any], None]) -> None:
     """In a child: call `function` with each job from standard input, and write each response to standard output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to the parent, too, which ends this process
     die_with_parent(int(sys.argv[1]))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as responses:
         os.dup2(2, 1)  # what libraries print is not a response
@@ -141,7 +145,8 @@ def run_job(function: Callable[[Any], None], job: Any) -> dict[str, Any]:
     try:
         function(job)
     except InputError as error:
-        return {"problem": error.problem, "remedy": error.remedy, "ended": isinstance(error, ProcessDiedError)}
+        name = next(name for name, error_type in _ERRORS.items() if isinstance(error, error_type))
+        return {"problem": error.problem, "remedy": error.remedy, "type": name}
     except OSError as error:
         return {"errno": error.errno, "text": error.strerror or str(error), "file": error.filename and str(error.filename)}
     return {}

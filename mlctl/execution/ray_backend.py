@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import mlctl
+from mlctl.core.distribution import install_extras
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.execution.processes import ChildProcess, ProcessDiedError, error_from_response, run_job
@@ -179,7 +180,9 @@ def check_cluster(address: str) -> str:
     try:
         import ray  # noqa: F401
     except ImportError:
-        raise InputError("executor is ray, but Ray is not installed", "pip install 'mlctl[ray]', on every machine") from None
+        raise InputError(
+            "executor is ray, but Ray is not installed", f"run `{install_extras('ray')}`, on every machine"
+        ) from None
     address = address or os.environ.get(_ADDRESS_VARIABLE, "")
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):

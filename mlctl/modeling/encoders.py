@@ -1,12 +1,10 @@
-"""Loading encoders from a folder, creating a small one from scratch, and saving one."""
+"""Loading encoders from a folder, and creating a small one from scratch."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,15 @@ import torch
 
 from mlctl.config import ScratchModel
 from mlctl.errors import InputError
+from mlctl.modeling.architectures import auto_class
+from mlctl.modeling.model_files import (
+    check_tokenizer_files,
+    check_weights,
+    is_pickle,
+    tensor_files,
+    weight_files,
+)
 from mlctl.modeling.model_sources import tokenizer_files
-from mlctl.modeling.pooling import FIRST_AND_LAST
-from mlctl.modeling.sentence_transformers_export import read_pooled_layers, write_modules
 
 _log = logging.getLogger(__name__)
 
@@ -26,16 +30,10 @@ _DEFAULT_POSITIONS, _MAX_POSITIONS = 512, 8192  # of a model from scratch: if th
 def load_encoder(folder: Path) -> Any:
     """Return the encoder of a Hugging Face folder (AutoModel, fp32) in evaluation mode.
 
-    Its attribute `pooled_layers` holds the layers that `pooling.encode_tokens` sums.
-
     Raises:
         InputError: the folder holds no encoder that transformers can load.
     """
-    from transformers import AutoModel
-
-    encoder = _load(AutoModel, folder, seed=0, optional="pooler.").eval()
-    encoder.pooled_layers = read_pooled_layers(folder)
-    return encoder
+    return _load(auto_class(folder, "encoder"), folder, seed=0, optional="pooler.").eval()
 
 
 def load_masked_lm(folder: Path, seed: int) -> Any:
@@ -44,9 +42,7 @@ def load_masked_lm(folder: Path, seed: int) -> Any:
     Raises:
         InputError: the folder holds no masked-language model that transformers can load.
     """
-    from transformers import AutoModelForMaskedLM
-
-    return _load(AutoModelForMaskedLM, folder, seed, optional="")
+    return _load(auto_class(folder, "masked-lm"), folder, seed, optional="")
 
 
 def load_classifier(folder: Path, labels: int, tagged: bool, seed: int) -> Any:
@@ -61,10 +57,7 @@ def load_classifier(folder: Path, labels: int, tagged: bool, seed: int) -> Any:
     Raises:
         InputError: the folder holds no encoder for which transformers has such a head.
     """
-    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
-
-    loader = AutoModelForTokenClassification if tagged else AutoModelForSequenceClassification
-    return _load(loader, folder, seed, optional="pooler.", num_labels=labels)
+    return _load(auto_class(folder, "tagger" if tagged else "classifier"), folder, seed, optional="pooler.", num_labels=labels)
 
 
 def scratch_model(geometry: ScratchModel, tokenizer: Path, max_length: int, seed: int) -> Any:
@@ -102,10 +95,13 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    check_tokenizer_files(tokenizer_files(folder))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no tokenizer that transformers can load: {_first_line(error)}") from None
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the tokenizers' own, and whatever the classes of all models raise on files that do not fit
+        raise InputError(
+            f"{folder} holds no tokenizer that transformers can load: {_first_line(error)}", "download or save the model again"
+        ) from None
     if tokenizer.pad_token_id is None:
         raise InputError(f"the tokenizer in {folder} has no padding token", "add pad_token to its tokenizer_config.json")
     return tokenizer
@@ -123,26 +119,6 @@ def max_positions(model: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", 10**9)) - (0 if reserved is None else reserved + 1)
 
 
-def save_model(model: Any, tokenizer: Path, folder: Path, layers: Sequence[int] = FIRST_AND_LAST) -> None:
-    """Write a Hugging Face folder: weights (safetensors), configuration, the tokenizer's files, modules for sentence-transformers.
-
-    The bytes depend on the weights, the pooled layers and the library's version alone.
-
-    Args:
-        model: an encoder, or a masked-language model.
-        tokenizer: folder of its tokenizer.
-        folder: output folder.
-        layers: the pooled layers, as `pooling.layer_indices` returns them.
-    """
-    folder.mkdir(parents=True)
-    with _quiet():
-        model.save_pretrained(folder)
-    for file in tokenizer_files(tokenizer):
-        shutil.copyfile(file, folder / file.name)
-    max_length = min(max_positions(model), _tokenizer_limit(tokenizer))
-    write_modules(folder, model.config.hidden_size, model.config.num_hidden_layers, max_length, layers)
-
-
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's CPU generator inside the block, and restore the caller's random state after it."""
@@ -152,20 +128,61 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _load(loader: Any, folder: Path, seed: int, optional: str, **options: int) -> Any:
-    from safetensors import SafetensorError
-
+    check_weights(folder)
     try:
-        with _quiet(), seeded(seed):
+        with quiet(), seeded(seed):
             model, loading_info = loader.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **options
-            )  # without dtype the weights keep that of the file, which may be half precision
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+                folder,
+                dtype=torch.float32,  # without it the weights keep the type of the file, which may be half precision
+                local_files_only=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                use_safetensors=not any(map(is_pickle, weight_files(folder))),
+                weights_only=True,  # of a pickle nothing but tensors is read: its code is not run
+                ignore_mismatched_sizes=True,  # `_check_shapes` names them
+                **options,
+            )
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever the classes of all models raise on files that do not fit
         raise InputError(
             f"{folder} holds no model that transformers can load as {loader.__name__}: {_first_line(error)}",
             "name a folder or hub model of an encoder such as BERT or XLM-RoBERTa",
         ) from None
+    _check_shapes(sorted(loading_info["mismatched_keys"]), folder)
     _check_complete(model, sorted(loading_info["missing_keys"]), optional, folder)
+    _check_finite(model, folder)
     return model
+
+
+def _check_shapes(mismatched: list[tuple[str, Any, Any]], folder: Path) -> None:
+    """Raise an InputError if weights have another shape than the configuration says."""
+    if not mismatched:
+        return
+    name, in_file, in_config = mismatched[0]
+    raise InputError(
+        f"{_file_of(name, folder)}: {name} has the shape {list(in_file)}, but config.json describes {list(in_config)}",
+        "weights and config.json belong to different models: download or save the model again",
+    )
+
+
+def _check_finite(model: Any, folder: Path) -> None:
+    """Raise an InputError if a weight is NaN or infinite: every score and loss would be."""
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            kind = "NaN" if torch.isnan(weight).any() else "infinite"
+            raise InputError(
+                f"{_file_of(name, folder)}: {name} has {kind} values",
+                "the model is damaged or was saved after its training diverged: name another one",
+            )
+
+
+def _file_of(tensor: str, folder: Path) -> Path:
+    """Return the file that holds a tensor, whose name in it may lack the prefix of the base model or have one more."""
+    files = dict(tensor_files(folder))
+    names = (name for name in files if name == tensor or tensor.endswith(f".{name}") or name.endswith(f".{tensor}"))
+    found = next(names, None)
+    return files[found] if found else weight_files(folder)[-1]
 
 
 def _check_complete(model: Any, missing: list[str], optional: str, folder: Path) -> None:
@@ -185,13 +202,6 @@ def _check_complete(model: Any, missing: list[str], optional: str, folder: Path)
         )
 
 
-def _tokenizer_limit(folder: Path) -> int:
-    """Return the tokenizer's limit of tokens; a huge number if it has none."""
-    file = folder / "tokenizer_config.json"
-    settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return int(settings.get("model_max_length") or 10**9)
-
-
 def _positions(tokenizer_limit: float) -> int:
     return min(int(tokenizer_limit), _MAX_POSITIONS) if tokenizer_limit < 10**6 else _DEFAULT_POSITIONS
 
@@ -201,7 +211,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' load reports and progress bars out of the log."""
     from transformers.utils import logging as chatter
 

@@ -1,6 +1,6 @@
 """Padding of token ids, and pooling of an encoder's states into sentence and word vectors.
 
-By default the states of the first and the last layer are summed (ML-CTL, arXiv 2202.13083), then averaged over tokens.
+The states of some layers are summed (ML-CTL, arXiv 2202.13083: the first and the last), then the tokens are pooled.
 
 Symbols: B sentences, T padded length in subwords, H size of the encoder's states, N spans.
 """
@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mlctl.errors import InputError
+from mlctl.modeling.sentence_config import Pooling, TokenPooling
 
-#: The layers that are summed by default, as indices into an encoder's `hidden_states`.
+#: The layers that ML-CTL sums, as indices into an encoder's `hidden_states`.
 FIRST_AND_LAST = (1, -1)
 
 
@@ -42,8 +43,8 @@ def pad(sequences: Sequence[Sequence[int] | npt.NDArray[np.integer[Any]]], value
     return pad_sequence(rows, batch_first=True, padding_value=value)
 
 
-def layer_indices(layers: str | tuple[int, ...], depth: int) -> tuple[int, ...]:
-    """Return the indices into `hidden_states` of the layers that the setting `train.layers` names.
+def layer_numbers(layers: str | tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """Return the layers that the setting `train.layers` names, as ascending indices into `hidden_states`.
 
     Args:
         layers: first-and-last, last, all, or layer numbers from 1.
@@ -53,41 +54,59 @@ def layer_indices(layers: str | tuple[int, ...], depth: int) -> tuple[int, ...]:
         InputError: the encoder has fewer layers.
     """
     if isinstance(layers, str):
-        return {"first-and-last": FIRST_AND_LAST, "last": (-1,), "all": tuple(range(1, depth + 1))}[layers]
+        return {"first-and-last": tuple(sorted({1, depth})), "last": (depth,), "all": tuple(range(1, depth + 1))}[layers]
     if max(layers) > depth:
         raise InputError(f"train.layers names layer {max(layers)}, but the encoder has {depth}", f"name layers up to {depth}")
-    return layers
+    return tuple(sorted(layers))
 
 
-def pool_layers(hidden_states: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
-    """Return the sum of the hidden states (B, T, H) with these indices, in full precision."""
-    return reduce(torch.add, [full_precision(hidden_states[layer]) for layer in layers])
+def pool_layers(hidden_states: Sequence[Tensor], layers: Sequence[int], weights: Sequence[float] = ()) -> Tensor:
+    """Return the (weighted) sum of the hidden states (B, T, H) with these indices, in full precision."""
+    states = [full_precision(hidden_states[layer]) for layer in layers]
+    return reduce(torch.add, [weight * state for weight, state in zip(weights, states, strict=True)] if weights else states)
 
 
-def encode_tokens(encoder: Any, input_ids: Tensor, attention_mask: Tensor, layers: Sequence[int] | None = None) -> Tensor:
+def encode_tokens(
+    encoder: Any, input_ids: Tensor, attention_mask: Tensor, layers: Sequence[int] = FIRST_AND_LAST, weights: Sequence[float] = ()
+) -> Tensor:
     """Run a Hugging Face encoder and return the token states (B, T, H) summed over layers.
 
     Args:
         encoder: a model whose output has `hidden_states`, the embeddings first.
         input_ids: (B, T) token ids.
         attention_mask: (B, T) true (or 1) for tokens.
-        layers: indices into `hidden_states`; None: the layers that the encoder was trained with (`pooled_layers`).
+        layers: indices into `hidden_states`.
+        weights: of the layers; empty: 1 each.
     """
     output = encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
-    return pool_layers(output.hidden_states, pooled_layers(encoder) if layers is None else layers)
+    return pool_layers(output.hidden_states, layers, weights)
 
 
-def pooled_layers(encoder: Any) -> Sequence[int]:
-    """Return the indices of the layers that an encoder was trained to be pooled from.
+def pool_sentences(hidden_states: Sequence[Tensor], attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """Return the sentence vectors (B, H) of hidden states, each (B, T, H), and a mask (B, T) of texts padded on the right."""
+    return pool_tokens(pool_layers(hidden_states, pooling.layers, pooling.weights), attention_mask, pooling.tokens)
 
-    `encoders.load_encoder` reads them into the attribute `pooled_layers`; without it they are the first and the last layer.
+
+def pool_tokens(states: Tensor, attention_mask: Tensor, tokens: TokenPooling) -> Tensor:
+    """Return one vector for each sentence, (B, H), of the states (B, T, H) of tokens that are padded on the right.
+
+    The modes are those of sentence-transformers: `weightedmean` weights the n-th token by n (arXiv 2202.08904).
     """
-    layers: Sequence[int] = getattr(encoder, "pooled_layers", FIRST_AND_LAST)
-    return layers
+    if tokens == "mean":
+        return mean_pool(states, attention_mask)
+    if tokens == "cls":
+        return states[:, 0]
+    if tokens == "lasttoken":
+        last = attention_mask.to(torch.int64).sum(1) - 1
+        return states[torch.arange(len(states), device=states.device), last]
+    if tokens == "max":
+        return states.masked_fill(attention_mask.unsqueeze(2) == 0, -torch.inf).amax(1)
+    positions = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=states.dtype)
+    return mean_pool(states, attention_mask * positions)
 
 
 def mean_pool(states: Tensor, attention_mask: Tensor) -> Tensor:
-    """Return the mean of the attended tokens' states, (B, H), for states (B, T, H) and mask (B, T)."""
+    """Return the mean of the attended tokens' states, (B, H), for states (B, T, H) and mask (B, T), which may hold weights."""
     weights = attention_mask.to(states.dtype)
     weights = weights / weights.sum(1, keepdim=True)
     return torch.bmm(weights.unsqueeze(1), states).squeeze(1)

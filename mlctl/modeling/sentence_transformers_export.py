@@ -1,80 +1,101 @@
-"""Module files for sentence-transformers beside a model, so that it pools as mlctl does: the mean over tokens of a sum of layers.
+"""Module files for sentence-transformers beside a model, so that it makes the sentence vectors that mlctl trains and evaluates.
 
-They use only built-in modules, so `trust_remote_code` is not needed: Transformer returns every layer, WeightedLayerPooling averages
-them with weights that are zero except for the pooled layers (by default the first and the last), Pooling averages over the attended
-tokens. The vectors are a fraction (half) of those of `pooling.mean_pool`, which does not change cosines. The names of modules and
-settings are the older ones, which releases 5 and 6 of sentence-transformers both read.
+An encoder that is still pooled as it says itself keeps its own files, byte for byte. Otherwise the files are written: built-in modules
+only, so `trust_remote_code` is not needed. If the last layer alone is pooled, Transformer and Pooling; else Transformer returns every
+layer, and WeightedLayerPooling averages them with weights that are zero except for the pooled layers. The vectors are a fraction (of
+two layers half) of those of `pooling.pool_sentences`, which does not change cosines. The names of modules and settings are the older ones,
+which releases 5 and 6 of sentence-transformers both read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from mlctl.modeling.pooling import FIRST_AND_LAST
+from mlctl.modeling.sentence_config import (
+    MODEL_CONFIG,
+    MODULES,
+    TRANSFORMER_CONFIG,
+    Pooling,
+    SentenceConfig,
+    UnsupportedModuleError,
+    read_sentence_config,
+    sentence_files,
+)
 
-#: Folder and class of the modules after the encoder, in order.
-_LAYERS, _TOKENS = ("1_WeightedLayerPooling", "WeightedLayerPooling"), ("2_Pooling", "Pooling")
-_WEIGHTS = "model.safetensors"
+_FLAGS = {
+    "cls": "cls_token",
+    "mean": "mean_tokens",
+    "max": "max_tokens",
+    "weightedmean": "weightedmean_tokens",
+    "lasttoken": "lasttoken",
+}
 
 
-def write_modules(folder: Path, hidden: int, depth: int, max_length: int, layers: Sequence[int] = FIRST_AND_LAST) -> None:
+def write_modules(folder: Path, hidden: int, depth: int, max_length: int, pooling: Pooling, source: Path | None = None) -> None:
     """Make `SentenceTransformer(folder)` work for a Hugging Face folder; no file that transformers reads changes.
 
     Args:
         folder: folder of the encoder and its tokenizer.
         hidden: size of the token states.
         depth: number of transformer layers of the encoder.
-        max_length: length in tokens, special ones counted, to which sentences are truncated.
-        layers: the pooled layers, as `pooling.layer_indices` returns them.
+        max_length: tokens that encoder and tokenizer can take, special ones counted.
+        pooling: how sentence vectors are made.
+        source: folder of the encoder that was trained; its prompts, normalisation and maximum length are kept.
     """
-    modules = [("", "Transformer"), _LAYERS, _TOKENS]
+    published = _published(source)
+    if source and published and published.pooling == pooling:
+        for name, file in sentence_files(source).items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, folder / name)
+        return
+    names = ["Transformer"] + ["WeightedLayerPooling"] * (pooling.layers != (depth,)) + ["Pooling"]
+    names += ["Normalize"] * (published is not None and published.normalize)
+    paths = ["", *(f"{index}_{name}" for index, name in enumerate(names[1:], 1))]
     descriptions = [
         {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for index, (path, kind) in enumerate(modules)
+        for index, (kind, path) in enumerate(zip(names, paths, strict=True))
     ]
-    _write(folder / "modules.json", descriptions)
-    _write(
-        folder / "config_sentence_transformers.json", {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
-    )
-    every_layer = {"output_hidden_states": True}
-    _write(
-        folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False, "config_args": every_layer}
-    )
-    _write_layers(folder / _LAYERS[0], hidden, depth, layers)
-    (folder / _TOKENS[0]).mkdir()
-    _write(folder / _TOKENS[0] / "config.json", {"word_embedding_dimension": hidden, **_MEAN})
+    _write(folder / MODULES, descriptions)
+    _write(folder / MODEL_CONFIG, _model_config(source if published else None))
+    limit = min(max_length, published.max_length or max_length) if published else max_length
+    layers = {"config_args": {"output_hidden_states": True}} if "WeightedLayerPooling" in names else {}
+    _write(folder / TRANSFORMER_CONFIG, {"max_seq_length": limit, "do_lower_case": False, **layers})
+    for kind, path in zip(names, paths, strict=True):
+        if kind == "WeightedLayerPooling":
+            _write_layers(folder / path, hidden, depth, pooling)
+        if kind == "Pooling":
+            (folder / path).mkdir()
+            modes = {f"pooling_mode_{flag}": name == pooling.tokens for name, flag in _FLAGS.items()}
+            _write(folder / path / "config.json", {"word_embedding_dimension": hidden, **modes})
 
 
-_MEAN = {
-    "pooling_mode_cls_token": False,
-    "pooling_mode_mean_tokens": True,
-    "pooling_mode_max_tokens": False,
-    "pooling_mode_mean_sqrt_len_tokens": False,
-}
+def _published(source: Path | None) -> SentenceConfig | None:
+    try:
+        return read_sentence_config(source) if source else None
+    except UnsupportedModuleError:  # the recipe sets the layers: it is exported without these modules
+        return None
 
 
-def read_pooled_layers(folder: Path) -> tuple[int, ...]:
-    """Return the pooled layers that `write_modules` stored in a folder; the first and the last if there are none."""
-    file = folder / _LAYERS[0] / _WEIGHTS
-    if not file.is_file():
-        return FIRST_AND_LAST
-    weights = load_file(file)["layer_weights"]
-    layers = tuple((weights.nonzero().flatten() + 1).tolist())
-    return FIRST_AND_LAST if set(layers) == {1, len(weights)} else layers
+def _model_config(source: Path | None) -> dict[str, Any]:
+    """Return prompts and similarity function of the encoder that was trained."""
+    file = source / MODEL_CONFIG if source else None
+    config = json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
+    names: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
+    return {name: config.get(name, default) for name, default in names.items()}
 
 
-def _write_layers(folder: Path, hidden: int, depth: int, layers: Sequence[int]) -> None:
+def _write_layers(folder: Path, hidden: int, depth: int, pooling: Pooling) -> None:
     folder.mkdir()
     _write(folder / "config.json", {"word_embedding_dimension": hidden, "layer_start": 1, "num_hidden_layers": depth})
     weights = torch.zeros(depth)  # of layers 1 and up: layer 0 is the embeddings
-    weights[[layer - 1 if layer > 0 else layer for layer in layers]] = 1
-    save_file({"layer_weights": weights}, folder / _WEIGHTS, metadata={"format": "pt"})
+    weights[[layer - 1 for layer in pooling.layers]] = torch.tensor(pooling.weights or [1.0] * len(pooling.layers))
+    save_file({"layer_weights": weights}, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _write(file: Path, value: Any) -> None:

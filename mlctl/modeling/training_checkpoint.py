@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mlctl.core.files import commit, discard, is_disk_full, temporary_path
+from mlctl.core.files import commit, discard, temporary_path
 from mlctl.core.hashing import file_digest
-from mlctl.errors import InputError
+from mlctl.core.write_errors import explain_write_errors
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +50,12 @@ class CheckpointFolder:
         """Write a checkpoint, then remove the oldest beyond `keep`, except the one with the lowest `loss`.
 
         Raises:
-            InputError: the disk is full; the existing checkpoints stay.
+            DiskFullError: the disk is full; the existing checkpoints stay.
         """
         final = self._path(step)
         temporary = temporary_path(final)
         discard(temporary)
-        with explain_disk_full(final), _discard_on_error(temporary):
+        with explain_write_errors(final), _discard_on_error(temporary):
             self._write(temporary, step, tensors, loss)
             commit(temporary, final)
         best = self.best_name()
@@ -70,7 +72,7 @@ class CheckpointFolder:
         for path in self._all():
             try:
                 return self._read(path)
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
                 _log.warning("checkpoint %s cannot be used (%s); using the previous one", path.name, error)
                 discard(path)
         return None
@@ -88,16 +90,18 @@ class CheckpointFolder:
 
     def _all(self) -> list[Path]:
         """Return the checkpoints, newest first."""
-        return sorted(self.folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+        steps = {path: path.name.removeprefix("step-") for path in self.folder.glob("step-*")}
+        return sorted((path for path in steps if steps[path].isdecimal()), key=lambda path: int(steps[path]), reverse=True)
 
     def _write(self, folder: Path, step: int, tensors: Mapping[str, Tensor], loss: float) -> None:
         folder.mkdir()
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / _TENSORS)
         state = {"step": step, "loss": loss, "fingerprint": self._fingerprint, "sha256": file_digest(folder / _TENSORS)}
-        (folder / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps({**state, "digest": _digest(state)}, indent=1)
+        (folder / _STATE).write_text(text + "\n", encoding="utf-8")
 
     def _read(self, path: Path) -> Checkpoint:
-        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        state = _read_state(path)
         if state["fingerprint"] != self._fingerprint:
             raise ValueError("it belongs to other settings, data or model")
         if file_digest(path / _TENSORS) != state["sha256"]:
@@ -105,23 +109,29 @@ class CheckpointFolder:
         return Checkpoint(int(state["step"]), load_file(path / _TENSORS))
 
 
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint's JSON file.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: it is missing, unreadable or changed.
+    """
+    state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+    values = {name: value for name, value in state.items() if name != "digest"}
+    if state["digest"] != _digest(values):
+        raise ValueError("its state was changed")
+    return values
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()  # a loss may be infinite: no canonical JSON
+
+
 def _loss(checkpoint: Path) -> float:
     """Return the loss that a checkpoint was saved with; infinite for a damaged one."""
     try:
-        return float(json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))["loss"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(_read_state(checkpoint)["loss"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return math.inf
-
-
-@contextlib.contextmanager
-def explain_disk_full(path: Path) -> Iterator[None]:
-    """Turn disk-full errors inside the block into an InputError that names `path`, which was being written."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        if not is_disk_full(error):
-            raise
-        raise InputError(f"disk full: cannot write {path}", "free disk space and run again: training resumes") from error
 
 
 @contextlib.contextmanager

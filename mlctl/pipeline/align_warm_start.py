@@ -33,13 +33,13 @@ def choose(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
 
 
 def check(recipe: Recipe) -> None:
-    """Check that what the recipe names exists.
+    """Check that the recipe names an encoder if its aligner needs one, and that the folder of priors has some.
 
     Raises:
         InputError: the aligner needs an encoder and the recipe has none, or the folder of priors has none.
     """
     if recipe.align.engine in WITH_ENCODER and recipe.align.encoder not in {LAST, CHAMPION}:
-        model_sources.resolve(_model(recipe))
+        _model(recipe)
     if requested(recipe)["priors"] not in {LAST, NONE}:
         _priors_of_folder(recipe)
 
@@ -78,19 +78,19 @@ def _encoder(recipe: Recipe) -> Choice:
         trained = store.find("train", champion.results["train"])
         if trained and (source := source_in(store, trained, "model")):
             return {"encoder": source}
-    model = _model(recipe)
-    digests = {part: model_sources.identity(model, part) for part in ("tokenizer", "weights")}
-    return {"encoder": {"digest": content_digest(digests), "path": str(model_sources.resolve(model).absolute())}}
+    model, setting = _model(recipe)
+    digests = {part: model_sources.identity(model, part, setting) for part in ("tokenizer", "weights")}
+    return {"encoder": {"digest": content_digest(digests), "path": str(model_sources.resolve(model, setting).absolute())}}
 
 
-def _model(recipe: Recipe) -> Model:
-    """Return the encoder that `align.encoder` names, or the recipe's model."""
+def _model(recipe: Recipe) -> tuple[Model, str]:
+    """Return the encoder that `align.encoder` names, or the recipe's model, and the setting that names it."""
     if recipe.align.encoder not in {"", LAST, CHAMPION}:
-        return Model(name=recipe.align.encoder)
+        return Model(name=recipe.align.encoder, allow_pickle=recipe.model.allow_pickle), "align.encoder"
     if not recipe.model.name:
         reason = "; nothing has been trained in this store yet" if recipe.align.encoder else ""
         raise InputError(
             f"align.engine={recipe.align.engine} needs an encoder, and the recipe's model is made from scratch{reason}",
             "set align.encoder (or model.name) to a folder or hub name, or use align.engine=eflomal",
         )
-    return recipe.model
+    return recipe.model, "model.name"

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlctl.config import Evaluate, Recipe, key_settings
 from mlctl.core.workspace import Workspace
-from mlctl.pipeline.stage import Metrics, Ref, Stage, StageContext, result_of
+from mlctl.pipeline.stage import Metrics, Ref, Stage, StageContext, listed_files, result_of
 from mlctl.pipeline.stages.evaluate import benchmark_digests, score_cache
 
 _PAIRS = "unseen"
@@ -48,7 +48,7 @@ def _work(champion: Mapping[str, Ref], context: StageContext) -> Metrics:
     from mlctl import evaluation, sharding
 
     recipe = context.recipe
-    of_champion = {stage: result_of(ref).folder for stage, ref in champion.items()}
+    of_champion = {stage: listed_files(result_of(ref), context.workspace, f"champion/{stage}") for stage, ref in champion.items()}
     pairs = Workspace(context.workspace.path(_PAIRS))
     learned = sharding.write_unseen_heldout(context.inputs["shard"], of_champion["shard"], recipe.languages.targets, pairs)
     metrics = evaluation.evaluate(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlctl.core.workspace import Workspace
+from mlctl.core.files import atomic_write_text
 from mlctl.errors import InputError
 from mlctl.evaluation.statistics import run_comparison
 from mlctl.pipeline.export import find_run
@@ -15,7 +16,9 @@ from mlctl.pipeline.stage_records import stage_record
 from mlctl.reporting import run_comparison_page, tables
 from mlctl.stage_names import STAGE_NAMES
 from storage import Manifest, Result, Store
+from storage.input_links import link_files
 from storage.run_log import RunLog
+from storage.session import session
 
 _STAGES = STAGE_NAMES[:-1]
 
@@ -34,14 +37,15 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
     """
     if not 2 <= len(names) <= run_comparison_page.MAX_RUNS:
         raise InputError(f"{len(names)} runs given", f"name two to {run_comparison_page.MAX_RUNS}: `mlctl runs` lists them")
-    runs = [_open(store, name) for name in names]
-    _check_different(names, [run.key for run in runs])
-    paired = [_pair(runs[0], other) for other in runs[1:]]
-    text = run_comparison_page.render([run.run for run in runs], paired)
+    with session(store.root), tempfile.TemporaryDirectory() as links:
+        runs = [_open(store, name, Path(links, str(number))) for number, name in enumerate(names)]
+        _check_different(names, [run.key for run in runs])
+        paired = [_pair(runs[0], other) for other in runs[1:]]
+        text = run_comparison_page.render([run.run for run in runs], paired)
     page = page.expanduser().absolute()
     try:
-        with Workspace(page.parent).part(page.name) as part:
-            part.write_text(text, encoding="utf-8")
+        page.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(page, text)
     except OSError as error:
         raise InputError(f"cannot write {page}: {error}", "name another file") from error
     return [run.key for run in runs]
@@ -66,10 +70,10 @@ class _OpenedRun:
         return int(self.run.settings["seed"])
 
 
-def _open(store: Store, name: str) -> _OpenedRun:
+def _open(store: Store, name: str, links: Path) -> _OpenedRun:
     results = lineage(_find(store, name))
     settings = results["report"].manifest.parts["settings"]["recipe"]
-    folders: dict[str, Path] = {stage: results[stage].folder for stage in _STAGES}
+    folders: dict[str, Path] = {stage: link_files(results[stage], links / stage) for stage in _STAGES}
     run = run_comparison_page.ComparedRun(
         settings["name"],
         name if not Path(name).is_dir() else results["report"].manifest.key,
@@ -90,7 +94,7 @@ def _find(store: Store, name: str) -> Ref:
         if manifest.stage != "report":
             raise InputError(f"{name} is a result of {manifest.stage}", "name the folder of a report")
         return Ref(stage="report", key=manifest.key, store=str(Path(name).expanduser().absolute().parents[1]))
-    if any(run.id.startswith(name) for run in RunLog(store).runs()):
+    if RunLog(store).matching(name):
         return _ref(store, next(stage.key for stage in find_run(store, name).stages if stage.stage == "report"))
     keys = [result.manifest.key for result in store.results("report") if result.manifest.key.startswith(name)]
     if len(keys) != 1:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Recipe
+from mlctl.errors import InputError
+from mlctl.modeling.model_kind import resolved_settings
 from mlctl.pipeline.plan import StagePlan, plan
 from mlctl.pipeline.stages import stage_named
 from storage import Manifest, Result, Store
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 Counts = dict[str, float]
 
 _MAX_REASONS = 2
+_MAX_RESULTS = 25  # newest results that a rate is the median of
+_SIMILAR = 10  # factor between two amounts of work of a similar size
 _FIXED_SIZE = {"train", "evaluate", "report"}  # their results do not grow with the work
 
 
@@ -32,7 +37,7 @@ class Estimate:
         seconds: wall time of the work; None: unknown. `processes` run at a time, on GPUs if `gpu`.
         bytes: size of the result; None: unknown.
         measured: key of the earlier result that the estimate is based on; empty: none.
-        rate: its units a second.
+        rate: median units a second of the stage's results.
     """
 
     plan: StagePlan
@@ -49,7 +54,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Estimates:
-    """The estimates of all stages, in order, and the state of the sources; None: nothing has to be fetched."""
+    """The estimates of all stages, in order, and the state of the sources; None: nothing has to be, or can be, fetched."""
 
     stages: Sequence[Estimate]
     sources: SourceState | None
@@ -69,14 +74,16 @@ def estimate(recipe: Recipe, online: bool = True) -> Estimates:
         work = _WORK[planned.stage][1](recipe, counts)
         done = _work_of(store, nearest.manifest) if nearest else None
         counts[planned.stage] = _counts(nearest, planned, work, done)
-        estimates.append(_estimate(planned, nearest, work, done))
+        rate = _usual_rate(store, nearest, work) if nearest and not planned.result else None
+        estimates.append(_estimate(planned, nearest, work, done, rate))
     from mlctl import corpora
 
-    sources = None if plans[0].result else corpora.inspect_sources(recipe.download, recipe.languages, online)
+    known = plans[0].result or plans[0].problem  # a problem is shown with the others
+    sources = None if known else corpora.inspect_sources(recipe.download, recipe.languages, online)
     return Estimates(estimates, sources)
 
 
-def _estimate(planned: StagePlan, nearest: Result | None, work: float | None, done: float | None) -> Estimate:
+def _estimate(planned: StagePlan, nearest: Result | None, work: float | None, done: float | None, rate: float | None) -> Estimate:
     unit = _WORK[planned.stage][0]
     if planned.result:
         made = planned.result.manifest.created[:16].replace("T", " ")
@@ -86,11 +93,30 @@ def _estimate(planned: StagePlan, nearest: Result | None, work: float | None, do
         return Estimate(planned, why, unit, work)
     manifest = nearest.manifest
     share = _share(work, done)
-    seconds = None if share is None else manifest.seconds * share
+    seconds = None if share is None else work / rate if work and rate else manifest.seconds * share
     size = manifest.bytes if planned.stage in _FIXED_SIZE else None if share is None else manifest.bytes * share
-    rate = done / manifest.seconds if done and manifest.seconds else None
-    gpu, processes = manifest.metrics.get("device") == "cuda", int(manifest.metrics.get("processes", 1))
+    gpu, processes = _machine(manifest)
     return Estimate(planned, why, unit, work, seconds, size, manifest.key, rate, gpu, processes)
+
+
+def _usual_rate(store: Store, nearest: Result, work: float | None) -> float | None:
+    """Return the median units a second of the stage's results on the same kind of device; one slow run decides nothing.
+
+    Results of a similar size count if there are any: a small one is mostly start-up time.
+    """
+    rates = list[tuple[float, float]]()
+    for result in store.results(nearest.manifest.stage)[:_MAX_RESULTS]:
+        manifest = result.manifest
+        if _machine(manifest) == _machine(nearest.manifest) and manifest.seconds and (done := _work_of(store, manifest)):
+            rates.append((done, done / manifest.seconds))
+    similar = [rate for done, rate in rates if work and done / _SIMILAR <= work <= done * _SIMILAR]
+    found = similar or [rate for _, rate in rates]
+    return statistics.median(found) if found else None
+
+
+def _machine(manifest: Manifest) -> tuple[bool, int]:
+    """Return whether a result was computed on GPUs, and by how many processes."""
+    return manifest.metrics.get("device") == "cuda", int(manifest.metrics.get("processes", 1))
 
 
 def _share(work: float | None, done: float | None) -> float | None:
@@ -113,6 +139,8 @@ def _nearest(store: Store, planned: StagePlan, recipe: Recipe) -> Result | None:
 def _why(planned: StagePlan, nearest: Result | None) -> str:
     if planned.waits_for:
         return f"after {planned.waits_for[-1]}"
+    if planned.problem or planned.undownloaded:
+        return planned.problem.problem if planned.problem else "its model is not downloaded yet"
     if nearest is None:
         return "never computed"
     changes = differences(nearest.manifest.parts, planned.parts or {})
@@ -172,6 +200,15 @@ def _scores_to_compute(languages: Mapping[str, Any], evaluate: Mapping[str, Any]
     return None if evaluate["benchmarks"] else 2.0 * len(languages["targets"])
 
 
+def _pairs_to_train(recipe: Recipe) -> float | None:
+    """Return the pairs of all steps; None if the model, whose kind decides about settings that are null, cannot be read."""
+    try:
+        settings = resolved_settings(recipe.train, recipe.model)
+    except InputError:
+        return None
+    return float(settings.steps * settings.batch_size)
+
+
 _Work = Callable[[Recipe, Mapping[str, Counts]], float | None]
 
 # For each stage the unit of its work, and the work of a recipe given the output counts of the stages before it.
@@ -181,7 +218,7 @@ _WORK: dict[str, tuple[str, _Work]] = {
     "translate": ("texts", lambda _recipe, counts: _work_after("translate", counts)),
     "align": ("pairs", lambda _recipe, counts: _work_after("align", counts)),
     "shard": ("pairs", lambda _recipe, counts: _work_after("shard", counts)),
-    "train": ("pairs", lambda recipe, _counts: float(recipe.train.steps * recipe.train.batch_size)),
+    "train": ("pairs", lambda recipe, _counts: _pairs_to_train(recipe)),
     "evaluate": (
         "scores",
         lambda recipe, _counts: _scores_to_compute(recipe.languages.model_dump(), recipe.evaluate.model_dump()),

@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlctl.core.files import discard
+from mlctl.core.files import atomic_write, discard
 from mlctl.core.hashing import file_digest
-from mlctl.core.workspace import Workspace
+from mlctl.core.write_errors import explain_write_errors, is_disk_full
 from mlctl.errors import InputError
 from mlctl.pipeline.stage import require_result
+from mlctl.reporting.regressions import regressions
 from storage import Result, Store, StoreError
 from storage.run_log import Run, RunLog
+from storage.session import session
 
 #: Records the run and the digest of each file: a later export replaces the files that are listed there and nothing else.
 RECORD = "mlctl.json"
@@ -23,7 +25,7 @@ _REPORT_FILES = ("README.md", "ATTRIBUTION.md", "figures.json")
 _MODEL = "model/"
 
 
-def export(store: Store, folder: Path, run_id: str = "") -> Run:
+def export(store: Store, folder: Path, run_id: str = "", *, recipe_name: str = "", force: bool = False) -> Run:
     """Write a run's folder atomically, and return the run.
 
     Files are copies, not links: a result in the store never changes, whatever is done to the folder.
@@ -32,14 +34,38 @@ def export(store: Store, folder: Path, run_id: str = "") -> Run:
         store: where the run's results are.
         folder: a new or empty folder, or an unchanged earlier export.
         run_id: a run's id or a prefix of it; empty: the newest run with a report.
+        recipe_name: of the runs of which the newest is taken; empty: of all.
+        force: export a model that is significantly worse than its base model, too.
 
     Raises:
-        InputError: no such run, its results are missing, or the folder holds something else.
+        InputError: no such run, its results are missing, its model is worse than the base model, or the folder holds something else.
         StoreError: a file of a result is damaged.
     """
-    run = find_run(store, run_id)
-    export_results(store, folder, next(stage.key for stage in run.stages if stage.stage == "report"), run.id)
+    run = find_run(store, run_id, recipe_name)
+    key = next(stage.key for stage in run.stages if stage.stage == "report")
+    if not force:
+        check_not_worse(store, key, "to export it anyway: --force")
+    export_results(store, folder, key, run.id)
     return run
+
+
+def check_not_worse(store: Store, report_key: str, remedy: str) -> None:
+    """Check that the model of a report is on no task significantly worse than the model that it started from.
+
+    Args:
+        store: where the report is.
+        report_key: its key.
+        remedy: how it is used all the same.
+
+    Raises:
+        InputError: it is worse; the message has the figures. Or the report is missing.
+    """
+    worse = regressions(require_result(store, "report", report_key).folder)
+    if worse:
+        raise InputError(
+            f"the trained model is significantly worse than the base model: {'; '.join(worse)}",
+            f"train it in another way (docs/results.md compares recipes), or use the base model; {remedy}",
+        )
 
 
 def export_results(store: Store, folder: Path, report_key: str, title: str) -> None:
@@ -49,13 +75,16 @@ def export_results(store: Store, folder: Path, report_key: str, title: str) -> N
     """
     folder = folder.expanduser().absolute()
     _check_replaceable(folder)
-    report = require_result(store, "report", report_key)
-    train = require_result(store, "train", report.manifest.inputs["train"])
-    try:
-        with Workspace(folder.parent).part(folder.name) as part, _discarding(part):
-            _fill(part, title, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error}", "name another folder") from error
+    with session(store.root), explain_write_errors(folder):
+        report = require_result(store, "report", report_key)
+        train = require_result(store, "train", report.manifest.inputs["train"])
+        try:
+            with atomic_write(folder) as part, _discarding(part):
+                _fill(part, title, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            raise InputError(f"cannot write {folder}: {error}", "name another folder") from error
 
 
 @contextlib.contextmanager
@@ -73,27 +102,33 @@ def _fill(part: Path, title: str, sources: Mapping[str, tuple[Path, str]], repor
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
         if file_digest(copy) != digest:
-            raise StoreError(f"{source} is damaged\n  → remove that result's folder and run the pipeline again: it is made again")
+            raise StoreError(
+                f"{source} is damaged\n  → run `mlctl store verify`, then the pipeline: the result is set aside and computed again"
+            )
     keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
     record = {"run": title, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
     (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def find_run(store: Store, run_id: str) -> Run:
-    """Return the run of an id or of a prefix of it; of "" the newest run with a report.
+def find_run(store: Store, run_id: str, recipe_name: str = "") -> Run:
+    """Return the run of an id or of a prefix of it; of "" the newest run (of a recipe, where one is named) with a report.
 
     Raises:
         InputError: no run or several have that prefix, or the run has no report.
     """
-    runs = [run for run in RunLog(store).runs() if run.id.startswith(run_id)]
+    runs = RunLog(store).matching(run_id) if run_id else _runs_of(store, recipe_name)
     reported = [run for run in runs if any(s.stage == "report" and s.state in {"computed", "cached"} for s in run.stages)]
     if run_id and len(runs) != 1:
-        matches = "several runs" if runs else "no run"
+        matches = f"several runs ({', '.join(run.id for run in runs[:5])})" if runs else "no run"
         raise InputError(f"{run_id!r} matches {matches} of {store.root}", "`mlctl runs` lists them; a unique prefix is enough")
     if not reported:
-        which = f"run {runs[0].id}" if run_id else f"no run in {store.root}"
+        which = f"run {runs[0].id}" if run_id else f"no run {f'of {recipe_name} ' if recipe_name else ''}in {store.root}"
         raise InputError(f"{which} has {'no' if run_id else 'a'} report", "run the pipeline to its end: `mlctl run`")
     return reported[0]
+
+
+def _runs_of(store: Store, recipe_name: str) -> list[Run]:
+    return [run for run in RunLog(store).runs() if recipe_name in ("", run.recipe.get("name"))]
 
 
 def _check_replaceable(folder: Path) -> None:

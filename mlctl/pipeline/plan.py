@@ -8,6 +8,7 @@ from typing import Any
 from mlctl.config import Recipe
 from mlctl.core.hashing import key_of
 from mlctl.errors import InputError
+from mlctl.pipeline.recipe_models import is_local
 from mlctl.pipeline.stage import Stage
 from mlctl.pipeline.stages import stages_until
 from mlctl.stage_names import STAGE_NAMES, StageName
@@ -24,12 +25,16 @@ class StagePlan:
         parts: parts of its key; None while an input is not made yet.
         result: its result; None: it would run.
         waits_for: upstream stages whose results are not made yet.
+        problem: why its key is not known: something that the recipe names is missing.
+        undownloaded: its key is not known because a model that it reads is not on this machine yet.
     """
 
     stage: str
     parts: dict[str, Any] | None
     result: Result | None
     waits_for: tuple[str, ...] = ()
+    problem: InputError | None = None
+    undownloaded: bool = False
 
     @property
     def key(self) -> str:
@@ -46,11 +51,11 @@ class Explanation:
     differences: list[tuple[str, Any, Any]]
 
 
-def plan(recipe: Recipe, until: StageName = "report") -> list[StagePlan]:
-    """Return the plan of every stage up to `until`, in order."""
+def plan(recipe: Recipe, until: StageName = "report", *, fetch: bool = False) -> list[StagePlan]:
+    """Return the plan of every stage up to `until`, in order; `fetch`: models are downloaded where a key needs their digests."""
     store, plans = Store(recipe.store), dict[str, StagePlan]()
     for stage in stages_until(until):
-        plans[stage.name] = _plan(stage, recipe, store, plans)
+        plans[stage.name] = _plan(stage, recipe, store, plans, fetch)
     return list(plans.values())
 
 
@@ -63,16 +68,23 @@ def explain(recipe: Recipe, stage: str) -> Explanation:
     if stage not in STAGE_NAMES:
         raise InputError(f"no stage {stage!r}", f"the stages are {', '.join(STAGE_NAMES)}")
     planned = plan(recipe, until=stage)[-1]
+    if planned.problem:
+        raise planned.problem
     if planned.parts is None or planned.result is not None:
         return Explanation(planned, planned.result, [])
     nearest = Store(recipe.store).nearest(stage, planned.parts)
     return Explanation(planned, nearest, differences(nearest.manifest.parts, planned.parts) if nearest else [])
 
 
-def _plan(stage: Stage, recipe: Recipe, store: Store, plans: dict[str, StagePlan]) -> StagePlan:
+def _plan(stage: Stage, recipe: Recipe, store: Store, plans: dict[str, StagePlan], fetch: bool) -> StagePlan:
     missing = tuple(name for name in stage.needs if plans[name].result is None)
     if missing:
         return StagePlan(stage.name, None, None, missing)
     inputs = {name: result for name in stage.needs if (result := plans[name].result)}
-    parts = stage.request(recipe, inputs).parts
+    if not fetch and not is_local(recipe, stage.name):
+        return StagePlan(stage.name, None, None, undownloaded=True)
+    try:
+        parts = stage.request(recipe, inputs).parts
+    except InputError as error:
+        return StagePlan(stage.name, None, None, problem=error)
     return StagePlan(stage.name, parts, store.find(stage.name, key_of(parts)))

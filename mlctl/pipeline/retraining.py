@@ -13,11 +13,14 @@ from mlctl import corpora
 from mlctl.config import Recipe, key_settings
 from mlctl.core.hashing import key_of
 from mlctl.core.locks import locked
-from mlctl.core.url_redaction import redact_url
+from mlctl.core.path_errors import explain_path_errors
+from mlctl.core.url_redaction import redact_receiver, redact_url
 from mlctl.evaluation import PromotionDecision, decide
 from mlctl.pipeline.champion import registry_of
+from mlctl.pipeline.export import check_not_worse
 from mlctl.pipeline.publish import publish
 from mlctl.pipeline.stage import Ref, lineage, result_of
+from mlctl.reporting.regressions import regressions
 from storage import Store
 from storage.champion_registry import Champion, ChampionRegistry, MovedError
 from storage.documents import make_folder
@@ -66,13 +69,14 @@ class Settlement:
 def exclusive(recipe: Recipe) -> Iterator[None]:
     """Lock the champion of a recipe against other re-trainings on this machine; wait while one is running."""
     folder, name = Store(recipe.store).root / ".locks", registry_of(recipe).name
-    make_folder(folder)
 
     def log_waiting() -> None:
         logger.info("another run is re-training %s; waiting for it", name)
 
-    with locked(folder / f"retrain-{name}.lock", log_waiting):
-        yield
+    with explain_path_errors():
+        make_folder(folder)
+        with locked(folder / f"retrain-{name}.lock", log_waiting):
+            yield
 
 
 def find_changes(recipe: Recipe, known: Mapping[str, Any]) -> Changes:
@@ -107,9 +111,12 @@ def settle(recipe: Recipe, report: Ref, seen: Mapping[str, Any], challenge: Chal
 
     Args:
         recipe: of the run.
-        report: the run's report.
+        report: the run's report; an encoder that is significantly worse than the model that it started from is not promoted.
         seen: state of the sources and the recipe for the registry.
         challenge: evaluates both encoders under one harness.
+
+    Raises:
+        InputError: the encoder of the first run is worse than the model that it started from.
     """
     registry = registry_of(recipe)
     results = {stage: result.manifest.key for stage, result in lineage(report).items()}
@@ -117,6 +124,8 @@ def settle(recipe: Recipe, report: Ref, seen: Mapping[str, Any], challenge: Chal
         champion = registry.read().champion
         try:
             if champion is None:
+                remedy = f"to make it the champion anyway: `mlctl champion promote {recipe.name} RUN --force`"
+                check_not_worse(Store(recipe.store), report["key"], remedy)
                 return Settlement(registry.promote(0, results, _FIRST, recipe.retrain.keep, seen), True, _FIRST)
             return _compare(recipe, registry, champion, results, seen, challenge)
         except MovedError:
@@ -140,7 +149,7 @@ def finish(recipe: Recipe, registry: ChampionRegistry, send: Send, event: str = 
             logger.info("champion %d of %s is %s", champion.number, registry.name, note)
             registry.add_note(champion.number, note)
     for receiver in recipe.retrain.notify:
-        note = f"notified: {redact_url(receiver)}"  # many people read records: no token of a URL
+        note = f"notified: {redact_receiver(receiver)}"  # many people read records
         if note not in champion.notes and send(receiver, message(registry, event, champion)):
             registry.add_note(champion.number, note)
 
@@ -179,6 +188,10 @@ def _compare(
     if results["train"] == champion.results["train"]:
         registry.confirm(champion.number, seen)
         return Settlement(champion, False, "the changes led to the same encoder")
+
+    if worse := regressions(result_of(Ref(stage="report", key=results["report"], store=recipe.store)).folder):
+        registry.confirm(champion.number, seen)
+        return Settlement(champion, False, f"significantly worse than the base model: {'; '.join(worse)}")
 
     def ref(stage: str, keys: Mapping[str, str]) -> Ref:
         return Ref(stage=stage, key=keys[stage], store=recipe.store)

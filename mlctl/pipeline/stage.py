@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from mlctl import __version__
 from mlctl.config import Recipe
-from mlctl.core.files import is_disk_full
-from mlctl.core.hashing import key_of
+from mlctl.core.hashing import KEY_LENGTH, key_of
+from mlctl.core.path_errors import explain_path_errors
+from mlctl.core.url_redaction import redact_values
 from mlctl.core.workspace import Progress, Workspace, silent
+from mlctl.core.write_errors import explain_write_errors
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
+from mlctl.pipeline.store_session import use_store
 from mlctl.pipeline.warm_start import Choice, WarmStart, with_choice
 from storage import Draft, Result, Store
+from storage.input_links import link_files
 
 logger = logging.getLogger("mlctl.stages")
 
@@ -41,7 +45,7 @@ class StageContext:
 
     Attributes:
         recipe: of the run.
-        inputs: folders of the upstream results, by stage.
+        inputs: folders with the files of the upstream results, by stage: those that their manifests list.
         reused: files and folders of earlier results that the stage starts from, by name.
         workspace: where the result is written.
         progress: receives how far the stage is.
@@ -112,7 +116,7 @@ class Stage:
         base = {
             "stage": self.name,
             "version": self.version,
-            "settings": self.settings(recipe),
+            "settings": redact_values(self.settings(recipe)),  # the manifest records them
             "inputs": {name: result.manifest.content for name, result in inputs.items()},
             "outside": self.outside(recipe),
         }
@@ -120,28 +124,32 @@ class Stage:
         return Request(with_choice(base, reused), reused)
 
 
+@explain_path_errors()
 def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress = silent) -> tuple[Ref, bool]:
     """Return the reference of the stage's result, computed now unless the store has it, and whether the store had it.
 
     Raises:
         InputError: an input of the user cannot be used, or the disk is full.
     """
-    inputs = _open_all(refs)
-    request = stage.request(recipe, inputs, remember=True)
-    key = request.key
-    with (
-        run_log.record_stage(stage.name, key) as record,
-        Store(recipe.store).building(stage.name, key, lambda: _log_waiting(stage, key)) as existing,
-    ):
-        if isinstance(existing, Result):
-            record.state = "cached"
-            logger.info("%s: cached (%s, made %s)", stage.name, key[:8], existing.manifest.created)
-        else:
-            record.state = "computed"
-            _compute(stage, recipe, inputs, request, existing, progress)
+    store = Store(recipe.store)
+    with use_store(recipe), explain_write_errors(store.root):
+        inputs = _open_all(refs)
+        request = stage.request(recipe, inputs, remember=True)
+        key = request.key
+        with (
+            run_log.record_stage(stage.name, key) as record,
+            store.building(stage.name, key, lambda: _log_waiting(stage, key)) as existing,
+        ):
+            if isinstance(existing, Result):
+                record.state = "cached"
+                logger.info("%s: cached (%s, made %s)", stage.name, key[:8], existing.manifest.created)
+            else:
+                _compute(stage, recipe, inputs, request, existing, progress)
+                record.state = "computed"
     return Ref(stage=stage.name, key=key, store=recipe.store), isinstance(existing, Result)
 
 
+@explain_path_errors()
 def lookup(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...]) -> tuple[str, Result | None]:
     """Return the key that `make` would give a result, and that result if the store has it."""
     key = stage.request(recipe, _open_all(refs), remember=True).key
@@ -165,7 +173,13 @@ def require_result(store: Store, stage: str, key: str) -> Result:
     """
     result = store.find(stage, key)
     if result is None:
-        raise InputError(f"the {stage} result {key[:8]} is missing from {store.root} or damaged", "run again: it is made again")
+        if damage := store.find_damage(store.folder(stage, key)):
+            store.mark_suspect(stage, key)
+            problem = f"the {stage} result {key[:8]} of {store.root} is damaged: {damage}"
+            raise InputError(problem, "run the pipeline again: the result is set aside and computed again")
+        raise InputError(
+            f"the {stage} result {key[:8]} is missing from {store.root}", "run the pipeline again: it is computed again"
+        )
     return result
 
 
@@ -193,38 +207,46 @@ def _compute(
     for name, source in request.reused.items():
         logger.info("%s: starts with %s: %s", stage.name, name, source["path"])
     started = time.monotonic()
-    with _disk_full_as_input_error(draft.folder):
-        root = Store(recipe.store).root
-        context = StageContext(
-            recipe,
-            {name: result.folder for name, result in inputs.items()},
-            {name: root / source["path"] for name, source in request.reused.items()},
-            Workspace(draft.folder),
-            progress,
-        )
-        metrics = stage.work(context)
-        keys = {name: result.manifest.key for name, result in inputs.items()}
-        draft.seal(request.parts, keys, metrics, _versions(stage), stage.volatile)
+    workspace = Workspace(draft.folder)
+    context = StageContext(
+        recipe,
+        {name: listed_files(result, workspace, name) for name, result in inputs.items()},
+        {name: _reused(Store(recipe.store), source["path"], workspace, name) for name, source in request.reused.items()},
+        workspace,
+        progress,
+    )
+    metrics = stage.work(context)
+    keys = {name: result.manifest.key for name, result in inputs.items()}
+    draft.seal(request.parts, keys, metrics, _versions(stage), stage.volatile)
     logger.info("%s: done in %.1f s", stage.name, time.monotonic() - started)
+
+
+def listed_files(result: Result, workspace: Workspace, name: str, within: str = "") -> Path:
+    """Return a folder of the workspace with exactly the files that a result's manifest lists: what else is in its folder is not read.
+
+    Args:
+        result: the result.
+        workspace: of the stage that reads it.
+        name: name of the folder.
+        within: a folder or file of the result; empty: all files.
+    """
+    return link_files(result, workspace.scratch / "inputs" / name, within)
+
+
+def _reused(store: Store, path: str, workspace: Workspace, name: str) -> Path:
+    """Return what a stage starts from: a file or folder of a result of the store (stage/key/…), or one that the recipe names."""
+    source = store.root / path
+    parts = source.relative_to(store.root).parts if source.is_relative_to(store.root) else ()
+    if len(parts) < 3 or len(parts[1]) != KEY_LENGTH:
+        return source
+    stage, key, within = parts[0], parts[1], "/".join(parts[2:])
+    return listed_files(require_result(store, stage, key), workspace, f"reused/{name}", within)
 
 
 def _log_waiting(stage: Stage, key: str) -> None:
     logger.info("%s: another run is making %s; waiting for it", stage.name, key[:8])
 
 
-@contextlib.contextmanager
-def _disk_full_as_input_error(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        raise InputError(
-            f"no space left on the disk while writing {folder}: {error.strerror}",
-            "free some space (`mlctl store gc`) or choose another folder with store=…; run again: finished work is kept",
-        ) from error
-
-
 def _versions(stage: Stage) -> dict[str, str]:
-    names = ("mlctl", *stage.packages)
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+    packages = {name: importlib.metadata.version(name) for name in stage.packages}
+    return {"python": platform.python_version(), "mlctl": __version__, **packages}

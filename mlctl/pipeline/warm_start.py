@@ -12,10 +12,10 @@ from typing import Any
 from mlctl.config import Recipe
 from mlctl.core.hashing import content_digest, key_of, tree_digest
 from mlctl.core.locks import locked
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from storage import Manifest, Result, Store
+from storage import Manifest, Result, Store, StoreError
 from storage.documents import make_folder
-from storage.manifest import write_json
 
 #: What is reused, by name (`priors.<t>`, `encoder`, `lexicon.<t>`): `digest` of its content and `path`, in the store or absolute.
 Choice = dict[str, dict[str, str]]
@@ -53,27 +53,57 @@ class WarmStart:
         if not (remember and _MOVING & set(self.requested(recipe).values())):
             remembered = self._remembered(stage, recipe, base)
             return self.choose(recipe, base) if remembered is None else remembered
-        file = self._file(recipe, base)
-        make_folder(file.parent)
-        with locked(file.with_suffix(".lock")):
+        while True:
+            choice = self._recorded(stage, recipe, base)
+            if _is_available(Store(recipe.store), choice) or self._remembered(stage, recipe, base) is not None:
+                return choice
+
+    def _recorded(self, stage: str, recipe: Recipe, base: Mapping[str, Any]) -> Choice:
+        """Return the recorded choice, or the one that is made now and recorded; a store that cannot be written to has no record."""
+        choice = self._remembered(stage, recipe, base)
+        if choice is not None:
+            return choice
+        folder, name = self._folder(recipe), self._name(recipe, base)
+        try:
+            make_folder(folder.root)
+            lock = locked(folder.path(name).with_suffix(".lock"))
+        except StoreError:
+            return self.choose(recipe, base)
+        with lock:
             choice = self._remembered(stage, recipe, base)
             if choice is None:
                 choice = self.choose(recipe, base)
-                write_json(file, choice)
+                with folder.part(name) as path:
+                    path.write_text(json.dumps(choice, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             return choice
 
     def _remembered(self, stage: str, recipe: Recipe, base: Mapping[str, Any]) -> Choice | None:
         """Return the recorded choice; None without one, or when neither its sources nor the result made from them exist any more."""
-        try:
-            choice: Choice = json.loads(self._file(recipe, base).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        folder, name = self._folder(recipe), self._name(recipe, base)
+        if not folder.has(name):
             return None
+        choice: Choice = json.loads(folder.path(name).read_text(encoding="utf-8"))
         store = Store(recipe.store)
-        complete = all((store.root / source["path"]).exists() for source in choice.values())
-        return choice if complete or store.find(stage, key_of(with_choice(base, choice))) else None
+        return choice if _is_available(store, choice) or store.find(stage, key_of(with_choice(base, choice))) else None
 
-    def _file(self, recipe: Recipe, base: Mapping[str, Any]) -> Path:
-        return Store(recipe.store).root / self.folder / f"{key_of({'base': dict(base), **self.requested(recipe)})}.json"
+    def _folder(self, recipe: Recipe) -> Workspace:
+        return Workspace(Store(recipe.store).root / self.folder)
+
+    def _name(self, recipe: Recipe, base: Mapping[str, Any]) -> str:
+        return f"{key_of({'base': dict(base), **self.requested(recipe)})}.json"
+
+
+def _is_available(store: Store, choice: Choice) -> bool:
+    """Return whether all sources of a choice exist, in undamaged results, which are then on the lease of this process."""
+    for source in choice.values():
+        stage, key, *_ = (*source["path"].split("/", 2), "", "")
+        if not Path(source["path"]).is_absolute():
+            store.reserve(stage, key)
+        if not (store.root / source["path"]).exists():
+            return False
+        if not (Path(source["path"]).is_absolute() or store.find(stage, key)):
+            return False
+    return True
 
 
 def with_choice(base: Mapping[str, Any], choice: Choice) -> dict[str, Any]:

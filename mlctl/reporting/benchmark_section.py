@@ -36,7 +36,11 @@ def sort_rows(rows: Iterable[Row], titles: Mapping[str, str]) -> list[Row]:
 
 
 def format_row(row: Mapping[str, Any]) -> dict[str, str]:
-    """Format a row of a comparison: `metric`, `base`, `trained` and `difference`, in percent; * marks a significant difference."""
+    """Format a row of a comparison: `metric`, `base`, `trained` and `difference`, in percent; * marks a significant difference.
+
+    `base_same_pooling` is added where that is another score than `base`.
+    """
+    same = row.get("base_same_pooling")
     low, high, star = (
         formatting.format_points(row["low"]),
         formatting.format_points(row["high"]),
@@ -44,7 +48,9 @@ def format_row(row: Mapping[str, Any]) -> dict[str, str]:
     )
     return {
         "metric": formatting.format_metric(row["metric"]),
-        **{model: _format_score(row[model], row[f"{model}_deviation"]) for model in ("base", "trained")},
+        "base": _format_score(row["base"], row["base_deviation"]),
+        **({} if same is None else {"base_same_pooling": formatting.format_percent(same)}),
+        "trained": _format_score(row["trained"], row["trained_deviation"]),
         "difference": f"{formatting.format_points(row['difference'])}{star} ({low} … {high})",
     }
 
@@ -54,7 +60,8 @@ def benchmark_context(figures: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `groups` (name, mean rows), `english` (rows of the fine-tuning language), `tasks` (a name and the rows of each), `scores`,
-        `models` (pooling), `benchmarks` (metadata, settings, notes) and `charts`.
+        `models` (pooling), `searched` (those with a search for it), `base_name`, `base_note`, `same_pooling` (whether there is such a
+        column), `benchmarks` (metadata, settings, notes) and `charts`.
     """
     titles = task_titles(figures["protocol"])
     rows, means = (sort_rows(figures[name], titles) for name in ("benchmark", "means"))
@@ -70,12 +77,21 @@ def benchmark_context(figures: Mapping[str, Any]) -> dict[str, Any]:
         "tasks": tasks,
         "scores": sort_rows(figures["scores"], titles),
         "models": _poolings(figures["protocol"]),
+        "searched": [model for model in _poolings(figures["protocol"]) if model["accuracies"]],
+        "base_name": formatting.name_base(figures["protocol"]["base"]),
+        "base_note": formatting.describe_base_vectors(figures["protocol"]),
+        "same_pooling": has_same_pooling(rows),
         "benchmarks": [_with_notes(benchmark, notes) for benchmark in figures["protocol"]["benchmarks"]],
         "charts": {
             **({"heat": difference_heatmap(rows)} if rows else {}),
             **{f"benchmark-{task}": charts.benchmark_chart(task_rows) for task, task_rows in tasks},
         },
     }
+
+
+def has_same_pooling(rows: Iterable[Row]) -> bool:
+    """Return whether the base model was also evaluated with the trained model's pooling, because its own is another."""
+    return any(row.get("base_same_pooling") is not None for row in rows)
 
 
 def group_by_task(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -114,12 +130,9 @@ def _poolings(protocol: Mapping[str, Any]) -> list[Row]:
     return [
         {
             "model": name,
-            "pooling": formatting.describe_pooling(entry["pooling"]),
+            "pooling": entry["pooling"],
             "dev": entry.get("pooling_search", {}).get("language"),
-            "accuracies": [
-                (formatting.describe_pooling(pool), accuracy)
-                for pool, accuracy in entry.get("pooling_search", {}).get("accuracies", {}).items()
-            ],
+            "accuracies": list(entry.get("pooling_search", {}).get("accuracies", {}).items()),
         }
         for name, entry in protocol["models"].items()
         if "pooling" in entry

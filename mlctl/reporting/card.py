@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlctl import languages as codes
-from mlctl.config import Recipe
+from mlctl.config import Recipe, yaml_text
 from mlctl.core import url_redaction
-from mlctl.reporting import attribution, benchmark_section, formatting, translation
+from mlctl.reporting import attribution, benchmark_section, formatting, regressions, translation
 from mlctl.reporting.figures import Figures
 
 _METHOD = (
@@ -22,7 +20,7 @@ _METHOD = (
 
 _USAGE = """## Usage
 
-A sentence embedding is the mean over the sentence's tokens of the states of LAYERS; compare embeddings by cosine.
+A sentence embedding is the VECTORS; compare embeddings by cosine.
 
 ```python
 from sentence_transformers import SentenceTransformer
@@ -32,7 +30,7 @@ embeddings = model.encode(["A sentence.", "Une phrase."])
 print(model.similarity(embeddings, embeddings))
 ```
 
-The folder is also an ordinary transformers folder: load it with `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer`."""
+The folder is also an ordinary transformers folder: load it with CLASSES and `AutoTokenizer`."""
 
 
 def make_notice(recipe: Recipe, folders: Mapping[str, Path]) -> str:
@@ -60,15 +58,18 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
     targets = [codes.name(tag) for tag in recipe.languages.targets]
     languages = f"{codes.name(recipe.languages.source)}, {', '.join(targets)}"
     settings = url_redaction.redact_values(recipe.model_dump(mode="json", exclude={"store"}))
+    classes = "`AutoModel`, `AutoModelForMaskedLM`" if figures["final_losses"]["mlm"] is not None else "`AutoModel`"
     sections = [
         _header(recipe),
         f"# {recipe.report.title or recipe.name}",
         f"A text encoder for {languages}. {_METHOD} {formatting.describe_base(recipe.model)}",
-        _USAGE.replace("LAYERS", formatting.describe_layers(recipe.train.layers)),
+        _USAGE.replace("VECTORS", formatting.describe_vectors(figures["protocol"]["models"]["trained"])).replace(
+            "CLASSES", classes
+        ),
         "## Results\n\n" + "\n".join(_results(figures)),
         notice.strip(),
         f"## Data\n\n{licences} {decontamination}",
-        f"## Recipe\n\n```yaml\n{yaml.safe_dump(dict(settings), allow_unicode=True, sort_keys=False, width=100)}```",
+        f"## Recipe\n\n```yaml\n{yaml_text.dump(dict(settings), width=100)}```",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -93,11 +94,17 @@ def _results(figures: Figures) -> Iterator[str]:
     if not rows:
         yield "The model was not evaluated."
         return
-    yield from _table(benchmark_section.sort_rows(figures["means"], titles), "languages")
+    if worse := regressions.worse_tasks(figures["benchmark"], figures["means"], titles):
+        yield f"**The trained model is significantly worse than the base model: {'; '.join(worse)}.**"
+        yield ""
+    name = formatting.name_base(figures["protocol"]["base"])
+    yield from _table(benchmark_section.sort_rows(figures["means"], titles), name, "languages")
     yield ""
     yield "Means over languages without English, the fine-tuning language. By language:"
     yield ""
-    yield from _table(rows, "language", "items")
+    yield from _table(rows, name, "language", "items")
+    yield ""
+    yield formatting.describe_base_vectors(figures["protocol"])
     yield ""
     yield (
         "Scores in percent, ± the standard deviation over fine-tuning seeds; * marks a significant difference: p by approximate "
@@ -109,10 +116,13 @@ def _results(figures: Figures) -> Iterator[str]:
         yield f"\n**{metadata['title']}**: {metadata['protocol']} From {metadata['citation']}."
 
 
-def _table(rows: Sequence[Mapping[str, Any]], *columns: str) -> Iterator[str]:
-    yield f"| task | metric | {' | '.join(columns)} | base | trained | difference, 95% interval |"
-    yield f"|---|---|{'--:|' * len(columns)}--:|--:|--:|"
+def _table(rows: Sequence[dict[str, Any]], base: str, *columns: str) -> Iterator[str]:
+    same_pooling = benchmark_section.has_same_pooling(rows)
+    models = [base, *(["base, same pooling"] if same_pooling else []), "trained"]
+    yield f"| task | metric | {' | '.join([*columns, *models])} | difference, 95% interval |"
+    yield f"|---|---|{'--:|' * (len(columns) + len(models))}--:|"
     for row in rows:
         cells = {name: text.replace("*", "\\*") for name, text in benchmark_section.format_row(row).items()}
-        values = " | ".join(str(row[column]) for column in columns)
-        yield f"| {row['title']} | {cells['metric']} | {values} | {cells['base']} | {cells['trained']} | {cells['difference']} |"
+        scores = [cells["base"], *([cells.get("base_same_pooling", "equal")] if same_pooling else []), cells["trained"]]
+        values = " | ".join([*(str(row[column]) for column in columns), *scores])
+        yield f"| {row['title']} | {cells['metric']} | {values} | {cells['difference']} |"

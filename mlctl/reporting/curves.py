@@ -53,8 +53,8 @@ def speed_curve(train: Path) -> list[Row]:
     """Return sentence pairs per second over the steps of a train result, like `loss_curves`; empty if they were not recorded."""
     path = train / "speed.jsonl"
     speeds = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        with contextlib.suppress(ValueError, KeyError):  # a line that a crash cut short
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that a crash cut short
             row = json.loads(line)
             speeds[int(row["step"])] = float(row["pairs_per_s"])  # steps repeated after a crash overwrite the first attempt
     return _thin(np.array(sorted(speeds)), np.array([speeds[step] for step in sorted(speeds)], dtype=np.float64))

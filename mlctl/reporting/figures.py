@@ -14,13 +14,14 @@ from mlctl.reporting import tables, translation
 from mlctl.reporting.attribution import decontamination
 from mlctl.reporting.curves import final_losses
 from mlctl.reporting.embedding_map import neighbour_agreement, project
+from mlctl.reporting.json_files import read_json
 from mlctl.stage_names import STAGE_NAMES
 
 Figures = dict[str, Any]
 
 
 def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
-    """Return the content of `figures.json`: scores, protocol, funnel, totals, translation, evaluation sets, losses, token map."""
+    """Return the content of `figures.json`: scores, protocol, funnel, totals, translation, evaluation sets, losses, pooling, map."""
     evaluated = folders["evaluate"]
     return {
         "benchmark": tables.benchmark_rows(evaluated),
@@ -32,6 +33,7 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
         "decontamination": decontamination(folders.get("shard")),
         "translation": translation.translation_rows(folders.get("translate")),
         "final_losses": final_losses(folders["train"]),
+        "pooling": read_json(folders["train"], "pooling.json", None),
         "map": token_map(settings, seed, evaluated),
     }
 

@@ -18,13 +18,16 @@ _METRICS = {"f1": "F1", "agreement": "1 − AER", "aer": "AER"}
 _HELD_OUT_ITEMS = {"sentence-retrieval": "sentence", "word-retrieval": "word"}
 
 
-def summarise_results(rows: Sequence[Row], means: Sequence[Row], titles: Mapping[str, str]) -> dict[str, str]:
+def summarise_results(
+    rows: Sequence[Row], means: Sequence[Row], titles: Mapping[str, str], base: Mapping[str, Any]
+) -> dict[str, str]:
     """Summarise the results in one `sentence`, and their significance in a `detail`.
 
     Args:
         rows: `tables.benchmark_rows`.
         means: `tables.mean_rows`.
         titles: task → title, held-out tasks first.
+        base: `base` of `protocol.json`.
     """
     ranked = [mean for task in titles for mean in means if mean["task"] == task]
     if not ranked:
@@ -32,7 +35,7 @@ def summarise_results(rows: Sequence[Row], means: Sequence[Row], titles: Mapping
     held_out = [mean for mean in ranked if mean["task"] in _HELD_OUT_ITEMS]
     detail = [_language_significance(titles[mean["task"]], _zero_shot(rows, mean["task"])) for mean in held_out]
     published = _mean_significance(ranked[len(held_out) :], titles)
-    return {"sentence": _main_result(ranked[0], titles), "detail": " ".join([*detail, *published])}
+    return {"sentence": _main_result(ranked[0], titles, base), "detail": " ".join([*detail, *published])}
 
 
 def describe_base(model: Model) -> str:
@@ -42,23 +45,41 @@ def describe_base(model: Model) -> str:
     return "The base model is the same small network before training, with random weights."
 
 
-def describe_layers(pooled: str | tuple[int, ...]) -> str:
-    """Describe the layers of the setting `train.layers`: "the first and the last layer", "layers 1 and 8"."""
-    if isinstance(pooled, str):
-        return {"first-and-last": "the first and the last layer", "last": "the last layer", "all": "all layers"}[pooled]
-    *others, last = map(str, sorted(pooled))
-    return f"layers {', '.join(others)} and {last}" if others else f"layer {last}"
+def name_base(base: Mapping[str, Any]) -> str:
+    """Return the name of the base model's column: "base as published" where it has its own sentence vectors."""
+    return "base as published" if base["published"] else "base"
 
 
-def describe_pooling(pool: str | int) -> str:
-    """Describe a value of `evaluate.pooling`: "mean over layer 7"."""
-    descriptions = {
-        "trained": "mean over the trained layers",
-        "last": "mean over the last layer",
-        "cls": "first token of the last layer",
-        "0": "mean over the embeddings",
-    }
-    return descriptions.get(str(pool), f"mean over layer {pool}")
+def describe_base_vectors(protocol: Mapping[str, Any]) -> str:
+    """Describe how the base model's sentence vectors are made, and how they differ from the trained model's.
+
+    Args:
+        protocol: content of `protocol.json`.
+    """
+    base, models = protocol["base"], protocol["models"]
+    own, trained = (describe_vectors(models[name]) for name in ("base", "trained"))
+    if base["problem"]:
+        return f"The base model is not evaluated as it was published: {base['problem']}. Both models: {trained}."
+    if not base["published"] and base["origin"] != "search":
+        return f"Sentence vectors of both models: {trained}."
+    origin = (
+        "The base model is evaluated as it was published"
+        if base["published"]
+        else "The base model says nothing about sentence vectors; it has the pooling that retrieves most translations among training pairs"
+    )
+    if base["same_pooling"] == "equal":
+        return f"{origin}: {own}. The trained model is pooled in the same way, so the base model is evaluated once."
+    return (
+        f"{origin}: {own}. The trained model: {trained}. The column “base, same pooling” is the base model with the trained model's pooling: "
+        "the difference to it is what training itself changed."
+    )
+
+
+def describe_vectors(model: Mapping[str, Any]) -> str:
+    """Describe the sentence vectors of an entry of `models` in `protocol.json`: pooling, prompt, maximum length."""
+    prompt = f", prompt “{model['prefix']}”" if model["prefix"] else ""
+    length = f", at most {model['max_length']} tokens" if model["max_length"] else ""
+    return f"{model['sentences']}{prompt}{length}"
 
 
 def format_metric(name: str) -> str:
@@ -153,14 +174,15 @@ def _zero_shot(rows: Sequence[Row], task: str) -> list[Row]:
     return [row for row in rows if row["task"] == task and row["zero_shot"]]
 
 
-def _main_result(mean: Row, titles: Mapping[str, str]) -> str:
+def _main_result(mean: Row, titles: Mapping[str, str], base_entry: Mapping[str, Any]) -> str:
+    of_base = "of the base model as published" if base_entry["published"] else "before training"
     base, trained = format_percent(mean["base"]), format_percent(mean["trained"])
     if item := _HELD_OUT_ITEMS.get(mean["task"]):
         return (
             f"After training, the nearest {item} in the other language is the correct translation in {trained} of the "
-            f"held-out cases, compared with {base} before training."
+            f"held-out cases, compared with {base} {of_base}."
         )
-    return f"{titles[mean['task']]}: {trained} after training, {base} before."
+    return f"{titles[mean['task']]}: {trained} after training, {base} {of_base}."
 
 
 def _mean_significance(means: Sequence[Row], titles: Mapping[str, str]) -> list[str]:

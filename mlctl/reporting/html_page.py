@@ -12,7 +12,7 @@ import jinja2
 
 import mlctl
 from mlctl import languages as codes
-from mlctl.reporting import charts, formatting
+from mlctl.reporting import charts, formatting, vega_process
 
 _FILTERS = {
     "language_name": codes.name,
@@ -56,10 +56,8 @@ def _read(name: str) -> str:
 
 
 def _vega_bundle() -> str:
-    """Return Vega-Embed as one script, from the installed package, so that the page needs no network."""
-    import vl_convert
-
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).replace("</script", "<\\/script")
+    """Return Vega-Embed as one script that a page can contain, so that it needs no network."""
+    return vega_process.javascript_bundle().replace("</script", "<\\/script")
 
 
 def _script_digest(script: str) -> str:

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlctl import languages as codes
-from mlctl.config import Recipe, Report
+from mlctl.config import Recipe, Report, yaml_text
 from mlctl.core import url_redaction
+from mlctl.modeling.sentence_config import POOLING_REASONS, Pooling, describe_layers, describe_pooling
 from mlctl.reporting import alignment, attribution, charts, curves, formatting, html_page, samples, tables, translation
 from mlctl.reporting.alignment_drawing import draw
 from mlctl.reporting.benchmark_section import HELD_OUT, benchmark_context, sort_rows, task_titles
 from mlctl.reporting.figures import Figures
 from mlctl.reporting.records import StageRecord
+from mlctl.reporting.regressions import worse_tasks
 
 _SECTIONS = {
     "benchmark": "Benchmarks",
@@ -49,7 +49,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
     parts = [
         _headline(figures, settings, recipe, stages),
         benchmark_context(figures),
-        _training(figures, folders["train"]),
+        _training(figures, stages, folders["train"]),
         _data(figures, settings, folders),
         _alignment(recipe, folders),
         _map(figures, recipe),
@@ -71,9 +71,13 @@ def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequen
         "title": settings.title or recipe.name,
         "source": recipe.languages.source,
         "targets": recipe.languages.targets,
-        "summary": formatting.summarise_results(rows, figures["means"], titles),
+        "summary": formatting.summarise_results(rows, figures["means"], titles, figures["protocol"]["base"]),
         "base_description": formatting.describe_base(recipe.model),
-        "pooled_layers": formatting.describe_layers(recipe.train.layers).replace("the ", ""),
+        "worse": worse_tasks(rows, figures["means"], titles),
+        "base_problem": figures["protocol"]["base"]["problem"],
+        "pooled_layers": describe_layers(Pooling.from_json(figures["pooling"])),
+        "trained_pooling": describe_pooling(Pooling.from_json(figures["pooling"])),
+        "pooling_reason": POOLING_REASONS[figures["pooling"]["origin"]],
         "not_evaluated": [target for target in recipe.languages.targets if target not in evaluated],
         "score_tiles": sort_rows(figures["means"], titles)[:_SCORE_TILES],
         "tiles": [
@@ -84,10 +88,11 @@ def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequen
     }
 
 
-def _training(figures: Figures, train: Path) -> dict[str, Any]:
+def _training(figures: Figures, stages: Sequence[StageRecord], train: Path) -> dict[str, Any]:
     available = {name: rows for name, rows in {**curves.loss_curves(train), "speed": curves.speed_curve(train)}.items() if rows}
     final = {name: f"; final value {formatting.format_value(figures['final_losses'][name])}" for name in curves.LOSSES}
     return {
+        "not_fallen": next((str(record.metrics.get("not_fallen", "")) for record in stages if record.stage == "train"), ""),
         "curves": [(name, curves.NAMES[name][0], curves.NAMES[name][1] + final.get(name, "")) for name in available],
         "charts": {
             f"curve-{name}": charts.curve_chart(rows, curves.NAMES[name][0], name == "speed") for name, rows in available.items()
@@ -185,7 +190,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
         "stages": stages,
         "time": {"all": seconds, "saved": saved, "computed": seconds - saved},
         "pinned": [(name, version) for name, version in environment if name not in _NOT_ON_PYPI and "," not in version],
-        "recipe_yaml": yaml.safe_dump(dict(settings), allow_unicode=True, sort_keys=False, width=100),
+        "recipe_yaml": yaml_text.dump(dict(settings), width=100),
         "environment": environment,
     }
 

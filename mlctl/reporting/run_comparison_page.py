@@ -129,10 +129,9 @@ def _run_column(letter: str, run: ComparedRun, colour: str) -> Row:
 
 
 def _have_same_base(columns: Sequence[Row]) -> bool:
-    """Return whether all runs have the same base model, evaluated with the same pooling."""
-    bases = [
-        {name: run["protocol"]["models"]["base"].get(name) for name in ("weights", "tokenizer", "pooling")} for run in columns
-    ]
+    """Return whether all runs have the same base model, evaluated with the same pooling, prompt and maximum length."""
+    names = ("weights", "tokenizer", "sentences", "pooling", "prefix", "max_length")
+    bases = [{name: run["protocol"]["models"]["base"].get(name) for name in names} for run in columns]
     return all(base == bases[0] for base in bases)
 
 

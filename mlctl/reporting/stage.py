@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ _PAGE = "report.html"
 _CARD = "README.md"
 _ATTRIBUTION = "ATTRIBUTION.md"
 _REQUIRED = ("train", "evaluate")
-_log = logging.getLogger(__name__)
 
 
 def report(
@@ -69,12 +67,11 @@ def report(
         with workspace.part(_PAGE) as path:
             path.write_text(render(settings, figures, recipe, stages, folders), encoding="utf-8")
     progress(2, 3, "files", file=_PAGE)
-    if figures["benchmark"] and not workspace.has(PICTURE):
+    if figures["benchmark"] and not workspace.has(PICTURE) and (picture := _heatmap_png(figures)):
         with workspace.part(PICTURE) as path:
-            path.write_bytes(_heatmap_png(figures))
+            path.write_bytes(picture)
     _write_texts(figures, recipe, folders, workspace)
     progress(3, 3, "files", file=_CARD)
-    _log.info("report written to %s", workspace.path(_PAGE))
     return _metrics(figures)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mlctl.reporting.json_files import read_json
 
 Row = dict[str, Any]
 
+_MODELS = ("base", "base_same_pooling", "trained")
 _UNTRANSLATED, _TRANSLATED = "untranslated segments", "machine-translated pairs"
 _SHOWN_IF_ANY = (_UNTRANSLATED, _TRANSLATED)
 # Stage, label (part of figures.json) and files of each total.
@@ -48,7 +49,9 @@ def mean_rows(evaluated: Path) -> list[Row]:
 
 
 def score_rows(evaluated: Path) -> list[Row]:
-    """Return every score: `task, language, direction, metric, items, base, trained` (means over seeds).
+    """Return every score: `task, language, direction, metric, items, base, base_same_pooling, trained` (means over seeds).
+
+    `base_same_pooling` is None where it is the same as `base`.
 
     Raises:
         InputError: the folder holds no scores.
@@ -56,9 +59,13 @@ def score_rows(evaluated: Path) -> list[Row]:
     groups: dict[tuple[str, ...], Row] = {}
     for row in _read(evaluated / "scores.parquet").to_pylist():
         key = {name: row[name] for name in ("task", "language", "direction", "metric")}
-        group = groups.setdefault(tuple(key.values()), {**key, "items": row["items"], "base": [], "trained": []})
-        group[row["model"]].append(row["value"])
-    return [{**group, **{name: sum(group[name]) / len(group[name]) for name in ("base", "trained")}} for group in groups.values()]
+        group = groups.setdefault(tuple(key.values()), {**key, "items": row["items"], **{name: [] for name in _MODELS}})
+        group[row["model"].replace("-", "_")].append(row["value"])
+    return [{**group, **{name: _mean(group[name]) for name in _MODELS}} for group in groups.values()]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def protocol(evaluated: Path) -> dict[str, Any]:
@@ -70,7 +77,7 @@ def protocol(evaluated: Path) -> dict[str, Any]:
     content = read_json(evaluated, "protocol.json", None)
     if content is None:
         raise _no_scores(evaluated / "protocol.json")
-    return dict(content)
+    return {"base": {"origin": "trained", "published": False, "problem": "", "same_pooling": "equal"}, **content}
 
 
 def funnel_rows(folders: Iterable[Path]) -> list[Row]:

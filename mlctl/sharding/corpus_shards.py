@@ -64,14 +64,16 @@ class AlignedCorpus:
 
     def write_runs(self, tokenizer: SpanTokenizer, workspace: Workspace, progress: Progress) -> list[SortedRun]:
         """Write the training rows as sorted runs to the scratch folder; existing runs are reused."""
+        scratch = Workspace(workspace.scratch)
         done, total, runs = 0, sum(self.plan.pairs.values()), []
         for language, file in self.files.items():
             for number, batch in enumerate(batches(file, batch_rows=RUN_PAIRS)):
-                path = workspace.scratch / f"{language}-{number:05d}.arrow"
-                if not path.exists():
+                name = f"{language}-{number:05d}.arrow"
+                if not scratch.has(name):
                     counts = Counter({"pairs": batch.num_rows})
-                    write_run(path, self._training_rows(language, batch, tokenizer, counts), counts)
-                runs.append(SortedRun.open(path, language))
+                    with scratch.part(name) as path:
+                        write_run(path, self._training_rows(language, batch, tokenizer, counts), counts)
+                runs.append(SortedRun.open(scratch.path(name), language))
                 done += batch.num_rows
                 progress(done, total, "pairs")
         return runs

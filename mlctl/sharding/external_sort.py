@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl import schema
-from mlctl.core.files import atomic_write
 from mlctl.sharding.rows import KEYED_ROWS
 
 #: Aligned pairs of one run, which are sorted in memory.
@@ -104,11 +103,7 @@ def write_run(path: Path, batches: Iterable[pa.RecordBatch], counts: Counter[str
     """Sort rows and write them as a run; `counts` is read after the last batch has been taken."""
     table = _sort_by_key(pa.Table.from_batches(batches, KEYED_ROWS))
     table = table.replace_schema_metadata({_COUNTS: json.dumps(counts, sort_keys=True)})
-    with (
-        atomic_write(path) as temporary,
-        pa.OSFile(str(temporary), "wb") as file,
-        pa.ipc.new_file(file, table.schema) as writer,
-    ):
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
 
 

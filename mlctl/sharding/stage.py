@@ -15,8 +15,10 @@ from mlctl import schema
 from mlctl.config import Languages, Model, Shard
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
+from mlctl.modeling import model_sources
 from mlctl.sharding import tokenizer
 from mlctl.sharding.corpus_shards import NO_WORD_PAIR, AlignedCorpus, apply_caps
+from mlctl.sharding.coverage import check_coverage
 from mlctl.sharding.decontamination import EvaluationText
 from mlctl.sharding.evaluation_sets import evaluation_texts
 from mlctl.sharding.external_sort import SortedRun, number_of_shards, write_shard
@@ -52,6 +54,7 @@ def shard(
     sets = [*evaluation_texts(settings), *benchmarks]
     corpus = AlignedCorpus.read(settings, files, seed, sets)
     span_tokenizer = _span_tokenizer(settings, model, corpus, workspace)
+    check_coverage(span_tokenizer, _tokenizer_name(model), languages.source, files)
     runs = apply_caps(corpus.write_runs(span_tokenizer, workspace, progress), settings)
     funnel = [row for language in files for row in corpus.funnel(language, runs)]
     _check_rows(funnel, runs, settings)
@@ -79,6 +82,11 @@ def _span_tokenizer(settings: Shard, model: Model, corpus: AlignedCorpus, worksp
         with workspace.part("tokenizer") as folder:
             tokenizer.write_tokenizer(folder, model, settings.max_length, corpus.training_text)
     return SpanTokenizer(tokenizer.load_tokenizer(workspace.path("tokenizer")), settings.max_length)
+
+
+def _tokenizer_name(model: Model) -> str:
+    source = model_sources.tokenizer_model(model)
+    return f"the tokenizer of {source.name}" if source else "the tokenizer that was trained on the corpus"
 
 
 def _check_rows(funnel: list[dict[str, str | int]], runs: Sequence[SortedRun], settings: Shard) -> None:

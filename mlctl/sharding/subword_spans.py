@@ -14,7 +14,9 @@ from tokenizers import Tokenizer
 
 Integers = npt.NDArray[np.int64]
 
-_SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], dtype="<u4")
+_SPACES = np.array(
+    [code for code in range(0x3001) if chr(code).isspace() or code == 0x200B], dtype="<u4"
+)  # with Khmer's word border
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,12 @@ class SpanTokenizer:
     def vocabulary_size(self) -> int:
         """Number of token types, special tokens included."""
         return int(self._tokenizer.get_vocab_size())
+
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """Return the share of unknown tokens among the tokens of texts, special ones left out; 1 if texts have no token at all."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ids = _flatten([encoding.ids for encoding in encodings])
+        return float(np.mean(ids == self._unknown_id)) if len(ids) else 1.0
 
     def tokenise(self, texts: Sequence[str]) -> TokenizedTexts:
         """Tokenise texts."""

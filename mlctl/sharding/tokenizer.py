@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from mlctl.config import Model
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
+from mlctl.modeling.model_files import read_json
 
 _SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 _FILE = "tokenizer.json"
@@ -34,36 +35,47 @@ def write_tokenizer(folder: Path, model: Model, max_length: int, text: Callable[
     """
     folder.mkdir()
     if source := model_sources.tokenizer_model(model):
-        _copy_tokenizer(model_sources.resolve(source), folder, max_length)
+        setting = "model.name" if model.name else "model.scratch.tokenizer" if model.scratch.tokenizer else "model.start"
+        _copy_tokenizer(model_sources.resolve(source, setting), folder, max_length, setting)
     else:
         _write_trained(_train(model.scratch.vocabulary, text), folder, max_length)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Load the tokenizer that `write_tokenizer` wrote."""
-    return Tokenizer.from_file(str(folder / _FILE))
+    return _read(folder / _FILE)
 
 
-def _copy_tokenizer(source: Path, folder: Path, max_length: int) -> None:
+def _read(file: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises no other class
+        raise InputError(f"{file} is no tokenizer that can be read: {error}", "download or save the model again") from None
+
+
+def _copy_tokenizer(source: Path, folder: Path, max_length: int, setting: str) -> None:
     _check_length(source, max_length)
     files = model_sources.tokenizer_files(source)
     if any(file.name == _FILE for file in files):
+        _read(source / _FILE)
         for file in files:
             shutil.copyfile(file, folder / file.name)
     else:
-        _convert(source, folder)
+        _convert(source, folder, setting)
 
 
-def _convert(source: Path, folder: Path) -> None:
+def _convert(source: Path, folder: Path, setting: str) -> None:
     """Convert an older kind of tokenizer (vocab.txt, sentencepiece.model) to tokenizer.json with transformers."""
     from transformers import AutoTokenizer
 
     try:
-        AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+        tokenizer.save_pretrained(folder)
     except Exception as error:  # whatever the converters of all models raise
-        raise InputError(f"model.name: {source} has no readable tokenizer ({error})", _REMEDY) from None
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{setting}: {source} has no readable tokenizer ({reason})", _REMEDY) from None
     if not (folder / _FILE).is_file():
-        raise InputError(f"model.name: the tokenizer in {source} returns no character offsets", _REMEDY)
+        raise InputError(f"{setting}: the tokenizer in {source} returns no character offsets", _REMEDY)
 
 
 _REMEDY = "put the encoder's tokenizer.json into its folder (a fast tokenizer, as save_pretrained writes it)"
@@ -83,11 +95,8 @@ def _check_length(source: Path, max_length: int) -> None:
 
 def _limit(file: Path, name: str) -> int:
     """Return a number of a JSON file; a huge one if there is none."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8")).get(name)
-    except FileNotFoundError:
-        value = None
-    return int(value) if value else 1 << 62
+    value = read_json(file).get(name) if file.exists() else None
+    return int(value) if isinstance(value, (int, float)) and 0 < value < 1 << 62 else 1 << 62
 
 
 def _train(vocabulary: int, text: Callable[[], Iterable[Sequence[str]]]) -> Tokenizer:

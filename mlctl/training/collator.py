@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 from mlctl.training.counter_rng import Stream, bits, keys
 from mlctl.training.dataset import Rows
 from mlctl.training.distributed import SINGLE, ProcessGroup
@@ -96,7 +96,7 @@ class Collator:
     """
 
     def __init__(
-        self, settings: Train, seed: int, pad_id: int, masking: MaskingRule | None, group: ProcessGroup = SINGLE
+        self, settings: ResolvedTrain, seed: int, pad_id: int, masking: MaskingRule | None, group: ProcessGroup = SINGLE
     ) -> None:
         self._word_pairs = 0 if settings.objective == "sentence" else settings.word_pairs
         self._micro_batch_size, self._seed, self._pad_id = settings.micro_batch_size, seed, pad_id

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 from mlctl.modeling.projection_head import ProjectionHead
 from mlctl.training.collator import Batch
 from mlctl.training.false_negatives import FalseNegatives
@@ -29,7 +29,7 @@ class Pooled:
 class JointObjective(nn.Module):
     """The paper's CCE: one loss on [sentence ; word], with each word pair as a sample."""
 
-    def __init__(self, settings: Train, hidden: int) -> None:
+    def __init__(self, settings: ResolvedTrain, hidden: int) -> None:
         super().__init__()
         self.projection = ProjectionHead(2 * hidden)
         self.temperature = Temperature(settings, settings.temperature)
@@ -47,7 +47,7 @@ class JointObjective(nn.Module):
 class SentenceObjective(nn.Module):
     """The paper's ablation ("snt"): one loss on the sentence alone."""
 
-    def __init__(self, settings: Train, hidden: int) -> None:
+    def __init__(self, settings: ResolvedTrain, hidden: int) -> None:
         super().__init__()
         self.projection = ProjectionHead(hidden)
         self.temperature = Temperature(settings, settings.temperature)
@@ -62,7 +62,7 @@ class SentenceObjective(nn.Module):
 class SeparateObjective(nn.Module):
     """A sentence loss and a word loss, each with its own projection head, so that they do not compete for one."""
 
-    def __init__(self, settings: Train, hidden: int) -> None:
+    def __init__(self, settings: ResolvedTrain, hidden: int) -> None:
         super().__init__()
         self.sentence = SentenceObjective(settings, hidden)
         self.projection = ProjectionHead(hidden)

@@ -59,6 +59,14 @@ class ProcessGroup:
             return max(local, 1)
         return self.all_sum(torch.tensor(local, device=like.device)).clamp(min=1)
 
+    def any(self, value: bool, device: torch.device) -> bool:
+        """Return whether the value is true on any process; `device` is the one that the processes compute on."""
+        if self.size == 1:
+            return value
+        flag = torch.tensor(int(value), device=device)
+        distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
     def broadcast(self, value: int) -> int:
         """Return the main process's value."""
         if self.size == 1:

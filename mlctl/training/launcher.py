@@ -26,6 +26,7 @@ from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
 from mlctl.execution.processes import ProcessDiedError, child_environment, error_from_exit, error_from_response
 from mlctl.training.distributed import NodeAssignment
+from mlctl.training.interruption import TrainingInterrupted, stopping_on_sigterm
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _GRACE_SECONDS = 5.0  # for other processes to report why they ended: the first to fail is not always the cause
@@ -54,15 +55,23 @@ def launch(
     Raises:
         InputError: a process found an error that the user can fix, or was ended by a signal.
         RuntimeError: a process failed for another reason; the message holds its standard error.
+        TrainingInterrupted: SIGTERM arrived in one of the processes or in this one; the checkpoint is saved.
     """
     messages: SimpleQueue[tuple[int, Message]] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="mlctl-") as folder, contextlib.ExitStack() as stack:
         assignment = assignment or NodeAssignment(0, len(devices), f"file://{Path(folder, 'store')}", lambda: None)
         tasks = [_task(job, devices, local_rank, assignment) for local_rank in range(len(devices))]
         workers = [stack.enter_context(contextlib.closing(_WorkerProcess(task, messages))) for task in tasks]
-        result = _Supervisor(workers, messages, progress).result()
+        with stopping_on_sigterm() as stop:
+            stop.forward_to(lambda: _terminate(workers))
+            result = _Supervisor(workers, messages, progress).result()
         assignment.finish()
         return result
+
+
+def _terminate(workers: Sequence[_WorkerProcess]) -> None:
+    for worker in workers:
+        worker.terminate()
 
 
 def _task(job: dict[str, Any], devices: Sequence[torch.device], local_rank: int, assignment: NodeAssignment) -> dict[str, Any]:
@@ -105,6 +114,10 @@ class _WorkerProcess:
         """Return why the process ended by itself."""
         return error_from_exit(self._process.wait(), self._errors, self.name, _REMEDY)
 
+    def terminate(self) -> None:
+        """Ask the process to stop after the running step."""
+        self._process.terminate()
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()
@@ -134,6 +147,7 @@ class _Supervisor:
         self._messages, self._progress = messages, progress
         self._results: dict[int, dict[str, Any]] = {}
         self._failures: dict[int, Exception] = {}
+        self._interrupted: tuple[int, int] | None = None  # steps done, and all
         self._deadline: float | None = None
 
     def result(self) -> dict[str, Any]:
@@ -141,6 +155,8 @@ class _Supervisor:
         with contextlib.suppress(Empty):
             while len(self._results) + len(self._failures) < len(self._workers):
                 self._handle(*self._next())
+        if self._interrupted and not self._failures:
+            raise TrainingInterrupted(*self._interrupted)
         if self._failures:
             raise min(self._failures.values(), key=_cause_rank)  # the first to arrive of the most likely kind
         return self._results[min(self._results)]
@@ -164,6 +180,10 @@ class _Supervisor:
             self._finish(rank, message)
 
     def _finish(self, rank: int, message: dict[str, Any]) -> None:
+        if "interrupted" in message:
+            done, steps = message["interrupted"]
+            self._interrupted, self._results[rank] = (done, steps), message
+            return
         error = error_from_response(message, "" if "problem" in message else self._workers[rank].name)
         if error:
             self._failures[rank] = error

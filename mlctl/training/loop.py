@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
 from mlctl.modeling.training_checkpoint import CheckpointFolder
@@ -23,6 +24,8 @@ from mlctl.training.counter_rng import Stream, keys
 from mlctl.training.distributed import ProcessGroup
 from mlctl.training.divergence import DivergenceDetector, check_finite, check_rise
 from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.interruption import StopRequest, TrainingInterrupted
+from mlctl.training.loss_fall import not_fallen, step_of_first_check
 from mlctl.training.lr_schedule import learning_rate
 from mlctl.training.objective import Losses
 from mlctl.training.state import TrainingState
@@ -30,6 +33,8 @@ from mlctl.training.step_metrics import StepMetrics
 from mlctl.training.temperature import clamp_temperatures
 from mlctl.training.throughput import ThroughputMeter
 from mlctl.training.trackers import Trackers
+
+_log = logging.getLogger(__name__)
 
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # torch's messages about main memory
 
@@ -48,17 +53,19 @@ class TrainingLoop:
         throughput: updated after each step.
         progress: called after each step.
         trackers: called after each step.
+        stop: ends the training early, after a step.
     """
 
     state: TrainingState
     batch_of: Callable[[int], Batch]
-    settings: Train
+    settings: ResolvedTrain
     seed: int
     group: ProcessGroup
     checkpoints: CheckpointFolder
     throughput: ThroughputMeter
     progress: Progress
     trackers: Trackers
+    stop: StopRequest
 
     def run(self) -> None:
         """Train.
@@ -66,6 +73,7 @@ class TrainingLoop:
         Raises:
             InputError: the loss or the gradient is not finite (the weights are left as before that step), the loss has risen for
                 good, or memory is full.
+            TrainingInterrupted: a stop was requested; a checkpoint of the last step is saved.
         """
         state, settings = self.state, self.settings
         state.objective.train()
@@ -73,8 +81,11 @@ class TrainingLoop:
         saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
         with _explain_out_of_memory(settings):
             for batch in _prefetch(self.batch_of, state.step, settings.steps):
+                if self.group.any(self.stop.is_made, self.state.device):
+                    self._interrupt(saved_step)
                 self.train_step(batch)
                 check_rise(divergence, state.losses, state.last_metrics, self.checkpoints)
+                self._check_fall()
                 if self.group.is_main and time.monotonic() >= save_time:
                     self._save()
                     saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
@@ -105,6 +116,20 @@ class TrainingLoop:
         self.progress(self.state.step, self.settings.steps, "steps", loss=metrics.loss, pairs_per_s=self.throughput.pairs_per_s)
         self.trackers.step(self.state.step, metrics, self.throughput)
 
+    def _check_fall(self) -> None:
+        """Warn once if the loss has not fallen after a tenth of the steps."""
+        if not self.group.is_main or self.state.step != step_of_first_check(self.settings):
+            return
+        if reason := not_fallen(self.state.losses, self.state.contrastive_losses, self.settings):
+            _log.warning("THIS TRAINING LEARNS NOTHING: %s", reason)
+
+    def _interrupt(self, saved_step: int) -> None:
+        """Save the steps so far, unless they are, and stop."""
+        if self.group.is_main and saved_step < self.state.step:
+            self._save()
+        self.stop.finished.set()
+        raise TrainingInterrupted(self.state.step, self.settings.steps)
+
     def _save(self) -> None:
         self.checkpoints.save(self.state.step, self.state.tensors(), self.state.recent_loss)
 
@@ -117,7 +142,7 @@ def _metrics(losses: Losses, gradient_norm: Tensor, rate: float) -> StepMetrics:
 
 
 @contextlib.contextmanager
-def _explain_out_of_memory(settings: Train) -> Iterator[None]:
+def _explain_out_of_memory(settings: ResolvedTrain) -> Iterator[None]:
     """Turn out-of-memory errors inside the block, of a GPU or of main memory, into an InputError with settings that need less."""
     try:
         yield

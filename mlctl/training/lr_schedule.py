@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 
 
-def learning_rate(settings: Train, step: int) -> float:
+def learning_rate(settings: ResolvedTrain, step: int) -> float:
     """Return the learning rate of a step, counted from 0: a linear warm-up, then constant or decaying to 0.
 
     The decay is linear, or half a cosine (arXiv 1608.03983, equation 5, without restarts).

@@ -23,9 +23,8 @@ from typing import Any
 from torch.distributed import DistStoreError, TCPStore  # type: ignore[attr-defined]
 
 import mlctl
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain, Train
 from mlctl.errors import InputError
-from mlctl.execution.processes import error_from_response
 from mlctl.modeling.devices import resolve_devices
 from mlctl.training.distributed import NodeAssignment
 from mlctl.training.launcher import launch
@@ -40,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def host_training(job: dict[str, Any], settings: Train, devices: int) -> Iterator[NodeAssignment]:
+def host_training(job: dict[str, Any], settings: ResolvedTrain, devices: int) -> Iterator[NodeAssignment]:
     """Wait until `train.nodes` machines have joined, and yield the assignment of this one, which has `devices` devices.
 
     Raises:
@@ -83,13 +82,13 @@ def join_training(rendezvous: str) -> None:
         )
     store.set(f"devices/{node}", str(len(devices)))
     plan = json.loads(_wait_for(store, "plan"))
-    if error := error_from_response(plan, "") if isinstance(plan, dict) else None:
-        raise error
+    if isinstance(plan, dict):
+        raise InputError(plan["problem"], plan["remedy"])
     with _explain_lost_connection():
         launch(message["job"], devices, _ignore_progress, _assignment(store, address, node, plan))
 
 
-def check_size(processes: int, settings: Train) -> None:
+def check_size(processes: int, settings: ResolvedTrain) -> None:
     """Raise an InputError if there are more processes than a batch has pairs."""
     if processes > settings.batch_size:
         raise InputError(

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import max_positions, seeded
 from mlctl.modeling.masked_lm import MaskedLmHead
-from mlctl.modeling.pooling import encode_tokens, full_precision, layer_indices, mean_pool, pool_layers, span_pool
+from mlctl.modeling.pooling import encode_tokens, full_precision, layer_numbers, pool_layers, pool_tokens, span_pool
+from mlctl.modeling.sentence_config import Pooling
 from mlctl.training.anchor_loss import AnchorEncoder, squared_distance
 from mlctl.training.collator import Batch, MicroBatch
 from mlctl.training.contrastive_objectives import CONTRASTIVE_OBJECTIVES, Pooled
@@ -48,19 +49,22 @@ class Objective(nn.Module):
     `settings.contrast_on_masked` lets one pass serve both.
 
     Args:
-        model: a Hugging Face masked-language model, whose encoder is trained.
+        model: a Hugging Face masked-language model whose encoder is trained, or without masked-LM loss an encoder.
         settings: losses, objective, weights, precision.
         seed: seed of the projection heads.
+        pooling: how sentence vectors are made, words of the same layers; None: the mean over tokens of `settings.layers`, of the first and
+            the last layer for `auto`.
     """
 
-    def __init__(self, model: Any, settings: Train, seed: int) -> None:
+    def __init__(self, model: Any, settings: ResolvedTrain, seed: int, pooling: Pooling | None = None) -> None:
         super().__init__()
         self.model = model
         with seeded(seed):
             self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, model.config.hidden_size)
         self.anchor = AnchorEncoder(model) if settings.anchor_weight else None
         self.settings = settings
-        self._layers = layer_indices(settings.layers, model.config.num_hidden_layers)
+        layers = "first-and-last" if settings.layers == "auto" else settings.layers
+        self._pooling = pooling or Pooling(layer_numbers(layers, model.config.num_hidden_layers))
         self._mlm_head = MaskedLmHead(model) if settings.mlm_weight else None
         self._max_positions = max_positions(model)
 
@@ -96,10 +100,10 @@ class Objective(nn.Module):
         inputs = _encoder_inputs(self._contrastive_ids(micro_batch), embeddings)
         with autocast(self.settings, micro_batch.input_ids.device):
             output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask, output_hidden_states=True)
-            states = pool_layers(output.hidden_states, self._layers)
+            states = pool_layers(output.hidden_states, self._pooling.layers, self._pooling.weights)
         positions = micro_batch.masked_positions if self.settings.contrast_on_masked else micro_batch.masked_positions[:0]
         return Encoded(
-            sentences=mean_pool(states, micro_batch.attention_mask),
+            sentences=pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens),
             words=span_pool(states, *micro_batch.spans.unbind(1)),
             masked=output.last_hidden_state.flatten(0, 1).index_select(0, positions),
         )
@@ -158,7 +162,8 @@ class Objective(nn.Module):
         for item, micro_batch in zip(encoded, batch.micro_batches, strict=True):
             with torch.no_grad(), autocast(self.settings, micro_batch.input_ids.device):
                 encoder, mask = cast(AnchorEncoder, self.anchor).encoder, micro_batch.attention_mask
-                anchors = mean_pool(encode_tokens(encoder, micro_batch.input_ids, mask, self._layers), mask)
+                states = encode_tokens(encoder, micro_batch.input_ids, mask, self._pooling.layers, self._pooling.weights)
+                anchors = pool_tokens(states, mask, self._pooling.tokens)
             distances.append(squared_distance(item.sentences, anchors))
         return group.all_sum(torch.stack(distances).sum() / (2 * batch.pairs))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 from mlctl.training.lr_schedule import learning_rate
 
 
@@ -21,7 +21,9 @@ class Optimiser:
             norm.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], settings: Train, temperatures: Sequence[nn.Parameter] = ()) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], settings: ResolvedTrain, temperatures: Sequence[nn.Parameter] = ()
+    ) -> None:
         self._parameters = list(parameters)
         self.adam = torch.optim.Adam(self._parameters, lr=settings.learning_rate, fused=True)
         if temperatures:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 from mlctl.training.divergence import BLOCK
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
@@ -30,7 +30,7 @@ class TrainingState:
         step: number of steps done.
     """
 
-    def __init__(self, objective: Objective, settings: Train) -> None:
+    def __init__(self, objective: Objective, settings: ResolvedTrain) -> None:
         self.objective = objective
         temperatures = list(learned_temperatures(objective))
         identities = {id(temperature) for temperature in temperatures}
@@ -45,6 +45,11 @@ class TrainingState:
         self.step += 1
 
     @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next(self.objective.parameters()).device
+
+    @property
     def last_metrics(self) -> StepMetrics:
         """The metrics of the last step."""
         return StepMetrics(*self.history[self.step - 1].tolist())
@@ -53,6 +58,12 @@ class TrainingState:
     def losses(self) -> NDArray[np.float64]:
         """The total loss of every step so far, (steps,)."""
         losses: NDArray[np.float64] = self.history[: self.step, 0].numpy()
+        return losses
+
+    @property
+    def contrastive_losses(self) -> NDArray[np.float64]:
+        """The contrastive loss of every step so far, (steps,)."""
+        losses: NDArray[np.float64] = self.history[: self.step, 1].numpy()
         return losses
 
     @property

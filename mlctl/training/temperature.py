@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from mlctl.config import Train
+from mlctl.config import ResolvedTrain
 
 #: The lower bound of a learned τ: similarities are multiplied by 100 at most (CLIP, arXiv 2103.00020, section 2.5).
 MIN_TEMPERATURE = 0.01
@@ -25,7 +25,7 @@ class Temperature(nn.Module):
         start: τ of the first step.
     """
 
-    def __init__(self, settings: Train, start: float) -> None:
+    def __init__(self, settings: ResolvedTrain, start: float) -> None:
         super().__init__()
         self._start = start
         self._end = settings.final_temperature if settings.temperature_mode == "linear" else start

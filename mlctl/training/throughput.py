@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+from mlctl.core.files import discard
+
 
 class ThroughputMeter:
     """Counts pairs and tokens and appends their rates to a file of JSON lines every few seconds.
@@ -17,6 +19,8 @@ class ThroughputMeter:
 
     def __init__(self, file: Path, every_seconds: float = 5.0) -> None:
         self.pairs_per_s = self.tokens_per_s = 0.0
+        if file.is_symlink() or not file.is_file():  # of an earlier attempt, and damaged since
+            discard(file)
         self._file, self._every_seconds = file, every_seconds
         self._start, self._pairs, self._tokens = time.monotonic(), 0, 0
 

@@ -1,6 +1,6 @@
 """One process of a multi-process training: joins the process group, trains, and reports to the process that started it.
 
-Messages are lines of JSON on standard output: `progress`, `log`, and at the end `result` or an error.
+Messages are lines of JSON on standard output: `progress`, `log`, and at the end `result`, `interrupted` or an error.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined
 
 from mlctl.execution.processes import die_with_parent, run_job
 from mlctl.training.distributed import ProcessGroup
+from mlctl.training.interruption import StopRequest, TrainingInterrupted
 from mlctl.training.stage import Job, train_in_process
 
 
@@ -27,33 +28,41 @@ def main() -> None:
     """Run the task on standard input."""
     die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal: the parent receives it too, and ends this process
+    stop = StopRequest()
+    signal.signal(signal.SIGTERM, lambda *_: stop.make())  # from the parent, or to the whole process group
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)  # keep what libraries print out of the messages
         try:
-            _serve(json.loads(sys.stdin.readline()), _MessageWriter(stream))
+            _serve(json.loads(sys.stdin.readline()), _MessageWriter(stream), stop)
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()
             os._exit(1)  # threads of the process group may hang in a normal exit
 
 
-def _serve(task: dict[str, Any], messages: _MessageWriter) -> None:
+def _serve(task: dict[str, Any], messages: _MessageWriter, stop: StopRequest) -> None:
     logger = logging.getLogger("mlctl")
     logger.addHandler(messages)
     logger.setLevel(logging.WARNING if task["rank"] else logging.INFO)
-    result: dict[str, Any] = {}
-    error = run_job(lambda job: result.update(_train(job, messages)), task)
-    messages.send(error or {"result": result})
+    message: dict[str, Any] = {}
+
+    def run(job: dict[str, Any]) -> None:
+        try:
+            message["result"] = _train(job, messages, stop)
+        except TrainingInterrupted as interruption:
+            message["interrupted"] = [interruption.step, interruption.steps]
+
+    messages.send(run_job(run, task) or message)
     sys.stdin.read()  # wait to be ended: other processes may not yet have read what this one sent them last
 
 
-def _train(task: dict[str, Any], messages: _MessageWriter) -> dict[str, Any]:
+def _train(task: dict[str, Any], messages: _MessageWriter, stop: StopRequest) -> dict[str, Any]:
     group, device = ProcessGroup(task["rank"], task["size"], task["local_size"]), torch.device(task["device"])
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, **_rendezvous(task["init_method"]), rank=group.rank, world_size=group.size)
-    return train_in_process(Job.from_json(task["job"]), device, group, messages.progress)
+    return train_in_process(Job.from_json(task["job"]), device, group, messages.progress, stop)
 
 
 def _rendezvous(init_method: str) -> dict[str, Any]:

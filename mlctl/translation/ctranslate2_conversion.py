@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 from pathlib import Path
 from typing import Any
 
-from mlctl.core.files import commit, discard
+from mlctl.core.checksums import CheckedPath
+from mlctl.core.files import discard
 from mlctl.core.locks import locked
+from mlctl.core.write_errors import is_disk_full
 from mlctl.errors import InputError
 from mlctl.translation import models
 from mlctl.translation.tokenizer import unreadable_model
@@ -33,24 +34,23 @@ def convert(folder: Path, precision: str, cache: Path) -> Path:
     converted = cache / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     cache.mkdir(parents=True, exist_ok=True)
     with locked(Path(f"{converted}.lock")):
-        if not converted.is_dir():
+        if not CheckedPath.at(converted).is_finished():
             _convert(folder, COMPUTE_TYPES[precision], converted)
     return converted
 
 
 def _convert(folder: Path, compute_type: str, converted: Path) -> None:
     _check_marian(folder)
-    temporary = converted.with_name(f".part-{converted.name}-{os.getpid()}")
-    for stale in converted.parent.glob(f".part-{converted.name}-*"):  # of a killed process: this one holds the lock
-        discard(stale)
-    try:
-        _run_converter(folder, compute_type, temporary)
-    except InputError:
-        raise
-    except Exception as error:  # the converter and each model type raise errors of other types
-        discard(temporary)
-        raise unreadable_model(folder, error) from None
-    commit(temporary, converted)
+    with CheckedPath.at(converted).write() as temporary:  # for one process: this one holds the lock
+        try:
+            _run_converter(folder, compute_type, temporary)
+        except InputError:
+            raise
+        except Exception as error:  # the converter and each model type raise errors of other types
+            discard(temporary)
+            if is_disk_full(error):
+                raise
+            raise unreadable_model(folder, error) from None
 
 
 def _run_converter(folder: Path, compute_type: str, output: Path) -> None:

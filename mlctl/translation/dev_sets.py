@@ -22,9 +22,7 @@ def digests(settings: Translate, languages: Languages) -> dict[str, str]:
     """
     result = {}
     for index, dev_set in enumerate(settings.dev):
-        if dev_set.target not in languages.targets:
-            problem = f"translate.dev: {dev_set.path} is for {dev_set.target}, but the recipe has {', '.join(languages.targets)}"
-            raise InputError(problem, "name one of languages.targets as its `target`, or remove the set")
+        _check_language(dev_set, languages)
         for language in (languages.source, dev_set.target):
             path = path_of(dev_set, language)
             try:
@@ -33,6 +31,16 @@ def digests(settings: Translate, languages: Languages) -> dict[str, str]:
                 problem = f"translate.dev: {path} cannot be read: {error.strerror or error}"
                 raise InputError(problem, "check the path and its permissions") from None
     return result
+
+
+def check(dev_set: DevSet, languages: Languages) -> None:
+    """Check that a set is for a target language of the recipe and can be read.
+
+    Raises:
+        InputError: it is not, or cannot.
+    """
+    _check_language(dev_set, languages)
+    read(dev_set, languages.source, dev_set.target)
 
 
 def name_of(dev_set: DevSet) -> str:
@@ -90,3 +98,9 @@ def _lines(path: Path) -> Iterator[str]:
             yield line.strip()
     except InputError as error:
         raise InputError(f"translate.dev: {error.problem}", error.remedy) from None
+
+
+def _check_language(dev_set: DevSet, languages: Languages) -> None:
+    if dev_set.target not in languages.targets:
+        problem = f"translate.dev: {dev_set.path} is for {dev_set.target}, but the recipe has {', '.join(languages.targets)}"
+        raise InputError(problem, "name one of languages.targets as its `target`, or remove the set")

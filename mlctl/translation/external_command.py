@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mlctl.config import Translate
 from mlctl.core.hashing import file_digest, named_digest
+from mlctl.core.url_redaction import redact_command
 from mlctl.errors import InputError
 from mlctl.translation.backend import EMPTY, FAILED, Translation
 from mlctl.translation.process_group import ProcessGroup, describe_exit, last_lines
@@ -55,10 +56,10 @@ class CommandBackend(ProgramBackend):
         self._closed = False
 
     def identity(self) -> dict[str, str]:
-        """Return the command, its version from the recipe, and the digest of the files that it names."""
+        """Return the program with a digest of its arguments, its version from the recipe, and the digest of the files that it names."""
         return {
             "backend": "command",
-            "command": " ".join(map(repr, self._arguments)),
+            "command": " ".join(map(repr, redact_command(self._arguments))),
             "version": self._version,
             "digest": self._digest,
         }

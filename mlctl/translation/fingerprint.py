@@ -51,10 +51,5 @@ def _identity(settings: Translate, source: str, target: str, fetch: bool) -> dic
         if not fetch and models.is_on_hub(name):
             return {"model": name, "revision": settings.revision}  # is fetched later, if there is text in that direction
         return models.identity(settings, models.resolve_folder(settings, name))
-    backend = registry.load(settings, source, target)
-    try:
-        if not backend.supports(source, target):
-            raise InputError(f"translate: {settings.backend} does not translate from {source} to {target}", "set translate.pivot")
+    with registry.loaded(settings, source, target) as backend:
         return backend.identity()
-    finally:
-        backend.close()

@@ -28,11 +28,8 @@ def resolve_folder(settings: Translate, name: str) -> Path:
     local = Path(name).expanduser()
     if settings.backend == "ctranslate2" and is_converted(local):
         return local
-    try:
-        return model_sources.resolve(Model(name=name, revision=settings.revision))
-    except InputError as error:
-        problem, remedy = (text.replace("model.", "translate.") for text in (error.problem, error.remedy))
-        raise InputError(problem.replace("translate.name", "translate.model"), remedy) from None
+    # Most published translation models have pickles alone; transformers reads nothing but tensors from them (weights_only).
+    return model_sources.resolve(Model(name=name, revision=settings.revision, allow_pickle=True), "translate.model")
 
 
 def is_on_hub(name: str) -> bool:

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.core.arrow import batches
-from mlctl.core.files import discard
 from mlctl.core.workspace import Workspace
 from mlctl.translation import output_checks
 from mlctl.translation.backend import Translation
@@ -93,7 +92,7 @@ class LanguageParts:
                 for part, batch in enumerate(parquet.iter_batches(self._rows, columns=schema.PAIR.names)):
                     if len(pending) >= concurrent_parts:
                         yield _wait_for_first(pending)
-                    if self._workspace.has(self._pairs_name(part)):
+                    if self._is_finished(part):
                         yield batch.num_rows
                     else:
                         pending.append((batch.num_rows, pool.submit(self._translate_part, part, batch, functions, faults)))
@@ -114,13 +113,16 @@ class LanguageParts:
         return -(-pq.read_metadata(self._file).num_rows // self._rows)
 
     def _finished_parts(self) -> list[int]:
-        return [part for part in range(self._part_count()) if self._workspace.has(self._pairs_name(part))]
+        return [part for part in range(self._part_count()) if self._is_finished(part)]
 
     def _rejected_name(self, part: int) -> str:
         return f"rejected/{self._language}/{part:05d}.parquet"
 
     def _pairs_name(self, part: int) -> str:
         return f"pairs/{self._language}/{part:05d}.parquet"
+
+    def _is_finished(self, part: int) -> bool:
+        return self._workspace.has(self._pairs_name(part)) and not self._workspace.is_lost(self._rejected_name(part))
 
     def _translate_part(
         self, part: int, batch: pa.RecordBatch, functions: Mapping[Direction, TranslateFunction], faults: FaultCounter
@@ -129,11 +131,10 @@ class LanguageParts:
         results = [_translate_rows(batch, direction, function, faults) for direction, function in functions.items()]
         order = pa.concat_arrays([rows for rows, _ in results])
         table = pa.concat_tables([table for _, table in results]).take(pc.sort_indices(order))
-        rejected_name = self._rejected_name(part)
-        discard(self._workspace.path(rejected_name))
+        self._workspace.discard(self._rejected_name(part))
         rejected = table.filter(pc.not_equal(table["rule"], ""))
         if rejected.num_rows:
-            with self._workspace.part(rejected_name) as path:
+            with self._workspace.part(self._rejected_name(part)) as path:
                 pq.write_table(rejected, path, compression="zstd")
         with self._workspace.part(self._pairs_name(part)) as path:
             pairs = table.filter(pc.equal(table["rule"], "")).select(schema.PAIR.names)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlctl.config import Translate
+from mlctl.errors import InputError
 from mlctl.translation.backend import TranslationBackend
 
 #: Module and class of each backend. The class is called with the settings, source, target and model cache of `load`.
@@ -31,3 +34,16 @@ def load(settings: Translate, source: str, target: str, cache: Path | None = Non
     """
     backend: TranslationBackend = pkgutil.resolve_name(BACKENDS[settings.backend])(settings, source, target, cache)
     return backend
+
+
+@contextlib.contextmanager
+def loaded(settings: Translate, source: str, target: str) -> Iterator[TranslationBackend]:
+    """Yield the recipe's backend for a language pair while the block lasts.
+
+    Raises:
+        InputError: as `load`; or it does not translate the pair.
+    """
+    with contextlib.closing(load(settings, source, target)) as backend:
+        if not backend.supports(source, target):
+            raise InputError(f"translate: {settings.backend} does not translate from {source} to {target}", "set translate.pivot")
+        yield backend

@@ -1,4 +1,4 @@
-"""kill -9 inside every stage, run again: the same result to the byte as without."""
+"""kill -9 of the command, run again: the same result to the byte as without."""
 
 from __future__ import annotations
 
@@ -17,22 +17,7 @@ import psutil
 from storage import Store
 from storage.run_log import RunLog
 
-STAGES = ("download", "clean", "translate", "align", "shard", "train", "evaluate", "report")
-KILLS = [
-    ("download", "part"),
-    ("clean", "part"),
-    ("clean", "late"),
-    ("translate", "part"),
-    ("align", "1"),
-    ("align", "3"),
-    ("align", "part"),
-    ("shard", "part"),
-    ("train", "7"),
-    ("train", "part"),
-    ("train", "late"),
-    ("evaluate", "part"),
-    ("report", "part"),
-]
+KILLS = [("align", "part"), ("train", "7"), ("train", "part")]  # tests/torture has a kill in every stage
 SCRIPT = Path(__file__).with_name("kill_at.py")
 
 
@@ -83,16 +68,12 @@ def until(check: Callable[[], Any], seconds: float = 120) -> Any:
     return found
 
 
-def test_killed_in_every_stage_and_resumed_the_results_are_equal(recipe: Path, server: str, tmp_path: Path) -> None:
+def test_killed_and_resumed_the_results_are_equal(recipe: Path, server: str, tmp_path: Path) -> None:
     for stage, when in KILLS:
         assert run(str(SCRIPT), stage, when, str(recipe)) == -signal.SIGKILL, (stage, when)
-        if when != "late":
-            finished = {result.manifest.stage for result in Store(tmp_path / "store").results()}
-            assert stage not in finished
         if (stage, when) == ("train", "part"):
             assert RunLog(Store(tmp_path / "store")).runs()[0].status == "interrupted"
     assert run("-m", "mlctl", "run", str(recipe)) == 0
     assert run("-m", "mlctl", "run", str(recipe), f"store={tmp_path / 'calm'}") == 0
     assert contents(tmp_path / "store") == contents(tmp_path / "calm")
-    assert set(contents(tmp_path / "calm")) == set(STAGES)
     assert not Store(tmp_path / "store").drafts()

@@ -111,12 +111,18 @@ def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
         "training",
         "loss-curve",
         "report",
-        "report-page",
         "differences",
+        "summary",
     } <= {artifact["key"] for artifact in artifacts}
     (shown,) = (json.loads(artifact["data"]) for artifact in artifacts if artifact["key"] == "benchmark")
     assert {row["task"] for row in shown} == {"Sentence retrieval", "Word retrieval"}
     assert all(row["base"].endswith("%") and "…" in row["difference"] for row in shown)
+    (summary,) = (artifact for artifact in artifacts if artifact["key"] == "summary")
+    assert summary["flow_run_id"]
+    assert summary["task_run_id"] is None, "it is of the whole run"
+    assert "| Sentence retrieval | 2 | " in summary["data"]
+    assert "| report | cached |" in summary["data"]
+    assert "/report.html`" in summary["data"], "without a report server: a path, no link that the browser blocks"
 
 
 def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) -> None:
@@ -268,7 +274,7 @@ def test_export_refuses_and_leaves_nothing_behind(folder: Path, tmp_path: Path, 
     assert "cannot write" in fails(str(file / "below"), store)
     assert "matches no run" in fails(str(tmp_path / "a"), store, "--run=nosuch")
     assert "matches several runs" in fails(str(tmp_path / "a"), store, "--run=2")
-    assert "no run in" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
+    assert "there is no store" in fails(str(tmp_path / "a"), f"--store={tmp_path / 'nostore'}")
     main(["clean", str(folder / "tiny.yaml")])
     last = RunLog(Store(folder / "store")).runs()[0].id
     assert f"run {last} has no report" in fails(str(tmp_path / "a"), store, f"--run={last}")
@@ -287,7 +293,7 @@ def test_export_notices_a_damaged_model(folder: Path, tmp_path: Path, capfd: pyt
     finally:
         victim.write_bytes(content)
         os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert "model.safetensors is damaged" in capfd.readouterr().err
+    assert "is damaged: model/model.safetensors: its bytes have changed" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -316,9 +322,9 @@ def test_references_are_json_and_nothing_is_pickled(folder: Path) -> None:
         json.loads(manifest.read_text(encoding="utf-8"))
 
 
-def test_the_deployments_hold_the_demo_recipe_and_the_version() -> None:
+def test_every_deployment_has_a_name_of_its_own_a_recipe_that_exists_and_the_version() -> None:
     root = Path(__file__).parents[2]
     deployments: list[dict[str, Any]] = yaml.safe_load((root / "prefect.yaml").read_text())["deployments"]
-    demo = next(d for d in deployments if d["name"] == "demo")
-    assert demo["parameters"]["recipe"] == yaml.safe_load(recipes.find("demo").read_text())
+    assert len({d["name"] for d in deployments}) == len(deployments)
+    assert {d["parameters"]["recipe"] for d in deployments if d["name"] != "scrub"} <= set(recipes.names())
     assert {d["version"] for d in deployments} == {mlctl.__version__}

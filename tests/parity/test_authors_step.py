@@ -13,7 +13,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM
 
 from benchmarks.authors import AuthorsStep, gradient_error, gradients, head_of, sides_of
-from mlctl.config import Train
+from mlctl.config import Train, resolve_train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows
 from mlctl.training.masking import MaskingRule
@@ -58,13 +58,14 @@ def batch() -> Batch:
         np.arange(PAIRS), (ragged(sides[0]), ragged(sides[1])), ragged(word_pairs), (np.arange(PAIRS), np.arange(PAIRS) + 100)
     )
     rule = MaskingRule(0.15, 4, np.arange(TYPES) < 5)
-    return Collator(Train(word_pairs=1, micro_batch_size=5), SEED, 0, rule).collate(rows, EPOCH)
+    return Collator(resolve_train(Train(word_pairs=1, micro_batch_size=5), "masked-lm"), SEED, 0, rule).collate(rows, EPOCH)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 @pytest.mark.parametrize(("loss", "words"), itertools.product(("cz-nce", "info-nce"), (True, False)))
 def test_loss_and_gradients(loss: Literal["cz-nce", "info-nce"], words: bool, precision: torch.dtype, tolerance: float) -> None:
-    settings = Train(loss=loss, objective="joint" if words else "sentence", word_pairs=1, contrast_on_masked=True)
+    given_settings = Train(loss=loss, objective="joint" if words else "sentence", word_pairs=1, contrast_on_masked=True)
+    settings = resolve_train(given_settings, "masked-lm")
     objective, given = Objective(model(), settings, seed=1).to(precision).train(), batch()
     losses = objective(given)
     losses.total.backward()

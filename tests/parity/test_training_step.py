@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 from transformers import BertConfig, BertForMaskedLM, RobertaConfig, RobertaForMaskedLM
 
-from mlctl.config import Train
+from mlctl.config import Train, resolve_train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.counter_rng import Stream, keys
 from mlctl.training.dataset import Rows
@@ -159,7 +159,7 @@ CASES += [("roberta", EXACT, case) for case in list(cases())[-3:-1]] + [("bert",
 @pytest.mark.parametrize(("family", "arithmetic", "changes"), CASES)
 def test_loss_and_gradients(family: str, arithmetic: tuple[torch.dtype, float], changes: dict[str, Any]) -> None:
     precision, tolerance = arithmetic
-    settings = Train.model_validate({"micro_batch_size": 5, **changes})
+    settings = resolve_train(Train.model_validate({"micro_batch_size": 5, **changes}), "masked-lm")
     rows = rows_of(6)
     batch = Collator(settings, SEED, PAD, RULE).collate(rows, EPOCH)
     objective = Objective(model_of(family), settings, seed=1).to(precision).train()

@@ -140,6 +140,19 @@ def test_gc_keeps_what_champions_refer_to(tmp_path: Path) -> None:
     registry = ChampionRegistry(store, "x")
     for place, key in enumerate("ab"):
         registry.promote(place, {"train": key * 24}, "", keep=2)
-    assert [folder.name[0] for folder, _ in collect(store, 0)] == ["c"]
+    assert [folder.name[0] for folder, _ in collect(store, 0).removed] == ["c"]
     registry.promote(2, {"train": "b" * 24}, "", keep=2)
-    assert [folder.name[0] for folder, _ in collect(store, 0)] == ["a"]
+    assert [folder.name[0] for folder, _ in collect(store, 0).removed] == ["a"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_damaged_revision_is_named(tmp_path: Path, text: str) -> None:
+    registry = ChampionRegistry(Store(tmp_path), "x")
+    for number in range(2):
+        registry.promote(number, KEYS, "", keep=2)
+    file = tmp_path / ".champions" / "x" / "00000002.json"
+    file.write_text(text or "x")
+    with pytest.raises(StoreError, match=r"00000002.json in the store is damaged(.|\n)*remove it"):
+        registry.read()
+    file.unlink()
+    assert registry.read().current == 1

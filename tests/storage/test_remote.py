@@ -147,7 +147,7 @@ def test_of_two_that_made_a_result_the_first_is_right(url: str, machine: Any) ->
     assert result.manifest == first.manifest
     assert (result.folder / "pairs" / "weights").read_text() == "of the faster one"
     assert not (result.folder / "weights").exists()
-    assert Store(url).find("clean", KEY, thorough=True) == result
+    assert Store(url).find("clean", KEY, check="always") == result
 
 
 SLOW = """
@@ -180,7 +180,7 @@ def test_a_machine_killed_in_mid_copy_goes_on(url: str, machine: Any) -> None:
     with Store(url).building("clean", KEY) as result:
         assert isinstance(result, Result)  # it was whole here: only the copy was cut short
     machine("b")
-    fetched = Store(url).find("clean", KEY, thorough=True)
+    fetched = Store(url).find("clean", KEY, check="always")
     assert fetched
     assert [(fetched.folder / f"{n}").read_bytes()[:1] for n in range(4)] == [bytes([n]) for n in range(4)]
 
@@ -201,7 +201,7 @@ def test_a_server_killed_in_mid_copy_costs_nothing_that_was_made(server: Server,
     with Store(url).building("clean", KEY) as result:
         assert isinstance(result, Result)
     machine("b")
-    assert Store(url).find("clean", KEY, thorough=True)
+    assert Store(url).find("clean", KEY, check="always")
 
 
 def test_what_is_damaged_there_is_never_taken(url: str, machine: Any) -> None:
@@ -229,7 +229,7 @@ def test_a_fetch_that_was_cut_short_goes_on(url: str, machine: Any, tmp_path: Pa
     shutil.copytree(result.folder, folder)
     (folder / "manifest.json").unlink()
     (folder / "pairs" / "de").write_text("ha")
-    assert Store(url).find("clean", KEY, thorough=True)
+    assert Store(url).find("clean", KEY, check="always")
 
 
 def test_refusal_is_explained(url: str, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlctl.cli.main import main
 from mlctl.core.hashing import canonical_json, content_digest, key_of
 from storage import Draft, Result, Store
 from storage.gc import collect
 from storage.run_log import RunLog, StageRun
+from storage.session import session
 from storage.store import differences
 from storage.verify import find_damage
 
@@ -49,7 +53,7 @@ def test_sealed_result_is_found_with_its_rows_and_without_scratch(tmp_path: Path
     store = Store(tmp_path)
     assert store.find("clean", KEY) is None
     built = build(store)
-    found = store.find("clean", KEY, thorough=True)
+    found = store.find("clean", KEY, check="always")
     assert found is not None
     assert found.manifest == built.manifest
     assert {f.name: f.rows for f in found.manifest.files} == {"pairs/fr.txt": None, "speed.jsonl": None, "t.parquet": 3}
@@ -76,19 +80,56 @@ def test_damage_is_noticed_set_aside_and_built_again(tmp_path: Path, harm: str) 
     assert len(store.damaged()) == 1
 
 
-def test_a_flip_that_keeps_size_and_time_is_found_on_request(tmp_path: Path) -> None:
+def flip(path: Path, position: int) -> None:
+    """Flip a bit of a file; its size and time stay."""
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.seek(position)
+        byte = file.read(1)
+        file.seek(position)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_flip_that_keeps_size_and_time_is_found_in_small_files(tmp_path: Path) -> None:
     store = Store(tmp_path)
     result = build(store)
-    path = result.folder / "pairs" / "fr.txt"
-    status = path.stat()
-    path.write_text("hellO")
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert store.find("clean", KEY) is not None
-    assert store.find("clean", KEY, thorough=True) is None
-    assert list(find_damage(result.folder, result.manifest, thorough=True)) == ["pairs/fr.txt: its bytes have changed"]
-    path.write_text("hello, world")
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    flip(result.folder / "pairs" / "fr.txt", 4)
+    assert store.find("clean", KEY, check="changed") is not None
     assert store.find("clean", KEY) is None
+    assert store.find("clean", KEY, check="always") is None
+    assert list(find_damage(result.folder, result.manifest)) == ["pairs/fr.txt: its bytes have changed"]
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("megabytes", [2, 31])
+def test_a_result_of_some_megabytes_is_read_whole_at_each_use(tmp_path: Path, megabytes: int) -> None:
+    store = Store(tmp_path)
+    result = build(store, text="x" * (megabytes * MIB + 5))
+    path = result.folder / "pairs" / "fr.txt"
+    assert len(next(file for file in result.manifest.files if file.name == "pairs/fr.txt").blocks) == 8 * (megabytes + 1)
+    for position in (0, megabytes * MIB // 2, megabytes * MIB + 4):
+        assert store.find("clean", KEY) is not None
+        flip(path, position)
+        assert store.find("clean", KEY) is None
+        flip(path, position)
+
+
+def test_of_a_large_file_a_sample_is_read_and_a_mark_has_all_of_it_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.verify._SAMPLED_BLOCKS", 2)
+    store = Store(tmp_path)
+    result = build(store, text="x" * (12 * MIB))
+    flip(result.folder / "pairs" / "fr.txt", 7 * MIB)
+    missed = sum(store.find("clean", KEY) is not None for _ in range(60))
+    assert 1 <= missed < 60, "2 of 12 blocks: each use finds it with a probability of 1/6"
+    assert store.find("clean", KEY, check="changed") is not None
+    assert store.mark_suspect("clean", KEY)
+    assert store.find("clean", KEY, check="changed") is None
+    flip(result.folder / "pairs" / "fr.txt", 7 * MIB)
+    assert store.find("clean", KEY) is not None
+    assert not list((tmp_path / ".suspect").iterdir()), "the mark goes when everything is right"
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"format": 1}', "[]", '{"format": 99}'])
@@ -202,7 +243,7 @@ def test_gc_keeps_what_recent_runs_need_and_what_is_being_made(tmp_path: Path) -
         with log.run("pipeline", {}) as run:
             run.stages.append(StageRun("clean", key, "computed"))
     with store.building("clean", keys[3]):
-        assert [folder.name for folder, _ in collect(store, keep_runs=1, dry_run=True)] == [keys[0], keys[2]]
+        assert [folder.name for folder, _ in collect(store, keep_runs=1, dry_run=True).removed] == [keys[0], keys[2]]
         collect(store, keep_runs=1)
         assert sorted(p.name for p in store.folders()) == [keys[1], keys[3]]
     assert len(log.runs()) == 1
@@ -219,8 +260,8 @@ def test_gc_forgets_parts_that_no_recent_run_used(tmp_path: Path) -> None:
     with RunLog(store).run("pipeline", {}):
         pass
     removed = [(memory / "old.folder", 4), (memory / "old.parquet", 4)]
-    assert collect(store, keep_runs=1, dry_run=True, caches=("memory", "none")) == removed
-    assert collect(store, keep_runs=1, caches=("memory",)) == removed
+    assert collect(store, keep_runs=1, dry_run=True, caches=("memory", "none")).removed == removed
+    assert collect(store, keep_runs=1, caches=("memory",)).removed == removed
     assert sorted(path.name for path in memory.iterdir()) == [".locks", "new.parquet"]
     collect(store, keep_runs=0, caches=("memory",))
     assert [path.name for path in memory.iterdir()] == [".locks"]
@@ -241,3 +282,101 @@ with RunLog(Store({str(tmp_path)!r})).run("pipeline", {{"name": "c"}}):
 """
     subprocess.run([sys.executable, "-c", script], check=False)
     assert {run.recipe["name"]: run.status for run in log.runs()} == {"a": "completed", "b": "failed", "c": "interrupted"}
+
+
+def verify(store: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    status = main(["store", "verify", f"--store={store}"])
+    return status, capsys.readouterr().out
+
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def garble(path: Path) -> None:
+    path.write_text("{")
+
+
+def change_a_metric(path: Path) -> None:
+    path.write_text(path.read_text().replace('"rows": 3\n }', '"rows": 4\n }'))
+
+
+@pytest.mark.parametrize(("harm", "problem"), [(lose, "is missing"), (garble, "unreadable"), (change_a_metric, "was changed")])
+def test_a_manifest_that_is_lost_or_changed_is_reported_and_the_result_made_again(
+    tmp_path: Path, harm: Callable[[Path], None], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    path = build(store).folder / "manifest.json"
+    before = path.read_text()
+    harm(path)
+    assert not path.exists() or path.read_text() != before
+    status, said = verify(tmp_path, capsys)
+    assert status == 1
+    assert f"its manifest {problem}" in said.replace("its manifest is unreadable", "its manifest unreadable")
+    assert "sets it aside" in said
+    assert store.find("clean", KEY) is None
+    with store.building("clean", KEY) as draft:
+        assert isinstance(draft, Draft)
+        assert not (draft.folder / "t.parquet").exists(), "nothing of it is trusted"
+    assert len(store.damaged()) == 1
+
+
+def test_verify_tells_what_happens_next_and_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path)
+    path = build(store).folder / "pairs" / "fr.txt"
+    assert verify(tmp_path, capsys) == (0, "every file of 1 result is unchanged\n")
+    flip(path, 0)
+    assert store.find("clean", KEY, check="changed"), "as a run would that reads no digest"
+    status, said = verify(tmp_path, capsys)
+    assert status == 1
+    assert "pairs/fr.txt: its bytes have changed\n  → the next run that needs it sets it aside; it is then computed again" in said
+    with session(store.root, "changed"), store.building("clean", KEY) as draft:
+        assert isinstance(draft, Draft)
+    assert len(store.damaged()) == 1
+
+
+def test_verify_names_files_that_no_manifest_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = build(Store(tmp_path))
+    (result.folder / "pairs" / "de.txt").write_text("x")
+    (result.folder / "more").symlink_to(result.folder / "pairs")
+    (result.folder / ".hidden").touch()
+    status, said = verify(tmp_path, capsys)
+    assert status == 1
+    assert "not in its manifest: .hidden, more, pairs/de.txt" in said
+
+
+@pytest.mark.parametrize("name", ["pairs/fr.txt", "pairs", "manifest.json", ""])
+def test_a_link_out_of_the_store_is_damage_and_one_within_it_is_not(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "store")
+    path = build(store).folder / name
+    inside, outside = tmp_path / "store" / "elsewhere", tmp_path / "outside"
+    path.rename(inside)
+    path.symlink_to(inside)
+    assert store.find("clean", KEY)
+    path.unlink()
+    inside.rename(outside)
+    path.symlink_to(outside)
+    assert store.find("clean", KEY) is None
+    status, said = verify(tmp_path / "store", capsys)
+    assert status == 1
+    assert f"a link to {outside}, outside of the store" in said
+
+
+def test_a_stage_may_be_on_another_volume(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    build(store)
+    (tmp_path / "store" / "clean").rename(tmp_path / "large")
+    (tmp_path / "store" / "clean").symlink_to(tmp_path / "large")
+    assert store.find("clean", KEY)
+
+
+def test_a_manifest_of_the_format_before_is_used(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    result = build(store)
+    dataclasses.replace(result.manifest, format=1).write(result.folder)
+    assert '"digest"' not in (result.folder / "manifest.json").read_text()
+    found = store.find("clean", KEY)
+    assert found
+    assert found.manifest.content == result.manifest.content

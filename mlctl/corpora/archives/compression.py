@@ -19,12 +19,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from backports import zstd
 
-from mlctl.corpora.archives import file_types, tar_stream
-from mlctl.corpora.archives.unpack_limits import UnpackBudget, UnpackLimits
+from mlctl.core.unpack_limits import LimitedStream, UnpackBudget, stream_limits
+from mlctl.corpora.archives import file_types, tar_stream, zip_members
 from mlctl.errors import InputError
 
 #: Functions that open a compressed file, or a stream of its bytes, by suffix.
@@ -47,7 +47,6 @@ DAMAGE = (
     struct.error,
 )
 _UNUSABLE = (NotImplementedError, RuntimeError, ValueError, OverflowError)  # raised by zipfile for invalid headers
-_STREAM_LIMITS = UnpackLimits(unpacked=math.inf)  # a stream does not fill the disk
 
 
 @dataclass(frozen=True)
@@ -116,15 +115,18 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         with _header_errors(FileLocation(path)):
             archive = zipfile.ZipFile(path)
         with archive:
+            if overlapping := zip_members.overlapping(archive):
+                problem = f"{path} is refused: its members {' and '.join(map(repr, overlapping))} share bytes (a zip bomb)"
+                raise InputError(problem, "pack it again, or use another file")
             yield archive
 
 
 def _opened(location: FileLocation, stack: contextlib.ExitStack) -> io.BufferedReader:
     kind = _kind_of(location)
     if kind == "zip":
-        return _open_inner(*_open_zip_member(location, stack), location, stack)
+        return _open_inner(_open_zip_member(location, stack), location, stack)
     if kind.startswith("tar"):
-        return _open_inner(*_open_tar_member(location, kind.partition(".")[2], stack), location, stack)
+        return _open_inner(_open_tar_member(location, kind.partition(".")[2], stack), location, stack)
     if location.member:
         problem = f"{location.path} is not a .zip or .tar and has no member {location.member!r}"
         raise InputError(problem, "remove `member`, or name an archive")
@@ -159,30 +161,30 @@ def _not_as_named(location: FileLocation, expected: str, head: bytes) -> InputEr
 
 
 def _decompressed(location: FileLocation, compression: str, stack: contextlib.ExitStack) -> io.BufferedReader:
+    packed = stack.enter_context(location.path.open("rb"))
     if not compression:
-        return stack.enter_context(location.path.open("rb"))
-    stream = stack.enter_context(OPENERS[f".{compression}"](location.path))
-    return _limited(stream, location, location.path.stat().st_size)
+        return _limited(packed, location, math.inf)
+    return _limited(stack.enter_context(OPENERS[f".{compression}"](packed)), location, packed.tell)
 
 
-def _open_inner(stream: io.BufferedReader, size: int, location: FileLocation, stack: contextlib.ExitStack) -> io.BufferedReader:
+def _open_inner(stream: io.BufferedReader, location: FileLocation, stack: contextlib.ExitStack) -> io.BufferedReader:
     """Return the text of a member that is compressed inside its archive (`x.en.gz` in a tar), or the stream itself."""
     kind = file_types.compression(stream.peek(file_types.HEAD_BYTES))
     if f".{kind}" not in OPENERS:
         return stream
-    return _limited(stack.enter_context(OPENERS[f".{kind}"](stream)), location, size)
+    spent = cast(LimitedStream, stream.raw)
+    return _limited(stack.enter_context(OPENERS[f".{kind}"](stream)), location, lambda: spent.spent)
 
 
-def _open_tar_member(location: FileLocation, compression: str, stack: contextlib.ExitStack) -> tuple[io.BufferedReader, int]:
+def _open_tar_member(location: FileLocation, compression: str, stack: contextlib.ExitStack) -> io.BufferedReader:
     path, member = location.path, location.member or _only_member(location.path)
     stream = tar_stream.open_member(_decompressed(location, compression, stack), str(path), member)
     if stream is None:
         raise _no_member(path, member)
-    size = path.stat().st_size
-    return _limited(stream, location, size if compression else math.inf), size
+    return _limited(stream, location, math.inf)  # the archive is limited as a whole
 
 
-def _open_zip_member(location: FileLocation, stack: contextlib.ExitStack) -> tuple[io.BufferedReader, int]:
+def _open_zip_member(location: FileLocation, stack: contextlib.ExitStack) -> io.BufferedReader:
     member = location.member or _only_member(location.path)
     archive = stack.enter_context(open_archive(location.path))
     try:
@@ -195,11 +197,11 @@ def _open_zip_member(location: FileLocation, stack: contextlib.ExitStack) -> tup
         raise InputError(f"{location.path}: {member} is a link, not a file", "name the member that it points to")
     with _header_errors(location):
         stream = stack.enter_context(archive.open(info))
-    return _limited(stream, location, info.compress_size), info.compress_size
+    return _limited(stream, location, zip_members.packed_bytes_read(archive, info))
 
 
-def _limited(stream: IO[bytes], location: FileLocation, packed: float) -> io.BufferedReader:
-    return io.BufferedReader(_LimitedStream(stream, location, packed), 2**17)
+def _limited(stream: IO[bytes], location: FileLocation, packed: float | Callable[[], float]) -> io.BufferedReader:
+    return io.BufferedReader(_LimitedStream(stream, location, packed), 2**16)
 
 
 def _only_member(path: Path) -> str:
@@ -226,20 +228,13 @@ def _header_errors(location: FileLocation) -> Iterator[None]:
         raise InputError(f"{location} cannot be unpacked: {error}", "pack it again with another zip program") from None
 
 
-class _LimitedStream(io.RawIOBase):
-    """A stream that raises InputError once it unpacks to more than any text does."""
+class _LimitedStream(LimitedStream):
+    """A stream that raises InputError once it unpacks to more than any text does, and for invalid headers."""
 
-    def __init__(self, stream: IO[bytes], location: FileLocation, packed: float) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[bytes], location: FileLocation, packed: float | Callable[[], float]) -> None:
+        super().__init__(stream, UnpackBudget(str(location), packed, stream_limits()))
         self._location = location
-        self._budget = UnpackBudget(str(location), packed, _STREAM_LIMITS)
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
+    def _read(self, size: int) -> bytes:
         with _header_errors(self._location):
-            data = self._stream.read(len(buffer))
-        self._budget.spend(len(data))
-        buffer[: len(data)] = data
-        return len(data)
+            return self._stream.read(size)

@@ -8,10 +8,22 @@ from typing import IO, cast
 
 from mlctl.errors import InputError
 
+_MAX_HEADER = 2**20  # bytes
+_LONG_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+
+class LimitedTarInfo(tarfile.TarInfo):
+    """A header that is refused if it announces long names or attributes of a size that fills the memory, into which they are read."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _LONG_HEADERS and self.size > _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return cast(tarfile.TarInfo, super()._proc_member(archive))  # type: ignore[misc]
+
 
 def member_names(stream: IO[bytes]) -> Iterator[str]:
     """Yield the names of the files, in the order of the archive, without a leading `./`."""
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=LimitedTarInfo) as archive:
         yield from (_name(info) for info in archive if not info.isdir())
 
 
@@ -21,7 +33,7 @@ def open_member(stream: IO[bytes], archive_name: str, member: str) -> IO[bytes] 
     Raises:
         InputError: the member is a link, a device or sparse.
     """
-    archive = tarfile.open(fileobj=stream, mode="r|")  # noqa: SIM115 - closed with its stream
+    archive = tarfile.open(fileobj=stream, mode="r|", tarinfo=LimitedTarInfo)  # noqa: SIM115 - closed with its stream
     for info in archive:
         if _name(info) != member or info.isdir():
             continue

@@ -8,7 +8,7 @@ their suffix says.
 from __future__ import annotations
 
 import contextlib
-import io
+import dataclasses
 import re
 import stat
 import tarfile
@@ -17,17 +17,22 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from mlctl.core.files import atomic_write, is_disk_full
-from mlctl.corpora.archives import file_types
+from mlctl.core.checksums import CheckedPath
+from mlctl.core.unpack_limits import DEFAULT_LIMITS, LimitedStream, UnpackBudget, UnpackLimits
+from mlctl.core.write_errors import is_disk_full
+from mlctl.corpora.archives import file_types, tar_stream, zip_members
 from mlctl.corpora.archives.compression import DAMAGE, OPENERS
-from mlctl.corpora.archives.unpack_limits import DEFAULT_LIMITS, UnpackBudget, UnpackLimits
 from mlctl.errors import InputError
 
-_CHUNK = 2**20
+_CHUNK = 2**16  # bytes; a zip reads as many packed bytes ahead, and a bomb is noticed that much later
 _MAX_MEMBERS = 100_000
 _MAX_LISTED = 8  # members in a message
 _TEXT = re.compile(r"\.(txt|tsv|csv|tmx|xlf|xliff|po|json|jsonl|xml|html?)$", re.IGNORECASE)
 _DAMAGE = (*DAMAGE, OSError, RuntimeError, ValueError, NotImplementedError, LookupError, OverflowError)
+
+
+_Packed = Callable[[], float]
+_Visit = Callable[[str, IO[bytes], _Packed], None]
 
 
 class DamagedError(InputError):
@@ -61,7 +66,7 @@ def kind_of(path: Path, name: str = "") -> str:
 def members(path: Path, name: str = "", limits: UnpackLimits = DEFAULT_LIMITS) -> list[str]:
     """Return the names of the files in an archive, in its order; [""] for a file that is not a zip or tar. Raises as `unpack`."""
     names: list[str] = []
-    _walk(path, name, limits, lambda member, _: names.append(member))
+    _walk(path, name, limits, lambda member, *_: names.append(member))
     return names
 
 
@@ -69,7 +74,8 @@ def read(path: Path, member: str, size: int, name: str = "", limits: UnpackLimit
     """Return the first `size` bytes of a member of an archive; empty if it has no such member. Raises as `unpack`."""
     content = bytearray()
 
-    def visit(name: str, stream: IO[bytes]) -> None:
+    def visit(name: str, stream: IO[bytes], packed: _Packed) -> None:
+        del packed
         if name == member:
             content.extend(stream.read(size))
 
@@ -88,12 +94,11 @@ def unpack(path: Path, files: Mapping[str, Path], name: str = "", limits: Unpack
     kind, missing = kind_of(path, name), set(files)
     name = name or path.name
 
-    def visit(member: str, stream: IO[bytes]) -> None:
+    def visit(member: str, stream: IO[bytes], packed: _Packed) -> None:
         for key in (member, ""):
             if key in missing:
                 missing.discard(key)
-                budget = UnpackBudget(_label(name, member), path.stat().st_size, limits)
-                _write(_uncompressed(stream, member), files[key], budget)
+                _write(_uncompressed(stream, member), files[key], UnpackBudget(_label(name, member), packed, limits))
 
     if "" in files:
         _check_single(path, name, kind, limits)
@@ -112,8 +117,11 @@ def _check_single(path: Path, name: str, kind: str, limits: UnpackLimits) -> Non
         raise InputError(f"{name} has {len(listed)} members: {existing}", "name one in the setting `member` of the source")
 
 
-def _walk(path: Path, name: str, limits: UnpackLimits, visit: Callable[[str, IO[bytes]], None]) -> None:
-    """Call `visit` with every file of an archive, after refusing dangerous ones, or with the content of another file."""
+def _walk(path: Path, name: str, limits: UnpackLimits, visit: _Visit) -> None:
+    """Call `visit` with every file of an archive, after refusing dangerous ones, or with the content of another file.
+
+    It gets the name, the content, and a function that returns the packed bytes read so far.
+    """
     kind, name = kind_of(path, name), name or path.name
     with _classified_errors(name):
         if kind == "zip":
@@ -122,18 +130,20 @@ def _walk(path: Path, name: str, limits: UnpackLimits, visit: Callable[[str, IO[
             _walk_tar(path, name, kind, limits, visit)
         else:
             with path.open("rb") as stream:
-                visit("", _opened(stream, kind))
+                visit("", _opened(stream, kind), stream.tell)
 
 
-def _walk_zip(path: Path, name: str, limits: UnpackLimits, visit: Callable[[str, IO[bytes]], None]) -> None:
+def _walk_zip(path: Path, name: str, limits: UnpackLimits, visit: _Visit) -> None:
     names = _MemberNames(name)
     with zipfile.ZipFile(path) as archive:
         files = {names.check(info.orig_filename): info for info in archive.infolist() if not info.is_dir()}
         for info in files.values():
             _check_zip_member(name, info, limits)
+        if shared := zip_members.overlapping(archive):
+            raise _refused(name, shared[1], f"it shares bytes with {shared[0]!r} (a zip bomb)")
         for member, info in files.items():
             with archive.open(info) as stream:
-                visit(member, stream)
+                visit(member, stream, zip_members.packed_bytes_read(archive, info))
 
 
 def _check_zip_member(name: str, info: zipfile.ZipInfo, limits: UnpackLimits) -> None:
@@ -141,22 +151,23 @@ def _check_zip_member(name: str, info: zipfile.ZipInfo, limits: UnpackLimits) ->
         raise _refused(name, info.filename, "it is encrypted", "decrypt it, and add the text as a source of kind `files`")
     if (mode := info.external_attr >> 16) and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise _refused(name, info.filename, "it is a link or a device")
-    UnpackBudget(_label(name, info.filename), info.compress_size, limits).spend(info.file_size)
+    announced = dataclasses.replace(limits, on_unpacked=None)
+    UnpackBudget(_label(name, info.filename), info.compress_size, announced).spend(info.file_size)
 
 
-def _walk_tar(path: Path, name: str, kind: str, limits: UnpackLimits, visit: Callable[[str, IO[bytes]], None]) -> None:
+def _walk_tar(path: Path, name: str, kind: str, limits: UnpackLimits, visit: _Visit) -> None:
     names = _MemberNames(name)
     with path.open("rb") as raw:
         stream = _opened(raw, kind.partition(".")[2])
-        limited = cast(IO[bytes], _LimitedStream(stream, UnpackBudget(name, path.stat().st_size, limits)))
-        with tarfile.open(fileobj=limited, mode="r|") as archive:
+        limited = cast(IO[bytes], LimitedStream(stream, UnpackBudget(name, raw.tell, limits)))
+        with tarfile.open(fileobj=limited, mode="r|", tarinfo=tar_stream.LimitedTarInfo) as archive:
             for info in archive:
                 if info.isdir():
                     continue
                 member = names.check(info.name)
                 if not info.isreg() or info.issparse():
                     raise _refused(name, member, "it is a link, a device or sparse")
-                visit(member, cast(IO[bytes], archive.extractfile(info)))
+                visit(member, cast(IO[bytes], archive.extractfile(info)), raw.tell)
 
 
 class _MemberNames:
@@ -181,21 +192,6 @@ class _MemberNames:
         return member
 
 
-class _LimitedStream(io.RawIOBase):
-    """A stream that counts against a budget while it is read."""
-
-    def __init__(self, stream: IO[bytes], budget: UnpackBudget) -> None:
-        self._stream, self._budget = stream, budget
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self._budget.spend(len(data))
-        return data
-
-
 def _uncompressed(stream: IO[bytes], member: str) -> IO[bytes]:
     """Return the text of a member that is compressed inside its archive (`x.en.gz` in a tar), or the stream itself."""
     inner = file_types.kind_of_name(member)
@@ -208,7 +204,7 @@ def _opened(stream: IO[bytes], compression: str) -> IO[bytes]:
 
 
 def _write(stream: IO[bytes], path: Path, budget: UnpackBudget) -> None:
-    with atomic_write(path) as temporary, temporary.open("wb") as out:
+    with CheckedPath.at(path).write() as temporary, temporary.open("wb") as out:
         while data := stream.read(_CHUNK):
             budget.spend(len(data))
             out.write(data)
@@ -220,7 +216,7 @@ def _classified_errors(name: str) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         if is_disk_full(error):
-            raise InputError(f"the disk is full: cannot unpack {name}", "free disk space and run again") from None
+            raise  # explained where the stage is made
         problem = f"{name} is damaged or cut off: {error or type(error).__name__}"
         raise DamagedError(problem, "run again: it is fetched again") from None
 

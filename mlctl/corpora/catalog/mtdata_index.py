@@ -21,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mlctl.core.distribution import install_extras
 from mlctl.core.files import atomic_write
 from mlctl.core.locks import locked
 from mlctl.errors import InputError
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _LAYOUT = 1  # of the cached file; increment it when MtdataEntry changes
 _BUILD_TIMEOUT = 600.0  # seconds
-_NO_LIBRARY = "install mlctl with the extra `corpora`, which includes the library `mtdata`"
 _LICENCE_NAMES = {"publicDomain": "public domain"}
 
 
@@ -148,7 +148,9 @@ def _installed_version() -> str:
     try:
         return metadata.version("mtdata")
     except metadata.PackageNotFoundError:
-        raise InputError("the index of mtdata is not installed", _NO_LIBRARY) from None
+        raise InputError(
+            "the index of mtdata is not installed", f"run `{install_extras('corpora')}`, which includes the library `mtdata`"
+        ) from None
 
 
 def _build(folder: Path) -> list[MtdataEntry]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlctl.core.unpack_limits import UnpackBudget, stream_limits
 from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.records import Columns
 from mlctl.corpora.readers.selection import PairSelection
 from mlctl.errors import InputError
 
-_BATCH_ROWS = 1024
+_BATCH_ROWS = 64  # few: a dictionary can stand for a long text in each of them
 
 
 def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
@@ -28,12 +30,21 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
         raise InputError(f"{location}: a Parquet file cannot be read inside another file", "unpack it")
     columns, number = Columns(selection), 0
     with _classified_errors(location), pq.ParquetFile(location.path) as file:
+        _check_sizes(file, location)
         for batch in file.iter_batches(_BATCH_ROWS, columns=columns.needed(file.schema_arrow.names) or None):
             for record in _records(batch, location, number):
                 number += 1
                 row = columns.row(record, f"{location}, row {number}", f"{location.name}#{number}")
                 if row:
                     yield row
+
+
+def _check_sizes(file: pq.ParquetFile, location: FileLocation) -> None:
+    """Raise InputError if a file announces that it unpacks to more than any text does."""
+    limits = dataclasses.replace(stream_limits(), on_unpacked=None)
+    groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+    for chunk in (group.column(index) for group in groups for index in range(group.num_columns)):
+        UnpackBudget(str(location), chunk.total_compressed_size, limits).spend(chunk.total_uncompressed_size)
 
 
 def _records(batch: pa.RecordBatch, location: FileLocation, before: int) -> list[dict[str, Any]]:

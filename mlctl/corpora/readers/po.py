@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlctl.core.unpack_limits import MAX_CATALOGUE_SIZE, check_catalogue_size
 from mlctl.corpora.archives.compression import FileLocation, open_bytes
-from mlctl.corpora.archives.unpack_limits import MAX_CATALOGUE_SIZE, check_catalogue_size
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.gettext import MO_MAGIC, CatalogueError, parse_catalogue
 from mlctl.corpora.readers.selection import PairSelection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlctl.config import HuggingfaceSource, Languages
+from mlctl.core.distribution import install_extras
 from mlctl.core.url_redaction import redact_text
 from mlctl.corpora.corpus import Row, select_targets
 from mlctl.corpora.file_info import written_at
@@ -28,7 +30,6 @@ _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_TIMEOUT = 10.0  # seconds to the first answer
 _BATCH_ROWS = 1024
-_NO_LIBRARY = "install mlctl with the extra `corpora`, which includes the library `datasets`"
 
 
 class _Card(NamedTuple):
@@ -147,6 +148,12 @@ class HuggingfaceKind(SourceKind[HuggingfaceSource]):
         files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
         return {name.as_posix(): path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
 
+    def validate(self) -> None:
+        """Check that the library `datasets` is installed, and that the name is one of a folder or of the hub."""
+        if importlib.util.find_spec("datasets") is None:
+            raise _no_library()
+        local_folder(self.source)
+
     def pins(self, lock: Lockfile) -> list[str] | None:
         """Return the commit; None for a branch, a tag or a folder."""
         del lock
@@ -192,9 +199,13 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError:
-        raise InputError("sources of kind huggingface need the library `datasets`", _NO_LIBRARY) from None
+        raise _no_library() from None
     datasets.disable_progress_bars()
     return datasets
+
+
+def _no_library() -> InputError:
+    return InputError("sources of kind huggingface need the library `datasets`", f"run `{install_extras('corpora')}`")
 
 
 def _local_card(folder: Path) -> _Card:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.corpora.archives import unpack
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.licences import UNKNOWN, spdx
 
 _NOTES = ("LICENSE", "README")

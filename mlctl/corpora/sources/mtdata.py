@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 from mlctl.config import FileFormat, FilesSource, MtdataSource
+from mlctl.core.checksums import CheckedPath
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.corpora.archives import unpack
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.catalog.mtdata_index import MtdataEntry, find_entry
 from mlctl.corpora.corpus import Row, select_targets
 from mlctl.corpora.licences import UNKNOWN
@@ -174,7 +175,7 @@ def _unpack(entry: MtdataEntry, fetched: Mapping[str, Fetched], context: FetchCo
     paths = [folder / name for name in _text_names(entry)]
     for index, (url, file) in enumerate(fetched.items()):
         texts = paths if len(fetched) == 1 else [paths[index]]
-        if not all(path.exists() for path in texts):
+        if not all(CheckedPath.at(path).is_finished() for path in texts):
             _unpack_file(entry, url, file, texts, context.unpack_limits)
     return paths
 

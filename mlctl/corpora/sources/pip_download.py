@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -17,8 +18,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mlctl.config import Download
-from mlctl.core.files import commit, is_disk_full
+from mlctl.core.checksums import CheckedPath
 from mlctl.core.url_redaction import redact_text, redact_url
+from mlctl.core.write_errors import is_disk_full
 from mlctl.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -56,12 +58,12 @@ def fetch_wheel(requirement: str, settings: Download, scratch: Path) -> Path:
     """
     parsed = parse_requirement(requirement)
     folder = scratch / "wheels" / f"{parsed.name.lower()}-{hashlib.sha256(requirement.encode()).hexdigest()[:8]}"
-    if not folder.is_dir():
+    if not CheckedPath.at(folder).is_finished():
         log.info("fetching %s", requirement)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=scratch))
         _download_wheel(parsed, settings, unfinished)
         folder.parent.mkdir(exist_ok=True)
-        commit(unfinished, folder)
+        CheckedPath.at(folder).commit(unfinished)
     return next(folder.glob("*.whl"))
 
 
@@ -92,6 +94,8 @@ def discard_unfinished(scratch: Path) -> None:
 def _download_wheel(requirement: Requirement, settings: Download, folder: Path) -> None:
     command = [sys.executable, *_PIP, *_WHEEL_ONLY, "--dest", str(folder), str(requirement)]
     process = _run_pip(command, requirement, settings)
+    if process.returncode and is_disk_full(process.stdout):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # explained where the stage is made
     if process.returncode or not any(folder.glob("*.whl")):
         raise _pip_error(requirement, settings, process.stdout)
 
@@ -124,8 +128,6 @@ def _pip_error(requirement: Requirement, settings: Download, output: str) -> Inp
 def _environment_error(requirement: Requirement, settings: Download, output: str) -> InputError | None:
     if "No module named pip" in output:
         return InputError("this Python has no pip", "install it: python -m ensurepip")
-    if is_disk_full(output):
-        return InputError(f"the disk is full: cannot fetch {requirement}", "free disk space and run again")
     if re.search(r"connection error:|connection broken by|confirming the ssl certificate", output, re.IGNORECASE):
         problem = f"{requirement.name} could not be fetched: {_index(settings)} cannot be reached"
         return InputError(problem, "check the network and the index")

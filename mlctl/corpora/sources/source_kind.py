@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 from mlctl.config import Download, Languages, Source
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.core.workspace import Progress, silent
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.source_state import Inspection, SourceState
@@ -31,7 +31,11 @@ class FetchContext:
     @classmethod
     def from_settings(cls, settings: Download, lock: Lockfile, scratch: Path, progress: Progress = silent) -> Self:
         """Return the context for the settings of a recipe."""
-        unpack_limits = UnpackLimits(unpacked=settings.max_unpacked_gib * 2**30)
+        unpack_limits = UnpackLimits(
+            unpacked=settings.max_unpacked_gib * 2**30,
+            ratio=settings.max_unpack_ratio,
+            on_unpacked=lambda name, done: progress(done, None, "bytes", file=name),
+        )
         return cls(Downloader(transfer_limits(settings), progress), lock, unpack_limits, scratch)
 
     @property

@@ -14,10 +14,11 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from mlctl.config import Download, Source
+from mlctl.core.checksums import CheckedPath
 from mlctl.core.files import discard
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.core.url_redaction import redact_url
 from mlctl.corpora.archives import unpack
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.file_info import joint_sha256, written_at
 from mlctl.corpora.lockfile import Lockfile
@@ -184,7 +185,7 @@ def _download_request(urls: tuple[str, ...], context: FetchContext, sha256: str)
 
 
 def _unpack(file: Fetched, url: str, texts: Sequence[WebText], folder: Path, limits: UnpackLimits) -> None:
-    missing = {text.member: folder / text.name for text in texts if not (folder / text.name).exists()}
+    missing = {text.member: folder / text.name for text in texts if not CheckedPath.at(folder / text.name).is_finished()}
     if missing:
         with discarded_if_damaged(file, url):
             unpack.unpack(file.path, missing, file_name(url), limits)

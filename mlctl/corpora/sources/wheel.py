@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from mlctl.core.files import discard
-from mlctl.corpora.archives.unpack_limits import check_catalogue_size
+from mlctl.core.unpack_limits import check_catalogue_size
 from mlctl.errors import InputError
 
 _MAX_LICENCE_LENGTH = 64  # characters; a longer field is the text of a licence

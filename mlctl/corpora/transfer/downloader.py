@@ -12,10 +12,11 @@ from pathlib import Path
 
 import urllib3
 
-from mlctl.core.files import is_disk_full
+from mlctl.core.checksums import CheckedPath
 from mlctl.core.hashing import file_digest
 from mlctl.core.url_redaction import redact_url
 from mlctl.core.workspace import Progress, silent
+from mlctl.core.write_errors import disk_full_error, is_disk_full
 from mlctl.corpora.transfer.client import Client, NotFoundError, RefusedError, TransientError, chunks, content_range, version_of
 from mlctl.corpora.transfer.partial_download import PartialDownload, fetched_version, remove
 from mlctl.corpora.transfer.transfer_limits import RateLimiter, TransferLimits
@@ -124,8 +125,7 @@ class Downloader:
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            problem = f"the disk is full: cannot write {transfer.request.path}"
-            raise InputError(problem, "free disk space and run again") from None
+            raise disk_full_error(transfer.request.path) from error
 
     def _from_any_mirror(self, transfer: _Transfer) -> Fetched:
         request = transfer.request
@@ -222,7 +222,7 @@ def _prepare(url: str, response: urllib3.BaseHTTPResponse, partial: PartialDownl
 def _completed_before(transfer: _Transfer) -> Fetched | None:
     """Return the file if an earlier run completed it and it has the pinned digest."""
     request = transfer.request
-    if not request.path.is_file():
+    if not CheckedPath.at(request.path).is_finished():
         return None
     digest = file_digest(request.path)
     if request.sha256 and digest != request.sha256:

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlctl.core.files import atomic_write_text, commit
+from mlctl.core.checksums import CheckedPath
+from mlctl.core.files import atomic_write_text
 from mlctl.core.url_redaction import redact_url
 
 _FSYNC_INTERVAL = 32 * 2**20  # bytes
@@ -109,7 +110,7 @@ class PartialDownload:
 
     def finish(self) -> None:
         """Rename the complete file. The state stays beside it as its provenance."""
-        commit(self.path, self.final)
+        CheckedPath.at(self.final).commit(self.path)
 
     def _load(self) -> _State | None:
         try:

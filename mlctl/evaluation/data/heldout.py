@@ -55,6 +55,10 @@ class Heldout:
         """Return the largest token id of both sides."""
         return max(token for side in (self.source, self.target) for ids in side.ids for token in ids)
 
+    def longest(self) -> int:
+        """Return the number of tokens of the longest sentence of both sides."""
+        return max(len(ids) for side in (self.source, self.target) for ids in side.ids)
+
 
 def read_heldout(folder: Path, targets: Iterable[str]) -> list[Heldout]:
     """Read `heldout/<t>.parquet` of every target language that has enough pairs.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.config.evaluate import BenchmarkDataset, BenchmarkFolder
+from mlctl.core.distribution import install_extras
 from mlctl.core.hashing import file_digest
 from mlctl.errors import InputError
 
@@ -76,7 +77,7 @@ def dataset_rows(source: BenchmarkDataset, subset: str, split: str) -> list[dict
         import datasets
     except ImportError:
         raise InputError(
-            "benchmarks of kind huggingface need the library `datasets`", "install mlctl with the extra `corpora`"
+            "benchmarks of kind huggingface need the library `datasets`", f"run `{install_extras('corpora')}`"
         ) from None
     datasets.disable_progress_bars()
     folder = Path(source.dataset).expanduser()

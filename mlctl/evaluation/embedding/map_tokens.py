@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlctl.evaluation.data.heldout import Heldout, hash_order
 from mlctl.evaluation.embedding.token_embeddings import token_states
+from mlctl.modeling.sentence_config import Pooling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -40,12 +41,12 @@ def choose_sentences(heldout: Sequence[Heldout], source: str, meanings: int, see
 
 
 def token_rows(
-    encoder: PreTrainedModel, sentences: Sequence[Sentence], tokenizer: PreTrainedTokenizerBase
+    encoder: PreTrainedModel, sentences: Sequence[Sentence], tokenizer: PreTrainedTokenizerBase, pooling: Pooling
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of `schema.TOKEN_STATES` without `model`: the tokens with letters, evenly thinned to `MAX_TOKENS`."""
     limit = max(1, MAX_TOKENS // max(1, len(sentences)))
     for sentence in sentences:
-        states = token_states(encoder, sentence.ids)
+        states = token_states(encoder, sentence.ids, pooling)
         columns = {"language": sentence.language, "meaning": sentence.meaning, "text": sentence.text}
         for position, token in _thin(_tokens_with_letters(sentence.ids, tokenizer), limit):
             yield {**columns, "token": token, "state": states[position].tolist()}

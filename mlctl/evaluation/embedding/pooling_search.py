@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mlctl.evaluation.data.heldout import Heldout
-from mlctl.evaluation.embedding.sentence_embeddings import Pool, all_poolings
 from mlctl.evaluation.metrics.item_scores import ItemScores, accuracy_scores
-from mlctl.evaluation.metrics.retrieval import hits
+from mlctl.modeling.nearest_neighbours import hits
+from mlctl.modeling.sentence_config import Pooling
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-_REVISION = 1  # of this search, see TaskMetadata.revision
+_REVISION = 2  # of this search, see TaskMetadata.revision
 
 
 def identity(model: Mapping[str, Any], dev: Heldout, embedding_settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,18 +30,17 @@ def identity(model: Mapping[str, Any], dev: Heldout, embedding_settings: Mapping
 
 
 def evaluate(
-    encoder: PreTrainedModel, dev: Heldout, embed: Callable[[Sequence[str], Sequence[Pool]], list[Tensor]]
+    poolings: Sequence[Pooling], dev: Heldout, embed: Callable[[Sequence[str], Sequence[Pooling]], list[Tensor]]
 ) -> list[ItemScores]:
     """Retrieve the translation of every dev sentence, in both directions, with every pooling; `embed` returns (N, H) for each."""
-    poolings = all_poolings(encoder)
     identities = torch.tensor([dev.source.identities, dev.target.identities]).T
     embeddings = zip(embed(dev.source.texts, poolings), embed(dev.target.texts, poolings), strict=True)
     items = [f"{direction}{row}" for direction in "<>" for row in range(len(dev))]
     results = []
-    for pool, (source, target) in zip(poolings, embeddings, strict=True):
+    for pooling, (source, target) in zip(poolings, embeddings, strict=True):
         correct = torch.cat([hits(target, source, identities), hits(source, target, identities)]).cpu().numpy()
         scores = accuracy_scores("pooling", f"{dev.language}↔", correct, items)
-        results.append(replace(scores, notes={"pooling": pool}))
+        results.append(replace(scores, notes={"pooling": pooling.as_json()}))
     return results
 
 

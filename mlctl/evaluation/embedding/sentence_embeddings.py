@@ -11,40 +11,49 @@ from torch import Tensor
 from mlctl.errors import InputError
 from mlctl.evaluation.embedding.encoder_states import hidden_states
 from mlctl.modeling.encoders import max_positions
-from mlctl.modeling.pooling import full_precision, mean_pool, pool_layers, pooled_layers
+from mlctl.modeling.pooling import pool_sentences
+from mlctl.modeling.sentence_config import Pooling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _MAX_LENGTH_RATIO = 8 / 7  # of the longest to the shortest text of a batch
 
-#: "trained", "last", "cls" or the number of a layer, as in the recipe but for "search".
-Pool = str | int
+
+def all_poolings(own: Pooling, depth: int) -> list[Pooling]:
+    """Return every pooling of an encoder with `depth` layers, its own first, then the layers from the last down, then the first token."""
+    layers = [Pooling((layer,)) for layer in range(depth, -1, -1)]
+    return list(dict.fromkeys([own, *layers, Pooling((depth,), "cls")]))
 
 
-def all_poolings(encoder: PreTrainedModel) -> list[Pool]:
-    """Return every pooling, the method's own first, then the layers from the last down."""
-    return ["trained", *range(encoder.config.num_hidden_layers, -1, -1), "cls"]
+def pooling_of(setting: str | int, own: Pooling, depth: int) -> Pooling:
+    """Return the pooling that a value of `evaluate.pooling` (but for `search`) stands for, of an encoder that is pooled as `own`.
+
+    Raises:
+        InputError: the encoder has no such layer.
+    """
+    if isinstance(setting, int) and setting > depth:
+        raise InputError(f"evaluate.pooling: {setting}, but the encoder has {depth} layers", f"set it to 0 to {depth}, or auto")
+    if isinstance(setting, int):
+        return Pooling((setting,))
+    return {"auto": own, "trained": own, "last": Pooling((depth,)), "cls": Pooling((depth,), "cls")}[setting]
 
 
 def embed(
     encoder: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
-    poolings: Sequence[Pool],
+    poolings: Sequence[Pooling],
     batch_rows: int,
+    max_length: int | None = None,
 ) -> list[Tensor]:
     """Return a matrix (N, H) for each pooling, fp32, on the encoder's device, all from one pass.
 
-    Texts are sorted by length and padded to the longest of their batch; equal texts are encoded once. Texts with more tokens than the
-    encoder has positions are truncated.
-
-    Raises:
-        InputError: the encoder has no such layer.
+    Texts are sorted by length and padded to the longest of their batch; equal texts are encoded once. Texts with more than `max_length`
+    tokens, or more than the encoder has positions, are truncated.
     """
-    _check_layers(encoder, poolings)
     rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    ids = tokenise(encoder, tokenizer, list(rows))
+    ids = tokenise(encoder, tokenizer, list(rows), max_length)
     matrices = [torch.empty(len(rows), encoder.config.hidden_size, device=encoder.device) for _ in poolings]
     for batch in _batches([len(text_ids) for text_ids in ids], batch_rows):
         for matrix, embeddings in zip(matrices, _embed_batch(encoder, [ids[row] for row in batch], poolings), strict=True):
@@ -53,15 +62,17 @@ def embed(
     return [matrix[index] for matrix in matrices]
 
 
-def tokenise(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Return the token ids of texts, with special tokens.
+def tokenise(
+    encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int | None = None
+) -> list[list[int]]:
+    """Return the token ids of texts, with special tokens, at most `max_length` of each (None: what encoder and tokenizer can take).
 
     Raises:
         InputError: the encoder has no embedding for one of them.
     """
     if not texts:
         return []
-    limit = min(max_positions(encoder), int(tokenizer.model_max_length))
+    limit = min(max_positions(encoder), max_length or int(tokenizer.model_max_length))
     options: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False}
     ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=limit, **options)["input_ids"]
     largest, vocabulary = max(map(max, ids)), encoder.get_input_embeddings().num_embeddings
@@ -69,15 +80,6 @@ def tokenise(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts
         problem = f"the encoder has {vocabulary} token embeddings, but its tokenizer returned id {largest}"
         raise InputError(problem, "give the folder of a model with its own tokenizer")
     return ids
-
-
-def _check_layers(encoder: PreTrainedModel, poolings: Sequence[Pool]) -> None:
-    depth = encoder.config.num_hidden_layers
-    for pool in poolings:
-        if isinstance(pool, int) and pool > depth:
-            raise InputError(
-                f"evaluate.pooling: {pool}, but the encoder has {depth} layers", f"set it to 0 to {depth}, or search"
-            )
 
 
 def _batches(lengths: Sequence[int], batch_rows: int) -> Iterator[list[int]]:
@@ -94,15 +96,6 @@ def _batches(lengths: Sequence[int], batch_rows: int) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def _embed_batch(encoder: PreTrainedModel, ids: Sequence[Sequence[int]], poolings: Sequence[Pool]) -> list[Tensor]:
+def _embed_batch(encoder: PreTrainedModel, ids: Sequence[Sequence[int]], poolings: Sequence[Pooling]) -> list[Tensor]:
     states, mask = hidden_states(encoder, ids)
-    layers = pooled_layers(encoder)
-    return [_pool(states, mask, pool, layers) for pool in poolings]
-
-
-def _pool(states: Sequence[Tensor], mask: Tensor, pool: Pool, layers: Sequence[int]) -> Tensor:
-    if pool == "cls":
-        return full_precision(states[-1][:, 0])
-    if pool == "trained":
-        return mean_pool(pool_layers(states, layers), mask)
-    return mean_pool(full_precision(states[-1 if isinstance(pool, str) else pool]), mask)
+    return [pool_sentences(states, mask, pooling) for pooling in poolings]

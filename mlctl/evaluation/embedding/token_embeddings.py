@@ -1,4 +1,4 @@
-"""Sentence and word embeddings of token ids: the mean over tokens of the first and last layer (or of the trained ones), as in ML-CTL."""
+"""Sentence and word embeddings of token ids: sentences by a pooling, words as the mean over their subwords of the same layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mlctl.errors import InputError
 from mlctl.evaluation.embedding.encoder_states import hidden_states
 from mlctl.modeling.devices import resolve_device
 from mlctl.modeling.encoders import load_encoder
-from mlctl.modeling.pooling import mean_pool, pool_layers, pooled_layers, span_pool
+from mlctl.modeling.pooling import pool_layers, pool_tokens, span_pool
+from mlctl.modeling.sentence_config import Pooling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,7 +52,7 @@ def check_vocabulary(encoder: PreTrainedModel, folder: Path, largest_id: int) ->
 
 
 def encode(
-    encoder: PreTrainedModel, sentences: Sequence[Sequence[int]], spans: Sequence[Span], batch_rows: int
+    encoder: PreTrainedModel, sentences: Sequence[Sequence[int]], spans: Sequence[Span], batch_rows: int, pooling: Pooling
 ) -> tuple[Tensor, Tensor]:
     """Encode sentences in batches of similar length.
 
@@ -60,6 +61,7 @@ def encode(
         sentences: N lists of token ids with special tokens.
         spans: M words of these sentences.
         batch_rows: sentences of a batch.
+        pooling: layers of sentences and words, and how tokens become a sentence.
 
     Returns:
         Sentence embeddings (N, H) and word embeddings (M, H), float32, on the encoder's device.
@@ -73,8 +75,8 @@ def encode(
         spans_of_row[row].append(index)
     for first in range(0, len(order), batch_rows):
         rows = order[first : first + batch_rows]
-        states, mask = _pooled_states(encoder, [sentences[row] for row in rows])
-        sentence_embeddings[rows] = mean_pool(states, mask)
+        states, mask = _pooled_states(encoder, [sentences[row] for row in rows], pooling)
+        sentence_embeddings[rows] = pool_tokens(states, mask, pooling.tokens)
         batch_spans = [(batch_row, index) for batch_row, row in enumerate(rows) for index in spans_of_row[row]]
         if batch_spans:
             words = [(batch_row, *spans[index][1:]) for batch_row, index in batch_spans]
@@ -82,16 +84,16 @@ def encode(
     return sentence_embeddings, word_embeddings
 
 
-def token_states(encoder: PreTrainedModel, sentence: Sequence[int]) -> Tensor:
-    """Return the pooled states (T, H) of one sentence, encoded alone so that no batch changes their last bits."""
-    return _pooled_states(encoder, [sentence])[0][0].cpu()
+def token_states(encoder: PreTrainedModel, sentence: Sequence[int], pooling: Pooling) -> Tensor:
+    """Return the states (T, H) of one sentence, summed over layers, encoded alone so that no batch changes their last bits."""
+    return _pooled_states(encoder, [sentence], pooling)[0][0].cpu()
 
 
 @torch.inference_mode()
-def _pooled_states(encoder: PreTrainedModel, sentences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def _pooled_states(encoder: PreTrainedModel, sentences: Sequence[Sequence[int]], pooling: Pooling) -> tuple[Tensor, Tensor]:
     """Return float32 states (B, T, H) and the attention mask (B, T)."""
     states, mask = hidden_states(encoder, sentences)
-    return pool_layers(states, pooled_layers(encoder)), mask
+    return pool_layers(states, pooling.layers, pooling.weights), mask
 
 
 def _mean_of_words(states: Tensor, spans: Sequence[Span]) -> Tensor:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import logging
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
+from mlctl.errors import InputError
 from mlctl.evaluation.finetuning.examples import Pair, TaggedSentence
 from mlctl.modeling.pooling import pad, pad_batch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+_log = logging.getLogger(__name__)
 
 IGNORED = -100  # label of a subword without one, as in PyTorch's cross entropy
 
@@ -63,25 +69,76 @@ def rows_of_tags(
 ) -> list[Row]:
     """Return rows of at most `max_length` subwords; a longer sentence is split between words into several, so that no word is lost.
 
-    A word without subwords is replaced by the unknown token, as each word has to be predicted.
+    A sentence is tokenised as running text, its words with a space between them, in every language: byte-level and SentencePiece
+    tokenizers give a word other subwords after a space (`Ġold`) than alone. A word without a subword of its own (characters that the
+    normaliser removes, or one subword for two words) is replaced by the unknown token, as each word has to be predicted; their
+    number is logged.
+
+    Raises:
+        InputError: the tokenizer returns no character offsets.
     """
-    all_words = [word for sentence in sentences for word in sentence.words]
-    pieces = tokenizer(all_words, add_special_tokens=False)["input_ids"] if all_words else []
-    sizes = iter([len(word_pieces) for word_pieces in pieces])
-    words, tags, examples = [], [], []
-    for number, sentence in enumerate(sentences):
-        lengths = list(itertools.islice(sizes, len(sentence.words)))
-        readable = [word if size else tokenizer.unk_token for word, size in zip(sentence.words, lengths, strict=True)]
-        for window in _windows([max(1, size) for size in lengths], max_length - tokenizer.num_special_tokens_to_add()):
-            words.append(readable[window.start : window.stop])
-            tags.append([label_ids[tag] for tag in sentence.tags[window.start : window.stop]])
-            examples.append(number)
-    encoded = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length, return_token_type_ids=True)
-    columns = zip(encoded["input_ids"], encoded["token_type_ids"], tags, examples, strict=True)
-    return [
-        Row(ids, types, _label_first_subwords(encoded.word_ids(row), row_tags), example)
-        for row, (ids, types, row_tags, example) in enumerate(columns)
-    ]
+    if not tokenizer.is_fast:
+        raise InputError(f"the tokenizer of {tokenizer.name_or_path} returns no character offsets", "add its tokenizer.json")
+    prefix, suffix = _special_tokens(tokenizer)
+    limit, rows, replaced = max_length - len(prefix) - len(suffix), list[Row](), 0
+    encodings = _without_limits(tokenizer).encode_batch([" ".join(s.words) for s in sentences], add_special_tokens=False)
+    for number, (sentence, encoding) in enumerate(zip(sentences, encodings, strict=True)):
+        pieces = _subwords_of_words(sentence.words, encoding)
+        replaced += sum(not ids for ids in pieces)
+        pieces = [ids or [_placeholder(tokenizer)] for ids in pieces]
+        for window in _windows([len(ids) for ids in pieces], limit):
+            ids = [token for word in window for token in pieces[word]][:limit]
+            labels = [label for word in window for label in _labels(len(pieces[word]), label_ids[sentence.tags[word]])][:limit]
+            input_ids = [*prefix, *ids, *suffix]
+            padded = [*[IGNORED] * len(prefix), *labels, *[IGNORED] * len(suffix)]
+            rows.append(Row(input_ids, [0] * len(input_ids), padded, number))
+    if replaced:
+        words = sum(len(sentence.words) for sentence in sentences)
+        _log.warning("%d of %d tagged words have no subword of their own; they are read as the unknown token", replaced, words)
+    return rows
+
+
+def _without_limits(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    copy.encode_special_tokens = True  # "[MASK]" in a text is text, not a mask token
+    return copy
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Return the special tokens before and after a sequence."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    ids, mask = encoded["input_ids"], encoded["special_tokens_mask"]
+    before = next((index for index, special in enumerate(mask) if not special), len(mask))
+    after = next((index for index, special in enumerate(reversed(mask)) if not special), 0)
+    return ids[:before], ids[len(ids) - after :]
+
+
+def _placeholder(tokenizer: PreTrainedTokenizerBase) -> int:
+    return int(tokenizer.pad_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id)
+
+
+def _subwords_of_words(words: Sequence[str], encoding: Encoding) -> list[list[int]]:
+    """Return the token ids of each word of a text in which a space is between the words.
+
+    A token belongs to the word that it begins in, after white space; a token of white space alone to the word after it.
+    """
+    text, starts = " ".join(words), list(itertools.accumulate((len(word) + 1 for word in words), initial=0))[:-1]
+    pieces: list[list[int]] = [[] for _ in words]
+    current = 0
+    for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+        spaces = len(text[start:end]) - len(text[start:end].lstrip())
+        first = start + spaces
+        found = bisect_left(starts, first) if first == end else bisect_right(starts, first) - 1
+        current = max(current, min(found, len(words) - 1))
+        pieces[current].append(token)
+    return pieces
+
+
+def _labels(subwords: int, label: int) -> list[int]:
+    """Return the labels of a word's subwords: the first has one."""
+    return [label, *[IGNORED] * (subwords - 1)]
 
 
 def _windows(sizes: Sequence[int], limit: int) -> Iterator[range]:
@@ -93,11 +150,6 @@ def _windows(sizes: Sequence[int], limit: int) -> Iterator[range]:
             first, used = index, 0
         used += size
     yield range(first, len(sizes))
-
-
-def _label_first_subwords(word_ids: Sequence[int | None], tags: Sequence[int]) -> list[int]:
-    previous = [None, *word_ids[:-1]]
-    return [IGNORED if word is None or word == last else tags[word] for word, last in zip(word_ids, previous, strict=True)]
 
 
 def collate(rows: Sequence[Row], padding: int, token_labels: bool) -> Batch:

@@ -28,7 +28,8 @@ def read_pairs(file: Path, labels: Path | None, known: Collection[str], title: s
         title: of the benchmark, for messages.
 
     Raises:
-        InputError: a row has another number of columns, or a label is unknown; the message names file and line.
+        InputError: a row has another number of columns or an empty sentence, a label is unknown, or no row has one; the message names
+            file and line.
     """
     rows = list(_rows(file, title))
     in_file = [cells[2] if len(cells) > 2 else None for _, cells in rows]
@@ -40,8 +41,12 @@ def read_pairs(file: Path, labels: Path | None, known: Collection[str], title: s
         if label != UNLABELLED and label not in known:
             location = f"{labels or file}, line {number}"
             raise InputError(f"{location}: {label!r} is not a label of {title} ({', '.join(sorted(known))})", data_remedy(title))
+        if not (cells[0].strip() and cells[1].strip()):
+            raise InputError(f"{file}, line {number} has a sentence without text", data_remedy(title))
         if label != UNLABELLED:
             pairs.append(Pair(cells[0], cells[1], label))
+    if not pairs:
+        raise InputError(f"{file} has no pair with a label", data_remedy(title))
     return pairs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mlctl.evaluation.finetuning.examples import TaggedSentence
 
 _COLUMNS = 10  # of CoNLL-U
 _FORM, _UPOS = 1, 3
+_NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")
 
 
 def read_tagged(file: Path, labels: Path | None, known: Collection[str], title: str) -> list[TaggedSentence]:
@@ -29,11 +31,10 @@ def read_tagged(file: Path, labels: Path | None, known: Collection[str], title: 
     """
     del labels
     is_conllu = file.name.removesuffix(".gz").endswith(".conllu")
-    sentences = [TaggedSentence(*zip(*block, strict=True)) for block in _blocks(file, title, is_conllu)]
+    tags = frozenset(known)
+    sentences = [TaggedSentence(*zip(*block, strict=True)) for block in _blocks(file, title, is_conllu, tags)]
     if not sentences:
         raise InputError(f"{file} holds no sentence", data_remedy(title))
-    if unknown := sorted({tag for sentence in sentences for tag in sentence.tags} - set(known)):
-        raise InputError(f"{file} has tags that {title} does not have: {', '.join(unknown[:5])}", data_remedy(title))
     return sentences
 
 
@@ -50,7 +51,7 @@ def tagged_of_row(row: dict[str, Any], known: Collection[str], title: str) -> Ta
     return TaggedSentence(tuple(words), tuple(tags)) if words else None
 
 
-def _blocks(file: Path, title: str, is_conllu: bool) -> Iterator[list[tuple[str, str]]]:
+def _blocks(file: Path, title: str, is_conllu: bool, tags: Collection[str]) -> Iterator[list[tuple[str, str]]]:
     """Yield the words with their tags of each sentence."""
     block: list[tuple[str, str]] = []
     for number, line in numbered_lines(file):
@@ -58,6 +59,11 @@ def _blocks(file: Path, title: str, is_conllu: bool) -> Iterator[list[tuple[str,
             words = _parse_conllu(line) if is_conllu else _parse(line)
             if words is None:
                 raise InputError(f"{file}, line {number}: {line[:60]!r} is not a word with a tag", data_remedy(title))
+            if unknown := [tag for _, tag in words if tag not in tags]:
+                problem = (
+                    f"{file}, line {number} has tags that {title} does not have: {unknown[0][:60]!r} ({', '.join(sorted(tags))})"
+                )
+                raise InputError(problem, data_remedy(title))
             block += words
         elif block:
             yield block
@@ -78,4 +84,6 @@ def _parse_conllu(line: str) -> list[tuple[str, str]] | None:
     cells = line.split("\t")
     if len(cells) != _COLUMNS:
         return None
-    return [(cells[_FORM], cells[_UPOS])] if cells[0].isdigit() else []
+    if cells[0].isdigit():
+        return [(cells[_FORM], cells[_UPOS])] if cells[_FORM].strip() else None
+    return [] if _NO_WORD.fullmatch(cells[0]) else None

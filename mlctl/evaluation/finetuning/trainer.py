@@ -24,7 +24,7 @@ from mlctl.core.workspace import Progress, silent
 from mlctl.evaluation.finetuning.features import Batch, Row, autocast, collate
 from mlctl.modeling.encoders import load_classifier, seeded
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
-from mlctl.modeling.training_checkpoint import CheckpointFolder, explain_disk_full
+from mlctl.modeling.training_checkpoint import CheckpointFolder
 
 _WEIGHTS = "model.safetensors"
 _RESULT = "learned.json"
@@ -104,8 +104,7 @@ def fine_tune(
 
 def save(model: Any, result: Mapping[str, float], folder: Path) -> None:
     """Write a fine-tuned model and the result of `fine_tune` to a folder, for `load`."""
-    with explain_disk_full(folder):
-        save_file({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}, folder / _WEIGHTS)
+    save_file({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}, folder / _WEIGHTS)
     model.config.save_pretrained(folder)
     (folder / _RESULT).write_text(json.dumps(dict(result)) + "\n", encoding="utf-8")
 

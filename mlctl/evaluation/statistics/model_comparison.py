@@ -1,4 +1,4 @@
-"""Tables of both models' scores: scores, items, differences, averages."""
+"""Tables of the models' scores: scores, items, differences, averages."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ from mlctl.evaluation.statistics.paired_tests import (
 )
 
 Row = dict[str, Any]
+
+#: Names of the models: the base model (as published, where it has its own pooling), the base model with the trained model's pooling
+#: (only where that is another one), the trained model.
+BASE, SAME_POOLING, TRAINED = "base", "base-same-pooling", "trained"
 
 _ENGLISH = "en"  # language of the fine-tuning; every other language is evaluated zero-shot
 
@@ -55,16 +59,19 @@ def item_columns(result: ModelScores, scores: ItemScores) -> dict[str, Any]:
 
 
 def difference_rows(results: Sequence[ModelScores], resamples: int, seed: int) -> tuple[list[Row], list[Row]]:
-    """Return rows of `schema.DIFFERENCES` and of `schema.AVERAGES`, of every task and language that both models have scores of."""
+    """Return rows of `schema.DIFFERENCES` and of `schema.AVERAGES`, of every task and language that base and trained model have scores of."""
     differences, averages = [], []
     for task in sorted({result.task for result in results}):
-        compared = {
-            language: _compare(in_language, resamples, seed) for language, in_language in _by_language(results, task).items()
-        }
+        by_language = _by_language(results, task)
+        compared = {language: _compare(in_language, resamples, seed) for language, in_language in by_language.items()}
+        same_pooling = {language: _same_pooling(in_language) for language, in_language in by_language.items()}
         metric = next(result.metric for result in results if result.task == task)
-        differences += _difference_rows(task, metric, compared)
-        zero_shot = [comparison for language, (comparison, _) in compared.items() if language != _ENGLISH]
-        averages += [_average_row(task, metric, zero_shot)] if zero_shot else []
+        differences += _difference_rows(task, metric, compared, same_pooling)
+        zero_shot = [language for language in compared if language != _ENGLISH]
+        if zero_shot:
+            averages.append(
+                _average_row(task, metric, [compared[name][0] for name in zero_shot], [same_pooling[name] for name in zero_shot])
+            )
     return differences, averages
 
 
@@ -102,9 +109,18 @@ def _compare(results: Sequence[ModelScores], resamples: int, seed: int) -> tuple
     """Compare two models on one task and language; return the number of items, too."""
     names = sorted({item for result in results for scores in result.scores for item in scores.items})
     index = {name: column for column, name in enumerate(names)}
-    base = _item_matrix([result for result in results if result.model != "trained"], index)
-    trained = _item_matrix([result for result in results if result.model == "trained"], index)
+    base, trained = (_item_matrix([result for result in results if result.model == model], index) for model in (BASE, TRAINED))
     return compare(base, trained, resamples, seed), len(names)
+
+
+def _same_pooling(results: Sequence[ModelScores]) -> float | None:
+    """Return the score of the base model with the trained model's pooling on one task and language, mean over seeds; None: not evaluated."""
+    chosen = [result for result in results if result.model == SAME_POOLING]
+    if not chosen:
+        return None
+    names = sorted({item for result in chosen for scores in result.scores for item in scores.items})
+    items = _item_matrix(chosen, {name: column for column, name in enumerate(names)})
+    return float((items.part.sum(1) / np.maximum(items.whole.sum(1), np.finfo(float).tiny)).mean())
 
 
 def _item_matrix(results: Sequence[ModelScores], index: Mapping[str, int]) -> ItemMatrix:
@@ -118,7 +134,9 @@ def _item_matrix(results: Sequence[ModelScores], index: Mapping[str, int]) -> It
     return ItemMatrix(part, whole)
 
 
-def _difference_rows(task: str, metric: str, compared: Mapping[str, tuple[PairedComparison, int]]) -> list[Row]:
+def _difference_rows(
+    task: str, metric: str, compared: Mapping[str, tuple[PairedComparison, int]], same_pooling: Mapping[str, float | None]
+) -> list[Row]:
     corrected = holm([comparison.p_value() for comparison, _ in compared.values()])
     return [
         {
@@ -128,6 +146,7 @@ def _difference_rows(task: str, metric: str, compared: Mapping[str, tuple[Paired
             "zero_shot": language != _ENGLISH,
             "items": items,
             **_statistics(comparison),
+            "base_same_pooling": same_pooling[language],
             "corrected": p,
             "significant": _is_significant(comparison, p),
         }
@@ -135,10 +154,17 @@ def _difference_rows(task: str, metric: str, compared: Mapping[str, tuple[Paired
     ]
 
 
-def _average_row(task: str, metric: str, comparisons: Sequence[PairedComparison]) -> Row:
+def _average_row(task: str, metric: str, comparisons: Sequence[PairedComparison], same_pooling: Sequence[float | None]) -> Row:
     average = mean(comparisons)
-    significant = _is_significant(average, average.p_value())
-    return {"task": task, "metric": metric, "languages": len(comparisons), **_statistics(average), "significant": significant}
+    scores = [score for score in same_pooling if score is not None]
+    return {
+        "task": task,
+        "metric": metric,
+        "languages": len(comparisons),
+        **_statistics(average),
+        "base_same_pooling": float(np.mean(scores)) if len(scores) == len(comparisons) else None,
+        "significant": _is_significant(average, average.p_value()),
+    }
 
 
 def _statistics(comparison: PairedComparison) -> Row:

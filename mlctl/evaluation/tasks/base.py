@@ -27,6 +27,10 @@ class Task(Protocol):
         """Its metadata."""
 
     @property
+    def embeds_sentences(self) -> bool:
+        """Whether the scores depend on how sentence vectors are made: pooling, prompt, maximum length."""
+
+    @property
     def score_names(self) -> Sequence[str]:
         """Tasks that `evaluate` returns scores of, in the order of the tables; one, unless several share a pass of the encoder."""
 
@@ -51,6 +55,8 @@ class PublishedTask(ABC):
     """
 
     metadata: TaskMetadata
+    #: See `Task`.
+    embeds_sentences = True
 
     def __init__(self, entry: Benchmark, available_languages: Iterable[str], location: str, expected: str) -> None:
         self.requested_languages = entry.languages
@@ -97,11 +103,12 @@ class PublishedTask(ABC):
 
     def identity(self, model: ModelUnderTest, language: str, seed: int | None) -> dict[str, Any]:
         """See `Task`."""
+        embedding = {**model.embedding_settings, "pooling": model.pooling.as_json()} if self.embeds_sentences else {}
         return {
             "task": self.metadata.task,
             "revision": self.metadata.revision,
             "model": model.identity,
-            "embedding": {**model.embedding_settings, "pooling": model.pooling},
+            "embedding": embedding,
             "settings": self.settings,
             "data": self.data_digest(language),
             "language": language,

@@ -169,13 +169,15 @@ def _read(files: Sequence[Path]) -> _Texts:
     """Read `id TAB sentence` twice, and `id TAB id`.
 
     Raises:
-        InputError: a line has no TAB, an id occurs twice, or a gold pair names a sentence that the texts do not have.
+        InputError: a line has no TAB or no text, an id occurs twice, there are no gold pairs, or one names a sentence that the texts do not have.
     """
     source, target, gold = (_columns(file) for file in files)
     texts = _Texts(_sentences(source, files[0]), _sentences(target, files[1]), set(gold))
-    for pair in sorted(texts.gold):
-        if pair[0] not in texts.source or pair[1] not in texts.target:
-            raise _malformed(f"{files[2]}: {pair[0]} {pair[1]} is not a pair of sentences of the texts")
+    for number, (first, second) in enumerate(gold, 1):
+        if first not in texts.source or second not in texts.target:
+            raise _malformed(f"{files[2]}, line {number}: {first} {second} is not a pair of sentences of the texts")
+    if not gold:
+        raise _malformed(f"{files[2]} has no pairs")
     return texts
 
 
@@ -190,9 +192,15 @@ def _columns(file: Path) -> list[tuple[str, str]]:
 
 
 def _sentences(rows: Sequence[tuple[str, str]], file: Path) -> dict[str, str]:
-    sentences = dict(rows)
-    if len(sentences) != len(rows) or not sentences:
-        raise _malformed(f"{file}: {len(rows)} lines, {len(sentences)} ids")
+    sentences: dict[str, str] = {}
+    for number, (name, text) in enumerate(rows, 1):
+        if name in sentences:
+            raise _malformed(f"{file}, line {number}: the id {name} occurs twice")
+        if not text:
+            raise _malformed(f"{file}, line {number}: the sentence {name} has no text")
+        sentences[name] = text
+    if not sentences:
+        raise _malformed(f"{file} has no sentences")
     return sentences
 
 

@@ -25,6 +25,8 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         sets: training, dev and test examples.
     """
 
+    embeds_sentences = False
+
     #: The labels, in the order of their ids.
     labels: ClassVar[Sequence[str]]
     #: Whether each token has a label, or the whole sequence one.

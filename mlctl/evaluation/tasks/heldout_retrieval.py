@@ -10,7 +10,7 @@ from mlctl.evaluation.data.heldout import Heldout, WordPair, heldout_digest, one
 from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from mlctl.evaluation.metrics.item_scores import ItemScores
     from mlctl.evaluation.model_under_test import ModelUnderTest
@@ -30,6 +30,7 @@ class HeldoutRetrieval:
         seed: draws word pairs if there are more than needed.
     """
 
+    embeds_sentences = True
     metadata = TaskMetadata(
         task="held-out",
         title="Held-out pairs",
@@ -64,6 +65,7 @@ class HeldoutRetrieval:
             "task": self.metadata.task,
             "revision": self.metadata.revision,
             "model": model.identity,
+            "embedding": {**model.embedding_settings, "pooling": model.sentences.pooling.as_json()},
             "data": {"digest": self._digests[language], "language": language, "source": self._source_language},
             "tasks": self._settings.tasks,
             "seed": self._seed,
@@ -74,23 +76,28 @@ class HeldoutRetrieval:
         del seed
         pairs, tasks = self._pairs[language], self._settings.tasks
         word_pairs = self._word_pairs(pairs, model.tokenizer) if WORD_RETRIEVAL in tasks else []
-        encoder = model.encoder_for(pairs.largest_id())
-        return _evaluate(encoder, pairs, word_pairs, self._source_language, self._settings.batch_rows, tasks)
+        return _evaluate(model, pairs, word_pairs, self._source_language, self._settings.batch_rows, tasks)
 
     def _word_pairs(self, pairs: Heldout, tokenizer: PreTrainedTokenizerBase) -> list[WordPair]:
         return one_to_one(pairs, lambda ids: str(tokenizer.decode(list(ids))).strip().casefold(), self._seed)
 
 
 def _evaluate(
-    encoder: PreTrainedModel, pairs: Heldout, words: Sequence[WordPair], source: str, batch_rows: int, tasks: Sequence[str]
+    model: ModelUnderTest, pairs: Heldout, words: Sequence[WordPair], source: str, batch_rows: int, tasks: Sequence[str]
 ) -> list[ItemScores]:
     import torch
 
     from mlctl.evaluation.embedding.token_embeddings import encode
     from mlctl.evaluation.metrics.retrieval import retrieval_scores
 
-    source_sentences, source_words = encode(encoder, pairs.source.ids, [(pair.row, *pair.source) for pair in words], batch_rows)
-    target_sentences, target_words = encode(encoder, pairs.target.ids, [(pair.row, *pair.target) for pair in words], batch_rows)
+    encoder, pooling = model.encoder_for(pairs.largest_id()), model.sentences.pooling
+    source_spans, target_spans = [(pair.row, *pair.source) for pair in words], [(pair.row, *pair.target) for pair in words]
+    source_sentences, source_words = encode(encoder, pairs.source.ids, source_spans, batch_rows, pooling)
+    target_sentences, target_words = encode(encoder, pairs.target.ids, target_spans, batch_rows, pooling)
+    if model.reads_otherwise(pairs.longest()):
+        source_sentences, target_sentences = (
+            model.embed_with_poolings(side.texts, [pooling])[0] for side in (pairs.source, pairs.target)
+        )
     scores = []
     if SENTENCE_RETRIEVAL in tasks and len(pairs) >= _MIN_ITEMS:
         identities = torch.tensor([pairs.source.identities, pairs.target.identities]).T

@@ -11,6 +11,7 @@ from mlctl.config.evaluate import BenchmarkFolder, Ntrex
 from mlctl.core.text_lines import lines
 from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
+from mlctl.evaluation.data.parallel_files import read_parallel
 from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask
 from mlctl.evaluation.tasks.metadata import TaskMetadata
 
@@ -72,11 +73,7 @@ class NtrexTask(PublishedTask):
         from mlctl.evaluation.tasks.translation_retrieval import translation_retrieval
 
         del seed
-        source_file, target_file = self._files[self._pivot], self._files[language]
-        source, target = lines(source_file), lines(target_file)
-        if len(source) != len(target):
-            problem = f"{source_file} has {len(source)} lines, {target_file.name} {len(target)}"
-            raise InputError(problem, self.data_remedy)
+        source, target = read_parallel(self._files[self._pivot], self._files[language], self.data_remedy)
         return translation_retrieval(self.metadata.task, model, source, target, self._pivot, language)
 
 

@@ -20,7 +20,7 @@ class PanxTask(TaggingTask):
         licence="unstated (Wikipedia: CC BY-SA)",
         languages=tuple(_XTREME_CODES),
         metric="f1",
-        revision=2,
+        revision=3,
         protocol="As UDPOS, with the F1 of entities (IOB2; an I- tag without a preceding B- tag begins an entity). If there is no "
         "test set with tags, dev is evaluated.",
         fine_tuned=True,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlctl import languages as codes
 from mlctl.config.evaluate import BenchmarkDataset, BenchmarkFolder, Tatoeba
-from mlctl.core.text_lines import lines
 from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
+from mlctl.evaluation.data.parallel_files import read_parallel
 from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask
 from mlctl.evaluation.tasks.metadata import TaskMetadata
 
@@ -107,11 +107,7 @@ class _FolderData:
 
     def pairs(self, language: str) -> _Pairs:
         files = self._side_files(language)
-        pairs = _Pairs(*(lines(file) for file in files))
-        if len(pairs.texts) != len(pairs.english) or not pairs.texts:
-            problem = f"{files[0]} has {len(pairs.texts)} lines, {files[1].name} {len(pairs.english)}"
-            raise InputError(problem, sources.data_remedy(_TITLE))
-        return pairs
+        return _Pairs(*read_parallel(files[0], files[1], sources.data_remedy(_TITLE)))
 
     def _side_files(self, language: str) -> list[Path]:
         stem = self._stems[self.codes[language]]

@@ -19,7 +19,7 @@ class UdposTask(TaggingTask):
         licence="CC BY-SA and CC BY-NC-SA, by treebank",
         languages=tuple(map(codes.canonical, _XTREME_CODES)),
         metric="f1",
-        revision=2,
+        revision=3,
         protocol="Fine-tuned on English; the tag of a word is that of its first subword. The epoch with the best score on English "
         "dev is evaluated on each language's test set. The main metric is the F1 of runs of equal tags, as in XTREME's "
         "script; accuracy is reported, too.",

@@ -25,6 +25,7 @@ _BATCH_TOKENS = 8192  # padded tokens of one batch of the encoder
 class WordAlignmentTask(PublishedTask):
     """See `PublishedTask`."""
 
+    embeds_sentences = False
     metadata = TaskMetadata(
         task="word-alignment",
         title="Word alignment",
@@ -111,7 +112,15 @@ def _scores(direction: str, golds: Sequence[GoldAlignment], links: Sequence[Sequ
     items = [f"{gold.name}:{number}" for gold in golds for number in range(1, len(gold.pairs) + 1)]
     part = np.array([count.in_sure + count.in_possible for count in counts], np.float32)
     whole = np.array([count.predicted + count.sure for count in counts], np.float32)
-    notes = {"gold_sets": [gold.name for gold in golds], "dropped_links": sum(len(gold.dropped) for gold in golds)}
+    notes: dict[str, Any] = {
+        "gold_sets": [gold.name for gold in golds],
+        "dropped_links": sum(len(gold.dropped) for gold in golds),
+    }
+    left_out = {
+        "empty_sentences": sum(len(gold.empty) for gold in golds),
+        "links_of_empty_sentences": sum(len(gold.on_empty) for gold in golds),
+    }
+    notes |= {name: count for name, count in left_out.items() if count}
     metrics = _metrics(counts, ratio_of_sums(part, whole))
     return ItemScores(WordAlignmentTask.metadata.task, direction, metrics, items, part, whole, notes)
 

@@ -37,10 +37,10 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="align",
-    version=9,
+    version=10,
     needs=("clean", "translate"),
     settings=_settings,
     work=_work,
     warm_start=WarmStart("align-priors", align_warm_start.requested, align_warm_start.choose),
-    packages=("icu4py", "numba", "sacremoses", "sil-thot", "torch"),
+    packages=("icu4py", "numba", "regex", "sacremoses", "sil-thot", "torch"),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Recipe, key_settings
-from mlctl.core.url_redaction import redact_values
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 from mlctl.pipeline.warm_start import cache_guard
 from storage import Store
@@ -29,8 +28,7 @@ def corpus_cache(recipe: Recipe) -> CorpusCache:
 def _settings(recipe: Recipe) -> dict[str, Any]:
     # The list of licences stops runs and changes no byte; in the key, a shorter list checks again before a result is used.
     sections = {"download": recipe.download, "languages": recipe.languages, "licences": recipe.licences}
-    # The manifest records them: secrets in URLs are redacted.
-    return {name: redact_values(key_settings(section)) for name, section in sections.items()}
+    return {name: key_settings(section) for name, section in sections.items()}
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:

@@ -38,7 +38,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
-    return {"weights": model_sources.identity(recipe.model, "weights"), **benchmark_digests(recipe)}
+    digests = {what: model_sources.identity(recipe.model, what) for what in ("weights", "sentences")}
+    return {**digests, **benchmark_digests(recipe)}
 
 
 def _work(context: StageContext) -> Metrics:
@@ -60,7 +61,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="evaluate",
-    version=3,
+    version=4,
     needs=("shard", "train"),
     settings=_settings,
     work=_work,

@@ -54,7 +54,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="shard",
-    version=4,
+    version=5,
     needs=("align",),
     settings=_settings,
     work=_work,

@@ -6,6 +6,7 @@ from typing import Any
 
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import model_sources
+from mlctl.modeling.model_kind import model_kind
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 
 
@@ -20,10 +21,19 @@ def _seed(recipe: Recipe) -> int:
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
+    """Return digests of the models, and the kind of model: it decides about the settings that are null."""
     start = model_sources.start_model(recipe.model)
-    return {"weights": model_sources.identity(recipe.model, "weights")} | (
-        {"start": model_sources.identity(start, "weights")} if start else {}
-    )
+    digests = {
+        "weights": model_sources.identity(recipe.model, "weights"),
+        "sentences": model_sources.identity(recipe.model, "sentences"),  # decides about the pooling, and is part of the result
+        "kind": model_kind(recipe.model),
+    }
+    if start:
+        digests |= {
+            "start": model_sources.identity(start, "weights", "model.start"),
+            "start sentences": model_sources.identity(start, "sentences", "model.start"),
+        }
+    return digests
 
 
 def _work(context: StageContext) -> Metrics:
@@ -35,7 +45,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="train",
-    version=4,
+    version=5,
     needs=("shard",),
     settings=_settings,
     work=_work,

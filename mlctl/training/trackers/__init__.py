@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from mlctl.config import Train
 from mlctl.core.url_redaction import redact_values
+from mlctl.core.workspace import Workspace
 from mlctl.training.trackers.guard import BackgroundTracker, GuardedTracker
 from mlctl.training.trackers.registry import check, create_tracker
 from mlctl.training.trackers.tracker import Metrics, Run, Tracker
@@ -27,10 +28,11 @@ class Throughput(Protocol):
 
 def run_name(folder: Path, scratch: Path) -> str:
     """Return the name of the run of the training in `folder`: random at first, and the same after a crash."""
-    file = scratch / "tracked-as"
-    if not file.exists() or not file.read_text():
-        file.write_text(f"{folder.name[:8]}-{uuid.uuid4().hex[:6]}")
-    return file.read_text()
+    name, recorded = "tracked-as", Workspace(scratch)
+    if not recorded.has(name):
+        with recorded.part(name) as file:
+            file.write_text(f"{folder.name[:8]}-{uuid.uuid4().hex[:6]}")
+    return recorded.path(name).read_text()
 
 
 class Trackers:
@@ -101,4 +103,4 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", redact_values(value)
+            yield f"{prefix}{name}", redact_values(value, name)

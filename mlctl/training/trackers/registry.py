@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 
 from mlctl.config import Train
+from mlctl.core.distribution import install_extras
 from mlctl.errors import InputError
 from mlctl.training.trackers.guard import BackgroundTracker, GuardedTracker
 
@@ -36,5 +37,5 @@ def check(settings: Train) -> None:
     if missing:
         raise InputError(
             f"train.trackers names {', '.join(missing)}, which is not installed here",
-            f"run `pip install 'mlctl[{','.join(missing)}]'`, or remove it from train.trackers",
+            f"run `{install_extras(*missing)}`, or remove it from train.trackers",
         )

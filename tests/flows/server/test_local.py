@@ -7,8 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.server.setup import check_checkout, check_names
+from mlctl import recipes
+from mlctl.errors import InputError
 from storage import Store
 from storage.run_log import RunLog
 
@@ -43,38 +48,75 @@ def silent(operated: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
 def prepared(operated: Any, silent: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which `pipeline/demo` ran up to the shards, as a user asks for it."""
     store = tmp_path_factory.mktemp("prepared") / "store"
-    recipe = json.dumps(operated.recipe(store))
-    done = operated.do(
-        "prefect", "deployment", "run", "pipeline/demo", "--watch", "--param", f"recipe={recipe}", "--param", "until=shard"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    file = store.with_name("mine.yaml")
+    file.write_text(json.dumps(operated.recipe(store)), encoding="utf-8")
+    named = (f"recipe={file}", 'overrides=["name=watched"]', "until=shard")
+    watched = operated.do("prefect", "deployment", "run", "pipeline/demo", "--watch", *(f"--param={text}" for text in named))
+    assert watched.returncode == 0, watched.stdout + watched.stderr
+    assert "shard: done" in watched.stdout, "the run's log"
+    assert RunLog(Store(store)).runs()[0].recipe["name"] == "watched"
     assert set(contents(store)) == set(STAGES[:5])
     return store
 
 
 def test_up_again_changes_nothing(operated: Any, silent: str) -> None:
-    parts = [operated.part(name).pid for name in ("server", "cpu", "gpu")]
+    services = ("server", "reports", "cpu", "gpu")
+    parts = [operated.part(name).pid for name in services]
     said = operated.up()
     assert f"http://127.0.0.1:{operated.port}" in said
     assert "started" not in said
     assert "deployed" not in said
-    assert parts == [operated.part(name).pid for name in ("server", "cpu", "gpu")]
+    assert parts == [operated.part(name).pid for name in services]
     other = operated.mlctl("up", "--port", "1")
     assert other.returncode == 1
     assert f"the server is running on port {operated.port}" in other.stderr
 
 
-def test_every_deployment_has_a_form_with_the_recipe(operated: Any) -> None:
+def test_every_form_begins_with_the_name_of_a_recipe_and_overrides(operated: Any) -> None:
     found = {d["name"]: d for d in operated.post("deployments/filter", {})}
-    assert {"prepare", "train", "evaluate", "pipeline", "demo"} <= set(found)
-    for deployment in found.values():
+    assert set(found) == {"prepare", "train", "evaluate", "pipeline", "demo", "retrain", "scrub"}
+    for deployment in (deployment for name, deployment in found.items() if name != "scrub"):
         form = deployment["parameter_openapi_schema"]["properties"]
-        assert form["recipe"]["description"]
-        assert deployment["parameters"]["recipe"]["name"]
+        first, second = sorted(form, key=lambda name: form[name]["position"])[:2]
+        assert (first, second) == ("recipe", "overrides")
+        names, file, settings = form["recipe"]["anyOf"]
+        assert names["enum"] == recipes.names()
+        assert (file["type"], settings["$ref"]) == ("string", "#/definitions/Recipe")
+        assert deployment["parameters"]["recipe"] == "demo"
         assert deployment["enforce_parameter_schema"]
     pools = {d["name"]: d["work_pool_name"] for d in found.values()}
     assert (pools["prepare"], pools["train"], pools["evaluate"], pools["pipeline"]) == ("cpu", "gpu", "gpu", "cpu")
     assert operated.post("work_pools/filter", {"work_pools": {"name": {"any_": ["gpu"]}}})[0]["concurrency_limit"] == 1
+
+
+def test_another_checkout_does_not_replace_the_deployments(operated: Any, tmp_path: Path) -> None:
+    with temporary_settings({PREFECT_API_URL: operated.api}):
+        check_checkout(operated.clone)
+        with pytest.raises(InputError, match=f"the deployments of another checkout: {operated.clone}"):
+            check_checkout(tmp_path)
+
+
+def test_two_deployments_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "prefect.yaml").write_text("deployments: [{name: demo}, {name: mine}, {name: demo}]", encoding="utf-8")
+    with pytest.raises(InputError, match="two deployments are named demo"):
+        check_names(tmp_path / "prefect.yaml")
+
+
+def assert_that_the_report_opens_from_the_page(operated: Any, run_id: str, store: Path) -> None:
+    """Follow the address in the run's artifacts and log; nothing else is served."""
+    artifacts = operated.post("artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    (link,) = (a["data"].split("](")[1].removesuffix(")") for a in artifacts if a["key"] == "report-page")
+    said = operated.said(run_id).splitlines()
+    assert f"report: {link}" in said
+    assert any(line.startswith("Sentence retrieval: ") and " → " in line for line in said)
+    page = httpx.get(link)
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.content == (Store(store).results("report")[0].folder / "report.html").read_bytes()
+    folder = link.rpartition("/")[0]
+    for path in ("manifest.json", "..%2freport.html", "%2e%2e/%2e%2e/corpora.lock", f"../{store.name}", "x" * 5000):
+        assert httpx.get(f"{folder}/{path}").status_code == 404, path
+    assert httpx.get(link, headers={"Host": "example.org"}).status_code == 400, "another site's page may not read it"
+    assert httpx.post(link).status_code == 405
 
 
 def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
@@ -108,6 +150,7 @@ def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
     again = operated.start("pipeline/pipeline", recipe=recipe)
     operated.wait(again, "Completed")
     assert operated.tasks(again) == dict.fromkeys(STAGES, "Cached"), "nothing is triggered for what the store has"
+    assert_that_the_report_opens_from_the_page(operated, again, prepared)
 
 
 def test_cancelling_a_run_ends_its_training_and_the_next_run_goes_on(operated: Any, prepared: Path) -> None:
@@ -177,5 +220,6 @@ def test_down_ends_everything_also_what_lost_its_parent(operated: Any, prepared:
     assert done.stdout.startswith("stopped ")
     assert not operated.processes()
     assert operated.mlctl("down").stdout == "nothing was running\n"
-    operated.up()
+    again = operated.mlctl("up")
+    assert f"export PREFECT_API_URL={operated.api}" in again.stdout, "on the port of the last time"
     assert operated.run(run_id)["state_name"] == "Crashed", "it said so before it ended"

@@ -21,6 +21,8 @@ from mlctl.cleaning.normalize import normalize_pair
         ("ze\u00adro\u200bwidth\ufeff", "zerowidth"),
         ("\u202bשלום\u202c \u200fabc\x07\x84", "שלום abc"),
         ("می\u200cخواهم", "می\u200cخواهم"),
+        ("ភាសា\u200b\u200bខ្មែរ\u200b។ \u200bABC\u200bក\u200b", "ភាសា\u200bខ្មែរ\u200b។ ABCក"),
+        ("กา\u200b\u00ad\u200bขา \u200b ລາວ\u200bດີ 中\u200b文", "กา\u200bขา ລາວ\u200bດີ 中文"),
         ("ab\u200ccd", "abcd"),
         ("👩\u200d💻", "👩\u200d💻"),
     ],
@@ -251,3 +253,7 @@ def test_hostile_text_costs_little(unit: str) -> None:
     start = time.process_time()
     normalize_pair("&" + unit * (12_000 // len(unit)), "x")
     assert time.process_time() - start < 1.0
+
+
+def test_texts_that_differ_in_word_borders_only_are_duplicates() -> None:
+    assert comparison_key("ភាសា\u200bខ្មែរ") == comparison_key("ភាសាខ្មែរ")

@@ -32,5 +32,6 @@ sys.exit(f"loaded {loaded}" if loaded else code)
     ids=lambda arguments: "-".join(arguments[:2]),
 )
 def test_a_command_that_runs_no_stage_loads_no_heavy_package(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mlctl-store").mkdir()
     done = subprocess.run([sys.executable, "-c", CODE, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -79,12 +79,12 @@ READERS: dict[str, set[str]] = {
 
 #: Settings that change no key: they cannot change a result, …
 RUNTIME_ONLY = """
-    store executor ray_address
+    store verify_store executor ray_address
     download.index_url download.timeout download.lock download.retries download.backoff download.stall_timeout
-    download.connections download.bandwidth download.max_file_gib download.max_unpacked_gib download.opus_api download.opus_files
+    download.connections download.bandwidth download.max_file_gib download.max_unpacked_gib download.max_unpack_ratio download.opus_api download.opus_files
     clean.workers
     translate.batch_tokens translate.workers translate.device translate.remember
-    align.workers align.device align.batch_tokens
+    align.workers align.device align.batch_tokens model.allow_pickle
     train.devices train.nodes train.rendezvous train.threads train.cache_gradients train.max_loss_rise train.checkpoint_seconds
     train.keep_checkpoints train.trackers train.track_every train.track_project
     evaluate.batch_rows evaluate.device
@@ -98,7 +98,7 @@ DIGESTED_ELSEWHERE = """
 
 #: Other values to try where a choice of the setting's own, twice the number and so on are not valid.
 CANDIDATES: list[Any] = [
-    *(1, 0.5, "de", "other", "cpu", "cuda:1", "b:2", "https://b.example/x", "Statmt-europarl-10-deu-eng", "0" * 64),
+    *(1, 2, 0.5, "de", "other", "cpu", "cuda:1", "b:2", "https://b.example/x", "Statmt-europarl-10-deu-eng", "0" * 64),
     *("s3://bucket/place", "env:HOOK", {"fr": "fr_FR"}, ""),
 ]
 

@@ -1,8 +1,7 @@
-"""Writes are whole or absent, leftovers of a killed writer are removed, and a full disk is recognised."""
+"""Writes are whole or absent, and leftovers of a killed writer are removed."""
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -19,23 +18,8 @@ from mlctl.core.files import (
     create_text,
     discard,
     fsync_tree,
-    is_disk_full,
     temporary_path,
 )
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_is_recognised_by_number_and_by_text(code: int) -> None:
-    assert is_disk_full(OSError(code, os.strerror(code), "x"))
-    assert is_disk_full(RuntimeError(f"Error while serializing: I/O error: {os.strerror(code)} (os error {code})"))
-    assert is_disk_full(f"ERROR: Could not install: [Errno {code}] {os.strerror(code)}")
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(errno.EACCES, "Permission denied"), ValueError("disk"), OSError("no number"), "ERROR: no"]
-)
-def test_other_errors_are_no_full_disk(error: BaseException | str) -> None:
-    assert not is_disk_full(error)
 
 
 def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mlctl.config import Evaluate
 from mlctl.evaluation.data.heldout import Heldout, Side
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.score_cache import ScoreCache
+from mlctl.modeling.sentence_config import Pooling, SentenceConfig
 
 VOCABULARY = [
     "[PAD]",
@@ -135,7 +136,14 @@ def make_model(tmp_path: Path) -> Callable[[Evaluate], ModelUnderTest]:
 
     def make(settings: Evaluate) -> ModelUnderTest:
         return ModelUnderTest(
-            "base", folder, folder, settings, ScoreCache(tmp_path / "parts"), Heldout("fr", side, side, ()), (1, -1)
+            "base",
+            folder,
+            folder,
+            settings,
+            ScoreCache(tmp_path / "parts"),
+            Heldout("fr", side, side, ()),
+            SentenceConfig(Pooling((1, 2)), settings.prefix or ""),
+            settings.pooling,
         )
 
     return make

@@ -176,7 +176,7 @@ def test_the_task_keeps_scores_in_the_store(sharded: Path, trained: Path, tmp_pa
     values = {
         "store": str(tmp_path / "store"),
         "languages": {"targets": ["fr"]},
-        "evaluate": {"device": "cpu", "benchmarks": benchmarks},
+        "evaluate": {"device": "cpu", "benchmarks": benchmarks, "pooling": "search"},
     }
     recipe = parse(values)
     folders = {"shard": sharded, "train": trained}

@@ -17,6 +17,7 @@ from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.evaluation import evaluate
+from mlctl.modeling.sentence_config import Pooling
 from mlctl.modeling.sentence_transformers_export import write_modules
 
 Rows = Callable[[str], list[dict[str, Any]]]
@@ -68,7 +69,7 @@ def test_token_states_of_both_models(sharded: Path, trained: Path, tmp_path: Pat
 
 
 def test_both_models_are_pooled_from_the_layers_that_were_trained(sharded: Path, trained: Path, tmp_path: Path) -> None:
-    write_modules(trained / "model", 16, 2, 32, layers=(-1,))
+    write_modules(trained / "model", 16, 2, 32, Pooling((2,)))
     run(sharded, trained, tmp_path / "out", Evaluate(device="cpu", embedding_map_sentences=1))
     rows = pq.read_table(tmp_path / "out" / "tokens.parquet").to_pylist()
     for name in ("base", "trained"):

@@ -24,6 +24,7 @@ from mlctl import config
 from mlctl.alignment import align
 from mlctl.cleaning import clean
 from mlctl.config import Align, Clean, Languages
+from mlctl.core.distribution import install_extras
 from mlctl.core.workspace import Progress, silent
 from mlctl.errors import InputError
 from mlctl.execution.backend import ExecutionBackend
@@ -41,7 +42,7 @@ pytestmark = [
 ]
 
 # Ray takes this machine's own address for 127.0.0.1 unless it believes that there can be no other machine.
-NO_RAY = "Ray is not installed: pip install 'mlctl[ray]'"
+NO_RAY = "Ray is not installed: pip install '.[ray]'"
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
 
 
@@ -326,4 +327,4 @@ def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="Ray is not installed") as raised:
         check_backend(recipe(tmp_path, executor="ray", ray_address="127.0.0.1:6379"))
-    assert "mlctl[ray]" in raised.value.remedy
+    assert install_extras("ray") in raised.value.remedy

@@ -7,7 +7,9 @@ from transformers import BertConfig, BertModel, RobertaConfig, RobertaForMaskedL
 
 from mlctl.config import ScratchModel
 from mlctl.errors import InputError
-from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, max_positions, save_model, scratch_model
+from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, max_positions, scratch_model
+from mlctl.modeling.model_export import save_model
+from mlctl.modeling.sentence_config import Pooling
 
 SMALL = ScratchModel(layers=1, hidden=8, heads=2, feed_forward=16)
 
@@ -19,7 +21,7 @@ def scratch(tokenizer_folder: Path, seed: int = 0) -> torch.nn.Module:
 
 @pytest.fixture
 def saved(tokenizer_folder: Path, tmp_path: Path) -> Path:
-    save_model(scratch(tokenizer_folder), tokenizer_folder, tmp_path / "model")
+    save_model(scratch(tokenizer_folder), tokenizer_folder, tmp_path / "model", Pooling((1,)))
     return tmp_path / "model"
 
 
@@ -59,7 +61,7 @@ def test_saved_folder_loads_as_encoder_and_as_masked_lm(tokenizer_folder: Path, 
 
 
 def test_saved_bytes_depend_on_the_weights_alone(tokenizer_folder: Path, saved: Path, tmp_path: Path) -> None:
-    save_model(load_masked_lm(saved, seed=0), tokenizer_folder, tmp_path / "elsewhere")
+    save_model(load_masked_lm(saved, seed=0), tokenizer_folder, tmp_path / "elsewhere", Pooling((1,)))
     for file in (path for path in saved.rglob("*") if path.is_file()):
         content = file.read_bytes()
         assert content == (tmp_path / "elsewhere" / file.relative_to(saved)).read_bytes(), file.name
@@ -94,7 +96,7 @@ def test_missing_encoder_weights_are_an_error(saved: Path) -> None:
 
 def test_damaged_folder_is_one_clear_message(saved: Path) -> None:
     (saved / "model.safetensors").write_bytes(b"\0" * 100)
-    with pytest.raises(InputError, match="holds no model that transformers can load") as caught:
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged") as caught:
         load_encoder(saved)
     assert str(saved) in caught.value.problem
 

@@ -14,7 +14,13 @@ from mlctl.config import Model
 from mlctl.errors import InputError
 from mlctl.modeling.model_sources import identity, resolve
 
-FILES = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"words", "pytorch_model.bin": b"pickle"}
+FILES = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}", "pytorch_model.bin": b"pickle"}
+MODULES = {  # of sentence-transformers, and a folder of another framework
+    "modules.json": b"[]",
+    "1_Pooling/config.json": b"{}",
+    "2_Dense/model.safetensors": b"dense",
+    "onnx/model.json": b"{}",
+}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -37,7 +43,7 @@ def test_folder_without_a_model(folder: Path, name: str, problem: str) -> None:
         resolve(Model(name=str(folder)))
 
 
-@pytest.mark.parametrize("name", ["./no/such", "/no/such", "a/b/c"])
+@pytest.mark.parametrize("name", ["./no/such", "./none", "../a", "/no/such", "a/b/c", "x" * 5000, "a\0b"])
 def test_path_that_is_not_there_does_not_ask_the_hub(name: str) -> None:
     with pytest.raises(InputError, match="there is no folder"):
         resolve(Model(name=name))
@@ -70,11 +76,13 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path.startswith("/api/models/lab/tiny/tree/"):
-            self._json([{"type": "file", "path": name, "size": len(body), "oid": name} for name, body in FILES.items()])
+            self._json(
+                [{"type": "file", "path": name, "size": len(body), "oid": name} for name, body in {**FILES, **MODULES}.items()]
+            )
         elif path.startswith("/api/models/lab/tiny"):
-            self._json({"id": "lab/tiny", "sha": COMMIT, "siblings": [{"rfilename": name} for name in FILES]})
+            self._json({"id": "lab/tiny", "sha": COMMIT, "siblings": [{"rfilename": name} for name in {**FILES, **MODULES}]})
         elif path.startswith(f"/lab/tiny/resolve/{COMMIT}/"):
-            self._send(200, FILES[path.rpartition("/")[2]])
+            self._send(200, {**FILES, **MODULES}[path.removeprefix(f"/lab/tiny/resolve/{COMMIT}/")])
         else:
             self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
 
@@ -107,7 +115,7 @@ def resolve_elsewhere(name: str, endpoint: str, cache: Path) -> str:
     """Resolve in a process of its own: the hub client reads its settings when it is imported."""
     code = (
         "import sys; from mlctl.config import Model; from mlctl.modeling.model_sources import resolve\n"
-        f"try: print(sorted(p.name for p in resolve(Model(name={name!r})).iterdir()))\n"
+        f"try: folder = resolve(Model(name={name!r})); print(sorted(str(p.relative_to(folder)) for p in folder.rglob('*') if p.is_file()))\n"
         "except Exception as error: print(type(error).__name__, error)\n"
         "assert 'torch' not in sys.modules"
     )
@@ -123,7 +131,8 @@ def resolve_elsewhere(name: str, endpoint: str, cache: Path) -> str:
 
 
 def test_hub_snapshot_then_offline_from_the_cache(hub: str, tmp_path: Path) -> None:
-    expected = "['config.json', 'model.safetensors', 'tokenizer.json']"  # safetensors are there: nothing pickled is fetched
+    # Safetensors are there: nothing pickled is fetched. Of the folders, the modules of sentence-transformers.
+    expected = "['1_Pooling/config.json', '2_Dense/model.safetensors', 'config.json', 'model.safetensors', 'modules.json', 'tokenizer.json']"
     assert expected in resolve_elsewhere("lab/tiny", hub, tmp_path)
     assert expected in resolve_elsewhere("lab/tiny", "http://127.0.0.1:9", tmp_path)
     assert "InputError model.name: neither a folder nor a model on the hub: 'lab/none'" in resolve_elsewhere(

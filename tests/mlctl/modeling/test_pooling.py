@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertModel
 
 from mlctl.errors import InputError
-from mlctl.modeling.pooling import encode_tokens, full_precision, layer_indices, mean_pool, pad, pad_batch, span_pool
+from mlctl.modeling.pooling import encode_tokens, full_precision, layer_numbers, mean_pool, pad, pad_batch, span_pool
 
 
 def stub(*layers: list[list[list[float]]]) -> object:
@@ -51,13 +51,13 @@ def test_layers_of_a_real_encoder() -> None:
 )
 def test_layers_are_added_up(layers: str | tuple[int, ...], sums: float) -> None:
     hidden = [[[[number]]] for number in (0.5, 1.0, 100.0, 1000.0, 10000.0)]
-    states = encode_tokens(stub(*hidden), torch.zeros(1, 1), torch.ones(1, 1), layer_indices(layers, 4))
+    states = encode_tokens(stub(*hidden), torch.zeros(1, 1), torch.ones(1, 1), layer_numbers(layers, 4))
     assert states.item() == sums
 
 
 def test_a_layer_that_is_not_there() -> None:
     with pytest.raises(InputError, match=r"train\.layers names layer 5, but the encoder has 4\n.*up to 4"):
-        layer_indices((1, 5), 4)
+        layer_numbers((1, 5), 4)
 
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=6), min_size=1, max_size=5), st.integers(0, 9))

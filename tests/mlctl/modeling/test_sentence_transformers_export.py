@@ -22,8 +22,9 @@ from transformers import (
 )
 
 from mlctl.evaluation.embedding.token_embeddings import encode
-from mlctl.modeling.encoders import load_encoder, save_model
-from mlctl.modeling.pooling import FIRST_AND_LAST
+from mlctl.modeling.encoders import load_encoder
+from mlctl.modeling.model_export import save_model
+from mlctl.modeling.sentence_config import Pooling, read_sentence_config
 
 WORDS = "der Gärtner malt das grüne Boot jeden Morgen kvinnan läser сад и лодка 漁師 は 歌う".split()
 TEXTS = ["der Gärtner malt", "сад и лодка и сад и лодка", "漁師 は 歌う unbekannt", "das", "grüne grüne Boot jeden Morgen läser"]
@@ -64,7 +65,8 @@ def save(model: Any, folder: Path, *layers: int) -> Made:
     with torch.no_grad():  # states that differ much from layer to layer, so that a wrong one shows
         for weights in model.parameters():
             weights.add_(torch.randn_like(weights) * 0.2)
-    save_model(model, folder / "tokenizer", folder / "model", layers or FIRST_AND_LAST)
+    depth = model.config.num_hidden_layers
+    save_model(model, folder / "tokenizer", folder / "model", Pooling(layers or tuple(sorted({1, depth}))))
     return folder / "model", Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
 
 
@@ -92,23 +94,30 @@ def test_a_single_layer_is_first_and_last(tmp_path: Path) -> None:
     compare(*bert(tmp_path, 1))
 
 
-@pytest.mark.parametrize("layers", [(-1,), (2,), (1, 2), (1, 2, 3, 4), (1, 4)])
+@pytest.mark.parametrize("layers", [(4,), (2,), (1, 2), (1, 2, 3, 4), (1, 4)])
 def test_other_layers_are_pooled_in_evaluation_too(tmp_path: Path, layers: tuple[int, ...]) -> None:
     folder, tokenizer = bert(tmp_path, 4, *layers)
     compare(folder, tokenizer)
     encoder = load_encoder(folder)
-    assert encoder.pooled_layers == {(-1,): (4,), (1, 4): FIRST_AND_LAST}.get(layers, layers)
+    pooling = pooling_in(folder)
+    assert pooling == Pooling(layers)
     ids = torch.tensor([tokenizer.encode(TEXTS[0]).ids])
     hidden = encoder(ids, output_hidden_states=True).hidden_states
     expected = sum(hidden[index] for index in layers).mean(1)
-    torch.testing.assert_close(encode(encoder, ids.tolist(), (), 1)[0], expected)
+    torch.testing.assert_close(encode(encoder, ids.tolist(), (), 1, pooling)[0], expected)
+
+
+def pooling_in(folder: Path) -> Pooling:
+    config = read_sentence_config(folder)
+    assert config
+    return config.pooling
 
 
 def compare(folder: Path, tokenizer: Tokenizer) -> None:
     sentences = open_sentences(folder)
     ids = [encoding.ids for encoding in tokenizer.encode_batch(TEXTS)]
     assert [sentences.tokenizer(text)["input_ids"] for text in TEXTS] == ids
-    ours = torch.nn.functional.normalize(encode(load_encoder(folder), ids, (), batch_rows=2)[0].double())
+    ours = torch.nn.functional.normalize(encode(load_encoder(folder), ids, (), 2, pooling_in(folder))[0].double())
     theirs = torch.nn.functional.normalize(torch.from_numpy(sentences.encode(TEXTS, batch_size=3)).double())
     assert (ours @ ours.T - torch.eye(len(TEXTS))).max() < 0.999, "the texts must differ for the comparison to mean something"
     torch.testing.assert_close(theirs @ ours.T, ours @ ours.T, atol=1e-5, rtol=0)

@@ -47,7 +47,9 @@ def test_the_one_with_the_lowest_loss_is_kept_besides(tmp_path: Path) -> None:
     assert checkpoints.best_name() == "step-0000007", "a damaged one is no good"
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "no state", "no tensors", "garbled state", "other fingerprint"])
+@pytest.mark.parametrize(
+    "damage", ["flip", "cut", "no state", "no tensors", "garbled state", "another loss", "a folder", "other fingerprint"]
+)
 def test_damaged_newest_is_skipped_and_said(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = folder(tmp_path)
     checkpoints.save(1, tensors(1), 0.5)
@@ -60,6 +62,8 @@ def test_damaged_newest_is_skipped_and_said(tmp_path: Path, damage: str, caplog:
         "no state": state.unlink,
         "no tensors": data.unlink,
         "garbled state": lambda: state.write_text('{"step": 2'),
+        "another loss": lambda: state.write_text(state.read_text().replace("0.5", "0.4")),
+        "a folder": lambda: (data.unlink(), data.mkdir()),
         "other fingerprint": lambda: None,
     }[damage]()
     newest = checkpoints.newest()
@@ -96,6 +100,6 @@ print(checkpoints.newest().step, [path.name for path in checkpoints.folder.iterd
 
 def test_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path], capture_output=True, text=True, check=True)
-    assert "disk full: cannot write" in done.stdout
-    assert "→ free disk space and run again" in done.stdout
+    assert "no space left for a file in" in done.stdout
+    assert "run the same command again" in done.stdout
     assert "1 ['step-0000001']" in done.stdout

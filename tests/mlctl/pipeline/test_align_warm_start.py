@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import logging
 import random
 import shutil
@@ -17,6 +17,7 @@ from mlctl.pipeline import plan, run_log, warm_start
 from mlctl.pipeline.align_warm_start import check
 from mlctl.pipeline.stage import Ref, make, result_of
 from mlctl.pipeline.stages import align, clean, download, translate
+from mlctl.pipeline.store_session import use_store
 from storage import Result, Store
 from storage.gc import collect
 
@@ -75,7 +76,7 @@ def test_new_text_starts_from_what_the_last_run_learned(tmp_path: Path, caplog: 
     assert run(recipe(tmp_path, "one"))[1], "the first recipe does not begin to learn from the second"
 
     run(recipe(tmp_path, "two"))
-    removed = {folder.name for folder, _ in collect(Store(tmp_path / "store"), keep_runs=1)}
+    removed = {folder.name for folder, _ in collect(Store(tmp_path / "store"), keep_runs=1).removed}
     assert first.manifest.key in removed
     again, there = run(recipe(tmp_path, "two"))
     assert there
@@ -130,6 +131,29 @@ def save_encoder(folder: Path, seed: int) -> None:
     (folder / "model.safetensors").write_bytes(bytes([seed]))
 
 
+def test_what_a_run_starts_from_and_what_it_will_need_are_kept_while_it_runs(tmp_path: Path) -> None:
+    first, _ = run(recipe(tmp_path, "one", engine="eflomal", priors="last"))
+    again = recipe(tmp_path, "two", engine="eflomal", priors="last")
+    store = Store(tmp_path / "store")
+    with use_store(again):
+        kept = {folder.name for folder in collect(store, keep_runs=0).in_use}
+        assert first.manifest.key in kept, "the newest run of the same name used it"
+        second, _ = run(again)
+        assert reused(second)["priors.fr"]
+        collect(store, keep_runs=0)
+        assert store.find("align", first.manifest.key)
+        assert store.find("download", second_input(second))
+    collect(store, keep_runs=0)
+    assert not store.folders()
+
+
+def second_input(result: Result) -> str:
+    """Return the key of the download behind an align result."""
+    cleaned = Store(result.folder.parents[1]).find("clean", result.manifest.inputs["clean"])
+    assert cleaned
+    return cleaned.manifest.inputs["download"]
+
+
 def trained(store: Store, key: str) -> Result:
     """Put a train result into the store, as far as align looks at it."""
     with store.building("train", key * 24) as draft:
@@ -159,8 +183,7 @@ def test_the_encoder_of_the_last_run_is_chosen_once(tmp_path: Path) -> None:
 
 
 def _make_older(result: Result) -> None:
-    file = result.folder / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"created": "2001-01-01T00:00:00+00:00"}))
+    dataclasses.replace(result.manifest, created="2001-01-01T00:00:00+00:00").write(result.folder)
 
 
 def test_a_named_encoder_is_in_the_key_by_its_content(tmp_path: Path) -> None:

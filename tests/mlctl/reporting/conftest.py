@@ -121,11 +121,14 @@ def protocol() -> dict[str, Any]:
         "evaluated_on": "dev",
         "gold_sets": ["a", HOSTILE],
     }
-    search = {"language": "fr", "accuracies": {"trained": 0.3, "last": 0.4, "cls": 0.1, "2": 0.2}}
+    mean, first = "mean over the tokens of layer", "first token of layer 2"
+    search = {"language": "fr", "accuracies": {f"{mean}s 1 + 2": 0.3, f"{mean} 2": 0.4, f"{mean} 1": 0.2, first: 0.1}}
     models = {
-        name: {"layers": [1, -1], "pooling": pool, "pooling_search": search} for name, pool in (("base", "last"), ("trained", 2))
+        name: {"sentences": f"{mean}s 1 + 2", "prefix": "", "max_length": None, "pooling": pool, "pooling_search": search}
+        for name, pool in (("base", f"{mean} 2"), ("trained", f"{mean} 1"))
     }
-    return {"benchmarks": cards, "models": models, "resamples": 2000, "notes": [note]}
+    base = {"origin": "scratch", "published": False, "problem": "", "same_pooling": "equal"}
+    return {"base": base, "benchmarks": cards, "models": models, "resamples": 2000, "notes": [note]}
 
 
 def tokens() -> list[dict[str, Any]]:
@@ -233,6 +236,8 @@ def write_training(folder: Path, steps: int = 400) -> None:
         for n in range(steps)
     ]
     put(folder / "steps.parquet", rows, schema.STEPS)
+    pooling = {"layers": [1, 2], "tokens": "mean", "origin": "scratch", "accuracies": {}}
+    (folder / "pooling.json").write_text(json.dumps(pooling))
     speed = [json.dumps({"step": step, "pairs_per_s": 100.0 + step, "tokens_per_s": 1000.0}) for step in (100, 200, 300)]
     (folder / "speed.jsonl").write_text("\n".join([*speed, '{"step": 40']))
 

@@ -11,6 +11,8 @@ from mlctl.reporting import formatting
 
 TITLES = {"sentence-retrieval": "Sentence retrieval", "word-retrieval": "Word retrieval", "xnli": "XNLI", "pawsx": "PAWS-X"}
 
+FROM_SCRATCH = {"origin": "scratch", "published": False, "problem": "", "same_pooling": "equal"}
+
 
 def row(language: str, low: float, high: float) -> dict[str, Any]:
     test = {"difference": (low + high) / 2, "significant": not low <= 0 <= high}
@@ -25,14 +27,17 @@ MEAN = [mean("sentence-retrieval", 0.031, 0.782)]
 
 
 def test_the_finding_names_both_figures() -> None:
-    summary = formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, TITLES)
+    summary = formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.1, 0.1)], MEAN, TITLES, FROM_SCRATCH)
     assert "78.2%" in summary["sentence"]
     assert "3.1%" in summary["sentence"]
     assert "significantly better in 1 of 2 languages" in summary["detail"]
 
 
 def test_a_loss_is_said() -> None:
-    assert "worse in German" in formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, TITLES)["detail"]
+    assert (
+        "worse in German"
+        in formatting.summarise_results([row("fr", 0.1, 0.2), row("de", -0.2, -0.1)], MEAN, TITLES, FROM_SCRATCH)["detail"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,30 +45,30 @@ def test_a_loss_is_said() -> None:
     [(0.1, 0.2, "significantly better"), (-0.2, -0.1, "significantly worse"), (-0.1, 0.1, "no significant difference")],
 )
 def test_one_language(low: float, high: float, expected: str) -> None:
-    assert expected in formatting.summarise_results([row("fr", low, high)], MEAN, TITLES)["detail"]
+    assert expected in formatting.summarise_results([row("fr", low, high)], MEAN, TITLES, FROM_SCRATCH)["detail"]
 
 
 def test_published_benchmarks_are_summed_up_by_their_means() -> None:
     published = [mean("pawsx", 0.5, 0.4), mean("xnli", 0.5, 0.6), mean("udpos", 0.5, 0.6, significant=False)]
-    summary = formatting.summarise_results([row("fr", 0.1, 0.2)], [*published, *MEAN], {**TITLES, "udpos": "UDPOS"})
+    summary = formatting.summarise_results([row("fr", 0.1, 0.2)], [*published, *MEAN], {**TITLES, "udpos": "UDPOS"}, FROM_SCRATCH)
     assert "3.1%" in summary["sentence"], "the held-out pairs come first"
     assert "significantly better on XNLI; significantly worse on PAWS-X; no significant difference on UDPOS." in summary["detail"]
 
 
 def test_without_held_out_pairs_the_first_benchmark_is_told() -> None:
-    summary = formatting.summarise_results([], [mean("xnli", 0.5, 0.6)], TITLES)
-    assert summary["sentence"] == "XNLI: 60.0% after training, 50.0% before."
+    summary = formatting.summarise_results([], [mean("xnli", 0.5, 0.6)], TITLES, FROM_SCRATCH)
+    assert summary["sentence"] == "XNLI: 60.0% after training, 50.0% before training."
+    published = formatting.summarise_results([], [mean("xnli", 0.5, 0.6)], TITLES, {**FROM_SCRATCH, "published": True})
+    assert published["sentence"] == "XNLI: 60.0% after training, 50.0% of the base model as published."
 
 
 def test_nothing_judged() -> None:
-    assert formatting.summarise_results([], [], TITLES)["sentence"] == "The model was not evaluated."
+    assert formatting.summarise_results([], [], TITLES, FROM_SCRATCH)["sentence"] == "The model was not evaluated."
 
 
 def test_names_of_what_is_measured() -> None:
     assert [formatting.format_metric(name) for name in ("f1", "agreement", "accuracy")] == ["F1", "1 − AER", "accuracy"]
     assert [formatting.format_p_value(p) for p in (0.0004, 0.0312, 1.0)] == ["< 0.001", "0.031", "1.000"]
-    expected = [formatting.describe_pooling(pool) for pool in ("last", 0, "7")]
-    assert expected == ["mean over the last layer", "mean over the embeddings", "mean over layer 7"]
 
 
 def test_what_the_base_is() -> None:
@@ -86,15 +91,41 @@ def test_figures() -> None:
     assert formatting.shorten("a" * 500).endswith("…")
 
 
+VECTORS = {"sentences": "first token of layer 12", "prefix": "query: ", "max_length": 128}
+OTHER = {"sentences": "mean over the tokens of layers 1 + 12", "prefix": "", "max_length": None}
+
+
 @pytest.mark.parametrize(
-    ("layers", "expected"),
+    ("base", "models", "parts"),
     [
-        ("first-and-last", "the first and the last layer"),
-        ("last", "the last layer"),
-        ("all", "all layers"),
-        ((8,), "layer 8"),
-        ((8, 1, 4), "layers 1, 4 and 8"),
+        (
+            {"origin": "modules.json", "published": True, "problem": "", "same_pooling": "equal"},
+            (VECTORS, VECTORS),
+            ["as it was published: first token of layer 12, prompt “query: ”, at most 128 tokens.", "evaluated once"],
+        ),
+        (
+            {"origin": "last layer", "published": True, "problem": "", "same_pooling": "evaluated"},
+            (VECTORS, OTHER),
+            ["as it was published", "The trained model: mean over the tokens of layers 1 + 12.", "“base, same pooling”"],
+        ),
+        (
+            {"origin": "search", "published": False, "problem": "", "same_pooling": "equal"},
+            (OTHER, OTHER),
+            ["says nothing about sentence vectors", "among training pairs: mean over the tokens of layers 1 + 12"],
+        ),
+        (
+            {"origin": "trained", "published": False, "problem": "cannot reproduce Dense", "same_pooling": "equal"},
+            (OTHER, OTHER),
+            ["not evaluated as it was published: cannot reproduce Dense. Both models: mean"],
+        ),
+        (
+            {"origin": "scratch", "published": False, "problem": "", "same_pooling": "equal"},
+            (OTHER, OTHER),
+            ["of both models: mean"],
+        ),
     ],
 )
-def test_layers(layers: str | tuple[int, ...], expected: str) -> None:
-    assert formatting.describe_layers(layers) == expected
+def test_how_the_base_is_evaluated(base: dict[str, Any], models: tuple[dict[str, Any], ...], parts: list[str]) -> None:
+    text = formatting.describe_base_vectors({"base": base, "models": dict(zip(("base", "trained"), models, strict=True))})
+    for part in parts:
+        assert part in text

@@ -85,7 +85,7 @@ def test_all_tasks_are_told_and_english_apart(page: Page) -> None:
     assert "80.0% ± 1.179.0% ± 1.1−1.0−4.0 to +2.00.800" in english, "a difference that may be chance has no mark"
     assert "Swahili sw25.0%20.0%−5.0*−8.0 to −2.00.001100" in languages
     assert "Selected on the held-out pairs of French" in protocol
-    assert "base, mean over the last layer; trained, mean over layer 2." in protocol
+    assert "base, mean over the tokens of layer 2; trained, mean over the tokens of layer 1." in protocol
     for words in ("The protocol of tatoeba.", "A and B 2020", "CC-BY-2.0", "en→swevaluated on dev, gold sets a"):
         assert words in protocol
 
@@ -159,7 +159,16 @@ def test_the_map_can_be_singled_out(page: Page) -> None:
 def test_figures_for_machines(report_folder: Path) -> None:
     figures = json.loads((report_folder / "figures.json").read_text(encoding="utf-8"))
     score_sections = {"benchmark", "means", "scores", "protocol"}
-    assert set(figures) == {*score_sections, "totals", "funnel", "decontamination", "translation", "final_losses", "map"}
+    assert set(figures) == {
+        *score_sections,
+        "totals",
+        "funnel",
+        "decontamination",
+        "translation",
+        "final_losses",
+        "pooling",
+        "map",
+    }
     assert figures["benchmark"][0]["difference"] == pytest.approx(0.45)
     assert figures["final_losses"]["steps"] == 400
     assert (
@@ -193,7 +202,8 @@ def test_equal_results_give_equal_figures(report_folder: Path, folders: dict[str
 def test_finished_figures_are_kept(report_folder: Path, folders: dict[str, Path], recipe: Recipe, tmp_path: Path) -> None:
     figures = json.loads((report_folder / "figures.json").read_text(encoding="utf-8"))
     figures["final_losses"]["loss"] = 123.0
-    (tmp_path / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
+    with Workspace(tmp_path).part("figures.json") as path:
+        path.write_text(json.dumps(figures), encoding="utf-8")
     metrics = report(recipe.report, recipe, records(), folders, Workspace(tmp_path))
     assert metrics["final_loss"] == 123.0
     assert (tmp_path / "report.html").exists()

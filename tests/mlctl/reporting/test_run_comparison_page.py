@@ -73,7 +73,9 @@ def test_three_runs_and_bases_that_differ(folders: dict[str, Path], tmp_path: Pa
     other = tmp_path / "evaluate"
     shutil.copytree(folders["evaluate"], other)
     protocol = (other / "protocol.json").read_text(encoding="utf-8")
-    (other / "protocol.json").write_text(protocol.replace('"pooling": "last"', '"pooling": "cls"'), encoding="utf-8")
+    (other / "protocol.json").write_text(
+        protocol.replace("mean over the tokens of layer 2", "first token of layer 2"), encoding="utf-8"
+    )
     runs = [run("one", folders), run("two", folders), run("three", {**folders, "evaluate": other})]
     page = Page(run_comparison_page.render(runs, [Paired([], [], []), against_first()]))
     assert {"heat-C", "against-xnli"} <= set(page.charts())

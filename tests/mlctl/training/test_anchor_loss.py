@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import Tensor
 
-from mlctl.config import Model, Train
+from mlctl.config import Model, Train, resolve_train
 from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import load_encoder, scratch_model
@@ -38,7 +38,7 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 
 def objective_of(shards: Path, model: Model, **changes: Any) -> tuple[Objective, Batch, Rows]:
-    settings = Train.model_validate({"mlm_weight": 0, "micro_batch_size": 3, **changes})
+    settings = resolve_train(Train.model_validate({"mlm_weight": 0, "micro_batch_size": 3, **changes}), "scratch")
     network = scratch_model(model.scratch, shards / "tokenizer", 0, seed=0)
     rows = ShardReader(shards).read([ShardSlice(0, np.arange(7), np.zeros(7, np.int64))])
     return Objective(network, settings, 0).double().train(), Collator(settings, 0, 0, None).collate(rows, 0), rows

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from mlctl.config import Train
+from mlctl.config import Train, resolve_train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows, ShardReader
 from mlctl.training.masking import MaskingRule
@@ -29,7 +29,9 @@ def rows(shards: Path) -> Rows:
 
 def batch_of(shards: Path, rows: Rows, epoch: int = 0, **settings: Any) -> Batch:
     rule = MaskingRule.from_tokenizer(AutoTokenizer.from_pretrained(shards / "tokenizer"), 0.3)
-    return Collator(Train.model_validate({"micro_batch_size": 6, **settings}), 0, 0, rule).collate(rows, epoch)
+    return Collator(resolve_train(Train.model_validate({"micro_batch_size": 6, **settings}), "scratch"), 0, 0, rule).collate(
+        rows, epoch
+    )
 
 
 def restored(batch: Batch, name: str) -> Tokens:
@@ -112,7 +114,7 @@ def test_words_are_hashed_at_the_spans_of_their_side() -> None:
     )
     word_pairs = RaggedArray(np.array([[1, 3, 2, 4], [3, 4, 1, 2]], np.int32), np.array([0]), np.array([2]))
     rows = Rows(np.array([0]), (source, target), word_pairs, (np.array([1]), np.array([2])))
-    batch = Collator(Train(word_pairs=2), 0, 0, None).collate(rows, 0)
+    batch = Collator(resolve_train(Train(word_pairs=2), "scratch"), 0, 0, None).collate(rows, 0)
     assert torch.equal(*batch.word_hashes), "7 8 is 7 8, and 9 is 9"
     assert batch.word_hashes[0][0] != batch.word_hashes[0][1]
 
@@ -125,7 +127,7 @@ def test_what_a_row_draws_depends_on_no_other_row(shards: Path, rows: Rows) -> N
 
 
 def test_nothing_masked_and_no_words_where_they_are_not_used(shards: Path, rows: Rows) -> None:
-    batch = Collator(Train(objective="sentence"), 0, 0, None).collate(rows, 0)
+    batch = Collator(resolve_train(Train(objective="sentence"), "scratch"), 0, 0, None).collate(rows, 0)
     assert all(micro_batch.masked_ids is micro_batch.input_ids for micro_batch in batch.micro_batches)
     assert sum(len(micro_batch.masked_positions) for micro_batch in batch.micro_batches) == 0
     assert len(batch.word_pair_rows) == 0

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlctl.config import Train
+from mlctl.config import Train, resolve_train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows, ShardReader
 from mlctl.training.false_negatives import FalseNegatives, similar_pairs
@@ -51,7 +51,7 @@ def rows(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
 
 
 def batch_of(rows: Rows) -> Batch:
-    return Collator(Train(word_pairs=4), 0, 0, None).collate(rows, 0)
+    return Collator(resolve_train(Train(word_pairs=4), "scratch"), 0, 0, None).collate(rows, 0)
 
 
 def words_of(rows: Rows, batch: Batch, word_pair: int) -> list[tuple[int, ...]]:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 from transformers import BertConfig, BertForMaskedLM
 
-from mlctl.config import Train
+from mlctl.config import Train, resolve_train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows
 from mlctl.training.distributed import SINGLE, ProcessGroup
@@ -81,7 +81,7 @@ def objective_of(settings: Train, dropout: float) -> Objective:
 
 def step(case: dict[str, Any], group: ProcessGroup, cached: bool, dropout: float = 0.0, rows: int = 7) -> dict[str, Tensor]:
     """Return the losses and the gradient of every parameter."""
-    settings = Train.model_validate(case)
+    settings = resolve_train(Train.model_validate(case), "scratch")
     objective, batch = objective_of(settings, dropout), Collator(settings, 5, PAD, RULE, group).collate(rows_of(rows), 2)
     torch.manual_seed(9)
     losses = forward_backward(objective, batch, group, cached)
@@ -192,7 +192,7 @@ def shares(batches: list[Batch]) -> Iterator[tuple[Batch, list[list[int]]]]:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_every_sequence_is_somebodys_and_shares_are_about_equal(size: int) -> None:
-    settings, rows = Train.model_validate(CASES[0]), rows_of(9)
+    settings, rows = resolve_train(Train.model_validate(CASES[0]), "scratch"), rows_of(9)
     batches = [Collator(settings, 5, PAD, RULE, ProcessGroup(rank, size)).collate(rows, 2) for rank in range(size)]
     in_order: dict[int, list[int]] = {}
     for batch, sequences in shares(batches):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mlctl.config import Train
+from mlctl.config import Train, resolve_train
 from mlctl.training.lr_schedule import learning_rate
 from mlctl.training.optimiser import Optimiser
 
@@ -23,13 +23,14 @@ from mlctl.training.optimiser import Optimiser
     ],
 )
 def test_schedule(warmup: int, decay: str, expected: list[float]) -> None:
-    settings = Train.model_validate({"steps": 5, "learning_rate": 1.0, "warmup_steps": warmup, "lr_schedule": decay})
+    values = {"steps": 5, "learning_rate": 1.0, "warmup_steps": warmup, "lr_schedule": decay}
+    settings = resolve_train(Train.model_validate(values), "scratch")
     assert [learning_rate(settings, step) for step in range(5)] == pytest.approx(expected)
 
 
 def test_gradients_are_bounded_and_dropped() -> None:
     weight = torch.nn.Parameter(torch.zeros(4))
-    optimiser = Optimiser([weight], Train(learning_rate=0.1, max_gradient_norm=1.0))
+    optimiser = Optimiser([weight], resolve_train(Train(learning_rate=0.1, warmup_steps=0, max_gradient_norm=1.0), "scratch"))
     weight.grad = torch.tensor([3.0, 4.0, 0.0, 0.0])
     assert optimiser.clip_gradients().item() == pytest.approx(5)
     assert weight.grad.norm().item() == pytest.approx(1, abs=1e-5)
@@ -42,5 +43,5 @@ def test_gradients_are_bounded_and_dropped() -> None:
 def test_small_gradients_stay() -> None:
     weight = torch.nn.Parameter(torch.zeros(2))
     weight.grad = torch.tensor([0.3, 0.4])
-    Optimiser([weight], Train()).clip_gradients()
+    Optimiser([weight], resolve_train(Train(), "scratch")).clip_gradients()
     assert weight.grad.tolist() == pytest.approx([0.3, 0.4])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mlctl.config import Model, Train
+from mlctl.config import Model, Train, resolve_train
 from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.training import train
@@ -23,7 +23,7 @@ QUICK: dict[str, Any] = {"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "t
 
 
 def temperature(start: float = 0.07, **changes: Any) -> Temperature:
-    return Temperature(Train.model_validate(changes), start)
+    return Temperature(resolve_train(Train.model_validate(changes), "scratch"), start)
 
 
 @given(st.floats(0.01, 1), st.floats(0.01, 1), st.integers(2, 50))
@@ -68,7 +68,8 @@ def test_below_the_lowest_it_is_put_back_and_can_rise_again() -> None:
 
 def test_it_has_a_learning_rate_of_its_own_and_no_part_in_the_norm() -> None:
     weight, logarithm = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.tensor(0.0))
-    settings = Train(steps=4, learning_rate=1e-5, temperature_learning_rate=0.1, lr_schedule="linear", max_gradient_norm=1.0)
+    rates = {"learning_rate": 1e-5, "temperature_learning_rate": 0.1, "warmup_steps": 0, "lr_schedule": "linear"}
+    settings = resolve_train(Train.model_validate({"steps": 4, "max_gradient_norm": 1.0, **rates}), "scratch")
     optimiser = Optimiser([weight], settings, [logarithm])
     weight.grad, logarithm.grad = torch.tensor([0.3, 0.4]), torch.tensor(-1000.0)
     assert optimiser.clip_gradients().item() == pytest.approx(0.5)

@@ -18,7 +18,7 @@ from accelerate.data_loader import IterableDatasetShard
 from torch.utils.data import DataLoader, DistributedSampler
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 
-from mlctl.config import Train
+from mlctl.config import Train, resolve_train
 from mlctl.errors import InputError
 from mlctl.schema import SHARD
 from mlctl.training import ParallelCollator, ParallelDataset, ParallelIterableDataset
@@ -136,7 +136,7 @@ def test_workers_are_resumed_by_their_own_states(shards: Path, monkeypatch: pyte
 
 
 def training_batch(shards: Path, tokenizer: PreTrainedTokenizerBase, step: int) -> Batch:
-    reader, settings = ShardReader(shards), Train(word_pairs=3)
+    reader, settings = ShardReader(shards), resolve_train(Train(word_pairs=3), "scratch")
     sampler = Sampler(reader.shard_rows, BATCH, SEED)
     masking = MaskingRule.from_tokenizer(tokenizer, 0.3)
     collator = Collator(settings, SEED, tokenizer.pad_token_id, masking)

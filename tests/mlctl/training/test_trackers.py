@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.config import Model, Train
+from mlctl.core.distribution import install_extras
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.training import check, train
@@ -243,7 +244,7 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_runs(name: str
     settings = Train(trackers=(name,))
     with pytest.raises(InputError, match=f"train.trackers names {name}") as caught:
         check(settings)
-    assert f"pip install 'mlctl[{name}]'" in caught.value.remedy
+    assert install_extras(name) in caught.value.remedy
     with pytest.raises(InputError):
         train(settings, toy_model, 0, tmp_path, Workspace(tmp_path))
     check(Train())

@@ -182,7 +182,7 @@ def test_two_processes_convert_one_model(word_map: Path, tmp_path: Path) -> None
     folders = {process.communicate()[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert len(folders) == 1
-    assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
+    assert len([path for path in (tmp_path / "cache").glob("[!.]*") if path.is_dir()]) == 1
 
 
 def test_a_folder_that_is_converted_already_is_used_as_it_is(word_map: Path, conversions: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_marian_that_would_come_out_wrong_is_refused(word_map: Path, tmp_path:
     MarianTokenizer.from_pretrained(word_map).save_pretrained(tmp_path / "wrong")
     with pytest.raises(InputError, match=r"translate wrongly(.|\n)*backend=transformers"):
         load_backend(tmp_path / "wrong", tmp_path / "cache")
-    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+    assert not [path for path in (tmp_path / "cache").glob("[!.]*") if path.is_dir()]
 
 
 def test_the_identity_is_of_the_content(word_map: Path, tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ def workspace(path: Path) -> Workspace:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    files = (file for file in root.rglob("*") if file.is_file() and ".scratch" not in file.parts)
+    return {str(file.relative_to(root)): file.read_bytes() for file in files}
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:

@@ -16,9 +16,9 @@ from format_writers import a_zip
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.corpora.archives import unpack as archives
 from mlctl.corpora.archives.unpack import DamagedError, kind_of, members, read, unpack
-from mlctl.corpora.archives.unpack_limits import UnpackLimits
 from mlctl.errors import InputError
 
 FILES = {"a/x.en": b"one\ntwo\n" * 1000, "x.fr": b"un\ndeux\n" * 1000, "LICENSE": b"CC0"}
@@ -56,7 +56,7 @@ def test_members_come_out_by_name(kind: str, tmp_path: Path) -> None:
     unpack(path, {"a/x.en": tmp_path / "out" / "1", "x.fr": tmp_path / "out" / "2"})
     assert (tmp_path / "out" / "1").read_bytes() == FILES["a/x.en"]
     assert (tmp_path / "out" / "2").read_bytes() == FILES["x.fr"]
-    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["1", "2"]
+    assert sorted(entry.name for entry in (tmp_path / "out").glob("[!.]*")) == ["1", "2"]
     assert (read(path, "LICENSE", 2), read(path, "README", 2)) == (b"CC", b"")
     with pytest.raises(InputError, match=r"x\.\S+ has no member 'x.de'\n.*it has a/x.en, x.fr, LICENSE"):
         unpack(path, {"x.de": tmp_path / "3"})

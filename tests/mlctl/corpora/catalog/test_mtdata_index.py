@@ -58,7 +58,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    with pytest.raises(InputError, match=r"index of mtdata is not installed\n.*extra `corpora`"):
+    with pytest.raises(InputError, match=r"index of mtdata is not installed\n.*pip install .*\[corpora\]"):
         find_entry("A-b-1-eng-fra")
 
 

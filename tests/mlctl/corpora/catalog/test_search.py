@@ -12,6 +12,7 @@ import pytest
 from webserver import Server, serving, status
 
 from mlctl.config import Download, Languages, OpusSource, parse
+from mlctl.core.distribution import install_extras
 from mlctl.corpora.catalog.mtdata_index import MtdataEntry, index_path, write_index
 from mlctl.corpora.catalog.search import SearchResult, parse_pair, search
 from mlctl.errors import InputError
@@ -135,9 +136,9 @@ def test_without_mtdata_and_without_both(server: Server, monkeypatch: pytest.Mon
     opus(server, corpus("Tanzil"))
     result = ask(server)
     assert [entry.name for entry in result.corpora] == ["Tanzil"]
-    assert "extra `corpora`" in result.unavailable["mtdata"].remedy
+    assert install_extras("corpora") in result.unavailable["mtdata"].remedy
     with pytest.raises(
-        InputError, match=r"no catalogue can be searched. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*extra `corpora`"
+        InputError, match=r"no catalogue can be searched. OPUS: .*404.*; mtdata: .*\n.*network.*; or .*pip install .*\[corpora\]"
     ):
         ask(server, api="/gone/")
 

@@ -154,7 +154,7 @@ def test_an_unknown_id_and_other_languages(server: Server, tmp_path: Path) -> No
         run(tmp_path / "a", "A-b-1-deu")
     with pytest.raises(InputError, match="Other-toy-2-fra-deu is text in fr and de, the recipe needs en with fr, de"):
         run(tmp_path / "a", "Other-toy-2-fra-deu", Languages(targets=("fr", "de")))
-    with pytest.raises(InputError, match=r"download\.sources\.0\.mtdata\.id: .*given: 'Toy'"):
+    with pytest.raises(InputError, match=r"download\.sources\.0\.id: .*given: 'Toy'"):
         parse({"download": {"sources": [{"kind": "mtdata", "id": "Toy"}]}})
     assert not server.requests
 

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from mlctl.evaluation.data.heldout import Heldout, Side, read_heldout
 from mlctl.evaluation.embedding.map_tokens import choose_sentences, token_rows
 from mlctl.evaluation.embedding.token_embeddings import open_encoder
+from mlctl.modeling.sentence_config import Pooling
 
 Write = Callable[[dict[str, list[dict[str, Any]]]], Path]
 Rows = Callable[[str], list[dict[str, Any]]]
@@ -56,7 +57,7 @@ def test_tokens_without_letters_are_left_out(write_sharded: Write, copied_rows: 
     sharded = write_sharded({"fr": copied_rows("fr")})
     sentences = choose_sentences(read_heldout(sharded, ["fr"]), "en", 2, seed=0)
     encoder, tokenizer = open_encoder(trained / "model", "cpu"), AutoTokenizer.from_pretrained(sharded / "tokenizer")
-    rows = list(token_rows(encoder, sentences, tokenizer))
+    rows = list(token_rows(encoder, sentences, tokenizer, Pooling((1, 2))))
     assert {row["token"][0] for row in rows} == {"w"}
     assert len(rows) == sum(len(sentence.ids) - 3 for sentence in sentences)
     assert {len(row["state"]) for row in rows} == {16}
@@ -69,6 +70,6 @@ def test_long_maps_are_thinned_evenly(
     sentences = choose_sentences(read_heldout(sharded, ["fr"]), "en", 4, seed=0)
     monkeypatch.setattr("mlctl.evaluation.embedding.map_tokens.MAX_TOKENS", 17)
     encoder, tokenizer = open_encoder(trained / "model", "cpu"), AutoTokenizer.from_pretrained(sharded / "tokenizer")
-    rows = list(token_rows(encoder, sentences, tokenizer))
+    rows = list(token_rows(encoder, sentences, tokenizer, Pooling((1, 2))))
     assert len(rows) == 16
     assert {(row["language"], row["meaning"]) for row in rows} == {(s.language, s.meaning) for s in sentences}

@@ -10,6 +10,7 @@ from transformers import AutoModel
 
 from mlctl.errors import InputError
 from mlctl.evaluation.embedding.token_embeddings import check_vocabulary, encode, open_encoder, token_states
+from mlctl.modeling.sentence_config import Pooling
 
 SENTENCES = [[2, 10, 11, 12, 3], [2, 20, 3], [2, 30, 31, 32, 33, 34, 3], [2, 40, 41, 3]]
 SPANS = [(0, 1, 3), (2, 2, 6), (0, 3, 4), (3, 1, 2)]
@@ -24,7 +25,7 @@ def by_hand(folder: Path, sentence: list[int]) -> torch.Tensor:
 @pytest.mark.parametrize("batch_rows", [1, 3, 100])
 def test_means_of_first_and_last_layer(trained: Path, batch_rows: int) -> None:
     encoder = open_encoder(trained / "model", "cpu")
-    sentences, words = encode(encoder, SENTENCES, SPANS, batch_rows)
+    sentences, words = encode(encoder, SENTENCES, SPANS, batch_rows, Pooling((1, 2)))
     for row, sentence in enumerate(SENTENCES):
         torch.testing.assert_close(sentences[row], by_hand(trained / "model", sentence).mean(0), atol=1e-5, rtol=1e-4)
     for index, (row, start, end) in enumerate(SPANS):
@@ -33,7 +34,7 @@ def test_means_of_first_and_last_layer(trained: Path, batch_rows: int) -> None:
 
 
 def test_states_of_one_sentence(trained: Path) -> None:
-    states = token_states(open_encoder(trained / "model", "cpu"), SENTENCES[2])
+    states = token_states(open_encoder(trained / "model", "cpu"), SENTENCES[2], Pooling((1, 2)))
     torch.testing.assert_close(states, by_hand(trained / "model", SENTENCES[2]), atol=1e-5, rtol=1e-4)
 
 

@@ -83,3 +83,26 @@ def test_a_line_without_word_or_tag_is_named(tmp_path: Path, text: str) -> None:
 def test_a_file_without_sentences(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no sentence"):
         read_tagged(write(tmp_path / "test-en.tsv", "\n\n"), None, UPOS, "UDPOS")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("test-en.tsv", "a\tNOUN\nb\tVERBB\n", "line 2 has tags that UDPOS does not have: 'VERBB'"),
+        ("test-en.tsv", "a\tNOUN\nb\x00\tNOUN\n", "line 2 has a NUL"),
+        ("en.conllu", "1\ta\t_\tNOUN\t_\n", "line 1: .* is not a word with a tag"),
+        ("en.conllu", "x\t" + "\t".join("a_N______") + "\n", "line 1: .* is not a word with a tag"),
+        ("en.conllu", "1\t\t_\tNOUN" + "\t_" * 6 + "\n", "line 1: .* is not a word with a tag"),
+    ],
+)
+def test_tagged_lines_that_are_not_as_they_should_be(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_tagged(write(tmp_path / name, text), None, UPOS, "UDPOS")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a\t \tneutral\n", "line 1 has a sentence without text"), ("a\tb\t-1\n", "no pair")]
+)
+def test_pairs_without_text_or_labels(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_pairs(write(tmp_path / "test-en.tsv", text), None, NLI, "XNLI")

@@ -61,6 +61,6 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     queries = torch.randn(70, 6)
     candidates = queries + torch.randn(70, 6)
     whole = accuracy(queries, candidates, distinct(70))
-    monkeypatch.setattr("mlctl.evaluation.metrics.retrieval._BLOCK_ROWS", 7)
+    monkeypatch.setattr("mlctl.modeling.nearest_neighbours._BLOCK_ROWS", 7)
     assert 0 < whole < 1
     assert accuracy(queries, candidates, distinct(70)) == whole

@@ -128,7 +128,7 @@ def test_files_that_are_not_there(tmp_path: Path, change: dict[str, Any], messag
 def test_a_tag_that_the_benchmark_has_not(make_model: Make, tmp_path: Path) -> None:
     put(panx(tmp_path / "n") / "train-en.tsv", ["x\tB-DOG"])
     evaluate_settings = settings(entry("panx", tmp_path / "n", **QUICK))
-    with pytest.raises(InputError, match=r"train-en.tsv has tags that PAN-X .* does not have: B-DOG"):
+    with pytest.raises(InputError, match=r"train-en.tsv, line \d+ has tags that PAN-X .* does not have: 'B-DOG'"):
         open_task(evaluate_settings.benchmarks[0]).evaluate(make_model(evaluate_settings), "sw", 0)
 
 

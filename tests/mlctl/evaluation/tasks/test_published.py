@@ -18,6 +18,7 @@ from mlctl.errors import InputError
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.tasks.bucc import halves
 from mlctl.evaluation.tasks.registry import all_metadata, open_task
+from mlctl.modeling.sentence_config import Pooling
 
 from ..conftest import entry, sentences, settings, words
 
@@ -226,7 +227,7 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
 def test_the_search_takes_the_pooling_that_finds_most_dev_pairs(make_model: Make) -> None:
     mined = make_model(settings(pooling="search"))
     accuracy = dict(mined.pooling_accuracies)
-    assert list(accuracy) == ["trained", 2, 1, 0, "cls"]
+    assert list(accuracy) == [Pooling((1, 2)), Pooling((2,)), Pooling((1,)), Pooling((0,)), Pooling((2,), "cls")]
     assert accuracy[mined.pooling] == max(accuracy.values())
     assert mined.protocol_entry(pooled=True)["pooling_search"]["language"] == "fr"
 

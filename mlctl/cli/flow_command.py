@@ -1,0 +1,58 @@
+"""What every command that runs a flow in this process has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlctl.cli.options import out
+from mlctl.core.interruption import ending_on_signals
+from mlctl.core.url_redaction import redact_url
+from mlctl.errors import InputError
+
+
+def run_flow(store: str, start: Callable[[], Any]) -> Any:
+    """Run a flow and return its final state, which is completed. Signals end the process; all children end with it.
+
+    Args:
+        store: of the recipe.
+        start: imports the flow, runs it and returns its final state.
+
+    Raises:
+        InputError: the Prefect server cannot be used, or the flow failed.
+    """
+    with ending_on_signals(f"finished work is kept in {redact_url(store)}: run the same command again to resume"):
+        import httpx
+
+        from flows.server.connection import check_server
+        from flows.server.local import link_reports
+        from flows.server.orphan_reaper import reaping
+
+        check_server()
+        link_reports()
+        try:
+            with reaping():
+                state = start()
+        except httpx.TransportError as error:
+            state = _finished_without_server(error)
+    if not state.is_completed():
+        raise InputError(state.message or "the run did not complete")
+    return state
+
+
+def _finished_without_server(error: Exception) -> Any:
+    """Return the final state of a run whose end the Prefect server could not record.
+
+    Raises:
+        InputError: the server stopped answering before the run had a result.
+    """
+    from prefect.states import Completed
+
+    from flows.flow_run import finished
+
+    if not finished:
+        remedy = "start it (`mlctl up`), or unset PREFECT_API_URL to run without one; finished work is kept"
+        raise InputError(f"the Prefect server does not answer: {error}", remedy) from None
+    problem = "the Prefect server did not answer when the run ended: its page does not show the end"
+    out.print(problem, soft_wrap=True)
+    return Completed(message=problem, data=finished[-1])

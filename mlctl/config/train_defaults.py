@@ -1,0 +1,79 @@
+"""Settings of `train` that are null in a recipe: their values for each kind of model, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from mlctl.config.train import Decay, ObjectiveName, Train
+
+#: scratch: random weights. masked-lm: an encoder with its masked-LM head, such as BERT or XLM-RoBERTa. sentence-encoder: an encoder
+#: that was trained for sentence embeddings (E5, LaBSE), or that has no masked-LM head.
+ModelKind = Literal["scratch", "masked-lm", "sentence-encoder"]
+
+#: The value of each setting that is null, by kind of model. When you change one, increase the version of the stage `train`: keys hold
+#: the null and the kind. Sources: `scratch` and `sentence-encoder` are what the recipes demo and refine were tuned to (docs/results.md);
+#: `masked-lm` has the rate of word realignment in arXiv 2306.02790 and BERT's warm-up and decay (arXiv 1810.04805).
+DEFAULTS: Mapping[ModelKind, Mapping[str, Any]] = {
+    "scratch": {
+        "objective": "separate",
+        "word_pairs": 3,
+        "temperature": 0.07,
+        "anchor_weight": 0.0,
+        "mlm_weight": 0.1,
+        "steps": 2000,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "lr_schedule": "linear",
+    },
+    "masked-lm": {
+        "objective": "separate",
+        "word_pairs": 3,
+        "temperature": 0.07,
+        "anchor_weight": 0.0,
+        "mlm_weight": 0.1,
+        "steps": 10000,
+        "batch_size": 64,
+        "learning_rate": 2e-5,
+        "lr_schedule": "linear",
+    },
+    "sentence-encoder": {
+        "objective": "joint",
+        "word_pairs": 1,
+        "temperature": 0.03,
+        "anchor_weight": 10.0,
+        "mlm_weight": 0.0,
+        "steps": 100,
+        "batch_size": 32,
+        "learning_rate": 3e-5,
+        "lr_schedule": "linear",
+    },
+}
+_WARMUP_SHARE = 10  # a tenth of the steps, for every kind
+
+#: Names of the settings that default by kind of model.
+BY_KIND = (*DEFAULTS["scratch"], "warmup_steps")
+
+
+class ResolvedTrain(Train):
+    """The section `train` without nulls in the settings that default by kind of model."""
+
+    objective: ObjectiveName
+    word_pairs: int
+    temperature: float
+    anchor_weight: float
+    mlm_weight: float
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    lr_schedule: Decay
+
+
+def resolve_train(settings: Train, kind: ModelKind) -> ResolvedTrain:
+    """Return the settings with the defaults of a kind of model where they are null."""
+    values = settings.model_dump()
+    values |= {name: default for name, default in DEFAULTS[kind].items() if values[name] is None}
+    if values["warmup_steps"] is None:
+        values["warmup_steps"] = values["steps"] // _WARMUP_SHARE
+    return ResolvedTrain.model_validate(values)

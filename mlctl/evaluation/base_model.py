@@ -1,0 +1,118 @@
+"""The base model that the trained one is compared with: as it was published, with its own pooling, prompt and maximum length."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlctl.config import Evaluate
+from mlctl.modeling.sentence_config import (
+    Pooling,
+    SentenceConfig,
+    UnsupportedModuleError,
+    describe_pooling,
+    encoder_depth,
+    is_sentence_encoder,
+    read_sentence_config,
+)
+
+_POOLING_FILE = "pooling.json"  # of the train stage
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """How the base model makes sentence vectors.
+
+    Attributes:
+        sentences: its pooling, prompt and maximum length.
+        origin: where they come from: "modules.json", "last layer" (a sentence encoder without that file), "search" (the best on training
+            pairs, for a masked-language model), "scratch" or "trained" (those of the trained model: it has none that mlctl can use).
+        problem: why its own cannot be used, if so.
+    """
+
+    sentences: SentenceConfig
+    origin: str
+    problem: str = ""
+
+    @property
+    def has_own(self) -> bool:
+        """Whether the base model has its own way to sentence vectors, whatever the trained model's is."""
+        return self.origin in {"modules.json", "last layer", "search"}
+
+    @property
+    def is_published(self) -> bool:
+        """Whether these are the sentence vectors that the base model was published for."""
+        return self.origin in {"modules.json", "last layer"}
+
+
+def base_model(settings: Evaluate, folder: Path, trained: Path, trained_sentences: SentenceConfig, sharded: Path) -> BaseModel:
+    """Return how the base model in `folder` makes sentence vectors.
+
+    Args:
+        settings: a masked-language model has a pooling of its own unless `pooling` sets one for both models.
+        folder: the base model; below `trained` if it was made from scratch.
+        trained: result of the train stage.
+        trained_sentences: of the trained model.
+        sharded: result of the shard stage, with training pairs to search on.
+    """
+    if folder.parent == trained:
+        return BaseModel(trained_sentences, "scratch")
+    try:
+        published = read_sentence_config(folder)
+    except UnsupportedModuleError as error:
+        _log.warning("%s: the base model is not evaluated as it was published", error.problem)
+        return BaseModel(trained_sentences, "trained", error.problem)
+    if published:
+        _warn_of_similarity(folder, published)
+        return BaseModel(published, "modules.json")
+    if is_sentence_encoder(folder):
+        return BaseModel(SentenceConfig(Pooling((encoder_depth(folder),))), "last layer")
+    return _masked_language_model(settings, folder, trained, trained_sentences, sharded)
+
+
+def with_prefix(sentences: SentenceConfig, prefix: str | None) -> SentenceConfig:
+    """Return sentence vectors with the prompt that `evaluate.prefix` sets; None: the model's own."""
+    return sentences if prefix is None else replace(sentences, prompt=prefix)
+
+
+def _masked_language_model(
+    settings: Evaluate, folder: Path, trained: Path, trained_sentences: SentenceConfig, sharded: Path
+) -> BaseModel:
+    """Return the best pooling of a base model that says nothing: that which training searched, or one that is searched now."""
+    if _searched(trained):
+        return BaseModel(trained_sentences, "search")
+    if settings.pooling != "auto":
+        return BaseModel(trained_sentences, "trained")
+    pooling = _search(settings, folder, sharded)
+    return (
+        BaseModel(replace(trained_sentences, pooling=pooling), "search") if pooling else BaseModel(trained_sentences, "trained")
+    )
+
+
+def _searched(trained: Path) -> bool:
+    file = trained / _POOLING_FILE
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found.get("origin") == "search"
+
+
+def _search(settings: Evaluate, folder: Path, sharded: Path) -> Pooling | None:
+    from mlctl.modeling.devices import resolve_device
+    from mlctl.modeling.encoders import load_encoder, load_tokenizer
+    from mlctl.modeling.pooling_choice import read_dev_pairs, search_pooling
+
+    dev = read_dev_pairs(sharded)
+    if not dev:
+        return None
+    encoder = load_encoder(folder).to(resolve_device(settings.device, "evaluate.device"))
+    pooling, _ = search_pooling(encoder, load_tokenizer(sharded / "tokenizer").pad_token_id, dev)
+    _log.info("base: %s is the best pooling on training pairs", describe_pooling(pooling))
+    return pooling
+
+
+def _warn_of_similarity(folder: Path, published: SentenceConfig) -> None:
+    if published.similarity not in {"cosine", "cos_sim"} and not published.normalize:
+        _log.warning("%s is published with the similarity %s; all models are evaluated by cosine", folder, published.similarity)

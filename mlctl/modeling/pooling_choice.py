@@ -1,0 +1,174 @@
+"""Choice of the layers and the token pooling that sentence vectors are made of, for the setting `train.layers`.
+
+`auto` takes what the encoder says; for an encoder that was trained as a masked-language model and says nothing, the pooling that
+retrieves the most translations among training pairs, before any training. Which layer that is differs between encoders (mBERT:
+about two thirds of the depth), and no benchmark is used to find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import torch
+
+from mlctl.errors import InputError
+from mlctl.modeling.nearest_neighbours import hits
+from mlctl.modeling.pooling import layer_numbers, pad_batch, pool_sentences
+from mlctl.modeling.sentence_config import (
+    POOLING_REASONS,
+    Pooling,
+    describe_pooling,
+    encoder_depth,
+    is_sentence_encoder,
+    read_sentence_config,
+)
+
+#: Sentence pairs that the search uses, of all languages together.
+SEARCH_PAIRS = 512
+
+_MAX_LANGUAGES = 8
+_BATCH_SENTENCES = 32
+_COLUMNS = ["target_language", "source_ids", "target_ids", "source_identity", "target_identity"]
+
+
+@dataclass(frozen=True)
+class PoolingChoice:
+    """A pooling and where it comes from.
+
+    Attributes:
+        pooling: layers and tokens.
+        origin: "train.layers", "modules.json", "last layer" (a sentence encoder without that file), "search" or "scratch".
+        accuracies: of the search: the share of translations that each pooling retrieved, in [0, 1], by its description.
+    """
+
+    pooling: Pooling
+    origin: str
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Why it was chosen, as a message."""
+        return POOLING_REASONS[self.origin]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the choice as JSON values."""
+        return {**self.pooling.as_json(), "origin": self.origin, "accuracies": dict(self.accuracies)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> PoolingChoice:
+        """Read what `as_json` returned."""
+        return cls(Pooling.from_json(value), value["origin"], value["accuracies"])
+
+
+class DevPairs(NamedTuple):
+    """Sentence pairs of one language as token ids; `identities` (N, 2) are equal in a column for equal sentences."""
+
+    language: str
+    source: Sequence[Sequence[int]]
+    target: Sequence[Sequence[int]]
+    identities: torch.Tensor
+
+
+def choose_pooling(
+    layers: str | tuple[int, ...], folder: Path | None, depth: int, search: Callable[[Path], tuple[Pooling, Mapping[str, float]]]
+) -> PoolingChoice:
+    """Return the pooling that `train.layers` stands for.
+
+    Args:
+        layers: the setting.
+        folder: folder of the encoder that is trained; None: a model from scratch.
+        depth: its number of layers.
+        search: finds the pooling of the encoder in a folder that says nothing; see `search_pooling`.
+
+    Raises:
+        InputError: a layer that the encoder does not have, or modules that mlctl cannot reproduce.
+    """
+    if layers != "auto":
+        return PoolingChoice(Pooling(layer_numbers(layers, depth)), "train.layers")
+    if folder is None:
+        return PoolingChoice(Pooling(layer_numbers("first-and-last", depth)), "scratch")
+    if published := published_pooling(folder):
+        return published
+    pooling, accuracies = search(folder)
+    return PoolingChoice(pooling, "search", accuracies)
+
+
+def published_pooling(folder: Path) -> PoolingChoice | None:
+    """Return the pooling that a sentence encoder was published with; None: the encoder is none, and says nothing.
+
+    Raises:
+        InputError: modules that mlctl cannot reproduce.
+    """
+    if config := read_sentence_config(folder):
+        return PoolingChoice(config.pooling, "modules.json")
+    return PoolingChoice(Pooling((encoder_depth(folder),)), "last layer") if is_sentence_encoder(folder) else None
+
+
+def read_dev_pairs(sharded: Path) -> list[DevPairs]:
+    """Return the first training pairs of each target language of a shard result, at most `SEARCH_PAIRS` in all."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    files = sorted((sharded / "train").glob("*.parquet"))
+    languages = sorted(
+        {name for file in files for name in pq.read_table(file, columns=_COLUMNS[:1])[_COLUMNS[0]].unique().to_pylist()}
+    )
+    wanted = SEARCH_PAIRS // max(1, min(len(languages), _MAX_LANGUAGES))
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(columns=_COLUMNS):
+            for row in batch.to_pylist():
+                found = rows.setdefault(row["target_language"], [])
+                if len(found) < wanted:
+                    found.append(row)
+            if all(len(rows.get(language, ())) >= wanted for language in languages):
+                break
+    return [_dev_pairs(language, rows[language]) for language in sorted(rows)[:_MAX_LANGUAGES] if len(rows[language]) > 1]
+
+
+def search_pooling(encoder: Any, pad_id: int, dev: Sequence[DevPairs]) -> tuple[Pooling, dict[str, float]]:
+    """Return the pooling with the best retrieval accuracy on dev pairs (of equals the first), and the accuracy of each.
+
+    Tried are the mean over tokens of the first and last layer, of every single layer from the last down, and the first token of the last.
+
+    Args:
+        encoder: a Hugging Face encoder in evaluation mode.
+        pad_id: id of the padding token.
+        dev: pairs by language; the accuracy is the mean over languages and both directions.
+
+    Raises:
+        InputError: there are no pairs.
+    """
+    if not dev:
+        raise InputError("train.layers: no training pairs to search the pooling on", "set train.layers, for example to last")
+    depth = int(encoder.config.num_hidden_layers)
+    poolings = [Pooling(layer_numbers("first-and-last", depth)), *(Pooling((layer,)) for layer in range(depth, 0, -1))]
+    poolings = list(dict.fromkeys([*poolings, Pooling((depth,), "cls")]))
+    totals = torch.zeros(len(poolings), dtype=torch.float64)
+    for pairs in dev:
+        source, target = (_embed(encoder, pad_id, side, poolings) for side in (pairs.source, pairs.target))
+        for index, (x, y) in enumerate(zip(source, target, strict=True)):
+            correct = torch.cat([hits(x, y, pairs.identities), hits(y, x, pairs.identities)])
+            totals[index] += correct.double().mean().cpu()
+    accuracies = (totals / len(dev)).tolist()
+    best = max(range(len(poolings)), key=accuracies.__getitem__)
+    return poolings[best], {describe_pooling(pooling): value for pooling, value in zip(poolings, accuracies, strict=True)}
+
+
+def _dev_pairs(language: str, rows: Sequence[Mapping[str, Any]]) -> DevPairs:
+    identities = torch.tensor([[row["source_identity"], row["target_identity"]] for row in rows])
+    return DevPairs(language, [row["source_ids"] for row in rows], [row["target_ids"] for row in rows], identities)
+
+
+@torch.inference_mode()
+def _embed(encoder: Any, pad_id: int, sentences: Sequence[Sequence[int]], poolings: Sequence[Pooling]) -> list[torch.Tensor]:
+    """Return the vectors (N, H) of sentences for each pooling, from one pass over batches of similar length."""
+    order = sorted(range(len(sentences)), key=lambda row: (len(sentences[row]), row))
+    batches: list[list[torch.Tensor]] = []
+    for first in range(0, len(order), _BATCH_SENTENCES):
+        ids, mask = pad_batch([sentences[row] for row in order[first : first + _BATCH_SENTENCES]], pad_id, encoder.device)
+        states = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        batches.append([pool_sentences(states, mask, pooling) for pooling in poolings])
+    position = torch.tensor(order).argsort()
+    return [torch.cat(vectors)[position.to(vectors[0].device)] for vectors in zip(*batches, strict=True)]
