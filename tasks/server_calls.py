@@ -19,8 +19,10 @@ logger = logging.getLogger("mlctl.server")
 
 Call = Callable[[SyncPrefectClient], object]
 
-_TIMEOUT = 5.0  # seconds that a call may take
+_TIMEOUT = 30.0  # seconds that a call may take: a busy SQLite server is slow
+_FLUSH_SECONDS = 30.0
 _RETRY_SECONDS = 5.0  # pause after a call without an answer
+_FLUSH_RETRY_SECONDS = 0.5  # the same at the end of a run
 _MAX_WAITING = 256  # calls; when more wait, the oldest are dropped
 
 
@@ -32,7 +34,7 @@ class ServerCalls:
         self._changed = threading.Condition()
         self._server: str | None = None
         self._failures, self._dropped, self._has_warned = 0, 0, False
-        self._is_calling, self._is_flushing = False, False
+        self._is_calling, self._is_flushing, self._is_gone = False, False, False
         self._thread: threading.Thread | None = None
 
     def add(self, name: str, call: Call) -> None:
@@ -48,17 +50,17 @@ class ServerCalls:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="server-calls", daemon=True)
                 self._thread.start()
-                atexit.register(self.flush, _TIMEOUT)
+                atexit.register(self.flush)
             self._changed.notify_all()
 
-    def flush(self, seconds: float = 2 * _TIMEOUT) -> None:
-        """Wait until all calls were made, or dropped: after `seconds`, or when the server does not answer one more time."""
+    def flush(self, seconds: float = _FLUSH_SECONDS) -> None:
+        """Wait until all calls were made, or dropped: after `seconds`, or when the server cannot be reached."""
         with self._changed:
             if not (self._waiting or self._is_calling):
                 return
-            failures, self._is_flushing = self._failures, True  # ends the pause after a failure
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not (self._waiting or self._is_calling) or self._failures > failures, seconds)
+            self._is_flushing, self._is_gone = True, False
+            self._changed.notify_all()  # ends the pause after a failure
+            self._changed.wait_for(lambda: not (self._waiting or self._is_calling) or self._is_gone, seconds)
             self._is_flushing = False
             self._dropped += len(self._waiting)
             self._waiting.clear()
@@ -84,6 +86,7 @@ class ServerCalls:
                     self._changed.notify_all()
                     if not answered:
                         self._changed.wait_for(lambda: self._is_flushing, _RETRY_SECONDS)
+                        self._changed.wait_for(lambda: False, _FLUSH_RETRY_SECONDS)
 
     def _make(self, server: str, call: Call) -> bool:
         """Make a call and return whether the server answered, be it with an error."""
@@ -91,6 +94,7 @@ class ServerCalls:
             call(_client(server))
         except (httpx.TransportError, OSError) as error:
             self._log_silence(server, type(error).__name__)
+            self._is_gone = isinstance(error, httpx.ConnectError)
             return False
         except httpx.HTTPStatusError as error:
             if error.response.is_server_error:  # SQLite is busy, or a proxy has no server behind it
