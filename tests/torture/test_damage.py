@@ -28,7 +28,7 @@ def test_a_damaged_result_is_made_again_and_no_other(
         context = f"{file.relative_to(store)} {damage.__name__}"
         before = made(store)
         damage(file, rng)
-        ended = run_server.run(undisturbed.recipe, f"store={store}", "verify_results=always")
+        ended = run_server.run(undisturbed.recipe, f"store={store}", "verify_store=always")
         assert ended.status == 0, f"{context}\n{ended.output}"
         assert "Traceback" not in ended.output, f"{context}\n{ended.output}"
         assert_equals(undisturbed, store, context)
