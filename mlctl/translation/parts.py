@@ -110,7 +110,7 @@ class LanguageParts:
         return translated, Counter(rule for part_rules in rules for rule in part_rules)
 
     def _part_count(self) -> int:
-        return -(-pq.read_metadata(self._file).num_rows // self._rows)
+        return int(-(-pq.read_metadata(self._file).num_rows // self._rows))
 
     def _finished_parts(self) -> list[int]:
         return [part for part in range(self._part_count()) if self._is_finished(part)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,7 +31,7 @@ GOOD = {
     "th": "บ้านเก่าที่อยู่อีกฝั่งของแม่น้ำว่างเปล่ามาหลายปีแล้ว",
     "ja": "川の向こうの古い家は、もう何年も空き家のままだ。",
 }
-FAULTS = {
+FAULTS: dict[str, tuple[Callable[[str], str], str | None]] = {
     "loop of a word": (lambda good: good[: len(good) // 2] + " " + good.split(" ")[0][:6] * 12, REPETITION),
     "loop of a phrase": (lambda good: (good[:8] + " ") * 9, REPETITION),
     "six times": (lambda good: " ".join([good] * 6), REPETITION),
