@@ -23,6 +23,7 @@ from mlctl.pipeline import run_log
 from mlctl.pipeline.store_session import use_store
 from mlctl.pipeline.warm_start import Choice, WarmStart, with_choice
 from storage import Draft, Result, Store
+from storage.draft import UNFINISHED
 from storage.input_links import link_files
 
 logger = logging.getLogger("mlctl.stages")
@@ -202,7 +203,7 @@ def _open_all(refs: tuple[Ref, ...]) -> dict[str, Result]:
 def _compute(
     stage: Stage, recipe: Recipe, inputs: Mapping[str, Result], request: Request, draft: Draft, progress: Progress
 ) -> None:
-    resumed = any(draft.folder.iterdir())
+    resumed = any(path.name != UNFINISHED for path in draft.folder.iterdir())
     logger.info("%s: %s (%s)", stage.name, "resumes" if resumed else "starts", draft.key[:8])
     for name, source in request.reused.items():
         logger.info("%s: starts with %s: %s", stage.name, name, source["path"])

@@ -49,9 +49,12 @@ def once(recipe: Recipe) -> Ref:
     return clean(recipe)
 
 
-def test_first_completed_then_cached(server: str, tmp_path: Path) -> None:
+def test_first_completed_then_cached(server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     CALLS.clear()
-    first, second = twice(Recipe(store=str(tmp_path)))
+    with caplog.at_level(logging.INFO, "mlctl.stages"):
+        first, second = twice(Recipe(store=str(tmp_path)))
+    assert "clean: starts" in caplog.text
+    assert "clean: resumes" not in caplog.text
     assert (first.name, second.name) == ("Completed", "Cached")
     assert second.is_completed()
     assert CALLS == [0]
