@@ -150,7 +150,8 @@ class _FastMosesRules:
 
     def __init__(self, moses: MosesTokenizer) -> None:
         letters, number = rf"{moses.IsAlnum}`\-", moses.IsN
-        self._token = re.compile(rf"(?:[{letters}]|(?<=[{number}]),(?=[{number}]))+|\S")
+        digit = rf"(?=[{letters}])[{number}]"  # numbers that are no letters to it, such as ², are set apart before commas are
+        self._token = re.compile(rf"(?:[{letters}]|(?<={digit}),(?={digit}))+|\S")
         self._word_end = re.compile(f"[{letters}]")
         self._numeric = frozenset(moses.NUMERIC_ONLY_PREFIXES)
         self._abbreviations = frozenset(moses.NONBREAKING_PREFIXES) - self._numeric

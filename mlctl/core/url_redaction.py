@@ -57,6 +57,12 @@ def redact_url(url: str) -> str:
     return f"{base}?{'&'.join(map(_redact_parameter, parameters))}{digest}"
 
 
+def spell_out_query(url: str) -> str:
+    """Return a URL whose query contains nothing secret as text that is not redacted: `https://a.example/get (corpus=Toy, source=en)`."""
+    base, _, query = url.partition("?")
+    return f"{base} ({query.replace('&', ', ')})" if query else base
+
+
 def redact_receiver(receiver: str) -> str:
     """Return the scheme and host of a webhook's URL, whose path grants access too, and a digest: `https://hooks.example/…#5feceb66`."""
     found = _SCHEME_AND_HOST.match(_USER_INFO.sub(f"://{_REDACTED}@", receiver))

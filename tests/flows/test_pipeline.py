@@ -229,7 +229,7 @@ def test_a_plan_without_measurements_says_so(folder: Path, tmp_path: Path, capfd
     said = capfd.readouterr().out
     assert "never computed" in said
     assert "to download: unknown: tinylocales==1.0" in said
-    assert "without download, clean, translate, align, shard, train, evaluate, report: not measured yet" in said
+    assert "no estimate, nothing like it was measured in this store yet" in said
 
 
 def test_export_makes_a_folder_to_publish(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,8 @@ def write_recipe(folder: Path, web: str) -> Path:
         {"kind": "files", "name": "mono", "format": "lines", "path": str(folder / "mono.en")},
     ]
     arguments = [str(folder / "words.json"), "--api-key", OPTION, ARGUMENT, f"API_KEY={VARIABLE}", "{target}"]
-    recipe["translate"] = {"backend": "command", "command": [sys.executable, str(folder / "program.py"), *arguments]}
+    command = [sys.executable, str(folder / "program.py"), *arguments]
+    recipe["translate"] = {"backend": "command", "command": command, "max_faulty": 1.0}  # it translates some sentences only
     recipe["train"]["steps"] = 3
     recipe["retrain"] = {"notify": [f"https://hooks.example/services/{HOOK}"]}
     path = folder / "recipe.yaml"

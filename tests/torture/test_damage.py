@@ -38,7 +38,7 @@ def test_a_damaged_result_is_made_again_and_no_other(
 
 
 def test_a_damaged_draft_resumes(run_server: RunServer, reference: References, rng: random.Random, tmp_path: Path) -> None:
-    for trial in range(trials(3)):
+    for trial in range(trials(2)):
         undisturbed = reference(rng.choice(["plain", "translated"]))
         store, damaged = tmp_path / str(trial), list[str]()
         for _ in range(rng.randint(1, 2)):

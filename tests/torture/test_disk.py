@@ -34,7 +34,7 @@ def test_a_full_disk(run_server: RunServer, reference: References, rng: random.R
     undisturbed = reference("plain")
     total = sum(file.stat().st_size for file in undisturbed.store.rglob("*") if file.is_file())
     store, ballast = small_disk / "store", small_disk / "ballast"
-    for _ in range(trials(2)):
+    for _ in range(trials(1)):
         room = rng.choice([0, rng.randrange(total // 4), rng.randrange(total)])
         fill(ballast, room)
         ended = run_server.run(undisturbed.recipe, f"store={store}")

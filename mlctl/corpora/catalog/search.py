@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mlctl.config import Download
+from mlctl.core.url_redaction import spell_out_query
 from mlctl.corpora.catalog.mtdata_index import MtdataEntry, entries_for_pair
 from mlctl.corpora.licences import UNKNOWN, spdx
 from mlctl.corpora.sources.mtdata import unsupported_reason
@@ -147,7 +148,7 @@ def _query_opus(url: str, codes: dict[str, str]) -> list[CatalogEntry]:
     try:
         return [_opus_entry(entry, codes) for entry in json.loads(_fetch(url))["corpora"]]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{url} does not answer as OPUS's API does", "check download.opus_api") from None
+        raise InputError(f"{spell_out_query(url)} does not answer as OPUS's API does", "check download.opus_api") from None
 
 
 def _opus_url(codes: tuple[str, str], settings: Download) -> str:

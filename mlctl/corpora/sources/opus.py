@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from mlctl.config import FileFormat, FilesSource, OpusSource
 from mlctl.core.files import discard
+from mlctl.core.url_redaction import spell_out_query
 from mlctl.corpora.corpus import select_targets
 from mlctl.corpora.licences import UNKNOWN
 from mlctl.corpora.lockfile import Lockfile
@@ -267,7 +268,8 @@ class OpusKind(WebSourceKind[OpusSource]):
     def _no_such_text(self, targets: str) -> InputError:
         source, language = self.source, self.languages.source
         query = urlencode({"corpus": source.corpus, "source": self._codes(language)[0], "preprocessing": source.format})
-        remedy = f"{self.settings.opus_api}?{query} lists the releases; correct corpus, format, codes or targets of this source"
+        address = spell_out_query(f"{self.settings.opus_api}?{query}")
+        remedy = f"{address} lists the releases; correct corpus, format, codes or targets of this source"
         preprocessing = "" if source.format == "moses" else f" as {source.format}"
         return InputError(f"OPUS has no {source.corpus}{preprocessing} for {language} and {targets}", remedy)
 
@@ -303,7 +305,7 @@ def _newest_release(file: OpusFile, api: str, context: FetchContext) -> str:
         versions = _versions(json.loads(path.read_text(encoding="utf-8"))["corpora"], file.corpus)
     except (ValueError, KeyError, TypeError):
         discard(path)
-        raise InputError(f"{url} does not answer as OPUS's API does", "check download.opus_api") from None
+        raise InputError(f"{spell_out_query(url)} does not answer as OPUS's API does", "check download.opus_api") from None
     return versions[0] if versions else ""
 
 

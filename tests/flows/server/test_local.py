@@ -149,7 +149,8 @@ def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
 
     again = operated.start("pipeline/pipeline", recipe=recipe)
     operated.wait(again, "Completed")
-    assert operated.tasks(again) == dict.fromkeys(STAGES, "Cached"), "nothing is triggered for what the store has"
+    # nothing is triggered for what the store has; the server records the states of tasks a moment after that of the run
+    operated.until(lambda: operated.tasks(again) == dict.fromkeys(STAGES, "Cached"), "every stage to be cached")
     assert_that_the_report_opens_from_the_page(operated, again, prepared)
 
 

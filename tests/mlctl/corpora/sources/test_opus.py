@@ -110,7 +110,9 @@ def test_languages_of_different_releases_and_one_without(server: Server, tmp_pat
     with pytest.raises(InputError, match="no source has text for en-sw"):
         download(settings(server, tmp_path / "a", OpusSource(corpus="Toy")), languages, Workspace(tmp_path / "a"))
     assert (texts(tmp_path / "a", "fr")[0]["version"], texts(tmp_path / "a", "de")[0]["version"]) == ("v2", "v1")
-    with pytest.raises(InputError, match=r"OPUS has no Toy for en and sw\n.*/api/\?corpus=Toy&source=en"):
+    with pytest.raises(
+        InputError, match=r"OPUS has no Toy for en and sw\n.*/api/ \(corpus=Toy, source=en, preprocessing=moses\)"
+    ):
         run(server, tmp_path / "b", "fr", "sw", targets=("fr", "sw"))
 
 
