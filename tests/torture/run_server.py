@@ -23,7 +23,7 @@ import pyarrow.parquet  # noqa: F401
 import torch
 import transformers
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "flows"))  # not `tests`: its folder `mlctl` would hide the package
 
 import kill_points
 
