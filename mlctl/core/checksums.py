@@ -26,7 +26,8 @@ _MISSING = "it is missing"
 _Entries = dict[str, tuple[int, str]]
 
 # What this process has verified, by path: sizes, times and inodes at that moment.
-_verified: dict[Path, list[tuple[int, int, int]]] = {}
+_Status = list[tuple[int, int, int, int]]
+_verified: dict[Path, _Status] = {}
 _warned: set[Path] = set()
 
 
@@ -116,11 +117,11 @@ class CheckedPath:
             raise ValueError("it has no checksum") from None
         return {name: (int(size), str(digest)) for name, (size, digest) in values.items()}
 
-    def _status(self) -> list[tuple[int, int, int]]:
-        """Return size, time and inode of all files and of the checksum file."""
+    def _status(self) -> _Status:
+        """Return size, times and inode of all files and of the checksum file; no program can set the time of the last change (ctime)."""
         files = [file for _, file in sorted(_files(self.path).items())]
         statuses = [file.stat() for file in (*files, *([self.checksum] if self.checksum.exists() else []))]
-        return [(status.st_size, status.st_mtime_ns, status.st_ino) for status in statuses]
+        return [(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino) for status in statuses]
 
 
 def _compare(expected: _Entries, path: Path) -> str:
