@@ -55,7 +55,8 @@ def replaced_by_a_dangling_link(file: Path, rng: random.Random) -> None:
 
 
 def moved_out_of_the_store(file: Path, rng: random.Random) -> None:
-    outside = file.parents[3] / f"outside-{rng.random()}"
+    store = [folder for folder in file.parents if folder.name.isdigit()][-1]  # the number of the trial
+    outside = store.with_name(f"outside-{rng.random()}")
     shutil.move(file, outside)
     file.symlink_to(outside)
 
