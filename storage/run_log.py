@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlctl.core import locks
+from mlctl.core import interruption, locks
 from storage.documents import make_folder
 from storage.errors import StoreError
 from storage.manifest import write_json
@@ -84,6 +84,7 @@ class RunLog:
                 yield run
                 run.status = "completed"
             except BaseException as error:
+                interruption.wait_if_requested()  # the error of a process that a signal ends is a consequence
                 run.status = "failed" if isinstance(error, Exception) else "interrupted"
                 run.error = str(error) or type(error).__name__
                 raise
