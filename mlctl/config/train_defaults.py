@@ -51,6 +51,9 @@ DEFAULTS: Mapping[ModelKind, Mapping[str, Any]] = {
 }
 _WARMUP_SHARE = 10  # a tenth of the steps, for every kind
 
+#: Dev pairs that are used at most, of all languages together: by the search for a pooling, and by each judgement of a training.
+MAX_DEV_PAIRS = 512
+
 #: Names of the settings that default by kind of model.
 BY_KIND = (*DEFAULTS["scratch"], "warmup_steps")
 

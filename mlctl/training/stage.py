@@ -21,11 +21,12 @@ from mlctl.config import Model, ModelKind, ResolvedTrain, Train, key_settings, r
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
+from mlctl.modeling.dev_set import read_dev_pairs
 from mlctl.modeling.devices import resolve_devices
 from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, same_vocabulary, scratch_model
 from mlctl.modeling.model_export import save_model
 from mlctl.modeling.model_kind import model_kind
-from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, read_dev_pairs, search_pooling
+from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, search_pooling
 from mlctl.modeling.sentence_config import Pooling, describe_pooling, encoder_depth
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
 from mlctl.modeling.training_checkpoint import CheckpointFolder
