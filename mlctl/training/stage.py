@@ -215,8 +215,8 @@ def _objective(job: Job, group: ProcessGroup) -> Objective:
 
 
 def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
-    """Exclude the embeddings of tokens that no row has from the training, if nothing is masked."""
-    if job.masks:
+    """Exclude the embeddings of tokens that no row has from the training, if nothing is masked and they are trained at all."""
+    if job.masks or job.settings.frozen_embeddings:
         return nullcontext()
     return train_embedding_rows(objective.model, {tokenizer.pad_token_id, *shards.vocabulary()})
 
