@@ -129,7 +129,7 @@ class ContentWords:
     ) -> npt.NDArray[np.bool_]:
         """Return which of the selected blocks are two single words that the lexicon has as each other's translation."""
         translations = self.translations or {}
-        confirmed = selected & (np.diff(blocks.source)[:, 0] == 1) & (np.diff(blocks.target)[:, 0] == 1)
+        confirmed: npt.NDArray[np.bool_] = selected & (np.diff(blocks.source)[:, 0] == 1) & (np.diff(blocks.target)[:, 0] == 1)
         for index in np.flatnonzero(confirmed).tolist():
             row = blocks.rows[index]
             word, translation = (
