@@ -46,7 +46,7 @@ from mlctl.training.state import TrainingState
 from mlctl.training.step_metrics import StepMetrics
 from mlctl.training.temperature import learned_temperatures
 from mlctl.training.throughput import ThroughputMeter
-from mlctl.training.trackers import NO_TRACKERS, Trackers, check, tracking
+from mlctl.training.trackers import NO_TRACKERS, Trackers, check, tensorboard, tracking
 
 #: The pooling of sentence vectors, where it comes from, and the accuracies of a search for it.
 POOLING_FILE = "pooling.json"
@@ -307,6 +307,8 @@ def _write_results(job: Job, state: TrainingState) -> None:
     with job.workspace.part("speed.jsonl") as path:
         job.speed_file.touch()
         shutil.copyfile(job.speed_file, path)
+    if job.workspace.path(tensorboard.FILE).is_file():
+        job.workspace.finish(tensorboard.FILE)
 
 
 def _write_model(job: Job, name: str, network: Any) -> None:
