@@ -128,6 +128,13 @@ class Train(Section):
     )
     mlm_weight: float | None = Field(None, ge=0, description=f"α, the weight of the masked-language-model loss; 0: off{_BY_KIND}")
     mlm_probability: float = Field(0.15, gt=0, lt=1, description="Share of ordinary tokens that are masked.")
+    tlm_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the sentence pairs whose sides the masked-LM loss reads as one sequence, so that a masked token can be predicted "
+        "from its translation (translation language modelling, arXiv 1901.07291); 0: sentences only.",
+    )
     contrast_on_masked: bool = Field(
         False,
         description="Compute the contrastive loss on the masked tokens, too (as the authors' code does): one encoder pass instead of two.",
@@ -190,6 +197,14 @@ class Train(Section):
     track_project: str = runtime_only(
         "mlctl", "Project (MLflow: experiment) in which the trackers list the training.", min_length=1
     )
+
+    @model_validator(mode="after")
+    def _check_tlm(self) -> Train:
+        if self.tlm_share and self.contrast_on_masked:
+            raise ValueError(
+                "tlm_share above 0 needs contrast_on_masked: false: joined pairs are encoded in a pass of the masked-LM loss alone"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_rendezvous(self) -> Train:

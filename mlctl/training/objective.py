@@ -95,9 +95,9 @@ class Objective(nn.Module):
         # Predict the masked tokens.
         masked_states = [item.masked for item in encoded]
         if not self.settings.contrast_on_masked:
-            embeddings = self._embed([micro_batch.masked_ids for micro_batch in micro_batches])
-            masked_states = [self.encode_masked(*item) for item in zip(micro_batches, embeddings, strict=True)]
-        labels = torch.cat([micro_batch.labels for micro_batch in micro_batches])
+            embeddings = self._embed([micro_batch.masked_ids for micro_batch in batch.masked_micro_batches])
+            masked_states = [self.encode_masked(*item) for item in zip(batch.masked_micro_batches, embeddings, strict=True)]
+        labels = torch.cat([micro_batch.labels for micro_batch in batch.masked_micro_batches])
         mlm_sum = self.mlm_loss(torch.cat(masked_states), labels)
         return self.weighted(contrastive, group.all_sum(mlm_sum / group.global_count(len(labels), labels)), anchor)
 
@@ -128,6 +128,8 @@ class Objective(nn.Module):
     def encode_masked(self, micro_batch: MicroBatch, embeddings: Tensor | None = None) -> Tensor:
         """Encode the masked sequences of a micro-batch and return the last-layer states (m, H) of the masked tokens."""
         inputs = _encoder_inputs(micro_batch.masked_ids, embeddings)
+        if micro_batch.token_type_ids is not None:
+            inputs["token_type_ids"] = micro_batch.token_type_ids
         with autocast(self.settings, micro_batch.input_ids.device):
             output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask)
         states: Tensor = output.last_hidden_state
