@@ -18,6 +18,7 @@ from tasks.server_calls import calls
 _MAX_RECORDS = 5_000  # that wait for a server that does not answer; the oldest are dropped
 _BATCH = 200  # records of a call
 _STATE = "Finished in state"
+_SILENT_SERVER = ("Unable to connect to 'ws", "Service 'EventsWorker' failed")
 _REPEATED_STATE = ("Task run failed with state", _STATE)
 
 
@@ -37,7 +38,7 @@ def attach() -> None:
         logger.setLevel(logging.INFO)
         if not any(isinstance(handler, RunLogHandler) for handler in logger.handlers):
             logger.addHandler(RunLogHandler())
-    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.events.clients"):
+    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.events.clients", "prefect._internal.concurrency"):
         logging.getLogger(name).addFilter(_once)
     set_api_log_sink(_records.add)
 
@@ -84,7 +85,7 @@ class _Once(logging.Filter):
             return False
         if message.startswith(f"{_STATE} Failed") and not _ends_the_process(record):
             return False  # the command line, or the run that contains this one, shows the message
-        if record.name == "prefect.events.clients" and message.startswith("Unable to connect"):
+        if message.startswith(_SILENT_SERVER):
             return False  # `server_calls` warns once
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, httpx.TransportError) and not _ends_the_process(record):
