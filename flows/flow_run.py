@@ -72,7 +72,7 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
     take_signals()
     try:
         loaded = resolve(recipe, overrides)
-        with use_store(loaded), collect_warnings() as warnings:
+        with use_store(loaded), run_log.recording_overrides(overrides), collect_warnings() as warnings:
             with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
                 check(loaded, stages)
                 ref = work(loaded)

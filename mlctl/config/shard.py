@@ -49,6 +49,18 @@ class Shard(Section):
         description="Maximum number of training rows with a machine-translated side for each human-written one of a language, drawn by "
         "hash; null: all.",
     )
+    words: Literal["content", "all"] = Field(
+        "content",
+        description="Words of the word pairs that are trained on. content: no stop words, none that occurs several times in its sentence. all: "
+        "function words and repeated words, too; their links say which is meant. Held-out word pairs always have content words.",
+    )
+    min_lexicon_probability: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Train only on pairs of single words that are each other's most probable translation in the lexicon of the word "
+        "alignment, with at least this probability in both directions; null: on all linked words.",
+    )
     stop_words: int = Field(100, ge=0, description="Number of most frequent words of each language that are not content words.")
     min_word_letters: int = Field(
         2, ge=1, description="Minimum number of letters of a content word (1 in scripts without spaces)."

@@ -85,7 +85,7 @@ class AlignedCorpus:
         for first in range(0, pairs.num_rows, BATCH_ROWS):
             batch = pairs.slice(first, BATCH_ROWS)
             trainable = self._trainable(batch, counts)
-            rows = make_rows(batch.filter(pa.array(trainable)), self.plan.content[language], tokenizer, self.seed)
+            rows = make_rows(batch.filter(pa.array(trainable)), self.plan.trained[language], tokenizer, self.seed)
             counts[NO_WORD_PAIR] += int(np.count_nonzero(trainable)) - rows.num_rows
             yield rows
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import format_writers
 import tiny
 import yaml
 
@@ -24,16 +22,6 @@ from .damage import DAMAGES, files_of
 from .runs import Reference, RunServer
 
 References = Callable[[str], Reference]
-
-
-def format_writers() -> ModuleType:
-    file = Path(__file__).parents[1] / "mlctl" / "corpora" / "format_writers.py"
-    spec = importlib.util.spec_from_file_location("format_writers", file)
-    assert spec
-    assert spec.loader
-    module = sys.modules.setdefault("format_writers", importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
 
 
 PIECES = [
@@ -65,15 +53,17 @@ def mangled(valid: bytes, rng: random.Random) -> bytes:
 
 
 def test_hostile_corpora(run_server: RunServer, rng: random.Random, tmp_path: Path) -> None:
-    writers = format_writers()
     pairs = [(row[0], row[1]) for row in tiny.sentences()]
     for trial in range(trials(8)):
         folder = tmp_path / str(trial)
         folder.mkdir()
-        kind, packing = rng.choice(sorted({*writers.WRITERS} - {"moses", "lines"})), rng.choice(sorted(writers.PACKERS))
+        kind, packing = (
+            rng.choice(sorted({*format_writers.WRITERS} - {"moses", "lines"})),
+            rng.choice(sorted(format_writers.PACKERS)),
+        )
         inner, outer = rng.random() < 0.8, rng.random() < 0.3
-        data = writers.WRITERS[kind](pairs)
-        data = writers.PACKERS[packing](mangled(data, rng) if inner else data)
+        data = format_writers.WRITERS[kind](pairs)
+        data = format_writers.PACKERS[packing](mangled(data, rng) if inner else data)
         file = folder / f"corpus.{kind}{packing}"
         file.write_bytes(mangled(data, rng) if outer else data)
         values = tiny.recipe(folder / "store")

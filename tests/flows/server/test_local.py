@@ -54,7 +54,8 @@ def prepared(operated: Any, silent: str, tmp_path_factory: pytest.TempPathFactor
     watched = operated.do("prefect", "deployment", "run", "pipeline/demo", "--watch", *(f"--param={text}" for text in named))
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert "shard: done" in watched.stdout, "the run's log"
-    assert RunLog(Store(store)).runs()[0].recipe["name"] == "watched"
+    (run,) = RunLog(Store(store)).runs()
+    assert (run.recipe["name"], run.overrides) == ("watched", ["name=watched"])
     assert set(contents(store)) == set(STAGES[:5])
     return store
 
