@@ -164,7 +164,8 @@ def train_in_process(
 
     SIGTERM stops the training after a step, unless the caller handles it and passes a `stop` request.
     """
-    settings, shards, tokenizer = job.settings, ShardReader(job.sharded), load_tokenizer(job.tokenizer)
+    settings, tokenizer = job.settings, load_tokenizer(job.tokenizer)
+    shards = ShardReader(job.sharded, sample_unit=settings.sample_unit)
     with deterministic(device, settings.threads, group.local_size):
         objective = _objective(job, group).to(device)
         batch_of = _batches(job, shards, tokenizer, objective, group)
@@ -202,7 +203,7 @@ def _batches(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective
         report_joined(tlm, shards)
     collator = Collator(settings, job.seed, tokenizer.pad_token_id, None if tlm else masking, group, tlm)
     language_sampler = shards.language_sampler(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
-    sampler = Sampler(shards.shard_rows, settings.batch_size, job.seed, language_sampler)
+    sampler = Sampler(shards.shard_samples, settings.batch_size, job.seed, language_sampler)
 
     def batch_of(step: int) -> Batch:
         return collator.collate(shards.read(sampler.batch(step)), sampler.position(step)[0], step).to(device)
