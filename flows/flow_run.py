@@ -82,7 +82,7 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))
     finally:
-        calls.flush()
+        calls.end_run()
 
 
 def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:

@@ -59,7 +59,7 @@ def retrain(
     except (InputError, StoreError) as error:
         return cast("dict[str, Any]", Failed(message=str(error), data=error))  # a message, no traceback
     finally:
-        calls.flush()
+        calls.end_run()
     summary = f"champion {outcome.number} of {registry_of(loaded).name}: {outcome.reason}"
     return cast("dict[str, Any]", Completed(name=outcome.end, message=summary, data=asdict(outcome)))
 

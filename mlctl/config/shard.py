@@ -34,7 +34,11 @@ class Shard(Section):
         128,
         ge=8,
         le=8192,
-        description="Maximum number of subwords of one side, special tokens included; longer text is truncated.",
+        description="Maximum number of subwords of one side, special tokens included.",
+    )
+    too_long: Literal["truncate", "drop"] = Field(
+        "truncate",
+        description="What is done with a pair of which a side is longer than max_length: the side is truncated, or the pair is dropped.",
     )
     rows_per_shard: int = Field(8192, ge=1, description="Average number of rows of one Parquet file.")
     heldout_pairs: int = Field(500, ge=0, description="Pairs of each language held out of training, by text, for the benchmark.")

@@ -30,6 +30,7 @@ _NAMES = {signal.SIGINT: "interrupted by Ctrl-C", signal.SIGTERM: "terminated (S
 _callbacks: list[tuple[Callable[[str], None], float]] = []
 _requested = threading.Event()
 _taken: list[signal.Signals] = []
+_left_threads = threading.Event()
 
 
 def is_requested() -> bool:
@@ -150,10 +151,28 @@ def _call(callback: Callable[[str], None], reason: str, seconds: float) -> None:
     thread.join(seconds)
 
 
+def leave_threads() -> None:
+    """Have the command end without waiting for the threads of libraries: they wait for a server that does not answer."""
+    _left_threads.set()
+
+
+def end_process(status: int) -> None:
+    """End this process now if it does not wait for its threads."""
+    if _left_threads.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _kill_children()
+        os._exit(status)
+
+
 def _exit(number: int) -> None:
+    _kill_children()
+    os._exit(128 + number)
+
+
+def _kill_children() -> None:
     session = os.getsid(0)
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error, OSError):
             if os.getsid(child.pid) == session:  # others end in their own way
                 child.kill()
-    os._exit(128 + number)

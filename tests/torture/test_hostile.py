@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import shutil
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from .damage import DAMAGES, files_of
 from .runs import Reference, RunServer
 
 References = Callable[[str], Reference]
+log = logging.getLogger("torture")
 
 
 PIECES = [
@@ -72,6 +74,7 @@ def test_hostile_corpora(run_server: RunServer, rng: random.Random, tmp_path: Pa
         recipe = folder / "recipe.yaml"
         recipe.write_text(yaml.safe_dump(values), encoding="utf-8")
         ended = run_server.run(recipe, until="clean")
+        log.info("hostile corpus: %s%s, exit status %d", kind, packing, ended.status)
         assert_one_message(ended.status, ended.output, f"{kind}{packing} {trial}")
         if ended.status:
             assert "corpus." in ended.output or "hostile" in ended.output or "fr" in ended.output, ended.output
@@ -86,6 +89,7 @@ def test_hostile_recipes(rng: random.Random, tmp_path: Path) -> None:
         path.write_bytes(mangled(valid, rng))
         override = mangled(b"train.steps=200", rng).decode("utf-8", "replace")
         message = input_error(load, path, [override] if rng.random() < 0.5 else [])
+        log.info("hostile recipe: %s", message[:100])
         assert len(message) < 5_000
 
 
@@ -98,7 +102,7 @@ def test_hostile_model_folders(reference: References, rng: random.Random, tmp_pa
             file.write_bytes(mangled(file.read_bytes(), rng))
         else:
             rng.choice(DAMAGES)(file, rng)
-        input_error(load_encoder, folder)
+        log.info("hostile model folder: %s, %s", file.relative_to(folder), input_error(load_encoder, folder)[:100])
         shutil.rmtree(folder)
 
 
