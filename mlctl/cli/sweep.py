@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from mlctl.cli.units import format_duration
 if TYPE_CHECKING:
     from mlctl.config.sweep import Sweep
     from mlctl.pipeline.stage import Ref
+    from mlctl.pipeline.sweep_plan import StageTotal
     from mlctl.pipeline.sweep_runs import SweepRun
 
 
@@ -79,12 +81,15 @@ def _print_plan(sweep: Sweep, runs: list[SweepRun]) -> None:
     for name, (count, all_runs) in planned.variants.items():
         finished.add_row(escape(name), f"{count} of {all_runs}")
     out.print(stages, finished)
-    seconds = [total.seconds for total in planned.stages]
-    known = sum(value or 0 for value in seconds)
-    unknown = ", ".join(total.stage for total in planned.stages if total.seconds is None)
-    out.print(
-        f"time of one run after another: {format_duration(known)}{f', without {unknown}: not measured yet' if unknown else ''}"
-    )
+    out.print(f"time, one run after another: {_total_time(planned.stages)}", soft_wrap=True)
+
+
+def _total_time(stages: Sequence[StageTotal]) -> str:
+    missing = [total for total in stages if total.results > total.cached]
+    unknown = ", ".join(total.stage for total in missing if total.seconds is None)
+    known = [total.seconds for total in missing if total.seconds is not None]
+    time = format_duration(sum(known)) if known or not missing else "no estimate"
+    return f"{time}{f', without {unknown}: not measured yet' if unknown and known else ''}"
 
 
 def _print_comparison(ref: Ref) -> None:

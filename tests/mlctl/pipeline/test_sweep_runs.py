@@ -70,3 +70,8 @@ def test_the_example_of_the_page_has_as_many_runs_as_it_says() -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "benchmarks/sweeps").glob("*.yaml")), ids=lambda file: file.stem)
 def test_sweeps_of_the_benchmarks_are_valid(file: Path) -> None:
     assert plan_runs(config.load(recipes.find("demo")), load_sweep(file))
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks/recipes").glob("*.yaml")), ids=lambda file: file.stem)
+def test_recipes_of_the_benchmarks_are_valid(file: Path) -> None:
+    assert config.load(file).name == file.stem
