@@ -43,10 +43,17 @@ class RecipeFlow(Flow[P, R]):
         return dict(redact_values(super().serialize_parameters(parameters)))
 
 
-def recipe_flow(name: str, **options: Any) -> Callable[[Callable[P, R]], RecipeFlow[P, R]]:
-    """Return a decorator that makes a flow of a function; its runs are named by the recipe."""
+def recipe_flow(
+    name: str, run_name: Callable[[], str] | None = None, **options: Any
+) -> Callable[[Callable[P, R]], RecipeFlow[P, R]]:
+    """Return a decorator that makes a flow of a function; its runs are named by `run_name`, else by the recipe."""
     return lambda function: RecipeFlow(
-        function, name=name, flow_run_name=run_name, persist_result=False, validate_parameters=False, **options
+        function,
+        name=name,
+        flow_run_name=run_name or _recipe_and_time,
+        persist_result=False,
+        validate_parameters=False,
+        **options,
     )
 
 
@@ -101,7 +108,7 @@ def _planned_key(recipe: Recipe, stage: StageName) -> str:
     return plans[-1].key
 
 
-def run_name() -> str:
+def _recipe_and_time() -> str:
     """Return the name of the current flow run: recipe and time; a run that another one triggered keeps its name."""
     context = cast("FlowRunContext", FlowRunContext.get())
     parameters: dict[str, Any] = context.parameters or {}

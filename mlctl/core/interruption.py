@@ -60,7 +60,8 @@ def ending_on_signals(message: str) -> Iterator[None]:
     A second signal ends it at once. Outside the main thread, which alone may set handlers, nothing changes.
 
     Args:
-        message: what is kept and how to go on; the line begins with the reason.
+        message: what is kept and how to go on; the line begins with the reason. Empty: no line, for a child process whose parent
+            shows one.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -126,7 +127,7 @@ def _end(number: int, message: str) -> None:
     reason = _NAMES.get(signal.Signals(number), f"ended by {signal.Signals(number).name}")
     line_start = "\r\033[K" if sys.stderr.isatty() else ""  # over a progress bar
     with contextlib.suppress(OSError, ValueError):
-        os.write(2, f"{line_start}mlctl: {reason}; {message}\n".encode())
+        os.write(2, f"{line_start}mlctl: {reason}; {message}\n".encode() if message else b"")
     _silence()
     for callback, seconds in reversed(_callbacks.copy()):
         _call(callback, reason, seconds)
