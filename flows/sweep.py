@@ -68,14 +68,14 @@ def sweep(
         loaded = resolve(recipe, overrides)
         definition = resolve_sweep(sweep)
         runs = sweep_runs.plan_runs(loaded, definition, overrides)
-        with use_store(loaded), run_log.record_run("sweep", loaded):
+        with use_store(loaded), run_log.recording_overrides(overrides), run_log.record_run("sweep", loaded):
             sweep_runs.check_runs(runs)
             ref, message = _sweep(loaded, definition, runs, parallel, overrides)
         return cast("Ref", Completed(message=message, data=ref))
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))
     finally:
-        calls.flush()
+        calls.end_run()
 
 
 def resolve_sweep(sweep: object) -> SweepDefinition:

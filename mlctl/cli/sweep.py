@@ -53,11 +53,8 @@ def sweep(
         compared.extend(finished[before:])
         return state
 
-    from mlctl.pipeline import run_log
-
     try:
-        with run_log.recording_overrides(overrides or ()):
-            state = run_flow(loaded.store, start)
+        state = run_flow(loaded.store, start)
     finally:  # also if some runs failed
         for ref in compared:
             _print_comparison(ref)
