@@ -24,8 +24,9 @@ from typing import NamedTuple
 from gold import Link, Words, grow_diag_final_and, links_of
 
 from mlctl.alignment.aligner import Aligner, Pair, Sentence
-from mlctl.alignment.word_tokenization import WordTokenizer, normalise_word
+from mlctl.alignment.word_tokenization import WordTokenizer
 from mlctl.config.align import Align
+from mlctl.core.word_forms import normalise_word
 
 PART = Align().part_rows
 WARMING = 64  # pairs for JIT compilation before the timer starts
