@@ -52,6 +52,7 @@ def _point_prefect_at_a_server_of_ours() -> None:
 _point_prefect_at_a_server_of_ours()
 importlib.import_module("prefect.main")  # now: set up inside a test, its log would go to that test for ever
 tiny = _load_module("tiny")
+_load_module("sentence_encoders")
 
 
 @pytest.fixture(scope="session")

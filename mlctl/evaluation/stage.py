@@ -92,7 +92,7 @@ def evaluate(
     heldout = read_heldout(sharded, languages.targets)
     own_sentences = _trained_sentences(_trained_encoder(trained))
     base_folder = base_encoder or _base_encoder(model, trained)
-    base = base_model(settings, base_folder, trained, own_sentences, sharded)
+    base = base_model(settings, base_folder, trained, own_sentences, sharded, model.allow_pickle)
     models = _open_models(settings, base_folder, trained, sharded / "tokenizer", heldout, cache, base, own_sentences)
     run = _open_run(
         settings, base, models, HeldoutRetrieval(heldout, settings, languages.source, seed), compared=base_encoder is None

@@ -32,7 +32,7 @@ class Losses(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A micro-batch encoded and pooled: `sentences` (b, H), `words` (n, H), and states of the masked tokens `masked` (m, H).
+    """A micro-batch encoded and pooled: `sentences` (b, O), `words` (n, H), and states of the masked tokens `masked` (m, H).
 
     `masked` is empty unless the contrastive pass sees masked tokens.
     """
@@ -52,19 +52,24 @@ class Objective(nn.Module):
         model: a Hugging Face masked-language model whose encoder is trained, or without masked-LM loss an encoder.
         settings: losses, objective, weights, precision.
         seed: seed of the projection heads.
-        pooling: how sentence vectors are made, words of the same layers; None: the mean over tokens of `settings.layers`, of the first and
-            the last layer for `auto`.
+        pooling: how sentence vectors (of size O) are made, words of the same layers; None: the mean over tokens of `settings.layers`, of the
+            first and the last layer for `auto`.
+        modules: the modules of the pooling, frozen; None: it has none.
     """
 
-    def __init__(self, model: Any, settings: ResolvedTrain, seed: int, pooling: Pooling | None = None) -> None:
+    def __init__(
+        self, model: Any, settings: ResolvedTrain, seed: int, pooling: Pooling | None = None, modules: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.model = model
-        with seeded(seed):
-            self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, model.config.hidden_size)
-        self.anchor = AnchorEncoder(model) if settings.anchor_weight else None
-        self.settings = settings
         layers = "first-and-last" if settings.layers == "auto" else settings.layers
         self._pooling = pooling or Pooling(layer_numbers(layers, model.config.num_hidden_layers))
+        self.sentence_modules = modules or nn.Identity()
+        hidden = model.config.hidden_size
+        with seeded(seed):
+            self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, hidden, self._pooling.vector_size(hidden))
+        self.anchor = AnchorEncoder(model) if settings.anchor_weight else None
+        self.settings = settings
         self._mlm_head = MaskedLmHead(model) if settings.mlm_weight else None
         self._max_positions = max_positions(model)
 
@@ -103,7 +108,7 @@ class Objective(nn.Module):
             states = pool_layers(output.hidden_states, self._pooling.layers, self._pooling.weights)
         positions = micro_batch.masked_positions if self.settings.contrast_on_masked else micro_batch.masked_positions[:0]
         return Encoded(
-            sentences=pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens),
+            sentences=self.sentence_modules(pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens)),
             words=span_pool(states, *micro_batch.spans.unbind(1)),
             masked=output.last_hidden_state.flatten(0, 1).index_select(0, positions),
         )
@@ -163,7 +168,8 @@ class Objective(nn.Module):
             with torch.no_grad(), autocast(self.settings, micro_batch.input_ids.device):
                 encoder, mask = cast(AnchorEncoder, self.anchor).encoder, micro_batch.attention_mask
                 states = encode_tokens(encoder, micro_batch.input_ids, mask, self._pooling.layers, self._pooling.weights)
-                anchors = pool_tokens(states, mask, self._pooling.tokens)
+                pooled = pool_tokens(states, mask, self._pooling.tokens)
+            anchors = self.sentence_modules(full_precision(pooled))
             distances.append(squared_distance(item.sentences, anchors))
         return group.all_sum(torch.stack(distances).sum() / (2 * batch.pairs))
 
