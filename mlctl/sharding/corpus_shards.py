@@ -26,25 +26,31 @@ from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 
 # Rules of the funnel.
 _HELD_OUT, _HELD_OUT_TEXT, _HELD_OUT_PASSAGE = "held-out pair", "held-out text", "held-out passage"
+_TOO_LONG = "too long"
 #: The rule that drops pairs without a word pair.
 NO_WORD_PAIR = "no word pair"
 
 
 @dataclass(frozen=True)
 class AlignedCorpus:
-    """The aligned pairs of every target language, with the plan of what is held out and the index of evaluation sets."""
+    """The aligned pairs of every target language, with the plan of what is held out and the index of evaluation sets.
+
+    `drop_too_long`: training rows with a truncated side are dropped; of held-out pairs the sides are truncated.
+    """
 
     files: Mapping[str, Path]
     plan: HeldoutPlan
     index: DecontaminationIndex
     seed: int
+    drop_too_long: bool
 
     @classmethod
     def read(cls, settings: Shard, files: Mapping[str, Path], seed: int, sets: Sequence[EvaluationText]) -> AlignedCorpus:
         """Read what must be known before the first row is made: the evaluation text, and all aligned pairs once."""
         index = DecontaminationIndex.build(sets)
         plan = plan_heldout(settings, files, seed)
-        return cls(files, plan, index.with_first(_HELD_OUT_PASSAGE, plan.heldout_text(files)), seed)
+        index = index.with_first(_HELD_OUT_PASSAGE, plan.heldout_text(files))
+        return cls(files, plan, index, seed, settings.too_long == "drop")
 
     def training_text(self) -> Iterator[list[str]]:
         """Yield the texts of both sides of the pairs that may be trained on, in batches."""
@@ -58,7 +64,7 @@ class AlignedCorpus:
         selected, first, parts = self.plan.heldout[language], 0, []
         for batch in batches(self.files[language], batch_rows=BATCH_ROWS):
             indices = selected[(selected >= first) & (selected < first + batch.num_rows)] - first
-            parts.append(make_rows(batch.take(pa.array(indices)), self.plan.content[language], tokenizer, self.seed))
+            parts.append(make_rows(batch.take(pa.array(indices)), self.plan.content[language], tokenizer, self.seed).rows)
             first += batch.num_rows
         write_table(path, pa.Table.from_batches(parts, KEYED_ROWS))
 
@@ -85,9 +91,10 @@ class AlignedCorpus:
         for first in range(0, pairs.num_rows, BATCH_ROWS):
             batch = pairs.slice(first, BATCH_ROWS)
             trainable = self._trainable(batch, counts)
-            rows = make_rows(batch.filter(pa.array(trainable)), self.plan.content[language], tokenizer, self.seed)
-            counts[NO_WORD_PAIR] += int(np.count_nonzero(trainable)) - rows.num_rows
-            yield rows
+            batch = batch.filter(pa.array(trainable))
+            made = make_rows(batch, self.plan.trained[language], tokenizer, self.seed, self.drop_too_long)
+            counts.update({_TOO_LONG: made.too_long, NO_WORD_PAIR: made.without_word_pair})
+            yield made.rows
 
     def _trainable(self, batch: pa.RecordBatch, counts: Counter[str]) -> Flags:
         """Return which pairs may be trained on; count the others by rule, and the matches of each evaluation set."""
@@ -110,6 +117,8 @@ class AlignedCorpus:
         dropped = {_HELD_OUT: heldout, _HELD_OUT_TEXT: counts[_HELD_OUT_TEXT] - heldout}
         for indexed in self.index.sets:
             dropped[indexed.rule] = counts[_counter_key(indexed.rule, "dropped")]
+        if self.drop_too_long:
+            dropped[_TOO_LONG] = counts[_TOO_LONG]
         dropped[NO_WORD_PAIR] = counts[NO_WORD_PAIR]
         for rule in dict.fromkeys(row_filter.rule for run in runs for row_filter in run.filters):
             dropped[rule] = sum(run.kept.dropped[rule] for run in runs if run.language == language)

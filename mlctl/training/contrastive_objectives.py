@@ -1,4 +1,4 @@
-"""The contrastive objectives on pooled states: the paper's (joint), its ablation (sentence), and the default (separate).
+"""The contrastive objectives on pooled states: the paper's (joint), its ablation (sentence), words alone, and both apart (separate).
 
 Symbols: B sentence pairs, N word pairs drawn from them, H size of the encoder's states and of words, O size of a sentence vector.
 """
@@ -31,7 +31,7 @@ class JointObjective(nn.Module):
 
     def __init__(self, settings: ResolvedTrain, hidden: int, sentence_size: int) -> None:
         super().__init__()
-        self.projection = ProjectionHead(sentence_size + hidden)
+        self.projection = _projection(settings, sentence_size + hidden)
         self.temperature = Temperature(settings, settings.temperature)
         self._loss, self._false_negatives = CONTRASTIVE_LOSSES[settings.loss], FalseNegatives(settings)
 
@@ -50,7 +50,7 @@ class SentenceObjective(nn.Module):
     def __init__(self, settings: ResolvedTrain, hidden: int, sentence_size: int) -> None:
         super().__init__()
         del hidden
-        self.projection = ProjectionHead(sentence_size)
+        self.projection = _projection(settings, sentence_size)
         self.temperature = Temperature(settings, settings.temperature)
         self._loss, self._false_negatives = CONTRASTIVE_LOSSES[settings.loss], FalseNegatives(settings)
 
@@ -60,30 +60,52 @@ class SentenceObjective(nn.Module):
         return self._loss(x, y, self.temperature(batch.step), self._false_negatives.sentence_mask(pooled.sentences, batch))
 
 
+class WordsObjective(nn.Module):
+    """One loss on the words of all sentences: word realignment (arXiv 2306.02790) where nothing is projected."""
+
+    def __init__(self, settings: ResolvedTrain, hidden: int, sentence_size: int) -> None:
+        super().__init__()
+        del sentence_size
+        self.projection = _projection(settings, hidden)
+        self.temperature = Temperature(settings, settings.word_temperature or settings.temperature)
+        loss = settings.loss if settings.word_loss == "same" else settings.word_loss
+        self._loss, self._false_negatives = CONTRASTIVE_LOSSES[loss], FalseNegatives(settings)
+
+    def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
+        """Return the contrastive loss."""
+        x, y = (self.projection(words) for words in pooled.words)
+        return self._loss(x, y, self.temperature(batch.step), self._false_negatives.word_mask(pooled.sentences, batch))
+
+
 class SeparateObjective(nn.Module):
-    """A sentence loss and a word loss, each with its own projection head, so that they do not compete for one."""
+    """A sentence loss and a word loss, each with its own projection, so that they do not compete for one."""
 
     def __init__(self, settings: ResolvedTrain, hidden: int, sentence_size: int) -> None:
         super().__init__()
         self.sentence = SentenceObjective(settings, hidden, sentence_size)
-        self.projection = ProjectionHead(hidden)
-        self.temperature = Temperature(settings, settings.word_temperature or settings.temperature)
-        loss = settings.loss if settings.word_loss == "same" else settings.word_loss
-        self._loss, self._false_negatives = CONTRASTIVE_LOSSES[loss], FalseNegatives(settings)
+        self.words = WordsObjective(settings, hidden, sentence_size)
         self._word_weight = settings.word_weight
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the sentence loss plus the weighted word loss."""
-        x, y = (self.projection(words) for words in pooled.words)
-        excluded = self._false_negatives.word_mask(pooled.sentences, batch)
-        word_loss = self._loss(x, y, self.temperature(batch.step), excluded)
         sentence_loss: Tensor = self.sentence(pooled, batch)
+        word_loss: Tensor = self.words(pooled, batch)
         return sentence_loss + self._word_weight * word_loss
 
 
+ContrastiveObjective = JointObjective | SentenceObjective | WordsObjective | SeparateObjective
+
 #: The objectives by the value of the setting `train.objective`.
-CONTRASTIVE_OBJECTIVES: dict[str, type[JointObjective] | type[SentenceObjective] | type[SeparateObjective]] = {
+CONTRASTIVE_OBJECTIVES: dict[str, type[ContrastiveObjective]] = {
     "joint": JointObjective,
     "sentence": SentenceObjective,
+    "words": WordsObjective,
     "separate": SeparateObjective,
 }
+
+
+def _projection(settings: ResolvedTrain, size: int) -> nn.Module:
+    """Return the projection head of vectors of a size, or the identity: then the loss compares the encoder's states themselves."""
+    if settings.projection == "none" or (settings.projection == "auto" and settings.objective == "words"):
+        return nn.Identity()
+    return ProjectionHead(size)

@@ -47,7 +47,8 @@ from mlctl.training.state import TrainingState
 from mlctl.training.step_metrics import StepMetrics
 from mlctl.training.temperature import learned_temperatures
 from mlctl.training.throughput import ThroughputMeter
-from mlctl.training.trackers import NO_TRACKERS, Trackers, check, tracking
+from mlctl.training.trackers import NO_TRACKERS, Trackers, check, tensorboard, tracking
+from mlctl.training.translation_lm import report_joined, translation_lm
 
 #: The pooling of sentence vectors, where it comes from, and the accuracies of a search for it.
 POOLING_FILE = "pooling.json"
@@ -175,10 +176,11 @@ def train_in_process(
 
     SIGTERM stops the training after a step, unless the caller handles it and passes a `stop` request.
     """
-    settings, shards, tokenizer = job.settings, ShardReader(job.sharded), load_tokenizer(job.tokenizer)
-    batch_of = _batches(job, shards, tokenizer, device, group)
+    settings, tokenizer = job.settings, load_tokenizer(job.tokenizer)
+    shards = ShardReader(job.sharded, sample_unit=settings.sample_unit)
     with deterministic(device, settings.threads, group.local_size):
         objective = _objective(job, group).to(device)
+        batch_of = _batches(job, shards, tokenizer, objective, group)
         with _trainable_embeddings(job, shards, tokenizer, objective):
             checkpoints = CheckpointFolder(
                 job.workspace.scratch / "checkpoints", _fingerprint(job, shards), settings.keep_checkpoints
@@ -204,13 +206,16 @@ def train_in_process(
     return _metrics(job, state, shards, device, group)
 
 
-def _batches(job: Job, shards: ShardReader, tokenizer: Any, device: torch.device, group: ProcessGroup) -> Callable[[int], Batch]:
+def _batches(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective, group: ProcessGroup) -> Callable[[int], Batch]:
     """Return the function from a step to its batch."""
-    settings = job.settings
+    settings, device = job.settings, next(objective.parameters()).device
     masking = MaskingRule.from_tokenizer(tokenizer, settings.mlm_probability) if job.masks else None
-    collator = Collator(settings, job.seed, tokenizer.pad_token_id, masking, group)
+    tlm = translation_lm(settings, objective.model, tokenizer, masking, job.seed) if masking else None
+    if tlm and group.is_main:
+        report_joined(tlm, shards)
+    collator = Collator(settings, job.seed, tokenizer.pad_token_id, None if tlm else masking, group, tlm)
     language_sampler = shards.language_sampler(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
-    sampler = Sampler(shards.shard_rows, settings.batch_size, job.seed, language_sampler)
+    sampler = Sampler(shards.shard_samples, settings.batch_size, job.seed, language_sampler)
 
     def batch_of(step: int) -> Batch:
         return collator.collate(shards.read(sampler.batch(step)), sampler.position(step)[0], step).to(device)
@@ -229,8 +234,8 @@ def _objective(job: Job, group: ProcessGroup) -> Objective:
 
 
 def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
-    """Exclude the embeddings of tokens that no row has from the training, if nothing is masked."""
-    if job.masks:
+    """Exclude the embeddings of tokens that no row has from the training, if nothing is masked and they are trained at all."""
+    if job.masks or job.settings.frozen_embeddings:
         return nullcontext()
     return train_embedding_rows(objective.model, {tokenizer.pad_token_id, *shards.vocabulary()})
 
@@ -321,6 +326,8 @@ def _write_results(job: Job, state: TrainingState) -> None:
     with job.workspace.part("speed.jsonl") as path:
         job.speed_file.touch()
         shutil.copyfile(job.speed_file, path)
+    if job.workspace.path(tensorboard.FILE).is_file():
+        job.workspace.finish(tensorboard.FILE)
 
 
 def _write_model(job: Job, name: str, network: Any) -> None:

@@ -102,13 +102,25 @@ class RunServer:
         return answer
 
     def start(
-        self, recipe: Path, *overrides: str, until: str = "report", die_at: tuple[str, str] | None = None
+        self,
+        recipe: Path,
+        *overrides: str,
+        until: str = "report",
+        die_at: tuple[str, str] | None = None,
+        modules: Path | None = None,
     ) -> RunningPipeline:
         self._count += 1
         log, events = self.folder / f"{self._count}.log", self.folder / f"{self._count}.stages"
         log.touch()
-        request = {"run": [str(recipe), *overrides], "until": until, "die_at": die_at, "log": str(log), "events": str(events)}
+        files = {"log": str(log), "events": str(events), "modules": str(modules) if modules else None}
+        request = {"run": [str(recipe), *overrides], "until": until, "die_at": die_at, **files}
         return RunningPipeline(self, self.ask(request)["pid"], log, events)
+
+    def warm_up(self, recipe: Path, store: Path) -> None:
+        """Run to the end, and have all later runs start with what this one imported."""
+        modules = self.folder / "modules"
+        assert not self.start(recipe, f"store={store}", modules=modules).wait().status
+        self.ask({"import": str(modules)})
 
     def run(self, recipe: Path, *overrides: str, until: str = "report", die_at: tuple[str, str] | None = None) -> Ended:
         """Run to the end."""
@@ -137,7 +149,7 @@ class Reference:
 
 def reference_of(server: RunServer, folder: Path, mode: str) -> Reference:
     recipe = recipes.write(folder, mode)
-    server.run(recipe, f"store={folder / 'warm'}")  # compiles; the second run has the durations of the trials
+    server.warm_up(recipe, folder / "warm")  # compiles; the second run has the durations of the trials
     running = server.start(recipe, f"store={folder / 'store'}")
     ended = running.wait()
     assert ended.status == 0, ended.output

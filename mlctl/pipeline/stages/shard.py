@@ -54,7 +54,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="shard",
-    version=5,
+    version=6,
     needs=("align",),
     settings=_settings,
     work=_work,

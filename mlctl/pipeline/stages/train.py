@@ -45,7 +45,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="train",
-    version=5,
+    version=6,
     needs=("shard",),
     settings=_settings,
     work=_work,

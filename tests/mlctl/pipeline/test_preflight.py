@@ -16,6 +16,7 @@ import yaml
 from mlctl import config
 from mlctl.cli.main import main
 from mlctl.config import Recipe
+from mlctl.core.workspace import Workspace
 from mlctl.pipeline import preflight
 from mlctl.pipeline.plan import plan
 from mlctl.pipeline.stages import stages_until
@@ -268,7 +269,8 @@ def seal(found: Recipe, until: str) -> None:
         request = stage.request(found, {name: made[name] for name in stage.needs}, remember=True)
         with store.building(stage.name, request.key, lambda: None) as draft:
             assert isinstance(draft, Draft)
-            (draft.folder / "file").write_text(stage.name)
+            with Workspace(draft.folder).part("file") as path:
+                path.write_text(stage.name)
             inputs = {name: made[name].manifest.key for name in stage.needs}
             draft.seal(request.parts, inputs, {"pairs": 1, "untranslated": 0}, {}, ())
         result = store.find(stage.name, request.key)

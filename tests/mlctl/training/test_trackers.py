@@ -87,6 +87,7 @@ def curves(file: Path) -> Curve:
 
 def test_the_event_file_shows_every_step_of_a_training(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     train(Train(**QUICK, steps=7), toy_model, 0, shards, Workspace(tmp_path))
+    assert Workspace(tmp_path).has(FILE), "it is no part of the result"
     steps, result = pq.read_table(tmp_path / "steps.parquet"), curves(tmp_path / FILE)
     names = [f"train/{name}" for name in ("loss", "contrastive", "mlm", "learning_rate", "gradient_norm")]
     assert set(result) == {*names, "speed/pairs_per_s", "speed/tokens_per_s"}
