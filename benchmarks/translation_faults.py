@@ -4,7 +4,7 @@
 
 --ntrex: NTREX-128 (`newstest2019-src.eng.txt`, `newstest2019-ref.XXX.txt`, plain or .gz). Its human translations, in both directions,
 stand for right output. The rules were chosen on every 25th line: these are left out. --parallel: other text, in files
-`NAME.en-XX.en.gz` and `NAME.en-XX.XX.gz`, nothing of which was used for the rules. --apertium: the installed modes from and to English translate
+`NAME.en-XX.en.gz` and `NAME.en-XX.XX.gz`; rejected lines of them were looked at, none was used to choose a rule. --apertium: the installed modes from and to English translate
 NTREX's lines, which counts what real output of a backend is rejected. Faults (`faulty_outputs.py`) are made from the same translations. Every
 STEP-th line is read. The last line is JSON.
 """
