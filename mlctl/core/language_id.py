@@ -164,7 +164,10 @@ def feature_log_probabilities(language: str) -> Scores | None:
     """
     model, own = _model(), _own_labels(language)
     columns = [column for column, label in enumerate(model.nb_classes) if label in own]
-    return np.asarray(model.nb_ptc, dtype=np.float32)[:, columns].max(axis=1) if columns else None
+    if not columns:
+        return None
+    largest: Scores = np.asarray(model.nb_ptc, dtype=np.float32)[:, columns].max(axis=1)
+    return largest
 
 
 def find_text_features(text: str) -> list[int]:

@@ -50,6 +50,8 @@ FAULTS: dict[str, tuple[Callable[[str], str], str | None]] = {
     "chatter": (lambda good: f"Translation: {good} (Note: the river is not named.)", CHATTER),
     "introduction": (lambda good: f"Sure! Here is the translation: {good}", CHATTER),
     "prompt": (lambda good: f"Translate the following text to French: {good}", CHATTER),
+    "label": (lambda good: f"Answer: {good}", CHATTER),
+    "of itself": (lambda _: "As a large language model, I only know English well.", CHATTER),
     "agreement": (lambda good: f"Certainly! {good}", CHATTER),
     "closing line": (lambda good: f"{good}\n\nLet me know if you need anything else!", CHATTER),
     "code fence": (lambda good: f"```\n{good}\n```", MARKUP),
@@ -142,6 +144,10 @@ def test_gibberish_in_the_letters_of_the_target_language() -> None:
     good = "Rzecznik ministerstwa powiedział we wtorek, że podatki nie zostaną podniesione przed następnymi wyborami."
     assert find_fault(text, good, "en", "pl") == ""
     assert find_fault(text, good + " źflógmąw ouehit ćwteąb óźcę yńćeń ottskr", "en", "pl") == GIBBERISH
+
+
+def test_an_output_of_gibberish_alone() -> None:
+    assert find_fault("The ministry raised the taxes again", "uzqefo wkjixe qhudix awgyuq ovejxh", "en", "fr") == GIBBERISH
 
 
 def test_latin_words_in_a_language_that_the_identifier_does_not_know() -> None:
