@@ -27,7 +27,7 @@ def contents(store: Path) -> dict[str, str]:
 
 
 def run(*arguments: str) -> int:
-    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=300, check=False).returncode
+    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=900, check=False).returncode
 
 
 def test_prefects_temporary_server_ends_with_a_run_that_is_killed(recipe: Path, tmp_path: Path) -> None:
