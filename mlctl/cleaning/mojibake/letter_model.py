@@ -135,14 +135,15 @@ class LetterModel:
         """Whether the letters of the language are known at all."""
         return self.alphabet.known or (self.learned is not None and bool(self.alphabet.scripts))
 
-    def difference(self, text: str, reading: str, characters: int) -> float:
-        """Return by how much a text costs more than a reading of it: of the first `characters` characters beyond ASCII, and as much of
-        the reading (characters of several bytes are read as several)."""
-        length, other_length = len(BEYOND_ASCII.findall(text)), len(BEYOND_ASCII.findall(reading))
-        span = characters if length <= characters else math.ceil(characters * other_length / length)
+    def reading_cost(self, text: str, reading: str, characters: int) -> float:
+        """Return the cost of as much of a reading as the first `characters` characters beyond ASCII of the text are (some are of
+        several bytes)."""
+        length = len(BEYOND_ASCII.findall(text))
+        found = BEYOND_ASCII.findall(reading)
+        span = characters if length <= characters else math.ceil(characters * len(found) / length)
         # Words of another script may be right in a text, but do not make a reading likely.
-        foreign = sum(self.kind(letter) == "foreign" for letter in BEYOND_ASCII.findall(reading)[:span])
-        return self.cost(text, characters) - self.cost(reading, span) - (COSTS.foreign - COSTS.foreign_run) * foreign
+        foreign = sum(self.kind(letter) == "foreign" for letter in found[:span])
+        return self.cost(reading, span) + (COSTS.foreign - COSTS.foreign_run) * foreign
 
     def cost(self, text: str, characters: int) -> float:
         """Return the sum of the costs of the first `characters` characters beyond ASCII."""

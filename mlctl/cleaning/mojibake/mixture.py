@@ -20,8 +20,8 @@ from mlctl.core import language_id
 
 _Costs = npt.NDArray[np.float64]
 
-_MAX_TEXTS = 200  # whose costs are computed
-_MAX_TRIAL_TEXTS = 40  # whose costs are computed for all candidates
+_MAX_TEXTS = 150  # whose costs are computed
+_MAX_TRIAL_TEXTS = 30  # whose costs are computed for all candidates
 _MAX_CANDIDATES, _MAX_COMPONENTS = 40, 8
 _MAX_CHARACTERS = 30  # beyond ASCII, whose costs are computed
 _MAX_DIFFERENCE = 10.0  # nats between two readings of a text
@@ -94,10 +94,11 @@ def _gains(model: LetterModel, texts: Sequence[str], misreadings: Sequence[Misre
     known = _ascii_words(texts)
     gains = np.full((len(texts), 1 + len(misreadings)), -np.inf)
     gains[:, 0] = _word_gains(model, texts, known)
+    costs = [model.cost(text, _MAX_CHARACTERS) for text in texts]
     for column, misreading in enumerate(misreadings, start=1):
         readings = {row: reading for row, text in enumerate(texts) if (reading := read(text, misreading)) is not None}
         rows = list(readings)
-        differences = [model.difference(texts[row], reading, _MAX_CHARACTERS) for row, reading in readings.items()]
+        differences = [costs[row] - model.reading_cost(texts[row], reading, _MAX_CHARACTERS) for row, reading in readings.items()]
         gains[rows, column] = np.array(differences) + _word_gains(model, list(readings.values()), known)
     return gains
 

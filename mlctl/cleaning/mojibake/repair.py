@@ -91,7 +91,7 @@ class EncodingRepair:
             return repaired
         # ftfy repairs what is of several encodings or was misread twice; but it takes the first encoding that can be.
         other = self._repair(fixed)
-        is_likely = not self.model.usable or self.model.difference(repaired.text, other.text, _MAX_CHARACTERS) >= 0
+        is_likely = not self.model.usable or self._gain(repaired.text, other.text) >= 0
         return other if is_likely else repaired
 
     def _repair(self, text: str) -> Repaired:
@@ -126,7 +126,7 @@ class EncodingRepair:
     def _expected_readings(self, text: str) -> list[Reading]:
         """Return the readings by the misreadings of the corpus, the best first."""
         readings = [
-            Reading(self.model.difference(text, reading, _MAX_CHARACTERS) + bonus, misreading, reading)
+            Reading(self._gain(text, reading) + bonus, misreading, reading)
             for misreading, bonus in self._bonuses.items()
             if (reading := read(text, misreading)) not in (None, text)
         ]
@@ -136,8 +136,11 @@ class EncodingRepair:
         counts = Counter(BEYOND_ASCII.findall(text))
         candidates = heapq.nsmallest(_MAX_READINGS, self._candidates(text, counts, written), key=lambda candidate: candidate[0])
         candidates = [candidate for candidate in candidates if candidate[0] <= candidates[0][0] + _MAX_ROUGH_LEAD]
+        cost = self.model.cost(text, _MAX_CHARACTERS)
         return [
-            Reading(self.model.difference(text, reading, _MAX_CHARACTERS) - self._prior_cost(misreading), misreading, reading)
+            Reading(
+                cost - self.model.reading_cost(text, reading, _MAX_CHARACTERS) - self._prior_cost(misreading), misreading, reading
+            )
             for _, misreading, reading in candidates
         ]
 
@@ -150,6 +153,9 @@ class EncodingRepair:
             yield cost + self._prior_cost(misreading), misreading, text.translate(str.maketrans(characters, others))
         for misreading, reading in multi_byte_readings(text, frozenset(counts), written):
             yield sum(map(rough, BEYOND_ASCII.findall(reading))) + self._prior_cost(misreading), misreading, reading
+
+    def _gain(self, text: str, reading: str) -> float:
+        return self.model.cost(text, _MAX_CHARACTERS) - self.model.reading_cost(text, reading, _MAX_CHARACTERS)
 
     def _prior_cost(self, misreading: Misreading) -> float:
         return _RARITY * prior_cost(self.model, misreading)
