@@ -103,6 +103,8 @@ def test_by_word_pair_visits_of_languages_follow_their_word_pairs(make_shards: C
     visits = np.bincount(languages[sampler.visits(0, 0)])
     counts = np.bincount(languages)
     assert visits[1] / visits[0] == pytest.approx((counts[1] / counts[0]) ** 0.5, rel=0.1)
+    again = shards.read([ShardSlice(0, np.arange(len(languages)), np.ones(len(languages), np.int64))])
+    assert again.row_ids.tolist() == list(range(len(languages), 2 * len(languages))), "a second visit draws anew"
 
 
 def peak_of_an_epoch(folder: Path) -> int:
