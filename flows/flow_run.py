@@ -43,10 +43,17 @@ class RecipeFlow(Flow[P, R]):
         return dict(redact_values(super().serialize_parameters(parameters)))
 
 
-def recipe_flow(name: str, **options: Any) -> Callable[[Callable[P, R]], RecipeFlow[P, R]]:
-    """Return a decorator that makes a flow of a function; its runs are named by the recipe."""
+def recipe_flow(
+    name: str, run_name: Callable[[], str] | None = None, **options: Any
+) -> Callable[[Callable[P, R]], RecipeFlow[P, R]]:
+    """Return a decorator that makes a flow of a function; its runs are named by `run_name`, else by the recipe."""
     return lambda function: RecipeFlow(
-        function, name=name, flow_run_name=run_name, persist_result=False, validate_parameters=False, **options
+        function,
+        name=name,
+        flow_run_name=run_name or _recipe_and_time,
+        persist_result=False,
+        validate_parameters=False,
+        **options,
     )
 
 
@@ -65,7 +72,7 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
     take_signals()
     try:
         loaded = resolve(recipe, overrides)
-        with use_store(loaded), collect_warnings() as warnings:
+        with use_store(loaded), run_log.recording_overrides(overrides), collect_warnings() as warnings:
             with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
                 check(loaded, stages)
                 ref = work(loaded)
@@ -75,7 +82,7 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))
     finally:
-        calls.flush()
+        calls.end_run()
 
 
 def existing_result(recipe: Recipe, stage: StageName, key: str) -> Ref:
@@ -101,7 +108,7 @@ def _planned_key(recipe: Recipe, stage: StageName) -> str:
     return plans[-1].key
 
 
-def run_name() -> str:
+def _recipe_and_time() -> str:
     """Return the name of the current flow run: recipe and time; a run that another one triggered keeps its name."""
     context = cast("FlowRunContext", FlowRunContext.get())
     parameters: dict[str, Any] = context.parameters or {}

@@ -15,7 +15,7 @@ from flows.recipe_parameter import RecipeParameter, resolve
 from mlctl.config import Recipe
 from mlctl.core.interruption import take_signals
 from mlctl.errors import InputError
-from mlctl.pipeline import preflight, retraining
+from mlctl.pipeline import preflight, retraining, run_log
 from mlctl.pipeline.champion import challenger_recipe, check_comparable, registry_of
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.store_session import use_store
@@ -54,12 +54,12 @@ def retrain(
     take_signals()
     try:
         loaded = resolve(recipe, overrides)
-        with use_store(loaded), retraining.exclusive(loaded):
+        with use_store(loaded), retraining.exclusive(loaded), run_log.recording_overrides(overrides):
             outcome = _retrain(loaded, where)
     except (InputError, StoreError) as error:
         return cast("dict[str, Any]", Failed(message=str(error), data=error))  # a message, no traceback
     finally:
-        calls.flush()
+        calls.end_run()
     summary = f"champion {outcome.number} of {registry_of(loaded).name}: {outcome.reason}"
     return cast("dict[str, Any]", Completed(name=outcome.end, message=summary, data=asdict(outcome)))
 

@@ -25,7 +25,7 @@ def scrub(store: str = Recipe.model_fields["store"].default) -> int:
     opened = Store(store)
     findings, results = list(find_problems(opened)), len(opened.results())
     _publish(findings, results)
-    calls.flush()
+    calls.end_run()
     count = f"{results} result{'' if results == 1 else 's'}"
     if findings:
         lines = [f"{finding.stage} {finding.key[:8]}: {finding.problem}\n  → {finding.consequence}" for finding in findings]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import shutil
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlctl.core.checksums import finished_files
+from mlctl.core.files import discard
 from storage import blocks
+from storage.errors import StoreError
 from storage.manifest import File, Manifest
+from storage.verify import find_extra
+
+logger = logging.getLogger(__name__)
 
 #: Marks the folder of a draft: one without this file and without a manifest is a result whose manifest was lost.
 UNFINISHED = ".unfinished"
@@ -28,7 +34,7 @@ class Result:
 
 @dataclass
 class Draft:
-    """A result that is being built: write its files into `folder`, then `seal` it."""
+    """A result that is being built: write its parts into `folder` (`mlctl.core.workspace`), then `seal` it."""
 
     folder: Path
     stage: str
@@ -44,7 +50,9 @@ class Draft:
         versions: Mapping[str, str],
         volatile: Sequence[str] = (),
     ) -> Result:
-        """Digest all files, write the manifest, remove temporary files (names with a leading dot), upload if the store is remote.
+        """Digest the finished parts, write the manifest, remove temporary files (names with a leading dot), upload to a remote store.
+
+        A file that the stage did not write is not part of the result: a warning names it.
 
         Args:
             parts: what the key was computed from.
@@ -52,6 +60,9 @@ class Draft:
             metrics: figures of the result, as JSON values.
             versions: version of each package that made the result.
             volatile: name patterns of files that differ between equal runs and are excluded from the content digest.
+
+        Raises:
+            StoreError: a part was changed or removed after the stage had finished it.
         """
         manifest = Manifest(
             stage=self.stage,
@@ -66,6 +77,10 @@ class Draft:
         )
         manifest.write(self.folder)
         drop_hidden(self.folder)  # only now: after a kill before the manifest, the checkpoints are needed again
+        for name in find_extra(self.folder, manifest):
+            logger.warning(
+                "%s is not a file of the %s stage: it is not part of the result; remove it", self.folder / name, self.stage
+            )
         return self.commit(Result(self.folder, manifest))
 
 
@@ -74,25 +89,39 @@ def has_hidden(folder: Path) -> bool:
     return next(folder.rglob(".*"), None) is not None
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def drop_hidden(folder: Path) -> None:
     """Remove temporary files and folders: all names with a leading dot."""
     for path in list(folder.rglob(".*")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        discard(path)
 
 
 def _describe(folder: Path, volatile: Sequence[str]) -> Iterator[File]:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder))):
-        name, status = path.relative_to(folder).as_posix(), path.stat()
+    for name, expected in sorted(_finished(folder).items()):
+        path = folder / name
+        try:
+            status, (digest, checksums) = path.stat(), blocks.digests(path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise _changed(path, "is missing") from None
+        if digest != expected or path.is_symlink():
+            raise _changed(path, "has changed")
         is_volatile = any(fnmatch.fnmatch(name, pattern) for pattern in volatile)
-        digest, checksums = blocks.digests(path)
         yield File(name, status.st_size, digest, status.st_mtime_ns, _row_count(path), is_volatile, checksums)
+
+
+def _finished(folder: Path) -> dict[str, str]:
+    """Return the digest of every finished file of the result; temporary ones are finished parts of the scratch folder."""
+    try:
+        return {name: digest for name, (_, digest) in finished_files(folder).items() if not _is_hidden(name)}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _changed(folder, f"has an unreadable checksum ({error})") from None
+
+
+def _changed(path: Path, problem: str) -> StoreError:
+    return StoreError(f"{path} {problem} since its stage wrote it\n  → run the same command again: that part is made again")
 
 
 def _row_count(path: Path) -> int | None:

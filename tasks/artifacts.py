@@ -11,17 +11,20 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.utilities.context import get_task_and_flow_run_ids
 
 from mlctl.evaluation import PromotionDecision
+from mlctl.pipeline import sweep
 from mlctl.reporting import (
     PICTURE,
     alignment,
     benchmark_section,
     charts,
     curves,
+    json_files,
     markdown,
     png_export,
     regressions,
     run_summary,
     samples,
+    sweep_tables,
     tables,
     translation,
 )
@@ -112,6 +115,17 @@ def publish_summary(summary: run_summary.RunSummary) -> None:
     """Show the end of a run on its page."""
     text = run_summary.to_markdown(summary)
     _publish(MarkdownArtifact(markdown=text, key="summary", description="Scores, stages, addresses and warnings of the run"))
+
+
+def publish_sweep(store: str, result: Result) -> None:
+    """Show the comparison of a sweep: a table of each task and variant, and a link to its page."""
+    figures = json_files.read_json(result.folder, sweep.FIGURES, {})
+    rows: list[dict[str, Any]] = [
+        {"task": title, **sweep_tables.format_row(row)} for title, rows in sweep_tables.task_tables(figures) for row in rows
+    ]
+    _publish(TableArtifact(table=rows, key="sweep", description=sweep_tables.legend(figures)))
+    if link := report_links.link(store, result, sweep.PAGE):
+        _publish(LinkArtifact(link=link, link_text=sweep.PAGE, key="sweep-page", description="The page of this sweep"))
 
 
 def publish_scrub(rows: list[dict[str, Any]], description: str) -> None:

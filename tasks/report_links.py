@@ -1,4 +1,4 @@
-"""Addresses of reports on the report server that `mlctl up` starts."""
+"""Addresses of reports and of pages of sweeps on the report server that `mlctl up` starts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from storage import Result, Store
 URL, STORES = "MLCTL_REPORTS_URL", "MLCTL_REPORTS_STORES"
 
 
-def link(store: str, report: Result) -> str | None:
+def link(store: str, report: Result, page: str = "report.html") -> str | None:
     """Return the URL under which the report server serves a report, and have it serve the store; None: there is no such server."""
     url, file = os.environ.get(URL), os.environ.get(STORES)
     if not (url and file):
         return None
-    return f"{url}/{_add(Path(file), store)}/{report.manifest.key}/report.html"
+    return f"{url}/{_add(Path(file), store)}/{report.manifest.key}/{page}"
 
 
 def stores(file: Path) -> dict[str, str]:

@@ -13,11 +13,15 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler, set_api_log_sink
 from rich.console import Console
 
+from mlctl.errors import InputError
+from storage import StoreError
 from tasks.server_calls import calls
 
 _MAX_RECORDS = 5_000  # that wait for a server that does not answer; the oldest are dropped
 _BATCH = 200  # records of a call
 _STATE = "Finished in state"
+_PREFECT_LOGGERS = ("task_runs", "flow_runs", "engine", "events.clients", "_internal.concurrency")
+_SILENT_SERVER = ("Unable to connect to 'ws", "Service 'EventsWorker' failed")
 _REPEATED_STATE = ("Task run failed with state", _STATE)
 
 
@@ -37,8 +41,8 @@ def attach() -> None:
         logger.setLevel(logging.INFO)
         if not any(isinstance(handler, RunLogHandler) for handler in logger.handlers):
             logger.addHandler(RunLogHandler())
-    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.events.clients"):
-        logging.getLogger(name).addFilter(_once)
+    for name in _PREFECT_LOGGERS:
+        logging.getLogger(f"prefect.{name}").addFilter(_once)
     set_api_log_sink(_records.add)
 
 
@@ -79,20 +83,25 @@ class _Once(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is shown."""
-        message = record.getMessage()
-        if record.name.startswith("prefect.task_runs") and message.startswith(_REPEATED_STATE):
-            return False
-        if message.startswith(f"{_STATE} Failed") and not _ends_the_process(record):
-            return False  # the command line, or the run that contains this one, shows the message
-        if record.name == "prefect.events.clients" and message.startswith("Unable to connect"):
-            return False  # `server_calls` warns once
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, httpx.TransportError) and not _ends_the_process(record):
-            return False  # the command line says that the server is away
-        if error is not None and error is self.shown:
+        if _is_said_elsewhere(record, record.getMessage(), error) or (error is not None and error is self.shown):
             return False
         self.shown = error or self.shown
         return True
+
+
+def _is_said_elsewhere(record: logging.LogRecord, message: str, error: BaseException | None) -> bool:
+    """Return whether mlctl says, or the final state of the run shows, what a record of Prefect's says."""
+    if isinstance(error, (InputError, StoreError)):  # the final state has its message; a traceback is for faults of the program
+        return True
+    if message.startswith(_SILENT_SERVER):  # `server_calls` warns once
+        return True
+    if record.name.startswith("prefect.task_runs") and message.startswith(_REPEATED_STATE):
+        return True
+    if _ends_the_process(record):
+        return False
+    # the command line shows the message, or says that the server is away; or the run that contains this one does
+    return message.startswith(f"{_STATE} Failed") or isinstance(error, httpx.TransportError)
 
 
 _records = _Records()

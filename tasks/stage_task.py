@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, cast
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.context import TaskRunContext
+from prefect.context import TagsContext, TaskRunContext
 from prefect.states import Completed, Failed
 from prefect.utilities.engine import link_state_to_task_run_result
 
@@ -33,7 +33,8 @@ class StageTask(Task[P, Ref]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; with `return_state=True` return the state itself."""
         return_state = kwargs.pop("return_state", False)
-        state: State[Ref] = super().__call__(*args, return_state=True, **kwargs)
+        with TagsContext(current_tags=set()):  # at the start of a task with tags, Prefect asks the server for their limits
+            state: State[Ref] = super().__call__(*args, return_state=True, **kwargs)
         if return_state:
             return state
         ref = state.result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import socket
 import subprocess
@@ -11,29 +10,22 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import hypothesis
 import pytest
 import yaml
 
+sys.path.append(str(Path(__file__).parent / "helpers"))  # not `tests`: its folder `mlctl` would hide the package
+
+import tiny
+
 # The same examples in every run, so that what fails has been changed; `pytest --hypothesis-profile default` looks for new ones.
 # And a machine's speed is no assertion: without this, an example that takes 200 ms fails.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
-
-
-def _load_module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _point_prefect_at_a_server_of_ours() -> None:
@@ -51,7 +43,6 @@ def _point_prefect_at_a_server_of_ours() -> None:
 
 _point_prefect_at_a_server_of_ours()
 importlib.import_module("prefect.main")  # now: set up inside a test, its log would go to that test for ever
-tiny = _load_module("tiny")
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +53,25 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(folder), PIP_DISABLE_PIP_VERSION_CHECK="1")
     os.environ.pop("PIP_EXTRA_INDEX_URL", None)
     return folder
+
+
+@pytest.fixture
+def mount_volume(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A function that mounts a volume of a size (such as "24m") and returns its folder; root alone can do that."""
+    mounted: list[Path] = []
+
+    def mount(size: str) -> Path:
+        folder = tmp_path / "volume"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("no permission to mount a volume")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture

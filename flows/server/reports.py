@@ -31,7 +31,7 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 
 
 def report_app(stores_file: Path) -> Starlette:
-    """Return the application: `GET /STORE/KEY/FILE` for the files in the manifest of a report, 404 for everything else.
+    """Return the application: `GET /STORE/KEY/FILE` for the files in the manifest of a report or a sweep, 404 for everything else.
 
     Names of other hosts are refused, so that no page of another site can read a report through the browser.
     """
@@ -48,11 +48,12 @@ def report_app(stores_file: Path) -> Starlette:
 
 
 def _find(store: str | None, key: str, name: str) -> Path | None:
-    """Return a file of a report; None: the store has no such report, or its manifest no such file."""
+    """Return a file of a report or a sweep; None: the store has no such result, or its manifest no such file."""
     if store is None or not _KEY.fullmatch(key):
         return None
     try:
-        report = Store(store).find("report", key)
+        opened = Store(store)
+        report = opened.find("report", key) or opened.find("sweep", key)
     except StoreError:
         return None
     if report is None or name not in {file.name for file in report.manifest.files}:

@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.word_tokenization import Span, normalise_word
+from mlctl.alignment.word_tokenization import Span
+from mlctl.core.word_forms import normalise_word
 
 
 class Sentence(NamedTuple):

@@ -18,8 +18,7 @@ from collections.abc import Callable
 
 import regex  # type: ignore[import-untyped]
 
-#: Characters that are written for an apostrophe; the last five are letters to Unicode.
-APOSTROPHES = "'\u2018\u2019\u201b\u0060\u00b4\u2032\uff07\u02bc\u02bb\u02bd\u02b9\ua78c"
+from mlctl.core.word_forms import APOSTROPHES
 
 # Stand-ins: letters that the tokenizer does not split off. They replace one character each, so that ranges of the text stay valid.
 _INSIDE, _LAST, _FIRST = "\u02ad", "\u02a9", "\u02aa"  # inside a word; last of a word; first of a word

@@ -16,6 +16,7 @@ from sacremoses.tokenize import nonbreaking_prefixes
 
 from mlctl.alignment import in_word_marks
 from mlctl.core.unicode_scripts import UNSPACED, has_unspaced
+from mlctl.core.word_forms import JOINERS
 
 #: The character range of a word in its text: [start, end).
 Span = tuple[int, int]
@@ -25,7 +26,6 @@ _CLUSTER = regex.compile(r"\s|\X")  # no two of them are composed with each othe
 _PLAIN_WORD = re.compile(r"\w+|[^\w\s]")
 # Characters that the tokenizer removes, joining their neighbours, and a word that it uses as a marker.
 _UNSAFE = re.compile(r"[\x00-\x08\x0e-\x1b]|MULTI")
-_JOINERS = "\u00ad\u200c\u200d\u2060"  # soft hyphen, zero-width (non-)joiner, word joiner: they occur inside words
 _SLOW = {"zh", "ja"}  # for Han and kana, which it never gets, the tokenizer compiles tables for seconds
 _CACHE_SIZE = 1 << 17  # pieces and words: most of a text consists of some ten thousand
 
@@ -173,33 +173,6 @@ class _FastMosesRules:
         return word in self._abbreviations or (word in self._numeric and after == " 1")
 
 
-# Characters that are written in several ways in the same word. Accents are not among them: they distinguish words.
-_VARIANTS = {
-    **dict.fromkeys(map(ord, in_word_marks.APOSTROPHES + "\u201a\u05f3"), "'"),
-    **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033\u301d\u301e\u05f4"), '"'),
-    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u05be"), "-"),
-    **dict.fromkeys(map(ord, _JOINERS), None),
-    # Vowel signs that Hebrew and Arabic text mostly omits, and the tatweel, which only lengthens an Arabic word.
-    **dict.fromkeys([*range(0x0591, 0x05BE), 0x05BF, 0x05C1, 0x05C2, 0x05C4, 0x05C5, 0x05C7], None),
-    **dict.fromkeys([0x055B, 0x055C, 0x055E], None),  # Armenian's marks of emphasis, exclamation and question, inside words
-    **dict.fromkeys([0x0640, *range(0x064B, 0x0653), 0x0670, *range(0x06D6, 0x06DD)], None),
-}
-_DIGIT = re.compile(r"\d")
-
-
-@functools.lru_cache(_CACHE_SIZE)
-def normalise_word(word: str) -> str:
-    """Return the normal form of a word, in which the statistics count it: spelling variants of a word share it.
-
-    Case, compatibility forms (Unicode's NFKC), joiners and soft hyphens, kinds of apostrophes, quotation marks and dashes, and
-    Hebrew and Arabic vowel signs are normalised; every digit becomes 0. The result is never empty and contains no white space.
-    """
-    form = unicodedata.normalize("NFKC", word.translate(_VARIANTS)).casefold()
-    form = unicodedata.normalize("NFKC", form).translate(_VARIANTS)
-    form = unicodedata.normalize("NFKC", "".join(form.split()))
-    return _DIGIT.sub("0", form) or word
-
-
 def _compose(text: str) -> tuple[str, list[Span]]:
     """Return the composed form (NFC) of a text, and for each of its characters the range of the characters of `text` that it is of.
 
@@ -246,7 +219,7 @@ def _join_at_marks(text: str, spans: Iterable[Span]) -> Iterator[Span]:
 
 
 def _is_mark(character: str) -> bool:
-    return character > "\x7f" and (character in _JOINERS or unicodedata.category(character)[0] == "M")
+    return character > "\x7f" and (character in JOINERS or unicodedata.category(character)[0] == "M")
 
 
 def _is_visible(text: str, span: Span) -> bool:

@@ -21,6 +21,7 @@ from mlctl.cli.recipe import recipe
 from mlctl.cli.run import add_stage_commands, run
 from mlctl.cli.runs import export, runs
 from mlctl.cli.store import store_app
+from mlctl.cli.sweep import sweep
 from mlctl.core.long_values import cut_long_values
 from mlctl.core.path_errors import explain_path_errors
 from mlctl.core.write_errors import explain_write_errors
@@ -32,7 +33,7 @@ _HELP = "Pull the languages of a multilingual text encoder closer together: text
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=_HELP)
 app.command()(run)
 add_stage_commands(app)
-for _command in (plan, explain, runs, compare, export, recipe, retrain, up, down):
+for _command in (plan, explain, runs, compare, export, recipe, sweep, retrain, up, down):
     app.command()(_command)
 app.add_typer(champion_app, name="champion")
 app.add_typer(corpora_app, name="corpora")

@@ -67,13 +67,25 @@ def existing_store(folder: str, recipe: str = "") -> Store:
     Raises:
         InputError: there is no such folder.
     """
-    chosen = folder or (load_recipe(recipe, None).store if recipe else os.environ.get("MLCTL_STORE") or config.Recipe().store)
+    chosen, origin = _chosen_store(folder, recipe)
     store = Store(chosen)
     if "://" not in chosen and not store.root.is_dir():
         raise InputError(
-            f"there is no store at {store.root}", "name its folder with --store, its recipe with --recipe, or set MLCTL_STORE"
+            f"there is no store at {store.root} ({origin})",
+            "name its folder with --store, its recipe with --recipe, or set MLCTL_STORE",
         )
     return store
+
+
+def _chosen_store(folder: str, recipe: str) -> tuple[str, str]:
+    """Return the folder or URL of a store, and what names it."""
+    if folder:
+        return folder, "--store"
+    if recipe:
+        return load_recipe(recipe, None).store, f"the store of the recipe {recipe}"
+    if store := os.environ.get("MLCTL_STORE"):
+        return store, "MLCTL_STORE"
+    return config.Recipe().store, "the default, in the current folder"
 
 
 def shorten(value: object, length: int = 60) -> str:

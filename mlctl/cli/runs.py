@@ -36,6 +36,8 @@ def runs(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> Non
 
 def _details(store: Store, run: Run) -> list[str]:
     """Return lines on a run: its overrides, the stages that it computed, the main scores, its error."""
+    if run.name == "sweep":
+        return _sweep_details(store, run)
     computed = [stage.stage for stage in run.stages if stage.state == "computed"]
     cached = sum(stage.state == "cached" for stage in run.stages)
     lines = [
@@ -43,6 +45,19 @@ def _details(store: Store, run: Run) -> list[str]:
         f"computed: {', '.join(computed)}" if computed else "",
         f"cached: {cached} of {len(run.stages)} stages" if cached else "",
         _scores(store, run),
+        escape(run.error.partition("\n")[0]),
+    ]
+    return [line for line in lines if line]
+
+
+def _sweep_details(store: Store, run: Run) -> list[str]:
+    """Return lines on a sweep: its overrides, how many of its runs have finished, its page, its error."""
+    finished = sum(stage.stage == "evaluate" for stage in run.stages)
+    key = next((stage.key for stage in run.stages if stage.stage == "sweep"), "")
+    lines = [
+        escape(" ".join(run.overrides)),
+        f"sweep: {finished} run{'' if finished == 1 else 's'} finished",
+        escape(str(store.folder("sweep", key) / "sweep.html")) if key else "",
         escape(run.error.partition("\n")[0]),
     ]
     return [line for line in lines if line]

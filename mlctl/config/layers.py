@@ -14,6 +14,21 @@ from mlctl.errors import InputError
 _COMMAND_LINE = "command line"
 
 
+@dataclass(frozen=True)
+class Change:
+    """A new value of one setting.
+
+    Attributes:
+        setting: its dotted path.
+        value: plain value.
+        origin: what sets it, for messages: a file and a line.
+    """
+
+    setting: str
+    value: Any
+    origin: str
+
+
 @dataclass
 class Layer:
     """Settings and where each comes from.
@@ -21,10 +36,12 @@ class Layer:
     Attributes:
         values: plain values by name; sections are dicts.
         origins: for the path of a value, the file and line or the override that set it.
+        changed: the paths that overrides and changes have set.
     """
 
     values: dict[str, Any]
     origins: dict[Path, str] = field(default_factory=dict)
+    changed: set[Path] = field(default_factory=set)
 
     def over(self, base: Layer) -> Layer:
         """Return the settings of both, with these first. Sections are merged, lists are replaced."""
@@ -38,17 +55,44 @@ class Layer:
         Raises:
             InputError: it has another form, or a part of its path is no section.
         """
-        path = _apply(self.values, text)
+        dotted, equals, raw = text.partition("=")
+        if not equals or not _names(dotted):
+            problem = f"override {redact_text(text[:200])!r} does not have the form section.setting=value"
+            raise InputError(problem, "write for example train.steps=200")
+        value = yaml_text.parse(raw, f"override of {'.'.join(_names(dotted))[:200]}").values
+        self.change(Change(dotted, value, _COMMAND_LINE))
+
+    def change(self, change: Change) -> None:
+        """Set one setting.
+
+        Raises:
+            InputError: its path is none, or a part of it is no section.
+        """
+        names = _names(change.setting)
+        if not names:
+            raise InputError(
+                f"{change.origin}: {change.setting[:200]!r} is not the name of a setting", "write for example train.steps"
+            )
+        shown = ".".join(names)[:200]
+        where = f"override of {shown}" if change.origin == _COMMAND_LINE else f"{change.origin}: {shown}"
+        path = _set(self.values, names, change.value, where)
         self.origins = {known: origin for known, origin in self.origins.items() if not _has_prefix(known, {path})}
-        self.origins[path] = f"{_COMMAND_LINE} ({'.'.join(map(str, path))})"
+        self.origins[path] = change.origin
+        self.changed = {known for known in self.changed if not _has_prefix(known, {path})} | {path}
 
     def origin_of(self, path: Path) -> str:
-        """Return what set a value: its nearest enclosing value that is known; of a section, the overrides inside it first."""
-        inside = {known: text for known, text in self.origins.items() if known[: len(path)] == path and _COMMAND_LINE in text}
+        """Return what set a value: its nearest enclosing value that is known; of a section, the overrides and changes inside it first."""
+        inside = [known for known in self.origins if known[: len(path)] == path and known in self.changed]
         if inside and path:
-            return _COMMAND_LINE if path in inside else ", ".join(inside.values())
+            return self.origins[path] if path in inside else ", ".join(map(self._with_setting, inside))
         prefixes = (path[:length] for length in range(len(path), -1, -1))
-        return next((self.origins[prefix] for prefix in prefixes if prefix in self.origins), "")
+        nearest = next((prefix for prefix in prefixes if prefix in self.origins), None)
+        if nearest is None:
+            return ""
+        return self._with_setting(nearest) if nearest in self.changed else self.origins[nearest]
+
+    def _with_setting(self, path: Path) -> str:
+        return f"{self.origins[path]} ({'.'.join(map(str, path))})"
 
 
 def from_document(document: yaml_text.Document, where: str) -> Layer:
@@ -56,40 +100,37 @@ def from_document(document: yaml_text.Document, where: str) -> Layer:
     return Layer(document.values, {path: f"{where}, line {line}" for path, line in document.lines.items() if path})
 
 
-def _apply(values: dict[str, Any], text: str) -> Path:
-    dotted, equals, raw = text.partition("=")
+def _names(dotted: str) -> list[str]:
+    """Return the parts of a dotted path; none if it is not one."""
     names = [name.strip() for name in dotted.split(".")]
-    if not equals or not all(names) or len(names) > yaml_text.MAX_DEPTH:
-        problem = f"override {redact_text(text[:200])!r} does not have the form section.setting=value"
-        raise InputError(problem, "write for example train.steps=200")
-    dotted = ".".join(names)[:200]
-    value = yaml_text.parse(raw, f"override of {dotted}").values
+    return names if all(names) and len(names) <= yaml_text.MAX_DEPTH else []
+
+
+def _set(values: dict[str, Any], names: list[str], value: Any, where: str) -> Path:
     path: Path = ()
     place: Any = values
     for name in names:
-        path = (*path, _index(place, name, dotted) if isinstance(place, list) else name)
+        path = (*path, _index(place, name, where) if isinstance(place, list) else name)
         if len(path) < len(names):
-            place = _section(place, path[-1], dotted)
+            place = _section(place, path[-1], where)
     place[path[-1]] = value
     return path
 
 
-def _section(place: Any, key: Any, dotted: str) -> Any:
+def _section(place: Any, key: Any, where: str) -> Any:
     """Return the section or list of a name, created if there is none."""
     child = place[key] if isinstance(place, list) else place.get(key)
     if child is None:
         child = place[key] = {}
     if not isinstance(child, (dict, list)):
-        raise InputError(f"override of {dotted}: {key!r} is a value, not a section", f"remove what follows {key!r}")
+        raise InputError(f"{where}: {key!r} is a value, not a section", f"remove what follows {key!r}")
     return child
 
 
-def _index(items: list[Any], name: str, dotted: str) -> int:
+def _index(items: list[Any], name: str, where: str) -> int:
     if name.isdecimal() and len(name) < 6 and int(name) < len(items):
         return int(name)
-    raise InputError(
-        f"override of {dotted}: {name!r} is no item of the list", f"number its items 0 to {len(items) - 1}, or give a list"
-    )
+    raise InputError(f"{where}: {name!r} is no item of the list", f"number its items 0 to {len(items) - 1}, or give a list")
 
 
 def _merge(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from mlctl.config.clean import Clean
 from mlctl.config.download import Download
 from mlctl.config.evaluate import Evaluate
 from mlctl.config.languages import Languages
-from mlctl.config.layers import Layer, from_document
+from mlctl.config.layers import Change, Layer, from_document
 from mlctl.config.licences import Licences
 from mlctl.config.model import Model
 from mlctl.config.report import Report
@@ -64,13 +64,15 @@ class Recipe(Section):
     retrain: Retrain = runtime_only(Retrain(), "Re-training: champion and challenger.")
 
 
-def parse(values: Mapping[str, Any], where: str = "recipe", overrides: Iterable[str] = ()) -> Recipe:
-    """Validate plain values with overrides such as `train.steps=200` applied, and return the recipe.
+def parse(
+    values: Mapping[str, Any], where: str = "recipe", overrides: Iterable[str] = (), changes: Iterable[Change] = ()
+) -> Recipe:
+    """Validate plain values with overrides such as `train.steps=200`, then changes applied, and return the recipe.
 
     Raises:
         InputError: names every invalid or unknown setting by its dotted path, the allowed and the given value.
     """
-    return _validate(Layer(copy.deepcopy(dict(values)), {(): where}), overrides)
+    return _validate(Layer(copy.deepcopy(dict(values)), {(): where}), overrides, changes)
 
 
 def load(path: Path, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None) -> Recipe:
@@ -87,9 +89,11 @@ def load(path: Path, overrides: Sequence[str] = (), defaults: Mapping[str, Any] 
     return _validate(layer, overrides)
 
 
-def _validate(layer: Layer, overrides: Iterable[str]) -> Recipe:
+def _validate(layer: Layer, overrides: Iterable[str], changes: Iterable[Change] = ()) -> Recipe:
     for text in overrides:
         layer.override(_with_empty_text(text, layer.values))
+    for change in changes:
+        layer.change(change)
     problems = list(find_problems(layer.values, Recipe))
     error = None
     try:

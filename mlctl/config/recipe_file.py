@@ -1,4 +1,4 @@
-"""Reads the file of a recipe. What is no recipe (a folder, a device, data, another encoding) is named at once."""
+"""Reads the file of a recipe or a sweep. What is neither (a folder, a device, data, another encoding) is named at once."""
 
 from __future__ import annotations
 
@@ -22,39 +22,43 @@ _KINDS = (
 )
 
 
-def read(path: Path) -> Document:
-    """Return the settings of a recipe file: its values are a dict.
+def read(path: Path, kind: str = "recipe") -> Document:
+    """Return the settings of a file: its values are a dict.
+
+    Args:
+        path: of the file.
+        kind: what it should contain, for messages: recipe or sweep.
 
     Raises:
-        InputError: there is no such file, or it is not a recipe.
+        InputError: there is no such file, or it contains something else.
     """
-    document = yaml_text.parse(_decode(_read_bytes(path), path), str(path))
+    document = yaml_text.parse(_decode(_read_bytes(path, kind), path), str(path))
     if isinstance(document.values, dict) and document.values:
         return document
     found = "is empty" if document.values in (None, {}) else f"has {_kind(document.values)} where settings are expected"
-    raise InputError(
-        f"{path} contains no settings: it {found}", "write `name: value` lines; `mlctl recipe demo` shows an example"
-    )
+    example = "`mlctl recipe demo` shows an example" if kind == "recipe" else f"docs/{kind}.md shows an example"
+    raise InputError(f"{path} contains no settings: it {found}", f"write `name: value` lines; {example}")
 
 
 def _kind(value: object) -> str:
     return "a list" if isinstance(value, list) else "one value"
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, expected: str) -> bytes:
     try:
         mode = path.stat().st_mode
         if kind := next((name for is_kind, name in _KINDS if is_kind(mode)), None):
-            raise InputError(f"{path} is {kind}, not a recipe", "name a YAML file")
+            raise InputError(f"{path} is {kind}, not a {expected}", "name a YAML file")
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"no recipe at {path}", "name a YAML file, or a built-in recipe: `mlctl recipe --list`") from None
+        builtin = ", or a built-in recipe: `mlctl recipe --list`" if expected == "recipe" else ""
+        raise InputError(f"no {expected} at {path}", f"name a YAML file{builtin}") from None
     except (OSError, ValueError) as error:  # no permission, too long, a link to itself, a NUL
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise InputError(f"{path} cannot be read: {reason}", "check its name and its permissions") from None
     if len(data) > _MAX_BYTES:
-        raise InputError(f"{path} is too large for a recipe: over {_MAX_BYTES:,} bytes", "name a recipe, not data")
+        raise InputError(f"{path} is too large for a {expected}: over {_MAX_BYTES:,} bytes", f"name a {expected}, not data")
     return data
 
 

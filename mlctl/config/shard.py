@@ -34,7 +34,11 @@ class Shard(Section):
         128,
         ge=8,
         le=8192,
-        description="Maximum number of subwords of one side, special tokens included; longer text is truncated.",
+        description="Maximum number of subwords of one side, special tokens included.",
+    )
+    too_long: Literal["truncate", "drop"] = Field(
+        "truncate",
+        description="What is done with a pair of which a side is longer than max_length: the side is truncated, or the pair is dropped.",
     )
     rows_per_shard: int = Field(8192, ge=1, description="Average number of rows of one Parquet file.")
     heldout_pairs: int = Field(500, ge=0, description="Pairs of each language held out of training, by text, for the benchmark.")
@@ -56,6 +60,18 @@ class Shard(Section):
         ge=0,
         description="Maximum number of training rows with a machine-translated side for each human-written one of a language, drawn by "
         "hash; null: all.",
+    )
+    words: Literal["content", "all"] = Field(
+        "content",
+        description="Words of the word pairs that are trained on. content: no stop words, none that occurs several times in its sentence. all: "
+        "function words and repeated words, too; their links say which is meant. Held-out word pairs always have content words.",
+    )
+    min_lexicon_probability: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Train only on pairs of single words that are each other's most probable translation in the lexicon of the word "
+        "alignment, with at least this probability in both directions; null: on all linked words.",
     )
     stop_words: int = Field(100, ge=0, description="Number of most frequent words of each language that are not content words.")
     min_word_letters: int = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -9,13 +10,13 @@ from pydantic import BeforeValidator, Field, model_validator
 from mlctl.config.base import Devices, Section, runtime_only
 
 
-def _layers(value: object) -> object:
+def _layers(value: object, default: str) -> object:
     """Validate with one message, where pydantic would print one for each form of the union."""
     numbers = list(value) if isinstance(value, (tuple, list)) else []
     valid = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool) and number >= 1]
-    if value in ("auto", "first-and-last", "last", "all") or (numbers and len(set(valid)) == len(numbers)):
+    if value in (default, "first-and-last", "last", "all") or (numbers and len(set(valid)) == len(numbers)):
         return value
-    raise ValueError("give auto, first-and-last, last, all, or different layer numbers from 1 such as [1, 8]")
+    raise ValueError(f"give {default}, first-and-last, last, all, or different layer numbers from 1 such as [1, 8]")
 
 
 def _interpolate(value: object) -> object:
@@ -26,13 +27,19 @@ def _interpolate(value: object) -> object:
 
 
 #: A value of the setting `objective`, and one of `lr_schedule`.
-ObjectiveName = Literal["joint", "sentence", "separate"]
+ObjectiveName = Literal["joint", "sentence", "words", "separate"]
 Decay = Literal["none", "linear", "cosine"]
+#: A value of the setting `sample_unit`.
+SampleUnit = Literal["sentence-pair", "word-pair"]
 
 #: End of the descriptions of settings whose default depends on what is trained: `train_defaults.DEFAULTS`.
 _BY_KIND = "; null: by kind of model, as `mlctl plan` shows."
 
-Layers = Annotated[Literal["auto", "first-and-last", "last", "all"] | tuple[int, ...], BeforeValidator(_layers)]
+_NamedLayers = Literal["first-and-last", "last", "all"]
+Layers = Annotated[Literal["auto"] | _NamedLayers | tuple[int, ...], BeforeValidator(functools.partial(_layers, default="auto"))]
+WordLayers = Annotated[
+    Literal["same"] | _NamedLayers | tuple[int, ...], BeforeValidator(functools.partial(_layers, default="same"))
+]
 
 
 Interpolate = Annotated[Literal["auto"] | float, BeforeValidator(_interpolate)]
@@ -48,25 +55,37 @@ class Train(Section):
     objective: ObjectiveName | None = Field(
         None,
         description="separate: a sentence loss and a word loss, each with its own projection head. joint: one loss on [sentence; word] as "
-        f"in the paper. sentence: its ablation without words{_BY_KIND}",
+        "in the paper. sentence: its ablation without words. words: one loss on words, without sentences (word realignment, arXiv "
+        f"2306.02790){_BY_KIND}",
+    )
+    projection: Literal["auto", "mlp", "none"] = Field(
+        "auto",
+        description="What the losses compare. mlp: projections of the states by a head that is not kept, as in the paper. none: the states "
+        "themselves. auto: none for the objective words, else mlp.",
+    )
+    sample_unit: SampleUnit = Field(
+        "sentence-pair",
+        description="What a batch has `batch_size` of. sentence-pair: sentence pairs, each with up to `word_pairs` word pairs. word-pair: word "
+        "pairs with their sentences, as in the code of the paper's authors: an epoch visits a sentence pair once for each of its word "
+        "pairs, and a batch can hold it several times, with different words.",
     )
     word_pairs: int | None = Field(
         None,
         ge=1,
-        le=16,
+        le=128,
         description=f"Word pairs drawn from each sentence pair at each visit, pooled from one encoder pass{_BY_KIND}",
     )
     word_weight: float = Field(
         1.0, ge=0, description="Weight of the word loss relative to the sentence loss (objective separate only)."
     )
     word_loss: Literal["same", "cz-nce", "info-nce"] = Field(
-        "same", description="Contrastive loss on words (objective separate only); same: as `loss`."
+        "same", description="Contrastive loss on words (objectives separate and words); same: as `loss`."
     )
     temperature: float | None = Field(
         None, gt=0, description=f"τ of the similarity cos/τ; its start if it is not fixed{_BY_KIND}"
     )
     word_temperature: float | None = Field(
-        None, gt=0, description="τ of the word loss (objective separate only); null: as `temperature`."
+        None, gt=0, description="τ of the word loss (objectives separate and words); null: as `temperature`."
     )
     temperature_mode: Literal["fixed", "learned", "linear"] = Field(
         "fixed",
@@ -100,14 +119,40 @@ class Train(Section):
         "last layer, of a masked-language model the pooling that retrieves most translations before training, from scratch "
         "first-and-last.",
     )
+    word_layers: WordLayers = Field(
+        "same",
+        description="Layers whose states are summed for word vectors; same: those of `layers`.",
+    )
+    frozen_layers: int = Field(
+        0,
+        ge=0,
+        description="Number of lowest layers that are not trained. Half of them is what kept XLM-R's taggers (AlignFreeze, arXiv 2502.12959).",
+    )
+    frozen_embeddings: bool = Field(False, description="Do not train the embeddings. With frozen layers, steps are faster.")
     anchor_weight: float | None = Field(
         None,
         ge=0,
         description="Weight of the anchor loss: the squared distance of sentence vectors, scaled to length 1, to those of the encoder "
         f"before training; 0: off, without the memory for that encoder{_BY_KIND}",
     )
+    word_anchor_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the word anchor loss: the same distance of the vectors of the batch's aligned words; 0: off.",
+    )
+    anchor_side: Literal["both", "source"] = Field(
+        "both",
+        description="Sides whose vectors the anchors hold; source: the source language alone, to which the others can move (arXiv 2002.03518).",
+    )
     mlm_weight: float | None = Field(None, ge=0, description=f"α, the weight of the masked-language-model loss; 0: off{_BY_KIND}")
     mlm_probability: float = Field(0.15, gt=0, lt=1, description="Share of ordinary tokens that are masked.")
+    tlm_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the sentence pairs whose sides the masked-LM loss reads as one sequence, so that a masked token can be predicted "
+        "from its translation (translation language modelling, arXiv 1901.07291); 0: sentences only.",
+    )
     contrast_on_masked: bool = Field(
         False,
         description="Compute the contrastive loss on the masked tokens, too (as the authors' code does): one encoder pass instead of two.",
@@ -211,6 +256,22 @@ class Train(Section):
         if self.judge_every == 0 and self.needs_judgements:
             raise ValueError(
                 f"judge_every is 0, but {', '.join(self.needs_judgements)} needs judgements: set judge_every, or null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_tlm(self) -> Train:
+        if self.tlm_share and self.contrast_on_masked:
+            raise ValueError(
+                "tlm_share above 0 needs contrast_on_masked: false: joined pairs are encoded in a pass of the masked-LM loss alone"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_samples(self) -> Train:
+        if self.sample_unit == "word-pair" and self.word_pairs not in (None, 1):
+            raise ValueError(
+                f"sample_unit: word-pair has one word pair per sample: leave out word_pairs, given {self.word_pairs}"
             )
         return self
 

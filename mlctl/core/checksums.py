@@ -67,6 +67,10 @@ class CheckedPath:
         fsync(self.checksum.parent)
         commit(content, self.path)
 
+    def finish(self) -> None:
+        """Write the checksum of a file that was written in place, so that others could read it meanwhile."""
+        self.commit(self.path)
+
     def is_finished(self) -> bool:
         """Return whether it was finished and is unchanged. If it is not, it is removed with a warning, to be made again."""
         problem = self.find_problem()
@@ -112,16 +116,33 @@ class CheckedPath:
 
     def _read(self) -> _Entries:
         try:
-            values = json.loads(self.checksum.read_text(encoding="utf-8"))
+            return _parse(self.checksum.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ValueError("it has no checksum") from None
-        return {name: (int(size), str(digest)) for name, (size, digest) in values.items()}
 
     def _status(self) -> _Status:
         """Return size, times and inode of all files and of the checksum file; no program can set the time of the last change (ctime)."""
         files = [file for _, file in sorted(_files(self.path).items())]
         statuses = [file.stat() for file in (*files, *([self.checksum] if self.checksum.exists() else []))]
         return [(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino) for status in statuses]
+
+
+def finished_files(root: Path) -> _Entries:
+    """Return size and SHA-256 of every file that was finished below `root`, by its path within it.
+
+    Raises:
+        OSError, ValueError, TypeError, AttributeError: a checksum file cannot be read.
+    """
+    found, checksums = {}, root / SCRATCH / "checksums"
+    for file in sorted(path for path in checksums.rglob("*.json") if path.is_file()):
+        part = file.relative_to(checksums).as_posix().removesuffix(".json")
+        for name, entry in _parse(file.read_text(encoding="utf-8")).items():
+            found[f"{part}/{name}" if name else part] = entry
+    return found
+
+
+def _parse(text: str) -> _Entries:
+    return {name: (int(size), str(digest)) for name, (size, digest) in json.loads(text).items()}
 
 
 def _compare(expected: _Entries, path: Path) -> str:

@@ -30,6 +30,7 @@ _NAMES = {signal.SIGINT: "interrupted by Ctrl-C", signal.SIGTERM: "terminated (S
 _callbacks: list[tuple[Callable[[str], None], float]] = []
 _requested = threading.Event()
 _taken: list[signal.Signals] = []
+_left_threads = threading.Event()
 
 
 def is_requested() -> bool:
@@ -59,7 +60,8 @@ def ending_on_signals(message: str) -> Iterator[None]:
     A second signal ends it at once. Outside the main thread, which alone may set handlers, nothing changes.
 
     Args:
-        message: what is kept and how to go on; the line begins with the reason.
+        message: what is kept and how to go on; the line begins with the reason. Empty: no line, for a child process whose parent
+            shows one.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -125,7 +127,7 @@ def _end(number: int, message: str) -> None:
     reason = _NAMES.get(signal.Signals(number), f"ended by {signal.Signals(number).name}")
     line_start = "\r\033[K" if sys.stderr.isatty() else ""  # over a progress bar
     with contextlib.suppress(OSError, ValueError):
-        os.write(2, f"{line_start}mlctl: {reason}; {message}\n".encode())
+        os.write(2, f"{line_start}mlctl: {reason}; {message}\n".encode() if message else b"")
     _silence()
     for callback, seconds in reversed(_callbacks.copy()):
         _call(callback, reason, seconds)
@@ -149,10 +151,28 @@ def _call(callback: Callable[[str], None], reason: str, seconds: float) -> None:
     thread.join(seconds)
 
 
+def leave_threads() -> None:
+    """Have the command end without waiting for the threads of libraries: they wait for a server that does not answer."""
+    _left_threads.set()
+
+
+def end_process(status: int) -> None:
+    """End this process now if it does not wait for its threads."""
+    if _left_threads.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _kill_children()
+        os._exit(status)
+
+
 def _exit(number: int) -> None:
+    _kill_children()
+    os._exit(128 + number)
+
+
+def _kill_children() -> None:
     session = os.getsid(0)
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error, OSError):
             if os.getsid(child.pid) == session:  # others end in their own way
                 child.kill()
-    os._exit(128 + number)

@@ -28,9 +28,10 @@ class Workspace:
 
     A part is a file or folder of the result that is written under a temporary name and renamed when it is complete, with a checksum
     file (`mlctl.core.checksums`): a part for which `has` returns true was finished and is unchanged, also after kill -9, a
-    power cut or a failing disk. Where parts belong together, ask for each of them: `has`, and `is_lost` for one that may never have been
-    written. `scratch` holds what speeds up a restart (a downloaded archive,
-    a checkpoint) and is not part of the result: the caller removes it when the result is complete.
+    power cut or a failing disk. The result consists of the finished parts; another file in the folder does not become part of it. Where
+    parts belong together, ask for each of them: `has`, and `is_lost` for one that may never have been written. `scratch` holds what
+    speeds up a restart (a downloaded archive, a checkpoint) and is not part of the result: the caller removes it when the result is
+    complete.
     """
 
     root: Path
@@ -63,6 +64,10 @@ class Workspace:
         """Yield the temporary path to write the part `name` at; the part appears, complete, when the block ends without error."""
         with self._checked(name).write() as path:
             yield path
+
+    def finish(self, name: str) -> None:
+        """Make a file that was written in place, so that others could read it meanwhile, a finished part."""
+        self._checked(name).finish()
 
     def _checked(self, name: str) -> CheckedPath:
         return CheckedPath(self.path(name), self.root)

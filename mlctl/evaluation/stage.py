@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,22 +87,13 @@ def evaluate(
     Raises:
         InputError: no held-out pairs, no trained model, no data of a benchmark, or a device that is not available.
     """
-    scratch = Workspace(workspace.scratch)
-    cache = score_cache or ScoreCache(scratch.path("parts"))
+    scratch, sentences = Workspace(workspace.scratch), _trained_sentences(_trained_encoder(trained))
     heldout = read_heldout(sharded, languages.targets)
-    own_sentences = _trained_sentences(_trained_encoder(trained))
-    base_folder = base_encoder or _base_encoder(model, trained)
-    base = base_model(settings, base_folder, trained, own_sentences, sharded)
-    models = _open_models(settings, base_folder, trained, sharded / "tokenizer", heldout, cache, base, own_sentences)
-    run = _open_run(
-        settings, base, models, HeldoutRetrieval(heldout, settings, languages.source, seed), compared=base_encoder is None
-    )
-    results: list[ModelScores] = []
-    for model_under_test in run.models:
-        results += _evaluate_model(run, model_under_test, progress)
-        if model_under_test.name in _MAPPED:
-            _write_token_map(model_under_test, own_sentences.pooling, settings, heldout, languages.source, seed, scratch)
-        model_under_test.release()
+    task = HeldoutRetrieval(heldout, settings, languages.source, seed)
+    cache = score_cache or ScoreCache(scratch.path("parts"))
+    run = _open(settings, model, sharded, trained, heldout, sentences, task, cache, base_encoder)
+    write_map = functools.partial(_write_token_map, sentences.pooling, settings, heldout, languages.source, seed, scratch)
+    results = list(_evaluate_models(run, write_map, progress))
     tokens = pa.concat_tables(pq.read_table(scratch.path(_token_file(name))) for name in _MAPPED)
     averages = _write_result(run, results, tokens, seed, workspace)
     return {"languages": len(heldout), **_mean_metrics(averages)}
@@ -143,6 +134,24 @@ def _trained_sentences(folder: Path) -> SentenceConfig:
     """Return how the trained model makes sentence vectors."""
     config = read_sentence_config(folder)
     return config or SentenceConfig(Pooling(tuple(sorted({1, encoder_depth(folder)}))))
+
+
+def _open(
+    settings: Evaluate,
+    model: Model,
+    sharded: Path,
+    trained: Path,
+    heldout: Sequence[Heldout],
+    sentences: SentenceConfig,
+    heldout_task: HeldoutRetrieval,
+    cache: ScoreCache,
+    base_encoder: Path | None,
+) -> _Run:
+    """Open the models that are compared, and the tasks that they are evaluated on."""
+    base_folder = base_encoder or _base_encoder(model, trained)
+    base = base_model(settings, base_folder, trained, sentences, sharded, model.allow_pickle)
+    models = _open_models(settings, base_folder, trained, sharded / "tokenizer", heldout, cache, base, sentences)
+    return _open_run(settings, base, models, heldout_task, compared=base_encoder is None)
 
 
 def _open_models(
@@ -201,6 +210,15 @@ def _differs(evaluation: _Evaluation, models: Mapping[str, ModelUnderTest]) -> b
     return evaluation.task.embeds_sentences and identities[0] != identities[1]
 
 
+def _evaluate_models(run: _Run, write_map: Callable[[ModelUnderTest], None], progress: Progress) -> Iterator[ModelScores]:
+    """Evaluate one model after another, so that memory holds one, and write the token states of those that are mapped."""
+    for model in run.models:
+        yield from _evaluate_model(run, model, progress)
+        if model.name in _MAPPED:
+            write_map(model)
+        model.release()
+
+
 def _evaluate_model(run: _Run, model: ModelUnderTest, progress: Progress) -> Iterator[ModelScores]:
     """Evaluate one model on everything; scores that are cached are not computed again."""
     names = [other.name for other in run.models]
@@ -235,13 +253,13 @@ def _model_scores(model: ModelUnderTest, evaluation: _Evaluation, scores: Sequen
 
 
 def _write_token_map(
-    model: ModelUnderTest,
     pooling: Pooling,
     settings: Evaluate,
     heldout: Sequence[Heldout],
     source: str,
     seed: int,
     scratch: Workspace,
+    model: ModelUnderTest,
 ) -> None:
     """Write one model's token states, of the layers that the trained model pools, to the scratch folder, where a resumed run finds them."""
     from mlctl.evaluation.embedding.map_tokens import choose_sentences, token_rows

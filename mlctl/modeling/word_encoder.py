@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from tokenizers import Encoding, Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import load_encoder, load_tokenizer, max_positions
+from mlctl.modeling.freezing import find_layers
 from mlctl.modeling.pooling import encode_tokens, pad_batch, span_pool
 
 #: A word's characters [start, end).
@@ -125,12 +126,8 @@ def _drop_upper_layers(model: Any, layer: int) -> None:
 
     The next one stays: some encoders normalise the states of their last layer once more before they return them.
     """
-    depth = int(model.config.num_hidden_layers)
-    for module in model.modules():
-        for name, part in module.named_children():
-            if isinstance(part, nn.ModuleList) and len(part) == depth:
-                setattr(module, name, part[: layer + 1])
-                return
+    if found := find_layers(model):
+        setattr(found.parent, found.attribute, found.layers[: layer + 1])
 
 
 def _check_vocabulary(model: Any, types: int, folder: Path) -> None:

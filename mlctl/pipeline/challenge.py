@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlctl.config import Evaluate, Recipe, key_settings
-from mlctl.core.workspace import Workspace
 from mlctl.pipeline.stage import Metrics, Ref, Stage, StageContext, listed_files, result_of
 from mlctl.pipeline.stages.evaluate import benchmark_digests, score_cache
 
@@ -49,14 +48,15 @@ def _work(champion: Mapping[str, Ref], context: StageContext) -> Metrics:
 
     recipe = context.recipe
     of_champion = {stage: listed_files(result_of(ref), context.workspace, f"champion/{stage}") for stage, ref in champion.items()}
-    pairs = Workspace(context.workspace.path(_PAIRS))
-    learned = sharding.write_unseen_heldout(context.inputs["shard"], of_champion["shard"], recipe.languages.targets, pairs)
+    learned = sharding.write_unseen_heldout(
+        context.inputs["shard"], of_champion["shard"], recipe.languages.targets, context.workspace, _PAIRS
+    )
     metrics = evaluation.evaluate(
         _evaluate(recipe),
         recipe.model,
         recipe.languages,
         recipe.seed,
-        pairs.root,
+        context.workspace.path(_PAIRS),
         context.inputs["train"],
         context.workspace,
         context.progress,

@@ -34,8 +34,8 @@ def record_run(name: str, recipe: Recipe) -> Iterator[Run]:
 
 @contextlib.contextmanager
 def recording_overrides(overrides: Sequence[str]) -> Iterator[None]:
-    """Record these overrides of the recipe with each run that begins in the block."""
-    token = _overrides.set(tuple(redact_text(text) for text in overrides))
+    """Record these overrides of the recipe, and those of an enclosing block, with each run that begins in the block."""
+    token = _overrides.set(_overrides.get() + tuple(redact_text(text) for text in overrides))
     try:
         yield
     finally:

@@ -36,12 +36,12 @@ def render_template(template: str, chart_specs: Mapping[str, charts.Spec], conte
 
     Args:
         template: file of this package that extends `frame.html`.
-        chart_specs: name → chart; the template has an element for each.
+        chart_specs: name → chart; the template has an element for each. Without any the page has no scripts.
         context: variables of the template, among them `title` and `sections` (id → name).
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_read))
     environment.filters.update(_FILTERS, script_digest=_script_digest)
-    common = {"css": css(), "bundle": _vega_bundle(), "version": mlctl.__version__}
+    common = {"css": css(), "bundle": _vega_bundle() if chart_specs else "", "version": mlctl.__version__}
     chart_data = {"theme": charts.THEME, "charts": dict(chart_specs)}
     return environment.get_template(template).render({**common, "charts": chart_data, **context})
 

@@ -1,4 +1,4 @@
-"""Dropped pairs as Markdown, for pages that mlctl does not render itself: text from corpora is in code spans only."""
+"""Tables and dropped pairs as Markdown, for pages that mlctl does not render itself: text from corpora is in code spans only."""
 
 from __future__ import annotations
 
@@ -43,6 +43,17 @@ def literal(text: str) -> str:
     """
     shown = _CONTROL.sub("\ufffd", " ".join(text.split())).replace("`", "ˋ")
     return f"`{shown}`" if shown else "*empty*"
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return rows as a table; a column that some rows lack is empty there."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [columns, ["---"] * len(columns), *([_cell(row.get(name, "")) for name in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*")
 
 
 def _text(sections: Iterable[tuple[Row, Sequence[Row]]], limit: int, folder: str) -> str:

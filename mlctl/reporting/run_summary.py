@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlctl.reporting import benchmark_section, tables
 from mlctl.reporting.formatting import format_duration
-from mlctl.reporting.markdown import literal
+from mlctl.reporting.markdown import literal, table
 
 _MAX_WARNINGS = 20
 
@@ -58,9 +58,9 @@ def to_markdown(summary: RunSummary) -> str:
     stages = [{"stage": name, "state": state, "time": _time(state, seconds)} for name, state, seconds in summary.stages]
     parts = [f"# {summary.recipe}", *([f"**{_worse(summary)}**"] if summary.worse else []), *addresses]
     if summary.scores:
-        parts += ["## Scores", "Mean over languages; * significant; in brackets: 95% interval.", _table(summary.scores)]
+        parts += ["## Scores", "Mean over languages; * significant; in brackets: 95% interval.", table(summary.scores)]
     if stages:
-        parts += ["## Stages", _table(stages)]
+        parts += ["## Stages", table(stages)]
     if summary.warnings:
         shown = [f"- {literal(warning)}" for warning in summary.warnings[:_MAX_WARNINGS]]
         more = len(summary.warnings) - len(shown)
@@ -85,14 +85,3 @@ def _link(address: str) -> str:
 
 def _time(state: str, seconds: float) -> str:
     return "" if state == "cached" else format_duration(seconds)
-
-
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows as a table; a column that some rows lack is empty there."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [columns, ["---"] * len(columns), *([_cell(row.get(name, "")) for name in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*")

@@ -1,10 +1,11 @@
-"""Content words of aligned pairs, and the word pairs of them that are trained on."""
+"""The word pairs of aligned pairs that are trained on: of content words, or of all words."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from mlctl.core.random import text_draws
 from mlctl.core.unicode_scripts import has_unspaced
+from mlctl.core.word_forms import normalise_word
 from mlctl.sharding.phrase_blocks import PhraseBlocks, find_blocks
 
 MAX_BLOCK_WORDS = 4  # of one side: longer blocks are mostly words that an aligner could not separate
@@ -33,6 +35,11 @@ class SideWords:
     def of(cls, batch: pa.RecordBatch, name: str) -> SideWords:
         """Read the side `name`, "source" or "target"."""
         return cls(batch[name].to_pylist(), *_struct_lists(batch[f"{name}_words"], ("start", "end")))
+
+    def word(self, row: int, index: int) -> str:
+        """Return a word of a row as it is written."""
+        start, end = self.ranges[self.bounds[row] + index].tolist()
+        return self.texts[row][start:end]
 
     def words(self) -> list[list[str]]:
         """Return the case-folded words of each row."""
@@ -61,13 +68,15 @@ class WordPairs:
 
 @dataclass(frozen=True)
 class ContentWords:
-    """The definition of content words for one language pair.
+    """The rules for the word pairs of one language pair.
 
     Attributes:
         source_stop_words, target_stop_words: frequent words, case-folded, that are not content words.
         min_letters: letters that a content word has at least; 1 in scripts without spaces.
         blocks: whether several adjacent words that are only linked to each other form a word pair, too.
         min_confidence: mean confidence of its links that a word pair has at least.
+        all_words: whether function words and words that occur several times in their sentence form word pairs, too.
+        translations: the translation of each word, in normal form, that a lexicon confirms; None: word pairs need no confirmation.
     """
 
     source_stop_words: frozenset[str]
@@ -75,9 +84,11 @@ class ContentWords:
     min_letters: int
     blocks: bool
     min_confidence: float
+    all_words: bool = False
+    translations: Mapping[str, str] | None = None
 
     def word_pairs(self, batch: pa.RecordBatch) -> WordPairs:
-        """Return the word pairs of content words that are only linked to each other and occur once in their sentences.
+        """Return the word pairs of words that are only linked to each other: of content words that occur once in their sentences, or of all.
 
         A block begins and ends with such a word on both sides. The words inside may be any (`pomme de terre`), but a function word at
         an end (`la maison`) would teach that it belongs to the other word.
@@ -94,12 +105,16 @@ class ContentWords:
             selected &= ranges[:, 1] - ranges[:, 0] <= (MAX_BLOCK_WORDS if self.blocks else 1)
             selected &= usable[batch_ranges[:, 0]] & usable[batch_ranges[:, 1] - 1]
             word_ranges.append(batch_ranges)
+        if self.translations is not None:
+            selected &= self._confirmed(source, target, blocks, selected)
         rows, ranges = blocks.rows[selected], blocks.source[selected].tolist()
         hashes = [_hash(" ".join(source_words[row][first:end])) for row, (first, end) in zip(rows.tolist(), ranges, strict=True)]
         return WordPairs(rows, word_ranges[0][selected], word_ranges[1][selected], np.array(hashes, np.uint64))
 
     def _usable(self, words: list[list[str]], stop_words: frozenset[str]) -> npt.NDArray[np.bool_]:
-        """Return for each word of the batch whether it is a content word that occurs once in its sentence."""
+        """Return for each word of the batch whether a word pair may begin or end with it."""
+        if self.all_words:
+            return np.array([any(map(str.isalnum, word)) for word in itertools.chain.from_iterable(words)], dtype=bool)
         return np.array(
             [
                 word not in stop_words and _long_enough(word, self.min_letters) and sentence.count(word) == 1
@@ -108,6 +123,21 @@ class ContentWords:
             ],
             dtype=bool,
         )
+
+    def _confirmed(
+        self, source: SideWords, target: SideWords, blocks: PhraseBlocks, selected: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """Return which of the selected blocks are two single words that the lexicon has as each other's translation."""
+        translations = self.translations or {}
+        confirmed: npt.NDArray[np.bool_] = selected & (np.diff(blocks.source)[:, 0] == 1) & (np.diff(blocks.target)[:, 0] == 1)
+        for index in np.flatnonzero(confirmed).tolist():
+            row = blocks.rows[index]
+            word, translation = (
+                normalise_word(side.word(row, int(ranges[index, 0])))
+                for side, ranges in ((source, blocks.source), (target, blocks.target))
+            )
+            confirmed[index] = translations.get(word) == translation
+        return confirmed
 
 
 def count_words(counts: Counter[str], side: SideWords) -> None:

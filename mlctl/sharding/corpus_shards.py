@@ -27,6 +27,7 @@ from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 # Rules of the funnel.
 _HELD_OUT, _HELD_OUT_TEXT, _HELD_OUT_PASSAGE = "held-out pair", "held-out text", "held-out passage"
 _DEV, _DEV_TEXT, _DEV_PASSAGE = "dev pair", "dev text", "dev passage"
+_TOO_LONG = "too long"
 _OWN_SETS = 2  # of the index: the held-out pairs and the dev pairs, before the evaluation sets
 #: The rule that drops pairs without a word pair.
 NO_WORD_PAIR = "no word pair"
@@ -37,6 +38,8 @@ class AlignedCorpus:
     """The aligned pairs of every target language, with the plan of what is held out, the dev pairs, and the index of evaluation sets.
 
     The first two sets of the index are the held-out pairs and the dev pairs.
+
+    `drop_too_long`: training rows with a truncated side are dropped; of held-out and dev pairs the sides are truncated.
     """
 
     files: Mapping[str, Path]
@@ -44,6 +47,7 @@ class AlignedCorpus:
     dev: HeldoutPairs
     index: DecontaminationIndex
     seed: int
+    drop_too_long: bool
 
     @classmethod
     def read(cls, settings: Shard, files: Mapping[str, Path], seed: int, sets: Sequence[EvaluationText]) -> AlignedCorpus:
@@ -52,7 +56,7 @@ class AlignedCorpus:
         plan = plan_heldout(settings, files, seed)
         index = index.with_set(0, _HELD_OUT_PASSAGE, plan.heldout.texts(files))
         dev = plan.choose_dev(settings, files, index.have_text)
-        return cls(files, plan, dev, index.with_set(1, _DEV_PASSAGE, dev.texts(files)), seed)
+        return cls(files, plan, dev, index.with_set(1, _DEV_PASSAGE, dev.texts(files)), seed, settings.too_long == "drop")
 
     def training_text(self) -> Iterator[list[str]]:
         """Yield the texts of both sides of the pairs that may be trained on, in batches."""
@@ -64,7 +68,7 @@ class AlignedCorpus:
     def write_heldout(self, pairs: HeldoutPairs, language: str, tokenizer: SpanTokenizer, path: Path) -> None:
         """Write the rows of the held-out or the dev pairs of one language."""
         content = self.plan.content[language]
-        parts = [make_rows(batch, content, tokenizer, self.seed) for batch in pairs.read(language, self.files[language])]
+        parts = [make_rows(batch, content, tokenizer, self.seed).rows for batch in pairs.read(language, self.files[language])]
         write_table(path, pa.Table.from_batches(parts, KEYED_ROWS))
 
     def write_runs(self, tokenizer: SpanTokenizer, workspace: Workspace, progress: Progress) -> list[SortedRun]:
@@ -90,9 +94,10 @@ class AlignedCorpus:
         for first in range(0, pairs.num_rows, BATCH_ROWS):
             batch = pairs.slice(first, BATCH_ROWS)
             trainable = self._trainable(batch, counts)
-            rows = make_rows(batch.filter(pa.array(trainable)), self.plan.content[language], tokenizer, self.seed)
-            counts[NO_WORD_PAIR] += int(np.count_nonzero(trainable)) - rows.num_rows
-            yield rows
+            batch = batch.filter(pa.array(trainable))
+            made = make_rows(batch, self.plan.trained[language], tokenizer, self.seed, self.drop_too_long)
+            counts.update({_TOO_LONG: made.too_long, NO_WORD_PAIR: made.without_word_pair})
+            yield made.rows
 
     def _trainable(self, batch: pa.RecordBatch, counts: Counter[str]) -> Flags:
         """Return which pairs may be trained on; count the others by rule, and the matches of each evaluation set."""
@@ -120,6 +125,8 @@ class AlignedCorpus:
         dropped |= {_DEV: dev, _DEV_TEXT: counts[_DEV_TEXT] - dev}
         for indexed in self.index.sets:
             dropped[indexed.rule] = counts[_counter_key(indexed.rule, "dropped")]
+        if self.drop_too_long:
+            dropped[_TOO_LONG] = counts[_TOO_LONG]
         dropped[NO_WORD_PAIR] = counts[NO_WORD_PAIR]
         for rule in dict.fromkeys(row_filter.rule for run in runs for row_filter in run.filters):
             dropped[rule] = sum(run.kept.dropped[rule] for run in runs if run.language == language)

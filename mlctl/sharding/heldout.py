@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from mlctl.config import Shard
 from mlctl.core.arrow import batches
 from mlctl.core.random import text_draws
 from mlctl.sharding.content_words import BATCH_ROWS, ContentWords, SideWords, count_words, most_frequent, occurs_once
+from mlctl.sharding.lexicon_filter import read_translations
 from mlctl.sharding.text_identity import text_identities
 
 Integers = npt.NDArray[np.int64]
@@ -100,13 +101,15 @@ class HeldoutPlan:
     """What must be known of the whole corpus before its first row is made.
 
     Attributes:
-        content: the definition of content words for each target language.
+        content: the rules for the word pairs of held-out pairs of each target language: content words.
+        trained: the rules for those of training rows.
         pairs: number of pairs of each target language.
         candidates: pairs of each target language that may be held out, the held-out pairs first.
         heldout: the held-out pairs.
     """
 
     content: Mapping[str, ContentWords]
+    trained: Mapping[str, ContentWords]
     pairs: Mapping[str, int]
     candidates: Mapping[str, Candidates]
     heldout: HeldoutPairs
@@ -154,7 +157,8 @@ def plan_heldout(settings: Shard, files: Mapping[str, Path], seed: int) -> Heldo
         rows[language] = candidates[language].rows[:count]
         if len(rows[language]) < settings.heldout_pairs:
             _log.info("%s: %d of %d pairs held out", language, len(rows[language]), pairs[language])
-    return HeldoutPlan(content, pairs, candidates, HeldoutPairs.of(rows, candidates))
+    trained = {language: _training_words(settings, words, files[language]) for language, words in content.items()}
+    return HeldoutPlan(content, trained, pairs, candidates, HeldoutPairs.of(rows, candidates))
 
 
 def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, ContentWords]:
@@ -174,6 +178,15 @@ def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, Cont
         )
         for language, counts in target_counts.items()
     }
+
+
+def _training_words(settings: Shard, content: ContentWords, file: Path) -> ContentWords:
+    """Return the rules for the word pairs of training rows; the lexicon of an alignment is beside its pairs."""
+    translations = None
+    if settings.min_lexicon_probability is not None:
+        lexicon = file.parent.parent / "models" / file.stem / "lexicon.parquet"
+        translations = read_translations(lexicon, settings.min_lexicon_probability)
+    return replace(content, all_words=settings.words == "all", translations=translations)
 
 
 def _eligible_pairs(file: Path, content: ContentWords, min_words: int) -> tuple[Integers, npt.NDArray[np.bool_]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,8 +22,26 @@ KEYED_ROWS = schema.SHARD.append(pa.field("key", pa.uint64(), nullable=False)).a
 )
 
 
-def make_rows(batch: pa.RecordBatch, content: ContentWords, tokenizer: SpanTokenizer, seed: int) -> pa.RecordBatch:
-    """Turn aligned pairs into rows (KEYED_ROWS, unsorted); pairs without a word pair that has exact spans on both sides are dropped."""
+class MadeRows(NamedTuple):
+    """Rows (KEYED_ROWS, unsorted), and the numbers of pairs that were dropped: too long, and else without a word pair."""
+
+    rows: pa.RecordBatch
+    too_long: int
+    without_word_pair: int
+
+
+def make_rows(
+    batch: pa.RecordBatch, content: ContentWords, tokenizer: SpanTokenizer, seed: int, drop_too_long: bool = False
+) -> MadeRows:
+    """Turn aligned pairs into rows; pairs without a word pair that has exact spans on both sides are dropped.
+
+    Args:
+        batch: the pairs (ALIGNED).
+        content: which words form word pairs.
+        tokenizer: of the shards.
+        seed: seed of the order of the rows.
+        drop_too_long: drop pairs with a side that the tokenizer truncates.
+    """
     tokenized = {name: tokenizer.tokenise(batch[name].to_pylist()) for name in ("source", "target")}
     word_pairs = content.word_pairs(batch)
     spans, exact = _word_pair_spans(batch, word_pairs, tokenized)
@@ -38,7 +58,10 @@ def make_rows(batch: pa.RecordBatch, content: ContentWords, tokenizer: SpanToken
         "key": pa.array(_keys(batch, seed)),
     }
     rows = pa.RecordBatch.from_arrays([columns[name] for name in KEYED_ROWS.names], schema=KEYED_ROWS)
-    return rows.filter(pa.array(np.diff(bounds) > 0))
+    too_long = (tokenized["source"].is_truncated | tokenized["target"].is_truncated) & drop_too_long
+    kept = ~too_long & (np.diff(bounds) > 0)
+    dropped = int(np.count_nonzero(too_long))
+    return MadeRows(rows.filter(pa.array(kept)), dropped, batch.num_rows - dropped - int(np.count_nonzero(kept)))
 
 
 def _word_pair_spans(

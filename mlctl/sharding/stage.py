@@ -104,6 +104,7 @@ def _check_rows(funnel: list[dict[str, str | int]], runs: Sequence[SortedRun], s
         "shard: no training row is left (" + "; ".join(counts) + ")",
         f"add text, or lower shard.stop_words ({settings.stop_words}), shard.min_word_letters ({settings.min_word_letters}) "
         f"or shard.min_confidence ({settings.min_confidence:g})"
+        + (f", or raise shard.max_length ({settings.max_length})" if settings.too_long == "drop" else "")
         + ("" if settings.max_synthetic is None else f"; shard.max_synthetic is {settings.max_synthetic:g}"),
     )
 

@@ -26,10 +26,12 @@ class TokenizedTexts:
     Attributes:
         ids: token ids of all texts, one after the other (tokens,).
         bounds: where the tokens of each text begin, and the end of the last (texts + 1,).
+        is_truncated: which texts were longer than the maximum (texts,).
     """
 
     ids: Integers
     bounds: Integers
+    is_truncated: npt.NDArray[np.bool_]
     _offsets: Integers  # (visible tokens, 2) characters of each, counted through all texts, without white space at its ends
     _tokens: Integers  # (visible tokens,) index of each among all tokens
     _text_starts: Integers  # (texts,)
@@ -94,6 +96,7 @@ class SpanTokenizer:
         return TokenizedTexts(
             ids=ids,
             bounds=bounds,
+            is_truncated=truncated,
             _offsets=offsets[tokens],
             _tokens=tokens,
             _text_starts=text_starts,

@@ -19,8 +19,10 @@ _IDENTITIES = ["source_identity", "target_identity"]
 Integers = npt.NDArray[np.int64]
 
 
-def write_unseen_heldout(sharded: Path, trained_on: Path, targets: Sequence[str], workspace: Workspace) -> dict[str, int]:
-    """Write `tokenizer/` and `heldout/<t>.parquet` with the held-out pairs of which no side is in other training rows or dev pairs.
+def write_unseen_heldout(
+    sharded: Path, trained_on: Path, targets: Sequence[str], workspace: Workspace, folder: str
+) -> dict[str, int]:
+    """Write `<folder>/tokenizer/` and `<folder>/heldout/<t>.parquet`: held-out pairs of which no side was learned or chosen on elsewhere.
 
     Memory holds the held-out pairs, whatever the number of training rows.
 
@@ -29,6 +31,7 @@ def write_unseen_heldout(sharded: Path, trained_on: Path, targets: Sequence[str]
         trained_on: shard result with the training rows and dev pairs.
         targets: target languages.
         workspace: where the pairs are written.
+        folder: folder of the workspace for them.
 
     Returns:
         The number of pairs of each language that were dropped.
@@ -36,13 +39,13 @@ def write_unseen_heldout(sharded: Path, trained_on: Path, targets: Sequence[str]
     tables = {target: pq.read_table(file) for target in targets if (file := sharded / "heldout" / f"{target}.parquet").exists()}
     heldout = np.unique(np.concatenate([_identities(table) for table in tables.values()] or [np.empty(0, np.int64)]))
     seen = _in_training(heldout, trained_on)
-    if not workspace.has("tokenizer"):
-        with workspace.part("tokenizer") as folder:
-            shutil.copytree(sharded / "tokenizer", folder)
+    if not workspace.has(f"{folder}/tokenizer"):
+        with workspace.part(f"{folder}/tokenizer") as path:
+            shutil.copytree(sharded / "tokenizer", path)
     dropped = {}
     for target, table in tables.items():
         is_seen = np.isin(np.stack([table[column].to_numpy() for column in _IDENTITIES]), seen).any(0)
-        with workspace.part(f"heldout/{target}.parquet") as path:
+        with workspace.part(f"{folder}/heldout/{target}.parquet") as path:
             pq.write_table(table.filter(pa.array(~is_seen)), path, compression="zstd")
         dropped[target] = int(np.count_nonzero(is_seen))
     return dropped

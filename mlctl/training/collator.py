@@ -18,8 +18,9 @@ from mlctl.config import ResolvedTrain
 from mlctl.training.counter_rng import Stream, bits, keys
 from mlctl.training.dataset import Rows
 from mlctl.training.distributed import SINGLE, ProcessGroup
-from mlctl.training.masking import MaskingRule, mask_tokens
+from mlctl.training.masking import MaskingRule, mask_keys, mask_tokens
 from mlctl.training.ragged_array import RaggedArray
+from mlctl.training.translation_lm import MaskedSequences, TranslationLm
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class MicroBatch:
         masked_ids: (b, T) ids with tokens masked; the same tensor as `input_ids` where nothing is masked.
         masked_positions: (m,) indices into the flattened (b, T) of the tokens to predict.
         labels: (m,) original ids of these tokens.
+        token_type_ids: (b, T) token types; None: all are 0.
     """
 
     input_ids: Tensor
@@ -41,6 +43,7 @@ class MicroBatch:
     masked_ids: Tensor
     masked_positions: Tensor
     labels: Tensor
+    token_type_ids: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Batch:
         pairs: B.
         tokens: number of tokens of both sides, without padding.
         step: the step that trains on it, from 0.
+        tlm_micro_batches: with translation language modelling, what the masked-LM loss reads on this process in place of
+            `micro_batches`: sentence pairs as one sequence, and sentences.
     """
 
     micro_batches: tuple[MicroBatch, ...]
@@ -77,6 +82,12 @@ class Batch:
     pairs: int
     tokens: int
     step: int
+    tlm_micro_batches: tuple[MicroBatch, ...] = ()
+
+    @property
+    def masked_micro_batches(self) -> tuple[MicroBatch, ...]:
+        """What the masked-LM loss reads on this process."""
+        return self.tlm_micro_batches or self.micro_batches
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -93,14 +104,21 @@ class Collator:
         masking: how tokens are masked; None: not at all.
         group: the processes among which the sequences are distributed round-robin from the shortest on, so that all have about the
             same number of tokens.
+        tlm: makes other sequences for the masked-LM loss; `masking` is None then.
     """
 
     def __init__(
-        self, settings: ResolvedTrain, seed: int, pad_id: int, masking: MaskingRule | None, group: ProcessGroup = SINGLE
+        self,
+        settings: ResolvedTrain,
+        seed: int,
+        pad_id: int,
+        masking: MaskingRule | None,
+        group: ProcessGroup = SINGLE,
+        tlm: TranslationLm | None = None,
     ) -> None:
         self._word_pairs = 0 if settings.objective == "sentence" else settings.word_pairs
         self._micro_batch_size, self._seed, self._pad_id = settings.micro_batch_size, seed, pad_id
-        self._masking, self._group = masking, group
+        self._masking, self._group, self._tlm = masking, group, tlm
 
     def collate(self, rows: Rows, epoch: int, step: int = 0) -> Batch:
         """Return the batch of these rows when they are visited in this epoch and this step."""
@@ -117,7 +135,7 @@ class Collator:
         local_order = order[local_sequences]
         return Batch(
             micro_batches=self._micro_batches(
-                sequences.take(local_order), self._mask_keys(rows, epoch)[local_order], local_spans
+                sequences.take(local_order), mask_keys(self._seed, epoch, rows.row_ids)[local_order], local_spans
             ),
             local_sequences=torch.from_numpy(local_sequences),
             local_words=torch.from_numpy(local_words),
@@ -130,28 +148,25 @@ class Collator:
             pairs=len(rows.row_ids),
             tokens=int(sequences.lengths.sum()),
             step=step,
+            tlm_micro_batches=self._tlm_micro_batches(rows, epoch),
         )
 
-    def _mask_keys(self, rows: Rows, epoch: int) -> NDArray[np.uint64]:
-        streams = (Stream.SOURCE_MASK, Stream.TARGET_MASK)
-        return np.concatenate([keys(self._seed, stream, epoch, rows.row_ids) for stream in streams])
+    def _tlm_micro_batches(self, rows: Rows, epoch: int) -> tuple[MicroBatch, ...]:
+        """Return what the masked-LM loss reads in place of the sentences; a sequence may have two sentences: half as many at once."""
+        if self._tlm is None:
+            return ()
+        sequences = self._tlm.masked_sequences(rows.row_ids, rows.token_ids, epoch, self._group)
+        return _cut(sequences, np.zeros((0, 3), np.int64), max(self._micro_batch_size // 2, 1))
 
     def _micro_batches(
-        self, sequences: RaggedArray, mask_keys: NDArray[np.uint64], spans: NDArray[np.int64]
+        self, sequences: RaggedArray, row_keys: NDArray[np.uint64], spans: NDArray[np.int64]
     ) -> tuple[MicroBatch, ...]:
         """Pad once, mask once, then cut; `sequences` and `spans` are in sorted order."""
         ids, attention_mask = sequences.to_padded(int(sequences.lengths[-1]), self._pad_id)
         masked_ids, is_masked = ids, np.zeros_like(attention_mask)
         if self._masking is not None:
-            masked_ids, is_masked = mask_tokens(ids, attention_mask, mask_keys, self._masking)
-        starts = range(0, len(ids), self._micro_batch_size)
-        cuts = np.searchsorted(spans[:, 0], [*starts, len(ids)])
-        return tuple(
-            _micro_batch(
-                ids, attention_mask, masked_ids, is_masked, spans[first:last], slice(start, start + self._micro_batch_size)
-            )
-            for start, (first, last) in zip(starts, pairwise(cuts), strict=True)
-        )
+            masked_ids, is_masked = mask_tokens(ids, attention_mask, row_keys, self._masking)
+        return _cut(MaskedSequences(ids, attention_mask, masked_ids, is_masked, None), spans, self._micro_batch_size)
 
 
 def sample_word_pairs(rows: Rows, seed: int, epoch: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -160,15 +175,19 @@ def sample_word_pairs(rows: Rows, seed: int, epoch: int, count: int) -> tuple[ND
     return rows.word_pairs.row_indices()[drawn], rows.word_pairs.values[drawn].astype(np.int64)
 
 
-def _micro_batch(
-    ids: NDArray[np.int64],
-    attention_mask: NDArray[np.bool_],
-    masked_ids: NDArray[np.int64],
-    is_masked: NDArray[np.bool_],
-    spans: NDArray[np.int64],
-    rows: slice,
-) -> MicroBatch:
+def _cut(sequences: MaskedSequences, spans: NDArray[np.int64], size: int) -> tuple[MicroBatch, ...]:
+    """Cut padded sequences, and the words in them, into micro-batches."""
+    starts = range(0, len(sequences.ids), size)
+    cuts = np.searchsorted(spans[:, 0], [*starts, len(sequences.ids)])
+    return tuple(
+        _micro_batch(sequences, spans[first:last], slice(start, start + size))
+        for start, (first, last) in zip(starts, pairwise(cuts), strict=True)
+    )
+
+
+def _micro_batch(sequences: MaskedSequences, spans: NDArray[np.int64], rows: slice) -> MicroBatch:
     """Cut the rows of a micro-batch out of padded arrays, without the columns that are padding in all of them."""
+    ids, attention_mask, masked_ids, is_masked, token_types = sequences
     block = (rows, slice(0, int(attention_mask[rows].sum(axis=1).max())))
     input_ids, masked_positions = torch.from_numpy(ids[block]), np.flatnonzero(is_masked[block])
     return MicroBatch(
@@ -178,6 +197,7 @@ def _micro_batch(
         masked_ids=input_ids if masked_ids is ids else torch.from_numpy(masked_ids[block]),
         masked_positions=torch.from_numpy(masked_positions),
         labels=torch.from_numpy(ids[block].reshape(-1)[masked_positions]),
+        token_type_ids=None if token_types is None else torch.from_numpy(token_types[block]),
     )
 
 

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     TARGET_MASK = 4
     DROPOUT = 5
     PASS_ORDER = 6
+    TLM = 7
 
 
 def keys(seed: int, stream: Stream, epoch: int, rows: NDArray[np.int64]) -> Keys:

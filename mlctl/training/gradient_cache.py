@@ -51,7 +51,8 @@ def _cached_forward_backward(objective: Objective, batch: Batch, group: ProcessG
     torch.autograd.backward(objective.weighted(contrastive, None, anchor).total)
 
     # Encode again with the same dropout, and propagate these gradients.
-    count = group.global_count(sum(len(micro_batch.labels) for micro_batch in micro_batches), batch.local_sequences)
+    masked = batch.masked_micro_batches
+    count = group.global_count(sum(len(micro_batch.labels) for micro_batch in masked), batch.local_sequences)
     mlm = _MlmLoss(objective, count)
     for micro_batch, state, cached in zip(micro_batches, states, vectors, strict=True):
         set_random_state(micro_batch.input_ids.device, state)
@@ -60,7 +61,7 @@ def _cached_forward_backward(objective: Objective, batch: Batch, group: ProcessG
         _propagate(encoded, cached, loss)
     if not objective.has_mlm:
         return objective.weighted(contrastive, None, anchor)
-    for micro_batch in () if one_pass else micro_batches:  # dropout continues after the last micro-batch's, as without caching
+    for micro_batch in () if one_pass else masked:  # dropout continues after the last micro-batch's, as without caching
         torch.autograd.backward(mlm.loss(objective.encode_masked(micro_batch), micro_batch))
     return objective.weighted(contrastive, group.all_sum(mlm.total) / objective.settings.mlm_weight, anchor)
 

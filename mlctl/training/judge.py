@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from mlctl.config import ResolvedTrain
 from mlctl.errors import InputError
-from mlctl.modeling.dev_set import DevPairs
+from mlctl.modeling.dev_set import DevPairs, read_dev_set
 from mlctl.modeling.encoders import max_positions
 from mlctl.modeling.nearest_neighbours import hits
 from mlctl.modeling.pooling import encode_tokens, pad_batch, pool_tokens, span_pool
@@ -30,6 +32,8 @@ METRICS = ("sentence-retrieval", "word-retrieval")
 Values = NDArray[np.float64]
 
 _BATCH_SENTENCES = 32
+
+_log = logging.getLogger(__name__)
 
 
 class _Batch(NamedTuple):
@@ -52,7 +56,8 @@ class Judge:
         dev: pairs by language; at least two in all.
         pad_id: id of the padding token.
         settings: precision.
-        pooling: layers and tokens of sentence vectors, words of the same layers.
+        pooling: layers and tokens of sentence vectors (of size O), words of the same layers.
+        modules: the modules of the pooling, from (B, H) to (B, O).
         group: the processes that encode together.
 
     Attributes:
@@ -62,10 +67,16 @@ class Judge:
     """
 
     def __init__(
-        self, dev: Sequence[DevPairs], pad_id: int, settings: ResolvedTrain, pooling: Pooling, group: ProcessGroup
+        self,
+        dev: Sequence[DevPairs],
+        pad_id: int,
+        settings: ResolvedTrain,
+        pooling: Pooling,
+        modules: nn.Module,
+        group: ProcessGroup,
     ) -> None:
         self.languages = [pairs.language for pairs in dev]
-        self._settings, self._pooling, self._group = settings, pooling, group
+        self._settings, self._pooling, self._modules, self._group = settings, pooling, modules, group
         sources, targets = ([ids for pairs in dev for ids in getattr(pairs, side)] for side in ("source", "target"))
         self.sentences = 2 * len(sources)
         self._pair_languages = np.repeat(np.arange(len(dev)), [len(pairs.source) for pairs in dev])
@@ -117,8 +128,9 @@ class Judge:
     def _encode(self, model: Any, is_stopped: Callable[[], bool]) -> tuple[Tensor, Tensor] | None:
         """Return the vectors of all sentences and words, sources before targets; each process encodes its share of the batches."""
         rank, size, device = self._group.rank, self._group.size, next(model.parameters()).device
-        nothing = torch.zeros(0, model.config.hidden_size, device=device)
-        sentences, words, no_positions = [nothing], [nothing], torch.zeros(0, dtype=torch.int64)
+        hidden, no_positions = model.config.hidden_size, torch.zeros(0, dtype=torch.int64)
+        sentences = [torch.zeros(0, self._pooling.vector_size(hidden), device=device)]
+        words = [torch.zeros(0, hidden, device=device)]
         positions: tuple[list[Tensor], list[Tensor]] = ([no_positions], [no_positions])
         for first in range(0, len(self._batches), size):
             if is_stopped():
@@ -140,13 +152,35 @@ class Judge:
             states = encode_tokens(
                 model.base_model, batch.input_ids.to(device), mask, self._pooling.layers, self._pooling.weights
             )
-        return pool_tokens(states, mask, self._pooling.tokens), span_pool(states, *batch.words.to(device).unbind(1))
+        sentences = self._modules(pool_tokens(states, mask, self._pooling.tokens))
+        return sentences, span_pool(states, *batch.words.to(device).unbind(1))
 
     def _gather(self, vectors: Sequence[Tensor], positions: Sequence[Tensor], order: Tensor) -> Tensor:
         """Return the vectors of all processes in the order of the pairs."""
         local = torch.cat(list(vectors))
         gathered = self._group.all_gather(local, torch.cat(list(positions)).to(local.device), len(order))
         return gathered[order.argsort().to(local.device)]
+
+
+def open_judge(
+    sharded: Path, pad_id: int, settings: ResolvedTrain, pooling: Pooling, modules: nn.Module, group: ProcessGroup
+) -> Judge | None:
+    """Return the judge of a training on a shard result; None: the recipe has no judgements, or there are no dev pairs."""
+    if not settings.judge_every:
+        return None
+    dev = read_dev_set(sharded)
+    if not dev:
+        _log.info("training is not judged: there are no dev pairs (shard.dev_pairs)")
+        return None
+    judge = Judge(dev, pad_id, settings, pooling, modules, group)
+    _log.info(
+        "training is judged every %d steps on %d dev pairs of %d languages, in about %.1f%% of its time",
+        settings.judge_every,
+        judge.sentences // 2,
+        len(judge.languages),
+        100 * judge.share_of_time(settings),
+    )
+    return judge
 
 
 def figure(values: Values) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlctl.errors import InputError
-from mlctl.training.counter_rng import Keys, bits, uniform
+from mlctl.training.counter_rng import Keys, Stream, bits, keys, uniform
 
 _TO_MASK, _TO_RANDOM = 0.8, 0.1  # of the selected tokens; the rest stays unchanged
 
@@ -40,6 +40,11 @@ class MaskingRule:
         special = np.zeros(len(tokenizer), dtype=bool)
         special[tokenizer.all_special_ids] = True
         return cls(probability, tokenizer.mask_token_id, special)
+
+
+def mask_keys(seed: int, epoch: int, row_ids: NDArray[np.int64]) -> Keys:
+    """Return the keys (2B,) of the masks of B rows that an epoch visits: of the source sides, then of the target sides."""
+    return np.concatenate([keys(seed, stream, epoch, row_ids) for stream in (Stream.SOURCE_MASK, Stream.TARGET_MASK)])
 
 
 def mask_tokens(

@@ -12,10 +12,11 @@ from torch.nn import functional
 from mlctl.config import ResolvedTrain
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import max_positions, seeded
+from mlctl.modeling.freezing import freeze
 from mlctl.modeling.masked_lm import MaskedLmHead
-from mlctl.modeling.pooling import encode_tokens, full_precision, layer_numbers, pool_layers, pool_tokens, span_pool
+from mlctl.modeling.pooling import full_precision, layer_numbers, pool_layers, pool_tokens, span_pool
 from mlctl.modeling.sentence_config import Pooling
-from mlctl.training.anchor_loss import AnchorEncoder, squared_distance
+from mlctl.training.anchor_loss import AnchorEncoder, anchored, distance_sum
 from mlctl.training.collator import Batch, MicroBatch
 from mlctl.training.contrastive_objectives import CONTRASTIVE_OBJECTIVES, Pooled
 from mlctl.training.distributed import SINGLE, ProcessGroup
@@ -23,7 +24,7 @@ from mlctl.training.precision import autocast
 
 
 class Losses(NamedTuple):
-    """Scalars of one batch; `mlm` and `anchor` are None where they are switched off."""
+    """Scalars of one batch; `mlm` and `anchor`, the weighted sum of the anchor losses, are None where they are switched off."""
 
     total: Tensor
     contrastive: Tensor
@@ -32,7 +33,7 @@ class Losses(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A micro-batch encoded and pooled: `sentences` (b, H), `words` (n, H), and states of the masked tokens `masked` (m, H).
+    """A micro-batch encoded and pooled: `sentences` (b, O), `words` (n, H), and states of the masked tokens `masked` (m, H).
 
     `masked` is empty unless the contrastive pass sees masked tokens.
     """
@@ -52,19 +53,28 @@ class Objective(nn.Module):
         model: a Hugging Face masked-language model whose encoder is trained, or without masked-LM loss an encoder.
         settings: losses, objective, weights, precision.
         seed: seed of the projection heads.
-        pooling: how sentence vectors are made, words of the same layers; None: the mean over tokens of `settings.layers`, of the first and
-            the last layer for `auto`.
+        pooling: how sentence vectors (of size O) are made, words of the same layers; None: the mean over tokens of `settings.layers`, of the
+            first and the last layer for `auto`.
+        modules: the modules of the pooling, frozen; None: it has none.
     """
 
-    def __init__(self, model: Any, settings: ResolvedTrain, seed: int, pooling: Pooling | None = None) -> None:
+    def __init__(
+        self, model: Any, settings: ResolvedTrain, seed: int, pooling: Pooling | None = None, modules: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.model = model
-        with seeded(seed):
-            self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, model.config.hidden_size)
-        self.anchor = AnchorEncoder(model) if settings.anchor_weight else None
-        self.settings = settings
-        layers = "first-and-last" if settings.layers == "auto" else settings.layers
+        layers, hidden = "first-and-last" if settings.layers == "auto" else settings.layers, model.config.hidden_size
         self._pooling = pooling or Pooling(layer_numbers(layers, model.config.num_hidden_layers))
+        self.sentence_modules = modules or nn.Identity()
+        with seeded(seed):
+            self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, hidden, self._pooling.vector_size(hidden))
+        self.anchor = AnchorEncoder(model) if settings.anchor_weight or settings.word_anchor_weight else None
+        freeze(model, settings.frozen_layers, settings.frozen_embeddings)
+        self.settings = settings
+        self._word_layers = self._pooling.layers
+        self._word_weights = self._pooling.weights
+        if settings.word_layers != "same":
+            self._word_layers, self._word_weights = layer_numbers(settings.word_layers, model.config.num_hidden_layers), ()
         self._mlm_head = MaskedLmHead(model) if settings.mlm_weight else None
         self._max_positions = max_positions(model)
 
@@ -89,9 +99,9 @@ class Objective(nn.Module):
         # Predict the masked tokens.
         masked_states = [item.masked for item in encoded]
         if not self.settings.contrast_on_masked:
-            embeddings = self._embed([micro_batch.masked_ids for micro_batch in micro_batches])
-            masked_states = [self.encode_masked(*item) for item in zip(micro_batches, embeddings, strict=True)]
-        labels = torch.cat([micro_batch.labels for micro_batch in micro_batches])
+            embeddings = self._embed([micro_batch.masked_ids for micro_batch in batch.masked_micro_batches])
+            masked_states = [self.encode_masked(*item) for item in zip(batch.masked_micro_batches, embeddings, strict=True)]
+        labels = torch.cat([micro_batch.labels for micro_batch in batch.masked_micro_batches])
         mlm_sum = self.mlm_loss(torch.cat(masked_states), labels)
         return self.weighted(contrastive, group.all_sum(mlm_sum / group.global_count(len(labels), labels)), anchor)
 
@@ -100,16 +110,16 @@ class Objective(nn.Module):
         inputs = _encoder_inputs(self._contrastive_ids(micro_batch), embeddings)
         with autocast(self.settings, micro_batch.input_ids.device):
             output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask, output_hidden_states=True)
-            states = pool_layers(output.hidden_states, self._pooling.layers, self._pooling.weights)
+        sentences, words = self._pool(output.hidden_states, micro_batch)
         positions = micro_batch.masked_positions if self.settings.contrast_on_masked else micro_batch.masked_positions[:0]
         return Encoded(
-            sentences=pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens),
-            words=span_pool(states, *micro_batch.spans.unbind(1)),
+            sentences=sentences,
+            words=words,
             masked=output.last_hidden_state.flatten(0, 1).index_select(0, positions),
         )
 
     def score(self, encoded: Sequence[Encoded], batch: Batch, group: ProcessGroup) -> tuple[Tensor, Tensor | None]:
-        """Return the contrastive loss and the anchor loss over all processes; `encoded` are the micro-batches of this one."""
+        """Return the contrastive loss and the weighted anchor losses over all processes; `encoded` are the micro-batches of this one."""
         sentences = group.all_gather(torch.cat([item.sentences for item in encoded]), batch.local_sequences, 2 * batch.pairs)
         words = group.all_gather(torch.cat([item.words for item in encoded]), batch.local_words, len(batch.word_positions))
         # From the order of length to the order of the rows, sources before targets.
@@ -117,11 +127,13 @@ class Objective(nn.Module):
         ordered_words, pairs = words.index_select(0, batch.word_positions), len(batch.word_pair_rows)
         pooled = Pooled((source_sentences, target_sentences), (ordered_words[:pairs], ordered_words[pairs:]))
         contrastive: Tensor = self.contrastive(pooled, batch)
-        return contrastive, None if self.anchor is None else self._anchor_loss(encoded, batch, group)
+        return contrastive, None if self.anchor is None else self._anchor_losses(encoded, batch, group)
 
     def encode_masked(self, micro_batch: MicroBatch, embeddings: Tensor | None = None) -> Tensor:
         """Encode the masked sequences of a micro-batch and return the last-layer states (m, H) of the masked tokens."""
         inputs = _encoder_inputs(micro_batch.masked_ids, embeddings)
+        if micro_batch.token_type_ids is not None:
+            inputs["token_type_ids"] = micro_batch.token_type_ids
         with autocast(self.settings, micro_batch.input_ids.device):
             output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask)
         states: Tensor = output.last_hidden_state
@@ -137,7 +149,7 @@ class Objective(nn.Module):
     def weighted(self, contrastive: Tensor, mlm: Tensor | None, anchor: Tensor | None) -> Losses:
         """Return the losses with their weighted sum."""
         total = contrastive if mlm is None else contrastive + self.settings.mlm_weight * mlm
-        return Losses(total if anchor is None else total + self.settings.anchor_weight * anchor, contrastive, mlm, anchor)
+        return Losses(total if anchor is None else total + anchor, contrastive, mlm, anchor)
 
     @property
     def has_mlm(self) -> bool:
@@ -153,19 +165,35 @@ class Objective(nn.Module):
                 f"set shard.max_length to at most {self._max_positions}",
             )
 
-    def _anchor_loss(self, encoded: Sequence[Encoded], batch: Batch, group: ProcessGroup) -> Tensor:
-        """Return the mean squared distance of the sentences of all processes to those of the encoder before training.
+    def _anchor_losses(self, encoded: Sequence[Encoded], batch: Batch, group: ProcessGroup) -> Tensor:
+        """Return the weighted mean squared distances of sentences and words, of all processes, to those of the encoder before training.
 
         That encoder sees the clean tokens, without dropout.
         """
-        distances = []
-        for item, micro_batch in zip(encoded, batch.micro_batches, strict=True):
-            with torch.no_grad(), autocast(self.settings, micro_batch.input_ids.device):
-                encoder, mask = cast(AnchorEncoder, self.anchor).encoder, micro_batch.attention_mask
-                states = encode_tokens(encoder, micro_batch.input_ids, mask, self._pooling.layers, self._pooling.weights)
-                anchors = pool_tokens(states, mask, self._pooling.tokens)
-            distances.append(squared_distance(item.sentences, anchors))
-        return group.all_sum(torch.stack(distances).sum() / (2 * batch.pairs))
+        sentences, words = zip(*map(self._anchor_vectors, batch.micro_batches), strict=True)
+        held = anchored(batch, self.settings.anchor_side)
+        sentence_distance = distance_sum(torch.cat([item.sentences for item in encoded]), torch.cat(sentences), held.sentences)
+        word_distance = distance_sum(torch.cat([item.words for item in encoded]), torch.cat(words), held.words)
+        return group.all_sum(
+            self.settings.anchor_weight * sentence_distance / held.all_sentences
+            + self.settings.word_anchor_weight * word_distance / max(held.all_words, 1)
+        )
+
+    @torch.no_grad()
+    def _anchor_vectors(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """Return the sentence and the word vectors of the encoder before training."""
+        encoder, mask = cast(AnchorEncoder, self.anchor).encoder, micro_batch.attention_mask
+        with autocast(self.settings, mask.device):
+            output = encoder(input_ids=micro_batch.input_ids, attention_mask=mask, output_hidden_states=True)
+        return self._pool(output.hidden_states, micro_batch)
+
+    def _pool(self, hidden_states: Sequence[Tensor], micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """Return the sentence vectors (b, O) and the word vectors (n, H) of a micro-batch."""
+        states = pool_layers(hidden_states, self._pooling.layers, self._pooling.weights)
+        sentences = self.sentence_modules(pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens))
+        if (self._word_layers, self._word_weights) != (self._pooling.layers, self._pooling.weights):
+            states = pool_layers(hidden_states, self._word_layers, self._word_weights)
+        return sentences, span_pool(states, *micro_batch.spans.unbind(1))
 
     def _contrastive_ids(self, micro_batch: MicroBatch) -> Tensor:
         return micro_batch.masked_ids if self.settings.contrast_on_masked else micro_batch.input_ids

@@ -20,6 +20,7 @@ from mlctl.training.loss_fall import not_fallen
 from mlctl.training.state import TrainingState
 from mlctl.training.step_metrics import StepMetrics
 from mlctl.training.temperature import learned_temperatures
+from mlctl.training.trackers import tensorboard
 from mlctl.training.weight_interpolation import Interpolation
 
 #: Which weights are written: the step, the number of steps that they are the mean of, λ of the interpolation and what was tried.
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 def write_results(
     workspace: Workspace, state: TrainingState, settings: ResolvedTrain, interpolation: Interpolation, speed_file: Path
 ) -> None:
-    """Write `steps.parquet`, `judgements.parquet`, `model_selection.json` and `speed.jsonl`."""
+    """Write `steps.parquet`, `judgements.parquet`, `model_selection.json` and `speed.jsonl`; finish TensorBoard's file."""
     with workspace.part("steps.parquet") as path:
         pq.write_table(_steps_table(state), path, compression="zstd")
     with workspace.part("judgements.parquet") as path:
@@ -52,6 +53,8 @@ def write_results(
     with workspace.part("speed.jsonl") as path:
         speed_file.touch()
         shutil.copyfile(speed_file, path)
+    if workspace.path(tensorboard.FILE).is_file():
+        workspace.finish(tensorboard.FILE)
 
 
 def training_metrics(state: TrainingState, settings: ResolvedTrain, interpolation: Interpolation, group: ProcessGroup) -> Metrics:

@@ -25,6 +25,7 @@ from mlctl.modeling.model_export import save_model
 from mlctl.modeling.model_kind import model_kind
 from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, search_pooling
 from mlctl.modeling.sentence_config import Pooling, describe_pooling, encoder_depth
+from mlctl.modeling.sentence_module_layers import load_sentence_modules
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
 from mlctl.modeling.training_checkpoint import CheckpointFolder
 from mlctl.training.collator import Batch, Collator
@@ -32,7 +33,7 @@ from mlctl.training.dataset import ShardReader
 from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.interruption import StopRequest, stopping_on_sigterm
-from mlctl.training.judge import Judge
+from mlctl.training.judge import Judge, open_judge
 from mlctl.training.launcher import launch
 from mlctl.training.loop import TrainingLoop
 from mlctl.training.masking import MaskingRule
@@ -45,6 +46,7 @@ from mlctl.training.state import TrainingState
 from mlctl.training.step_metrics import StepMetrics
 from mlctl.training.throughput import ThroughputMeter
 from mlctl.training.trackers import NO_TRACKERS, Past, Trackers, check, tracking
+from mlctl.training.translation_lm import report_joined, translation_lm
 from mlctl.training.weight_interpolation import Interpolation, interpolate
 
 #: The pooling of sentence vectors, where it comes from, and the accuracies of a search for it.
@@ -74,6 +76,11 @@ class Job:
     def source(self) -> Path | None:
         """The folder of the encoder that is trained; None: a model from scratch."""
         return model_sources.resolve(self.model) if self.model.name else None
+
+    @property
+    def start(self) -> Path | None:
+        """The folder of the encoder whose weights training starts from: that of `model.start`, or `source`."""
+        return _start_folder(self.model)
 
     @property
     def masks(self) -> bool:
@@ -140,8 +147,7 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
 def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace, device: torch.device) -> PoolingChoice:
     """Return the pooling of sentence vectors: chosen once, then read from the workspace."""
     if not workspace.has(POOLING_FILE):
-        start = model_sources.start_model(model) or (model if model.name else None)
-        folder = model_sources.resolve(start, "model.start" if model.start else "model.name") if start else None
+        folder = _start_folder(model)
         depth = encoder_depth(folder) if folder else model.scratch.layers
 
         def search(folder: Path) -> tuple[Pooling, Mapping[str, float]]:
@@ -149,12 +155,19 @@ def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace,
                 pad_id = load_tokenizer(sharded / "tokenizer").pad_token_id
                 return search_pooling(load_encoder(folder).to(device), pad_id, read_dev_pairs(sharded))
 
-        choice = choose_pooling(settings.layers, folder, depth, search)
+        choice = choose_pooling(settings.layers, folder, depth, search, model.allow_pickle)
         with workspace.part(POOLING_FILE) as path:
             path.write_text(json.dumps(choice.as_json(), indent=1) + "\n", encoding="utf-8")
     choice = PoolingChoice.from_json(json.loads(workspace.path(POOLING_FILE).read_text(encoding="utf-8")))
     _log.info("sentence vectors: %s (%s)", describe_pooling(choice.pooling), choice.reason)
     return choice
+
+
+def _start_folder(model: Model) -> Path | None:
+    """Return the folder of the encoder whose weights training starts from; None: it starts from random ones."""
+    if start := model_sources.start_model(model):
+        return model_sources.resolve(start, "model.start")
+    return model_sources.resolve(model) if model.name else None
 
 
 def train_in_process(
@@ -164,10 +177,12 @@ def train_in_process(
 
     SIGTERM stops the training after a step, unless the caller handles it and passes a `stop` request.
     """
-    settings, shards, tokenizer = job.settings, ShardReader(job.sharded), load_tokenizer(job.tokenizer)
-    batch_of = _batches(job, shards, tokenizer, device, group)
+    settings, tokenizer = job.settings, load_tokenizer(job.tokenizer)
+    shards = ShardReader(job.sharded, sample_unit=settings.sample_unit)
     with deterministic(device, settings.threads, group.local_size):
-        objective, judge = _objective(job, group).to(device), _judge(job, tokenizer, group)
+        objective = _objective(job, group).to(device)
+        judge = open_judge(job.sharded, tokenizer.pad_token_id, settings, job.pooling.pooling, objective.sentence_modules, group)
+        batch_of = _batches(job, shards, tokenizer, objective, group)
         with _trainable_embeddings(job, shards, tokenizer, objective):
             checkpoints = CheckpointFolder(
                 job.workspace.scratch / "checkpoints", _fingerprint(job, shards, judge), settings.keep_checkpoints
@@ -192,13 +207,11 @@ def train_in_process(
             selection.load_written_weights(state.step)
         interpolation = _interpolate(job, objective.model, judge, device)
         if group.is_main:
-            _write_model(job, "model", state.objective.model)
-            write_results(job.workspace, state, job.settings, interpolation, job.speed_file)
-            with job.workspace.part("settings.json") as path:
-                resolved = {"kind": job.kind, "train": key_settings(job.settings), "seed": job.seed}
-                path.write_text(json.dumps(resolved, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            _write_model(job, "model", objective.model)
+            _write_settings(job)
+            write_results(job.workspace, state, settings, interpolation, job.speed_file)
     return {
-        **training_metrics(state, job.settings, interpolation, group),
+        **training_metrics(state, settings, interpolation, group),
         "rows": shards.num_rows,
         "device": device.type,
         "processes": group.size,
@@ -206,13 +219,16 @@ def train_in_process(
     }
 
 
-def _batches(job: Job, shards: ShardReader, tokenizer: Any, device: torch.device, group: ProcessGroup) -> Callable[[int], Batch]:
+def _batches(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective, group: ProcessGroup) -> Callable[[int], Batch]:
     """Return the function from a step to its batch."""
-    settings = job.settings
+    settings, device = job.settings, next(objective.parameters()).device
     masking = MaskingRule.from_tokenizer(tokenizer, settings.mlm_probability) if job.masks else None
-    collator = Collator(settings, job.seed, tokenizer.pad_token_id, masking, group)
+    tlm = translation_lm(settings, objective.model, tokenizer, masking, job.seed) if masking else None
+    if tlm and group.is_main:
+        report_joined(tlm, shards)
+    collator = Collator(settings, job.seed, tokenizer.pad_token_id, None if tlm else masking, group, tlm)
     language_sampler = shards.language_sampler(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
-    sampler = Sampler(shards.shard_rows, settings.batch_size, job.seed, language_sampler)
+    sampler = Sampler(shards.shard_samples, settings.batch_size, job.seed, language_sampler)
 
     def batch_of(step: int) -> Batch:
         return collator.collate(shards.read(sampler.batch(step)), sampler.position(step)[0], step).to(device)
@@ -225,37 +241,16 @@ def _objective(job: Job, group: ProcessGroup) -> Objective:
     network = _network(job)
     if group.is_main and not job.model.name:
         _write_model(job, "base", network)
-    return Objective(_start_weights(job, network), job.settings, job.seed, job.pooling.pooling)
+    pooling = job.pooling.pooling
+    modules = load_sentence_modules(job.start, pooling, network.config.hidden_size)
+    return Objective(_start_weights(job, network), job.settings, job.seed, pooling, modules)
 
 
 def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
-    """Exclude the embeddings of tokens that no row has from the training, if nothing is masked."""
-    if job.masks:
+    """Exclude the embeddings of tokens that no row has from the training, if nothing is masked and they are trained at all."""
+    if job.masks or job.settings.frozen_embeddings:
         return nullcontext()
     return train_embedding_rows(objective.model, {tokenizer.pad_token_id, *shards.vocabulary()})
-
-
-def _judge(job: Job, tokenizer: Any, group: ProcessGroup) -> Judge | None:
-    """Return the judge of the training; None: it is not judged.
-
-    Raises:
-        InputError: the recipe asks for judgements, but there are no dev pairs.
-    """
-    if not job.settings.judge_every:
-        return None
-    dev = read_dev_set(job.sharded)
-    if not dev:
-        _log.info("training is not judged: there are no dev pairs (shard.dev_pairs)")
-        return None
-    judge = Judge(dev, tokenizer.pad_token_id, job.settings, job.pooling.pooling, group)
-    _log.info(
-        "training is judged every %d steps on %d dev pairs of %d languages, in about %.1f%% of its time",
-        job.settings.judge_every,
-        judge.sentences // 2,
-        len(judge.languages),
-        100 * judge.share_of_time(job.settings),
-    )
-    return judge
 
 
 def _interpolate(job: Job, model: Any, judge: Judge | None, device: torch.device) -> Interpolation:
@@ -349,7 +344,13 @@ def _fingerprint(job: Job, shards: ShardReader, judge: Judge | None) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def _write_settings(job: Job) -> None:
+    with job.workspace.part("settings.json") as path:
+        resolved = {"kind": job.kind, "train": key_settings(job.settings), "seed": job.seed}
+        path.write_text(json.dumps(resolved, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
         with job.workspace.part(name) as folder:
-            save_model(network, job.tokenizer, folder, job.pooling.pooling, job.source)
+            save_model(network, job.tokenizer, folder, job.pooling.pooling, job.source, job.start, job.model.allow_pickle)

@@ -82,17 +82,9 @@ def translate(
     untranslated = _find_untranslated(languages, cleaned)
     if settings.backend == "none" or not untranslated:
         return _skip(untranslated, workspace)
-    counts: dict[str, tuple[int, Counter[str]]] = {}
     measurements: list[dict[str, Any]] = []
-    total = sum(text.total for text in untranslated)
     with contextlib.closing(BackendPool(settings, memory, cache or workspace.scratch / "models")) as pool:
-        done = 0
-        for text in untranslated:
-            parts = LanguageParts(text.language, text.file, settings.part_rows, workspace)
-            for rows in _translate_language(settings, text, parts, pool, workspace, measurements):
-                done += rows
-                progress(done, total, "segments", language=text.language)
-            counts[text.language] = parts.counts()
+        counts = _translate_languages(settings, untranslated, pool, workspace, measurements, progress)
     _write_records(measurements, workspace)
     _write_funnel(untranslated, {language: rules for language, (_, rules) in counts.items()}, RULES, workspace)
     return {
@@ -100,6 +92,25 @@ def translate(
         for language, (translated, rules) in counts.items()
         for name, number in (("translated", translated), ("rejected", rules.total()))
     }
+
+
+def _translate_languages(
+    settings: Translate,
+    untranslated: Sequence[_UntranslatedText],
+    pool: BackendPool,
+    workspace: Workspace,
+    measurements: list[dict[str, Any]],
+    progress: Progress,
+) -> dict[str, tuple[int, Counter[str]]]:
+    """Translate every language, append the measurements; return the number of translated texts, and of rejected ones by rule."""
+    counts, done, total = {}, 0, sum(text.total for text in untranslated)
+    for text in untranslated:
+        parts = LanguageParts(text.language, text.file, settings.part_rows, workspace)
+        for rows in _translate_language(settings, text, parts, pool, workspace, measurements):
+            done += rows
+            progress(done, total, "segments", language=text.language)
+        counts[text.language] = parts.counts()
+    return counts
 
 
 def _translate_language(

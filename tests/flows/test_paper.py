@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 import tiny
 import yaml
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
+from webserver import Server
 
 from mlctl import recipes
 from mlctl.cli.main import main
@@ -31,13 +30,7 @@ FINE_TUNED = ("xnli", "pawsx", "udpos", "panx")
 @pytest.fixture(scope="module")
 def opus() -> Iterator[Any]:
     """A server with the release that the recipe names."""
-    file = Path(__file__).parents[1] / "mlctl" / "corpora" / "webserver.py"
-    spec = importlib.util.spec_from_file_location("webserver", file)
-    assert spec
-    assert spec.loader
-    module = sys.modules.setdefault("webserver", importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    with module.Server() as server:
+    with Server() as server:
         for target, (column, *_) in TARGETS.items():
             names = "-".join(sorted(("en", target)))
             with zipfile.ZipFile(out := io.BytesIO(), "w") as archive:

@@ -12,6 +12,8 @@ from flows.recipe_parameter import name_of, resolve
 from mlctl import config, recipes
 from mlctl.config import Recipe
 from mlctl.errors import InputError
+from storage import Store
+from storage.run_log import RunLog
 
 
 def test_a_name_a_file_and_settings_are_the_same_recipe(tmp_path: Path) -> None:
@@ -43,3 +45,11 @@ def test_a_wrong_recipe_fails_the_run_with_one_message(recipe: Any, overrides: l
     assert state.is_failed()
     assert problem in str(state.message)
     assert name_of(recipe, overrides), "the run has a name all the same"
+
+
+def test_the_overrides_of_a_deployment_are_recorded(recipe: Path, server: str, tmp_path: Path) -> None:
+    overrides = ["train.steps=9", "name=watched"]
+    state = pipeline(str(recipe), overrides, until="download", return_state=True)
+    assert state.is_completed(), state.message
+    (run,) = RunLog(Store(tmp_path / "store")).runs()
+    assert run.overrides == overrides

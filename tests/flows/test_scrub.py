@@ -11,6 +11,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State
 
 from flows.scrub import scrub
+from mlctl.core.workspace import Workspace
 from storage import Draft, Store
 
 
@@ -27,7 +28,8 @@ def artifact(state: State[Any]) -> list[dict[str, Any]]:
 def test_a_scrub_tells_and_fails(tmp_path: Path, server: str) -> None:
     with Store(tmp_path).building("clean", "a" * 24) as draft:
         assert isinstance(draft, Draft)
-        (draft.folder / "file").write_text("text")
+        with Workspace(draft.folder).part("file") as path:
+            path.write_text("text")
         draft.seal({}, {}, {}, {})
     state = scrub(str(tmp_path), return_state=True)
     assert state.is_completed(), state.message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -12,6 +11,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import tiny
+import tiny_models
 import yaml
 
 from mlctl.cli.main import main
@@ -21,28 +22,16 @@ SCRIPT = Path(__file__).with_name("kill_at.py")
 GAPS = 24
 
 
-def tiny_models() -> Any:
-    file = Path(__file__).parents[1] / "mlctl" / "translation" / "tiny_models.py"
-    spec = importlib.util.spec_from_file_location("tiny_models", file)
-    assert spec
-    assert spec.loader
-    module = sys.modules.setdefault("tiny_models", importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tiny_models().train_marian(tmp_path_factory.mktemp("models") / "en-fr")
+    folder: Path = tiny_models.train_marian(tmp_path_factory.mktemp("models") / "en-fr")
     return folder
 
 
 @pytest.fixture
 def recipe(tmp_path: Path, wheels: Path, model: Path) -> Path:
     """A recipe whose French has texts without translation beside the catalogue's pairs."""
-    import tiny
-
-    texts = [f"{text}." for text in tiny_models().sentences(GAPS, seed=5, most=8) if len(text.split()) > 3]
+    texts = [f"{text}." for text in tiny_models.sentences(GAPS, seed=5, most=8) if len(text.split()) > 3]
     (tmp_path / "gaps.en").write_text("\n".join(texts) + "\n", encoding="utf-8")
     values = tiny.recipe(tmp_path / "store")
     gaps = {
@@ -62,7 +51,7 @@ def recipe(tmp_path: Path, wheels: Path, model: Path) -> Path:
 
 
 def run(*arguments: str) -> int:
-    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=300, check=False).returncode
+    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=900, check=False).returncode
 
 
 def translated(store: Path) -> tuple[str, list[dict[str, Any]]]:
@@ -99,8 +88,6 @@ for line in sys.stdin:
 
 def test_text_of_the_target_language_is_translated_back(wheels: Path, server: str, tmp_path: Path) -> None:
     """From the recipe to the training rows: the human side is the target, and the machine's side is marked."""
-    import tiny
-
     human = [f"Le jardin numéro {word} est ouvert aux visiteurs." for word in ("un", "deux", "trois", "quatre", "cinq")]
     (tmp_path / "news.fr").write_text("\n".join(human) + "\n", encoding="utf-8")
     (tmp_path / "backend.py").write_text(REVERSED, encoding="utf-8")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mlctl.core.workspace import Workspace
 from storage import Store, StoreError
 from storage.champion_registry import ChampionRegistry, MovedError, champions
 from storage.gc import collect
@@ -135,7 +136,8 @@ def test_gc_keeps_what_champions_refer_to(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for key in "abc":
         with store.building("train", key * 24) as draft:
-            (draft.folder / "weights").write_text(key)
+            with Workspace(draft.folder).part("weights") as path:
+                path.write_text(key)
             draft.seal({}, {}, {}, {})  # type: ignore[union-attr]
     registry = ChampionRegistry(store, "x")
     for place, key in enumerate("ab"):

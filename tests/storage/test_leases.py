@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mlctl.core.workspace import Workspace
 from storage import Draft, Store, leases
 from storage.gc import collect
 from storage.run_log import RunLog, StageRun
@@ -27,7 +28,8 @@ def build(store: Store) -> None:
     for stage, key in KEYS.items():
         with store.building(stage, key) as draft:
             assert isinstance(draft, Draft)
-            (draft.folder / "file").write_text(stage)
+            with Workspace(draft.folder).part("file") as path:
+                path.write_text(stage)
             draft.seal({"stage": stage}, inputs, {}, {})
         inputs = {stage: key}
 
@@ -117,6 +119,7 @@ def test_an_unfinished_result_in_use_and_entries_of_caches_used_since_stay(tmp_p
 
 READS = """
 import random, sys, time
+from mlctl.core.workspace import Workspace
 from storage import Store
 from storage.session import session
 store, keys = Store(sys.argv[1]), "abcd"
@@ -128,7 +131,8 @@ for round in range(30):
         with store.building("clean", key) as result:
             if hasattr(result, "seal"):
                 made += 1
-                (result.folder / "file").write_text(key)
+                with Workspace(result.folder).part("file") as path:
+                    path.write_text(key)
                 result = result.seal({}, {}, {}, {})
         for _ in range(20):
             assert (result.folder / "file").read_text() == key

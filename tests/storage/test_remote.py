@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from mlctl.core.workspace import Workspace
 from storage import Draft, Result, Store, StoreError
 from storage.champion_registry import ChampionRegistry, MovedError
 from storage.remote import Remote
@@ -112,9 +113,8 @@ def build(store: Store, **files: str) -> Result:
             return draft
         assert isinstance(draft, Draft)
         for name, text in files.items():
-            path = draft.folder / "pairs" / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
+            with Workspace(draft.folder).part(f"pairs/{name}") as path:
+                path.write_text(text)
         return draft.seal({"stage": "clean"}, {}, {}, {})
 
 
@@ -139,7 +139,8 @@ def test_of_two_that_made_a_result_the_first_is_right(url: str, machine: Any) ->
     machine("a")
     with Store(url).building("clean", KEY) as slow:
         assert isinstance(slow, Draft)
-        (slow.folder / "weights").write_text("of the slower one")
+        with Workspace(slow.folder).part("weights") as path:
+            path.write_text("of the slower one")
         machine("b")
         first = build(Store(url), weights="of the faster one")
         machine("a")
@@ -152,6 +153,7 @@ def test_of_two_that_made_a_result_the_first_is_right(url: str, machine: Any) ->
 
 SLOW = """
     import sys, time
+    from mlctl.core.workspace import Workspace
     from storage import Store, remote
     original = remote.Remote._put
     def put(self, local, remote, size):
@@ -161,7 +163,8 @@ SLOW = """
     remote.Remote._put = put
     with Store(sys.argv[1]).building("clean", "a" * 24) as draft:
         for number in range(4):
-            (draft.folder / f"{number}").write_bytes(bytes([number]) * 1_000_000)
+            with Workspace(draft.folder).part(f"{number}") as path:
+                path.write_bytes(bytes([number]) * 1_000_000)
         draft.seal({"stage": "clean"}, {}, {}, {})
 """
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from mlctl.cli.main import main
 from mlctl.core.hashing import canonical_json, content_digest, key_of
-from storage import Draft, Result, Store
+from mlctl.core.workspace import Workspace
+from storage import Draft, Result, Store, StoreError
 from storage.gc import collect
 from storage.run_log import RunLog, StageRun
 from storage.session import session
@@ -40,12 +41,15 @@ json_values = st.recursive(
 def build(store: Store, key: str = KEY, text: str = "hello", stage: str = "clean") -> Result:
     with store.building(stage, key) as draft:
         assert isinstance(draft, Draft)
-        (draft.folder / "pairs").mkdir(exist_ok=True)
-        (draft.folder / "pairs" / "fr.txt").write_text(text)
-        (draft.folder / "speed.jsonl").write_text(str(time.time_ns()))
-        pq.write_table(pa.table({"a": [1, 2, 3]}), draft.folder / "t.parquet")
-        (draft.folder / ".scratch").mkdir(exist_ok=True)
-        (draft.folder / ".scratch" / "x").write_text("temporary")
+        workspace = Workspace(draft.folder)
+        for name, content in (("pairs/fr.txt", text), ("speed.jsonl", str(time.time_ns()))):
+            with workspace.part(name) as path:
+                path.write_text(content)
+        with workspace.part("t.parquet") as path:
+            pq.write_table(pa.table({"a": [1, 2, 3]}), path)
+        (workspace.scratch / "x").write_text("temporary")
+        with workspace.part(".scratch/measured/fr.json") as path:
+            path.write_text("temporary, with a checksum")
         return draft.seal({**PARTS, "stage": stage}, {"download": "k"}, {"rows": 3}, {"mlctl": "0"}, volatile=("speed.jsonl",))
 
 
@@ -178,6 +182,49 @@ with Store({str(tmp_path)!r}).building("clean", {KEY!r}):
     assert waited
     process.communicate()
     assert not store.is_building("clean", KEY)
+
+
+@pytest.mark.parametrize("name", ["0.parquet", "pairs/de.txt", "model/weights", "pairs/model/x", ".hidden"])
+def test_a_file_that_no_stage_wrote_is_sealed_into_no_result(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    expected = build(Store(tmp_path / "undisturbed")).manifest.content
+    store = Store(tmp_path / "store")
+    intruder = store.folder("clean", KEY) / name
+    with store.building("clean", KEY):
+        intruder.parent.mkdir(parents=True, exist_ok=True)
+        intruder.write_text("put here by somebody")
+    result = build(store)
+    assert result.manifest.content == expected
+    assert name not in {file.name for file in result.manifest.files}
+    assert [record.levelname for record in caplog.records if str(intruder) in record.message] == ["WARNING"] * intruder.exists()
+    assert intruder.exists() == (name != ".hidden")
+    assert store.find("clean", KEY) == result
+
+
+def _rewrite(path: Path) -> None:
+    path.write_text("other")
+
+
+def _link(path: Path) -> None:
+    path.symlink_to(path.rename(path.parents[3] / "elsewhere"))
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("change", [_rewrite, _link, _folder, Path.unlink])
+def test_a_part_that_changed_after_the_stage_wrote_it_is_not_sealed(change: Callable[[Path], None], tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.building("clean", KEY) as draft:
+        assert isinstance(draft, Draft)
+        with Workspace(draft.folder).part("pairs/fr.txt") as path:
+            path.write_text("hello")
+        change(draft.folder / "pairs" / "fr.txt")
+        with pytest.raises(StoreError, match=r"pairs/fr.txt .*since its stage wrote it\n  → run the same command again"):
+            draft.seal({}, {}, {}, {})
+    assert store.find("clean", KEY) is None
+    assert build(store).manifest.stage == "clean"
 
 
 def test_seal_killed_before_the_manifest_leaves_no_result(tmp_path: Path) -> None:

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from webserver import Server, serving
 
 from mlctl.config import Recipe, parse
 from mlctl.pipeline.stage import make, result_of
 from tasks.download import STAGE
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "mlctl" / "corpora"))
-from webserver import Server, serving
 
 
 def recipe(server: Server, folder: Path, query: str) -> Recipe:

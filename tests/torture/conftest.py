@@ -1,8 +1,8 @@
 """Torture tests: random kills, damage, hostile input and full disks, over all stages.
 
-`make test` runs their short form. The long form, and other random choices:
+`make test` runs their short form. The long form, other random choices, and a list of what was done:
 
-    TORTURE_TRIALS=200 TORTURE_SEED=7 python -m pytest tests/torture
+    TORTURE_TRIALS=200 TORTURE_SEED=7 python -m pytest tests/torture --log-file=torture.log --log-file-level=INFO
 """
 
 from __future__ import annotations

@@ -1,15 +1,18 @@
 """Runs pipelines in forked processes: `run_server.py` reads one JSON request a line and answers with one JSON line.
 
-Importing torch, numba and pyarrow takes longer than the tiny recipe: they are imported once, and every run is a fork in a session of
-its own, so that a kill of its process group takes the run and its workers and nothing else.
+Importing torch, numba, pyarrow and the rest takes longer than the tiny recipe: what a first run has imported is imported here, once, and
+every run is a fork in a session of its own, so that a kill of its process group takes the run and its workers and nothing else.
 
 Requests: `{"run": [RECIPE, OVERRIDE, …], "until": STAGE, "die_at": [STAGE, WHEN] or null, "log": FILE, "events": FILE}` starts a run
-and answers `{"pid": …}`; `{"wait": PID}` answers `{"status": …}`, the exit status, negative for a signal. Every line of the events
-file is a stage that begins, the time, and a dot. For `die_at` see `kill_points.py`.
+and answers `{"pid": …}`; `{"wait": PID}` answers `{"status": …}`, the exit status, negative for a signal; `{"import": FILE}` imports the
+modules that a run with `"modules": FILE` had at its end. Every line of the events file is a stage that begins, the time, and a dot. For
+`die_at` see `kill_points.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import sys
@@ -70,12 +73,20 @@ def start(request: dict[str, Any]) -> int:
         kill_points.install(*request["die_at"])
     try:
         status = run(request["run"], request["until"], Path(request["events"]))
+        if request["modules"]:
+            Path(request["modules"]).write_text("\n".join(sys.modules))
     except BaseException:  # the log must show it, whatever it is
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def import_all(names: list[str]) -> None:
+    for name in names:
+        with contextlib.suppress(Exception):  # not every name of sys.modules is that of a file
+            importlib.import_module(name)
 
 
 def serve() -> None:
@@ -87,6 +98,8 @@ def serve() -> None:
         if "wait" in request:
             _, status = os.waitpid(request["wait"], 0)
             answer["status"] = os.waitstatus_to_exitcode(status)
+        elif "import" in request:
+            import_all(Path(request["import"]).read_text().splitlines())
         else:
             answer["pid"] = start(request)
         sys.stdout.write(f"{json.dumps(answer)}\n")

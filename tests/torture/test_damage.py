@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from .damage import DAMAGES, files_of
 from .runs import Reference, RunServer, assert_equals, made
 
 References = Callable[[str], Reference]
+log = logging.getLogger("torture")
 
 
 def test_a_damaged_result_is_made_again_and_no_other(
@@ -28,6 +30,7 @@ def test_a_damaged_result_is_made_again_and_no_other(
         context = f"{file.relative_to(store)} {damage.__name__}"
         before = made(store)
         damage(file, rng)
+        log.info("damaged result: %s", context)
         ended = run_server.run(undisturbed.recipe, f"store={store}", "verify_store=always")
         assert ended.status == 0, f"{context}\n{ended.output}"
         assert "Traceback" not in ended.output, f"{context}\n{ended.output}"
@@ -50,10 +53,47 @@ def test_a_damaged_draft_resumes(run_server: RunServer, reference: References, r
                 damage = rng.choice(DAMAGES)
                 damaged.append(f"{file.relative_to(store)} {damage.__name__}")
                 damage(file, rng)
+            log.info("damaged draft: %s", damaged)
         ended = run_server.run(undisturbed.recipe, f"store={store}")
         assert ended.status == 0, f"{damaged}\n{ended.output}"
         assert "Traceback" not in ended.output, f"{damaged}\n{ended.output}"
         assert_equals(undisturbed, store, f"{damaged}\n{ended.output}")
+
+
+def test_an_intruder_in_a_draft_becomes_no_part_of_the_result(
+    run_server: RunServer, reference: References, rng: random.Random, tmp_path: Path
+) -> None:
+    """Files that somebody puts into an unfinished result are named by a warning, and the result has its own files only."""
+    undisturbed = reference("plain")
+    for trial in range(trials(1)):
+        store, intruders = tmp_path / str(trial), list[Path]()
+        while not intruders:
+            running = run_server.start(undisturbed.recipe, f"store={store}")
+            kill = running.kill_at_random(undisturbed.durations, rng)
+            running.wait()
+            for draft in Store(store).drafts() if store.exists() else []:
+                intruders += [intrude(file, rng) for file in [draft / "all", *visible(draft)]]
+            log.info("killed in %s, %d intruders", kill, len(intruders))
+        ended = run_server.run(undisturbed.recipe, f"store={store}")
+        assert ended.status == 0, f"{kill}\n{ended.output}"
+        assert_equals(undisturbed, store, f"{kill}, {intruders}")
+        for intruder in intruders:
+            assert str(intruder) in ended.output or f"({intruder.name}: it has no checksum)" in ended.output, (
+                f"{kill}, {intruder}"
+            )
+
+
+def visible(draft: Path) -> list[Path]:
+    """Return the files of a draft outside of its scratch folder."""
+    return [file for file in files_of(draft) if not any(part.startswith(".") for part in file.relative_to(draft).parts)]
+
+
+def intrude(beside: Path, rng: random.Random) -> Path:
+    """Put a file, or a folder with a file, beside another; return the file."""
+    intruder = beside.parent / rng.choice(["0{}", "{}-2", "zz{}", "copy/{}"]).format(beside.name)
+    intruder.parent.mkdir(exist_ok=True)
+    intruder.write_bytes(beside.read_bytes() if beside.exists() else b"text")
+    return intruder
 
 
 def caches_of(store: Path) -> Iterator[Path]:
@@ -77,6 +117,7 @@ def test_damaged_caches_are_never_trusted(
             damage = rng.choice(DAMAGES)
             damaged.append(f"{file.relative_to(store)} {damage.__name__}")
             damage(file, rng)
+        log.info("damaged caches: %s", damaged)
         ended = run_server.run(undisturbed.recipe, f"store={store}")
         assert ended.status == 0, f"{damaged}\n{ended.output}"
         assert "Traceback" not in ended.output, f"{damaged}\n{ended.output}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import logging
 import random
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import format_writers
 import tiny
 import yaml
 
@@ -24,16 +23,7 @@ from .damage import DAMAGES, files_of
 from .runs import Reference, RunServer
 
 References = Callable[[str], Reference]
-
-
-def format_writers() -> ModuleType:
-    file = Path(__file__).parents[1] / "mlctl" / "corpora" / "format_writers.py"
-    spec = importlib.util.spec_from_file_location("format_writers", file)
-    assert spec
-    assert spec.loader
-    module = sys.modules.setdefault("format_writers", importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
+log = logging.getLogger("torture")
 
 
 PIECES = [
@@ -65,15 +55,17 @@ def mangled(valid: bytes, rng: random.Random) -> bytes:
 
 
 def test_hostile_corpora(run_server: RunServer, rng: random.Random, tmp_path: Path) -> None:
-    writers = format_writers()
     pairs = [(row[0], row[1]) for row in tiny.sentences()]
     for trial in range(trials(8)):
         folder = tmp_path / str(trial)
         folder.mkdir()
-        kind, packing = rng.choice(sorted({*writers.WRITERS} - {"moses", "lines"})), rng.choice(sorted(writers.PACKERS))
+        kind, packing = (
+            rng.choice(sorted({*format_writers.WRITERS} - {"moses", "lines"})),
+            rng.choice(sorted(format_writers.PACKERS)),
+        )
         inner, outer = rng.random() < 0.8, rng.random() < 0.3
-        data = writers.WRITERS[kind](pairs)
-        data = writers.PACKERS[packing](mangled(data, rng) if inner else data)
+        data = format_writers.WRITERS[kind](pairs)
+        data = format_writers.PACKERS[packing](mangled(data, rng) if inner else data)
         file = folder / f"corpus.{kind}{packing}"
         file.write_bytes(mangled(data, rng) if outer else data)
         values = tiny.recipe(folder / "store")
@@ -82,6 +74,7 @@ def test_hostile_corpora(run_server: RunServer, rng: random.Random, tmp_path: Pa
         recipe = folder / "recipe.yaml"
         recipe.write_text(yaml.safe_dump(values), encoding="utf-8")
         ended = run_server.run(recipe, until="clean")
+        log.info("hostile corpus: %s%s, exit status %d", kind, packing, ended.status)
         assert_one_message(ended.status, ended.output, f"{kind}{packing} {trial}")
         if ended.status:
             assert "corpus." in ended.output or "hostile" in ended.output or "fr" in ended.output, ended.output
@@ -96,6 +89,7 @@ def test_hostile_recipes(rng: random.Random, tmp_path: Path) -> None:
         path.write_bytes(mangled(valid, rng))
         override = mangled(b"train.steps=200", rng).decode("utf-8", "replace")
         message = input_error(load, path, [override] if rng.random() < 0.5 else [])
+        log.info("hostile recipe: %s", message[:100])
         assert len(message) < 5_000
 
 
@@ -108,7 +102,7 @@ def test_hostile_model_folders(reference: References, rng: random.Random, tmp_pa
             file.write_bytes(mangled(file.read_bytes(), rng))
         else:
             rng.choice(DAMAGES)(file, rng)
-        input_error(load_encoder, folder)
+        log.info("hostile model folder: %s, %s", file.relative_to(folder), input_error(load_encoder, folder)[:100])
         shutil.rmtree(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import shutil
 import signal
@@ -20,6 +21,7 @@ from .recipes import MODES
 from .runs import Reference, RunServer, assert_equals, contents, made, processes_of
 
 References = Callable[[str], Reference]
+log = logging.getLogger("torture")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -34,6 +36,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
             running = run_server.start(undisturbed.recipe, f"store={store}")
             kills.append(running.kill_at_random(undisturbed.durations, rng))
             running.wait()
+            log.info("killed: %s, %s", mode, kills[-1])
             assert before.items() <= made(store).items(), f"computed again: {kills}"
         ended = run_server.run(undisturbed.recipe, f"store={store}")
         assert ended.status == 0, f"{kills}\n{ended.output}"
@@ -81,6 +84,7 @@ def test_runs_at_once_compute_every_result_once(
         running = [run_server.start(undisturbed.recipe, f"store={store}") for _ in range(rng.randint(2, 3))]
         victim = running.pop() if rng.random() < 0.7 else None
         kill = victim.kill_at_random(undisturbed.durations, rng) if victim else ""
+        log.info("%d runs at once, killed: %s", len(running), kill or "none")
         ended = [run.wait() for run in running]
         if victim:
             victim.wait()

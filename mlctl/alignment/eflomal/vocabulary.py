@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from mlctl.alignment.aligner import Pair, Sentence
 from mlctl.alignment.eflomal.sentence_buffer import Corpus
-from mlctl.alignment.word_tokenization import normalise_word
+from mlctl.core.word_forms import normalise_word
 
 T = TypeVar("T", bound=np.generic)
 

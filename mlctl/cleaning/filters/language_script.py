@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -32,12 +33,24 @@ class Mojibake:
 
 
 @dataclass(frozen=True)
-class Script:
-    """A side in the script of another language. Sides of a language whose script is unknown pass."""
+class _SideRule(ABC):
+    """A rule about one side at a time, whose language decides: it drops a pair if it rejects one of its sides."""
 
     source: str
     target: str
     min_share: float
+
+    def drops(self, pair: SentencePair) -> bool:
+        """Return whether the rule rejects a side."""
+        return self._rejects(pair.source, self.source) or (pair.target is not None and self._rejects(pair.target, self.target))
+
+    @abstractmethod
+    def _rejects(self, side: Side, language: str) -> bool: ...
+
+
+class Script(_SideRule):
+    """A side in the script of another language. Sides of a language whose script is unknown, and of fewer than four letters, pass."""
+
     name: ClassVar[str] = "script"
 
     @property
@@ -45,23 +58,16 @@ class Script:
         """What the rule drops, with its threshold."""
         return f"less than {self.min_share:.0%} of a side's letters belong to its language's script"
 
-    def drops(self, pair: SentencePair) -> bool:
-        """Return whether a side has too few letters of its language's script (sides of fewer than four letters pass)."""
-        if self._is_foreign(pair.source, self.source):
-            return True
-        return pair.target is not None and self._is_foreign(pair.target, self.target)
-
-    def _is_foreign(self, side: Side, language: str) -> bool:
+    def _rejects(self, side: Side, language: str) -> bool:
         return side.letters >= _MIN_LETTERS and is_in_other_script(side.text, side.letters, language, self.min_share)
 
 
-@dataclass(frozen=True)
-class ChineseVariant:
-    """A side in Simplified Chinese where the language is written in Traditional Chinese, or the other way round."""
+class ChineseVariant(_SideRule):
+    """A side in Simplified Chinese where the language is written in Traditional Chinese, or the other way round.
 
-    source: str
-    target: str
-    min_share: float
+    Sides without characters of a single variant pass.
+    """
+
     name: ClassVar[str] = "chinese variant"
 
     @property
@@ -72,11 +78,8 @@ class ChineseVariant:
             f"less than {self.min_share:.0%} are of its language's variant"
         )
 
-    def drops(self, pair: SentencePair) -> bool:
-        """Return whether a side is in the other variant (sides without characters of a single variant pass)."""
-        if is_in_other_han_variant(pair.source.text, self.source, self.min_share):
-            return True
-        return pair.target is not None and is_in_other_han_variant(pair.target.text, self.target, self.min_share)
+    def _rejects(self, side: Side, language: str) -> bool:
+        return is_in_other_han_variant(side.text, language, self.min_share)
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,12 @@ def _find(pattern: str, tags: Mapping[str, str], corpus: str) -> Path:
     if same:
         return same[0]
     listed = ", ".join(path.name for path in list(existing)[:8])
-    remedy = f"correct the path, or set the source's targets; there are {listed}" if listed else "correct the path of this source"
+    start = "" if exact.is_absolute() else f"; relative paths start at {Path.cwd()}"
+    remedy = (
+        f"correct the path, or set the source's targets; there are {listed}"
+        if listed
+        else f"correct the path of this source{start}"
+    )
     raise InputError(f"{corpus}: no file {exact}", remedy)
 
 

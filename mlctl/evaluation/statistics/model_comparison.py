@@ -75,12 +75,22 @@ def difference_rows(results: Sequence[ModelScores], resamples: int, seed: int) -
     return differences, averages
 
 
-def comparisons_by_task(results: Sequence[ModelScores], resamples: int, seed: int) -> dict[str, list[PairedComparison]]:
-    """Return the comparisons that each task's mean is taken over: every language but English, or English if there is no other."""
+def comparisons_by_task(
+    results: Sequence[ModelScores], resamples: int, seed: int, trainings: int | None = None
+) -> dict[str, list[PairedComparison]]:
+    """Return the comparisons that each task's mean is taken over: every language but English, or English if there is no other.
+
+    Args:
+        results: scores of the models `base` and `trained`.
+        resamples: of each test.
+        seed: of the resampling.
+        trainings: number of trainings of each model, if there are several: their seeds are numbered on through all trainings.
+    """
     found = {}
     for task in sorted({result.task for result in results}):
         compared = {
-            language: _compare(in_language, resamples, seed)[0] for language, in_language in _by_language(results, task).items()
+            language: _compare(in_language, resamples, seed, trainings)[0]
+            for language, in_language in _by_language(results, task).items()
         }
         zero_shot = [comparison for language, comparison in compared.items() if language != _ENGLISH]
         found[task] = zero_shot or list(compared.values())
@@ -105,12 +115,14 @@ def _by_language(results: Sequence[ModelScores], task: str) -> dict[str, list[Mo
     return dict(sorted(groups.items()))
 
 
-def _compare(results: Sequence[ModelScores], resamples: int, seed: int) -> tuple[PairedComparison, int]:
+def _compare(
+    results: Sequence[ModelScores], resamples: int, seed: int, trainings: int | None = None
+) -> tuple[PairedComparison, int]:
     """Compare two models on one task and language; return the number of items, too."""
     names = sorted({item for result in results for scores in result.scores for item in scores.items})
     index = {name: column for column, name in enumerate(names)}
     base, trained = (_item_matrix([result for result in results if result.model == model], index) for model in (BASE, TRAINED))
-    return compare(base, trained, resamples, seed), len(names)
+    return compare(base, trained, resamples, seed, trainings), len(names)
 
 
 def _same_pooling(results: Sequence[ModelScores]) -> float | None:
@@ -148,7 +160,7 @@ def _difference_rows(
             **_statistics(comparison),
             "base_same_pooling": same_pooling[language],
             "corrected": p,
-            "significant": _is_significant(comparison, p),
+            "significant": is_significant(comparison, p),
         }
         for (language, (comparison, items)), p in zip(compared.items(), corrected, strict=True)
     ]
@@ -163,7 +175,7 @@ def _average_row(task: str, metric: str, comparisons: Sequence[PairedComparison]
         "languages": len(comparisons),
         **_statistics(average),
         "base_same_pooling": float(np.mean(scores)) if len(scores) == len(comparisons) else None,
-        "significant": _is_significant(average, average.p_value()),
+        "significant": is_significant(average, average.p_value()),
     }
 
 
@@ -182,6 +194,7 @@ def _statistics(comparison: PairedComparison) -> Row:
     }
 
 
-def _is_significant(comparison: PairedComparison, p: float) -> bool:
+def is_significant(comparison: PairedComparison, p: float) -> bool:
+    """Return whether a difference is significant: its (corrected) p is below `ALPHA` and its interval excludes 0."""
     low, high = comparison.confidence_interval()
     return p < ALPHA and not low <= 0 <= high

@@ -31,7 +31,7 @@ class PairedComparison(NamedTuple):
     """Two models on the same items.
 
     Attributes:
-        base: (S,) score of each seed.
+        base: (S,) score of each seed, or of each training.
         trained: (S,) the same.
         bootstrap: (R,) differences of the means over seeds, items and seeds resampled with replacement.
         randomised: (R,) differences of the means over seeds, each item's results exchanged between the models at random.
@@ -58,7 +58,7 @@ class PairedComparison(NamedTuple):
         return (1 + int(extreme)) / (1 + len(self.randomised))
 
 
-def compare(base: ItemMatrix, trained: ItemMatrix, resamples: int, seed: int) -> PairedComparison:
+def compare(base: ItemMatrix, trained: ItemMatrix, resamples: int, seed: int, trainings: int | None = None) -> PairedComparison:
     """Compare two models by their results on the same items.
 
     Resamples depend on `seed` and N alone: languages that translate the same items are resampled together, so that the interval of
@@ -69,13 +69,16 @@ def compare(base: ItemMatrix, trained: ItemMatrix, resamples: int, seed: int) ->
         trained: of the same seeds and items.
         resamples: R.
         seed: of the resampling.
+        trainings: T, if the S rows are T trainings, each with as many seeds of fine-tuning, in this order: trainings are then resampled
+            as a whole, since scores of one training are no independent observations (Davison and Hinkley 1997, section 3.8).
     """
-    items = base.part.shape[1]
+    items, groups = base.part.shape[1], trainings or len(base.part)
     by_seed = np.concatenate([_resampled(base, trained, rows) for rows in _item_samples(items, resamples, seed)])
     randomised = np.concatenate([_exchanged(base, trained, coins) for coins in _coin_tosses(items, resamples, seed)])
-    seeds = np.random.default_rng([seed, len(base.part), 2]).integers(0, len(base.part), (resamples, len(base.part)))
-    bootstrap = np.take_along_axis(by_seed, seeds, 1).mean(1)
-    return PairedComparison(_scores(base), _scores(trained), bootstrap, randomised)
+    seeds = np.random.default_rng([seed, groups, 2]).integers(0, groups, (resamples, groups))
+    bootstrap = np.take_along_axis(_group_means(by_seed, groups), seeds, 1).mean(1)
+    base_scores, trained_scores = (_group_means(_scores(model)[None], groups)[0] for model in (base, trained))
+    return PairedComparison(base_scores, trained_scores, bootstrap, randomised)
 
 
 def mean(comparisons: Sequence[PairedComparison]) -> PairedComparison:
@@ -99,6 +102,11 @@ def standard_deviation(values: Array) -> float | None:
 
 def _scores(items: ItemMatrix) -> Array:
     return _ratio(items.part.sum(1), items.whole.sum(1))
+
+
+def _group_means(values: Array, groups: int) -> Array:
+    """Return the means (R, G) of G groups of equal size of values (R, S)."""
+    return np.asarray(values.reshape(len(values), groups, -1).mean(2), np.float64)
 
 
 def _resampled(base: ItemMatrix, trained: ItemMatrix, rows: npt.NDArray[np.int64]) -> Array:

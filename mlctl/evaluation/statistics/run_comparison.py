@@ -69,10 +69,13 @@ def read_scores(evaluated: Path, which: str, name: str) -> Iterator[ModelScores]
     metrics = {row["task"]: row["metric"] for row in pq.read_table(evaluated / "differences.parquet").to_pylist()}
     items = pq.read_table(evaluated / "items.parquet", filters=pc.field("model") == which)
     lists = [(column, "list") for column in ("item", "part", "whole")]
+    directions: dict[tuple[str, str, int | None], list[ItemScores]] = {}
     for row in items.group_by(_SCORE_COLUMNS, use_threads=False).aggregate(lists).to_pylist():
         part, whole = (np.array(row[f"{column}_list"], np.float32) for column in ("part", "whole"))
         scores = ItemScores(row["task"], row["direction"], {}, row["item_list"], part, whole)
-        yield ModelScores(name, row["task"], row["language"], row["seed"], metrics[row["task"]], [scores])
+        directions.setdefault((row["task"], row["language"], row["seed"]), []).append(scores)
+    for (task, language, seed), both in directions.items():
+        yield ModelScores(name, task, language, seed, metrics[task], both)
 
 
 def _directions_and_seeds(evaluated: Path) -> dict[TaskLanguage, list[Any]]:

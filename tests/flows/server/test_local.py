@@ -54,7 +54,8 @@ def prepared(operated: Any, silent: str, tmp_path_factory: pytest.TempPathFactor
     watched = operated.do("prefect", "deployment", "run", "pipeline/demo", "--watch", *(f"--param={text}" for text in named))
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert "shard: done" in watched.stdout, "the run's log"
-    assert RunLog(Store(store)).runs()[0].recipe["name"] == "watched"
+    (run,) = RunLog(Store(store)).runs()
+    assert (run.recipe["name"], run.overrides) == ("watched", ["name=watched"])
     assert set(contents(store)) == set(STAGES[:5])
     return store
 
@@ -74,7 +75,7 @@ def test_up_again_changes_nothing(operated: Any, silent: str) -> None:
 
 def test_every_form_begins_with_the_name_of_a_recipe_and_overrides(operated: Any) -> None:
     found = {d["name"]: d for d in operated.post("deployments/filter", {})}
-    assert set(found) == {"prepare", "train", "evaluate", "pipeline", "demo", "retrain", "scrub"}
+    assert set(found) == {"prepare", "train", "evaluate", "pipeline", "demo", "retrain", "sweep", "scrub"}
     for deployment in (deployment for name, deployment in found.items() if name != "scrub"):
         form = deployment["parameter_openapi_schema"]["properties"]
         first, second = sorted(form, key=lambda name: form[name]["position"])[:2]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlctl.alignment.word_tokenization import WordTokenizer, normalise_word
+from mlctl.alignment.word_tokenization import WordTokenizer
+from mlctl.core.word_forms import normalise_word
 
 tokenizer = functools.cache(WordTokenizer)
 

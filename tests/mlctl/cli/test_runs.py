@@ -49,6 +49,31 @@ def test_without_a_store_it_is_an_error_and_nothing_is_created(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "origin"),
+    [(["--store", "missing"], "--store"), (["--recipe", "r.yaml"], "the recipe r.yaml"), ([], "MLCTL_STORE")],
+)
+def test_a_missing_store_is_named_with_what_names_it(
+    arguments: list[str], origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.yaml").write_text("name: x\nstore: missing\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLCTL_STORE", "missing")
+    assert main(["export", "model", *arguments]) == 1
+    problem = capsys.readouterr().err.splitlines()[0]
+    assert str(tmp_path / "missing") in problem
+    assert origin in problem
+
+
+def test_an_export_of_a_result_that_was_removed_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path, "mine", StageRun("report", "a" * 24, "computed"))
+    assert main(["export", str(tmp_path / "model"), "--store", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert f"the report result {'a' * 8} is missing from {tmp_path}" in said
+    assert len(said.splitlines()) == 2
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_run_has_a_short_id_its_overrides_and_one_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = [record(tmp_path, "demo", overrides=("train.steps=20",)) for _ in range(40)]
     assert main(["runs", "--store", str(tmp_path)]) == 0

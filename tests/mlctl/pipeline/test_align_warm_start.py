@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mlctl.config import Recipe, parse
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.pipeline import plan, run_log, warm_start
 from mlctl.pipeline.align_warm_start import check
@@ -158,7 +159,8 @@ def trained(store: Store, key: str) -> Result:
     """Put a train result into the store, as far as align looks at it."""
     with store.building("train", key * 24) as draft:
         assert not isinstance(draft, Result)
-        save_encoder(draft.folder / "model", ord(key))
+        with Workspace(draft.folder).part("model") as folder:
+            save_encoder(folder, ord(key))
         return draft.seal({"stage": "train"}, {}, {}, {})
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from mlctl.config import Recipe
+from mlctl.core.workspace import Workspace
 from mlctl.pipeline.cost_estimate import estimate
 from mlctl.pipeline.stages import train
 from storage import Draft, Manifest, Store
@@ -18,7 +19,8 @@ def seal(store: Store, steps: int, seconds: float, seed: int) -> None:
     key = f"{seed:024x}"
     with store.building("train", key, lambda: None) as draft:
         assert isinstance(draft, Draft)
-        (draft.folder / "file").write_text(str(seed))
+        with Workspace(draft.folder).part("file") as path:
+            path.write_text(str(seed))
         draft.seal(parts, {}, {"pairs": steps * 64, "device": "cpu", "processes": 1}, {}, ())
     folder = store.folder("train", key)
     dataclasses.replace(Manifest.load(folder), seconds=seconds).write(folder)

@@ -10,6 +10,7 @@ import pytest
 
 from mlctl.cli.main import main
 from mlctl.config import Recipe, parse
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.pipeline import retraining, run_log
 from mlctl.pipeline.champion import registry_of
@@ -44,8 +45,8 @@ def results(store: Store, letter: str, difference: float) -> dict[str, str]:
         with store.building(stage, keys[stage]) as draft:
             assert isinstance(draft, Draft)
             for name, text in files.get(stage, {"data": letter}).items():
-                (draft.folder / name).parent.mkdir(exist_ok=True)
-                (draft.folder / name).write_text(text, encoding="utf-8")
+                with Workspace(draft.folder).part(name) as path:
+                    path.write_text(text, encoding="utf-8")
             draft.seal({}, {earlier: keys[earlier] for earlier in STAGES[:number]}, {}, {})
     return keys
 

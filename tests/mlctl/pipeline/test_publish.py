@@ -14,6 +14,7 @@ from typing import Any
 import fsspec
 import pytest
 
+from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.pipeline.publish import publish
 from storage import Draft, Store
@@ -33,8 +34,8 @@ def champion(store: Store, number: int) -> Champion:
         with store.building(stage, keys[stage]) as draft:
             assert isinstance(draft, Draft)
             for name, text in files.items():
-                (draft.folder / name).parent.mkdir(exist_ok=True)
-                (draft.folder / name).write_text(text.replace("{}", str(number)) if "weights" in text or "#" in text else "{}")
+                with Workspace(draft.folder).part(name) as path:
+                    path.write_text(text.replace("{}", str(number)) if "weights" in text or "#" in text else "{}")
             draft.seal({}, {"train": keys["train"]} if stage == "report" else {}, {}, {})
     return Champion(number, keys, "2026-01-01T00:00:00+00:00", "better")
 

@@ -116,6 +116,43 @@ def test_the_funnel_adds_up(sharded: tuple[dict[str, Any], Path]) -> None:
         assert rows[3]["rows_out"] == metrics[f"{language}.rows"]
 
 
+def test_pairs_above_the_maximum_length_can_be_dropped(aligned: Path, tmp_path: Path) -> None:
+    roots = {}
+    for too_long in ("truncate", "drop"):
+        settings = SETTINGS.model_copy(update={"max_length": 14, "too_long": too_long})
+        roots[too_long] = workspace(tmp_path / too_long).root
+        metrics = shard(settings, MODEL, LANGUAGES, 5, aligned, workspace(tmp_path / too_long))
+    tokenizer = Tokenizer.from_file(str(roots["drop"] / "tokenizer" / "tokenizer.json"))
+
+    def longest(item: dict[str, Any]) -> int:
+        return max(len(tokenizer.encode(item[side]).ids) for side in ("source", "target"))
+
+    kept, cut = rows_of(roots["drop"] / "train"), rows_of(roots["truncate"] / "train")
+    fitting = [item for item in cut if longest(item) <= 14]
+    assert sorted(item["source"] for item in kept) == sorted(item["source"] for item in fitting)
+    assert {item["source"]: item for item in kept} == {item["source"]: item for item in fitting}
+    assert {longest(item) for item in kept} >= {13, 14}, "the maximum itself is not too long"
+    assert len(fitting) < len(cut)
+    funnels = {name: pq.read_table(root / "funnel.parquet").to_pylist() for name, root in roots.items()}
+    assert "too long" not in {item["rule"] for item in funnels["truncate"]}
+    for language in ("fr", "de"):
+        rows = [item for item in funnels["drop"] if item["language"] == language]
+        assert [item["rule"] for item in rows[-3:]] == ["too long", "no word pair", "word frequency cap"]
+        assert rows[-3]["rows_out"] == rows[-2]["rows_in"]
+        assert rows[-1]["rows_out"] == metrics[f"{language}.rows"]
+        pairs = [item for item in pq.read_table(aligned / "pairs" / f"{language}.parquet").to_pylist() if longest(item) > 14]
+        assert 0 < rows[-3]["rows_in"] - rows[-3]["rows_out"] <= len(pairs)
+    assert contents(roots["drop"] / "heldout") == contents(roots["truncate"] / "heldout"), "held-out pairs are truncated"
+
+
+def test_no_row_left_of_long_pairs_says_so(tmp_path: Path) -> None:
+    aligned = write(tmp_path / "aligned", {"fr": [pair for pair in made("fr", 30) if len(pair["links"]) > 6], "de": []})
+    settings = SETTINGS.model_copy(update={"max_length": 8, "too_long": "drop"})
+    with pytest.raises(InputError, match=r"fr, too long: \d+ → ") as raised:
+        shard(settings, MODEL, LANGUAGES, 5, aligned, workspace(tmp_path / "work"))
+    assert "raise shard.max_length (8)" in raised.value.remedy
+
+
 def test_the_tokenizer_loads_as_any_other(sharded: tuple[dict[str, Any], Path]) -> None:
     metrics, root = sharded
     tokenizer = AutoTokenizer.from_pretrained(root / "tokenizer")

@@ -30,7 +30,7 @@ def test_pairs_with_a_side_among_the_training_rows_or_dev_pairs_are_left_out(tmp
     pq.write_table(rows((100, 4), (101, 102)), tmp_path / "old" / "train" / "00000.parquet")
     pq.write_table(rows((-7, 103)), tmp_path / "old" / "train" / "00001.parquet")
     pq.write_table(rows((104, 9)), tmp_path / "old" / "dev" / "de.parquet")
-    left = write_unseen_heldout(tmp_path / "new", tmp_path / "old", ("fr", "de", "es"), Workspace(tmp_path / "made"))
+    left = write_unseen_heldout(tmp_path / "new", tmp_path / "old", ("fr", "de", "es"), Workspace(tmp_path), "made")
     assert left == {"fr": 2, "de": 1}
     kept = pq.read_table(tmp_path / "made" / "heldout" / "fr.parquet")
     assert kept["source_identity"].to_pylist() == [1, 5]

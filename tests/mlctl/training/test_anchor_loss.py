@@ -16,7 +16,7 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.modeling.encoders import load_encoder, scratch_model
 from mlctl.training import train
-from mlctl.training.anchor_loss import squared_distance
+from mlctl.training.anchor_loss import distance_sum
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows, ShardReader
 from mlctl.training.objective import Objective
@@ -29,7 +29,9 @@ QUICK: dict[str, Any] = {"steps": 8, "batch_size": 8, "learning_rate": 3e-3, "th
 def test_distance_is_two_minus_twice_the_cosine(rows: int, seed: int) -> None:
     now, then = torch.randn(2, rows, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).unbind(0)
     cosines = [float(a @ b) / float(a.norm() * b.norm()) for a, b in zip(now, then, strict=True)]
-    assert squared_distance(now, then).item() == pytest.approx(sum(2 - 2 * cosine for cosine in cosines))
+    held = torch.tensor([row % 3 < 2 for row in range(rows)])
+    expected = sum(2 - 2 * cosine for cosine, is_held in zip(cosines, held.tolist(), strict=True) if is_held)
+    assert distance_sum(now, then, held).item() == pytest.approx(expected)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def test_term_and_gradient_against_the_formula(shards: Path, toy_model: Model, l
         now, then = mean_state(objective.model.bert, sentence, numbers), mean_state(first, sentence, numbers).detach()
         distances.append(2 - 2 * (now @ then) / (now.norm() * then.norm()))
     expected = torch.stack(distances).mean()
-    assert losses.anchor.item() == pytest.approx(expected.item(), rel=1e-9)
+    assert losses.anchor.item() == pytest.approx(0.7 * expected.item(), rel=1e-9)
     assert losses.total.item() == pytest.approx(alone.total.item() + 0.7 * expected.item(), rel=1e-9)
     result, usual, more = (
         torch.autograd.grad(loss, list(one.model.bert.encoder.parameters()), allow_unused=True, materialize_grads=True)
@@ -78,6 +80,41 @@ def test_term_and_gradient_against_the_formula(shards: Path, toy_model: Model, l
     )
     for gradient, without_it, pull in zip(result, usual, more, strict=True):
         torch.testing.assert_close(gradient, without_it + pull, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("side", ["both", "source"])
+def test_words_and_one_side_against_the_formula(shards: Path, toy_model: Model, side: str) -> None:
+    changes: dict[str, Any] = {
+        "word_anchor_weight": 0.7,
+        "anchor_weight": 0.3,
+        "anchor_side": side,
+        "layers": "last",
+        "word_layers": [1],
+    }
+    objective, batch, rows = objective_of(shards, toy_model, word_pairs=2, **changes)
+    first = objective.anchor.encoder
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for weight in objective.model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    objective.model.eval()
+    distances: dict[str, list[Tensor]] = {"sentences": [], "words": []}
+    for number, side_rows in enumerate(rows.token_ids[: 1 if side == "source" else 2]):
+        ids = [side_rows.values[a : a + n].tolist() for a, n in zip(side_rows.starts, side_rows.lengths, strict=True)]
+        for row, sentence in enumerate(ids):
+            hidden = [
+                encoder(input_ids=torch.tensor([sentence]), output_hidden_states=True).hidden_states
+                for encoder in (objective.model.bert, first)
+            ]
+            spans = batch.word_pair_spans[number][batch.word_pair_rows == row].tolist()
+            distances["sentences"].append(distance(*(states[2][0].mean(0) for states in hidden)))
+            distances["words"] += [distance(*(states[1][0, start:end].mean(0) for states in hidden)) for start, end in spans]
+    expected = 0.3 * torch.stack(distances["sentences"]).mean() + 0.7 * torch.stack(distances["words"]).mean()
+    assert objective(batch).anchor.item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+def distance(now: Tensor, then: Tensor) -> Tensor:
+    return 2 - 2 * (now @ then) / (now.norm() * then.norm())
 
 
 def test_before_the_first_step_there_is_no_distance_and_no_pull(shards: Path, toy_model: Model) -> None:
@@ -125,7 +162,8 @@ def moved(folder: Path, shards: Path) -> float:
     before, after = (load_encoder(folder / name) for name in ("base", "model"))
     with torch.no_grad():
         states = [[mean_state(encoder, sentence, [1, 2]) for sentence in ids] for encoder in (after, before)]
-    return float(squared_distance(torch.stack(states[0]), torch.stack(states[1]))) / len(ids)
+    held = torch.ones(len(ids), dtype=torch.bool)
+    return float(distance_sum(torch.stack(states[0]), torch.stack(states[1]), held)) / len(ids)
 
 
 def test_a_heavy_one_keeps_the_model_where_it_was(shards: Path, toy_model: Model, tmp_path: Path) -> None:

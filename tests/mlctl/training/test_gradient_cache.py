@@ -27,9 +27,12 @@ from mlctl.training.gradient_cache import forward_backward
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
 from mlctl.training.ragged_array import RaggedArray
+from mlctl.training.translation_lm import PairTemplate, TranslationLm
 
 TYPES, PAD = 60, 1
 RULE = MaskingRule(0.3, 4, np.arange(TYPES) < 5)
+#: [CLS] x [SEP] y [SEP], as BERT joins a pair.
+TEMPLATE = PairTemplate((1, 1), (np.array([[2, 2, 0, 0]]), np.array([[3, 3, 0, 0]]), np.array([[3, 3, 0, 1]])), (0, 1))
 CASES: list[dict[str, Any]] = [
     {
         "objective": objective,
@@ -51,6 +54,7 @@ CASES += [
         "hard_word_negatives": False,
         "same_word_negatives": False,
     },
+    {**CASES[10], "tlm_share": 0.5},
 ]
 
 
@@ -82,7 +86,9 @@ def objective_of(settings: Train, dropout: float) -> Objective:
 def step(case: dict[str, Any], group: ProcessGroup, cached: bool, dropout: float = 0.0, rows: int = 7) -> dict[str, Tensor]:
     """Return the losses and the gradient of every parameter."""
     settings = resolve_train(Train.model_validate(case), "scratch")
-    objective, batch = objective_of(settings, dropout), Collator(settings, 5, PAD, RULE, group).collate(rows_of(rows), 2)
+    tlm = TranslationLm(settings.tlm_share, 24, TEMPLATE, True, RULE, PAD, 5) if settings.tlm_share else None
+    collator = Collator(settings, 5, PAD, None if tlm else RULE, group, tlm)
+    objective, batch = objective_of(settings, dropout), collator.collate(rows_of(rows), 2)
     torch.manual_seed(9)
     losses = forward_backward(objective, batch, group, cached)
     figures = {name: value.detach().clone() for name, value in losses._asdict().items() if value is not None}

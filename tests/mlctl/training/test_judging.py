@@ -314,19 +314,18 @@ def before_training(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_sigkill_and_resume_give_the_same_bytes(shards: Path, base: Model, tmp_path: Path) -> None:
-    """In one process and in two, which judge alike: each encodes its share."""
-    for devices in (("cpu",), ("cpu", "cpu")):
-        folder = tmp_path / str(len(devices))
-        straight, killed = folder / "straight", folder / "killed"
-        everything = settings(**EVERYTHING, devices=devices, checkpoint_seconds=0.01)
-        command = [sys.executable, "-c", PROGRAM, everything.model_dump_json(), base.model_dump_json(), str(shards), str(killed)]
-        kill_at(12, command, killed / ".scratch" / "checkpoints")
-        updates: list[int] = []
-        metrics = train(everything, base, 3, shards, Workspace(killed), lambda done, *_, seen=updates, **__: seen.append(done))
-        assert 12 <= updates[0] <= 24
-        assert metrics == train(everything, base, 3, shards, Workspace(straight))
-        assert digests(killed) == digests(straight)
-    assert before_training(tmp_path / "1" / "straight") == before_training(tmp_path / "2" / "straight")
+    """In two processes, each of which encodes its share of a judgement."""
+    everything = settings(**EVERYTHING, devices=("cpu", "cpu"), checkpoint_seconds=0.01)
+    killed, straight, alone = (tmp_path / name for name in ("killed", "straight", "alone"))
+    command = [sys.executable, "-c", PROGRAM, everything.model_dump_json(), base.model_dump_json(), str(shards), str(killed)]
+    kill_at(12, command, killed / ".scratch" / "checkpoints")
+    updates: list[int] = []
+    metrics = train(everything, base, 3, shards, Workspace(killed), lambda done, *_, **__: updates.append(done))
+    assert 12 <= updates[0] <= 24
+    assert metrics == train(everything, base, 3, shards, Workspace(straight))
+    assert digests(killed) == digests(straight)
+    train(settings(steps=1), base, 3, shards, Workspace(alone))
+    assert before_training(straight) == before_training(alone)
 
 
 def kill_at(step: int, command: list[str], checkpoints: Path) -> None:

@@ -87,6 +87,7 @@ def curves(file: Path) -> Curve:
 
 def test_the_event_file_shows_every_step_of_a_training(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     train(Train(**QUICK, steps=7), toy_model, 0, shards, Workspace(tmp_path))
+    assert Workspace(tmp_path).has(FILE), "it is no part of the result"
     steps, result = pq.read_table(tmp_path / "steps.parquet"), curves(tmp_path / FILE)
     names = [f"train/{name}" for name in ("loss", "contrastive", "mlm", "learning_rate", "gradient_norm")]
     judged = [f"dev/{name}" for name in ("sentence_retrieval", "word_retrieval", "mean")]
@@ -119,7 +120,7 @@ train(Train.model_validate_json(settings), Model.model_validate_json(model), 3, 
 
 
 def kill_when(ready: Callable[[], bool], command: list[str]) -> None:
-    process, end = subprocess.Popen(command), time.monotonic() + 60
+    process, end = subprocess.Popen(command), time.monotonic() + 300
     while not ready():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < end

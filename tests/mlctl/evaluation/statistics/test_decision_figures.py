@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlctl.evaluation.metrics.item_scores import ItemScores
-from mlctl.evaluation.statistics.model_comparison import ModelScores, _is_significant, comparisons_by_task, difference_rows
+from mlctl.evaluation.statistics.model_comparison import ModelScores, comparisons_by_task, difference_rows, is_significant
 from mlctl.evaluation.statistics.paired_tests import PairedComparison, standard_deviation
 from mlctl.evaluation.statistics.promotion import TaskComparison, _decision
 
@@ -56,8 +56,8 @@ def test_a_task_may_fall_by_the_tolerance(fall: float, promoted: bool) -> None:
 @pytest.mark.parametrize(
     ("bootstrap", "p", "significant"), [((0.1, 0.3), 0.049, True), ((-0.1, 0.3), 0.01, False), ((0.1, 0.3), 0.05, False)]
 )
-def test_a_difference_is_significant_if_both_tests_agree(bootstrap: tuple[float, float], p: float, significant: bool) -> None:
-    assert _is_significant(comparison(0.2, np.linspace(*bootstrap, 100), np.zeros(1)), p) is significant
+def test_a_differenceis_significant_if_both_tests_agree(bootstrap: tuple[float, float], p: float, significant: bool) -> None:
+    assert is_significant(comparison(0.2, np.linspace(*bootstrap, 100), np.zeros(1)), p) is significant
 
 
 def scores(model: str, language: str, **parts: list[float]) -> ModelScores:
