@@ -110,10 +110,16 @@ def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
         "benchmark-means",
         "training",
         "loss-curve",
+        "judgements",
+        "sentence-retrieval-curve",
+        "word-retrieval-curve",
         "report",
         "differences",
         "summary",
     } <= {artifact["key"] for artifact in artifacts}
+    (judged,) = (json.loads(artifact["data"]) for artifact in artifacts if artifact["key"] == "judgements")
+    assert judged[0]["step"] == 0
+    assert judged[-1]["word-retrieval"].endswith("%")
     (shown,) = (json.loads(artifact["data"]) for artifact in artifacts if artifact["key"] == "benchmark")
     assert {row["task"] for row in shown} == {"Sentence retrieval", "Word retrieval"}
     assert all(row["base"].endswith("%") and "…" in row["difference"] for row in shown)

@@ -329,3 +329,20 @@ def test_where_a_champion_goes(override: str, message: str, tmp_path: Path, monk
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     found = problems(recipe(tmp_path, "evaluate.device=cuda:77", "train.devices=[cuda:77]"), "train", "evaluate")
     assert [problem.partition(":")[0] for problem in found] == ["train.devices", "evaluate.device"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("train.judge_every=50",), "train.judge_every=50 needs dev pairs, but there are none"),
+        (("train.load_best_model_at_end=true",), "train.load_best_model_at_end=true needs dev pairs"),
+        (("train.interpolate=auto", "shard.dev_pairs=10"), "train.interpolate=auto: a model from scratch has random weights"),
+        (("train.judge_every=0",), ""),
+        ((), ""),
+    ],
+)
+def test_judgements_need_dev_pairs_and_an_interpolation_two_models(
+    overrides: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    found = problems(recipe(tmp_path, "shard.dev_pairs=0", *overrides), "train")
+    assert [message in problem for problem in found] == [True] * bool(message)

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mlctl.config import Model, Train
+from mlctl.config import Model, Train, resolve_train
 from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
@@ -28,6 +28,7 @@ from mlctl.modeling.pooling import encode_tokens, mean_pool
 from mlctl.schema import JUDGEMENTS
 from mlctl.training import train
 from mlctl.training.interruption import StopRequest, TrainingInterrupted
+from mlctl.training.model_selection import ModelSelection
 from mlctl.training.trackers.tensorboard import FILE, records
 
 QUICK: dict[str, Any] = {
@@ -202,18 +203,6 @@ def test_training_stops_after_so_many_judgements_without_a_new_best(
     assert figures(tmp_path) == {step: value for step, value in by_step.items() if step <= expected}
 
 
-class Cut(BaseException):
-    pass
-
-
-def cut_at(step: int) -> Callable[..., None]:
-    def progress(done: int, *_: Any, **__: Any) -> None:
-        if done == step:
-            raise Cut
-
-    return progress
-
-
 def states_by_step(shards: Path, model: Model, folder: Path, last: int, **changes: Any) -> dict[int, dict[str, torch.Tensor]]:
     """Return the weights after each step, from the checkpoints."""
     train(settings(**changes, checkpoint_seconds=1e-9, keep_checkpoints=1000), model, 0, shards, Workspace(folder))
@@ -301,7 +290,7 @@ EVERYTHING: dict[str, Any] = {
 PROGRAM = """
 import sys
 from pathlib import Path
-from mlctl.config import Model, Train
+from mlctl.config import Model, Train, resolve_train
 from mlctl.core.workspace import Workspace
 from mlctl.training import train
 settings, model, shards, folder = sys.argv[1:]
@@ -339,14 +328,29 @@ def kill_at(step: int, command: list[str], checkpoints: Path) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("at", [5, 7])
-def test_a_checkpoint_holds_the_best_weights_and_the_averages(shards: Path, base: Model, tmp_path: Path, at: int) -> None:
-    some = {"steps": 11, "average_steps": 3, "load_best_model_at_end": True, "checkpoint_seconds": 1e-9}
-    with pytest.raises(Cut):
-        train(settings(**some), base, 0, shards, Workspace(tmp_path / "cut"), cut_at(at))
+@pytest.mark.parametrize("at", [7, 23])
+def test_a_checkpoint_holds_the_best_weights_and_the_averages(
+    shards: Path, base: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Stopped before the best judgement, and after it."""
+    some, stop = settings(**GROWING, average_steps=3, load_best_model_at_end=True), StopRequest()
+    monkeypatch.setattr("mlctl.training.stage.stopping_on_sigterm", lambda: nullcontext(stop))
+    with pytest.raises(TrainingInterrupted):
+        train(some, base, 0, shards, Workspace(tmp_path / "cut"), lambda done, *_, **__: stop.make() if done == at else None)
+    monkeypatch.undo()
     for name in ("cut", "straight"):
-        train(settings(**some), base, 0, shards, Workspace(tmp_path / name))
+        train(some, base, 0, shards, Workspace(tmp_path / name))
     assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
+    assert 7 < selection(tmp_path / "cut")["step"] <= 21
+
+
+def test_of_equal_judgements_the_earliest_is_the_best() -> None:
+    chosen = ModelSelection(torch.nn.Linear(2, 2), resolve_train(settings(early_stopping_patience=2), "scratch"), None)
+    low, high = np.array([[0.5, 0.5], [np.nan, np.nan]]), np.array([[0.5, 0.9], [0.7, 0.7]])
+    chosen.judgements = {0: low, 5: high, 10: high}
+    assert (chosen.best_step, chosen.stops_early) == (5, False)
+    chosen.judgements[15] = high
+    assert chosen.stops_early
 
 
 class StopAfter(StopRequest):
