@@ -31,7 +31,6 @@ from mlctl.core.word_forms import normalise_word
 PART = Align().part_rows
 WARMING = 64  # pairs for JIT compilation before the timer starts
 NO_SPACES = {"zh", "ja"}
-SEED = 0
 SAMPLED_EVERY = 0.05  # seconds
 
 
@@ -61,6 +60,7 @@ class Job:
     encoder: str = ""
     model: str = ""
     processes: int = 1
+    seed: int = 0
 
 
 # Text files: one pair per line, words separated by spaces, sides by a tab.
@@ -121,8 +121,8 @@ def aligner(job: Job) -> Aligner:
     settings = Align.model_validate({"engine": job.engine, "encoder": job.encoder})
     encoder = Path(job.encoder) if job.encoder else None
     if job.model:
-        return registry.load_aligner(settings, *job.languages, SEED, Path(job.model), encoder=encoder)
-    return registry.create_aligner(settings, *job.languages, SEED, encoder=encoder, threads=job.processes)
+        return registry.load_aligner(settings, *job.languages, job.seed, Path(job.model), encoder=encoder)
+    return registry.create_aligner(settings, *job.languages, job.seed, encoder=encoder, threads=job.processes)
 
 
 def run_job(job: Job) -> dict[str, float]:

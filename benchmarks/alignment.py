@@ -58,6 +58,7 @@ class Options:
     encoder: Path | None
     fast_align: Path | None
     eflomal: Path | None
+    seed: int = 0
 
     def engines(self) -> dict[str, str]:
         return {name: OURS[name] for name in self.ours if self.encoder or name not in NEEDS_ENCODER}
@@ -111,7 +112,14 @@ def score_gold_set(options: Options, gold: Gold, folder: Path) -> dict[str, floa
     scores: dict[str, Score | None] = {}
     for name, engine in options.engines().items():
         job = Job(
-            engine, gold.languages, str(text), extra + len(gold.pairs), extra, extra + len(gold.pairs), str(folder / "links")
+            engine,
+            gold.languages,
+            str(text),
+            extra + len(gold.pairs),
+            extra,
+            extra + len(gold.pairs),
+            str(folder / "links"),
+            seed=options.seed,
         )
         scores[name] = score_aligner(name, job, gold, options)
         frozen = None
@@ -296,10 +304,13 @@ def arguments() -> Options:
     parser.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder")
     parser.add_argument("--fast-align", type=Path, metavar="PATH", help="the program fast_align")
     parser.add_argument("--eflomal", type=Path, metavar="PYTHON", help="an interpreter that can import eflomal")
+    parser.add_argument("--seed", type=int, default=0, help="of the aligners' random numbers, for quality (0)")
     parsed = parser.parse_args()
     programs = find_fast_align(parsed.fast_align, "fast_align"), find_eflomal(parsed.eflomal)
     sizes = tuple(parsed.sizes or SIZES[parsed.quick])
-    return Options(parsed.data, parsed.quick, parsed.pairs, parsed.only, parsed.engines, sizes, parsed.encoder, *programs)
+    return Options(
+        parsed.data, parsed.quick, parsed.pairs, parsed.only, parsed.engines, sizes, parsed.encoder, *programs, parsed.seed
+    )
 
 
 def find_fast_align(program: Path | None, name: str) -> Path | None:

@@ -2,7 +2,8 @@
 
 Each side is padded to 128 subwords and goes through the encoder twice, once for the contrastive loss and once for the masked-LM loss, although
 both passes see the same masked tokens; the masked-LM head sees every position; similarities are a broadcast cosine; everything is fp32.
-The mistakes of their code (half of the loss, masking of the shared input in place) are not reproduced: docs/parity.md lists them.
+What their code does differently from the paper (half of the loss, masking of the shared input in place, the masked-LM loss as a mean of two
+means) is not reproduced: docs/parity.md lists it.
 
 Symbols: B samples (a sentence pair with one word pair each), T padded length, H size of states.
 """

@@ -31,7 +31,8 @@ from mlctl.config import Clean
 from mlctl.languages import canonical
 
 TUNED = set(
-    "ar bn cs de en es et eu fi fr he hi hu id ja ka kk mr pl pt ro ru sv sw ta te th tr ur zh af tn ku lb ky nl no cy fj".split()
+    "af ar az bn cs cy de dz en es et eu fi fj fr he hi hu id ig ja ka kk ku ky lb lo mk mn mr ms mt my nd ne nl no nso ny pl pt ro ru sm sq "
+    "sv sw ta te th tn tr ur uz vi yue zh zu".split()
 )
 WESTERN = ("cp1252", "latin-1")
 OTHERS = (

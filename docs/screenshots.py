@@ -17,6 +17,7 @@ import httpx
 
 DOCS = Path(__file__).parent
 WIDTH, HEIGHT = 1280, 960
+SMALLEST = 20_000  # bytes of a picture: an empty page is smaller
 
 
 def browser_module() -> Any:
@@ -61,12 +62,21 @@ def take(browser: Any, address: str, tab: str) -> bytes:
     browser.call("Emulation.setDeviceMetricsOverride", width=WIDTH, height=HEIGHT, deviceScaleFactor=1, mobile=False)
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
     browser.call("Page.navigate", url=address)
-    time.sleep(6)  # the page loads its data asynchronously and has no sign of completion
+    picture = _settled(browser)
     if tab:
         leaves = "[...document.querySelectorAll('*')].filter(e => !e.children.length"
         browser.tell(f"{leaves} && e.textContent.trim() === {tab!r}).pop().click()")
-        time.sleep(3)
-    return base64.b64decode(browser.call("Page.captureScreenshot", optimizeForSpeed=False)["data"])
+        picture = _settled(browser)
+    return picture
+
+
+def _settled(browser: Any) -> bytes:
+    """Return the screenshot of a page that does not change any more: it loads its data asynchronously and has no sign of completion."""
+    end, pictures = time.monotonic() + 120, [b""]
+    while time.monotonic() < end and (len({*pictures[-4:]}) > 1 or len(pictures[-1]) < SMALLEST):
+        time.sleep(2)
+        pictures.append(base64.b64decode(browser.call("Page.captureScreenshot", optimizeForSpeed=False)["data"]))
+    return pictures[-1]
 
 
 def main() -> None:

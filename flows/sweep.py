@@ -75,7 +75,7 @@ def sweep(
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))
     finally:
-        calls.flush()
+        calls.end_run()
 
 
 def resolve_sweep(sweep: object) -> SweepDefinition:

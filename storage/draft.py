@@ -89,6 +89,10 @@ def has_hidden(folder: Path) -> bool:
     return next(folder.rglob(".*"), None) is not None
 
 
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
 def drop_hidden(folder: Path) -> None:
     """Remove temporary files and folders: all names with a leading dot."""
     for path in list(folder.rglob(".*")):
@@ -96,7 +100,7 @@ def drop_hidden(folder: Path) -> None:
 
 
 def _describe(folder: Path, volatile: Sequence[str]) -> Iterator[File]:
-    for name, (_, expected) in sorted(_finished(folder).items()):
+    for name, expected in sorted(_finished(folder).items()):
         path = folder / name
         try:
             status, (digest, checksums) = path.stat(), blocks.digests(path)
@@ -108,9 +112,10 @@ def _describe(folder: Path, volatile: Sequence[str]) -> Iterator[File]:
         yield File(name, status.st_size, digest, status.st_mtime_ns, _row_count(path), is_volatile, checksums)
 
 
-def _finished(folder: Path) -> dict[str, tuple[int, str]]:
+def _finished(folder: Path) -> dict[str, str]:
+    """Return the digest of every finished file of the result; temporary ones are finished parts of the scratch folder."""
     try:
-        return finished_files(folder)
+        return {name: digest for name, (_, digest) in finished_files(folder).items() if not _is_hidden(name)}
     except (ValueError, TypeError, AttributeError) as error:
         raise _changed(folder, f"has an unreadable checksum ({error})") from None
 

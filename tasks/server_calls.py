@@ -166,7 +166,9 @@ def _current_server() -> str | None:
 
 def _end_without_server() -> None:
     """Have Prefect take the state in which the current run ends as recorded: it would try to record it for minutes."""
-    context = cast("FlowRunContext", FlowRunContext.get())
+    context = FlowRunContext.get()
+    if context is None:
+        return
     client, run = cast("Any", context.client), cast("Any", context.flow_run)
     ask = client.set_flow_run_state
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlctl import config
-from mlctl.cleaning.characters import fix_utf8
 from mlctl.cleaning.filters.base import SentencePair, is_spaced
 from mlctl.cleaning.length_statistics import LengthStatistics, fit_lengths, pair_lengths
 from mlctl.cleaning.likelihood import LikelihoodModel, SampleWords
@@ -122,9 +121,7 @@ def fit_statistics(
 
 def _encodings(source: str, target: str, rows: Sequence[tuple[str | None, str | None]]) -> tuple[Evidence, Evidence]:
     """Return the evidence of how the text of each side was decoded."""
-    sides = (
-        [fix_utf8(decode_entities(text)) for text in side if text] for side in (zip(*rows, strict=True) if rows else ((), ()))
-    )
+    sides = ([decode_entities(text) for text in side if text] for side in (zip(*rows, strict=True) if rows else ((), ())))
     source_evidence, target_evidence = (
         Evidence.of(language, side) for language, side in zip((source, target), sides, strict=True)
     )

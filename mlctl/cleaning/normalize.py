@@ -47,8 +47,8 @@ def normalize_pair(source: str, target: str | None, catalogue: bool = True, repa
 def _decode(text: str, repair: EncodingRepair | None) -> Repaired:
     """Return a side as it reads without entities, and in its right encoding."""
     # Entities first: text that was decoded with the wrong encoding may have been escaped afterwards (`Caf&Atilde;&copy;`).
-    text = fix_utf8(decode_entities(text))
-    repaired = repair.repair(text) if repair else Repaired(text)
+    text = decode_entities(text)
+    repaired = repair.repair(text) if repair else Repaired(fix_utf8(text))
     return repaired._replace(text=fix_encoding(repaired.text))
 
 

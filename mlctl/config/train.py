@@ -22,6 +22,8 @@ def _layers(value: object, default: str) -> object:
 #: A value of the setting `objective`, and one of `lr_schedule`.
 ObjectiveName = Literal["joint", "sentence", "words", "separate"]
 Decay = Literal["none", "linear", "cosine"]
+#: A value of the setting `sample_unit`.
+SampleUnit = Literal["sentence-pair", "word-pair"]
 
 #: End of the descriptions of settings whose default depends on what is trained: `train_defaults.DEFAULTS`.
 _BY_KIND = "; null: by kind of model, as `mlctl plan` shows."
@@ -50,6 +52,12 @@ class Train(Section):
         "auto",
         description="What the losses compare. mlp: projections of the states by a head that is not kept, as in the paper. none: the states "
         "themselves. auto: none for the objective words, else mlp.",
+    )
+    sample_unit: SampleUnit = Field(
+        "sentence-pair",
+        description="What a batch has `batch_size` of. sentence-pair: sentence pairs, each with up to `word_pairs` word pairs. word-pair: word "
+        "pairs with their sentences, as in the code of the paper's authors: an epoch visits a sentence pair once for each of its word "
+        "pairs, and a batch can hold it several times, with different words.",
     )
     word_pairs: int | None = Field(
         None,
@@ -203,6 +211,14 @@ class Train(Section):
         if self.tlm_share and self.contrast_on_masked:
             raise ValueError(
                 "tlm_share above 0 needs contrast_on_masked: false: joined pairs are encoded in a pass of the masked-LM loss alone"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_samples(self) -> Train:
+        if self.sample_unit == "word-pair" and self.word_pairs not in (None, 1):
+            raise ValueError(
+                f"sample_unit: word-pair has one word pair per sample: leave out word_pairs, given {self.word_pairs}"
             )
         return self
 

@@ -73,6 +73,8 @@ class ResolvedTrain(Train):
 def resolve_train(settings: Train, kind: ModelKind) -> ResolvedTrain:
     """Return the settings with the defaults of a kind of model where they are null."""
     values = settings.model_dump()
+    if settings.sample_unit == "word-pair":
+        values["word_pairs"] = 1
     values |= {name: default for name, default in DEFAULTS[kind].items() if values[name] is None}
     if values["warmup_steps"] is None:
         values["warmup_steps"] = values["steps"] // _WARMUP_SHARE

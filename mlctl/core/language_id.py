@@ -154,3 +154,26 @@ def _own_labels(language: str) -> frozenset[str]:
 def _confusable(language: str) -> frozenset[str]:
     base = language.partition("-")[0]
     return frozenset({base}.union(*(group for group in _CONFUSABLE if base in group)))
+
+
+@functools.cache
+def feature_log_probabilities(language: str) -> Scores | None:
+    """Return the log probability of each of the identifier's features in text of a language (BCP 47) (features,).
+
+    The largest of those of the languages that are easily confused with it. None if the identifier does not know the language.
+    """
+    model, own = _model(), _own_labels(language)
+    columns = [column for column, label in enumerate(model.nb_classes) if label in own]
+    if not columns:
+        return None
+    largest: Scores = np.asarray(model.nb_ptc, dtype=np.float32)[:, columns].max(axis=1)
+    return largest
+
+
+def find_text_features(text: str) -> list[int]:
+    """Return the features (frequent byte sequences) that the identifier finds in a text, in order, repeated ones too."""
+    model, state, features = _model(), 0, []
+    for byte in model._encode(text):
+        state = model.tk_nextmove[(model.tk_row[state] << 8) + byte]
+        features.append(model.tk_output[state])
+    return [feature for feature in features if feature != -1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from typing import Literal
 
 #: Variants in ISO 15924 that Unicode does not distinguish: Nastaliq, Fraktur, Gaelic, Old Church Slavonic, three of Syriac, Khutsuri.
@@ -62,9 +63,8 @@ def unicode_scripts(script: str) -> tuple[str, ...]:
 
 def dominant_script(text: str) -> str:
     """Return the script of Unicode (as its ISO 15924 code) that most letters of a text are of; "" without letters of a known script."""
-    counts = {script: _count_letters(text, script) or 0 for script in _WRITTEN_SCRIPTS}
-    best = max(_WRITTEN_SCRIPTS, key=counts.__getitem__)
-    return best if counts[best] else ""
+    counts = Counter(filter(None, map(_script_of, text)))
+    return max(counts, key=lambda script: (counts[script], -_WRITTEN_SCRIPTS.index(script)), default="")
 
 
 def count_han_variants(text: str) -> tuple[int, int]:
@@ -72,6 +72,12 @@ def count_han_variants(text: str) -> tuple[int, int]:
     if text.isascii():
         return 0, 0
     return len(_han_variant("Hans").findall(text)), len(_han_variant("Hant").findall(text))
+
+
+@functools.lru_cache(1 << 16)
+def _script_of(character: str) -> str:
+    """Return which of `_WRITTEN_SCRIPTS` a letter is of; "" if none, or if it is no letter."""
+    return next((script for script in _WRITTEN_SCRIPTS if _count_letters(character, script)), "")
 
 
 def _count_letters(text: str, script: str) -> int | None:

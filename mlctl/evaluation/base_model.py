@@ -12,12 +12,12 @@ from mlctl.config import Evaluate
 from mlctl.modeling.sentence_config import (
     Pooling,
     SentenceConfig,
-    UnsupportedModuleError,
     describe_pooling,
     encoder_depth,
     is_sentence_encoder,
     read_sentence_config,
 )
+from mlctl.modeling.sentence_modules import UnsupportedModuleError
 
 _POOLING_FILE = "pooling.json"  # of the train stage
 _log = logging.getLogger(__name__)
@@ -49,7 +49,14 @@ class BaseModel:
         return self.origin in {"modules.json", "last layer"}
 
 
-def base_model(settings: Evaluate, folder: Path, trained: Path, trained_sentences: SentenceConfig, sharded: Path) -> BaseModel:
+def base_model(
+    settings: Evaluate,
+    folder: Path,
+    trained: Path,
+    trained_sentences: SentenceConfig,
+    sharded: Path,
+    allow_pickle: bool = False,
+) -> BaseModel:
     """Return how the base model in `folder` makes sentence vectors.
 
     Args:
@@ -58,11 +65,12 @@ def base_model(settings: Evaluate, folder: Path, trained: Path, trained_sentence
         trained: result of the train stage.
         trained_sentences: of the trained model.
         sharded: result of the shard stage, with training pairs to search on.
+        allow_pickle: whether the weights of its modules may be pickles.
     """
     if folder.parent == trained:
         return BaseModel(trained_sentences, "scratch")
     try:
-        published = read_sentence_config(folder)
+        published = read_sentence_config(folder, allow_pickle)
     except UnsupportedModuleError as error:
         _log.warning("%s: the base model is not evaluated as it was published", error.problem)
         return BaseModel(trained_sentences, "trained", error.problem)

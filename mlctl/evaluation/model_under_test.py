@@ -15,7 +15,7 @@ from mlctl.modeling.sentence_config import Pooling, SentenceConfig, describe_poo
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mlctl.evaluation.data.heldout import Heldout
@@ -34,7 +34,7 @@ class ModelUnderTest:
         settings: arithmetic, device and batch size.
         cache: stores its scores and fine-tuned models.
         dev: held-out pairs of the language that `pooling: search` selects the pooling on.
-        sentences: how it makes sentence vectors: pooling, prompt, maximum length.
+        sentences: how it makes sentence vectors: pooling, prompt, maximum length; the modules of the pooling are read from its folder.
         pooling: as `evaluate.pooling`, of its sentence embeddings in the published benchmarks.
     """
 
@@ -56,6 +56,7 @@ class ModelUnderTest:
         self.on_progress: Callable[[str], object] = str
         self._embedding_cache: dict[str, Tensor] = {}
         self._encoder: PreTrainedModel | None = None
+        self._sentence_modules: nn.Module | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -83,6 +84,20 @@ class ModelUnderTest:
         return self._encoder
 
     @property
+    def sentence_modules(self) -> nn.Module:
+        """The modules of its own pooling, loaded on first use.
+
+        Raises:
+            InputError: they do not fit the encoder, or are damaged.
+        """
+        from mlctl.modeling.sentence_module_layers import load_sentence_modules
+
+        if self._sentence_modules is None:
+            hidden, own = self.encoder.config.hidden_size, self.sentences
+            self._sentence_modules = load_sentence_modules(own.folder, own.pooling, hidden).to(self.encoder.device)
+        return self._sentence_modules
+
+    @property
     def device(self) -> torch.device:
         """Device that the model runs on.
 
@@ -102,7 +117,7 @@ class ModelUnderTest:
 
     def release(self) -> None:
         """Free the encoder and the cached embeddings."""
-        self._encoder = None
+        self._encoder = self._sentence_modules = None
         self._embedding_cache.clear()
 
     @cached_property
@@ -207,4 +222,4 @@ class ModelUnderTest:
 
         prompted = [self.sentences.prompt + text for text in texts]
         limit = self.sentences.max_length
-        return embed(self.encoder, self.tokenizer, prompted, poolings, self.settings.batch_rows, limit)
+        return embed(self.encoder, self.tokenizer, prompted, poolings, self.settings.batch_rows, limit, self.sentence_modules)

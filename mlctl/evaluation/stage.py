@@ -149,7 +149,7 @@ def _open(
 ) -> _Run:
     """Open the models that are compared, and the tasks that they are evaluated on."""
     base_folder = base_encoder or _base_encoder(model, trained)
-    base = base_model(settings, base_folder, trained, sentences, sharded)
+    base = base_model(settings, base_folder, trained, sentences, sharded, model.allow_pickle)
     models = _open_models(settings, base_folder, trained, sharded / "tokenizer", heldout, cache, base, sentences)
     return _open_run(settings, base, models, heldout_task, compared=base_encoder is None)
 

@@ -1,4 +1,7 @@
-"""Checks that the Hugging Face hub has the models and data sets of a recipe, without downloading them. Imports no torch."""
+"""Checks that the Hugging Face hub has the models and data sets of a recipe, without downloading them. Imports no torch.
+
+Of a sentence encoder the configurations of its modules are fetched, which are a few hundred bytes each.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,19 @@ import re
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from mlctl.config import Model
 from mlctl.core.url_redaction import redact_text
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
+from mlctl.modeling.sentence_config import read_sentence_config
+from mlctl.modeling.sentence_modules import MODULES, UnsupportedModuleError, refused_pickle
 
 Kind = Literal["model", "dataset"]
 
 _TIMEOUT = 5.0  # seconds to the first response
+_MODULE_CONFIGS = re.compile(r"modules\.json|config\.json|(config_)?sentence_\w+\.json|\d+_\w+/config\.json")
 _WEIGHTS = re.compile(r"[^/]+\.safetensors|pytorch_model[^/]*\.bin")
 _LOG_IN = "run `hf auth login`, or set HF_TOKEN"
 # Suggested for names that do not exist, besides what was downloaded before.
@@ -84,6 +90,36 @@ class HubAccess:
         if not any(file.endswith(".safetensors") and "/" not in file for file in files):
             model_sources.check_pickle_allowed(model, setting)
 
+    def check_sentence_modules(self, model: Model) -> None:
+        """Check the modules of a sentence encoder on the hub; that there is such a model, `check_model` checks.
+
+        Raises:
+            UnsupportedModuleError: mlctl cannot reproduce one of them.
+        """
+        files = self._files_of(model)
+        folder = _module_configs(model, files) if files is None or MODULES in files else None
+        if folder is None:
+            return
+        try:
+            config = read_sentence_config(folder, complete=False)
+        except UnsupportedModuleError:
+            raise
+        except InputError:  # a copy without all of its files: the rest is downloaded, and then checked
+            return
+        for module in config.pooling.modules if config and files else ():
+            pickle, safetensors = (f"{module.path}/{name}" for name in ("pytorch_model.bin", "model.safetensors"))
+            if pickle in cast(list[str], files) and safetensors not in cast(list[str], files) and not model.allow_pickle:
+                raise refused_pickle(f"{model.name}/{module.path}")
+
+    def _files_of(self, model: Model) -> list[str] | None:
+        """Return the names of a model's files on the hub, none if it does not answer; None: it is cached, and nothing is asked."""
+        if not self._online or is_cached(model.name, model.revision):
+            return None
+        try:
+            return [sibling.rfilename for sibling in self._ask("model", model.name, model.revision, "model.name").siblings or ()]
+        except InputError:
+            return []
+
     def check_dataset(self, name: str, revision: str, setting: str) -> None:
         """Check the data set that a setting names: a folder, or one on the hub.
 
@@ -103,6 +139,20 @@ class HubAccess:
         if isinstance(answer, Exception):
             raise _explained(answer, kind, name, revision, setting)
         return answer
+
+
+def _module_configs(model: Model, files: list[str] | None) -> Path | None:
+    """Return a folder with the configurations of a model's modules, from the hub or, without names of files, its cache; None: neither."""
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
+
+    if files is None:
+        cached = try_to_load_from_cache(model.name, MODULES, revision=model.revision) if _is_hub_name(model.name) else None
+        return Path(cached).parent if isinstance(cached, str) else None
+    try:
+        wanted = list(filter(_MODULE_CONFIGS.fullmatch, files))
+        return Path(snapshot_download(model.name, revision=model.revision, allow_patterns=wanted))
+    except Exception:  # the client's transport raises many types; the same check follows when the model is downloaded
+        return None
 
 
 def is_cached(name: str, revision: str) -> bool:

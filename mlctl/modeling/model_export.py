@@ -28,7 +28,15 @@ _LEGACY_NAMES = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "La
 _NOT_TRAINED = "pooler."  # of an encoder: no loss reaches it
 
 
-def save_model(model: Any, tokenizer: Path, folder: Path, pooling: Pooling, source: Path | None = None) -> None:
+def save_model(
+    model: Any,
+    tokenizer: Path,
+    folder: Path,
+    pooling: Pooling,
+    source: Path | None = None,
+    start: Path | None = None,
+    allow_pickle: bool = False,
+) -> None:
     """Write a Hugging Face folder: weights (safetensors), configuration, the tokenizer's files, modules for sentence-transformers.
 
     The bytes depend on the weights, the pooling, the source and the library's version alone.
@@ -39,6 +47,8 @@ def save_model(model: Any, tokenizer: Path, folder: Path, pooling: Pooling, sour
         folder: output folder.
         pooling: how sentence vectors are made.
         source: folder of the model that was trained; None: a model from scratch.
+        start: folder of the model whose weights and pooling training started from; None: the source.
+        allow_pickle: whether the weights of their modules may be pickles.
     """
     folder.mkdir(parents=True)
     weights = _trained_source(model, source) if source and not is_encoder_of_t5(model) else None
@@ -51,7 +61,8 @@ def save_model(model: Any, tokenizer: Path, folder: Path, pooling: Pooling, sour
     for file in tokenizer_files(tokenizer):
         shutil.copyfile(file, folder / file.name)
     limit = int(min(max_positions(model), load_tokenizer(tokenizer).model_max_length))
-    write_modules(folder, model.config.hidden_size, model.config.num_hidden_layers, limit, pooling, source)
+    sizes = (model.config.hidden_size, model.config.num_hidden_layers, limit)
+    write_modules(folder, *sizes, pooling, source, start, allow_pickle)
 
 
 def has_trained_head(model: Any) -> bool:

@@ -118,6 +118,15 @@ def tensor_files(folder: Path) -> Iterator[tuple[str, Path]]:
             yield from ((name, file) for name in _read_header(file))
 
 
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor in a safetensors file.
+
+    Raises:
+        InputError: the file is truncated or damaged.
+    """
+    return {name: tuple(entry.get("shape") or ()) for name, entry in _read_header(file).items()}
+
+
 def _read_header(file: Path) -> dict[str, Any]:
     """Return the entries of a safetensors file's header by the names of its tensors."""
     size = file.stat().st_size

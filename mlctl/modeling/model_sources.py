@@ -14,6 +14,7 @@ from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.modeling.model_files import CONFIG, check_tokenizer_files, is_pickle, read_config, weight_files
 from mlctl.modeling.sentence_config import sentence_files
+from mlctl.modeling.sentence_modules import MODULES, read_modules
 
 #: Identity of a model from scratch, which follows from the recipe alone.
 SCRATCH = "scratch"
@@ -33,6 +34,7 @@ _HUB_CONFIGS = ("*.json",)
 _HUB_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors")  # pickled weights only where there are no others
 #: Modules of sentence-transformers, such as 1_Pooling; other folders hold other frameworks' weights.
 _MODULE_FILES = re.compile(r"\d+_\w+/[^/]+\.(json|safetensors)")
+_MODULE_PICKLE = re.compile(r"\d+_\w+/pytorch_model\.bin")
 _HUB_TIMEOUT = 10.0  # seconds
 _MAX_SHOWN = 200  # characters of a name in a message
 
@@ -87,7 +89,8 @@ def identity(model: Model, what: Literal["tokenizer", "weights", "sentences"], s
         return SCRATCH
     folder = resolve(model, setting)
     if what == "sentences":
-        return named_digest((name, file_digest(file)) for name, file in sentence_files(folder).items())
+        files = sentence_files(folder, model.allow_pickle)
+        return named_digest((name, file_digest(file)) for name, file in files.items())
     return weights_digest(folder)
 
 
@@ -137,6 +140,8 @@ def _check_folder(folder: Path, model: Model, setting: str) -> None:
 
 def _check_config(folder: Path, setting: str) -> None:
     if not (folder / CONFIG).is_file():
+        if (folder / MODULES).is_file():
+            read_modules(folder)  # names the module that takes the encoder's place, such as StaticEmbedding
         raise InputError(f"{setting}: {folder} has no config.json", "name a folder written by save_pretrained")
     read_config(folder)
 
@@ -153,7 +158,8 @@ def _from_hub(model: Model, setting: str, patterns: Sequence[str]) -> Path:
         if patterns == _HUB_FILES and not any(file.endswith(".safetensors") and "/" not in file for file in files):
             check_pickle_allowed(model, setting)
             patterns = (*patterns, "*.bin")
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_wanted(files, patterns)))
+        wanted = _wanted(files, patterns) + (_pickled_modules(files) if model.allow_pickle else [])
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise InputError(
             f"{setting}: neither a folder nor a model on the hub: {name!r} (revision {revision!r})",
@@ -169,6 +175,12 @@ def _wanted(files: Sequence[str], patterns: Sequence[str]) -> list[str]:
     """Return the files of a model on the hub that are downloaded: those of the encoder, and of modules of sentence-transformers."""
     own = [file for file in files if "/" not in file and any(fnmatch(file, pattern) for pattern in patterns)]
     return own + list(filter(_MODULE_FILES.fullmatch, files))
+
+
+def _pickled_modules(files: Sequence[str]) -> list[str]:
+    """Return the weights of modules of sentence-transformers that a model on the hub has as pickles alone."""
+    pickles = [file for file in files if _MODULE_PICKLE.fullmatch(file)]
+    return [file for file in pickles if f"{file.rpartition('/')[0]}/model.safetensors" not in files]
 
 
 def check_pickle_allowed(model: Model, setting: str) -> None:

@@ -1,6 +1,7 @@
 """Padding of token ids, and pooling of an encoder's states into sentence and word vectors.
 
-The states of some layers are summed (ML-CTL, arXiv 2202.13083: the first and the last), then the tokens are pooled.
+The states of some layers are summed (ML-CTL, arXiv 2202.13083: the first and the last), then the tokens are pooled; the vectors of
+some encoders then go through modules (`sentence_module_layers`).
 
 Symbols: B sentences, T padded length in subwords, H size of the encoder's states, N spans.
 """
@@ -9,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mlctl.errors import InputError
@@ -82,18 +83,36 @@ def encode_tokens(
     return pool_layers(output.hidden_states, layers, weights)
 
 
-def pool_sentences(hidden_states: Sequence[Tensor], attention_mask: Tensor, pooling: Pooling) -> Tensor:
-    """Return the sentence vectors (B, H) of hidden states, each (B, T, H), and a mask (B, T) of texts padded on the right."""
-    return pool_tokens(pool_layers(hidden_states, pooling.layers, pooling.weights), attention_mask, pooling.tokens)
+def pool_sentences(
+    hidden_states: Sequence[Tensor], attention_mask: Tensor, pooling: Pooling, modules: nn.Module | None = None
+) -> Tensor:
+    """Return the sentence vectors (B, O) of hidden states, each (B, T, H), and a mask (B, T) of texts padded on the right.
+
+    See `pool_states`.
+    """
+    return pool_states(pool_layers(hidden_states, pooling.layers, pooling.weights), attention_mask, pooling, modules)
 
 
-def pool_tokens(states: Tensor, attention_mask: Tensor, tokens: TokenPooling) -> Tensor:
-    """Return one vector for each sentence, (B, H), of the states (B, T, H) of tokens that are padded on the right.
+def pool_states(states: Tensor, attention_mask: Tensor, pooling: Pooling, modules: nn.Module | None = None) -> Tensor:
+    """Return the sentence vectors (B, O) of the states (B, T, H) of tokens, summed over layers, that are padded on the right.
+
+    Args:
+        states: the states.
+        attention_mask: (B, T) true (or 1) for tokens.
+        pooling: O is its `vector_size`.
+        modules: the modules of the pooling, as `load_sentence_modules` returns them; None: it has none.
+    """
+    pooled = pool_tokens(states, attention_mask, pooling.tokens)
+    return cast(Tensor, cast(nn.Module, modules)(pooled)) if pooling.modules else pooled
+
+
+def pool_tokens(states: Tensor, attention_mask: Tensor, tokens: TokenPooling | tuple[TokenPooling, ...]) -> Tensor:
+    """Return one vector for each sentence of the states (B, T, H) of tokens that are padded on the right: (B, H), (B, k·H) of k poolings.
 
     The modes are those of sentence-transformers: `weightedmean` weights the n-th token by n (arXiv 2202.08904).
     """
-    if tokens == "mean":
-        return mean_pool(states, attention_mask)
+    if not isinstance(tokens, str):
+        return torch.cat([pool_tokens(states, attention_mask, mode) for mode in tokens], dim=1)
     if tokens == "cls":
         return states[:, 0]
     if tokens == "lasttoken":
@@ -101,8 +120,11 @@ def pool_tokens(states: Tensor, attention_mask: Tensor, tokens: TokenPooling) ->
         return states[torch.arange(len(states), device=states.device), last]
     if tokens == "max":
         return states.masked_fill(attention_mask.unsqueeze(2) == 0, -torch.inf).amax(1)
-    positions = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=states.dtype)
-    return mean_pool(states, attention_mask * positions)
+    if tokens == "weightedmean":
+        positions = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=states.dtype)
+        return mean_pool(states, attention_mask * positions)
+    mean = mean_pool(states, attention_mask)
+    return mean if tokens == "mean" else mean * attention_mask.to(states.dtype).sum(1, keepdim=True).sqrt()
 
 
 def mean_pool(states: Tensor, attention_mask: Tensor) -> Tensor:

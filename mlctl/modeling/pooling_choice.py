@@ -7,6 +7,7 @@ about two thirds of the depth), and no benchmark is used to find it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from mlctl.modeling.sentence_config import (
     is_sentence_encoder,
     read_sentence_config,
 )
+from mlctl.modeling.sentence_modules import UnsupportedModuleError
 
 #: Sentence pairs that the search uses, of all languages together.
 SEARCH_PAIRS = 512
@@ -74,7 +76,11 @@ class DevPairs(NamedTuple):
 
 
 def choose_pooling(
-    layers: str | tuple[int, ...], folder: Path | None, depth: int, search: Callable[[Path], tuple[Pooling, Mapping[str, float]]]
+    layers: str | tuple[int, ...],
+    folder: Path | None,
+    depth: int,
+    search: Callable[[Path], tuple[Pooling, Mapping[str, float]]],
+    allow_pickle: bool = False,
 ) -> PoolingChoice:
     """Return the pooling that `train.layers` stands for.
 
@@ -83,27 +89,35 @@ def choose_pooling(
         folder: folder of the encoder that is trained; None: a model from scratch.
         depth: its number of layers.
         search: finds the pooling of the encoder in a folder that says nothing; see `search_pooling`.
+        allow_pickle: whether the weights of its modules may be pickles.
 
     Raises:
-        InputError: a layer that the encoder does not have, or modules that mlctl cannot reproduce.
+        InputError: a layer that the encoder does not have, modules that mlctl cannot reproduce (for `auto`), or a damaged file.
     """
     if layers != "auto":
+        with contextlib.suppress(
+            UnsupportedModuleError
+        ):  # it is exported without these modules; damage is found now, not after training
+            if folder:
+                published_pooling(folder, allow_pickle)
         return PoolingChoice(Pooling(layer_numbers(layers, depth)), "train.layers")
     if folder is None:
         return PoolingChoice(Pooling(layer_numbers("first-and-last", depth)), "scratch")
-    if published := published_pooling(folder):
+    if published := published_pooling(folder, allow_pickle):
         return published
     pooling, accuracies = search(folder)
     return PoolingChoice(pooling, "search", accuracies)
 
 
-def published_pooling(folder: Path) -> PoolingChoice | None:
+def published_pooling(folder: Path, allow_pickle: bool = False) -> PoolingChoice | None:
     """Return the pooling that a sentence encoder was published with; None: the encoder is none, and says nothing.
+
+    `allow_pickle`: whether the weights of its modules may be pickles.
 
     Raises:
         InputError: modules that mlctl cannot reproduce.
     """
-    if config := read_sentence_config(folder):
+    if config := read_sentence_config(folder, allow_pickle):
         return PoolingChoice(config.pooling, "modules.json")
     return PoolingChoice(Pooling((encoder_depth(folder),)), "last layer") if is_sentence_encoder(folder) else None
 

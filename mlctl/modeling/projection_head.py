@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class ProjectionHead(nn.Module):
     """W2 · relu(W1 · x + b1) + b2 with square W1 and W2: the head of the CCE encoder (arXiv 2202.13083).
 
-    `size` is 2H for [sentence ; word], H for a sentence or a word alone.
+    `size` is that of [sentence ; word], or of a sentence or a word alone.
     """
 
     def __init__(self, size: int) -> None:

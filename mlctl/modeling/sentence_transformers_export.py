@@ -1,7 +1,8 @@
 """Module files for sentence-transformers beside a model, so that it makes the sentence vectors that mlctl trains and evaluates.
 
-An encoder that is still pooled as it says itself keeps its own files, byte for byte. Otherwise the files are written: built-in modules
-only, so `trust_remote_code` is not needed. If the last layer alone is pooled, Transformer and Pooling; else Transformer returns every
+An encoder that is still pooled as it says itself keeps its own files, byte for byte: Dense and LayerNorm modules, which are not trained,
+among them (pickled weights become safetensors). Otherwise the files are written: built-in modules only, so `trust_remote_code` is not
+needed. If the last layer alone is pooled, Transformer and Pooling; else Transformer returns every
 layer, and WeightedLayerPooling averages them with weights that are zero except for the pooled layers. The vectors are a fraction (of
 two layers half) of those of `pooling.pool_sentences`, which does not change cosines. The names of modules and settings are the older ones,
 which releases 5 and 6 of sentence-transformers both read.
@@ -17,16 +18,17 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from mlctl.modeling.model_files import is_pickle
 from mlctl.modeling.sentence_config import (
     MODEL_CONFIG,
-    MODULES,
     TRANSFORMER_CONFIG,
     Pooling,
     SentenceConfig,
-    UnsupportedModuleError,
     read_sentence_config,
     sentence_files,
 )
+from mlctl.modeling.sentence_module_weights import as_safetensors
+from mlctl.modeling.sentence_modules import MODULES, UnsupportedModuleError
 
 _FLAGS = {
     "cls": "cls_token",
@@ -37,7 +39,16 @@ _FLAGS = {
 }
 
 
-def write_modules(folder: Path, hidden: int, depth: int, max_length: int, pooling: Pooling, source: Path | None = None) -> None:
+def write_modules(
+    folder: Path,
+    hidden: int,
+    depth: int,
+    max_length: int,
+    pooling: Pooling,
+    source: Path | None = None,
+    start: Path | None = None,
+    allow_pickle: bool = False,
+) -> None:
     """Make `SentenceTransformer(folder)` work for a Hugging Face folder; no file that transformers reads changes.
 
     Args:
@@ -47,12 +58,15 @@ def write_modules(folder: Path, hidden: int, depth: int, max_length: int, poolin
         max_length: tokens that encoder and tokenizer can take, special ones counted.
         pooling: how sentence vectors are made.
         source: folder of the encoder that was trained; its prompts, normalisation and maximum length are kept.
+        start: folder of the encoder whose weights and pooling training started from; its files are kept if its pooling has modules.
+        allow_pickle: whether the weights of their modules may be pickles.
     """
-    published = _published(source)
+    published = _published(source, allow_pickle)
     if source and published and published.pooling == pooling:
-        for name, file in sentence_files(source).items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(file, folder / name)
+        _copy_modules(source, folder, allow_pickle)
+        return
+    if start and (pooling.modules or len(pooling.modes) > 1):  # no explicit setting of layers has these
+        _copy_modules(start, folder, allow_pickle)
         return
     names = ["Transformer"] + ["WeightedLayerPooling"] * (pooling.layers != (depth,)) + ["Pooling"]
     names += ["Normalize"] * (published is not None and published.normalize)
@@ -75,9 +89,18 @@ def write_modules(folder: Path, hidden: int, depth: int, max_length: int, poolin
             _write(folder / path / "config.json", {"word_embedding_dimension": hidden, **modes})
 
 
-def _published(source: Path | None) -> SentenceConfig | None:
+def _copy_modules(source: Path, folder: Path, allow_pickle: bool) -> None:
+    for name, file in sentence_files(source, allow_pickle).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        if is_pickle(file):
+            (folder / name).with_name("model.safetensors").write_bytes(as_safetensors(file))
+        else:
+            shutil.copyfile(file, folder / name)
+
+
+def _published(source: Path | None, allow_pickle: bool) -> SentenceConfig | None:
     try:
-        return read_sentence_config(source) if source else None
+        return read_sentence_config(source, allow_pickle) if source else None
     except UnsupportedModuleError:  # the recipe sets the layers: it is exported without these modules
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -166,7 +167,7 @@ def _train(context: _Context) -> Iterator[Check]:
     settings = context.recipe.train
     yield from _models(context, "train")
     yield _raising(training.check, settings)
-    yield _raising(_check_sentence_modules, context.recipe)
+    yield _raising(_check_sentence_modules, context)
     if settings.devices not in (*_AUTO_DEVICES, ("cpu",), 1):
         yield _raising(_check_devices, settings.devices)
 
@@ -246,15 +247,21 @@ def _check_device(name: str, setting: str) -> None:
     resolve_device(name, setting)
 
 
-def _check_sentence_modules(recipe: Recipe) -> None:
-    """Check that the modules of a sentence encoder in a folder can be read; those on the hub are read once they are downloaded."""
+def _check_sentence_modules(context: _Context) -> None:
+    """Check that the modules of a sentence encoder can be reproduced; with explicit layers they are not used, if they cannot."""
     from mlctl.modeling import model_sources
     from mlctl.modeling.sentence_config import read_sentence_config
+    from mlctl.modeling.sentence_modules import UnsupportedModuleError
 
+    recipe = context.recipe
     start = model_sources.start_model(recipe.model) or recipe.model
     folder = Path(start.name).expanduser()
-    if recipe.train.layers == "auto" and start.name and (folder / "config.json").is_file():
-        read_sentence_config(folder)
+    with nullcontext() if recipe.train.layers == "auto" else suppress(UnsupportedModuleError):
+        if start.name and folder.is_dir():
+            if (folder / "config.json").is_file():
+                read_sentence_config(folder, start.allow_pickle)
+        elif start.name:
+            context.hub.check_sentence_modules(start)
 
 
 def _check_devices(names: str | int | tuple[str, ...]) -> None:

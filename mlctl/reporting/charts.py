@@ -66,7 +66,7 @@ _CELL = 24  # pixels of a row of the heat map
 _MIN_SLANTED = 3  # columns from which on their names are slanted
 _SLANTED_PADDING = {"left": 5, "top": 5, "right": 36, "bottom": 5}  # a slanted name is wider than its column
 _MAX_DECIMAL_COLUMNS = 6  # columns that leave room for a decimal on a phone
-_AXIS_ENDS = (0.1, 0.25, 0.5, 1.0)  # possible ends of an axis of shares
+_AXIS_ENDS = (0.1, 0.25, 0.5, 1.0)  # possible ends of an axis of shares: a fifth of each is a whole number of percent
 
 
 def benchmark_chart(rows: Sequence[Row]) -> Spec:
@@ -88,7 +88,7 @@ def benchmark_chart(rows: Sequence[Row]) -> Spec:
             "value:Q",
             title=None,
             scale=alt.Scale(domain=[0, 1.16 * end]),
-            axis=alt.Axis(format="~%", values=[end * quarter / 4 for quarter in range(5)], labelFlush=False),
+            axis=alt.Axis(format="~%", values=[end * fifth / 5 for fifth in range(6)], labelFlush=False),
         ),
         color=alt.Color("model:N", scale=alt.Scale(domain=list(_MODELS), range=list(_MODEL_COLOURS)), legend=alt.Legend()),
         tooltip=[

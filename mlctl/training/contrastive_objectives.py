@@ -1,6 +1,6 @@
 """The contrastive objectives on pooled states: the paper's (joint), its ablation (sentence), words alone, and both apart (separate).
 
-Symbols: B sentence pairs, N word pairs drawn from them, H size of the encoder's states.
+Symbols: B sentence pairs, N word pairs drawn from them, H size of the encoder's states and of words, O size of a sentence vector.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlctl.training.temperature import Temperature
 
 @dataclass(frozen=True)
 class Pooled:
-    """Pooled states: `sentences` (B, H) and `words` (N, H), of the source and of the target side."""
+    """Pooled states: `sentences` (B, O) and `words` (N, H), of the source and of the target side."""
 
     sentences: tuple[Tensor, Tensor]
     words: tuple[Tensor, Tensor]
@@ -29,9 +29,9 @@ class Pooled:
 class JointObjective(nn.Module):
     """The paper's CCE: one loss on [sentence ; word], with each word pair as a sample."""
 
-    def __init__(self, settings: ResolvedTrain, hidden: int) -> None:
+    def __init__(self, settings: ResolvedTrain, hidden: int, sentence_size: int) -> None:
         super().__init__()
-        self.projection = _projection(settings, 2 * hidden)
+        self.projection = _projection(settings, sentence_size + hidden)
         self.temperature = Temperature(settings, settings.temperature)
         self._loss, self._false_negatives = CONTRASTIVE_LOSSES[settings.loss], FalseNegatives(settings)
 
@@ -47,9 +47,10 @@ class JointObjective(nn.Module):
 class SentenceObjective(nn.Module):
     """The paper's ablation ("snt"): one loss on the sentence alone."""
 
-    def __init__(self, settings: ResolvedTrain, hidden: int) -> None:
+    def __init__(self, settings: ResolvedTrain, hidden: int, sentence_size: int) -> None:
         super().__init__()
-        self.projection = _projection(settings, hidden)
+        del hidden
+        self.projection = _projection(settings, sentence_size)
         self.temperature = Temperature(settings, settings.temperature)
         self._loss, self._false_negatives = CONTRASTIVE_LOSSES[settings.loss], FalseNegatives(settings)
 
@@ -62,8 +63,9 @@ class SentenceObjective(nn.Module):
 class WordsObjective(nn.Module):
     """One loss on the words of all sentences: word realignment (arXiv 2306.02790) where nothing is projected."""
 
-    def __init__(self, settings: ResolvedTrain, hidden: int) -> None:
+    def __init__(self, settings: ResolvedTrain, hidden: int, sentence_size: int) -> None:
         super().__init__()
+        del sentence_size
         self.projection = _projection(settings, hidden)
         self.temperature = Temperature(settings, settings.word_temperature or settings.temperature)
         loss = settings.loss if settings.word_loss == "same" else settings.word_loss
@@ -78,10 +80,10 @@ class WordsObjective(nn.Module):
 class SeparateObjective(nn.Module):
     """A sentence loss and a word loss, each with its own projection, so that they do not compete for one."""
 
-    def __init__(self, settings: ResolvedTrain, hidden: int) -> None:
+    def __init__(self, settings: ResolvedTrain, hidden: int, sentence_size: int) -> None:
         super().__init__()
-        self.sentence = SentenceObjective(settings, hidden)
-        self.words = WordsObjective(settings, hidden)
+        self.sentence = SentenceObjective(settings, hidden, sentence_size)
+        self.words = WordsObjective(settings, hidden, sentence_size)
         self._word_weight = settings.word_weight
 
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlctl.config.train import SampleUnit
 from mlctl.errors import InputError
 from mlctl.training.language_sampling import LanguageSampler
 from mlctl.training.ragged_array import RaggedArray
@@ -28,7 +29,7 @@ class Rows:
     """Training rows in columns.
 
     Attributes:
-        row_ids: (n,) number of each row in the corpus, from which its random numbers follow.
+        row_ids: (n,) number of each row (or sample) in the corpus, from which its random numbers follow.
         token_ids: token ids of the source and of the target side.
         word_pairs: (…, 4) source start and end, target start and end, in subwords.
         identities: (n,) of the source and of the target side; equal for sentences with the same text.
@@ -46,6 +47,23 @@ class Rows:
             (self.token_ids[0].take(rows), self.token_ids[1].take(rows)),
             self.word_pairs.take(rows),
             (self.identities[0][rows], self.identities[1][rows]),
+        )
+
+    def split_by_word_pair(self, first_id: int) -> Rows:
+        """Return a row for each word pair, (word pairs,), with its sentences and no other word pair; ids count from `first_id`.
+
+        The word pairs of these rows have to be packed.
+        """
+        row, source, target = self.word_pairs.row_indices(), *self.token_ids
+        count = len(row)
+        return Rows(
+            np.arange(first_id, first_id + count),
+            (
+                RaggedArray(source.values, source.starts[row], source.lengths[row]),
+                RaggedArray(target.values, target.starts[row], target.lengths[row]),
+            ),
+            RaggedArray(self.word_pairs.values, np.arange(count), np.ones(count, np.int64)),
+            (self.identities[0][row], self.identities[1][row]),
         )
 
     @classmethod
@@ -69,12 +87,22 @@ class ShardReader:
     Args:
         sharded: result of the shard stage.
         cached_shards: number of shards that are kept in memory; None: all that have been read.
+        sample_unit: what is read as a sample: a row (sentence-pair), or each word pair of a row with its sentences (word-pair).
+
+    Attributes:
+        shard_rows: number of rows of each shard.
+        shard_samples: number of samples of each shard.
 
     Raises:
         InputError: the folder has no shard, or one cannot be read.
     """
 
-    def __init__(self, sharded: Path, cached_shards: int | None = 2) -> None:  # a batch may span two
+    def __init__(
+        self,
+        sharded: Path,
+        cached_shards: int | None = 2,  # a batch may span two
+        sample_unit: SampleUnit = "sentence-pair",
+    ) -> None:
         self._files = sorted((sharded / "train").glob("*.parquet"))
         if not self._files:
             raise InputError(
@@ -82,7 +110,10 @@ class ShardReader:
                 "run the shard stage; its funnel.parquet shows which rule removed the rows",
             )
         self.shard_rows = [_row_count(file) for file in self._files]
-        self._first_rows = np.cumsum([0, *self.shard_rows])
+        self._by_word_pair = sample_unit == "word-pair"
+        counts = [int(self._word_pair_counts(shard).sum()) for shard in range(len(self._files))] if self._by_word_pair else None
+        self.shard_samples = counts or self.shard_rows
+        self._first_samples = np.cumsum([0, *self.shard_samples])
         self._cached_shard = lru_cache(maxsize=cached_shards)(self._read_shard)
 
     @property
@@ -91,7 +122,7 @@ class ShardReader:
         return sum(self.shard_rows)
 
     def read(self, slices: Sequence[ShardSlice]) -> Rows:
-        """Return the rows of some slices in their order; a row that an epoch visits again has another row id each time."""
+        """Return the samples of some slices in their order; one that an epoch visits again has another row id each time."""
         return Rows.concatenate([self._read_slice(shard_slice) for shard_slice in slices])
 
     def vocabulary(self) -> set[int]:
@@ -106,13 +137,13 @@ class ShardReader:
         return sorted(set().union(*names))
 
     def language_indices(self, shard: int, side: str, languages: Sequence[str]) -> NDArray[np.int64]:
-        """Return the index in `languages` of the language of each row of a shard, (rows,), on a side: source or target."""
+        """Return the index in `languages` of the language of each sample of a shard, (samples,), on a side: source or target."""
         column = pc.index_in(self._language_column(shard, side), pa.array(languages, pa.string()))
         indices: NDArray[np.int64] = column.to_numpy().astype(np.int64)
-        return indices
+        return np.repeat(indices, self._word_pair_counts(shard)) if self._by_word_pair else indices
 
     def language_sampler(self, alpha: float, seed: int) -> LanguageSampler:
-        """Return the sampler that visits target languages in proportion to rows^alpha."""
+        """Return the sampler that visits target languages in proportion to samples^alpha."""
         languages = self.languages(["target"])
 
         def languages_of(shard: int) -> NDArray[np.int64]:
@@ -127,11 +158,16 @@ class ShardReader:
 
     def _read_slice(self, shard_slice: ShardSlice) -> Rows:
         rows = self._cached_shard(shard_slice.shard).take(shard_slice.rows)
-        return replace(rows, row_ids=rows.row_ids + self.num_rows * shard_slice.earlier_visits)
+        return replace(rows, row_ids=rows.row_ids + sum(self.shard_samples) * shard_slice.earlier_visits)
+
+    def _word_pair_counts(self, shard: int) -> NDArray[np.int64]:
+        """Return the number of word pairs of each row of a shard."""
+        counts: NDArray[np.int64] = pc.list_value_length(_table(self._files[shard], ["word_pairs"])["word_pairs"]).to_numpy()
+        return counts
 
     def _read_shard(self, shard: int) -> Rows:
         table = _table(self._files[shard])
-        first = int(self._first_rows[shard])
+        first = int(self._first_samples[shard])
         rows = Rows(
             np.arange(first, first + len(table)),
             (RaggedArray.from_list_column(table["source_ids"]), RaggedArray.from_list_column(table["target_ids"])),
@@ -140,7 +176,7 @@ class ShardReader:
         )
         if not _spans_are_valid(rows):
             raise InputError(f"{self._files[shard]} is damaged: a word lies outside of its sentence", _REMEDY)
-        return rows
+        return rows.split_by_word_pair(first) if self._by_word_pair else rows
 
 
 def _spans_are_valid(rows: Rows) -> bool:

@@ -33,7 +33,7 @@ class Losses(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A micro-batch encoded and pooled: `sentences` (b, H), `words` (n, H), and states of the masked tokens `masked` (m, H).
+    """A micro-batch encoded and pooled: `sentences` (b, O), `words` (n, H), and states of the masked tokens `masked` (m, H).
 
     `masked` is empty unless the contrastive pass sees masked tokens.
     """
@@ -53,20 +53,24 @@ class Objective(nn.Module):
         model: a Hugging Face masked-language model whose encoder is trained, or without masked-LM loss an encoder.
         settings: losses, objective, weights, precision.
         seed: seed of the projection heads.
-        pooling: how sentence vectors are made, words of the same layers; None: the mean over tokens of `settings.layers`, of the first and
-            the last layer for `auto`.
+        pooling: how sentence vectors (of size O) are made, words of the same layers; None: the mean over tokens of `settings.layers`, of the
+            first and the last layer for `auto`.
+        modules: the modules of the pooling, frozen; None: it has none.
     """
 
-    def __init__(self, model: Any, settings: ResolvedTrain, seed: int, pooling: Pooling | None = None) -> None:
+    def __init__(
+        self, model: Any, settings: ResolvedTrain, seed: int, pooling: Pooling | None = None, modules: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.model = model
+        layers, hidden = "first-and-last" if settings.layers == "auto" else settings.layers, model.config.hidden_size
+        self._pooling = pooling or Pooling(layer_numbers(layers, model.config.num_hidden_layers))
+        self.sentence_modules = modules or nn.Identity()
         with seeded(seed):
-            self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, model.config.hidden_size)
+            self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, hidden, self._pooling.vector_size(hidden))
         self.anchor = AnchorEncoder(model) if settings.anchor_weight or settings.word_anchor_weight else None
         freeze(model, settings.frozen_layers, settings.frozen_embeddings)
         self.settings = settings
-        layers = "first-and-last" if settings.layers == "auto" else settings.layers
-        self._pooling = pooling or Pooling(layer_numbers(layers, model.config.num_hidden_layers))
         self._word_layers = self._pooling.layers
         self._word_weights = self._pooling.weights
         if settings.word_layers != "same":
@@ -184,9 +188,9 @@ class Objective(nn.Module):
         return self._pool(output.hidden_states, micro_batch)
 
     def _pool(self, hidden_states: Sequence[Tensor], micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
-        """Return the sentence vectors (b, H) and the word vectors (n, H) of a micro-batch."""
+        """Return the sentence vectors (b, O) and the word vectors (n, H) of a micro-batch."""
         states = pool_layers(hidden_states, self._pooling.layers, self._pooling.weights)
-        sentences = pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens)
+        sentences = self.sentence_modules(pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens))
         if (self._word_layers, self._word_weights) != (self._pooling.layers, self._pooling.weights):
             states = pool_layers(hidden_states, self._word_layers, self._word_weights)
         return sentences, span_pool(states, *micro_batch.spans.unbind(1))

@@ -36,7 +36,7 @@ class Sampler:
     shard. An incomplete last batch of an epoch is dropped; other epochs drop other rows.
 
     Args:
-        shard_rows: number of rows of each shard.
+        shard_rows: number of rows of each shard, or of what is visited in place of rows (samples).
         batch_size: rows of a batch.
         seed: seed of both orders.
         language_sampler: which rows of these shards an epoch visits; None: each row once.

@@ -27,6 +27,7 @@ from mlctl.modeling.model_export import save_model
 from mlctl.modeling.model_kind import model_kind
 from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, read_dev_pairs, search_pooling
 from mlctl.modeling.sentence_config import Pooling, describe_pooling, encoder_depth
+from mlctl.modeling.sentence_module_layers import load_sentence_modules
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
 from mlctl.modeling.training_checkpoint import CheckpointFolder
 from mlctl.schema import STEPS
@@ -78,6 +79,11 @@ class Job:
     def source(self) -> Path | None:
         """The folder of the encoder that is trained; None: a model from scratch."""
         return model_sources.resolve(self.model) if self.model.name else None
+
+    @property
+    def start(self) -> Path | None:
+        """The folder of the encoder whose weights training starts from: that of `model.start`, or `source`."""
+        return _start_folder(self.model)
 
     @property
     def masks(self) -> bool:
@@ -140,8 +146,7 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
 def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace, device: torch.device) -> PoolingChoice:
     """Return the pooling of sentence vectors: chosen once, then read from the workspace."""
     if not workspace.has(POOLING_FILE):
-        start = model_sources.start_model(model) or (model if model.name else None)
-        folder = model_sources.resolve(start, "model.start" if model.start else "model.name") if start else None
+        folder = _start_folder(model)
         depth = encoder_depth(folder) if folder else model.scratch.layers
 
         def search(folder: Path) -> tuple[Pooling, Mapping[str, float]]:
@@ -149,12 +154,19 @@ def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace,
                 pad_id = load_tokenizer(sharded / "tokenizer").pad_token_id
                 return search_pooling(load_encoder(folder).to(device), pad_id, read_dev_pairs(sharded))
 
-        choice = choose_pooling(settings.layers, folder, depth, search)
+        choice = choose_pooling(settings.layers, folder, depth, search, model.allow_pickle)
         with workspace.part(POOLING_FILE) as path:
             path.write_text(json.dumps(choice.as_json(), indent=1) + "\n", encoding="utf-8")
     choice = PoolingChoice.from_json(json.loads(workspace.path(POOLING_FILE).read_text(encoding="utf-8")))
     _log.info("sentence vectors: %s (%s)", describe_pooling(choice.pooling), choice.reason)
     return choice
+
+
+def _start_folder(model: Model) -> Path | None:
+    """Return the folder of the encoder whose weights training starts from; None: it starts from random ones."""
+    if start := model_sources.start_model(model):
+        return model_sources.resolve(start, "model.start")
+    return model_sources.resolve(model) if model.name else None
 
 
 def train_in_process(
@@ -164,7 +176,8 @@ def train_in_process(
 
     SIGTERM stops the training after a step, unless the caller handles it and passes a `stop` request.
     """
-    settings, shards, tokenizer = job.settings, ShardReader(job.sharded), load_tokenizer(job.tokenizer)
+    settings, tokenizer = job.settings, load_tokenizer(job.tokenizer)
+    shards = ShardReader(job.sharded, sample_unit=settings.sample_unit)
     with deterministic(device, settings.threads, group.local_size):
         objective = _objective(job, group).to(device)
         batch_of = _batches(job, shards, tokenizer, objective, group)
@@ -202,7 +215,7 @@ def _batches(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective
         report_joined(tlm, shards)
     collator = Collator(settings, job.seed, tokenizer.pad_token_id, None if tlm else masking, group, tlm)
     language_sampler = shards.language_sampler(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
-    sampler = Sampler(shards.shard_rows, settings.batch_size, job.seed, language_sampler)
+    sampler = Sampler(shards.shard_samples, settings.batch_size, job.seed, language_sampler)
 
     def batch_of(step: int) -> Batch:
         return collator.collate(shards.read(sampler.batch(step)), sampler.position(step)[0], step).to(device)
@@ -215,7 +228,9 @@ def _objective(job: Job, group: ProcessGroup) -> Objective:
     network = _network(job)
     if group.is_main and not job.model.name:
         _write_model(job, "base", network)
-    return Objective(_start_weights(job, network), job.settings, job.seed, job.pooling.pooling)
+    pooling = job.pooling.pooling
+    modules = load_sentence_modules(job.start, pooling, network.config.hidden_size)
+    return Objective(_start_weights(job, network), job.settings, job.seed, pooling, modules)
 
 
 def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
@@ -318,7 +333,7 @@ def _write_results(job: Job, state: TrainingState) -> None:
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
         with job.workspace.part(name) as folder:
-            save_model(network, job.tokenizer, folder, job.pooling.pooling, job.source)
+            save_model(network, job.tokenizer, folder, job.pooling.pooling, job.source, job.start, job.model.allow_pickle)
 
 
 def _steps_table(state: TrainingState) -> pa.Table:

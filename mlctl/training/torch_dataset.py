@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from mlctl.config.train import SampleUnit
 from mlctl.errors import InputError
 from mlctl.modeling.pooling import pad
 from mlctl.training.counter_rng import Stream, keys
@@ -55,9 +56,9 @@ class ParallelExample(NamedTuple):
 class _Shards:
     """Reads examples from shards. It pickles as its arguments, for DataLoader workers that are spawned."""
 
-    def __init__(self, sharded: Path, cached_shards: int | None) -> None:
-        self._arguments = (sharded, cached_shards)
-        self.reader = ShardReader(sharded, cached_shards)
+    def __init__(self, sharded: Path, cached_shards: int | None, sample_unit: SampleUnit = "sentence-pair") -> None:
+        self._arguments = (sharded, cached_shards, sample_unit)
+        self.reader = ShardReader(sharded, cached_shards, sample_unit)
         self.languages = self.reader.languages()
         self._cached_languages = lru_cache(maxsize=cached_shards)(self._languages)
 
@@ -70,7 +71,7 @@ class _Shards:
         return [_example(rows, row, epoch, tuple(pair)) for row, pair in enumerate(languages)]
 
     def _languages(self, shard: int) -> NDArray[np.int64]:
-        """Return the indices of the languages of a shard's rows, (rows, 2)."""
+        """Return the indices of the languages of a shard's samples, (samples, 2)."""
         sides = [self.reader.language_indices(shard, side, self.languages) for side in ("source", "target")]
         return np.stack(sides, axis=1)
 
@@ -133,6 +134,7 @@ class ParallelIterableDataset(IterableDataset[ParallelExample]):
         seed: seed of the order, as in the recipe.
         steps: number of the last step plus one; None: without end.
         language_alpha: rows of a language with n rows are visited in proportion to n to this power, as `train.language_alpha`.
+        sample_unit: sentence-pair, or word-pair to yield each word pair as an example with its sentences, as `train.sample_unit`.
         rank: of this process; it yields the pairs rank, rank + world_size, … of each step.
         world_size: number of processes.
 
@@ -153,14 +155,15 @@ class ParallelIterableDataset(IterableDataset[ParallelExample]):
         language_alpha: float = 1.0,
         rank: int = 0,
         world_size: int = 1,
+        sample_unit: SampleUnit = "sentence-pair",
     ) -> None:
         if batch_size % world_size:
             raise InputError(
                 f"batch_size is {batch_size}, which {world_size} processes cannot share equally", "change batch_size"
             )
-        self._shards = _Shards(Path(sharded), cached_shards=2)
+        self._shards = _Shards(Path(sharded), 2, sample_unit)
         reader = self._shards.reader
-        self._order = (reader.shard_rows, batch_size, seed)
+        self._order = (reader.shard_samples, batch_size, seed)
         self._language_alpha = language_alpha
         self._steps, self._rank, self._world_size = steps, rank, world_size
         self._start = self._position = (0, 0)

@@ -186,8 +186,8 @@ def translation_lm(settings: ResolvedTrain, model: Any, tokenizer: Any, masking:
 
 def report_joined(tlm: TranslationLm, shards: ShardReader) -> None:
     """Log how many sentence pairs can be joined: those of the first shard, which is a random sample of the corpus."""
-    count = next(filter(None, shards.shard_rows), 0)
-    rows = shards.read([ShardSlice(shards.shard_rows.index(count), np.arange(count), np.zeros(count, np.int64))])
+    count = next(filter(None, shards.shard_samples), 0)
+    rows = shards.read([ShardSlice(shards.shard_samples.index(count), np.arange(count), np.zeros(count, np.int64))])
     share = float(np.mean(tlm.fits(rows.token_ids[0].lengths, rows.token_ids[1].lengths)))
     level = logging.INFO if share >= _FEW_LONG else logging.WARNING
     _log.log(level, "%.1f%% of the sentence pairs fit into %d tokens and can be joined (TLM)", 100 * share, tlm.max_length)

@@ -18,10 +18,14 @@ RULES = (EMPTY, COPIED, *output_faults.RULES, WRONG_LANGUAGE)
 
 # Shorter copies pass: "GNU Image Manipulation Program" is right in every language. Where words are not spaced, a letter has more meaning.
 _MIN_COPIED_LETTERS, _MIN_COPIED_LETTERS_UNSPACED = 20, 8
+_MAX_NAME_WORDS = (
+    8  # of a text that is a name or a title of names, which may stay as it is ("Elite League: Dundee Stars 5-3 Belfast Giants")
+)
 _BOTH_LENGTH = 1.25  # of an output that has the text and its translation, relative to the text
 # The defaults of clean.language_letters, clean.language_margin and clean.min_script_share.
 _LANGUAGE_LETTERS, _LANGUAGE_MARGIN, _MIN_SCRIPT_SHARE = 30, 30.0, 0.2
 # Addresses, paths, placeholders, tags and names with digits are the same in any translation.
+_WORD = re.compile(r"[^\W\d_]+")
 _UNTRANSLATABLE = re.compile(r"<[^<>]*>|\S*\w[./@:_\\=-]\w\S*|%\S+|\S*\d\S*|\{[^{}]*\}")
 
 
@@ -35,7 +39,11 @@ def check_outputs(texts: Sequence[str], translations: Sequence[Translation], sou
         target: language that the translations should be in.
     """
     checked = [_check(text, translation, source, target) for text, translation in zip(texts, translations, strict=True)]
-    accepted = [(row, translation.text) for row, translation in enumerate(checked) if not translation.rule]
+    accepted = [
+        (row, translation.text)
+        for row, (text, translation) in enumerate(zip(texts, checked, strict=True))
+        if not translation.rule and _letters(text) != _letters(translation.text)  # a name stays in its language
+    ]
     long = [row for row, output in accepted if sum(map(str.isalpha, output)) >= _LANGUAGE_LETTERS]
     for row, margin in zip(long, other_language_margin([checked[row].text for row in long], target), strict=True):
         if margin > _LANGUAGE_MARGIN or _is_in_other_script(checked[row].text, target):
@@ -69,7 +77,14 @@ def _is_copy(text: str, output: str, source: str, target: str) -> bool:
     min_letters = _MIN_COPIED_LETTERS_UNSPACED if has_unspaced(text) else _MIN_COPIED_LETTERS
     before, after = _letters(text), _letters(output)
     both = before in after and len(after) >= _BOTH_LENGTH * len(before)
-    return (before == after or both) and len(_letters(_UNTRANSLATABLE.sub(" ", text))) >= min_letters
+    copied = before == after and not _is_name(text)
+    return (copied or both) and len(_letters(_UNTRANSLATABLE.sub(" ", text))) >= min_letters
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a text has few words, all with a capital letter."""
+    words = _WORD.findall(text)
+    return len(words) <= _MAX_NAME_WORDS and not text.isupper() and all(word[0].isupper() for word in words)
 
 
 def _letters(text: str) -> str:

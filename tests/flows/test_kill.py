@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from mlctl.cli.main import main
 from storage import Store
 from storage.run_log import RunLog
 
@@ -26,7 +27,7 @@ def contents(store: Path) -> dict[str, str]:
 
 
 def run(*arguments: str) -> int:
-    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=300, check=False).returncode
+    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=900, check=False).returncode
 
 
 def test_prefects_temporary_server_ends_with_a_run_that_is_killed(recipe: Path, tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_killed_and_resumed_the_results_are_equal(recipe: Path, server: str, tmp
         assert run(str(SCRIPT), stage, when, str(recipe)) == -signal.SIGKILL, (stage, when)
         if (stage, when) == ("train", "part"):
             assert RunLog(Store(tmp_path / "store")).runs()[0].status == "interrupted"
-    assert run("-m", "mlctl", "run", str(recipe)) == 0
-    assert run("-m", "mlctl", "run", str(recipe), f"store={tmp_path / 'calm'}") == 0
+    assert main(["run", str(recipe)]) == 0
+    assert main(["run", str(recipe), f"store={tmp_path / 'calm'}"]) == 0
     assert contents(tmp_path / "store") == contents(tmp_path / "calm")
     assert not Store(tmp_path / "store").drafts()

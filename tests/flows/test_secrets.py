@@ -63,6 +63,7 @@ def write_recipe(folder: Path, web: str) -> Path:
     (folder / "program.py").write_text(PROGRAM)
     recipe = tiny.recipe(folder / "store")
     recipe["languages"]["targets"] = ["fr"]
+    recipe["align"]["engine"] = "fast_align"  # starts faster
     recipe["download"]["index_url"] = f"http://me:{PASSWORD}@127.0.0.1:9/simple"
     recipe["download"]["lock"] = str(folder / "corpora.lock")
     recipe["download"]["sources"] += [

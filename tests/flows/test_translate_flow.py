@@ -51,7 +51,7 @@ def recipe(tmp_path: Path, wheels: Path, model: Path) -> Path:
 
 
 def run(*arguments: str) -> int:
-    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=300, check=False).returncode
+    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=900, check=False).returncode
 
 
 def translated(store: Path) -> tuple[str, list[dict[str, Any]]]:

@@ -105,7 +105,7 @@ class Reference:
             both = [torch.cat([sentence[rows], word], 1) for sentence, word in zip(sentences, words, strict=True)]
             return self.term(both, self.heads.projection, words=True)
         sentence_term = self.term(sentences, self.heads.sentence.projection, words=False)
-        return sentence_term + self.settings.word_weight * self.term(words, self.heads.projection, words=True)
+        return sentence_term + self.settings.word_weight * self.term(words, self.heads.words.projection, words=True)
 
     def term(self, sides: list[Tensor], head: Any, words: bool) -> Tensor:
         x, y = (

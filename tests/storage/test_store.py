@@ -48,6 +48,8 @@ def build(store: Store, key: str = KEY, text: str = "hello", stage: str = "clean
         with workspace.part("t.parquet") as path:
             pq.write_table(pa.table({"a": [1, 2, 3]}), path)
         (workspace.scratch / "x").write_text("temporary")
+        with workspace.part(".scratch/measured/fr.json") as path:
+            path.write_text("temporary, with a checksum")
         return draft.seal({**PARTS, "stage": stage}, {"download": "k"}, {"rows": 3}, {"mlctl": "0"}, volatile=("speed.jsonl",))
 
 

@@ -89,8 +89,10 @@ def _covers(encoding: str, main: frozenset[str], scripts: tuple[str, ...]) -> bo
 
 @functools.cache
 def _script_pattern(scripts: tuple[str, ...]) -> regex.Pattern[str] | None:
-    """Return a pattern for letters and marks of scripts; None without scripts."""
-    own = "".join(rf"\p{{Script={script}}}" for script in scripts)
+    """Return a pattern for letters and marks of scripts, for example the long vowel mark of Kana; None without scripts."""
+    # Combining marks are extensions of Latin and Cyrillic script, where few languages have them.
+    name = "Script" if _LISTED_SCRIPTS.intersection(scripts) else "Script_Extensions"
+    own = "".join(rf"\p{{{name}={script}}}" for script in scripts)
     return regex.compile(rf"[[{own}]&&[\p{{L}}\p{{M}}]]", regex.V1) if own else None
 
 

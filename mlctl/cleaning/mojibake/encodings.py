@@ -51,10 +51,6 @@ class Misreading(NamedTuple):
         old = 0.5 if self.true.startswith("mac") else 0.0
         return (self.read_as in _RARE) + (self.true in _RARE) + (not related and not western) + old
 
-    def changes(self, character: str) -> bool:
-        """Return whether the character would be another one, or cannot be in a text that was so misread."""
-        return _table(*self).get(ord(character)) != character
-
 
 class OtherCharacters(NamedTuple):
     """What characters are in another reading, in the same order."""
@@ -76,7 +72,7 @@ def other_characters(characters: str, written: Collection[str]) -> Iterator[Othe
         if not distinct <= upper_half(read_as).keys():
             continue
         for true in written:
-            if true in SINGLE_BYTE and (other := characters.translate(_table(read_as, true))) not in seen:
+            if true in SINGLE_BYTE and (other := characters.translate(character_table(Misreading(read_as, true)))) not in seen:
                 seen.add(other)
                 if _UNDECODABLE not in other:
                     yield OtherCharacters(Misreading(read_as, true), other)
@@ -87,11 +83,25 @@ def multi_byte_readings(text: str, characters: frozenset[str], written: Collecti
     multi_byte = [name for name in written if name not in SINGLE_BYTE]
     for read_as in SINGLE_BYTE if multi_byte else ():
         if characters <= upper_half(read_as).keys():
-            data = text.translate(_bytes_table(read_as)).encode("latin-1")
             for true in multi_byte:
-                reading = data.decode(true, errors="replace")
-                if _UNDECODABLE not in reading:
+                if (reading := _decoded(text, Misreading(read_as, true))) is not None:
                     yield Misreading(read_as, true), reading
+
+
+def read(text: str, misreading: Misreading) -> str | None:
+    """Return a text in one reading; None if it cannot have been misread so."""
+    if not upper_half(misreading.read_as).keys() >= {character for character in text if not character.isascii()}:
+        return None
+    return _decoded(text, misreading)
+
+
+def _decoded(text: str, misreading: Misreading) -> str | None:
+    """Return the reading of a text whose characters are all of the encoding that it was read as; None if the bytes cannot be decoded."""
+    if misreading.true in SINGLE_BYTE:
+        reading = text.translate(character_table(misreading))
+    else:
+        reading = text.translate(_bytes_table(misreading.read_as)).encode("latin-1").decode(misreading.true, errors="replace")
+    return None if _UNDECODABLE in reading else reading
 
 
 @functools.cache
@@ -103,12 +113,10 @@ def upper_half(encoding: str) -> dict[str, int]:
 
 
 @functools.cache
-def _table(read_as: str, true: str) -> dict[int, str]:
-    if true not in SINGLE_BYTE:
-        return {}
-    return {
-        ord(before): after for before, after in zip(_decoding(read_as), _decoding(true), strict=True) if before != _UNDECODABLE
-    }
+def character_table(misreading: Misreading) -> dict[int, str]:
+    """Return what each character (code point) of the encoding that was read is in the true one; U+FFFD: not a character of it."""
+    pairs = zip(_decoding(misreading.read_as), _decoding(misreading.true), strict=True)
+    return {ord(before): after for before, after in pairs if before != _UNDECODABLE}
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from mlctl.cleaning.mojibake.alphabet import alphabet
-from mlctl.cleaning.mojibake.letter_model import WORD, LetterModel, context_of, has_regular_case
+from mlctl.cleaning.mojibake.letter_model import BEYOND_ASCII, WORD, LetterModel, context_of, has_regular_case
 
 _MAX_WORDS = 50_000
 _MIN_TEXTS = 100  # from which letters are learned
@@ -20,8 +20,8 @@ class LetterCounts(NamedTuple):
 
     Attributes:
         texts: number of texts.
-        contexts: letters of the alphabet beyond ASCII with both neighbours.
-        words: words with letters beyond ASCII, all of them of the alphabet.
+        contexts: letters of the alphabet and quotation marks beyond ASCII with both neighbours, by the texts that have them.
+        words: words with letters beyond ASCII, all of them of the alphabet, likewise.
         others: other letters of the language's script, by the texts that have them.
     """
 
@@ -38,12 +38,14 @@ class LetterCounts(NamedTuple):
         for text in texts:
             number += 1
             if not text.isascii():
-                trigrams.update(zip(f"\n{text}", text, f"{text[1:]}\n", strict=False))
-                words.update(word for word in WORD.findall(text) if not word.isascii())
-                others.update({character for character in text if model.kind(character) in ("auxiliary", "alien")})
+                trigrams.update(
+                    {trigram for trigram in zip(f"\n{text}", text, f"{text[1:]}\n", strict=False) if not trigram[1].isascii()}
+                )
+                words.update({word for word in WORD.findall(text) if not word.isascii()})
+                others.update({letter for letter in BEYOND_ASCII.findall(text) if model.kind(letter) in ("auxiliary", "alien")})
         contexts, known = Counter[str](), Counter[str]()
         for (before, letter, after), count in trigrams.items():
-            if not letter.isascii() and model.kind(letter) == "main":
+            if model.kind(letter) in ("main", "quote"):
                 contexts[context_of(before, letter, after)] += count
         for word, count in words.items():
             if has_regular_case(word) and all(map(model.is_own, word)):
@@ -65,14 +67,18 @@ class LetterCounts(NamedTuple):
         if self.texts < _MIN_TEXTS:
             return LetterModel(language, frozenset(self.contexts), frozenset(self.words))
         learned = frozenset(letter for letter, count in self.others.items() if count >= _MIN_LEARNED * self.texts)
-        return LetterModel(language, frozenset(self.contexts), frozenset(self.words), learned, self._rare(language))
+        # A text is no evidence for itself.
+        contexts, words = (
+            frozenset(name for name, count in counts.items() if count > 1) for counts in (self.contexts, self.words)
+        )
+        return LetterModel(language, contexts, words, learned, self._rare(language))
 
     def _rare(self, language: str) -> frozenset[str]:
         """Return the small Latin letters of the alphabet that hardly occur."""
         own = alphabet(language)
         counts = Counter[str]()
         for context, count in self.contexts.items():
-            counts[context[1]] += count
+            counts[context[1]] += count if context[1] in own.main else 0
         limit = _MAX_RARE * counts.total()
         return frozenset(letter for letter in own.main if "Latn" in own.scripts and letter.islower() and counts[letter] < limit)
 

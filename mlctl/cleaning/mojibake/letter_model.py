@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
 import sys
 import unicodedata
@@ -13,7 +14,9 @@ from typing import Any, Literal, NamedTuple, Self
 
 import regex  # type: ignore[import-untyped]
 
+from mlctl import languages
 from mlctl.cleaning.mojibake.alphabet import Alphabet, alphabet
+from mlctl.core.unicode_scripts import UNSPACED_SCRIPTS
 
 #: What a character is to a language: a letter of its alphabet; of frequent foreign words; another of its script; of another script; a
 #: quotation mark or dash; another symbol; a digit; a control; a space, a combining mark or an invisible character.
@@ -21,9 +24,9 @@ Kind = Literal["main", "auxiliary", "alien", "foreign", "quote", "sign", "digit"
 
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 WORD = regex.compile(r"[\p{L}\p{M}]+(?:['’ʼ·][\p{L}\p{M}]+)*")
-QUOTES = "“”„‟‘’‚‛«»‹›–—―‐‑…•―´`"
+QUOTES = "“”„‟‘’‚‛«»‹›–—―‐‑…•―´`ʻʼ"
 DASHES = "–—―…•"
-_APOSTROPHES = "’ʼ‘´‑‐"
+_APOSTROPHES = "’ʼʻ‘´‑‐"
 _ORDINALS = "ªº°²³¹"
 _BEFORE_WORDS, _AFTER_WORDS = "¿¡©®™$€£¥°§", "®™©°"
 _CURRENCIES = "€£¥¤"
@@ -31,6 +34,7 @@ _WITH_INVERTED_MARKS = ("es", "gl", "ast", "an", "qu", "gn", "ay")
 _WITH_MIDDLE_DOT = ("ca", "oc", "frp", "wa")
 #: Characters that draw boxes.
 BOX = frozenset(map(chr, (0x2320, 0x2321, *range(0x2500, 0x25A1))))
+_DIRECTION_MARKS = "\u200e\u200f"
 _LONG_WORD = 4
 _EDGE = "\n"
 _NO_WORD = (sys.maxsize, sys.maxsize)
@@ -54,6 +58,7 @@ class Costs(NamedTuple):
     name: float = -3.0  # in a word with a capital: a name
     inner_capital: float = 9.0  # after a small letter, or before a capital and a small letter, or right after a punctuation mark
     quote: float = 3.0
+    seen_quote: float = 1.5
     half_dash: float = 5.0
     apostrophe: float = 3.0
     inner_dash: float = 7.0
@@ -107,7 +112,8 @@ class LetterModel:
 
     Attributes:
         language: canonical tag.
-        contexts: letters of the alphabet beyond ASCII with both neighbours, lower-case, as they occur in the corpus; empty: unknown.
+        contexts: letters of the alphabet and quotation marks beyond ASCII with both neighbours, lower-case, as they occur in the corpus;
+            empty: unknown.
         words: lower-case words of the corpus with letters beyond ASCII.
         learned: letters that the corpus has in addition to the alphabet; None: unknown.
         rare: letters of the alphabet that the corpus hardly has.
@@ -129,6 +135,16 @@ class LetterModel:
         """Whether the letters of the language are known at all."""
         return self.alphabet.known or (self.learned is not None and bool(self.alphabet.scripts))
 
+    def reading_cost(self, text: str, reading: str, characters: int) -> float:
+        """Return the cost of as much of a reading as the first `characters` characters beyond ASCII of the text are (some are of
+        several bytes)."""
+        length = len(BEYOND_ASCII.findall(text))
+        found = BEYOND_ASCII.findall(reading)
+        span = characters if length <= characters else math.ceil(characters * len(found) / length)
+        # Words of another script may be right in a text, but do not make a reading likely.
+        foreign = sum(self.kind(letter) == "foreign" for letter in found[:span])
+        return self.cost(reading, span) + (COSTS.foreign - COSTS.foreign_run) * foreign
+
     def cost(self, text: str, characters: int) -> float:
         """Return the sum of the costs of the first `characters` characters beyond ASCII."""
         total, words = 0.0, self._known_words(text)
@@ -139,6 +155,20 @@ class LetterModel:
                 start, end = next((word for word in words if word[1] > index), _NO_WORD)
                 total += COSTS.known_word if start <= index and end - start >= _LONG_WORD else 0.0
             total += self._character_cost(text, index, known=start <= index < end)
+        return total
+
+    def surprise(self, text: str) -> float:
+        """Return by how much the letters of the alphabet beyond ASCII cost more than letters that the corpus has beside their neighbours."""
+        total, contexts, halves = 0.0, self.contexts, self._half_contexts
+        for match in BEYOND_ASCII.finditer(text):
+            index = match.start()
+            letter = text[index]
+            if letter not in self.alphabet.main:
+                continue
+            context = context_of(text[index - 1] if index else _EDGE, letter, text[index + 1 : index + 2] or _EDGE)
+            if context not in contexts:
+                half = f"{context[:2]}*" in halves or f"*{context[1:]}" in halves
+                total += (COSTS.half_seen if half else COSTS.unseen) - COSTS.seen
         return total
 
     def count_impossible(self, text: str) -> int:
@@ -172,6 +202,11 @@ class LetterModel:
         return kinds[character]
 
     @functools.cached_property
+    def _unspaced(self) -> bool:
+        """Whether the language is written without spaces between words."""
+        return languages.script(self.language) in UNSPACED_SCRIPTS
+
+    @functools.cached_property
     def _kinds(self) -> dict[str, Kind]:
         return {}
 
@@ -183,9 +218,11 @@ class LetterModel:
         own, category = self.alphabet, unicodedata.category(character)
         if character in own.main or character in (self.learned or ()):
             return "main"
+        if character in QUOTES:  # also those that are modifier letters
+            return "quote"
         if category[0] in "LM" and character not in _ORDINALS and own.contains(character):
             return "main" if own.whole_script else "auxiliary" if character in own.auxiliary else "alien"
-        if character in QUOTES or (category[0] != "L" and own.has_punctuation(character)):
+        if category[0] != "L" and own.has_punctuation(character):
             return "quote"
         combining = category[0] == "M" and unicodedata.name(character, "").startswith("COMBINING")
         return "sign" if character in _ORDINALS else "neutral" if combining else _KINDS.get(category, _KINDS[category[0]])
@@ -208,8 +245,12 @@ class LetterModel:
             return (COSTS.auxiliary if kind == "auxiliary" else COSTS.alien) + (_capital_cost(text, index, near) or name)
         if kind == "foreign":
             return self._foreign_cost(character, near)
+        if self._unspaced:  # words begin and end anywhere
+            near = _Neighbours(*(_EDGE if letter.isascii() or self.alphabet.contains(letter) else letter for letter in near))
         if kind == "sign":
             return self._sign_cost(text, index, near)
+        if kind == "quote" and (known or context_of(near.before, character, near.after) in self.contexts):
+            return 0.0 if known else COSTS.seen_quote
         return _mark_cost(kind, character, near)
 
     def _main_cost(self, text: str, index: int, near: _Neighbours, known: bool) -> float:
@@ -220,7 +261,9 @@ class LetterModel:
             context = context_of(near.before, text[index], near.after)
             half = f"{context[:2]}*" in self._half_contexts or f"*{context[1:]}" in self._half_contexts
             cost = COSTS.seen if context in self.contexts else COSTS.half_seen if half else COSTS.unseen
-        mixed = near.before.isalpha() and not self.alphabet.contains(near.before)
+        mixed = (
+            near.before.isalpha() and not self.alphabet.contains(near.before) and not (self._unspaced and near.before.isascii())
+        )
         return cost + _capital_cost(text, index, near) + (COSTS.mixed if mixed else 0.0)
 
     def _foreign_cost(self, character: str, near: _Neighbours) -> float:
@@ -260,11 +303,11 @@ def has_regular_case(word: str) -> bool:
 
 
 def _capital_cost(text: str, index: int, near: _Neighbours) -> float:
-    """Return the cost of a capital where none is written: `donÕt`, `ÒTwo`, `two.Ó`."""
-    if not text[index].isupper():
-        return 0.0
-    before_word = near.after.isupper() and (text[index + 2 : index + 3].islower() or text[index + 2 : index + 3] in ("'", "’"))
+    """Return the cost of a letter where none is written: `donÕt`, `ÒTwo`, `two.Ó`, `ìTwo`, `two.î`."""
     after_mark = near.before in ",.!?" and not near.after.isalpha()
+    if not text[index].isupper():
+        return COSTS.inner_capital if after_mark or (near.after.isupper() and not near.before.isalpha()) else 0.0
+    before_word = near.after.isupper() and (text[index + 2 : index + 3].islower() or text[index + 2 : index + 3] in ("'", "’"))
     before_number = near.after.isdigit() and not near.before.isalnum()
     return COSTS.inner_capital if near.before.islower() or before_word or after_mark or before_number else 0.0
 
@@ -275,8 +318,10 @@ def _mark_cost(kind: Kind, character: str, near: _Neighbours) -> float:
         return _quote_cost(character, near)
     if kind == "digit":
         return COSTS.inner_sign if any(map(str.isalpha, near)) else COSTS.digit
+    if kind == "control" or (near.inner and character in _DIRECTION_MARKS):
+        return COSTS.control
     odd = unicodedata.combining(character) or (character == "\xa0" and near.inner) or character == "\xad"
-    return COSTS.control if kind == "control" else COSTS.inner_quote if odd else COSTS.neutral
+    return COSTS.inner_quote if odd else COSTS.neutral
 
 
 def _quote_cost(character: str, near: _Neighbours) -> float:

@@ -5,20 +5,32 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
+import math
 import operator
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from mlctl.cleaning.mojibake.encodings import SINGLE_BYTE, Misreading, misread_characters, multi_byte_readings, other_characters
+from mlctl.cleaning.characters import fix_utf8
+from mlctl.cleaning.mojibake.encodings import (
+    SINGLE_BYTE,
+    Misreading,
+    misread_characters,
+    multi_byte_readings,
+    other_characters,
+    read,
+)
 from mlctl.cleaning.mojibake.letter_model import BEYOND_ASCII, BOX, DASHES, QUOTES, Kind, LetterModel
+from mlctl.cleaning.mojibake.mixture import prior_cost
 from mlctl.core import language_id
 
-# Nats that a reading must be less unlikely than the text: to be taken for the text, also where the corpus is known to have been misread
-# so; to be taken for a sign that the text is wrong; and by which the best reading must differ from the next.
-_MIN_GAIN, _MIN_EXPECTED_GAIN, _MIN_DOUBT, _MIN_LEAD = 8.0, 3.0, 5.5, 3.0
+# Nats that a reading must be less unlikely than the text: to be taken for the text; to be taken for a sign that the text is wrong; and
+# by which the best reading must differ from the next.
+_MIN_GAIN, _MIN_DOUBT, _MIN_LEAD = 8.0, 5.5, 3.0
+_EXPECTED, _MAX_EXPECTED = 5.0, 10.0  # nats that a misreading of half of the corpus need not gain, and at most
+_MIN_SURPRISE = 5.0  # nats that a text's letters cost too much, from which its other readings are compared
 _MIN_MARGIN = 10.0  # log probability by which the language identifier must tell such readings apart
 _MIN_IMPOSSIBLE = 3  # characters that no right text has, from which a text without another reading is wrong
 _RARITY = 3.0  # what an unusual misreading has to gain in addition, for each point of its rarity
@@ -48,11 +60,11 @@ class EncodingRepair:
 
     Attributes:
         model: the letters of the language.
-        expected: how a large part of the corpus was misread.
+        expected: how the corpus was misread, with the shares of its texts beyond ASCII.
     """
 
     model: LetterModel
-    expected: frozenset[Misreading] = frozenset()
+    expected: Mapping[Misreading, float] = field(default_factory=dict)
 
     def _decide(self, texts: Sequence[str]) -> Repaired:
         """Return the reading, of several about as likely, that is identified as the language; else the first, as doubtful."""
@@ -62,36 +74,62 @@ class EncodingRepair:
 
     def to_json(self) -> dict[str, Any]:
         """Return the model and the expected misreadings."""
-        return {"model": self.model.to_json(), "expected": sorted(self.expected)}
+        return {
+            "model": self.model.to_json(),
+            "expected": [[*misreading, share] for misreading, share in sorted(self.expected.items())],
+        }
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Return what `to_json` returned."""
-        return cls(LetterModel.from_json(content["model"]), frozenset(Misreading(*pair) for pair in content["expected"]))
+        return cls(LetterModel.from_json(content["model"]), {Misreading(*pair): share for *pair, share in content["expected"]})
 
     def repair(self, text: str) -> Repaired:
         """Return a text as it should read; right text is not changed."""
-        if not self.is_suspect(text):
+        repaired, fixed = self._repair(text), fix_utf8(text)
+        if fixed == text:
+            return repaired
+        # ftfy repairs what is of several encodings or was misread twice; but it takes the first encoding that can be.
+        other = self._repair(fixed)
+        is_likely = not self.model.usable or self._gain(repaired.text, other.text) >= 0
+        return other if is_likely else repaired
+
+    def _repair(self, text: str) -> Repaired:
+        suspect = self.is_suspect(text)
+        if not suspect and (text.isascii() or not self._mostly_misread):
             return Repaired(text)
-        readings = self.readings(text)
+        readings = self.readings(text) if suspect else self._expected_readings(text)
         if not readings:  # its characters are of several encodings
-            return Repaired(text, self.model.count_impossible(text) >= _MIN_IMPOSSIBLE)
+            return Repaired(text, suspect and self.model.count_impossible(text) >= _MIN_IMPOSSIBLE)
         best = readings[0]
-        if best.gain < self._min_gain(best):
+        if best.gain < _MIN_GAIN:
             return Repaired(text, best.gain >= _MIN_DOUBT)
         close = dict.fromkeys(reading.text for reading in readings if best.gain - reading.gain < _MIN_LEAD)
         return Repaired(best.text) if len(close) == 1 else self._decide(list(close))
 
     def is_suspect(self, text: str) -> bool:
         """Return whether a text has a character that is unusual in the language or at its position: the quick test."""
-        return not text.isascii() and self.model.usable and self._suspect.search(text) is not None
+        if text.isascii() or not self.model.usable:
+            return False
+        return self._suspect.search(text) is not None or (self._examines_contexts and self.model.surprise(text) >= _MIN_SURPRISE)
 
     def readings(self, text: str) -> list[Reading]:
         """Return the most likely other readings, the best first."""
         written = self.model.alphabet.written
-        readings = self._readings(text, written)
-        if not readings or readings[0].gain < _MIN_DOUBT:  # in no encoding of the language: in any other one
+        readings = self._expected_readings(text) + self._readings(text, written)
+        if (
+            max((reading.gain for reading in readings), default=0.0) < _MIN_DOUBT
+        ):  # in no encoding of the language: in any other one
             readings += self._readings(text, tuple(name for name in SINGLE_BYTE if name not in written))
+        return sorted(readings, key=lambda reading: -reading.gain)
+
+    def _expected_readings(self, text: str) -> list[Reading]:
+        """Return the readings by the misreadings of the corpus, the best first."""
+        readings = [
+            Reading(self._gain(text, reading) + bonus, misreading, reading)
+            for misreading, bonus in self._bonuses.items()
+            if (reading := read(text, misreading)) not in (None, text)
+        ]
         return sorted(readings, key=lambda reading: -reading.gain)
 
     def _readings(self, text: str, written: tuple[str, ...]) -> list[Reading]:
@@ -100,7 +138,9 @@ class EncodingRepair:
         candidates = [candidate for candidate in candidates if candidate[0] <= candidates[0][0] + _MAX_ROUGH_LEAD]
         cost = self.model.cost(text, _MAX_CHARACTERS)
         return [
-            Reading(cost - self.model.cost(reading, _MAX_CHARACTERS) - self._prior_cost(misreading), misreading, reading)
+            Reading(
+                cost - self.model.reading_cost(text, reading, _MAX_CHARACTERS) - self._prior_cost(misreading), misreading, reading
+            )
             for _, misreading, reading in candidates
         ]
 
@@ -114,20 +154,37 @@ class EncodingRepair:
         for misreading, reading in multi_byte_readings(text, frozenset(counts), written):
             yield sum(map(rough, BEYOND_ASCII.findall(reading))) + self._prior_cost(misreading), misreading, reading
 
-    def _prior_cost(self, misreading: Misreading) -> float:
-        if misreading in self.expected:
-            return 0.0
-        return _RARITY * (misreading.rarity + (misreading.true not in self.model.alphabet.written))
+    def _gain(self, text: str, reading: str) -> float:
+        return self.model.cost(text, _MAX_CHARACTERS) - self.model.reading_cost(text, reading, _MAX_CHARACTERS)
 
-    def _min_gain(self, reading: Reading) -> float:
-        return _MIN_EXPECTED_GAIN if reading.misreading in self.expected else _MIN_GAIN
+    def _prior_cost(self, misreading: Misreading) -> float:
+        return _RARITY * prior_cost(self.model, misreading)
+
+    @functools.cached_property
+    def _examines_contexts(self) -> bool:
+        """Whether letters beside unusual neighbours are unusual: only where few letters are beyond ASCII, and the corpus is known."""
+        return "Latn" in self.model.alphabet.scripts and self.model.learned is not None
+
+    @functools.cached_property
+    def _right_share(self) -> float:
+        return max(0.01, 1 - sum(self.expected.values()))
+
+    @functools.cached_property
+    def _mostly_misread(self) -> bool:
+        return self._right_share < max(self.expected.values(), default=0.0)
+
+    @functools.cached_property
+    def _bonuses(self) -> dict[Misreading, float]:
+        """What the misreadings of the corpus need not gain, by the odds that a text was so misread."""
+        odds = {misreading: math.log(share / self._right_share) for misreading, share in self.expected.items()}
+        return {misreading: min(max(_EXPECTED + odd, 0.0), _MAX_EXPECTED) for misreading, odd in odds.items()}
 
     @functools.cached_property
     def _suspect(self) -> re.Pattern[str]:
         characters = _by_kind(self.model)
         odd = characters["auxiliary"] + characters["alien"] + characters["foreign"] + characters["control"]
         signs, capitals = characters["sign"], "".join(filter(str.isupper, characters["main"]))
-        letter, inner = r"[^\W\d_]", "".join(set(QUOTES) - set("’‐‑"))
+        letter, inner = r"[^\W\d_]", "".join(set(QUOTES) - set("’ʼʻ‐‑"))
         patterns = [
             _class(odd + characters["box"] + "".join(sorted(self.model.rare))),
             rf"{letter}{_class(signs + characters['digit'])}|{_class(signs + characters['digit'])}{letter}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlctl.errors import InputError
 from mlctl.evaluation.embedding.encoder_states import hidden_states
@@ -46,17 +46,22 @@ def embed(
     poolings: Sequence[Pooling],
     batch_rows: int,
     max_length: int | None = None,
+    modules: nn.Module | None = None,
 ) -> list[Tensor]:
-    """Return a matrix (N, H) for each pooling, fp32, on the encoder's device, all from one pass.
+    """Return a matrix (N, O) for each pooling, fp32, on the encoder's device, all from one pass; O is its `vector_size`.
 
     Texts are sorted by length and padded to the longest of their batch; equal texts are encoded once. Texts with more than `max_length`
-    tokens, or more than the encoder has positions, are truncated.
+    tokens, or more than the encoder has positions, are truncated. `modules` are those of the poolings that have any, on the same device.
     """
     rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     ids = tokenise(encoder, tokenizer, list(rows), max_length)
-    matrices = [torch.empty(len(rows), encoder.config.hidden_size, device=encoder.device) for _ in poolings]
+    matrices = [
+        torch.empty(len(rows), pooling.vector_size(encoder.config.hidden_size), device=encoder.device) for pooling in poolings
+    ]
     for batch in _batches([len(text_ids) for text_ids in ids], batch_rows):
-        for matrix, embeddings in zip(matrices, _embed_batch(encoder, [ids[row] for row in batch], poolings), strict=True):
+        for matrix, embeddings in zip(
+            matrices, _embed_batch(encoder, [ids[row] for row in batch], poolings, modules), strict=True
+        ):
             matrix[batch] = embeddings
     index = torch.tensor([rows[text] for text in texts], device=encoder.device)
     return [matrix[index] for matrix in matrices]
@@ -96,6 +101,8 @@ def _batches(lengths: Sequence[int], batch_rows: int) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def _embed_batch(encoder: PreTrainedModel, ids: Sequence[Sequence[int]], poolings: Sequence[Pooling]) -> list[Tensor]:
+def _embed_batch(
+    encoder: PreTrainedModel, ids: Sequence[Sequence[int]], poolings: Sequence[Pooling], modules: nn.Module | None
+) -> list[Tensor]:
     states, mask = hidden_states(encoder, ids)
-    return [pool_sentences(states, mask, pooling) for pooling in poolings]
+    return [pool_sentences(states, mask, pooling, modules) for pooling in poolings]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlctl.errors import InputError
 from mlctl.evaluation.embedding.encoder_states import hidden_states
 from mlctl.modeling.devices import resolve_device
 from mlctl.modeling.encoders import load_encoder
-from mlctl.modeling.pooling import pool_layers, pool_tokens, span_pool
+from mlctl.modeling.pooling import pool_layers, pool_states, span_pool
 from mlctl.modeling.sentence_config import Pooling
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ def check_vocabulary(encoder: PreTrainedModel, folder: Path, largest_id: int) ->
 
 
 def encode(
-    encoder: PreTrainedModel, sentences: Sequence[Sequence[int]], spans: Sequence[Span], batch_rows: int, pooling: Pooling
+    encoder: PreTrainedModel,
+    sentences: Sequence[Sequence[int]],
+    spans: Sequence[Span],
+    batch_rows: int,
+    pooling: Pooling,
+    modules: nn.Module | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Encode sentences in batches of similar length.
 
@@ -62,13 +67,14 @@ def encode(
         spans: M words of these sentences.
         batch_rows: sentences of a batch.
         pooling: layers of sentences and words, and how tokens become a sentence.
+        modules: the modules of the pooling, on the encoder's device; None: it has none.
 
     Returns:
-        Sentence embeddings (N, H) and word embeddings (M, H), float32, on the encoder's device.
+        Sentence embeddings (N, O), O the pooling's `vector_size`, and word embeddings (M, H), float32, on the encoder's device.
     """
     order = sorted(range(len(sentences)), key=lambda row: (len(sentences[row]), row))
     hidden = encoder.config.hidden_size
-    sentence_embeddings = torch.zeros(len(sentences), hidden, device=encoder.device)
+    sentence_embeddings = torch.zeros(len(sentences), pooling.vector_size(hidden), device=encoder.device)
     word_embeddings = torch.zeros(len(spans), hidden, device=encoder.device)
     spans_of_row = defaultdict(list)
     for index, (row, *_) in enumerate(spans):
@@ -76,7 +82,7 @@ def encode(
     for first in range(0, len(order), batch_rows):
         rows = order[first : first + batch_rows]
         states, mask = _pooled_states(encoder, [sentences[row] for row in rows], pooling)
-        sentence_embeddings[rows] = pool_tokens(states, mask, pooling.tokens)
+        sentence_embeddings[rows] = pool_states(states, mask, pooling, modules)
         batch_spans = [(batch_row, index) for batch_row, row in enumerate(rows) for index in spans_of_row[row]]
         if batch_spans:
             words = [(batch_row, *spans[index][1:]) for batch_row, index in batch_spans]

@@ -92,8 +92,8 @@ def _evaluate(
 
     encoder, pooling = model.encoder_for(pairs.largest_id()), model.sentences.pooling
     source_spans, target_spans = [(pair.row, *pair.source) for pair in words], [(pair.row, *pair.target) for pair in words]
-    source_sentences, source_words = encode(encoder, pairs.source.ids, source_spans, batch_rows, pooling)
-    target_sentences, target_words = encode(encoder, pairs.target.ids, target_spans, batch_rows, pooling)
+    source_sentences, source_words = encode(encoder, pairs.source.ids, source_spans, batch_rows, pooling, model.sentence_modules)
+    target_sentences, target_words = encode(encoder, pairs.target.ids, target_spans, batch_rows, pooling, model.sentence_modules)
     if model.reads_otherwise(pairs.longest()):
         source_sentences, target_sentences = (
             model.embed_with_poolings(side.texts, [pooling])[0] for side in (pairs.source, pairs.target)

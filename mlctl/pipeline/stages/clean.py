@@ -28,7 +28,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="clean",
-    version=7,
+    version=8,
     needs=("download",),
     settings=_settings,
     work=_work,

@@ -41,7 +41,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="translate",
-    version=4,
+    version=5,
     needs=("clean",),
     settings=_settings,
     work=_work,

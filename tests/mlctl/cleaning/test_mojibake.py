@@ -179,6 +179,127 @@ def test_files_of_which_both_sides_were_misread_come_out_right(tmp_path: Path) -
     assert alone["target"] == "Córka leśniczego śpi pod jabłonią."
 
 
+FILES = {
+    "et": [
+        "Kõik lapsed mängivad õues, sest ilm on ilus.",
+        "Ta sõitis hommikul tööle ja jõudis õhtul koju.",
+        "Õpetaja ütles, et tõlge on väga hästi tehtud.",
+        "Külas elab vana mees, kes püüab iga päev kala.",
+        "Võib-olla läheme järgmisel nädalal mööda rannikut.",
+    ],
+    "no": [
+        "Barna får ikke lov til å løpe over gården.",
+        "Han sa at møtet var forståelig nok på norsk.",
+        "Hun kjøpte både brød, smør og kål på torget.",
+        "De bør også se på været før de går ut på sjøen.",
+        "Når våren kommer, blir øya full av blåklokker.",
+    ],
+    "cy": [
+        "Mae’r plant yn chwarae yn yr ardd o flaen y tŷ.",
+        "Dyma’r llyfr sy’n sôn am hanes y dre.",
+        "“Rwy’n hoff o’r môr,” meddai’r hen ŵr.",
+        "Roedd e’n canu’n uchel i’r plant bach.",
+        "Aeth y ‘bws’ i’r dre heb ei yrrwr.",
+        "“Rwy’n canu bob dydd,” meddai’r plant.",
+        "Mae e yn canu, ac mae’r plant yn dawnsio i’r miwsig.",
+    ],
+    "ru": [
+        *TEXTS["ru"].split(", "),
+        "Мы купили хлеб, яблоки и свежее молоко.",
+        "Я не знаю, где моя новая книга.",
+        "Моя сестра приехала.",
+    ],
+    "ro": [*TEXTS["ro"].split(" şi "), "Ţara are munţi înalţi şi câmpii întinse.", "Învăţătorul citeşte o poveste."],
+}
+MISREAD_FILES = [
+    ("et", "latin-1", "cp1250"),
+    ("et", "cp1252", "mac-latin2"),
+    ("et", "utf-8", "cp1257"),
+    ("no", "latin-1", "cp1250"),
+    ("no", "cp1257", "latin-1"),
+    ("no", "utf-8", "iso8859-2"),
+    ("cy", "mac-cyrillic", "cp1251"),
+    ("cy", "cp1252", "mac-roman"),
+    ("ru", "mac-cyrillic", "cp1251"),
+    ("ru", "cp1251", "koi8-r"),
+    ("ro", "iso8859-2", "cp1252"),
+]
+
+
+def corpus(language: str) -> list[str]:
+    return [f"{number}. {text}" for number in range(20) for text in FILES[language]]
+
+
+def can_be_misread(text: str, true: str, read_as: str) -> bool:
+    try:
+        return misread(text, true, read_as) != text
+    except UnicodeError:
+        return False
+
+
+@pytest.mark.parametrize(("language", "true", "read_as"), MISREAD_FILES)
+def test_a_misread_file_is_repaired_as_a_whole(language: str, true: str, read_as: str) -> None:
+    """Each line alone has several readings; all lines together have one. Lines that the encoding cannot hold are right."""
+    right = [text for text in corpus(language) if can_be_misread(text, true, read_as)]
+    wrong = [misread(text, true, read_as) for text in right]
+    repair = Evidence.of(language, wrong).repair(language)
+    assert len(right) >= 20
+    assert [repair.repair(text).text for text in wrong] == right
+
+
+@pytest.mark.parametrize("language", ["et", "no", "cy", "ru"])
+def test_a_misread_file_among_right_ones_does_not_spoil_them(language: str) -> None:
+    """A quarter of the corpus."""
+    right = corpus(language)
+    true, read_as = ("mac-cyrillic", "cp1251") if language == "ru" else ("cp1252", "cp1257")
+    wrong = {
+        number: misread(right[number], true, read_as)
+        for number in range(0, 100, 4)
+        if can_be_misread(right[number], true, read_as)
+    }
+    mixed = [wrong.get(number, text) for number, text in enumerate(right)]
+    repair = Evidence.of(language, mixed).repair(language)
+    results = [repair.repair(text) for text in mixed]
+    assert [number for number, result in enumerate(results) if result.text != right[number] and not result.doubtful] == []
+    assert [number for number, result in enumerate(results) if result.doubtful and number not in wrong] == []
+
+
+def test_a_text_is_no_evidence_for_itself() -> None:
+    """A wrong letter in one line of the corpus does not become one of the language; in many lines it would."""
+    lines = [text.replace("Kõik", f"Kõik {number}") for number, text in enumerate(corpus("et"))]
+    wrong = "Nad hšlitsevad hšsti mšnguasju."
+    repair = Evidence.of("et", [*lines, wrong]).repair("et")
+    assert "hš$" not in repair.model.contexts
+    assert "^šh" not in repair.model.contexts
+    assert repair.repair(wrong) == ("Nad hälitsevad hästi mänguasju.", False)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        (
+            "zh",
+            "就AM头衔的问题，“国民议会委员会”赞同使用“威尔士议会议员”或WMP，艾琳·琼斯（Elin Jones）、霍莉·威洛比（Holly）说。",
+        ),
+        ("yue", "佢話“好開心”，瑪麗·安（Mary）同“阿明”去咗25°C嘅公園，買咗iPhone同“筆記簿”。"),
+        ("ja", "「ローレン・ラバーン」は“ラジオ4”でダレ―選手に会い、NATO（北大西洋条約機構）の“会議”に出た。"),
+        ("ko", "“국민”이 NATO의 ‘회의’에서 BBC와 말했다 – 100%가 “좋다”고."),
+        ("th", "เขาพูดว่า“ดีมาก”และ“สวย”กับBBCที่25°C"),
+    ],
+)
+def test_right_text_without_spaces_stays(language: str, text: str) -> None:
+    """Quotation marks, signs and Latin words stand beside its letters."""
+    assert EncodingRepair(LetterModel(language)).repair(text) == (text, False)
+    learned = Evidence.of(language, [text] * 200).repair(language)
+    assert not learned.expected
+    assert learned.repair(text) == (text, False)
+
+
+def test_utf8_is_decoded_as_what_it_was_read_as() -> None:
+    """`Ć¤` of Windows-1257 would be `Ƥ` if it were of Windows-1250."""
+    assert EncodingRepair(LetterModel("et")).repair("nad nĆ¤evad vĆ¤lja") == ("nad näevad välja", False)
+
+
 @given(st.text(st.sampled_from("abc ąęłéüÕ³¹Ђ’“×\x92¿ßńŃя"), max_size=30), st.sampled_from(["pl", "en", "ru", "he", "zh"]))
 def test_repair_is_total_and_keeps_ascii(text: str, language: str) -> None:
     repaired = EncodingRepair(LetterModel(language)).repair(text).text

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from mlctl import config, recipes
 from mlctl.config.error_messages import PATTERNS
@@ -187,6 +188,23 @@ def test_the_papers_ablations_differ_from_it_in_loss_and_wiring_alone() -> None:
     ):
         changed = {"name": name, "train": paper.train.model_copy(update={"objective": wiring, "loss": loss})}
         assert config.load(recipes.find(name)) == paper.model_copy(update=changed)
+
+
+def test_the_papers_recipe_reads_samples_and_lengths_as_the_authors_and_has_a_shorter_variant() -> None:
+    paper, short = (config.load(recipes.find(name)) for name in ("paper", "paper-short"))
+    assert (paper.shard.max_length, paper.shard.too_long) == (127, "drop"), "their code keeps what has fewer than 128 subwords"
+    assert (paper.train.sample_unit, paper.train.steps, paper.train.batch_size) == ("word-pair", 25_000_000 // 64, 64)
+    assert short == paper.model_copy(update={"name": "paper-short", "train": paper.train.model_copy(update={"steps": 62_499})}), (
+        "nothing but the budget differs, so that they share data and base scores"
+    )
+
+
+def test_a_sample_of_one_word_pair_has_no_number_of_word_pairs() -> None:
+    with pytest.raises(
+        ValidationError, match="sample_unit: word-pair has one word pair per sample: leave out word_pairs, given 3"
+    ):
+        config.Train(sample_unit="word-pair", word_pairs=3)
+    assert config.resolve_train(config.Train(sample_unit="word-pair"), "masked-lm").word_pairs == 1
 
 
 @pytest.mark.parametrize("name", recipes.names())

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sentence_encoders import publish_with_dense
 from sentence_transformers import SentenceTransformer
 
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Workspace
 from mlctl.evaluation import evaluate
-from mlctl.modeling.sentence_config import Pooling
+from mlctl.modeling.sentence_config import Pooling, read_sentence_config
 from mlctl.modeling.sentence_transformers_export import write_modules
 
 from .conftest import entry, save_encoder, save_tokenizer, sentences, settings
@@ -31,6 +32,14 @@ def put(folder: Path, name: str, value: Any) -> None:
     (folder / name).write_text(json.dumps(value), encoding="utf-8")
 
 
+def spread(folder: Path, seed: int) -> None:
+    """Change an encoder so that the first tokens of its sentences differ by more than rounding."""
+    weights = load_file(folder / "model.safetensors")
+    torch.manual_seed(seed)
+    changed = {name: value + 0.3 * torch.randn_like(value) for name, value in weights.items()}
+    save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 class World:
     """Shards, a base model and a trained one with other weights, and Tatoeba in one language."""
 
@@ -38,10 +47,7 @@ class World:
         self.folder, self.sharded = folder, sharded
         self.base, self.trained = folder / "base", folder / "train"
         save_encoder(self.base, seed=1)
-        weights = load_file(self.base / "model.safetensors")
-        torch.manual_seed(5)  # first tokens that differ from sentence to sentence by more than rounding
-        changed = {name: value + 0.3 * torch.randn_like(value) for name, value in weights.items()}
-        save_file(changed, self.base / "model.safetensors", metadata={"format": "pt"})
+        spread(self.base, seed=5)
         save_tokenizer(self.base)
         save_encoder(self.trained / "model", seed=2)
         save_tokenizer(self.trained / "model")
@@ -52,11 +58,11 @@ class World:
             (data / f"tatoeba.deu-eng.{side}").write_text("\n".join(sentences(24, shift)) + "\n", encoding="utf-8")
         self.data = data
 
-    def pool_trained(self, pooling: Pooling) -> None:
+    def pool_trained(self, pooling: Pooling, source: Path | None = None) -> None:
         shutil.rmtree(self.trained / "model" / "1_WeightedLayerPooling", ignore_errors=True)
         for name in ("1_Pooling", "2_Pooling"):
             shutil.rmtree(self.trained / "model" / name, ignore_errors=True)
-        write_modules(self.trained / "model", 16, 2, 32, pooling)
+        write_modules(self.trained / "model", 16, 2, 32, pooling, source)
 
     def publish(self, mode: str, prompt: str = "", length: int = 32, *more: str) -> None:
         """Let the base model say what sentence-transformers writes."""
@@ -97,12 +103,51 @@ def protocol(out: Path) -> dict[str, Any]:
     return content
 
 
-def published_accuracy(world: World) -> float:
-    """The base model's accuracy as sentence-transformers itself computes it."""
-    model = SentenceTransformer(str(world.base), device="cpu", local_files_only=True)
+def published_accuracy(world: World, folder: Path) -> float:
+    """The accuracy of the model in a folder as sentence-transformers itself computes it."""
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     german, english = ((world.data / f"tatoeba.deu-eng.{side}").read_text().splitlines() for side in ("deu", "eng"))
     nearest = (model.encode(german, normalize_embeddings=True) @ model.encode(english, normalize_embeddings=True).T).argmax(1)
     return sum(english[found] == english[row] for row, found in enumerate(nearest)) / len(nearest)
+
+
+@pytest.mark.parametrize(("target", "normalize"), [(16, True), (5, False)])
+def test_dense_behind_the_pooling_is_evaluated_in_all_columns(world: World, target: int, normalize: bool) -> None:
+    """The encoder is trained, Dense stays: base and trained model are the vectors of sentence-transformers, and there is no third."""
+    world.publish("cls")
+    publish_with_dense(world.base, 16, target, "cls_token", normalize)
+    published = read_sentence_config(world.base)
+    assert published
+    world.pool_trained(published.pooling, world.base)
+    spread(world.trained / "model", seed=6)
+    out = world.run()
+    assert set(models(out)) == set(models(out, "sentence-retrieval")) == {"base", "trained"}
+    assert models(out)["base"] == pytest.approx(published_accuracy(world, world.base))
+    assert models(out)["trained"] == pytest.approx(published_accuracy(world, world.trained / "model"))
+    assert protocol(out)["base"] == {"origin": "modules.json", "published": True, "problem": "", "same_pooling": "equal"}
+    described = f"first token of layer 2, then Dense 16→{target} (Tanh)"
+    assert {model["pooling"] for model in protocol(out)["models"].values()} == {described}
+
+
+def test_other_weights_of_dense_are_another_pooling(world: World) -> None:
+    """The trained model's Dense before the base model's encoder: a column of its own, and no score of one is taken for the other's."""
+    publish_with_dense(world.base, 16, 6)
+    world.pool_trained(Pooling((2,), "cls"))
+    publish_with_dense(world.trained / "model", 16, 6, seed=7)
+    out = world.run()
+    assert set(models(out)) == {"base", "base-same-pooling", "trained"}
+    assert models(out)["base"] == pytest.approx(published_accuracy(world, world.base))
+    shutil.copytree(world.trained / "model" / "2_Dense", world.base / "2_Dense", dirs_exist_ok=True)
+    assert models(out)["base-same-pooling"] == pytest.approx(published_accuracy(world, world.base))
+
+
+def test_search_tries_dense_with_its_own_pooling_only(world: World) -> None:
+    publish_with_dense(world.base, 16, 6)
+    world.pool_trained(Pooling((2,), "cls"))
+    publish_with_dense(world.trained / "model", 16, 6)
+    search = protocol(world.run(pooling="search"))["models"]["trained"]["pooling_search"]["accuracies"]
+    assert [name for name in search if "Dense" in name] == ["first token of layer 2, then Dense 16→6 (Tanh)"]
+    assert len(search) == 5
 
 
 @pytest.mark.parametrize(("mode", "prompt", "length"), [("cls", "", 32), ("mean", "wab wac ", 32), ("lasttoken", "", 5)])
@@ -111,7 +156,7 @@ def test_three_models_where_the_trained_one_is_pooled_otherwise(world: World, mo
     out = world.run()
     scores = models(out)
     assert set(scores) == {"base", "base-same-pooling", "trained"}
-    assert scores["base"] == pytest.approx(published_accuracy(world))
+    assert scores["base"] == pytest.approx(published_accuracy(world, world.base))
     (row,) = [row for row in pq.read_table(out / "differences.parquet").to_pylist() if row["task"] == "tatoeba"]
     assert (row["base"], row["trained"]) == (scores["base"], scores["trained"])
     assert row["difference"] == pytest.approx(scores["trained"] - scores["base"]), "the comparison is with the model as published"
@@ -175,11 +220,11 @@ def test_a_masked_language_model_has_the_pooling_that_is_best_for_it(world: Worl
 def test_what_cannot_be_reproduced_is_not_judged_by_another_pooling_in_silence(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.publish("mean", "", 32, "Dense")
+    world.publish("mean", "", 32, "CNN")
     out = world.run()
     base = protocol(out)["base"]
     assert (base["origin"], base["published"]) == ("trained", False)
-    assert "sentence_transformers.models.Dense" in base["problem"]
+    assert "sentence_transformers.models.CNN" in base["problem"]
     assert "not evaluated as it was published" in caplog.text
     assert set(models(out)) == {"base", "trained"}
 
@@ -195,7 +240,7 @@ def test_a_champion_is_compared_as_it_is_only(world: World) -> None:
 def test_a_pooling_of_the_recipe_leaves_the_base_model_as_published(world: World) -> None:
     world.publish("cls")
     out = world.run(pooling="last")
-    assert models(out)["base"] == pytest.approx(published_accuracy(world))
+    assert models(out)["base"] == pytest.approx(published_accuracy(world, world.base))
     poolings = {name: model["pooling"] for name, model in protocol(out)["models"].items()}
     last = "mean over the tokens of layer 2"
     assert poolings == {"base": "first token of layer 2", "base-same-pooling": last, "trained": last}

@@ -19,6 +19,8 @@ MODULES = {  # of sentence-transformers, and a folder of another framework
     "modules.json": b"[]",
     "1_Pooling/config.json": b"{}",
     "2_Dense/model.safetensors": b"dense",
+    "2_Dense/pytorch_model.bin": b"pickle",
+    "3_Dense/pytorch_model.bin": b"pickle",
     "onnx/model.json": b"{}",
 }
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -111,11 +113,11 @@ def hub() -> Iterator[str]:
     server.server_close()
 
 
-def resolve_elsewhere(name: str, endpoint: str, cache: Path) -> str:
+def resolve_elsewhere(name: str, endpoint: str, cache: Path, allow_pickle: bool = False) -> str:
     """Resolve in a process of its own: the hub client reads its settings when it is imported."""
     code = (
         "import sys; from mlctl.config import Model; from mlctl.modeling.model_sources import resolve\n"
-        f"try: folder = resolve(Model(name={name!r})); print(sorted(str(p.relative_to(folder)) for p in folder.rglob('*') if p.is_file()))\n"
+        f"try: folder = resolve(Model(name={name!r}, allow_pickle={allow_pickle})); print(sorted(str(p.relative_to(folder)) for p in folder.rglob('*') if p.is_file()))\n"
         "except Exception as error: print(type(error).__name__, error)\n"
         "assert 'torch' not in sys.modules"
     )
@@ -135,6 +137,10 @@ def test_hub_snapshot_then_offline_from_the_cache(hub: str, tmp_path: Path) -> N
     expected = "['1_Pooling/config.json', '2_Dense/model.safetensors', 'config.json', 'model.safetensors', 'modules.json', 'tokenizer.json']"
     assert expected in resolve_elsewhere("lab/tiny", hub, tmp_path)
     assert expected in resolve_elsewhere("lab/tiny", "http://127.0.0.1:9", tmp_path)
+    with_pickle = resolve_elsewhere("lab/tiny", hub, tmp_path, allow_pickle=True)
+    assert expected.replace("'config.json'", "'3_Dense/pytorch_model.bin', 'config.json'") in with_pickle, (
+        "of a module without others"
+    )
     assert "InputError model.name: neither a folder nor a model on the hub: 'lab/none'" in resolve_elsewhere(
         "lab/none", hub, tmp_path
     )

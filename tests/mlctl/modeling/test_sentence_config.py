@@ -17,12 +17,12 @@ from mlctl.modeling.pooling import pool_tokens
 from mlctl.modeling.sentence_config import (
     Pooling,
     SentenceConfig,
-    UnsupportedModuleError,
     describe_pooling,
     is_sentence_encoder,
     read_sentence_config,
     sentence_files,
 )
+from mlctl.modeling.sentence_modules import UnsupportedModuleError
 
 OLD = "sentence_transformers.models."
 NEW = (
@@ -77,9 +77,12 @@ def read(folder: Path) -> SentenceConfig:
         ({"pooling_mode": "cls", "embedding_dimension": 8}, "cls"),
         ({"pooling_mode": ["lasttoken"]}, "lasttoken"),
         ({"word_embedding_dimension": 8}, "mean"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, ("cls", "mean")),
+        ({"pooling_mode": ["max", "cls"]}, ("max", "cls")),
+        ({"pooling_mode": ["mean", "mean_sqrt_len_tokens"]}, ("mean", "mean_sqrt_len_tokens")),
     ],
 )
-def test_old_and_new_names_of_a_pooling(tmp_path: Path, pooling: dict[str, Any], tokens: str) -> None:
+def test_old_and_new_names_of_a_pooling(tmp_path: Path, pooling: dict[str, Any], tokens: str | tuple[str, ...]) -> None:
     assert read(encoder(tmp_path, pooling=pooling)).pooling == Pooling((3,), tokens)  # type: ignore[arg-type]
 
 
@@ -125,14 +128,12 @@ def test_which_encoders_were_made_for_sentences(tmp_path: Path, classes: list[st
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"types": (f"{OLD}Transformer", f"{OLD}Pooling", f"{OLD}Dense")}, f"{OLD}Dense"),
-        ({"types": (f"{OLD}Transformer", f"{OLD}Pooling", f"{OLD}LayerNorm")}, "LayerNorm"),
+        ({"types": (f"{OLD}Transformer", f"{OLD}Pooling", f"{OLD}CNN")}, f"{OLD}CNN"),
         ({"types": ("custom_st.Transformer", f"{OLD}Pooling")}, "custom_st.Transformer"),
         ({"types": (f"{OLD}StaticEmbedding",)}, "StaticEmbedding"),
         ({"types": (f"{OLD}Transformer",)}, "without Pooling"),
         ({"types": (f"{OLD}Transformer", f"{OLD}Normalize", f"{OLD}Pooling")}, "Pooling"),
-        ({"pooling": {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}}, r"cls \+ mean"),
-        ({"pooling": {"pooling_mode": ["max", "mean"]}}, r"max \+ mean"),
+        ({"pooling": {"pooling_mode": ["max", "attention"]}}, r"max \+ attention"),
         ({"pooling": {"pooling_mode": "attention"}}, "attention"),
         ({"pooling": {"pooling_mode_attention": True, "pooling_mode_mean_tokens": False}}, "pooling_mode_attention"),
         ({"bert": {"transformer_task": "fill-mask"}}, "fill-mask"),
@@ -218,7 +219,9 @@ def test_the_files_are_those_that_modules_name(tmp_path: Path) -> None:
     assert set(sentence_files(folder)) == {"modules.json", "sentence_bert_config.json", "1_Pooling/config.json"}
 
 
-@pytest.mark.parametrize("tokens", ["mean", "cls", "max", "lasttoken", "weightedmean"])
+@pytest.mark.parametrize(
+    "tokens", ["mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens", ("max", "cls", "mean")]
+)
 @settings(max_examples=15)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), seed=st.integers(0, 99))
 def test_tokens_are_pooled_as_by_sentence_transformers(tokens: Any, lengths: list[int], seed: int) -> None:

@@ -23,6 +23,13 @@ from mlctl.pipeline.stages import stages_until
 from storage import Draft, Result, Store
 
 CLOSED = "http://127.0.0.1:9"
+#: Sentence encoders: name, class of the module behind the pooling, file of its weights.
+_ENCODERS = [
+    ("dense", "Dense", "model.safetensors"),
+    ("pickled", "Dense", "pytorch_model.bin"),
+    ("cnn", "CNN", "model.safetensors"),
+]
+_SENTENCE_ENCODER = ["config.json", "model.safetensors", "tokenizer.json", "modules.json", "1_Pooling/config.json"]
 #: Models and data sets of the hub below: their files; "gated" asks for a login.
 REPOSITORIES: dict[str, dict[str, list[str]]] = {
     "models": {
@@ -30,9 +37,26 @@ REPOSITORIES: dict[str, dict[str, list[str]]] = {
         "lab/gated": ["config.json", "model.safetensors"],
         "lab/adapter": ["adapter_config.json"],
         "lab/gguf": ["config.json", "model.gguf"],
+        **{
+            f"lab/{name}": [*_SENTENCE_ENCODER, f"2_{kind}/config.json", f"2_{kind}/{weights}"]
+            for name, kind, weights in _ENCODERS
+        },
     },
     "datasets": {"lab/text": ["train.parquet"]},
 }
+
+
+def content(model: str, file: str) -> object:
+    """Return a configuration of a model on the hub."""
+    kind = next((kind for name, kind, _ in _ENCODERS if name == model), "")
+    types = {"": "Transformer", "1_Pooling": "Pooling", f"2_{kind}": kind}
+    return {
+        "config.json": {"model_type": "bert", "num_hidden_layers": 2},
+        "modules.json": [{"path": path, "type": f"sentence_transformers.models.{name}"} for path, name in types.items()],
+        "1_Pooling/config.json": {"word_embedding_dimension": 8, "pooling_mode_cls_token": True},
+        "2_Dense/config.json": {"in_features": 8, "out_features": 8},
+        "2_CNN/config.json": {},
+    }[file]
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -40,14 +64,22 @@ class Hub(BaseHTTPRequestHandler):
 
     asked: list[str]
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         self.asked.append(self.path)
+        if "/resolve/" in self.path:
+            self._send(200, content(self.path.split("/")[2], self.path.partition("/resolve/")[2].partition("/")[2]))
+            return
         _, _, kind, owner, name, *rest = self.path.partition("?")[0].split("/")
         files = REPOSITORIES[kind].get(f"{owner}/{name}")
         if files is None:
             self._send(401, {}, "RepoNotFound")
         elif rest[:1] == ["auth-check"]:
             self._send(403, {}, "GatedRepo")
+        elif rest[:1] == ["tree"]:
+            self._send(200, [{"type": "file", "path": file, "size": 1, "oid": file} for file in files])
         elif rest[:1] == ["revision"] and rest[1] != "main":
             self._send(404, {}, "RevisionNotFound")
         else:
@@ -58,11 +90,13 @@ class Hub(BaseHTTPRequestHandler):
     def _send(self, status: int, value: object, error: str = "") -> None:
         body = json.dumps(value).encode()
         self.send_response(status)
-        for header, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), "X-Error-Code": error}.items():
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "X-Error-Code": error}
+        for header, text in {**headers, "X-Repo-Commit": "0" * 40, "ETag": f'"{hash(body)}"'}.items():
             if text:
                 self.send_header(header, text)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -84,7 +118,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     handler = type("Handler", (Hub,), {"asked": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+        files = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
         yield handler.asked
         server.shutdown()
 
@@ -182,6 +219,25 @@ def test_each_name_is_asked_once_and_never_offline(tmp_path: Path, hub: list[str
     assert hub == ["/api/models/lab/tiny/revision/main"]
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.name=lab/dense", ""),
+        ("model.name=lab/cnn", "mlctl cannot reproduce the module sentence_transformers.models.CNN of modules.json"),
+        ("model.start=lab/cnn", "mlctl cannot reproduce the module sentence_transformers.models.CNN of modules.json"),
+        ("model.name=lab/pickled", "lab/pickled/2_Dense: its weights are a pickle"),
+    ],
+)
+def test_modules_of_a_sentence_encoder_on_the_hub(override: str, message: str, tmp_path: Path, hub: list[str]) -> None:
+    found = problems(recipe(tmp_path, override))
+    assert [message in problem for problem in found] == [True] * bool(message), found
+    fetched = {path.partition("/resolve/")[2].partition("/")[2] for path in hub if "/resolve/" in path}
+    assert "modules.json" in fetched
+    assert all(name.endswith("config.json") or name == "modules.json" for name in fetched), "neither weights nor the tokenizer"
+    assert problems(recipe(tmp_path, override, "train.layers=last")) == [], "trained and exported without these modules"
+    assert problems(recipe(tmp_path, override, "model.allow_pickle=true")) == (found if "CNN" in message else [])
+
+
 def test_a_hub_that_cannot_be_reached_is_one_problem(tmp_path: Path) -> None:
     [problem] = problems(recipe(tmp_path, "model.name=a/b", "model.start=c/d", "align.engine=combined", "align.encoder=e/f"))
     assert problem.startswith("the Hugging Face hub cannot be reached (")
@@ -241,7 +297,9 @@ def test_a_plan_downloads_no_model(tmp_path: Path, hub: list[str], capsys: pytes
     assert main(["plan", str(tmp_path / "r.yaml")]) == 0
     assert main(["explain", "shard", str(tmp_path / "r.yaml")]) == 0
     assert "its model is not downloaded yet" in capsys.readouterr().out
-    assert not [path for path in hub if "/resolve/" in path]
+    assert {path.rpartition("/")[2] for path in hub if "/resolve/" in path} <= {"config.json"}, (
+        "which says what kind of model it is"
+    )
 
 
 def test_a_plan_without_sources_is_shown_with_the_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

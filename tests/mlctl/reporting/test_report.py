@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
@@ -95,6 +96,15 @@ def test_bars_carry_the_intervals_of_the_harness(page: Page) -> None:
     assert (bars["Swahili", "trained"]["low"], bars["Swahili", "trained"]["high"]) == pytest.approx((0.53, 0.59))
     assert (bars["Swahili", "base"]["low"], bars["Swahili", "base"]["high"]) == pytest.approx((0.489, 0.511)), "over seeds"
     assert next(bar for bar in values(page.charts()["benchmark-tatoeba"]) if bar["model"] == "base")["low"] is None, "one seed"
+
+
+def test_ticks_are_whole_percents(page: Page) -> None:
+    shown = {name: chart for name, chart in page.charts().items() if name.startswith("benchmark-")}
+    for name, chart in shown.items():
+        bars = cast("Any", chart)["layer"][0]
+        ticks = [100 * value for value in bars["encoding"]["x"]["axis"]["values"]]
+        assert ticks == pytest.approx([round(tick) for tick in ticks]), name
+    assert shown
 
 
 def test_the_heat_map_has_every_task_and_language(page: Page) -> None:

@@ -8,19 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sentence_encoders import publish_with_dense
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, BertConfig, BertForMaskedLM, BertForPreTraining, BertModel
 
 from mlctl.config import Model, Train
-from mlctl.core.workspace import Workspace
+from mlctl.core.hashing import tree_digest
+from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling.sentence_config import Pooling, read_sentence_config
 from mlctl.training import train
 
-MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize", "Dense": "2_Dense"}
+MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize", "CNN": "2_CNN"}
 TEXTS = ["a1 a2 a3", "b1 b2 b3 b4", "a9 b8 a7 b6", " ".join(f"a{n}" for n in range(20))]
 
 
@@ -65,7 +68,7 @@ def sentence_encoder(folder: Path, shards: Path, *kinds: str, mode: str = "cls_t
     return folder
 
 
-def run(folder: Path, source: Path, shards: Path, **changes: Any) -> dict[str, Any]:
+def run(folder: Path, source: Path, shards: Path, progress: Progress = silent, **changes: Any) -> dict[str, Any]:
     settings = {
         "steps": 3,
         "batch_size": 8,
@@ -75,7 +78,8 @@ def run(folder: Path, source: Path, shards: Path, **changes: Any) -> dict[str, A
         "mlm_weight": 0,
         "trackers": [],
     }
-    return train(Train.model_validate({**settings, **changes}), Model(name=str(source)), 0, shards, Workspace(folder))
+    model = Model(name=str(source), allow_pickle=changes.pop("allow_pickle", False))
+    return train(Train.model_validate({**settings, **changes}), model, 0, shards, Workspace(folder), progress)
 
 
 def saved(folder: Path) -> dict[str, torch.Tensor]:
@@ -150,14 +154,153 @@ def test_other_layers_keep_prompt_length_and_normalisation(shards: Path, tmp_pat
 
 
 def test_a_module_that_cannot_be_reproduced(shards: Path, tmp_path: Path) -> None:
-    source = sentence_encoder(tmp_path / "source", shards, "Transformer", "Pooling", "Dense")
-    with pytest.raises(InputError, match=r"sentence_transformers\.models\.Dense"):
+    source = sentence_encoder(tmp_path / "source", shards, "Transformer", "Pooling", "CNN")
+    with pytest.raises(InputError, match=r"sentence_transformers\.models\.CNN"):
         run(tmp_path, source, shards)
     assert not (tmp_path / "model").exists()
     run(tmp_path, source, shards, layers="last")
-    assert "Dense" not in (tmp_path / "model" / "modules.json").read_text(), (
-        "a Dense layer that was not trained with would do harm"
+    assert "CNN" not in (tmp_path / "model" / "modules.json").read_text(), "what was not trained with would do harm"
+
+
+DENSE_KINDS = [("cls_token", 16, True, False), ("mean_tokens", 6, False, False), ("cls_token", 6, True, True)]
+
+
+@pytest.mark.parametrize(("mode", "target", "normalize", "pickled"), DENSE_KINDS)
+def test_dense_stays_and_the_encoder_in_front_of_it_is_trained(
+    shards: Path, tmp_path: Path, mode: str, target: int, normalize: bool, pickled: bool
+) -> None:
+    """LaBSE and distiluse: what is exported makes the vectors that mlctl evaluates, and Dense is as it was published."""
+    from mlctl.evaluation.embedding.token_embeddings import encode
+    from mlctl.modeling.encoders import load_encoder, load_tokenizer
+    from mlctl.modeling.sentence_module_layers import load_sentence_modules
+
+    source = bert(tmp_path / "source", shards)
+    published = publish_with_dense(source, 16, target, mode, normalize, pickled)
+    metrics = run(tmp_path, source, shards, allow_pickle=pickled)
+    model = tmp_path / "model"
+    assert metrics["pooling"].endswith(f"of layer 3, then Dense 16→{target} (Tanh)")
+    kept = ["modules.json", "1_Pooling/config.json", "2_Dense/config.json"]
+    for name in [*kept, *([] if pickled else ["2_Dense/model.safetensors"])]:
+        assert (model / name).read_bytes() == (source / name).read_bytes(), name
+    exported = load_file(model / "2_Dense" / "model.safetensors")
+    assert all(torch.equal(exported[name], value) for name, value in published.items())
+    assert not list(model.rglob("*.bin"))
+    before, after = (saved(folder)["encoder.layer.2.output.dense.weight"] for folder in (source, model))
+    assert not torch.equal(before, after)
+    config = read_sentence_config(model)
+    assert config
+    tokenizer = load_tokenizer(model)
+    modules = load_sentence_modules(model, config.pooling, 16)
+    (ours, _) = encode(load_encoder(model), tokenizer(TEXTS)["input_ids"], (), 2, config.pooling, modules)
+    theirs = torch.from_numpy(SentenceTransformer(str(model), device="cpu", local_files_only=True).encode(TEXTS))
+    torch.testing.assert_close(torch.nn.functional.normalize(ours) if normalize else ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("objective", ["sentence", "joint", "separate"])
+def test_the_loss_is_that_of_the_vectors_behind_dense(shards: Path, tmp_path: Path, objective: str) -> None:
+    """By an own formula in float64: other weights of Dense, other gradients; words are the states of their tokens."""
+    from mlctl.config import resolve_train
+    from mlctl.modeling.encoders import load_encoder
+    from mlctl.modeling.sentence_module_layers import load_sentence_modules
+    from mlctl.training.collator import Collator
+    from mlctl.training.contrastive_objectives import Pooled
+    from mlctl.training.dataset import ShardReader
+    from mlctl.training.objective import Objective
+    from mlctl.training.sampler import Sampler
+
+    source = bert(tmp_path / "source", shards)
+    dense = {name: value.double() for name, value in publish_with_dense(source, 16, 6, "mean_tokens").items()}
+    config = read_sentence_config(source)
+    assert config
+    settings = resolve_train(
+        Train(objective=objective, batch_size=6, mlm_weight=0, word_pairs=2, temperature=0.1, anchor_weight=0), "sentence-encoder"
     )
+    modules = load_sentence_modules(source, config.pooling, 16)
+    whole = Objective(load_encoder(source), settings, 0, config.pooling, modules).double().eval()
+    reader = ShardReader(shards)
+    batch = Collator(settings, 0, 0, None).collate(reader.read(Sampler(reader.shard_rows, 6, 0).batch(0)), 0, 0)
+    loss = whole(batch).contrastive
+
+    sentences, words = [], []
+    for micro_batch in batch.micro_batches:
+        mask = micro_batch.attention_mask
+        states = whole.model(micro_batch.input_ids, attention_mask=mask).last_hidden_state
+        mean = torch.stack([state[row].mean(0) for state, row in zip(states, mask.bool(), strict=True)])
+        sentences.append(torch.tanh(mean @ dense["linear.weight"].T + dense["linear.bias"]))
+        words += [states[row, start:end].mean(0) for row, start, end in micro_batch.spans.tolist()]
+    source_side, target_side = torch.cat(sentences)[batch.sequence_positions].chunk(2)
+    ordered = torch.stack(words)[batch.word_positions] if words else torch.zeros(0, 16).double()
+    first, second = ordered.chunk(2)
+    expected = whole.contrastive(Pooled((source_side, target_side), (first, second)), batch)
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-10)
+    assert not [name for name, weight in whole.named_parameters() if "sentence_modules" in name and weight.requires_grad]
+    loss.backward()
+    gradient = whole.model.encoder.layer[2].output.dense.weight.grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+
+
+class StoppedError(Exception):
+    """Ends a training at some step, as a kill does."""
+
+
+@pytest.mark.parametrize("cache_gradients", [False, True])
+def test_a_training_through_dense_goes_on_to_the_same_bytes(shards: Path, tmp_path: Path, cache_gradients: bool) -> None:
+    source = bert(tmp_path / "source", shards)
+    publish_with_dense(source, 16, 6, normalize=True)
+    settings = {
+        "steps": 6,
+        "objective": "joint",
+        "checkpoint_seconds": 0.001,
+        "cache_gradients": cache_gradients,
+        "micro_batch_size": 3,
+    }
+
+    def interrupt(done: int, *_: Any, **__: Any) -> None:
+        if done == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run(tmp_path / "cut", source, shards, interrupt, **settings)
+    for name in ("cut", "straight"):
+        run(tmp_path / name, source, shards, **settings)
+    cut, straight = (tree_digest(tmp_path / name / "model") for name in ("cut", "straight"))
+    assert cut == straight
+    run(tmp_path / "other", source, shards, **{**settings, "cache_gradients": not cache_gradients})
+    one, other = (pq.read_table(tmp_path / name / "steps.parquet")["loss"].to_pylist() for name in ("cut", "other"))
+    assert one == pytest.approx(other, rel=1e-3)
+
+
+def test_the_start_of_a_training_brings_its_dense(shards: Path, tmp_path: Path) -> None:
+    source, start = bert(tmp_path / "source", shards), bert(tmp_path / "start", shards)
+    publish_with_dense(start, 16, 6, normalize=True)
+    settings = Train(steps=2, batch_size=8, threads=1, devices="cpu", mlm_weight=0, trackers=())
+    train(settings, Model(name=str(source), start=str(start)), 0, shards, Workspace(tmp_path / "out"))
+    for name in ("modules.json", "2_Dense/model.safetensors"):
+        assert (tmp_path / "out" / "model" / name).read_bytes() == (start / name).read_bytes()
+
+
+def test_explicit_layers_leave_dense_out_and_keep_the_rest(shards: Path, tmp_path: Path) -> None:
+    source = sentence_encoder(tmp_path / "source", shards, "Transformer", "Pooling", prompt="b5 ")
+    publish_with_dense(source, 16, 6, normalize=True)
+    run(tmp_path, source, shards, layers="last")
+    config = read_sentence_config(tmp_path / "model")
+    assert config
+    assert (config.pooling, config.prompt, config.max_length, config.normalize) == (Pooling((3,)), "b5 ", 12, True)
+    assert not (tmp_path / "model" / "2_Dense").exists()
+    (source / "2_Dense" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(InputError, match="damaged or truncated"):
+        run(tmp_path / "damaged", source, shards, layers="last")
+    assert not (tmp_path / "damaged" / "pooling.json").exists(), "found before training, not when its result is written"
+
+
+def test_pickled_weights_of_dense_are_refused_before_training(shards: Path, tmp_path: Path) -> None:
+    source = bert(tmp_path / "source", shards)
+    publish_with_dense(source, 16, 6, pickled=True)
+    with pytest.raises(InputError, match="2_Dense: its weights are a pickle"):
+        run(tmp_path, source, shards)
+    run(tmp_path, source, shards, layers="last")
+    assert not (tmp_path / "model" / "2_Dense").exists()
 
 
 def test_a_bare_encoder_is_pooled_from_its_last_layer(shards: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The shards in other training loops: the same rows, word pairs and masks as in mlctl's, in any number of workers and processes."""
 
+import itertools
 import multiprocessing
 import pickle
 import re
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 
 from mlctl.config import Train, resolve_train
+from mlctl.config.train import SampleUnit
 from mlctl.errors import InputError
 from mlctl.schema import SHARD
 from mlctl.training import ParallelCollator, ParallelDataset, ParallelIterableDataset
@@ -49,10 +51,10 @@ def tokenizer(shards: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def step_ids(shards: Path, steps: range, alpha: float = 1.0) -> list[list[int]]:
+def step_ids(shards: Path, steps: range, alpha: float = 1.0, unit: SampleUnit = "sentence-pair") -> list[list[int]]:
     """The row ids of some steps of mlctl's own training."""
-    reader = ShardReader(shards)
-    sampler = Sampler(reader.shard_rows, BATCH, SEED, reader.language_sampler(alpha, SEED) if alpha < 1 else None)
+    reader = ShardReader(shards, sample_unit=unit)
+    sampler = Sampler(reader.shard_samples, BATCH, SEED, reader.language_sampler(alpha, SEED) if alpha < 1 else None)
     return [reader.read(sampler.batch(step)).row_ids.tolist() for step in steps]
 
 
@@ -67,14 +69,18 @@ def loaded_ids(dataset: Any, collator: ParallelCollator, batch_size: int = BATCH
     return [batch["pair_ids"].tolist() for batch in loader]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("alpha", [1.0, 0.3])
-def test_batches_are_the_steps_of_training(shards: Path, tokenizer: PreTrainedTokenizerBase, workers: int, alpha: float) -> None:
-    dataset = ParallelIterableDataset(shards, BATCH, SEED, steps=15, language_alpha=alpha)  # two epochs and more
+@pytest.mark.parametrize(
+    ("workers", "alpha", "unit"),
+    [*itertools.product((0, 2), (1.0, 0.3), ("sentence-pair",)), (0, 0.3, "word-pair")],
+)
+def test_batches_are_the_steps_of_training(
+    shards: Path, tokenizer: PreTrainedTokenizerBase, workers: int, alpha: float, unit: SampleUnit
+) -> None:
+    dataset = ParallelIterableDataset(shards, BATCH, SEED, steps=15, language_alpha=alpha, sample_unit=unit)
     collator = ParallelCollator(tokenizer, seed=SEED)
-    assert loaded_ids(dataset, collator, workers=workers) == step_ids(shards, range(15), alpha)
+    assert loaded_ids(dataset, collator, workers=workers) == step_ids(shards, range(15), alpha, unit)
     dataset.load_state_dict({"step": 9})
-    assert loaded_ids(dataset, collator, workers=workers) == step_ids(shards, range(9, 15), alpha)
+    assert loaded_ids(dataset, collator, workers=workers) == step_ids(shards, range(9, 15), alpha, unit)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

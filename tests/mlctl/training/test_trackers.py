@@ -118,7 +118,7 @@ train(Train.model_validate_json(settings), Model.model_validate_json(model), 3, 
 
 
 def kill_when(ready: Callable[[], bool], command: list[str]) -> None:
-    process, end = subprocess.Popen(command), time.monotonic() + 60
+    process, end = subprocess.Popen(command), time.monotonic() + 300
     while not ready():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < end

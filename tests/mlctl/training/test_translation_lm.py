@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -216,7 +217,7 @@ def test_long_pairs_stay_sentences_and_the_log_says_how_many(
 
 
 def quick(**changes: Any) -> Train:
-    values = {
+    values: dict[str, Any] = {
         "steps": 6,
         "batch_size": 8,
         "learning_rate": 1e-3,
@@ -237,18 +238,29 @@ def interrupt(done: int, *_: Any, **__: Any) -> None:
         raise Interrupted
 
 
-@pytest.mark.parametrize("changes", [{}, {"cache_gradients": True, "micro_batch_size": 3, "precision": "bf16"}])
+@pytest.mark.parametrize(
+    "changes", [{"sample_unit": "word-pair"}, {"cache_gradients": True, "micro_batch_size": 8, "precision": "bf16"}]
+)
 def test_an_interrupted_training_resumes_to_the_same_bytes(
     make_shards: Callable[..., Path], toy_model: Model, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     shards, settings = make_shards(tmp_path / "shards", [40, 24]), quick(checkpoint_seconds=0.001, **changes)
     with pytest.raises(Interrupted):
         train(settings, toy_model, 0, shards, Workspace(tmp_path / "cut"), interrupt)
-    train(quick(**changes, tlm_share=0.0), toy_model, 0, shards, Workspace(tmp_path / "sentences"))
     for name in ("cut", "straight"):
         train(settings, toy_model, 0, shards, Workspace(tmp_path / name))
-    weights = {name: file_digest(tmp_path / name / "model" / "model.safetensors") for name in ("cut", "straight", "sentences")}
-    assert weights["cut"] == weights["straight"] != weights["sentences"]
+    cut, straight = (tmp_path / name for name in ("cut", "straight"))
+    assert file_digest(cut / "steps.parquet") == file_digest(straight / "steps.parquet")
+    assert file_digest(cut / "model" / "model.safetensors") == file_digest(straight / "model" / "model.safetensors")
+
+
+def test_the_training_depends_on_the_share(make_shards: Callable[..., Path], toy_model: Model, tmp_path: Path) -> None:
+    shards, losses = make_shards(tmp_path / "shards", [40]), []
+    for share in (0.0, 1.0):
+        train(quick(steps=1, tlm_share=share), toy_model, 0, shards, Workspace(tmp_path / str(share)))
+        losses.append(pq.read_table(tmp_path / str(share) / "steps.parquet").to_pylist()[0])
+    assert losses[0]["contrastive"] == losses[1]["contrastive"]
+    assert losses[0]["mlm"] != losses[1]["mlm"]
 
 
 def test_one_pass_cannot_serve_sentences_and_joined_pairs() -> None:

@@ -42,6 +42,16 @@ def test_what_stays_as_it_is_in_every_language_is_no_copy(text: str) -> None:
     assert rule(text, text) == ""
 
 
+def test_names_stay_in_any_language_and_sentences_do_not() -> None:
+    names = "Elite League: Dundee Stars 5-3 Belfast Giants"
+    assert [rule(names, names, target=language) for language in ("fr", "hy", "km")] == [""] * 3
+    assert (
+        rule("The Very Old House Beyond The River Has Been Empty", "The Very Old House Beyond The River Has Been Empty") == COPIED
+    )
+    assert rule(LONG.upper(), LONG.upper()) == COPIED
+    assert rule(names, f"{names} – la {names}") == COPIED
+
+
 def test_copies_without_spaces() -> None:
     assert rule("政府周二表示不会提高税收", "政府周二表示不会提高税收。", "zh", "ja") == COPIED
     assert rule("東京都", "東京都", "ja", "zh") == ""

@@ -9,13 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlctl.config import Languages, Translate
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.reporting.translation import translation_rows
 from mlctl.schema import PAIR
-from mlctl.translation import translate
+from mlctl.translation import output_faults, translate
 from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
 from mlctl.translation.fault_counter import FaultCounter
 from mlctl.translation.output_checks import COPIED, check_outputs
@@ -40,11 +42,18 @@ FAULTS: dict[str, tuple[Callable[[str], str], str | None]] = {
     "one word": (lambda good: good[:2], LENGTH),
     "tail of signs": (lambda good: good + " }{#@!~^&*%$|<>", GIBBERISH),
     "tail of letters": (lambda good: good + " xkqzvb wrtpsdk bvnmqkl zxcvbn", GIBBERISH),
+    "tail of letters with vowels": (lambda good: good + " uzqef owkjix eqhud ixawgyo uqove axjeh", GIBBERISH),
+    "tail of keys": (lambda good: good + " asdfgh werty dfghj qwer ghjkl", GIBBERISH),
+    "tail of signs and spaces": (lambda good: good + " #@ {} ~ |= $", GIBBERISH),
     "tail in a third script": (lambda good: good + " ഗമ ഉടപ ഗമര", GIBBERISH),
     "refusal": (lambda _: "I'm sorry, but I can't translate this sentence.", CHATTER),
     "chatter": (lambda good: f"Translation: {good} (Note: the river is not named.)", CHATTER),
     "introduction": (lambda good: f"Sure! Here is the translation: {good}", CHATTER),
     "prompt": (lambda good: f"Translate the following text to French: {good}", CHATTER),
+    "label": (lambda good: f"Answer: {good}", CHATTER),
+    "of itself": (lambda _: "As a large language model, I only know English well.", CHATTER),
+    "agreement": (lambda good: f"Certainly! {good}", CHATTER),
+    "closing line": (lambda good: f"{good}\n\nLet me know if you need anything else!", CHATTER),
     "code fence": (lambda good: f"```\n{good}\n```", MARKUP),
     "json": (lambda good: f'{{"text": "{good}"}}', MARKUP),
     "tags": (lambda good: f"<p>{good}</p>", MARKUP),
@@ -86,6 +95,12 @@ def test_each_fault_has_its_rule(kind: str, language: str) -> None:
         ("tr", "Üzgünüm, bu cümleyi çevirmenize yardımcı olamam."),
         ("th", "ขออภัย ฉันไม่สามารถแปลประโยคนี้ได้"),
         ("id", "Maaf, saya tidak dapat menerjemahkan kalimat ini."),
+        ("ro", "Din păcate, nu sunt capabil să traduc această propoziție."),
+        ("sv", "Jag beklagar, men jag är inte i stånd att översätta meningen."),
+        ("hu", "Nem áll módomban lefordítani ezt a mondatot."),
+        ("sw", "Naomba radhi, sina uwezo wa kutafsiri sentensi hii."),
+        ("ka", "ვწუხვარ, ამ წინადადების თარგმნა შეუძლებელია."),
+        ("de", "Gerne! Die alte Dame jenseits des Flusses ist seit vielen Jahren fort."),
     ],
 )
 def test_refusals_in_the_target_language(target: str, output: str) -> None:
@@ -112,11 +127,44 @@ def test_refusals_in_the_target_language(target: str, output: str) -> None:
         ("The tschüss of Schweden", "de", "Die Rechtsschutzversicherung schwatzt herbstlich"),
         ("A quarter of the words", "cs", "Čtvrtka slov, zmrzl scvrkl vlk prst"),
         ("Hm", "ja", "うーん"),
+        ("The virus was isolated in camels.", "en", "It indicates camels as the bona fide reservoir of the virus."),
+        ("The closure led to the loss of jobs.", "fr", "La fermeture se traduit par la perte de nombreux emplois."),
+        ("A prison spokesperson said nothing.", "ur", "جیل کے ایک ترجمان نے کچھ نہیں کہا۔"),
+        ("Teach me how short my days are.", "en", "Let me know how frail I am, and what the measure of my days is."),
+        ("Who is there?? Nobody answered!", "zh", "是谁……？？？？？？没有人回答！！！！！！"),
         ("Yes", "de", "Ja"),
     ],
 )
 def test_right_output_stays(text: str, target: str, output: str) -> None:
     assert find_fault(text, output, "en", target) == ""
+
+
+def test_gibberish_in_the_letters_of_the_target_language() -> None:
+    text = "The spokesman of the ministry said on Tuesday that the taxes will not be raised before the next election."
+    good = "Rzecznik ministerstwa powiedział we wtorek, że podatki nie zostaną podniesione przed następnymi wyborami."
+    assert find_fault(text, good, "en", "pl") == ""
+    assert find_fault(text, good + " źflógmąw ouehit ćwteąb óźcę yńćeń ottskr", "en", "pl") == GIBBERISH
+
+
+def test_an_output_of_gibberish_alone() -> None:
+    assert find_fault("The ministry raised the taxes again", "uzqefo wkjixe qhudix awgyuq ovejxh", "en", "fr") == GIBBERISH
+
+
+def test_latin_words_in_a_language_that_the_identifier_does_not_know() -> None:
+    text, good = "She sings in Male with the band Kudos and friends.", "އޭނާ ލަވަކިޔަނީ މާލޭގައި އެކުވެރިންނާއެކު Kudos ބޭންޑާއެކުގައެވެ ކޮންމެ ހަފްތާއަކު ރޭގަނޑުގެ ވަގުތު"
+    assert find_fault(text, good, "en", "dv") == ""
+    assert find_fault(text, f"{good} male band kudos friends", "en", "dv") == ""  # of the text
+    assert find_fault(text, f"{good} hiva loma runo tespa", "en", "dv") == GIBBERISH
+    hmong = "Cov neeg pov npav xaiv tsa yuav pov npav nyob rau hnub Sunday"
+    assert find_fault("Voters will vote on Sunday", hmong, "en", "hmn") == ""  # CLDR has another script for it
+
+
+@given(st.text("ab ", max_size=40), st.text("abc", min_size=1, max_size=8), st.integers(1, 8))
+def test_the_fast_test_finds_every_repetition(before: str, phrase: str, times: int) -> None:
+    text = before + phrase * times
+    length, share = output_faults._repeated(text)
+    if length >= 14 and share > 0.3:
+        assert output_faults._occurs_twice(output_faults._word_characters(text), 14)
 
 
 def test_numbers_must_be_those_of_the_text() -> None:
