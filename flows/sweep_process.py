@@ -32,8 +32,14 @@ from mlctl.pipeline.sweep_runs import LAST_STAGE, SweepRun
 logger = logging.getLogger("mlctl.stages")
 
 _SECONDS, _CTRL_C_SECONDS = 25.0, 3.0  # that a training may take for its checkpoint: `training.interruption`
-# Imported once by the server that forks the children, which therefore start at once.
-_PRELOADED = ["flows.sweep_process", "torch", "transformers", "mlctl.training.stage", "mlctl.evaluation.stage"]
+# Imported once by the server that forks the children, which therefore start at once. Optimisers import torch._dynamo.
+_PRELOADED = [
+    "flows.sweep_process",
+    "torch._dynamo",
+    "transformers.models.bert.modeling_bert",
+    "mlctl.training.stage",
+    "mlctl.evaluation.stage",
+]
 
 
 @dataclass(frozen=True)
