@@ -56,12 +56,15 @@ def run_in_processes(runs: Sequence[SweepRun], parallel: int, overrides: Sequenc
     context.set_forkserver_preload(_PRELOADED)
     waiting, running = list(reversed(runs)), dict[int, _Child]()
     with on_interruption(lambda reason: _stop(list(running.values()), reason), _SECONDS):
-        while waiting or running:
-            while waiting and len(running) < parallel:
-                child = _Child.start(context, waiting.pop(), overrides, quiet=parallel > 1)
-                running[child.process.sentinel] = child
-            for sentinel in wait(list(running)):
-                yield running.pop(cast("int", sentinel)).outcome()
+        try:
+            while waiting or running:
+                while waiting and len(running) < parallel:
+                    child = _Child.start(context, waiting.pop(), overrides, quiet=parallel > 1)
+                    running[child.process.sentinel] = child
+                for sentinel in wait(list(running)):
+                    yield running.pop(cast("int", sentinel)).outcome()
+        finally:  # nothing, unless an error or a signal ends the sweep
+            _stop(list(running.values()), "")
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,18 @@ def test_the_main_figures_are_on_the_page(page: Page) -> None:
     assert "0.0.9, 0.1.0" in page.text
 
 
+def test_judgements_are_drawn_and_the_written_weights_are_named(page: Page) -> None:
+    training = page.part("training")
+    assert "Sentence retrieval on dev pairs, %" in training
+    assert "50.0 before training, 57.5 after" in training, "means of two languages, after the written step"
+    assert "Word retrieval on dev pairs, %" in training
+    assert "the mean of the weights after each of the 20 steps up to step 300 of 400, the best on the dev pairs" in training
+    assert "interpolated with those before training (λ = 0.6)" in training
+    assert "0.660.0%40.0%50.0%" in training
+    expected = [50.0, 52.5, 55.0, 57.5, 60.0]
+    assert [row["mean"] for row in values(page.charts()["curve-sentence-retrieval"])] == pytest.approx(expected)
+
+
 def test_all_tasks_are_told_and_english_apart(page: Page) -> None:
     head, languages, protocol = (page.part(section) for section in ("benchmark", "languages", "protocol"))
     assert head.index("Held-out pairs") < head.index("Published benchmarks") < head.index("Tatoeba")
@@ -121,6 +133,8 @@ def test_every_chart_has_its_place(page: Page) -> None:
     assert names == {
         "heat",
         *(f"benchmark-{task}" for task in SCORES),
+        "curve-sentence-retrieval",
+        "curve-word-retrieval",
         "curve-loss",
         "curve-contrastive",
         "curve-speed",
@@ -177,6 +191,7 @@ def test_figures_for_machines(report_folder: Path) -> None:
         "decontamination",
         "translation",
         "final_losses",
+        "judgements",
         "pooling",
         "map",
     }
