@@ -116,17 +116,18 @@ SHARDING = [
         heldout_target_in_training=("= source | target", "= source"),
         heldout_source_in_training=("= source | target", "= target"),
         heldout_target_twice=(
-            "occurs_once(self.identities[:, 0]) & occurs_once(self.identities[:, 1])",
-            "occurs_once(self.identities[:, 0])",
+            "occurs_once(identities[:, 0]) & occurs_once(identities[:, 1])",
+            "occurs_once(identities[:, 0])",
         ),
         heldout_source_twice=(
-            "occurs_once(self.identities[:, 0]) & occurs_once(self.identities[:, 1])",
-            "occurs_once(self.identities[:, 1])",
+            "occurs_once(identities[:, 0]) & occurs_once(identities[:, 1])",
+            "occurs_once(identities[:, 1])",
         ),
         heldout_identities_of_sources=(
-            "candidates.identities[heldout[language]].ravel()",
-            "candidates.identities[heldout[language]][:, 0]",
+            "of(chosen).identities.ravel()",
+            "of(chosen).identities[:, 0]",
         ),
+        dev_pair_with_evaluation_text=("ordered[~np.concatenate(flags)]", "ordered"),
     ),
     *group(
         "mlctl/sharding/heldout.py",

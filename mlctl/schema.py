@@ -126,6 +126,18 @@ STEPS = pa.schema(
     ]
 )
 
+#: One accuracy of a judgement: of the weights after `step` steps (0: before training) on the dev pairs of a language. `metric` is
+#: "sentence-retrieval" or "word-retrieval", `value` the mean of both directions in [0, 1] over `items` pairs.
+JUDGEMENTS = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("items", pa.int64(), nullable=False),
+    ]
+)
+
 #: One score of a benchmark: `model` is "base" (as it was published, with its own pooling where it has one), "base-same-pooling" (with the
 #: trained model's, only where that makes a difference) or "trained", `direction` e.g. "en→fr" (query → candidates, or fine-tuned → tested),
 #: `value` in [0, 1], number of `items`, `seed` of the fine-tuning (null: the task is deterministic).

@@ -79,13 +79,21 @@ def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str, w
 
 
 def publish_training(result: Result) -> None:
-    """Show the metrics of training, and its loss curve as a picture."""
+    """Show the metrics of training, its judgements on dev pairs, and its curves as pictures."""
     metrics = [{"metric": name, "value": _rounded(value)} for name, value in result.manifest.metrics.items() if value is not None]
     _publish(TableArtifact(table=metrics, key="training", description="Metrics of training"))
-    losses = curves.loss_curves(result.folder)
-    if "loss" in losses:
-        title = curves.NAMES["loss"][0]
-        _publish_picture(png_export.png(charts.curve_chart(losses["loss"], title)), "loss-curve", f"{title} by step")
+    judged = curves.judgement_curves(result.folder)
+    by_step = {row["step"]: row for rows in judged.values() for row in rows}
+    means = {metric: {row["step"]: f"{row['mean']:.1f}%" for row in rows} for metric, rows in judged.items()}
+    if table := [{"step": step, **{metric: means[metric].get(step, "") for metric in means}} for step in by_step]:
+        _publish(
+            TableArtifact(table=table, key="judgements", description="Judgements on dev pairs by step; 0 is before training")
+        )
+    drawn = {"loss": "loss-curve", **{name: f"{name}-curve" for name in curves.JUDGED}}
+    for name, rows in curves.all_curves(result.folder).items():
+        if name in drawn:
+            title = curves.NAMES[name][0]
+            _publish_picture(png_export.png(charts.curve_chart(rows, title)), drawn[name], f"{title} by step")
 
 
 def publish_report(store: str, result: Result) -> None:

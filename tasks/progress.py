@@ -140,25 +140,27 @@ class _Artifact(_View):
         super().__init__(stage, _ARTIFACT_SECONDS)
         self.task_run, self.flow_run = get_task_and_flow_run_ids()
         self.id: UUID | None = None
-        self.percent = -1.0
+        self.percent, self.description = -1.0, ""
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        del figures  # the artifact shows one number
         if total:
-            self._send(round(100 * done / total, 1), f"{self.stage}: {unit}")
+            self.description = ", ".join(
+                [f"{self.stage}: {unit}", *(f"{name} {_short(value)}" for name, value in figures.items())]
+            )
+            self._send(round(100 * done / total, 1))
 
     def finish(self) -> None:
         if self.percent >= 0.0:
-            self._send(100.0, "")
+            self._send(100.0)
 
-    def _send(self, percent: float, description: str) -> None:
+    def _send(self, percent: float) -> None:
         if percent != self.percent:
             self.percent = percent
-            calls.add(f"{self.task_run} progress", functools.partial(self._call, percent, description))
+            calls.add(f"{self.task_run} progress", functools.partial(self._call, percent, self.description))
 
     def _call(self, percent: float, description: str, client: SyncPrefectClient) -> None:
         if self.id is not None:
-            client.update_artifact(self.id, ArtifactUpdate(data=percent))
+            client.update_artifact(self.id, ArtifactUpdate(data=percent, description=description))
             return
         request = ArtifactCreate(
             type="progress",

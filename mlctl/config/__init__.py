@@ -26,11 +26,12 @@ from mlctl.config.sources import (
     WebAddress,
 )
 from mlctl.config.train import Train
-from mlctl.config.train_defaults import ModelKind, ResolvedTrain, resolve_train
+from mlctl.config.train_defaults import MAX_DEV_PAIRS, ModelKind, ResolvedTrain, resolve_train
 from mlctl.config.translate import DevSet, Translate
 
 # fmt: off
 __all__ = [
+    "MAX_DEV_PAIRS",
     "Align",
     "Clean",
     "Column",

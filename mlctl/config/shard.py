@@ -42,7 +42,15 @@ class Shard(Section):
     )
     rows_per_shard: int = Field(8192, ge=1, description="Average number of rows of one Parquet file.")
     heldout_pairs: int = Field(500, ge=0, description="Pairs of each language held out of training, by text, for the benchmark.")
-    heldout_min_words: int = Field(4, ge=1, description="Minimum number of words of a held-out sentence, on the source side.")
+    heldout_min_words: int = Field(
+        4, ge=1, description="Minimum number of words of a held-out or dev sentence, on the source side."
+    )
+    dev_pairs: int = Field(
+        100,
+        ge=0,
+        description="Pairs of each language held out of training, by text, for choices of the training (train.judge_every, the pooling); "
+        "none is a held-out pair, or has text of an evaluation set; 0: none.",
+    )
     decontaminate: tuple[EvaluationSet, ...] = Field(
         (),
         description="Evaluation sets whose text is kept out of training, besides the benchmarks of the recipe and the held-out pairs.",

@@ -19,6 +19,13 @@ def _layers(value: object, default: str) -> object:
     raise ValueError(f"give {default}, first-and-last, last, all, or different layer numbers from 1 such as [1, 8]")
 
 
+def _interpolate(value: object) -> object:
+    """Validate with one message, where pydantic would print one for each form of the union."""
+    if value == "auto" or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1):
+        return value
+    raise ValueError("give auto, or a number from 0 (the weights before training) to 1 (the trained weights)")
+
+
 #: A value of the setting `objective`, and one of `lr_schedule`.
 ObjectiveName = Literal["joint", "sentence", "words", "separate"]
 Decay = Literal["none", "linear", "cosine"]
@@ -33,6 +40,9 @@ Layers = Annotated[Literal["auto"] | _NamedLayers | tuple[int, ...], BeforeValid
 WordLayers = Annotated[
     Literal["same"] | _NamedLayers | tuple[int, ...], BeforeValidator(functools.partial(_layers, default="same"))
 ]
+
+
+Interpolate = Annotated[Literal["auto"] | float, BeforeValidator(_interpolate)]
 
 
 class Train(Section):
@@ -172,6 +182,31 @@ class Train(Section):
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the encoder; similarities are always fp32.")
     micro_batch_size: int = Field(32, ge=1, description="Sentences encoded at once, sorted by length within the batch.")
+    judge_every: int | None = Field(
+        None,
+        ge=0,
+        description="Steps between two judgements: sentence and word retrieval on the dev pairs; also before the first and after the last "
+        f"step; 0: never{_BY_KIND}",
+    )
+    load_best_model_at_end: bool = Field(
+        False,
+        description="Write the weights of the judgement with the best figure (mean of sentence and word retrieval over languages), of equal "
+        "ones the earliest, instead of those of the last step.",
+    )
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="Training stops after so many judgements in a row without a new best figure; null: never."
+    )
+    average_steps: int = Field(
+        1,
+        ge=1,
+        description="The weights that are judged and written are the mean of those after each of the last steps, so many of them; 1: those "
+        "of the step itself.",
+    )
+    interpolate: Interpolate = Field(
+        1.0,
+        description="λ of the weights that are written, (1 − λ) · those before training + λ · trained ones; auto: that of 0.1, 0.2 … 1 with "
+        "the best figure on the dev pairs.",
+    )
     devices: Devices = runtime_only(
         "auto",
         "Devices to train on, one process each: auto (every GPU, or the CPU where there is none), a number of GPUs (of CPU "
@@ -205,6 +240,24 @@ class Train(Section):
     track_project: str = runtime_only(
         "mlctl", "Project (MLflow: experiment) in which the trackers list the training.", min_length=1
     )
+
+    @property
+    def needs_judgements(self) -> tuple[str, ...]:
+        """Settings with a value that nothing can be done with without judgements, as overrides."""
+        needed = {
+            "load_best_model_at_end=true": self.load_best_model_at_end,
+            f"early_stopping_patience={self.early_stopping_patience}": self.early_stopping_patience is not None,
+            "interpolate=auto": self.interpolate == "auto",
+        }
+        return tuple(f"train.{override}" for override, is_set in needed.items() if is_set)
+
+    @model_validator(mode="after")
+    def _check_judgements(self) -> Train:
+        if self.judge_every == 0 and self.needs_judgements:
+            raise ValueError(
+                f"judge_every is 0, but {', '.join(self.needs_judgements)} needs judgements: set judge_every, or null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_tlm(self) -> Train:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -51,8 +52,15 @@ DEFAULTS: Mapping[ModelKind, Mapping[str, Any]] = {
 }
 _WARMUP_SHARE = 10  # a tenth of the steps, for every kind
 
+#: Dev pairs that are used at most, of all languages together: by the search for a pooling, and by each judgement of a training.
+MAX_DEV_PAIRS = 512
+
+_JUDGEMENTS = 10  # of a training, for every kind, unless they take more than this share of its time
+_JUDGEMENT_SHARE = 0.05
+_PASSES = 3  # a training step takes as long as so many encoder passes: forward, and backward twice that
+
 #: Names of the settings that default by kind of model.
-BY_KIND = (*DEFAULTS["scratch"], "warmup_steps")
+BY_KIND = (*DEFAULTS["scratch"], "warmup_steps", "judge_every")
 
 
 class ResolvedTrain(Train):
@@ -68,6 +76,7 @@ class ResolvedTrain(Train):
     learning_rate: float
     warmup_steps: int
     lr_schedule: Decay
+    judge_every: int
 
 
 def resolve_train(settings: Train, kind: ModelKind) -> ResolvedTrain:
@@ -78,4 +87,12 @@ def resolve_train(settings: Train, kind: ModelKind) -> ResolvedTrain:
     values |= {name: default for name, default in DEFAULTS[kind].items() if values[name] is None}
     if values["warmup_steps"] is None:
         values["warmup_steps"] = values["steps"] // _WARMUP_SHARE
+    if values["judge_every"] is None:
+        values["judge_every"] = _judge_every(values["steps"], values["batch_size"])
     return ResolvedTrain.model_validate(values)
+
+
+def _judge_every(steps: int, batch_size: int) -> int:
+    """Return a tenth of the steps, or more, so that a judgement takes at most a twentieth of the time of the steps before it."""
+    affordable = MAX_DEV_PAIRS / (_PASSES * batch_size * _JUDGEMENT_SHARE)
+    return min(steps, math.ceil(max(steps / _JUDGEMENTS, affordable)))

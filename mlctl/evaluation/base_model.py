@@ -64,7 +64,7 @@ def base_model(
         folder: the base model; below `trained` if it was made from scratch.
         trained: result of the train stage.
         trained_sentences: of the trained model.
-        sharded: result of the shard stage, with training pairs to search on.
+        sharded: result of the shard stage, with dev pairs to search on.
         allow_pickle: whether the weights of its modules may be pickles.
     """
     if folder.parent == trained:
@@ -108,16 +108,17 @@ def _searched(trained: Path) -> bool:
 
 
 def _search(settings: Evaluate, folder: Path, sharded: Path) -> Pooling | None:
+    from mlctl.modeling.dev_set import read_dev_pairs
     from mlctl.modeling.devices import resolve_device
     from mlctl.modeling.encoders import load_encoder, load_tokenizer
-    from mlctl.modeling.pooling_choice import read_dev_pairs, search_pooling
+    from mlctl.modeling.pooling_choice import search_pooling
 
     dev = read_dev_pairs(sharded)
     if not dev:
         return None
     encoder = load_encoder(folder).to(resolve_device(settings.device, "evaluate.device"))
     pooling, _ = search_pooling(encoder, load_tokenizer(sharded / "tokenizer").pad_token_id, dev)
-    _log.info("base: %s is the best pooling on training pairs", describe_pooling(pooling))
+    _log.info("base: %s is the best pooling on dev pairs", describe_pooling(pooling))
     return pooling
 
 

@@ -1,7 +1,7 @@
 """Choice of the layers and the token pooling that sentence vectors are made of, for the setting `train.layers`.
 
 `auto` takes what the encoder says; for an encoder that was trained as a masked-language model and says nothing, the pooling that
-retrieves the most translations among training pairs, before any training. Which layer that is differs between encoders (mBERT:
+retrieves the most translations among dev pairs, before any training. Which layer that is differs between encoders (mBERT:
 about two thirds of the depth), and no benchmark is used to find it.
 """
 
@@ -11,12 +11,12 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 
 from mlctl.errors import InputError
+from mlctl.modeling.dev_set import DevPairs
 from mlctl.modeling.nearest_neighbours import hits
 from mlctl.modeling.pooling import layer_numbers, pad_batch, pool_sentences
 from mlctl.modeling.sentence_config import (
@@ -29,12 +29,7 @@ from mlctl.modeling.sentence_config import (
 )
 from mlctl.modeling.sentence_modules import UnsupportedModuleError
 
-#: Sentence pairs that the search uses, of all languages together.
-SEARCH_PAIRS = 512
-
-_MAX_LANGUAGES = 8
 _BATCH_SENTENCES = 32
-_COLUMNS = ["target_language", "source_ids", "target_ids", "source_identity", "target_identity"]
 
 
 @dataclass(frozen=True)
@@ -64,15 +59,6 @@ class PoolingChoice:
     def from_json(cls, value: Mapping[str, Any]) -> PoolingChoice:
         """Read what `as_json` returned."""
         return cls(Pooling.from_json(value), value["origin"], value["accuracies"])
-
-
-class DevPairs(NamedTuple):
-    """Sentence pairs of one language as token ids; `identities` (N, 2) are equal in a column for equal sentences."""
-
-    language: str
-    source: Sequence[Sequence[int]]
-    target: Sequence[Sequence[int]]
-    identities: torch.Tensor
 
 
 def choose_pooling(
@@ -122,25 +108,6 @@ def published_pooling(folder: Path, allow_pickle: bool = False) -> PoolingChoice
     return PoolingChoice(Pooling((encoder_depth(folder),)), "last layer") if is_sentence_encoder(folder) else None
 
 
-def read_dev_pairs(sharded: Path) -> list[DevPairs]:
-    """Return the first training pairs of each target language of a shard result, at most `SEARCH_PAIRS` in all."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    files = sorted((sharded / "train").glob("*.parquet"))
-    languages = sorted(
-        {name for file in files for name in pq.read_table(file, columns=_COLUMNS[:1])[_COLUMNS[0]].unique().to_pylist()}
-    )
-    wanted = SEARCH_PAIRS // max(1, min(len(languages), _MAX_LANGUAGES))
-    for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(columns=_COLUMNS):
-            for row in batch.to_pylist():
-                found = rows.setdefault(row["target_language"], [])
-                if len(found) < wanted:
-                    found.append(row)
-            if all(len(rows.get(language, ())) >= wanted for language in languages):
-                break
-    return [_dev_pairs(language, rows[language]) for language in sorted(rows)[:_MAX_LANGUAGES] if len(rows[language]) > 1]
-
-
 def search_pooling(encoder: Any, pad_id: int, dev: Sequence[DevPairs]) -> tuple[Pooling, dict[str, float]]:
     """Return the pooling with the best retrieval accuracy on dev pairs (of equals the first), and the accuracy of each.
 
@@ -155,7 +122,9 @@ def search_pooling(encoder: Any, pad_id: int, dev: Sequence[DevPairs]) -> tuple[
         InputError: there are no pairs.
     """
     if not dev:
-        raise InputError("train.layers: no training pairs to search the pooling on", "set train.layers, for example to last")
+        raise InputError(
+            "train.layers: no dev or training pairs to search the pooling on", "set train.layers, for example to last"
+        )
     depth = int(encoder.config.num_hidden_layers)
     poolings = [Pooling(layer_numbers("first-and-last", depth)), *(Pooling((layer,)) for layer in range(depth, 0, -1))]
     poolings = list(dict.fromkeys([*poolings, Pooling((depth,), "cls")]))
@@ -168,11 +137,6 @@ def search_pooling(encoder: Any, pad_id: int, dev: Sequence[DevPairs]) -> tuple[
     accuracies = (totals / len(dev)).tolist()
     best = max(range(len(poolings)), key=accuracies.__getitem__)
     return poolings[best], {describe_pooling(pooling): value for pooling, value in zip(poolings, accuracies, strict=True)}
-
-
-def _dev_pairs(language: str, rows: Sequence[Mapping[str, Any]]) -> DevPairs:
-    identities = torch.tensor([[row["source_identity"], row["target_identity"]] for row in rows])
-    return DevPairs(language, [row["source_ids"] for row in rows], [row["target_ids"] for row in rows], identities)
 
 
 @torch.inference_mode()

@@ -35,7 +35,7 @@ POOLING_REASONS = {
     "train.layers": "set by train.layers",
     "modules.json": "as the encoder's modules.json says",
     "last layer": "a sentence encoder without modules.json",
-    "search": "the best before training on training pairs",
+    "search": "the best before training on dev pairs",
     "scratch": "the default of a model from scratch",
 }
 

@@ -1,4 +1,4 @@
-"""Training curves: losses and speed by step, thinned to the resolution of a chart."""
+"""Training curves: judgements, losses and speed by step, thinned to the resolution of a chart."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ Row = dict[str, Any]
 #: Columns of `schema.STEPS` with a curve, in order.
 LOSSES = ("loss", "contrastive", "mlm")
 
+#: Metrics of `schema.JUDGEMENTS` with a curve, in order.
+JUDGED = ("sentence-retrieval", "word-retrieval")
+
 #: Title and description of each curve.
 NAMES = {
+    "sentence-retrieval": ("Sentence retrieval on dev pairs, %", "mean of languages, among sentences of all languages"),
+    "word-retrieval": ("Word retrieval on dev pairs, %", "mean of languages, among words of all languages"),
     "loss": ("Total loss", "weighted sum that training minimises"),
     "contrastive": ("Contrastive loss", "translations against other sentences and words"),
     "mlm": ("Masked-LM loss", "prediction of masked tokens"),
@@ -38,6 +43,31 @@ def loss_curves(train: Path) -> dict[str, list[Row]]:
         for name in LOSSES
         if len(steps) and table[name].null_count < len(steps)
     }
+
+
+def judgement_curves(train: Path) -> dict[str, list[Row]]:
+    """Return for each metric of the judgements of a train result its curve, in %, like `loss_curves`; empty: it was not judged.
+
+    `mean` is that of the languages; there is no band.
+    """
+    path = train / "judgements.parquet"
+    rows = pq.read_table(path).to_pylist() if path.exists() else []
+    curves: dict[str, list[Row]] = {}
+    for metric in JUDGED:
+        by_step: dict[int, list[float]] = {}
+        for row in rows:
+            if row["metric"] == metric:
+                by_step.setdefault(row["step"], []).append(100 * row["value"])
+        if by_step:
+            means = np.array([sum(values) / len(values) for values in by_step.values()])
+            curves[metric] = _thin(np.array(list(by_step)), means)
+    return curves
+
+
+def all_curves(train: Path) -> dict[str, list[Row]]:
+    """Return every curve of a train result that has points, in the order of `NAMES`."""
+    curves = {**judgement_curves(train), **loss_curves(train), "speed": speed_curve(train)}
+    return {name: rows for name, rows in curves.items() if rows}
 
 
 def final_losses(train: Path) -> dict[str, float | int | None]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from mlctl.config import Report
 from mlctl.reporting import tables, translation
 from mlctl.reporting.attribution import decontamination
-from mlctl.reporting.curves import final_losses
+from mlctl.reporting.curves import final_losses, judgement_curves
 from mlctl.reporting.embedding_map import neighbour_agreement, project
 from mlctl.reporting.json_files import read_json
 from mlctl.stage_names import STAGE_NAMES
@@ -21,7 +21,7 @@ Figures = dict[str, Any]
 
 
 def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
-    """Return the content of `figures.json`: scores, protocol, funnel, totals, translation, evaluation sets, losses, pooling, map."""
+    """Return the content of `figures.json`: scores, protocol, funnel, totals, translation, evaluation sets, losses, judgements, pooling, map."""
     evaluated = folders["evaluate"]
     return {
         "benchmark": tables.benchmark_rows(evaluated),
@@ -33,9 +33,26 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
         "decontamination": decontamination(folders.get("shard")),
         "translation": translation.translation_rows(folders.get("translate")),
         "final_losses": final_losses(folders["train"]),
+        "judgements": judgement_figures(folders["train"]),
         "pooling": read_json(folders["train"], "pooling.json", None),
         "map": token_map(settings, seed, evaluated),
     }
+
+
+def judgement_figures(train: Path) -> Figures:
+    """Return what was judged while training, and which weights were written.
+
+    `changes` has for each metric its mean over languages `before` training and `after` (of the written step), in %; `selection` is
+    `model_selection.json`, None of a result that has none.
+    """
+    selection = read_json(train, "model_selection.json", None)
+    changes = []
+    for metric, rows in judgement_curves(train).items():
+        by_step = {row["step"]: row["mean"] for row in rows}
+        after = by_step.get(selection["step"] if selection else max(by_step))
+        if 0 in by_step and after is not None:
+            changes.append({"metric": metric, "before": by_step[0], "after": after})
+    return {"changes": changes, "selection": selection}
 
 
 def token_map(settings: Report, seed: int, evaluated: Path) -> Figures:

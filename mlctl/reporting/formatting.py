@@ -65,7 +65,7 @@ def describe_base_vectors(protocol: Mapping[str, Any]) -> str:
     origin = (
         "The base model is evaluated as it was published"
         if base["published"]
-        else "The base model says nothing about sentence vectors; it has the pooling that retrieves most translations among training pairs"
+        else "The base model says nothing about sentence vectors; it has the pooling that retrieves most translations among dev pairs"
     )
     if base["same_pooling"] == "equal":
         return f"{origin}: {own}. The trained model is pooled in the same way, so the base model is evaluated once."

@@ -89,8 +89,12 @@ def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequen
 
 
 def _training(figures: Figures, stages: Sequence[StageRecord], train: Path) -> dict[str, Any]:
-    available = {name: rows for name, rows in {**curves.loss_curves(train), "speed": curves.speed_curve(train)}.items() if rows}
+    available = curves.all_curves(train)
     final = {name: f"; final value {formatting.format_value(figures['final_losses'][name])}" for name in curves.LOSSES}
+    final |= {
+        row["metric"]: f"; {row['before']:.1f} before training, {row['after']:.1f} after"
+        for row in figures["judgements"]["changes"]
+    }
     return {
         "not_fallen": next((str(record.metrics.get("not_fallen", "")) for record in stages if record.stage == "train"), ""),
         "curves": [(name, curves.NAMES[name][0], curves.NAMES[name][1] + final.get(name, "")) for name in available],

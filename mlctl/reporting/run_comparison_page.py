@@ -190,15 +190,13 @@ def _curves(columns: Sequence[Row]) -> dict[str, Any]:
     colours = {run["letter"]: run["colour"] for run in columns}
     rows_by_curve: dict[str, list[Row]] = {}
     for run in columns:
-        train = run["folders"]["train"]
-        for name, rows in {**curves.loss_curves(train), "speed": curves.speed_curve(train)}.items():
+        for name, rows in curves.all_curves(run["folders"]["train"]).items():
             rows_by_curve.setdefault(name, []).extend({**row, "run": run["letter"]} for row in rows)
-    available = {name: rows for name, rows in rows_by_curve.items() if rows}
     chart_specs = {
         f"curve-{name}": charts.curves_chart(rows, curves.NAMES[name][0], colours, name == "speed")
-        for name, rows in available.items()
+        for name, rows in rows_by_curve.items()
     }
-    return {"curves": [(name, *curves.NAMES[name]) for name in curves.NAMES if name in available], "charts": chart_specs}
+    return {"curves": [(name, *curves.NAMES[name]) for name in curves.NAMES if name in rows_by_curve], "charts": chart_specs}
 
 
 def _cost_rows(runs: Sequence[ComparedRun]) -> list[Row]:

@@ -15,7 +15,8 @@ Row = dict[str, Any]
 
 _MODELS = ("base", "base_same_pooling", "trained")
 _UNTRANSLATED, _TRANSLATED = "untranslated segments", "machine-translated pairs"
-_SHOWN_IF_ANY = (_UNTRANSLATED, _TRANSLATED)
+_DEV = "dev pairs"
+_SHOWN_IF_ANY = (_UNTRANSLATED, _TRANSLATED, _DEV)
 # Stage, label (part of figures.json) and files of each total.
 _TOTALS = (
     ("download", "downloaded segments", "pairs/*/*.parquet"),
@@ -25,6 +26,7 @@ _TOTALS = (
     ("align", "word-aligned pairs", "pairs/*.parquet"),
     ("shard", "training rows", "train/*.parquet"),
     ("shard", "held-out pairs", "heldout/*.parquet"),
+    ("shard", _DEV, "dev/*.parquet"),
 )
 
 

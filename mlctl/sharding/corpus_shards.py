@@ -18,7 +18,7 @@ from mlctl.core.workspace import Progress, Workspace
 from mlctl.sharding.content_words import BATCH_ROWS
 from mlctl.sharding.decontamination import DecontaminationIndex, EvaluationText, Flags
 from mlctl.sharding.external_sort import RUN_PAIRS, SortedRun, write_run, write_table
-from mlctl.sharding.heldout import HeldoutPlan, plan_heldout
+from mlctl.sharding.heldout import HeldoutPairs, HeldoutPlan, plan_heldout
 from mlctl.sharding.rows import KEYED_ROWS, make_rows
 from mlctl.sharding.subword_spans import SpanTokenizer
 from mlctl.sharding.synthetic_cap import SyntheticCap
@@ -26,20 +26,25 @@ from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 
 # Rules of the funnel.
 _HELD_OUT, _HELD_OUT_TEXT, _HELD_OUT_PASSAGE = "held-out pair", "held-out text", "held-out passage"
+_DEV, _DEV_TEXT, _DEV_PASSAGE = "dev pair", "dev text", "dev passage"
 _TOO_LONG = "too long"
+_OWN_SETS = 2  # of the index: the held-out pairs and the dev pairs, before the evaluation sets
 #: The rule that drops pairs without a word pair.
 NO_WORD_PAIR = "no word pair"
 
 
 @dataclass(frozen=True)
 class AlignedCorpus:
-    """The aligned pairs of every target language, with the plan of what is held out and the index of evaluation sets.
+    """The aligned pairs of every target language, with the plan of what is held out, the dev pairs, and the index of evaluation sets.
 
-    `drop_too_long`: training rows with a truncated side are dropped; of held-out pairs the sides are truncated.
+    The first two sets of the index are the held-out pairs and the dev pairs.
+
+    `drop_too_long`: training rows with a truncated side are dropped; of held-out and dev pairs the sides are truncated.
     """
 
     files: Mapping[str, Path]
     plan: HeldoutPlan
+    dev: HeldoutPairs
     index: DecontaminationIndex
     seed: int
     drop_too_long: bool
@@ -49,8 +54,9 @@ class AlignedCorpus:
         """Read what must be known before the first row is made: the evaluation text, and all aligned pairs once."""
         index = DecontaminationIndex.build(sets)
         plan = plan_heldout(settings, files, seed)
-        index = index.with_first(_HELD_OUT_PASSAGE, plan.heldout_text(files))
-        return cls(files, plan, index, seed, settings.too_long == "drop")
+        index = index.with_set(0, _HELD_OUT_PASSAGE, plan.heldout.texts(files))
+        dev = plan.choose_dev(settings, files, index.have_text)
+        return cls(files, plan, dev, index.with_set(1, _DEV_PASSAGE, dev.texts(files)), seed, settings.too_long == "drop")
 
     def training_text(self) -> Iterator[list[str]]:
         """Yield the texts of both sides of the pairs that may be trained on, in batches."""
@@ -59,13 +65,10 @@ class AlignedCorpus:
                 trainable = batch.filter(pa.array(self._trainable(batch, Counter())))
                 yield from (trainable["source"].to_pylist(), trainable["target"].to_pylist())
 
-    def write_heldout(self, language: str, tokenizer: SpanTokenizer, path: Path) -> None:
-        """Write the held-out rows of one language."""
-        selected, first, parts = self.plan.heldout[language], 0, []
-        for batch in batches(self.files[language], batch_rows=BATCH_ROWS):
-            indices = selected[(selected >= first) & (selected < first + batch.num_rows)] - first
-            parts.append(make_rows(batch.take(pa.array(indices)), self.plan.content[language], tokenizer, self.seed).rows)
-            first += batch.num_rows
+    def write_heldout(self, pairs: HeldoutPairs, language: str, tokenizer: SpanTokenizer, path: Path) -> None:
+        """Write the rows of the held-out or the dev pairs of one language."""
+        content = self.plan.content[language]
+        parts = [make_rows(batch, content, tokenizer, self.seed).rows for batch in pairs.read(language, self.files[language])]
         write_table(path, pa.Table.from_batches(parts, KEYED_ROWS))
 
     def write_runs(self, tokenizer: SpanTokenizer, workspace: Workspace, progress: Progress) -> list[SortedRun]:
@@ -98,9 +101,12 @@ class AlignedCorpus:
 
     def _trainable(self, batch: pa.RecordBatch, counts: Counter[str]) -> Flags:
         """Return which pairs may be trained on; count the others by rule, and the matches of each evaluation set."""
-        not_heldout = ~self.plan.is_heldout(batch)
+        heldout = self.plan.heldout.have_text_of(batch)
+        dev = self.dev.have_text_of(batch) & ~heldout
+        counts[_HELD_OUT_TEXT] += int(np.count_nonzero(heldout))
+        counts[_DEV_TEXT] += int(np.count_nonzero(dev))
+        not_heldout = ~(heldout | dev)
         trainable = not_heldout.copy()
-        counts[_HELD_OUT_TEXT] += int(np.count_nonzero(~trainable))
         for indexed, match in zip(self.index.sets, self.index.matches(batch), strict=True):
             flags = {
                 "text": match.text & not_heldout,
@@ -113,8 +119,10 @@ class AlignedCorpus:
 
     def funnel(self, language: str, runs: list[SortedRun]) -> list[dict[str, str | int]]:
         """Return the funnel's rows of one language: the number of pairs before and after each rule."""
-        counts, heldout = _counts(language, runs), len(self.plan.heldout[language])
+        counts = _counts(language, runs)
+        heldout, dev = len(self.plan.heldout.rows[language]), len(self.dev.rows[language])
         dropped = {_HELD_OUT: heldout, _HELD_OUT_TEXT: counts[_HELD_OUT_TEXT] - heldout}
+        dropped |= {_DEV: dev, _DEV_TEXT: counts[_DEV_TEXT] - dev}
         for indexed in self.index.sets:
             dropped[indexed.rule] = counts[_counter_key(indexed.rule, "dropped")]
         if self.drop_too_long:
@@ -149,7 +157,7 @@ class AlignedCorpus:
                     for language in counts
                 },
             }
-            for evaluation_text, indexed in zip(sets, self.index.sets[1:], strict=True)
+            for evaluation_text, indexed in zip(sets, self.index.sets[_OWN_SETS:], strict=True)
         ]
         return {"checked": bool(entries), "sets": entries}
 

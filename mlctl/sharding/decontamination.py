@@ -117,9 +117,15 @@ class DecontaminationIndex:
         vocabulary = Vocabulary()
         return cls(vocabulary, tuple(index_set(item.rule, item.sentences, vocabulary) for item in sets))
 
-    def with_first(self, rule: str, sentences: Iterable[str]) -> DecontaminationIndex:
-        """Return the index with one more set, which is checked before the others."""
-        return replace(self, sets=(index_set(rule, sentences, self.vocabulary), *self.sets))
+    def with_set(self, position: int, rule: str, sentences: Iterable[str]) -> DecontaminationIndex:
+        """Return the index with one more set, at a position in the order in which pairs are checked."""
+        added = index_set(rule, sentences, self.vocabulary)
+        return replace(self, sets=(*self.sets[:position], added, *self.sets[position:]))
+
+    def have_text(self, batch: pa.RecordBatch) -> Flags:
+        """Return which pairs have, on either side, a text or a passage of any set."""
+        found: Flags = np.logical_or.reduce([np.zeros(batch.num_rows, np.bool_), *(m.either for m in self.matches(batch))])
+        return found
 
     def matches(self, batch: pa.RecordBatch) -> list[Match]:
         """Return for each set which pairs have, on either side, one of its texts or passages."""

@@ -1,10 +1,10 @@
-"""The plan of which pairs are held out of training, for the benchmark."""
+"""The plan of which pairs are held out of training: for the benchmark, and for choices that are made while training (dev)."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,8 +22,78 @@ from mlctl.sharding.text_identity import text_identities
 
 Integers = npt.NDArray[np.int64]
 
-_MAX_SHARE = 10  # at most one pair in so many is held out
+# At most one pair in so many is held out, and one in so many a dev pair.
+_MIN_PAIRS_PER_HELDOUT_PAIR, _MIN_PAIRS_PER_DEV_PAIR = 10, 20
+_DEV_CANDIDATES = 4  # for each dev pair: those with evaluation text are passed over
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HeldoutPairs:
+    """Pairs that are held out of training for one purpose.
+
+    Attributes:
+        rows: row numbers of the pairs of each target language, ascending.
+        identities: identities of all their texts, of all languages, sorted.
+    """
+
+    rows: Mapping[str, Integers]
+    identities: Integers
+
+    @classmethod
+    def of(cls, rows: Mapping[str, Integers], candidates: Mapping[str, Candidates]) -> HeldoutPairs:
+        """Return the pairs with these row numbers, in any order."""
+        identities = [candidates[language].of(chosen).identities.ravel() for language, chosen in rows.items()]
+        ordered = {language: np.sort(chosen) for language, chosen in rows.items()}
+        return cls(ordered, np.unique(np.concatenate([np.empty(0, np.int64), *identities])))
+
+    def have_text_of(self, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+        """Return for each pair whether one of its sides has the text of one of these pairs, of any language."""
+        source, target = np.isin(_identities(batch), self.identities).T
+        heldout: npt.NDArray[np.bool_] = source | target
+        return heldout
+
+    def read(self, language: str, file: Path) -> Iterator[pa.RecordBatch]:
+        """Yield the pairs of a language from the file that was planned, in batches."""
+        return take_rows(file, self.rows[language])
+
+    def texts(self, files: Mapping[str, Path]) -> Iterator[str]:
+        """Yield the texts of both sides of the pairs of all languages."""
+        for language, file in files.items():
+            for pairs in self.read(language, file):
+                yield from pairs["source"].to_pylist() + pairs["target"].to_pylist()
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs of one language: row numbers (n,) and identities (n, 2) of both sides, in the order in which they are chosen."""
+
+    rows: Integers
+    identities: Integers
+
+    def of(self, rows: Integers) -> Candidates:
+        """Return those with some row numbers."""
+        chosen = np.isin(self.rows, rows)
+        return Candidates(self.rows[chosen], self.identities[chosen])
+
+    @classmethod
+    def draw(cls, identities: Integers, eligible: npt.NDArray[np.bool_], seed: int, count: int) -> Candidates:
+        """Return the first `count` pairs of a language that may be held out.
+
+        The draw depends on the source text alone, so that a sentence with translations in several languages is held out in all.
+
+        Args:
+            identities: of both sides of all pairs (n, 2).
+            eligible: whether each pair may be held out (n,).
+            seed: of the draw.
+            count: maximum number of pairs.
+        """
+        unique = occurs_once(identities[:, 0]) & occurs_once(identities[:, 1])
+        candidates = np.flatnonzero(eligible & unique)
+        sources = identities[candidates, 0].astype("<i8")
+        draws = text_draws([identity.tobytes() for identity in sources], seed, "held out")
+        rows = candidates[np.argsort(draws, kind="stable")[:count]]
+        return cls(rows, identities[rows])
 
 
 @dataclass(frozen=True)
@@ -34,66 +104,61 @@ class HeldoutPlan:
         content: the rules for the word pairs of held-out pairs of each target language: content words.
         trained: the rules for those of training rows.
         pairs: number of pairs of each target language.
-        heldout: row numbers of the held-out pairs of each target language, ascending.
-        identities: identities of all texts of held-out pairs of all languages, sorted.
+        candidates: pairs of each target language that may be held out, the held-out pairs first.
+        heldout: the held-out pairs.
     """
 
     content: Mapping[str, ContentWords]
     trained: Mapping[str, ContentWords]
     pairs: Mapping[str, int]
-    heldout: Mapping[str, Integers]
-    identities: Integers
+    candidates: Mapping[str, Candidates]
+    heldout: HeldoutPairs
 
-    def is_heldout(self, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
-        """Return for each pair whether one of its sides has the text of a held-out pair of any language."""
-        source, target = np.isin(_identities(batch), self.identities).T
-        heldout: npt.NDArray[np.bool_] = source | target
-        return heldout
+    def choose_dev(
+        self, settings: Shard, files: Mapping[str, Path], has_evaluation_text: Callable[[pa.RecordBatch], npt.NDArray[np.bool_]]
+    ) -> HeldoutPairs:
+        """Return the dev pairs: the candidates after the held-out pairs, without evaluation text.
 
-    def heldout_text(self, files: Mapping[str, Path]) -> Iterator[str]:
-        """Yield the texts of both sides of the held-out pairs, from the files that were planned."""
-        for language, file in files.items():
-            first = 0
-            for batch in batches(file, batch_rows=BATCH_ROWS):
-                selected = self.heldout[language]
-                indices = selected[(selected >= first) & (selected < first + batch.num_rows)] - first
-                pairs = batch.take(pa.array(indices))
-                yield from pairs["source"].to_pylist() + pairs["target"].to_pylist()
-                first += batch.num_rows
+        What is chosen on dev pairs must not be chosen on text that the choice is evaluated on.
 
-
-@dataclass(frozen=True)
-class Candidates:
-    """The pairs of one language: identities (n, 2) of both sides, and whether each is eligible to be held out (n,)."""
-
-    identities: Integers
-    eligible: npt.NDArray[np.bool_]
-
-    def choose(self, settings: Shard, seed: int) -> Integers:
-        """Return the row numbers of the pairs to hold out, ascending.
-
-        The draw depends on the source text alone, so that a sentence with translations in several languages is held out in all.
+        Args:
+            settings: number of dev pairs.
+            files: that were planned.
+            has_evaluation_text: returns which pairs have text of the held-out pairs or of an evaluation set.
         """
-        unique = occurs_once(self.identities[:, 0]) & occurs_once(self.identities[:, 1])
-        candidates = np.flatnonzero(self.eligible & unique)
-        count = min(settings.heldout_pairs, len(self.eligible) // _MAX_SHARE)
-        sources = self.identities[candidates, 0].astype("<i8")
-        draws = text_draws([identity.tobytes() for identity in sources], seed, "held out")
-        return np.sort(candidates[np.argsort(draws, kind="stable")[:count]])
+        rows = {}
+        for language, file in files.items():
+            candidates = self.candidates[language].rows
+            ordered = np.sort(candidates)
+            flags = [np.empty(0, np.bool_), *(has_evaluation_text(pairs) for pairs in take_rows(file, ordered))]
+            clean = candidates[np.isin(candidates, ordered[~np.concatenate(flags)])]
+            rows[language] = clean[: min(settings.dev_pairs, self.pairs[language] // _MIN_PAIRS_PER_DEV_PAIR)]
+        return HeldoutPairs.of(rows, self.candidates)
+
+
+def take_rows(file: Path, rows: Integers) -> Iterator[pa.RecordBatch]:
+    """Yield the pairs of a file with some row numbers, ascending, in batches."""
+    first = 0
+    for batch in batches(file, batch_rows=BATCH_ROWS):
+        indices = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
+        yield batch.take(pa.array(indices))
+        first += batch.num_rows
 
 
 def plan_heldout(settings: Shard, files: Mapping[str, Path], seed: int) -> HeldoutPlan:
     """Read all aligned pairs and choose those that are held out of training."""
     content = _content_words(settings, files)
-    heldout, pairs, identities = {}, {}, [np.empty(0, np.int64)]
+    pairs, candidates, rows = {}, {}, {}
     for language, file in files.items():
-        candidates = _candidates(file, content[language], settings.heldout_min_words)
-        heldout[language], pairs[language] = candidates.choose(settings, seed), len(candidates.eligible)
-        identities.append(candidates.identities[heldout[language]].ravel())
-        if len(heldout[language]) < settings.heldout_pairs:
-            _log.info("%s: %d of %d pairs held out", language, len(heldout[language]), pairs[language])
+        identities, eligible = _eligible_pairs(file, content[language], settings.heldout_min_words)
+        count = min(settings.heldout_pairs, len(eligible) // _MIN_PAIRS_PER_HELDOUT_PAIR)
+        pairs[language] = len(eligible)
+        candidates[language] = Candidates.draw(identities, eligible, seed, count + _DEV_CANDIDATES * settings.dev_pairs)
+        rows[language] = candidates[language].rows[:count]
+        if len(rows[language]) < settings.heldout_pairs:
+            _log.info("%s: %d of %d pairs held out", language, len(rows[language]), pairs[language])
     trained = {language: _training_words(settings, words, files[language]) for language, words in content.items()}
-    return HeldoutPlan(content, trained, pairs, heldout, np.unique(np.concatenate(identities)))
+    return HeldoutPlan(content, trained, pairs, candidates, HeldoutPairs.of(rows, candidates))
 
 
 def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, ContentWords]:
@@ -124,19 +189,20 @@ def _training_words(settings: Shard, content: ContentWords, file: Path) -> Conte
     return replace(content, all_words=settings.words == "all", translations=translations)
 
 
-def _candidates(file: Path, content: ContentWords, min_words: int) -> Candidates:
-    parts = [_batch_candidates(batch, content, min_words) for batch in batches(file, batch_rows=BATCH_ROWS)]
-    return Candidates(
-        np.concatenate([np.empty((0, 2), np.int64), *(part.identities for part in parts)]),
-        np.concatenate([np.empty(0, bool), *(part.eligible for part in parts)]),
-    )
+def _eligible_pairs(file: Path, content: ContentWords, min_words: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """Return the identities (n, 2) of both sides of all pairs, and whether each may be held out (n,)."""
+    identities, eligible = [np.empty((0, 2), np.int64)], [np.empty(0, np.bool_)]
+    for batch in batches(file, batch_rows=BATCH_ROWS):
+        identities.append(_identities(batch))
+        eligible.append(_are_eligible(batch, content, min_words))
+    return np.concatenate(identities), np.concatenate(eligible)
 
 
-def _batch_candidates(batch: pa.RecordBatch, content: ContentWords, min_words: int) -> Candidates:
-    eligible = pc.list_value_length(batch["source_words"]).to_numpy() >= min_words
+def _are_eligible(batch: pa.RecordBatch, content: ContentWords, min_words: int) -> npt.NDArray[np.bool_]:
+    eligible: npt.NDArray[np.bool_] = pc.list_value_length(batch["source_words"]).to_numpy() >= min_words
     eligible &= np.bincount(content.word_pairs(batch).rows, minlength=batch.num_rows) > 0
     eligible &= pc.equal(batch["synthetic"], "").to_numpy(zero_copy_only=False)
-    return Candidates(_identities(batch), eligible)
+    return eligible
 
 
 def _identities(batch: pa.RecordBatch) -> Integers:

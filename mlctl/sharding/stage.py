@@ -26,6 +26,9 @@ from mlctl.sharding.subword_spans import SpanTokenizer
 
 Metrics = dict[str, str | int | float | None]
 
+# Folders of the pairs that are held out of training: for evaluation, and for choices that are made while training.
+_HELDOUT, _DEV = "heldout", "dev"
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,13 +42,15 @@ def shard(
     progress: Progress = silent,
     benchmarks: Sequence[EvaluationText] = (),
 ) -> Metrics:
-    """Write `tokenizer/`, `train/<NNNNN>.parquet`, `heldout/<t>.parquet` (SHARD), `funnel.parquet`, `decontamination.json`.
+    """Write `tokenizer/`, `train/<NNNNN>.parquet`, `heldout/<t>.parquet`, `dev/<t>.parquet` (SHARD), and two reports.
+
+    The reports are `funnel.parquet` and `decontamination.json`.
 
     Pairs with text of `benchmarks` or of the recipe's evaluation sets are dropped.
 
     Returns:
         rows, shards, word_pairs, word_pairs_per_row, vocabulary, decontaminated (None: there is no set), and for every language its
-        rows, held-out rows, word pairs per row and the share of its other pairs without a word pair (None: it has none).
+        rows, held-out rows, dev rows, word pairs per row and the share of its other pairs without a word pair (None: it has none).
 
     Raises:
         InputError: no training row is left, or the encoder's tokenizer or an evaluation set cannot be used.
@@ -61,9 +66,10 @@ def shard(
 
     _write_shards(runs, settings.rows_per_shard, workspace)
     for language in files:
-        if not workspace.has(f"heldout/{language}.parquet"):
-            with workspace.part(f"heldout/{language}.parquet") as path:
-                corpus.write_heldout(language, span_tokenizer, path)
+        for folder, pairs in ((_HELDOUT, corpus.plan.heldout), (_DEV, corpus.dev)):
+            if not workspace.has(f"{folder}/{language}.parquet"):
+                with workspace.part(f"{folder}/{language}.parquet") as path:
+                    corpus.write_heldout(pairs, language, span_tokenizer, path)
     with workspace.part("funnel.parquet") as path:
         pq.write_table(pa.Table.from_pylist(funnel, schema=schema.FUNNEL), path, compression="zstd")
     decontamination = corpus.decontamination(sets, runs)
@@ -149,5 +155,9 @@ def _metrics(
         "word_pairs_per_row": round(word_pairs / sum(rows.values()), 4),
         "vocabulary": span_tokenizer.vocabulary_size,
         **{f"{language}.rows": count for language, count in rows.items()},
-        **{f"{t}.heldout": pq.read_metadata(workspace.path(f"heldout/{t}.parquet")).num_rows for t in targets},
+        **{
+            f"{language}.{folder}": pq.read_metadata(workspace.path(f"{folder}/{language}.parquet")).num_rows
+            for folder in (_HELDOUT, _DEV)
+            for language in targets
+        },
     }

@@ -1,4 +1,4 @@
-"""Held-out pairs that are not in the training rows of another encoder either, so that both encoders can be evaluated on them."""
+"""Held-out pairs that are in no training row or dev pair of another encoder either, so that both encoders can be evaluated on them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Integers = npt.NDArray[np.int64]
 def write_unseen_heldout(
     sharded: Path, trained_on: Path, targets: Sequence[str], workspace: Workspace, folder: str
 ) -> dict[str, int]:
-    """Write `<folder>/tokenizer/` and `<folder>/heldout/<t>.parquet` with the held-out pairs of which no side is in other training rows.
+    """Write `<folder>/tokenizer/` and `<folder>/heldout/<t>.parquet`: held-out pairs of which no side was learned or chosen on elsewhere.
 
     Memory holds the held-out pairs, whatever the number of training rows.
 
     Args:
         sharded: shard result with the held-out pairs.
-        trained_on: shard result with the training rows.
+        trained_on: shard result with the training rows and dev pairs.
         targets: target languages.
         workspace: where the pairs are written.
         folder: folder of the workspace for them.
@@ -52,14 +52,15 @@ def write_unseen_heldout(
 
 
 def _in_training(identities: Integers, trained_on: Path) -> Integers:
-    """Return those of some identities that training rows have."""
+    """Return those of some identities that training rows or dev pairs have."""
     parts = (np.intersect1d(identities, _identities(rows)) for rows in _training_rows(trained_on))
     return np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
 
 
 def _training_rows(folder: Path) -> Iterator[pa.RecordBatch]:
-    for file in sorted((folder / "train").glob("*.parquet")):
-        yield from batches(file, _IDENTITIES)
+    for name in ("train", "dev"):
+        for file in sorted((folder / name).glob("*.parquet")):
+            yield from batches(file, _IDENTITIES)
 
 
 def _identities(rows: pa.Table | pa.RecordBatch) -> Integers:

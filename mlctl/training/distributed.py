@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
+
+T = TypeVar("T")
 
 _BUCKET = 2**24  # numbers that are summed at once, besides the largest gradient
 
@@ -67,13 +69,13 @@ class ProcessGroup:
         distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
         return bool(flag.item())
 
-    def broadcast(self, value: int) -> int:
+    def broadcast(self, value: T) -> T:
         """Return the main process's value."""
         if self.size == 1:
             return value
-        values: list[Any] = [value]
+        values: list[T] = [value]
         distributed.broadcast_object_list(values)
-        return int(values[0])
+        return values[0]
 
     def reduce_gradients(self, partial: Iterable[Tensor], replicated: Iterable[Tensor]) -> None:
         """Make gradients equal on all processes.

@@ -50,7 +50,7 @@ class TrainingLoop:
         seed: seed of the dropout.
         group: the processes that take the steps together; the main one logs and saves.
         checkpoints: where checkpoints are saved.
-        throughput: updated after each step.
+        throughput: updated after each step; judgements are not part of it.
         progress: called after each step.
         trackers: called after each step.
         stop: ends the training early, after a step.
@@ -80,16 +80,26 @@ class TrainingLoop:
         divergence = DivergenceDetector(settings.max_loss_rise)
         saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
         with _explain_out_of_memory(settings):
+            if state.selection.is_due(state.step) and self._judge():
+                self._log_judgement()
             for batch in _prefetch(self.batch_of, state.step, settings.steps):
-                if self.group.any(self.stop.is_made, self.state.device):
+                if self._is_stopped():
                     self._interrupt(saved_step)
+                if state.selection.stops_early:
+                    break
                 self.train_step(batch)
                 check_rise(divergence, state.losses, state.last_metrics, self.checkpoints)
                 self._check_fall()
-                if self.group.is_main and time.monotonic() >= save_time:
+                if self.group.is_main and state.step == settings.steps:
+                    self._save()  # the last judgement takes time, too
+                if self._judge():
+                    self._log(batch)
+                if self.group.is_main and time.monotonic() >= save_time and state.step < settings.steps:
                     self._save()
                     saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
-        if self.group.is_main and saved_step < settings.steps:
+        if state.selection.is_due(state.step):
+            self._interrupt(state.step)  # the last judgement was stopped
+        if self.group.is_main and saved_step < state.step < settings.steps:
             self._save()
 
     def train_step(self, batch: Batch) -> None:
@@ -108,13 +118,39 @@ class TrainingLoop:
         clamp_temperatures(state.objective)
 
         state.record(metrics)
-        if self.group.is_main:
-            self._log(batch, metrics)
+        state.selection.count_step(state.step)
 
-    def _log(self, batch: Batch, metrics: StepMetrics) -> None:
-        self.throughput.update(self.state.step, batch.pairs, batch.tokens)
-        self.progress(self.state.step, self.settings.steps, "steps", loss=metrics.loss, pairs_per_s=self.throughput.pairs_per_s)
-        self.trackers.step(self.state.step, metrics, self.throughput)
+    def _judge(self) -> bool:
+        """Judge the weights if that is due; return whether the step is finished: a requested stop ends a judgement."""
+        selection, step = self.state.selection, self.state.step
+        if not selection.is_due(step):
+            return True
+        with self.throughput.paused():
+            is_finished = selection.judge(step, self._is_stopped)
+        if is_finished and self.group.is_main:
+            _log.info("%s", selection.describe(step))
+            if selection.stops_early and step < self.settings.steps:
+                _log.info("training stops early: %d judgements without a new best", self.settings.early_stopping_patience)
+        return is_finished
+
+    def _log(self, batch: Batch) -> None:
+        """Report a step that is finished."""
+        if not self.group.is_main:
+            return
+        step, metrics, selection = self.state.step, self.state.last_metrics, self.state.selection
+        self.throughput.update(step, batch.pairs, batch.tokens)
+        rates = {"loss": metrics.loss, "pairs_per_s": self.throughput.pairs_per_s}
+        self.progress(step, self.settings.steps, "steps", **rates, **selection.progress_figures())
+        self.trackers.step(step, metrics, self.throughput, selection.figures(step))
+
+    def _log_judgement(self) -> None:
+        """Report a judgement that precedes the first step of this start: before training, or of a step whose judgement was stopped."""
+        if self.group.is_main:
+            row = self.state.last_metrics if self.state.step else ()
+            self.trackers.step(self.state.step, row, None, self.state.selection.figures(self.state.step))
+
+    def _is_stopped(self) -> bool:
+        return self.group.any(self.stop.is_made, self.state.device)
 
     def _check_fall(self) -> None:
         """Warn once if the loss has not fallen after a tenth of the steps."""

@@ -5,57 +5,54 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from mlctl.config import Model, ModelKind, ResolvedTrain, Train, key_settings, resolve_train
+from mlctl.config.train_checks import check_dev_pairs, check_interpolation
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
+from mlctl.modeling.dev_set import read_dev_pairs, read_dev_set
 from mlctl.modeling.devices import resolve_devices
 from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, same_vocabulary, scratch_model
 from mlctl.modeling.model_export import save_model
 from mlctl.modeling.model_kind import model_kind
-from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, read_dev_pairs, search_pooling
+from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, search_pooling
 from mlctl.modeling.sentence_config import Pooling, describe_pooling, encoder_depth
 from mlctl.modeling.sentence_module_layers import load_sentence_modules
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
 from mlctl.modeling.training_checkpoint import CheckpointFolder
-from mlctl.schema import STEPS
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
 from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.interruption import StopRequest, stopping_on_sigterm
+from mlctl.training.judge import Judge, open_judge
 from mlctl.training.launcher import launch
 from mlctl.training.loop import TrainingLoop
-from mlctl.training.loss_fall import not_fallen
 from mlctl.training.masking import MaskingRule
+from mlctl.training.model_selection import ModelSelection
 from mlctl.training.multinode import check_size, host_training
 from mlctl.training.objective import Objective
+from mlctl.training.results import Metrics, training_metrics, write_results
 from mlctl.training.sampler import Sampler
 from mlctl.training.state import TrainingState
 from mlctl.training.step_metrics import StepMetrics
-from mlctl.training.temperature import learned_temperatures
 from mlctl.training.throughput import ThroughputMeter
-from mlctl.training.trackers import NO_TRACKERS, Trackers, check, tensorboard, tracking
+from mlctl.training.trackers import NO_TRACKERS, Past, Trackers, check, tracking
 from mlctl.training.translation_lm import report_joined, translation_lm
+from mlctl.training.weight_interpolation import Interpolation, interpolate
 
 #: The pooling of sentence vectors, where it comes from, and the accuracies of a search for it.
 POOLING_FILE = "pooling.json"
 
 _log = logging.getLogger(__name__)
-
-Metrics = dict[str, str | int | float | None]
 
 
 @dataclass(frozen=True)
@@ -115,22 +112,26 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
     Settings that are null get the defaults of its kind of model (`config.train_defaults`).
 
     Writes `model/` (Hugging Face folder with tokenizer), `base/` (the untrained model, where the recipe names none), `pooling.json`,
-    `steps.parquet` (schema STEPS), `settings.json` (the settings without nulls), `speed.jsonl` (pairs and tokens a second) and
-    `tensorboard/`; the last two differ from run to run. Resumes from the newest checkpoint in the workspace's scratch folder, if there is one. With several devices, one process is
-    started for each.
+    `steps.parquet` (schema STEPS), `judgements.parquet` (JUDGEMENTS), `model_selection.json` (which weights are written),
+    `settings.json` (the settings without nulls), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ
+    from run to run. Resumes from the newest checkpoint in the workspace's scratch folder, if there is one. With several devices, one
+    process is started for each.
 
     Returns:
         steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes, pooling;
-        where temperatures are learned, the last temperature and, of the objective separate, word_temperature; and of a training
-        that learned nothing `not_fallen`, a sentence that says so.
+        where temperatures are learned, the last temperature and, of the objective separate, word_temperature; of a training that
+        learned nothing `not_fallen`, a sentence that says so; of one that is judged `written_step`, `dev_before` and `dev_after` (the
+        figure before training and of the written weights); and where weights are interpolated, λ as `interpolate`.
 
     Raises:
-        InputError: too few rows for a batch, a model or tokenizer that does not fit, modules that mlctl cannot reproduce, a device that
-            does not exist, a loss that is not finite or has risen for good, full memory, a full disk, a process ended by a signal, a
-            tracker that is not installed.
+        InputError: too few rows for a batch, no dev pairs where the recipe asks for judgements, a model or tokenizer that does not fit,
+            modules that mlctl cannot reproduce, a device that does not exist, a loss that is not finite or has risen for good, full
+            memory, a full disk, a process ended by a signal, a tracker that is not installed.
         TrainingInterrupted: SIGTERM arrived in a process of the training; its checkpoint is saved.
     """
     check(settings)
+    check_interpolation(settings, model)
+    check_dev_pairs(settings, len(read_dev_set(sharded)))
     devices, kind = resolve_devices(settings.devices), model_kind(model)
     pooling = _pooling(settings, model, sharded, workspace, devices[0])
     job = Job(resolve_train(settings, kind), model, kind, seed, sharded, workspace, pooling)
@@ -180,12 +181,14 @@ def train_in_process(
     shards = ShardReader(job.sharded, sample_unit=settings.sample_unit)
     with deterministic(device, settings.threads, group.local_size):
         objective = _objective(job, group).to(device)
+        judge = open_judge(job.sharded, tokenizer.pad_token_id, settings, job.pooling.pooling, objective.sentence_modules, group)
         batch_of = _batches(job, shards, tokenizer, objective, group)
         with _trainable_embeddings(job, shards, tokenizer, objective):
             checkpoints = CheckpointFolder(
-                job.workspace.scratch / "checkpoints", _fingerprint(job, shards), settings.keep_checkpoints
+                job.workspace.scratch / "checkpoints", _fingerprint(job, shards, judge), settings.keep_checkpoints
             )
-            state = _resume(TrainingState(objective, settings), group, checkpoints)
+            selection = ModelSelection(objective.model, settings, judge)
+            state = _resume(TrainingState(objective, settings, selection), group, checkpoints)
             _log.info(
                 "training on %d × %s with %d rows, from step %d of %d",
                 group.size,
@@ -201,9 +204,19 @@ def train_in_process(
                 throughput = ThroughputMeter(job.speed_file)
                 args = (checkpoints, throughput, progress, trackers, request)
                 TrainingLoop(state, batch_of, settings, job.seed, group, *args).run()
+            selection.load_written_weights(state.step)
+        interpolation = _interpolate(job, objective.model, judge, device)
         if group.is_main:
-            _write_results(job, state)
-    return _metrics(job, state, shards, device, group)
+            _write_model(job, "model", objective.model)
+            _write_settings(job)
+            write_results(job.workspace, state, settings, interpolation, job.speed_file)
+    return {
+        **training_metrics(state, settings, interpolation, group),
+        "rows": shards.num_rows,
+        "device": device.type,
+        "processes": group.size,
+        "pooling": describe_pooling(job.pooling.pooling),
+    }
 
 
 def _batches(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective, group: ProcessGroup) -> Callable[[int], Batch]:
@@ -240,6 +253,15 @@ def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objecti
     return train_embedding_rows(objective.model, {tokenizer.pad_token_id, *shards.vocabulary()})
 
 
+def _interpolate(job: Job, model: Any, judge: Judge | None, device: torch.device) -> Interpolation:
+    """Put the weights that are written into the trained model: those of training, or between them and those before it."""
+    setting = job.settings.interpolate
+    if setting == 1:
+        return Interpolation(1.0)
+    base = _start_weights(job, _network(job))
+    return interpolate(model, base.to(device), setting, judge)
+
+
 def _resume(state: TrainingState, group: ProcessGroup, checkpoints: CheckpointFolder) -> TrainingState:
     """Restore the newest checkpoint, if there is one."""
     checkpoint = checkpoints.newest() if group.is_main else None
@@ -252,9 +274,14 @@ def _resume(state: TrainingState, group: ProcessGroup, checkpoints: CheckpointFo
 
 
 def _tracking(job: Job, state: TrainingState) -> AbstractContextManager[Trackers]:
-    """Return the trackers of the training; they receive the steps before this start that they do not have yet."""
+    """Return the trackers of the training; they receive the steps before this start that they do not have yet.
+
+    A step that is still to be judged is not finished: it is received after that.
+    """
     config = {"train": key_settings(job.settings), "model": {**key_settings(job.model), "name": job.model.name}, "seed": job.seed}
-    past = state.history[: state.step].tolist()
+    finished = state.step - 1 if state.selection.is_due(state.step) else state.step
+    judgements = {step: state.selection.figures(step) for step in state.selection.judgements}
+    past = Past(finished, state.history[: state.step].tolist(), judgements)
     return tracking(job.settings, config, job.workspace.root, job.workspace.scratch, StepMetrics._fields, past)
 
 
@@ -300,7 +327,7 @@ def _load(job: Job, folder: Path) -> Any:
     return load_masked_lm(folder, job.seed) if job.settings.mlm_weight else load_encoder(folder)
 
 
-def _fingerprint(job: Job, shards: ShardReader) -> str:
+def _fingerprint(job: Job, shards: ShardReader, judge: Judge | None) -> str:
     """Return a digest of everything that decides about the weights, so that no checkpoint of another training is restored."""
     start = model_sources.start_model(job.model)
     parts = {
@@ -312,51 +339,18 @@ def _fingerprint(job: Job, shards: ShardReader) -> str:
         "pooling": job.pooling.as_json(),
         "rows": shards.shard_rows,
         "embeddings": "all" if job.masks else "of the rows",
+        "dev": judge.items.tolist() if judge else None,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _write_results(job: Job, state: TrainingState) -> None:
-    _write_model(job, "model", state.objective.model)
-    with job.workspace.part("steps.parquet") as path:
-        pq.write_table(_steps_table(state), path, compression="zstd")
+def _write_settings(job: Job) -> None:
     with job.workspace.part("settings.json") as path:
         resolved = {"kind": job.kind, "train": key_settings(job.settings), "seed": job.seed}
         path.write_text(json.dumps(resolved, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    with job.workspace.part("speed.jsonl") as path:
-        job.speed_file.touch()
-        shutil.copyfile(job.speed_file, path)
-    if job.workspace.path(tensorboard.FILE).is_file():
-        job.workspace.finish(tensorboard.FILE)
 
 
 def _write_model(job: Job, name: str, network: Any) -> None:
     if not job.workspace.has(name):
         with job.workspace.part(name) as folder:
             save_model(network, job.tokenizer, folder, job.pooling.pooling, job.source, job.start, job.model.allow_pickle)
-
-
-def _steps_table(state: TrainingState) -> pa.Table:
-    """Return the history in schema STEPS; steps count from 1."""
-    columns = [pa.array(column, from_pandas=True) for column in state.history.numpy().T]  # NaN becomes null
-    return pa.table([pa.array(range(1, state.step + 1)), *columns], names=["step", *StepMetrics._fields]).cast(STEPS)
-
-
-def _metrics(job: Job, state: TrainingState, shards: ShardReader, device: torch.device, group: ProcessGroup) -> Metrics:
-    last_tenth = math.ceil(state.step / 10)
-    reason = not_fallen(state.losses, state.contrastive_losses, job.settings)
-    if reason and group.is_main:
-        _log.warning("THIS TRAINING HAS LEARNED NOTHING: %s", reason)
-    temperatures = [log_temperature.exp().item() for log_temperature in learned_temperatures(state.objective.contrastive)]
-    return {
-        "steps": state.step,
-        "loss": float(state.history[-last_tenth:, 0].mean()),
-        "pairs": state.step * job.settings.batch_size,
-        "parameters": sum(weight.numel() for weight in state.objective.model.parameters()),
-        "rows": shards.num_rows,
-        "device": device.type,
-        "processes": group.size,
-        "pooling": describe_pooling(job.pooling.pooling),
-        **dict(zip(("temperature", "word_temperature"), temperatures, strict=False)),
-        **({"not_fallen": reason} if reason else {}),
-    }

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mlctl.config import ResolvedTrain
 from mlctl.training.divergence import BLOCK
+from mlctl.training.model_selection import ModelSelection
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
 from mlctl.training.step_metrics import StepMetrics
@@ -25,13 +26,14 @@ class TrainingState:
 
     Attributes:
         objective: model and projection heads.
+        selection: judgements, and the weights that may be written.
         optimiser: Adam over their weights.
         history: (steps, metrics) float64, one row a step in the columns of StepMetrics.
         step: number of steps done.
     """
 
-    def __init__(self, objective: Objective, settings: ResolvedTrain) -> None:
-        self.objective = objective
+    def __init__(self, objective: Objective, settings: ResolvedTrain, selection: ModelSelection) -> None:
+        self.objective, self.selection = objective, selection
         temperatures = list(learned_temperatures(objective))
         identities = {id(temperature) for temperature in temperatures}
         weights = [weight for weight in self._weights.values() if id(weight) not in identities]
@@ -84,12 +86,14 @@ class TrainingState:
             for name, parameter in weights.items()
             for kind, value in self.optimiser.adam.state.get(parameter, {}).items()
         }
-        return {**{f"weight.{name}": value for name, value in weights.items()}, **moments, "history": self.history[: self.step]}
+        state = {f"weight.{name}": value for name, value in weights.items()}
+        return {**state, **moments, **self.selection.tensors(), "history": self.history[: self.step]}
 
     def restore(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Restore the state that `tensors` returned after `step` steps."""
         self.step = step
         self.history[:step] = tensors["history"]
+        self.selection.restore(step, tensors)
         with torch.no_grad():
             for name, parameter in self._weights.items():
                 parameter.copy_(tensors[f"weight.{name}"])

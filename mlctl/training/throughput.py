@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlctl.core.files import discard
@@ -33,6 +35,15 @@ class ThroughputMeter:
         if elapsed >= self._every_seconds:
             self._write(step)
             self._start, self._pairs, self._tokens = time.monotonic(), 0, 0
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time of the block out of the rates."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._start += time.monotonic() - begin
 
     def _write(self, step: int) -> None:
         rates = {"step": step, "pairs_per_s": round(self.pairs_per_s, 2), "tokens_per_s": round(self.tokens_per_s, 1)}

@@ -6,7 +6,9 @@ import contextlib
 import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from mlctl.config import Train
@@ -16,7 +18,7 @@ from mlctl.training.trackers.guard import BackgroundTracker, GuardedTracker
 from mlctl.training.trackers.registry import check, create_tracker
 from mlctl.training.trackers.tracker import Metrics, Run, Tracker
 
-__all__ = ["NO_TRACKERS", "Metrics", "Run", "Throughput", "Tracker", "Trackers", "check", "run_name", "tracking"]
+__all__ = ["NO_TRACKERS", "Metrics", "Past", "Run", "Throughput", "Tracker", "Trackers", "check", "run_name", "tracking"]
 
 
 class Throughput(Protocol):
@@ -35,34 +37,64 @@ def run_name(folder: Path, scratch: Path) -> str:
     return recorded.path(name).read_text()
 
 
+_NONE: Metrics = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Past:
+    """The steps of a training before it was started this time.
+
+    Attributes:
+        finished: the last step that is finished, -1: none; step 0 is the judgement before training.
+        rows: metrics of the steps from 1 on.
+        judgements: figures of the judged steps.
+    """
+
+    finished: int = -1
+    rows: Sequence[Sequence[float]] = ()
+    judgements: Mapping[int, Metrics] = field(default_factory=dict)
+
+
 class Trackers:
     """The trackers of one training, which receive every `every`th step."""
 
     def __init__(self, trackers: Sequence[GuardedTracker | BackgroundTracker], every: int, names: Sequence[str]) -> None:
         self._trackers, self._every, self._names = trackers, every, [f"train/{name}" for name in names]
 
-    def start(self, run: Run, past: Sequence[Sequence[float]]) -> None:
-        """Start the run; `past` holds the metrics of the steps before this start, which a tracker may lack."""
+    def start(self, run: Run, past: Past) -> None:
+        """Start the run; `past` holds the steps before this start, which a tracker may lack."""
         for tracker in self._trackers:
             last_step = tracker.start(run)
-            for step in range(last_step + 1, len(past) + 1):
-                if step % self._every == 0:
-                    tracker.log(step, self._finite(past[step - 1]))
+            for step in range(last_step + 1, past.finished + 1):
+                row = past.rows[step - 1] if step else ()
+                if metrics := self._metrics(step, row, past.judgements.get(step, {})):
+                    tracker.log(step, metrics)
 
-    def step(self, step: int, row: Sequence[float], throughput: Throughput) -> None:
-        """Record a step: its metrics in the order of the history's columns, NaN where there is none, and the throughput."""
-        if step % self._every == 0:
-            speed = {"speed/pairs_per_s": throughput.pairs_per_s, "speed/tokens_per_s": throughput.tokens_per_s}
+    def step(self, step: int, row: Sequence[float], throughput: Throughput | None, judgement: Metrics = _NONE) -> None:
+        """Record a step.
+
+        Args:
+            step: its number; 0 is before training.
+            row: its metrics in the order of the history's columns, NaN where there is none; empty before training.
+            throughput: of the training; None: not known.
+            judgement: figures of a judgement; a judged step is recorded whatever the interval is.
+        """
+        if metrics := self._metrics(step, row, judgement):
+            speed = {f"speed/{name}": getattr(throughput, name) for name in ("pairs_per_s", "tokens_per_s") if throughput}
             for tracker in self._trackers:
-                tracker.log(step, {**self._finite(row), **speed})
+                tracker.log(step, {**metrics, **speed})
 
     def finish(self, complete: bool) -> None:
         """Close every run."""
         for tracker in self._trackers:
             tracker.finish(complete)
 
-    def _finite(self, row: Sequence[float]) -> Metrics:
-        return {name: float(value) for name, value in zip(self._names, row, strict=True) if math.isfinite(value)}
+    def _metrics(self, step: int, row: Sequence[float], judgement: Metrics) -> Metrics:
+        """Return the metrics that are recorded of a step; empty: none."""
+        if not judgement and (not step or step % self._every):
+            return {}
+        own = zip(self._names, row, strict=True) if row else ()
+        return {**{name: float(value) for name, value in own if math.isfinite(value)}, **judgement}
 
 
 #: For the processes of a training that are not the main one.
@@ -76,7 +108,7 @@ def tracking(
     folder: Path,
     scratch: Path,
     names: Sequence[str],
-    past: Sequence[Sequence[float]],
+    past: Past,
 ) -> Iterator[Trackers]:
     """Track a training inside the block.
 
@@ -86,7 +118,7 @@ def tracking(
         folder: folder of the unfinished result.
         scratch: a folder that survives a crash.
         names: names of the metrics of a step.
-        past: metrics of the steps that are done.
+        past: the steps that are done.
     """
     trackers = Trackers([create_tracker(name) for name in settings.trackers], settings.track_every, names)
     trackers.start(Run(settings.track_project, run_name(folder, scratch), dict(_flatten(config)), folder, scratch), past)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
-from mlctl.training.trackers.tracker import Metrics, Run, Tracker
+from mlctl.training.trackers.tracker import NOTHING_RECORDED, Metrics, Run, Tracker
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class GuardedTracker:
 
     def __init__(self, name: str, tracker: Tracker) -> None:
         self.name, self._tracker = name, tracker
-        self._last_step, self._disabled = 0, False
+        self._last_step, self._disabled = NOTHING_RECORDED, False
 
     def start(self, run: Run) -> int:
         """Start the run; return the last step that is recorded."""
@@ -59,10 +59,10 @@ class BackgroundTracker:
         self._thread = threading.Thread(target=self._work, name=f"tracker-{tracker.name}", daemon=True)
 
     def start(self, run: Run) -> int:
-        """Start the run in the thread; returns 0: the guarded tracker itself skips the steps that are recorded already."""
+        """Start the run in the thread; the guarded tracker itself skips the steps that are recorded already."""
         self._thread.start()
         self._queue.put(partial(self._tracker.start, run))
-        return 0
+        return NOTHING_RECORDED
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Queue the metrics of a step."""

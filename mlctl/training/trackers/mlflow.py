@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mlctl.training.trackers.tracker import Metrics, Run
+from mlctl.training.trackers.tracker import NOTHING_RECORDED, Metrics, Run
 
+_EVERY_STEP = ("train/loss", "dev/mean")  # each recorded step has one of these
 _PARAMETERS_PER_REQUEST = 100  # MLflow's limit
 
 
@@ -24,8 +25,8 @@ class MLflow:
         existing = self._client.search_runs([experiment_id], filter_string=filter_string, max_results=1)
         self._id = existing[0].info.run_id if existing else self._create(experiment_id, run)
         self._client.update_run(self._id, status="RUNNING")
-        history = self._client.get_metric_history(self._id, "train/loss")
-        return max((metric.step for metric in history), default=0)
+        history = [metric for name in _EVERY_STEP for metric in self._client.get_metric_history(self._id, name)]
+        return max((metric.step for metric in history), default=NOTHING_RECORDED)
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Send a step's metrics in one request."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlctl.training.trackers.tracker import Metrics, Run
+from mlctl.training.trackers.tracker import NOTHING_RECORDED, Metrics, Run
 
 #: Path of the file in the result, so that `tensorboard --logdir STORE/train` shows every training.
 FILE = "tensorboard/events.out.tfevents.mlctl"
@@ -32,7 +32,7 @@ class TensorBoard:
         path.parent.mkdir(exist_ok=True)
         path.touch()
         self._file = path.open("r+b", buffering=0)
-        end, last = 0, 0
+        end, last = 0, NOTHING_RECORDED
         for end, event in records(path):  # noqa: B007  the last one counts
             last = _step(event)
         self._file.truncate(end)
@@ -109,9 +109,9 @@ def _varint(number: int) -> bytes:
 
 
 def _step(event: bytes) -> int:
-    """Return the step of an event that `TensorBoard` wrote: the second field, after nine bytes of time; 0 without one."""
+    """Return the step of an event that `TensorBoard` wrote: the second field, after nine bytes of time."""
     if event[9] != 2 << 3 | _VARINT:
-        return 0
+        return NOTHING_RECORDED
     groups, number = iter(event[10:]), 0
     for index, group in enumerate(groups):
         number |= (group & 0x7F) << 7 * index

@@ -10,6 +10,9 @@ from typing import Protocol
 #: Metrics of a step by name, e.g. {"train/loss": 1.2}; finite values only.
 Metrics = Mapping[str, float]
 
+#: The last step of a run of which nothing is recorded: the first that can be is 0, the judgement before training.
+NOTHING_RECORDED = -1
+
 
 @dataclass(frozen=True)
 class Run:
@@ -34,13 +37,13 @@ class Tracker(Protocol):
     """Tracks one training. What it raises becomes a warning in the log; training continues without it."""
 
     def start(self, run: Run) -> int:
-        """Start or resume a run; return the last step that is recorded, 0 for none.
+        """Start or resume a run; return the last step that is recorded, or `NOTHING_RECORDED`.
 
         Every later step is passed to `log`, so that a training that was killed has no step twice and lacks none.
         """
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Record the metrics of a step; steps count from 1 and come in order."""
+        """Record the metrics of a step; steps count from 1 and come in order; 0 is before training."""
 
     def finish(self, complete: bool) -> None:
         """Close the run; `complete` unless training ended by an error."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlctl.training.trackers.tracker import Metrics, Run
+from mlctl.training.trackers.tracker import NOTHING_RECORDED, Metrics, Run
 
 
 class Trackio:
@@ -21,7 +21,8 @@ class Trackio:
             auto_log_gpu=False,
             auto_log_cpu=False,
         )
-        return getattr(self._run, "_initial_last_step", None) or 0  # the library has no public name for it
+        last = getattr(self._run, "_initial_last_step", None)  # the library has no public name for it
+        return NOTHING_RECORDED if last is None else last
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Log a step."""

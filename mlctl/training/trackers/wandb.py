@@ -5,7 +5,7 @@ Offline, what its process had not written when a training was killed is lost: th
 
 from __future__ import annotations
 
-from mlctl.training.trackers.tracker import Metrics, Run
+from mlctl.training.trackers.tracker import NOTHING_RECORDED, Metrics, Run
 
 
 class WandB:
@@ -26,7 +26,8 @@ class WandB:
         name = run.name
         self._run = wandb.init(project=run.project, id=name, name=name, config=dict(run.config), resume="allow", settings=quiet)
         self._step_file = run.scratch / "wandb.step"
-        stored = int(self._step_file.read_text() or 0) if mode == "offline" and self._step_file.exists() else 0
+        is_stored = mode == "offline" and self._step_file.exists()
+        stored = int(self._step_file.read_text() or NOTHING_RECORDED) if is_stored else NOTHING_RECORDED
         return max(int(self._run.starting_step) - 1, stored)
 
     def log(self, step: int, metrics: Metrics) -> None:

@@ -238,6 +238,19 @@ def write_training(folder: Path, steps: int = 400) -> None:
     put(folder / "steps.parquet", rows, schema.STEPS)
     pooling = {"layers": [1, 2], "tokens": "mean", "origin": "scratch", "accuracies": {}}
     (folder / "pooling.json").write_text(json.dumps(pooling))
+    judgements = [
+        {"step": step, "metric": metric, "language": language, "value": value + step / 4000, "items": 50}
+        for step in range(0, steps + 1, 100)
+        for metric, value in (("sentence-retrieval", 0.5), ("word-retrieval", 0.2))
+        for language in LANGUAGES[:2]
+    ]
+    put(folder / "judgements.parquet", judgements, schema.JUDGEMENTS)
+    tried = [
+        {"interpolate": value, "sentence_retrieval": value, "word_retrieval": 0.4, "figure": 0.2 + value / 2}
+        for value in (0.5, 0.6)
+    ]
+    selection = {"step": 300, "steps": steps, "average_steps": 20, "interpolate": 0.6, "candidates": tried}
+    (folder / "model_selection.json").write_text(json.dumps(selection))
     speed = [json.dumps({"step": step, "pairs_per_s": 100.0 + step, "tokens_per_s": 1000.0}) for step in (100, 200, 300)]
     (folder / "speed.jsonl").write_text("\n".join([*speed, '{"step": 40']))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlctl import schema
-from mlctl.reporting.curves import final_losses, loss_curves, speed_curve
+from mlctl.reporting.curves import all_curves, final_losses, judgement_curves, loss_curves, speed_curve
 
 from .conftest import put, write_training
 
@@ -20,6 +20,15 @@ def test_long_curves_are_thinned(folders: dict[str, Path]) -> None:
     assert [row["step"] for row in curve[:2]] == [4, 8]
     assert curve[-1]["step"] == 400
     assert curve[0]["low"] < curve[0]["mean"] < curve[0]["high"] == 3.0
+
+
+def test_judgements_are_means_over_languages_from_before_training_on(folders: dict[str, Path], tmp_path: Path) -> None:
+    curves = judgement_curves(folders["train"])
+    assert list(curves) == ["sentence-retrieval", "word-retrieval"]
+    points = [(row["step"], row["mean"]) for row in curves["word-retrieval"]]
+    assert points == [(step, pytest.approx(20 + step / 40)) for step in (0, 100, 200, 300, 400)]
+    assert judgement_curves(tmp_path) == {}, "a result of a training that was not judged"
+    assert list(all_curves(folders["train"])) == ["sentence-retrieval", "word-retrieval", "loss", "contrastive", "speed"]
 
 
 def test_short_curves_are_kept(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from mlctl.config import Recipe, Report
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.reporting import report
+from mlctl.reporting.charts import benchmark_chart
 
 from .conftest import HOSTILE, LANGUAGES, SCORES, STAGES, records, write_results
 from .page import Page, values
@@ -77,6 +78,18 @@ def test_the_main_figures_are_on_the_page(page: Page) -> None:
     assert "0.0.9, 0.1.0" in page.text
 
 
+def test_judgements_are_drawn_and_the_written_weights_are_named(page: Page) -> None:
+    training = page.part("training")
+    assert "Sentence retrieval on dev pairs, %" in training
+    assert "50.0 before training, 57.5 after" in training, "means of two languages, after the written step"
+    assert "Word retrieval on dev pairs, %" in training
+    assert "the mean of the weights after each of the 20 steps up to step 300 of 400, the best on the dev pairs" in training
+    assert "interpolated with those before training (λ = 0.6)" in training
+    assert "0.660.0%40.0%50.0%" in training
+    expected = [50.0, 52.5, 55.0, 57.5, 60.0]
+    assert [row["mean"] for row in values(page.charts()["curve-sentence-retrieval"])] == pytest.approx(expected)
+
+
 def test_all_tasks_are_told_and_english_apart(page: Page) -> None:
     head, languages, protocol = (page.part(section) for section in ("benchmark", "languages", "protocol"))
     assert head.index("Held-out pairs") < head.index("Published benchmarks") < head.index("Tatoeba")
@@ -98,13 +111,13 @@ def test_bars_carry_the_intervals_of_the_harness(page: Page) -> None:
     assert next(bar for bar in values(page.charts()["benchmark-tatoeba"]) if bar["model"] == "base")["low"] is None, "one seed"
 
 
-def test_ticks_are_whole_percents(page: Page) -> None:
-    shown = {name: chart for name, chart in page.charts().items() if name.startswith("benchmark-")}
-    for name, chart in shown.items():
-        bars = cast("Any", chart)["layer"][0]
-        ticks = [100 * value for value in bars["encoding"]["x"]["axis"]["values"]]
-        assert ticks == pytest.approx([round(tick) for tick in ticks]), name
-    assert shown
+@pytest.mark.parametrize("score", [0.06, 0.22, 0.4, 0.9])
+def test_ticks_are_whole_percents(score: float) -> None:
+    row = {"language": "sw", "base": score, "trained": score, "low": 0.0, "high": 0.0, "base_deviation": None}
+    bars = cast("Any", benchmark_chart([row]))["layer"][0]
+    ticks = [100 * value for value in bars["encoding"]["x"]["axis"]["values"]]
+    assert ticks == pytest.approx([round(tick) for tick in ticks])
+    assert ticks[-1] >= 100 * score
 
 
 def test_the_heat_map_has_every_task_and_language(page: Page) -> None:
@@ -120,6 +133,8 @@ def test_every_chart_has_its_place(page: Page) -> None:
     assert names == {
         "heat",
         *(f"benchmark-{task}" for task in SCORES),
+        "curve-sentence-retrieval",
+        "curve-word-retrieval",
         "curve-loss",
         "curve-contrastive",
         "curve-speed",
@@ -176,6 +191,7 @@ def test_figures_for_machines(report_folder: Path) -> None:
         "decontamination",
         "translation",
         "final_losses",
+        "judgements",
         "pooling",
         "map",
     }

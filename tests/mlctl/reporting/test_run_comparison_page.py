@@ -59,7 +59,8 @@ def test_what_was_asked_otherwise_is_said(page: Page) -> None:
 def test_charts(page: Page) -> None:
     names = {attributes["data-chart"] for _, attributes in page.tags if "data-chart" in attributes}
     assert names == set(page.charts())
-    assert names == {"heat-B", "against-tatoeba", "against-xnli", "curve-loss", "curve-contrastive", "curve-speed"}
+    curves = {f"curve-{name}" for name in ("sentence-retrieval", "word-retrieval", "loss", "contrastive", "speed")}
+    assert names == {"heat-B", "against-tatoeba", "against-xnli", *curves}
     steps = {name: max(row["step"] for row in values(page.charts()["curve-loss"]) if row["run"] == name) for name in "AB"}
     assert steps == {"A": 400, "B": 200}, "over each other"
 

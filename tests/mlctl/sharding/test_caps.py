@@ -19,7 +19,7 @@ from mlctl.sharding.synthetic_cap import SyntheticCap
 from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 
 MODEL = Model(scratch=ScratchModel(vocabulary=300))
-SETTINGS = Shard(rows_per_shard=40, heldout_pairs=10, heldout_min_words=3, stop_words=0)
+SETTINGS = Shard(rows_per_shard=40, heldout_pairs=10, dev_pairs=0, heldout_min_words=3, stop_words=0)
 HUMAN, MACHINE = 120, 400
 
 

@@ -119,7 +119,7 @@ def test_word_pairs_of_little_confidence_are_left_out() -> None:
 
 def limited(folder: Path, aligned: Path, seed: int, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     work = workspace(folder)
-    changed = SETTINGS.model_copy(update={"heldout_pairs": 0, **changes})
+    changed = SETTINGS.model_copy(update={"heldout_pairs": 0, "dev_pairs": 0, **changes})
     return shard(changed, MODEL, Languages(), seed, aligned, work), rows_of(work.path("train"))
 
 

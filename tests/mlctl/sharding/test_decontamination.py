@@ -179,8 +179,10 @@ def test_what_a_set_has_is_not_trained_on_and_counted(tmp_path: Path) -> None:
     )
     metrics = run(tmp_path / "out", text, *sets)
     trained = {row["source"] for file in (tmp_path / "out/train").iterdir() for row in pq.read_table(file).to_pylist()}
-    held = set(pq.read_table(tmp_path / "out/heldout/fr.parquet")["source"].to_pylist())
-    assert trained == {" ".join(words) for words in drawn[40:]} - held
+    held, dev = (set(pq.read_table(tmp_path / f"out/{name}/fr.parquet")["source"].to_pylist()) for name in ("heldout", "dev"))
+    assert trained == {" ".join(words) for words in drawn[40:]} - held - dev
+    assert len(dev) == 15
+    assert not dev & {" ".join(words) for words in drawn[:40]}, "evaluation text must not decide about the training either"
     report = json.loads((tmp_path / "out/decontamination.json").read_text())
     assert report["checked"]
     one, two = report["sets"]

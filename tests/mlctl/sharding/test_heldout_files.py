@@ -65,8 +65,56 @@ def test_a_held_out_sentence_is_in_no_training_row(tmp_path: Path, shared: str) 
     assert len(training) > 250
     assert all(len(found) >= 20 for found in heldout.values())
     held = {same_text(pair[side]) for found in heldout.values() for pair in found for side in ("source", "target")}
+    dev_pairs = rows_of(root / "dev")
+    dev = {same_text(pair[side]) for pair in dev_pairs for side in ("source", "target")}
     for side in ("source", "target"):
         assert held.isdisjoint(same_text(found[side]) for found in training), side
+        assert dev.isdisjoint(same_text(found[side]) for found in training), side
+    assert dev.isdisjoint(held)
+    assert len(dev_pairs) > 15, "a twentieth of the pairs"
+
+
+def test_held_out_pairs_do_not_depend_on_dev_pairs(tmp_path: Path) -> None:
+    aligned = write(tmp_path / "aligned", pairs("target as a source"))
+    roots = {number: workspace(tmp_path / str(number)).root for number in (0, 5)}
+    metrics = {}
+    for number, root in roots.items():
+        settings = SETTINGS.model_copy(update={"dev_pairs": number})
+        metrics[number] = shard(settings, MODEL, LANGUAGES, 1, aligned, workspace(root))
+    held = [[(pair["source"], pair["target"]) for pair in rows_of(root / "heldout")] for root in roots.values()]
+    assert held[0] == held[1]
+    assert (rows_of(roots[0] / "dev"), len(rows_of(roots[5] / "dev"))) == ([], 10)
+    assert [metrics[number][f"{language}.dev"] for number in roots for language in ("fr", "de")] == [0, 0, 5, 5]
+
+
+def test_no_passage_of_a_dev_pair_is_trained_on(tmp_path: Path) -> None:
+    """Messages made from one template would be on both sides."""
+    draw = random.Random(5)
+    template = " ".join(draw.sample(VOCABULARY, 8))
+    same = [row(f"{template} {word}", f"{sentence(draw)} {word}fr") for word in draw.sample(VOCABULARY, 60)]
+    aligned = write(tmp_path / "aligned", {"fr": same + pairs("target as a source")["fr"]})
+    settings = SETTINGS.model_copy(update={"heldout_pairs": 0, "max_length": 64, "dev_pairs": 12})
+    root = workspace(tmp_path / "work").root
+    shard(settings, MODEL, LANGUAGES.model_copy(update={"targets": ("fr",)}), 1, aligned, workspace(root))
+    in_dev, in_training = (sum(pair["source"].startswith(template) for pair in rows_of(root / name)) for name in ("dev", "train"))
+    assert in_dev > 0
+    assert in_training == 0
+    rules = {found["rule"]: found["rows_in"] - found["rows_out"] for found in pq.read_table(root / "funnel.parquet").to_pylist()}
+    assert (rules["dev pair"], rules["dev passage"]) == (12, 60 - in_dev)
+
+
+def test_a_dev_pair_has_no_passage_of_a_held_out_pair(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    template = " ".join(draw.sample(VOCABULARY, 8))
+    same = [row(f"{template} {word}", f"{sentence(draw)} {word}fr") for word in draw.sample(VOCABULARY, 60)]
+    aligned = write(tmp_path / "aligned", {"fr": same + pairs("target as a source")["fr"]})
+    settings = SETTINGS.model_copy(update={"heldout_pairs": 12, "max_length": 64, "dev_pairs": 12})
+    root = workspace(tmp_path / "work").root
+    shard(settings, MODEL, LANGUAGES.model_copy(update={"targets": ("fr",)}), 1, aligned, workspace(root))
+    with_template = [sum(pair["source"].startswith(template) for pair in rows_of(root / name)) for name in ("heldout", "dev")]
+    assert with_template[0] > 0
+    assert with_template[1] == 0
+    assert len(rows_of(root / "dev")) == 12
 
 
 @pytest.mark.parametrize("side", ["source", "target"])

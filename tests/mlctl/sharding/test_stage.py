@@ -103,7 +103,10 @@ def test_the_funnel_adds_up(sharded: tuple[dict[str, Any], Path]) -> None:
         assert [item["rule"] for item in rows] == [
             "held-out pair",
             "held-out text",
+            "dev pair",
+            "dev text",
             "held-out passage",
+            "dev passage",
             "no word pair",
             "word frequency cap",
         ]

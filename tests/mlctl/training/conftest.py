@@ -41,14 +41,21 @@ def make_shards() -> Callable[..., Path]:
     return write_shards
 
 
-def write_shards(folder: Path, shard_rows: list[int], seed: int = 0) -> Path:
-    """Write `tokenizer/` and `train/*.parquet`; the translation of word w is word w + WORDS, two of a sentence change places."""
+def write_shards(folder: Path, shard_rows: list[int], seed: int = 0, dev_rows: int = 0) -> Path:
+    """Write `tokenizer/` and `train/*.parquet`; the translation of word w is word w + WORDS, two of a sentence change places.
+
+    With `dev_rows`, so many dev pairs of two languages are written, too.
+    """
     rng = np.random.default_rng(seed)
     write_tokenizer(folder / "tokenizer")
     (folder / "train").mkdir()
     for number, rows in enumerate(shard_rows):
         table = pa.Table.from_pylist([row(rng) for _ in range(rows)], schema=SHARD)
         pq.write_table(table, folder / "train" / f"{number:05d}.parquet")
+    for language in ("bb", "cc") if dev_rows else ():
+        (folder / "dev").mkdir(exist_ok=True)
+        rows = [{**row(rng), "target_language": language} for _ in range(dev_rows)]
+        pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), folder / "dev" / f"{language}.parquet")
     return folder
 
 

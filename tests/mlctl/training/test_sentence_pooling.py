@@ -334,7 +334,8 @@ def test_a_masked_language_model_is_searched_on_training_pairs(shards: Path, tmp
 def test_the_search_finds_the_layer_that_knows_translations() -> None:
     from types import SimpleNamespace
 
-    from mlctl.modeling.pooling_choice import DevPairs, search_pooling
+    from mlctl.modeling.dev_set import DevPairs
+    from mlctl.modeling.pooling_choice import search_pooling
 
     def encoder(input_ids: torch.Tensor, attention_mask: torch.Tensor, output_hidden_states: bool) -> Any:
         torch.manual_seed(int(input_ids.sum()))

@@ -25,7 +25,7 @@ from mlctl.core.distribution import install_extras
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.training import check, train
-from mlctl.training.trackers import Metrics, Run, Trackers, tracking
+from mlctl.training.trackers import Metrics, Past, Run, Trackers, tracking
 from mlctl.training.trackers.guard import BackgroundTracker, GuardedTracker
 from mlctl.training.trackers.tensorboard import FILE, TensorBoard, masked_crc, records
 
@@ -41,7 +41,7 @@ class Throughput:
 
 @pytest.fixture(scope="module")
 def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_shards(tmp_path_factory.mktemp("shards"), [40, 24])
+    return make_shards(tmp_path_factory.mktemp("shards"), [40, 24], dev_rows=4)
 
 
 def fields(message: bytes) -> Iterator[tuple[int, Any]]:
@@ -90,7 +90,9 @@ def test_the_event_file_shows_every_step_of_a_training(shards: Path, toy_model: 
     assert Workspace(tmp_path).has(FILE), "it is no part of the result"
     steps, result = pq.read_table(tmp_path / "steps.parquet"), curves(tmp_path / FILE)
     names = [f"train/{name}" for name in ("loss", "contrastive", "mlm", "learning_rate", "gradient_norm")]
-    assert set(result) == {*names, "speed/pairs_per_s", "speed/tokens_per_s"}
+    judged = [f"dev/{name}" for name in ("sentence_retrieval", "word_retrieval", "mean")]
+    assert set(result) == {*names, *judged, "speed/pairs_per_s", "speed/tokens_per_s"}
+    assert list(result["dev/mean"]) == [0, 7]
     for name in names:
         assert list(result[name]) == steps["step"].to_pylist()
         np.testing.assert_allclose(list(result[name].values()), np.array(steps[name.removeprefix("train/")]), rtol=1e-6)
@@ -128,7 +130,7 @@ def kill_when(ready: Callable[[], bool], command: list[str]) -> None:
 
 
 def test_after_sigkill_no_step_is_missing_and_none_told_twice(shards: Path, toy_model: Model, tmp_path: Path) -> None:
-    settings = Train(**QUICK, steps=120, checkpoint_seconds=0.1)
+    settings = Train(**QUICK, steps=120, checkpoint_seconds=0.1, judge_every=7)
     checkpoints, file = tmp_path / ".scratch" / "checkpoints", tmp_path / FILE
     command = [sys.executable, "-c", PROGRAM, settings.model_dump_json(), toy_model.model_dump_json(), str(shards), str(tmp_path)]
     kill_when(lambda: any(checkpoints.glob("step-*")) and len(list(records(file))) > 20, command)
@@ -138,6 +140,12 @@ def test_after_sigkill_no_step_is_missing_and_none_told_twice(shards: Path, toy_
     train(settings, toy_model, 3, shards, Workspace(tmp_path))
     losses = pq.read_table(tmp_path / "steps.parquet")["loss"].to_pylist()
     assert curves(file)["train/loss"] == pytest.approx(dict(enumerate(losses, 1)), rel=1e-6)
+    judged: dict[int, list[float]] = {}
+    for row in pq.read_table(tmp_path / "judgements.parquet").to_pylist():
+        if row["metric"] == "word-retrieval":
+            judged.setdefault(row["step"], []).append(row["value"])
+    assert list(judged) == [*range(0, 120, 7), 120]
+    assert curves(file)["dev/word_retrieval"] == pytest.approx({step: np.mean(values) for step, values in judged.items()})
 
 
 def test_steps_that_are_done_again_are_not_told_again(tmp_path: Path) -> None:
@@ -152,7 +160,9 @@ def follow(folder: Path, steps: range, past: int, **changes: Any) -> None:
     """Tell trackers of steps as a training does; `past` of them are in its checkpoint."""
     settings = Train(**{**QUICK, **changes})
     scratch = Workspace(folder).scratch
-    with tracking(settings, {"train": {"loss": "cz-nce"}, "seed": 3}, folder, scratch, ("loss",), rows(past)) as trackers:
+    with tracking(
+        settings, {"train": {"loss": "cz-nce"}, "seed": 3}, folder, scratch, ("loss",), Past(past, rows(past))
+    ) as trackers:
         for step in steps:
             trackers.step(step, (1 / step,), Throughput())
 
@@ -185,7 +195,7 @@ class Broken:
     def start(self, run: Run) -> int:
         assert run.name
         self.fail(0)
-        return 0
+        return -1
 
     def log(self, step: int, metrics: Metrics) -> None:
         assert metrics
@@ -205,7 +215,7 @@ class Broken:
 def test_a_tracker_that_fails_warns_once_and_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture, at: int) -> None:
     broken, whole = Broken(at), TensorBoard()
     trackers = Trackers([BackgroundTracker(GuardedTracker("broken", broken)), GuardedTracker("whole", whole)], 1, ["loss"])
-    trackers.start(Run("p", "n", {}, tmp_path, tmp_path), [])
+    trackers.start(Run("p", "n", {}, tmp_path, tmp_path), Past())
     for step in (1, 2, 3):
         trackers.step(step, (1.0,), Throughput())
     trackers.finish(complete=True)

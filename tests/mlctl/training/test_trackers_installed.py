@@ -15,7 +15,7 @@ import pytest
 
 from mlctl.config import Train
 from mlctl.core.workspace import Workspace
-from mlctl.training.trackers import run_name, tracking
+from mlctl.training.trackers import Past, run_name, tracking
 
 LOGGED = {"train/loss", "speed/pairs_per_s", "speed/tokens_per_s"}
 Points = list[tuple[int, float]]
@@ -30,9 +30,9 @@ class Throughput:
 def follow(folder: Path, tracker: str, steps: Iterable[int], past: int, fail: bool) -> str:
     """Tell a tracker of steps as a training does; `past` of them are in its checkpoint. Return the run's name."""
     settings, scratch = Train(trackers=(tracker,), track_every=1, track_project="trial"), Workspace(folder).scratch
-    rows = [(1 / step,) for step in range(1, past + 1)]
+    done = Past(past, [(1 / step,) for step in range(1, past + 1)])
     try:
-        with tracking(settings, {"train": {"loss": "cz-nce"}, "seed": 3}, folder, scratch, ("loss",), rows) as trackers:
+        with tracking(settings, {"train": {"loss": "cz-nce"}, "seed": 3}, folder, scratch, ("loss",), done) as trackers:
             for step in steps:
                 trackers.step(step, (1 / step,), Throughput())
             if fail:
@@ -111,11 +111,11 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from mlctl.config import Train
-from mlctl.training.trackers import tracking
+from mlctl.training.trackers import Past, tracking
 class Throughput:
     pairs_per_s, tokens_per_s = 3.0, 40.0
 folder = Path(sys.argv[1])
-with tracking(Train(trackers=("wandb",), track_every=1), {}, folder, folder, ("loss",), []) as trackers:
+with tracking(Train(trackers=("wandb",), track_every=1), {}, folder, folder, ("loss",), Past()) as trackers:
     for step in (1, 2, 3):
         trackers.step(step, (1.0,), Throughput())
 """

@@ -1,0 +1,38 @@
+"""Checks of the section `train` against what the training reads: dev pairs, and the weights before training."""
+
+from __future__ import annotations
+
+from mlctl.config.model import Model
+from mlctl.config.train import Train
+from mlctl.errors import InputError
+
+
+def check_dev_pairs(train: Train, dev_pairs: int) -> None:
+    """Check that there is something to judge on if the recipe asks for judgements; without, a default does no harm.
+
+    Args:
+        train: settings.
+        dev_pairs: number of dev pairs: `shard.dev_pairs`, or those of a shard result.
+
+    Raises:
+        InputError: there are no dev pairs.
+    """
+    asked = [*([f"train.judge_every={train.judge_every}"] if train.judge_every else []), *train.needs_judgements]
+    if asked and not dev_pairs:
+        raise InputError(
+            f"{', '.join(asked)} needs dev pairs, but there are none",
+            "set shard.dev_pairs to 100 or so (a language with fewer than 40 aligned pairs has none), or remove these settings",
+        )
+
+
+def check_interpolation(train: Train, model: Model) -> None:
+    """Check that there are weights before training to interpolate with.
+
+    Raises:
+        InputError: the model is trained from scratch.
+    """
+    if train.interpolate != 1 and not (model.name or model.start):
+        raise InputError(
+            f"train.interpolate={train.interpolate}: a model from scratch has random weights before training, which are of no use",
+            "name an encoder in model.name, or set train.interpolate=1",
+        )
