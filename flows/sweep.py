@@ -51,16 +51,16 @@ def _run_name() -> str:
 @recipe_flow("sweep", _run_name)
 def sweep(
     recipe: RecipeParameter = "demo",
-    sweep: SweepParameter = "benchmarks/sweeps/seeds.yaml",
     overrides: list[str] = [],  # noqa: B006 - a literal default is shown in the form
+    sweep: SweepParameter = "benchmarks/sweeps/seeds.yaml",
     parallel: int = 1,
 ) -> Ref:
     """Train variants of a recipe with several seeds and compare them: each a run of the pipeline; what the store has is not computed again.
 
     Args:
         recipe: What the variants change: the name of a recipe, a YAML file, or all settings.
-        sweep: The variants and seeds: a YAML file, or its content.
         overrides: Settings to change in all runs, one a line: train.steps=200.
+        sweep: The variants and seeds: a YAML file, or its content.
         parallel: Runs at the same time.
     """
     take_signals()

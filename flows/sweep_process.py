@@ -32,8 +32,14 @@ from mlctl.pipeline.sweep_runs import LAST_STAGE, SweepRun
 logger = logging.getLogger("mlctl.stages")
 
 _SECONDS, _CTRL_C_SECONDS = 25.0, 3.0  # that a training may take for its checkpoint: `training.interruption`
-# Imported once by the server that forks the children, which therefore start at once.
-_PRELOADED = ["flows.sweep_process", "torch", "transformers", "mlctl.training.stage", "mlctl.evaluation.stage"]
+# Imported once by the server that forks the children, which therefore start at once. Optimisers import torch._dynamo.
+_PRELOADED = [
+    "flows.sweep_process",
+    "torch._dynamo",
+    "transformers.models.bert.modeling_bert",
+    "mlctl.training.stage",
+    "mlctl.evaluation.stage",
+]
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,15 @@ def run_in_processes(runs: Sequence[SweepRun], parallel: int, overrides: Sequenc
     context.set_forkserver_preload(_PRELOADED)
     waiting, running = list(reversed(runs)), dict[int, _Child]()
     with on_interruption(lambda reason: _stop(list(running.values()), reason), _SECONDS):
-        while waiting or running:
-            while waiting and len(running) < parallel:
-                child = _Child.start(context, waiting.pop(), overrides, quiet=parallel > 1)
-                running[child.process.sentinel] = child
-            for sentinel in wait(list(running)):
-                yield running.pop(cast("int", sentinel)).outcome()
+        try:
+            while waiting or running:
+                while waiting and len(running) < parallel:
+                    child = _Child.start(context, waiting.pop(), overrides, quiet=parallel > 1)
+                    running[child.process.sentinel] = child
+                for sentinel in wait(list(running)):
+                    yield running.pop(cast("int", sentinel)).outcome()
+        finally:  # nothing, unless an error or a signal ends the sweep
+            _stop(list(running.values()), "")
 
 
 @dataclass(frozen=True)

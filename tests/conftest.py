@@ -18,6 +18,8 @@ import hypothesis
 import pytest
 import yaml
 
+# Models this small are slower on more threads, which wait for each other beside the other tests. Read when torch is loaded.
+os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.append(str(Path(__file__).parent / "helpers"))  # not `tests`: its folder `mlctl` would hide the package
 
 import tiny

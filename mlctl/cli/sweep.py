@@ -30,6 +30,9 @@ def sweep(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only show what would run, what is cached, and what it would cost.")
     ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="With --plan: ask no server for names of models and data sets.")
+    ] = False,
 ) -> None:
     """Train variants of a recipe with several seeds and compare them; what the store has is not computed again."""
     loaded = load_recipe(recipe, overrides)
@@ -40,7 +43,7 @@ def sweep(
     runs = plan_runs(loaded, definition, overrides or ())  # wrong settings end the command before Prefect is loaded
     if plan:
         _print_plan(definition.sweep, runs)
-        check_runs(runs)
+        check_runs(runs, online=not offline)
         return
     compared: list[Ref] = []
 
@@ -49,7 +52,7 @@ def sweep(
         from flows.sweep import sweep as flow
 
         before = len(finished)
-        state = flow(loaded, str(sweep), list(overrides or ()), parallel, return_state=True)
+        state = flow(loaded, list(overrides or ()), str(sweep), parallel, return_state=True)
         compared.extend(finished[before:])
         return state
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ import psutil
 import pytest
 import yaml
 
+from flows.sweep import resolve_sweep
 from mlctl.cli.main import main
+from mlctl.config.sweep import Sweep
+from mlctl.errors import InputError
 from storage import Store
 from storage.run_log import RunLog
 
@@ -34,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, wheels: Path, server: str) 
 
     path = tmp_path_factory.mktemp("sweep")
     recipe = tiny.recipe(path / "store")
+    recipe["languages"]["targets"] = ["fr"]
     recipe["translate"] = {"backend": "none"}
     recipe["train"] |= {"steps": 4}
     recipe["evaluate"] |= {"resamples": 200, "embedding_map_sentences": 0}
@@ -57,6 +63,15 @@ def comparison(store: Path, name: str = "loss") -> dict[str, bytes]:
     """Return the files of the comparison of a sweep."""
     (result,) = (found for found in Store(store).results("sweep") if found.manifest.parts["settings"]["name"] == name)
     return {file.name: (result.folder / file.name).read_bytes() for file in result.manifest.files}
+
+
+def test_a_flow_takes_a_file_its_content_or_a_sweep(tmp_path: Path) -> None:
+    expected = [variant.settings for variant in resolve_sweep(SWEEP).variants("recipe")]
+    assert expected == [{"train.loss": "cz-nce"}, {"train.loss": "info-nce"}]
+    for given in (str(write(tmp_path, "loss", SWEEP)), Sweep(**SWEEP)):
+        assert [variant.settings for variant in resolve_sweep(given).variants("recipe")] == expected
+    with pytest.raises(InputError, match="3 is not a sweep"):
+        resolve_sweep(3)
 
 
 def test_shared_stages_are_computed_once_and_each_run_is_recorded(folder: Path) -> None:
@@ -129,16 +144,47 @@ def test_the_plan_tells_runs_and_cached_results(folder: Path, capfd: pytest.Capt
     assert "2 of 3" in printed
 
 
-def test_a_variant_that_fails_loses_no_other(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    variants = [{"name": "no text", "clean": {"max_characters": 1}}, {"name": "info", "train.loss": "info-nce"}]
+def test_a_variant_that_fails_and_one_that_is_killed_lose_no_other(
+    folder: Path, server: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    variants = [
+        {"name": "no text", "clean": {"max_characters": 1}},
+        {"name": "endless", "train.steps": 10**9},
+        {"name": "info", "train.loss": "info-nce"},
+    ]
     failing = write(folder, "failing", {"name": "failing", "seeds": [0], "variants": variants})
-    assert sweep(folder, failing.stem) == 1
+    with killing_a_run_with(folder / "store", "train.steps=1000000000"):
+        assert sweep(folder, failing.stem) == 1
     printed = capfd.readouterr()
-    assert "1 of 2 runs failed; the others are kept:\nno text, seed 0: " in printed.err
+    assert "2 of 3 runs failed; the others are kept:\nno text, seed 0: " in printed.err
+    assert "endless, seed 0: its process was ended by SIGKILL" in printed.err
     assert "no text: seed 0 failed" in printed.out
     figures = json.loads(comparison(folder / "store", "failing")["sweep.json"])
     assert [row["variant"] for row in figures["averages"]] == ["info", "info"]
-    assert RunLog(Store(folder / "store")).runs()[0].status == "failed"
+    statuses = [run.status for run in RunLog(Store(folder / "store")).runs()]
+    assert statuses[:3] == ["interrupted", "failed", "failed"], "endless, no text, the sweep"
+    killed = httpx.post(f"{server}/flow_runs/filter", json={"flow_runs": {"name": {"any_": ["endless, seed 0"]}}}).json()
+    assert [run["state"]["type"] for run in killed] == ["CRASHED"]
+
+
+@contextlib.contextmanager
+def killing_a_run_with(store: Path, override: str) -> Iterator[None]:
+    """Kill the process of a run with an override when it trains."""
+
+    def is_training() -> bool:
+        runs = [run for run in RunLog(Store(store)).runs() if run.name == "pipeline" and override in run.overrides]
+        return any(stage.stage == "train" for run in runs for stage in run.stages)
+
+    def kill() -> None:
+        until(is_training)
+        server = next(child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline()))
+        for child in server.children():
+            child.kill()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    yield
+    thread.join()
 
 
 def test_all_problems_are_listed_before_anything_starts(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -132,12 +132,12 @@ def test_settings_are_merged_and_the_first_wins() -> None:
 def test_the_place_that_a_wrong_value_came_from_is_named(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("train:\n  steps: 0\n  batch_size: 0\n  word_pairs: 0\n")
     (tmp_path / "top.yaml").write_text("base: base.yaml\ntrain:\n  batch_size: 1.5\nlanguages: {targets: [fr]}\n")
-    lines = error_of(tmp_path / "top.yaml", "train.word_pairs=99", "train.seed=x", "languages.source=fr").splitlines()
+    lines = error_of(tmp_path / "top.yaml", "train.word_pairs=999", "train.seed=x", "languages.source=fr").splitlines()
     assert lines[:-1] == [
         f"{tmp_path}/base.yaml, line 2: train.steps: give a number of at least 1 (given: 0)",
         f"  {tmp_path}/top.yaml, line 3: train.batch_size: give a whole number (given: 1.5)",
         "  command line (languages.source): languages: name each language once; given: 'fr' and ['fr']",
-        "  command line: train.word_pairs: give a number of at most 16 (given: 99)",
+        "  command line: train.word_pairs: give a number of at most 128 (given: 999)",
         "  command line: train.seed: give a whole number (given: 'x')",
     ]
     replaced = error_of(tmp_path / "top.yaml", "train={loss: x}")

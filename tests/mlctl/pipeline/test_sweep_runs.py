@@ -11,7 +11,7 @@ import yaml
 from mlctl import config, recipes
 from mlctl.config.sweep import load_sweep, parse_sweep
 from mlctl.errors import InputError
-from mlctl.pipeline.sweep_runs import plan_runs
+from mlctl.pipeline.sweep_runs import check_runs, plan_runs
 
 ROOT = Path(__file__).parents[3]
 
@@ -55,6 +55,20 @@ def test_problems_of_all_variants_are_listed_once() -> None:
         "seeds: 0 is listed 2 times",
     ):
         assert text.count(problem) == 1, problem
+
+
+def test_what_a_variant_needs_from_outside_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "text.en").write_text("a\n", encoding="utf-8")
+    values = {"download": {"sources": [{"kind": "files", "name": "text", "path": str(tmp_path / "text.{language}")}]}}
+    missing = [
+        {"name": "model", "model.name": str(tmp_path / "none")},
+        {"name": "prior", "align.priors": str(tmp_path / "no")},
+    ]
+    runs = plan_runs(config.parse({**values, "store": str(tmp_path / "store")}), parse_sweep({"variants": missing}))
+    with pytest.raises(InputError) as raised:
+        check_runs(runs, online=False)
+    for name in ("none", "no", "text.fr"):
+        assert str(raised.value).count(f"{tmp_path / name}") >= 1, name
 
 
 def test_the_example_of_the_page_has_as_many_runs_as_it_says() -> None:
