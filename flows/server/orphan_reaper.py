@@ -24,7 +24,9 @@ _MARK = "MLCTL_RUN"  # set in the environment of all child processes of a run
 _END_SECONDS = 5.0  # for the report to a server that is busy; usually it takes 0.2
 _REQUEST_SECONDS = 3.0
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-_reapers: list[_Reaper] = []  # keeps the standard input of those that watch a temporary server open while this process lives
+_reapers: dict[
+    str, _Reaper
+] = {}  # of each temporary server the one that ends it, whose standard input stays open until this process ends
 
 
 @contextlib.contextmanager
@@ -45,9 +47,7 @@ def reaping() -> Iterator[None]:
         with tags(reaper.tag), on_interruption(reaper.end, _END_SECONDS):
             yield
     finally:
-        if temporary:
-            _reapers.append(reaper)
-        else:
+        if not temporary or _reapers.setdefault(temporary, reaper) is not reaper:
             reaper.send(done=True)
 
 

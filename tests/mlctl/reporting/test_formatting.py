@@ -111,7 +111,7 @@ OTHER = {"sentences": "mean over the tokens of layers 1 + 12", "prefix": "", "ma
         (
             {"origin": "search", "published": False, "problem": "", "same_pooling": "equal"},
             (OTHER, OTHER),
-            ["says nothing about sentence vectors", "among training pairs: mean over the tokens of layers 1 + 12"],
+            ["says nothing about sentence vectors", "among dev pairs: mean over the tokens of layers 1 + 12"],
         ),
         (
             {"origin": "trained", "published": False, "problem": "cannot reproduce Dense", "same_pooling": "equal"},
