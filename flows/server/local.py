@@ -71,7 +71,7 @@ class LocalServices:
         chosen = port or ports.get(SERVER, DEFAULT_PORT)
         reports = ports.get(REPORTS, chosen + 1)
         if not running(state, REPORTS):
-            reports = next(free for free in range(reports, 65536) if free != chosen and not _is_used(free))
+            reports = next(free for free in range(reports, 65536) if free != chosen and _is_free(free))
         return cls(state, chosen, reports)
 
     @property
@@ -300,6 +300,17 @@ def _pid(state: Path, service: str) -> int | None:
         return int(json.loads((state / f"{service}.json").read_text())["pid"])
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _is_free(port: int) -> bool:
+    """Return whether a server can listen on a port: it may also be the local end of a connection that nobody listens on."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _is_used(port: int) -> bool:

@@ -35,6 +35,7 @@ from pathlib import Path
 from mlctl.config import Model, Train
 from mlctl.core.workspace import Workspace
 from mlctl.training import train
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell without job control starts background commands with it ignored
 settings, model, shards, folder, to = sys.argv[1:]
 def progress(done, *_, **__):
     if done == 5:
