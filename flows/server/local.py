@@ -183,12 +183,12 @@ class LocalServices:
     def _wait(self, service: str, ready: Callable[[], bool]) -> None:
         end = time.monotonic() + _START_TIMEOUT
         while not ready():
+            time.sleep(0.3)  # before it is looked at: a process that is just being started has no environment yet
             log = self.logs / f"{service}.log"
             if not running(self.state, service):
                 raise InputError(f"the {service} has ended:\n{_tail(log)}", f"see {log}")
             if time.monotonic() > end:
                 raise InputError(f"the {service} is not ready after {_START_TIMEOUT:.0f} s:\n{_tail(log)}", f"see {log}")
-            time.sleep(0.3)
 
     def _is_healthy(self) -> bool:
         import httpx
