@@ -73,6 +73,12 @@ class Shard(Section):
         description="Train only on pairs of single words that are each other's most probable translation in the lexicon of the word "
         "alignment, with at least this probability in both directions; null: on all linked words.",
     )
+    spaced_words: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the training texts that have a space between all words and marks, as taggers read text; drawn by hash.",
+    )
     stop_words: int = Field(100, ge=0, description="Number of most frequent words of each language that are not content words.")
     min_word_letters: int = Field(
         2, ge=1, description="Minimum number of letters of a content word (1 in scripts without spaces)."

@@ -123,6 +123,10 @@ class Train(Section):
         "same",
         description="Layers whose states are summed for word vectors; same: those of `layers`.",
     )
+    word_pooling: Literal["mean", "first"] = Field(
+        "mean",
+        description="A word's vector: mean, of its subwords' states; first, the state of its first subword, which taggers label.",
+    )
     frozen_layers: int = Field(
         0,
         ge=0,

@@ -105,6 +105,8 @@ class BatchIdentifier:
         weights = np.log1p(counts.astype(np.float32))
         # einsum, not @: its sums do not depend on the number of threads.
         for text, (first, last) in enumerate(itertools.pairwise(bounds)):
+            if first == last:  # no feature: the sum is 0; einsum over nothing has returned NaN
+                continue
             sums[text] = np.einsum("i,ij", weights[first:last], self._weights[features[first:last]])
         return sums + self._priors
 

@@ -40,6 +40,7 @@ class AlignedCorpus:
     The first two sets of the index are the held-out pairs and the dev pairs.
 
     `drop_too_long`: training rows with a truncated side are dropped; of held-out and dev pairs the sides are truncated.
+    `spaced_words`: share of the training texts whose words are separated by spaces; held-out and dev texts stay as they are.
     """
 
     files: Mapping[str, Path]
@@ -48,6 +49,7 @@ class AlignedCorpus:
     index: DecontaminationIndex
     seed: int
     drop_too_long: bool
+    spaced_words: float
 
     @classmethod
     def read(cls, settings: Shard, files: Mapping[str, Path], seed: int, sets: Sequence[EvaluationText]) -> AlignedCorpus:
@@ -56,7 +58,15 @@ class AlignedCorpus:
         plan = plan_heldout(settings, files, seed)
         index = index.with_set(0, _HELD_OUT_PASSAGE, plan.heldout.texts(files))
         dev = plan.choose_dev(settings, files, index.have_text)
-        return cls(files, plan, dev, index.with_set(1, _DEV_PASSAGE, dev.texts(files)), seed, settings.too_long == "drop")
+        return cls(
+            files,
+            plan,
+            dev,
+            index.with_set(1, _DEV_PASSAGE, dev.texts(files)),
+            seed,
+            settings.too_long == "drop",
+            settings.spaced_words,
+        )
 
     def training_text(self) -> Iterator[list[str]]:
         """Yield the texts of both sides of the pairs that may be trained on, in batches."""
@@ -95,7 +105,7 @@ class AlignedCorpus:
             batch = pairs.slice(first, BATCH_ROWS)
             trainable = self._trainable(batch, counts)
             batch = batch.filter(pa.array(trainable))
-            made = make_rows(batch, self.plan.trained[language], tokenizer, self.seed, self.drop_too_long)
+            made = make_rows(batch, self.plan.trained[language], tokenizer, self.seed, self.drop_too_long, self.spaced_words)
             counts.update({_TOO_LONG: made.too_long, NO_WORD_PAIR: made.without_word_pair})
             yield made.rows
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from mlctl import schema
 from mlctl.core.random import text_draws
 from mlctl.sharding.content_words import ContentWords, SideWords, WordPairs
+from mlctl.sharding.spaced_text import space_words
 from mlctl.sharding.subword_spans import SpanTokenizer, TokenizedTexts
 from mlctl.sharding.text_identity import text_identities
 
@@ -31,7 +32,12 @@ class MadeRows(NamedTuple):
 
 
 def make_rows(
-    batch: pa.RecordBatch, content: ContentWords, tokenizer: SpanTokenizer, seed: int, drop_too_long: bool = False
+    batch: pa.RecordBatch,
+    content: ContentWords,
+    tokenizer: SpanTokenizer,
+    seed: int,
+    drop_too_long: bool = False,
+    spaced_share: float = 0.0,
 ) -> MadeRows:
     """Turn aligned pairs into rows; pairs without a word pair that has exact spans on both sides are dropped.
 
@@ -41,10 +47,12 @@ def make_rows(
         tokenizer: of the shards.
         seed: seed of the order of the rows.
         drop_too_long: drop pairs with a side that the tokenizer truncates.
+        spaced_share: share of the texts of either side whose words are separated by spaces.
     """
-    tokenized = {name: tokenizer.tokenise(batch[name].to_pylist()) for name in ("source", "target")}
+    sides = {name: space_words(SideWords.of(batch, name), spaced_share, seed, name) for name in ("source", "target")}
+    tokenized = {name: tokenizer.tokenise(side.texts) for name, side in sides.items()}
     word_pairs = content.word_pairs(batch)
-    spans, exact = _word_pair_spans(batch, word_pairs, tokenized)
+    spans, exact = _word_pair_spans(sides, word_pairs, tokenized)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(word_pairs.rows[exact], minlength=batch.num_rows))])
     source_identities, target_identities = (text_identities(batch[name].to_pylist()) for name in ("source", "target"))
     columns = {
@@ -65,15 +73,15 @@ def make_rows(
 
 
 def _word_pair_spans(
-    batch: pa.RecordBatch, word_pairs: WordPairs, tokenized: dict[str, TokenizedTexts]
+    sides: dict[str, SideWords], word_pairs: WordPairs, tokenized: dict[str, TokenizedTexts]
 ) -> tuple[Integers, npt.NDArray[np.bool_]]:
     """Return the subword spans (N, 4) of the word pairs that have exact ones, and which of all word pairs these are."""
-    sides = []
+    side_spans = []
     for name, words in (("source", word_pairs.source), ("target", word_pairs.target)):
-        ranges = SideWords.of(batch, name).ranges
+        ranges = sides[name].ranges
         characters = np.stack([ranges[words[:, 0], 0], ranges[words[:, 1] - 1, 1]], axis=1)
-        sides.append(tokenized[name].spans(word_pairs.rows, characters))
-    spans = np.concatenate(sides, axis=1)
+        side_spans.append(tokenized[name].spans(word_pairs.rows, characters))
+    spans = np.concatenate(side_spans, axis=1)
     exact: npt.NDArray[np.bool_] = np.all(spans >= 0, axis=1)
     return spans[exact], exact
 

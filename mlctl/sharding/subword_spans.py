@@ -34,6 +34,7 @@ class TokenizedTexts:
     is_truncated: npt.NDArray[np.bool_]
     _offsets: Integers  # (visible tokens, 2) characters of each, counted through all texts, without white space at its ends
     _tokens: Integers  # (visible tokens,) index of each among all tokens
+    _spaces: Integers  # (visible tokens,) number of tokens of white space alone directly before each
     _text_starts: Integers  # (texts,)
     _unknown_before: Integers  # (tokens + 1,) number of unknown tokens before each
     _truncated: npt.NDArray[np.bool_]  # (visible tokens,) the last of a truncated text: its word may be incomplete
@@ -45,7 +46,8 @@ class TokenizedTexts:
             texts: the index of each word's text (N,).
             characters: the characters [start, end) of each word in its text (N, 2).
 
-        A span is exact when its first token begins with the word and its last token ends with it, none of its tokens is the unknown
+        A span includes a token of white space alone before the word (SentencePiece's `▁`), to which taggers give the word's tag.
+        It is exact when its first other token begins with the word and its last token ends with it, none of its tokens is the unknown
         token, and the word was not truncated.
         """
         if not len(self._offsets):
@@ -58,6 +60,7 @@ class TokenizedTexts:
         exact &= (self._offsets[first, 0] >= words[:, 0]) & (self._offsets[last, 1] <= words[:, 1]) & ~self._truncated[last]
         span = np.stack([self._tokens[first], self._tokens[last] + 1], axis=1)
         exact &= self._unknown_before[span[:, 0]] == self._unknown_before[span[:, 1]]
+        span[:, 0] -= self._spaces[first]
         return np.where(exact[:, None], span - self.bounds[texts, None], -1)
 
 
@@ -91,7 +94,8 @@ class SpanTokenizer:
         offsets = _flatten([itertools.chain.from_iterable(encoding.offsets) for encoding in encodings]).reshape(-1, 2)
         offsets = _strip_spaces(offsets + np.repeat(text_starts, np.diff(bounds))[:, None], "".join(texts))
         special = _flatten([encoding.special_tokens_mask for encoding in encodings])
-        tokens = np.flatnonzero((special == 0) & (offsets[:, 0] < offsets[:, 1]))
+        is_space = (special == 0) & (offsets[:, 0] >= offsets[:, 1])
+        tokens = np.flatnonzero((special == 0) & ~is_space)
         truncated = np.array([bool(encoding.overflowing) for encoding in encodings], dtype=bool)
         return TokenizedTexts(
             ids=ids,
@@ -99,6 +103,7 @@ class SpanTokenizer:
             is_truncated=truncated,
             _offsets=offsets[tokens],
             _tokens=tokens,
+            _spaces=_run_before(is_space)[tokens],
             _text_starts=text_starts,
             _unknown_before=np.cumsum(np.concatenate([[0], ids == self._unknown_id])),
             _truncated=_last_of_truncated(tokens, bounds, truncated),
@@ -116,6 +121,14 @@ def _strip_spaces(offsets: Integers, text: str) -> Integers:
     end_before = np.concatenate([[0], np.maximum.accumulate(np.where(is_space, 0, position[1:]))])
     start_after = np.minimum.accumulate(np.where(np.append(is_space, False), len(text), position)[::-1])[::-1]
     return np.stack([start_after[offsets[:, 0]], end_before[offsets[:, 1]]], axis=1)
+
+
+def _run_before(flags: npt.NDArray[np.bool_]) -> Integers:
+    """Return for each position the number of flags that are set directly before it, in a row."""
+    position = np.arange(len(flags))
+    last_unset = np.maximum.accumulate(np.where(flags, -1, position))
+    run = position - last_unset  # up to and with the position
+    return np.concatenate([[0], run[:-1]])
 
 
 def _last_of_truncated(tokens: Integers, bounds: Integers, truncated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -193,7 +193,10 @@ class Objective(nn.Module):
         sentences = self.sentence_modules(pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens))
         if (self._word_layers, self._word_weights) != (self._pooling.layers, self._pooling.weights):
             states = pool_layers(hidden_states, self._word_layers, self._word_weights)
-        return sentences, span_pool(states, *micro_batch.spans.unbind(1))
+        rows, starts, ends = micro_batch.spans.unbind(1)
+        if self.settings.word_pooling == "first":
+            ends = starts + 1
+        return sentences, span_pool(states, rows, starts, ends)
 
     def _contrastive_ids(self, micro_batch: MicroBatch) -> Tensor:
         return micro_batch.masked_ids if self.settings.contrast_on_masked else micro_batch.input_ids

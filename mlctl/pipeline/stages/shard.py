@@ -54,7 +54,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="shard",
-    version=6,
+    version=7,
     needs=("align",),
     settings=_settings,
     work=_work,

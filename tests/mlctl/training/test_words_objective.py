@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,18 @@ def test_without_projection_the_loss_is_info_nce_of_the_cosines_of_the_states(
         losses.append(math.log(sum(map(math.exp, [positive, *negatives]))) - positive)
     assert float(objective(batch).contrastive) == pytest.approx(np.mean(losses), rel=1e-9)
     assert not list(objective.contrastive.parameters()), "nothing but the encoder is trained"
+
+
+def test_word_pooling_first_is_the_state_of_the_first_subword(shards: Path, toy_model: Model) -> None:
+    for pooling in ("mean", "first"):
+        objective, batch = objective_of(shards, toy_model, objective="words", word_pooling=pooling, layers="last")
+        micro_batch = batch.micro_batches[-1]
+        rows, starts, ends = micro_batch.spans.unbind(1)
+        longer = dataclasses.replace(micro_batch, spans=torch.stack([rows, starts, ends + 1], dim=1))  # an end may be [SEP]
+        inputs = {"input_ids": micro_batch.input_ids, "attention_mask": micro_batch.attention_mask}
+        states = objective.model.bert(**inputs).last_hidden_state
+        expected = states[rows, starts] if pooling == "first" else (states[rows, starts] + states[rows, starts + 1]) / 2
+        torch.testing.assert_close(objective.encode(longer).words, expected, rtol=1e-9, atol=1e-12)
 
 
 def same(i: int, j: int, count: int, identities: list[int], spans: list[tuple[int, ...]]) -> bool:
