@@ -1,8 +1,7 @@
 """Text with a space between all of its words and marks, as taggers read it: XTREME joins the words of a tagged sentence by spaces.
 
-SentencePiece tokenizers put a token of its own, `▁`, before many words that stand after a space (with XLM-R's, 85% of the words of the
-Chinese POS data, 31% of the Tamil, 10% of the English), and that token gets the word's tag. Running text rarely has it in languages
-without spaces.
+SentencePiece tokenizers put a token of its own, `▁`, before many words that stand after a space, and that token gets the word's tag.
+Running text rarely has it in languages without spaces.
 """
 
 from __future__ import annotations
