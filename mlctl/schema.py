@@ -213,6 +213,20 @@ AVERAGES = pa.schema(
     ]
 )
 
+#: Cosine between the gradients of alignment and of a fine-tuned task in one layer (null: in all layers together), and the lengths of both.
+#: `alignment` is "words" or "sentences"; a gradient of length 0 has no cosine.
+GRADIENTS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("alignment", pa.string(), nullable=False),
+        pa.field("layer", pa.int32()),
+        pa.field("cosine", pa.float64()),
+        pa.field("alignment_norm", pa.float64(), nullable=False),
+        pa.field("task_norm", pa.float64(), nullable=False),
+    ]
+)
+
 #: Token states for the map of the embedding space: sentences that are translations of each other have the same `meaning`.
 TOKEN_STATES = pa.schema(
     [

@@ -172,8 +172,22 @@ class Evaluate(Section):
     embedding_map_sentences: int = Field(
         8, ge=0, le=20, description="Sentences whose tokens are shown in the map of the embedding space."
     )
+    gradient_examples: int = Field(
+        0,
+        ge=0,
+        description="English training examples of each benchmark that fine-tunes whose gradient is compared, layer by layer, with that of "
+        "alignment on the held-out pairs (arXiv 2603.18863); 0: off.",
+    )
     batch_rows: int = runtime_only(128, "Sentences in one batch of the encoder.", ge=1)
     device: str = runtime_only("auto", "Device: auto, cpu, cuda or cuda:N.")
+
+    @model_validator(mode="after")
+    def _check_gradients(self) -> Evaluate:
+        if self.gradient_examples and not any(isinstance(benchmark, FineTuned) for benchmark in self.benchmarks):
+            raise ValueError(
+                "gradient_examples needs a benchmark that fine-tunes: add udpos, panx, xnli or pawsx to benchmarks, or set it to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_unique(self) -> Evaluate:

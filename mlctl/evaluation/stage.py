@@ -36,6 +36,7 @@ from mlctl.evaluation.statistics.model_comparison import (
     item_columns,
     score_rows,
 )
+from mlctl.evaluation.tasks.finetuned import FineTunedTask
 from mlctl.evaluation.tasks.heldout_retrieval import HeldoutRetrieval
 from mlctl.evaluation.tasks.registry import open_task
 from mlctl.modeling.model_sources import resolve
@@ -64,8 +65,8 @@ def evaluate(
 
     `base` has its own pooling, prompt and maximum length where it has any, `base-same-pooling` the trained model's pooling.
 
-    Writes `scores.parquet`, `items.parquet`, `differences.parquet`, `averages.parquet`, `tokens.parquet` (schemas of these names) and
-    `protocol.json`: the benchmarks' metadata, settings and languages, each model's pooling, and the tasks' notes.
+    Writes `scores.parquet`, `items.parquet`, `differences.parquet`, `averages.parquet`, `tokens.parquet`, with `gradient_examples`
+    `gradients.parquet` (schemas of these names) and `protocol.json`: the benchmarks' metadata, settings and languages, each model's pooling, and the tasks' notes.
 
     Args:
         settings: benchmarks, size of the map, arithmetic and device.
@@ -93,9 +94,12 @@ def evaluate(
     cache = score_cache or ScoreCache(scratch.path("parts"))
     run = _open(settings, model, sharded, trained, heldout, sentences, task, cache, base_encoder)
     write_map = functools.partial(_write_token_map, sentences.pooling, settings, heldout, languages.source, seed, scratch)
-    results = list(_evaluate_models(run, write_map, progress))
-    tokens = pa.concat_tables(pq.read_table(scratch.path(_token_file(name))) for name in _MAPPED)
-    averages = _write_result(run, results, tokens, seed, workspace)
+    write_gradients = functools.partial(_write_gradients, run, heldout, seed, scratch)
+    results = list(_evaluate_models(run, (write_map, write_gradients), progress))
+    _join(scratch, _token_file, workspace, "tokens.parquet")
+    if settings.gradient_examples:
+        _join(scratch, _gradient_file, workspace, "gradients.parquet")
+    averages = _write_result(run, results, seed, workspace)
     return {"languages": len(heldout), **_mean_metrics(averages)}
 
 
@@ -210,12 +214,12 @@ def _differs(evaluation: _Evaluation, models: Mapping[str, ModelUnderTest]) -> b
     return evaluation.task.embeds_sentences and identities[0] != identities[1]
 
 
-def _evaluate_models(run: _Run, write_map: Callable[[ModelUnderTest], None], progress: Progress) -> Iterator[ModelScores]:
-    """Evaluate one model after another, so that memory holds one, and write the token states of those that are mapped."""
+def _evaluate_models(run: _Run, writers: Sequence[Callable[[ModelUnderTest], None]], progress: Progress) -> Iterator[ModelScores]:
+    """Evaluate one model after another, so that memory holds one, and call the writers with those that are mapped."""
     for model in run.models:
         yield from _evaluate_model(run, model, progress)
-        if model.name in _MAPPED:
-            write_map(model)
+        for write in writers if model.name in _MAPPED else ():
+            write(model)
         model.release()
 
 
@@ -274,16 +278,30 @@ def _write_token_map(
     _write(scratch, _token_file(model.name), table)
 
 
-def _write_result(
-    run: _Run, results: Sequence[ModelScores], tokens: pa.Table, seed: int, workspace: Workspace
-) -> list[dict[str, Any]]:
+def _write_gradients(run: _Run, heldout: Sequence[Heldout], seed: int, scratch: Workspace, model: ModelUnderTest) -> None:
+    """Write the cosines between one model's gradients to the scratch folder, where a resumed run finds them, if the recipe wants them."""
+    from mlctl.evaluation.gradients.comparison import gradient_rows
+
+    examples = run.settings.gradient_examples
+    if not examples or scratch.has(_gradient_file(model.name)):
+        return
+    tasks = [task for task, _ in run.benchmarks if isinstance(task, FineTunedTask)]
+    rows = list(gradient_rows(model, tasks, heldout, examples, seed))
+    _write(scratch, _gradient_file(model.name), pa.Table.from_pylist(rows, schema.GRADIENTS))
+
+
+def _join(scratch: Workspace, file_of: Callable[[str], str], workspace: Workspace, name: str) -> None:
+    """Write the tables of the mapped models as one."""
+    _write(workspace, name, pa.concat_tables(pq.read_table(scratch.path(file_of(model))) for model in _MAPPED))
+
+
+def _write_result(run: _Run, results: Sequence[ModelScores], seed: int, workspace: Workspace) -> list[dict[str, Any]]:
     """Write the tables and `protocol.json`; return the rows of `schema.AVERAGES`."""
     differences, averages = difference_rows(results, run.settings.resamples, seed)
     _write(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(results), schema.SCORES))
     _write(workspace, "items.parquet", _item_table(results))
     _write(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
     _write(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
-    _write(workspace, "tokens.parquet", tokens)
     if not workspace.has("protocol.json"):
         with workspace.part("protocol.json") as path:
             path.write_text(json.dumps(_protocol(run, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -292,6 +310,10 @@ def _write_result(
 
 def _token_file(model: str) -> str:
     return f"tokens-{model}.parquet"
+
+
+def _gradient_file(model: str) -> str:
+    return f"gradients-{model}.parquet"
 
 
 def _item_table(results: Sequence[ModelScores]) -> pa.Table:

@@ -150,6 +150,33 @@ def curve_chart(rows: Sequence[Row], title: str, from_zero: bool = False) -> Spe
     return _spec((band + line).properties(height=190, description=f"{title} over training steps"))
 
 
+def gradient_chart(rows: Sequence[Row]) -> Spec:
+    """Return the chart of the cosines between the gradients of alignment and of one task: a line for each model and loss of alignment.
+
+    Args:
+        rows: of `schema.GRADIENTS`, of one task; those of all layers together are left out.
+    """
+    values = [row for row in rows if row["layer"] is not None]
+    chart = (
+        alt.Chart(alt.Data(values=values))
+        .mark_line(strokeWidth=2, point={"size": 30, "filled": True})
+        .encode(
+            x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            y=alt.Y("cosine:Q", title=None, axis=alt.Axis(tickCount=5, format="+.2~f")),
+            color=alt.Color("model:N", scale=alt.Scale(domain=list(_MODELS), range=list(_MODEL_COLOURS)), legend=alt.Legend()),
+            strokeDash=alt.StrokeDash("alignment:N", sort=["words", "sentences"], legend=alt.Legend(symbolType="stroke")),
+            tooltip=[
+                alt.Tooltip("model:N"),
+                alt.Tooltip("alignment:N", title="alignment of"),
+                alt.Tooltip("layer:O"),
+                alt.Tooltip("cosine:Q", format="+.3f"),
+            ],
+        )
+    )
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="var(--muted)", strokeDash=[3, 3]).encode(y="zero:Q")
+    return _spec((zero + chart).properties(height=190, description="Cosine of gradients by layer"))
+
+
 def curves_chart(rows: Sequence[Row], title: str, colours: Mapping[str, str], from_zero: bool = False) -> Spec:
     """Return the chart of several runs' curves: rows with `run, step, mean`; `colours` by run."""
     chart = alt.Chart(alt.Data(values=[{name: row[name] for name in ("run", "step", "mean")} for row in rows])).mark_line(

@@ -50,6 +50,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
         _headline(figures, settings, recipe, stages),
         benchmark_context(figures),
         _training(figures, stages, folders["train"]),
+        _gradients(figures),
         _data(figures, settings, folders),
         _alignment(recipe, folders),
         _map(figures, recipe),
@@ -101,6 +102,16 @@ def _training(figures: Figures, stages: Sequence[StageRecord], train: Path) -> d
         "charts": {
             f"curve-{name}": charts.curve_chart(rows, curves.NAMES[name][0], name == "speed") for name, rows in available.items()
         },
+    }
+
+
+def _gradients(figures: Figures) -> dict[str, Any]:
+    rows, titles = figures["gradients"], task_titles(figures["protocol"])
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    return {
+        "gradient_tasks": [(task, titles[task]) for task in tasks],
+        "gradient_means": [{**row, "title": titles[row["task"]]} for row in rows if row["layer"] is None],
+        "charts": {f"gradients-{task}": charts.gradient_chart([row for row in rows if row["task"] == task]) for task in tasks},
     }
 
 

@@ -70,6 +70,13 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def gradient_rows(evaluated: Path) -> list[Row]:
+    """Return the cosines between gradients of alignment and tasks (`schema.GRADIENTS`); empty: they were not compared."""
+    path = evaluated / "gradients.parquet"
+    rows: list[Row] = pq.read_table(path).to_pylist() if path.exists() else []
+    return rows
+
+
 def protocol(evaluated: Path) -> dict[str, Any]:
     """Return `protocol.json`: metadata and settings of the benchmarks, each model's pooling, notes of the tasks.
 

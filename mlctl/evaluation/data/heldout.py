@@ -9,9 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlctl.core.random import shuffle_key
 from mlctl.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 #: Maximum number of word pairs of one language.
 MAX_WORD_PAIRS = 2000
@@ -105,6 +109,11 @@ def one_to_one(heldout: Heldout, decode: Callable[[Sequence[int]], str], seed: i
     selected = sorted(_most_frequent(counts, seed), key=lambda words: hash_order(seed, *words))[:MAX_WORD_PAIRS]
     drawn = [min(occurrences[words], key=lambda pair: hash_order(seed, *words, _context(heldout, pair))) for words in selected]
     return sorted(drawn, key=lambda word_pair: (word_pair.row, word_pair.source, word_pair.target))
+
+
+def word_pairs_of(heldout: Heldout, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[WordPair]:
+    """Return `one_to_one` of words as the tokenizer decodes them, without white space around them and in lower case."""
+    return one_to_one(heldout, lambda ids: str(tokenizer.decode(list(ids))).strip().casefold(), seed)
 
 
 def hash_order(seed: int, *texts: str) -> bytes:

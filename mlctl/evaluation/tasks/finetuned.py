@@ -79,6 +79,10 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         dev = self._sets.dev() if language == TRAINING_LANGUAGE else None
         return self.sentences([*self._sets.test(language).examples, *(dev or ())])
 
+    def training_examples(self, count: int) -> Sequence[Example]:
+        """Return the first English training examples, of those that are fine-tuned on."""
+        return self._sets.train()[: self._entry.examples or None][:count]
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
         classifier = self._classifier(model, seed or 0)

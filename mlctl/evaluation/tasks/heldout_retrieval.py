@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Evaluate
-from mlctl.evaluation.data.heldout import Heldout, WordPair, heldout_digest, one_to_one
+from mlctl.evaluation.data.heldout import Heldout, WordPair, heldout_digest, word_pairs_of
 from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from mlctl.evaluation.metrics.item_scores import ItemScores
     from mlctl.evaluation.model_under_test import ModelUnderTest
 
@@ -75,11 +73,8 @@ class HeldoutRetrieval:
         """See `Task`; a task with fewer than two items has no scores."""
         del seed
         pairs, tasks = self._pairs[language], self._settings.tasks
-        word_pairs = self._word_pairs(pairs, model.tokenizer) if WORD_RETRIEVAL in tasks else []
+        word_pairs = word_pairs_of(pairs, model.tokenizer, self._seed) if WORD_RETRIEVAL in tasks else []
         return _evaluate(model, pairs, word_pairs, self._source_language, self._settings.batch_rows, tasks)
-
-    def _word_pairs(self, pairs: Heldout, tokenizer: PreTrainedTokenizerBase) -> list[WordPair]:
-        return one_to_one(pairs, lambda ids: str(tokenizer.decode(list(ids))).strip().casefold(), self._seed)
 
 
 def _evaluate(

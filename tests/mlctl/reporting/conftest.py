@@ -148,6 +148,22 @@ def tokens() -> list[dict[str, Any]]:
     ]
 
 
+def gradients() -> list[dict[str, Any]]:
+    return [
+        {
+            "model": model,
+            "task": "xnli",
+            "alignment": alignment,
+            "layer": layer,
+            "cosine": None if layer == 1 else 0.01 * number,
+            "alignment_norm": 0.25,
+            "task_norm": 1.5,
+        }
+        for number, (model, alignment) in enumerate([("base", "words"), ("base", "sentences"), ("trained", "words")])
+        for layer in (1, 2, None)
+    ]
+
+
 def aligned(language: str, source: str, target: str, links: Sequence[tuple[int, int]]) -> dict[str, Any]:
     sides = {"source_words": source, "target_words": target}
     spans: dict[str, list[dict[str, int]]] = {name: [] for name in sides}
@@ -227,6 +243,7 @@ def write_results(root: Path) -> dict[str, Path]:
     put(root / "evaluate" / "averages.parquet", averages(), schema.AVERAGES)
     (root / "evaluate" / "protocol.json").write_text(json.dumps(protocol()), encoding="utf-8")
     put(root / "evaluate" / "tokens.parquet", tokens(), schema.TOKEN_STATES)
+    put(root / "evaluate" / "gradients.parquet", gradients(), schema.GRADIENTS)
     return {stage: root / stage for stage in STAGES}
 
 

@@ -90,6 +90,18 @@ def test_judgements_are_drawn_and_the_written_weights_are_named(page: Page) -> N
     assert [row["mean"] for row in values(page.charts()["curve-sentence-retrieval"])] == pytest.approx(expected)
 
 
+def test_gradients_of_alignment_and_tasks_are_drawn(page: Page) -> None:
+    chart = page.charts()["gradients-xnli"]
+    values = next(layer["data"]["values"] for layer in chart["layer"] if len(layer["data"]["values"]) > 1)
+    assert [(value["model"], value["alignment"], value["layer"]) for value in values] == [
+        (model, alignment, layer)
+        for model, alignment in (("base", "words"), ("base", "sentences"), ("trained", "words"))
+        for layer in (1, 2)
+    ]
+    assert "Alignment and tasks" in page.text
+    assert "0.02" in page.text, "of all layers together"
+
+
 def test_all_tasks_are_told_and_english_apart(page: Page) -> None:
     head, languages, protocol = (page.part(section) for section in ("benchmark", "languages", "protocol"))
     assert head.index("Held-out pairs") < head.index("Published benchmarks") < head.index("Tatoeba")
@@ -133,6 +145,7 @@ def test_every_chart_has_its_place(page: Page) -> None:
     assert names == {
         "heat",
         *(f"benchmark-{task}" for task in SCORES),
+        "gradients-xnli",
         "curve-sentence-retrieval",
         "curve-word-retrieval",
         "curve-loss",
@@ -192,6 +205,7 @@ def test_figures_for_machines(report_folder: Path) -> None:
         "translation",
         "final_losses",
         "judgements",
+        "gradients",
         "pooling",
         "map",
     }
@@ -248,6 +262,7 @@ def test_a_run_with_the_least_there_can_be(tmp_path: Path) -> None:
     tokens = folders["evaluate"] / "tokens.parquet"
     pq.write_table(pq.read_table(tokens).slice(0, 0), tokens)
     (folders["train"] / "speed.jsonl").unlink()
+    (folders["evaluate"] / "gradients.parquet").unlink()
     settings = Report(rejected_examples=0, projection="pca")
     report(settings, Recipe(name="least", report=settings), [], least, Workspace(tmp_path / "report"))
     page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
