@@ -223,6 +223,36 @@ def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> Spec:
     return _spec((zero + lines + marks).properties(height=height))
 
 
+def axis_chart(rows: Sequence[Row], setting: str, is_logarithmic: bool) -> Spec:
+    """Return the chart of differences, with their intervals, against a number.
+
+    Args:
+        rows: averages of one task, as in sweep.json, with `x`.
+        setting: what `x` is.
+        is_logarithmic: whether its axis is.
+    """
+    names = ("low", "difference", "high")
+    values = [
+        {"x": row["x"], "variant": row["variant"], **{name: 100 * row[name] for name in names if row[name] is not None}}
+        for row in rows
+    ]
+    numbers = sorted({row["x"] for row in rows})
+    x = alt.X(
+        "x:Q",
+        title=setting,
+        scale=alt.Scale(type="log" if is_logarithmic else "linear", nice=False, zero=False, padding=12),
+        axis=alt.Axis(grid=False, values=numbers, format="~s", labelOverlap=True),
+    )
+    y = {"title": None, "scale": alt.Scale(zero=True), "axis": alt.Axis(tickCount=5, format="+~g")}
+    chart = alt.Chart(alt.Data(values=sorted(values, key=lambda value: value["x"]))).encode(x=x)
+    tooltip = [alt.Tooltip("variant:N"), *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in names)]
+    band = chart.mark_area(opacity=0.22, color="var(--trained)").encode(y=alt.Y("low:Q", **y), y2="high:Q")
+    line = chart.mark_line(color="var(--trained)", strokeWidth=2, point=alt.OverlayMarkDef(color="var(--trained)", size=40))
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="var(--muted)", strokeDash=[3, 3]).encode(y="zero:Q")
+    chart = zero + band + line.encode(y=alt.Y("difference:Q", **y), tooltip=tooltip)
+    return _spec(chart.properties(height=190, description=f"Difference by {setting}"))
+
+
 def map_chart(points: Sequence[Row], meanings: int, languages: Sequence[str]) -> Spec:
     """Return the map of one model's tokens: rows with `x, y, meaning, language, language_name, token, text`.
 

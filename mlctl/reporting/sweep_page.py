@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlctl.reporting import error_bars, html_page, sweep_tables
+from mlctl.reporting import error_bars, html_page, sweep_curves, sweep_tables
 
-_SECTIONS = {"differences": "Differences", "tables": "Tables", "languages": "By language", "variants": "Variants"}
+_SECTIONS = {
+    "differences": "Differences",
+    "curves": "Curves",
+    "tables": "Tables",
+    "languages": "By language",
+    "variants": "Variants",
+}
 
 
 def render(figures: Mapping[str, Any]) -> str:
@@ -30,9 +36,11 @@ def render(figures: Mapping[str, Any]) -> str:
         (title, language, [sweep_tables.format_row(row) for row in rows])
         for title, language, rows in sweep_tables.language_tables(figures)
     ]
+    axis = sweep_curves.find_axis(figures)
     context = {
         "title": f"{figures['name']}: {len(figures['variants'])} variants of {figures['recipe']}",
-        "sections": _SECTIONS,
+        "sections": {name: title for name, title in _SECTIONS.items() if axis or name != "curves"},
+        "axis": axis,
         "figures": figures,
         "baseline": sweep_tables.describe_baseline(figures["baseline"]),
         "legend": sweep_tables.legend(figures),
@@ -42,7 +50,7 @@ def render(figures: Mapping[str, Any]) -> str:
         "variants": sweep_tables.variant_rows(figures),
         "size": error_bars,
     }
-    return html_page.render_template("sweep.html", {}, context)
+    return html_page.render_template("sweep.html", sweep_curves.curve_charts(figures), context)
 
 
 def _differences(figures: Mapping[str, Any], task: str) -> dict[str, list[float]]:
