@@ -157,24 +157,22 @@ def gradient_chart(rows: Sequence[Row]) -> Spec:
         rows: of `schema.GRADIENTS`, of one task; those of all layers together are left out.
     """
     values = [row for row in rows if row["layer"] is not None]
-    chart = (
-        alt.Chart(alt.Data(values=values))
-        .mark_line(strokeWidth=2, point={"size": 30, "filled": True})
-        .encode(
-            x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            y=alt.Y("cosine:Q", title=None, axis=alt.Axis(tickCount=5, format="+.2~f")),
-            color=alt.Color("model:N", scale=alt.Scale(domain=list(_MODELS), range=list(_MODEL_COLOURS)), legend=alt.Legend()),
-            strokeDash=alt.StrokeDash("alignment:N", sort=["words", "sentences"], legend=alt.Legend(symbolType="stroke")),
-            tooltip=[
-                alt.Tooltip("model:N"),
-                alt.Tooltip("alignment:N", title="alignment of"),
-                alt.Tooltip("layer:O"),
-                alt.Tooltip("cosine:Q", format="+.3f"),
-            ],
-        )
+    chart = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+        y=alt.Y("cosine:Q", title=None, axis=alt.Axis(tickCount=5, format=".2~f")),
+        color=alt.Color("model:N", scale=alt.Scale(domain=list(_MODELS), range=list(_MODEL_COLOURS)), legend=alt.Legend()),
     )
+    dash = alt.StrokeDash("alignment:N", sort=["words", "sentences"], legend=alt.Legend(symbolType="stroke", symbolSize=300))
+    tooltip = [
+        alt.Tooltip("model:N"),
+        alt.Tooltip("alignment:N", title="alignment of"),
+        alt.Tooltip("layer:O"),
+        alt.Tooltip("cosine:Q", format="+.3f"),
+    ]
+    lines = chart.mark_line(strokeWidth=2).encode(strokeDash=dash)
+    points = chart.mark_circle(size=30, opacity=1).encode(tooltip=tooltip)
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="var(--muted)", strokeDash=[3, 3]).encode(y="zero:Q")
-    return _spec((zero + chart).properties(height=190, description="Cosine of gradients by layer"))
+    return _spec((zero + lines + points).properties(height=190, description="Cosine of gradients by layer"))
 
 
 def curves_chart(rows: Sequence[Row], title: str, colours: Mapping[str, str], from_zero: bool = False) -> Spec:
