@@ -239,9 +239,9 @@ def axis_chart(rows: Sequence[Row], setting: str, is_logarithmic: bool) -> Spec:
         "x:Q",
         title=setting,
         scale=alt.Scale(type="log" if is_logarithmic else "linear", nice=False, zero=False, padding=12),
-        axis=alt.Axis(grid=False, values=numbers, format="~s", labelOverlap=True),
+        axis=alt.Axis(grid=False, values=numbers, format=",.6~f", labelOverlap=True),
     )
-    y = {"title": None, "scale": alt.Scale(zero=True), "axis": alt.Axis(tickCount=5, format="+~g")}
+    y = {"title": None, "scale": alt.Scale(zero=True), "axis": alt.Axis(tickCount=5, format=".2~f")}
     chart = alt.Chart(alt.Data(values=sorted(values, key=lambda value: value["x"]))).encode(x=x)
     tooltip = [alt.Tooltip("variant:N"), *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in names)]
     band = chart.mark_area(opacity=0.22, color="var(--trained)").encode(y=alt.Y("low:Q", **y), y2="high:Q")
