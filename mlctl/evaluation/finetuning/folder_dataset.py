@@ -44,7 +44,7 @@ class FolderSets(Generic[Example]):
     """
 
     def __init__(self, source: BenchmarkFolder, train: str, title: str, read: Reader[Example]) -> None:
-        self.location, self._read, train = source.path, read, train or _TRAIN
+        self.location, self._read, train = source.path, read, (train or _TRAIN).removesuffix(".gz")
         files = sources.benchmark_files(source)
         self._labels = {name.removeprefix(_LABELS): path for name, path in files.items() if name.startswith(_LABELS)}
         self._splits = self._find_splits(files)

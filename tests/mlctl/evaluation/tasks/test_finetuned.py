@@ -14,6 +14,7 @@ from seqeval.metrics import f1_score
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
 from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.tasks.finetuned import FineTunedTask
 from mlctl.evaluation.tasks.registry import open_task
 
 from ..conftest import entry, settings, words
@@ -49,6 +50,16 @@ def test_languages_that_xtreme_does_not_have_are_judged_where_they_are_named(tmp
     put(panx(tmp_path / "n") / "dev-gn.tsv", ["Asuncion\tB-LOC", ""])
     assert list(open_task(settings(entry("panx", tmp_path / "n")).benchmarks[0]).languages) == ["en", "sw"]
     assert list(open_task(settings(entry("panx", tmp_path / "n", languages=["gn"])).benchmarks[0]).languages) == ["gn"]
+
+
+@pytest.mark.parametrize("name", ["dev-en.tsv", "dev-en.tsv.gz"])
+def test_training_examples_are_named_with_or_without_gz(tmp_path: Path, name: str) -> None:
+    for train in ("dev-en.tsv", "dev-en.tsv.gz"):
+        folder = tmp_path / train
+        put(folder / name, ["Asuncion\tB-LOC", ""])
+        task = open_task(settings(entry("panx", folder, train=train)).benchmarks[0])
+        assert isinstance(task, FineTunedTask)
+        assert [example.words for example in task.training_examples(5)] == [("Asuncion",)]
 
 
 def test_one_model_a_seed_judges_every_language(make_model: Make, tmp_path: Path) -> None:
