@@ -96,10 +96,7 @@ def evaluate(
     write_map = functools.partial(_write_token_map, sentences.pooling, settings, heldout, languages.source, seed, scratch)
     write_gradients = functools.partial(_write_gradients, run, heldout, seed, scratch)
     results = list(_evaluate_models(run, (write_map, write_gradients), progress))
-    _join(scratch, _token_file, workspace, "tokens.parquet")
-    if settings.gradient_examples:
-        _join(scratch, _gradient_file, workspace, "gradients.parquet")
-    averages = _write_result(run, results, seed, workspace)
+    averages = _write_result(run, results, seed, scratch, workspace)
     return {"languages": len(heldout), **_mean_metrics(averages)}
 
 
@@ -295,13 +292,18 @@ def _join(scratch: Workspace, file_of: Callable[[str], str], workspace: Workspac
     _write(workspace, name, pa.concat_tables(pq.read_table(scratch.path(file_of(model))) for model in _MAPPED))
 
 
-def _write_result(run: _Run, results: Sequence[ModelScores], seed: int, workspace: Workspace) -> list[dict[str, Any]]:
+def _write_result(
+    run: _Run, results: Sequence[ModelScores], seed: int, scratch: Workspace, workspace: Workspace
+) -> list[dict[str, Any]]:
     """Write the tables and `protocol.json`; return the rows of `schema.AVERAGES`."""
     differences, averages = difference_rows(results, run.settings.resamples, seed)
     _write(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(results), schema.SCORES))
     _write(workspace, "items.parquet", _item_table(results))
     _write(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
     _write(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
+    _join(scratch, _token_file, workspace, "tokens.parquet")
+    if run.settings.gradient_examples:
+        _join(scratch, _gradient_file, workspace, "gradients.parquet")
     if not workspace.has("protocol.json"):
         with workspace.part("protocol.json") as path:
             path.write_text(json.dumps(_protocol(run, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

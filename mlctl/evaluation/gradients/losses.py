@@ -104,8 +104,11 @@ def _states(encoder: Any, sentences: Sequence[Sequence[int]], how: SentenceVecto
 
 def _labelled(encoder: Any, rows: Sequence[Row], token_labels: bool, pad_id: int) -> tuple[Tensor, Tensor]:
     """Return the states (N, H) that have a label, and the labels (N,): of each tagged subword, or of the first token."""
-    ids, mask, _, labels = (column.to(encoder.device) for column in collate(rows, pad_id, token_labels))
-    output = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    ids, mask, types, labels = (column.to(encoder.device) for column in collate(rows, pad_id, token_labels))
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if getattr(encoder.config, "type_vocab_size", 0) > 1:  # BERT tells the sentences of a pair apart; others take no types
+        inputs["token_type_ids"] = types
+    output = encoder(**inputs, output_hidden_states=True)
     states = pool_layers(output.hidden_states, [-1])
     if not token_labels:
         return states[:, 0], labels

@@ -129,6 +129,11 @@ def test_the_head_is_fitted_to_other_examples_than_the_gradient_is_of(encoder: A
         list(task_losses(encoder, rows[:1], True, 0, 2))
 
 
+def test_the_second_sentence_of_a_pair_has_its_own_type(encoder: Any) -> None:
+    rows = [Row([2, 9, 3, 10, 3], [0, 0, 0, number % 2, number % 2], [number % 2], number) for number in range(8)]
+    assert sum(loss.item() for loss in task_losses(encoder, rows, False, 0, 2)) < 0.5, "only the types tell the labels"
+
+
 def run(write_sharded: Write, copied_rows: Rows, trained: Path, root: Path, examples: int) -> Path:
     for name in ("base", "model"):
         save_tokenizer(trained / name)
