@@ -53,15 +53,16 @@ def sides_of(batch: Batch, padding: int, width: int = WIDTH) -> tuple[Side, Side
 
 
 def _rows(micro_batch: Any, padding: int, width: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-    labels = torch.full(micro_batch.input_ids.shape, IGNORED).reshape(-1)
+    labels = torch.full(micro_batch.input_ids.shape, IGNORED)
     labels[micro_batch.masked_positions] = micro_batch.labels
-    columns = (
-        (micro_batch.masked_ids, padding),
-        (micro_batch.attention_mask.long(), 0),
-        (labels.reshape(micro_batch.input_ids.shape), IGNORED),
-    )
-    return zip(
-        *(torch.nn.functional.pad(column, (0, width - column.shape[1]), value=fill) for column, fill in columns), strict=True
+    there = torch.ones_like(micro_batch.masked_ids)
+    lengths = micro_batch.packing.mask.sum(1).tolist()
+    columns = ((micro_batch.masked_ids, padding), (there, 0), (labels, IGNORED))
+    sequences = zip(*(column.split(lengths) for column, _ in columns), strict=True)
+    fills = [fill for _, fill in columns]
+    return (
+        tuple(torch.nn.functional.pad(part, (0, width - len(part)), value=fill) for part, fill in zip(parts, fills, strict=True))
+        for parts in sequences
     )
 
 

@@ -262,7 +262,7 @@ def operations(batch: Batch, geometry: Geometry) -> float:
 
     Per layer 2 · 12 H² for each token and 4 H for each pair of tokens of a sentence; the head for each predicted token.
     """
-    lengths = torch.cat([micro_batch.attention_mask.sum(1) for micro_batch in batch.micro_batches]).double()
+    lengths = torch.cat([micro_batch.packing.mask.sum(1) for micro_batch in batch.micro_batches]).double()
     predicted, hidden = sum(len(micro_batch.labels) for micro_batch in batch.micro_batches), geometry.hidden
     layers = geometry.layers * (24 * hidden**2 * lengths.sum() + 4 * hidden * lengths.square().sum())
     head = predicted * 2 * (hidden**2 + hidden * geometry.types)

@@ -26,9 +26,10 @@ RENAMED = {
     "retrain.renew": "retrain.refresh_sources",
     "scale": "executor",
     "shard.max_couples_of_a_word": "shard.word_frequency_cap",
-    "train.chunk_rows": "train.micro_batch_size",
+    "train.chunk_rows": "train.micro_batch_tokens",
     "train.couples": "train.word_pairs",
     "train.decay": "train.lr_schedule",
+    "train.micro_batch_size": "train.micro_batch_tokens",
     "train.wiring": "train.objective",
 }
 

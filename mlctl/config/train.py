@@ -26,6 +26,13 @@ def _interpolate(value: object) -> object:
     raise ValueError("give auto, or a number from 0 (the weights before training) to 1 (the trained weights)")
 
 
+def _micro_batch_tokens(value: object) -> object:
+    """Validate with one message, where pydantic would print one for each form of the union."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("give auto, or a number of tokens from 1")
+
+
 #: A value of the setting `objective`, and one of `lr_schedule`.
 ObjectiveName = Literal["joint", "sentence", "words", "separate"]
 Decay = Literal["none", "linear", "cosine"]
@@ -185,7 +192,11 @@ class Train(Section):
     )
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the encoder; similarities are always fp32.")
-    micro_batch_size: int = Field(32, ge=1, description="Sentences encoded at once, sorted by length within the batch.")
+    micro_batch_tokens: Annotated[Literal["auto"] | int, BeforeValidator(_micro_batch_tokens)] = runtime_only(
+        "auto",
+        "Tokens of the sentences that are encoded at once, in order of length; does not change the negatives. auto: 1,024 on a CPU; on a GPU "
+        "all of a batch, with gradient caching as many as its free memory holds.",
+    )
     judge_every: int | None = Field(
         None,
         ge=0,
@@ -227,8 +238,12 @@ class Train(Section):
     threads: int = runtime_only(0, "CPU threads per process; 0: all cores, divided among the processes.", ge=0)
     cache_gradients: bool = runtime_only(
         False,
-        "Gradient caching (GradCache): encode every sentence twice, micro_batch_size at a time, so that memory does not grow with "
+        "Gradient caching (GradCache): encode every sentence twice, micro_batch_tokens at a time, so that memory does not grow with "
         "batch_size; equal up to rounding.",
+    )
+    activation_checkpointing: bool = runtime_only(
+        False,
+        "Do not keep the activations of the layers: the backward pass computes each layer again, which takes about a third more time.",
     )
     max_loss_rise: float = runtime_only(
         0.5, "Training stops as diverged when the loss rises again by this share of its fall so far; 1000: never.", gt=0

@@ -88,6 +88,9 @@ def evaluate(
     Raises:
         InputError: no held-out pairs, no trained model, no data of a benchmark, or a device that is not available.
     """
+    from mlctl.modeling.devices import resolve_device, warn_of_slow_bf16
+
+    warn_of_slow_bf16(settings.precision, resolve_device(settings.device, "evaluate.device"), "evaluate.precision")
     scratch, sentences = Workspace(workspace.scratch), _trained_sentences(_trained_encoder(trained))
     heldout = read_heldout(sharded, languages.targets)
     task = HeldoutRetrieval(heldout, settings, languages.source, seed)

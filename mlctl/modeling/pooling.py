@@ -9,6 +9,7 @@ Symbols: B sentences, T padded length in subwords, H size of the encoder's state
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, NamedTuple, cast
 
@@ -134,6 +135,34 @@ def mean_pool(states: Tensor, attention_mask: Tensor) -> Tensor:
     return torch.bmm(weights.unsqueeze(1), states).squeeze(1)
 
 
+@dataclass(frozen=True)
+class Spans:
+    """N spans of tokens, as the indices of their tokens in a flat array of states (T, H).
+
+    Attributes:
+        tokens: (k,) int64, the tokens of all spans, one span after another.
+        owners: (k,) int64, the span of each of these tokens.
+        lengths: (N,) int64, tokens of each span, at least 1.
+    """
+
+    tokens: Tensor
+    owners: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of_ranges(cls, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Spans:
+        """Return the spans from token starts[n] to ends[n] (excluded), both (N,), on the CPU."""
+        lengths = ends - starts
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        tokens = np.arange(len(owners)) + np.repeat(ends - np.cumsum(lengths), lengths)
+        return cls(*map(torch.from_numpy, (tokens, owners, lengths)))
+
+    def mean(self, states: Tensor) -> Tensor:
+        """Return the mean state of each span, (N, H), for the states (T, H) of tokens."""
+        sums = states.new_zeros(len(self.lengths), states.shape[1]).index_add(0, self.owners, states.index_select(0, self.tokens))
+        return sums / self.lengths.unsqueeze(1).to(states.dtype)
+
+
 def span_pool(states: Tensor, rows: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
     """Return the mean state of each span, (N, H): tokens starts[n] to ends[n] (excluded) of sentence rows[n].
 
@@ -144,13 +173,10 @@ def span_pool(states: Tensor, rows: Tensor, starts: Tensor, ends: Tensor) -> Ten
         ends: (N,) int64, one behind the last token; at least starts + 1.
     """
     lengths = ends - starts
-    span = torch.repeat_interleave(lengths)  # (tokens,) the span of each token of all spans
-    first_token = torch.cumsum(lengths, 0) - lengths
-    index_in_span = torch.arange(span.numel(), device=span.device) - first_token[span]
-    index = (rows * states.shape[1] + starts)[span] + index_in_span
-    tokens = states.flatten(0, 1).index_select(0, index)
-    sums = states.new_zeros(len(rows), states.shape[2]).index_add(0, span, tokens)
-    return sums / lengths.unsqueeze(1).to(states.dtype)
+    owners = torch.repeat_interleave(lengths)
+    first_tokens = rows * states.shape[1] + starts - (torch.cumsum(lengths, 0) - lengths)
+    tokens = torch.arange(owners.numel(), device=owners.device) + first_tokens[owners]
+    return Spans(tokens, owners, lengths).mean(states.flatten(0, 1))
 
 
 def full_precision(tensor: Tensor) -> Tensor:

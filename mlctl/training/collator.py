@@ -1,6 +1,6 @@
 """One step's input as tensors: the sequences of both sides, sorted by length and cut into micro-batches that are encoded at once.
 
-Sorting within the batch saves padding and does not change the negatives. Symbols: B sentence pairs, N word pairs.
+Neither the order nor the cuts change the negatives. Symbols: B sentence pairs, N word pairs.
 """
 
 from __future__ import annotations
@@ -15,31 +15,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlctl.config import ResolvedTrain
+from mlctl.modeling.packing import Packing
+from mlctl.modeling.pooling import Spans
 from mlctl.training.counter_rng import Stream, bits, keys
 from mlctl.training.dataset import Rows
 from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.masking import MaskingRule, mask_keys, mask_tokens
+from mlctl.training.micro_batching import CPU_TOKENS
 from mlctl.training.ragged_array import RaggedArray
 from mlctl.training.translation_lm import MaskedSequences, TranslationLm
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Sequences of either side, of similar length, that are encoded at once.
+    """Sequences of either side, of similar length, that are encoded at once: T tokens, packed.
 
     Attributes:
-        input_ids: (b, T) token ids.
-        attention_mask: (b, T) true for tokens, false for padding.
-        spans: (n, 3) words: index of the sequence in the micro-batch, start, end.
-        masked_ids: (b, T) ids with tokens masked; the same tensor as `input_ids` where nothing is masked.
-        masked_positions: (m,) indices into the flattened (b, T) of the tokens to predict.
+        packing: where the tokens of each sequence are.
+        input_ids: (T,) token ids.
+        words: the tokens of the words.
+        masked_ids: (T,) ids with tokens masked; the same tensor as `input_ids` where nothing is masked.
+        masked_positions: (m,) indices of the tokens to predict.
         labels: (m,) original ids of these tokens.
-        token_type_ids: (b, T) token types; None: all are 0.
+        token_type_ids: (T,) token types; None: all are 0.
     """
 
+    packing: Packing
     input_ids: Tensor
-    attention_mask: Tensor
-    spans: Tensor
+    words: Spans
     masked_ids: Tensor
     masked_positions: Tensor
     labels: Tensor
@@ -98,13 +101,14 @@ class Collator:
     """Makes batches of rows and draws new word pairs and masks in each epoch.
 
     Args:
-        settings: number of word pairs, size of a micro-batch.
+        settings: number of word pairs, and how a word is pooled.
         seed: seed of the draws.
         pad_id: id of the padding token.
         masking: how tokens are masked; None: not at all.
         group: the processes among which the sequences are distributed round-robin from the shortest on, so that all have about the
             same number of tokens.
         tlm: makes other sequences for the masked-LM loss; `masking` is None then.
+        max_tokens: tokens of a micro-batch; None: as the settings say, for a CPU.
     """
 
     def __init__(
@@ -115,9 +119,13 @@ class Collator:
         masking: MaskingRule | None,
         group: ProcessGroup = SINGLE,
         tlm: TranslationLm | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         self._word_pairs = 0 if settings.objective == "sentence" else settings.word_pairs
-        self._micro_batch_size, self._seed, self._pad_id = settings.micro_batch_size, seed, pad_id
+        self._first_subwords, self._seed, self._pad_id = settings.word_pooling == "first", seed, pad_id
+        self._micro_batch_tokens = max_tokens or (
+            CPU_TOKENS if settings.micro_batch_tokens == "auto" else settings.micro_batch_tokens
+        )
         self._masking, self._group, self._tlm = masking, group, tlm
 
     def collate(self, rows: Rows, epoch: int, step: int = 0) -> Batch:
@@ -152,21 +160,32 @@ class Collator:
         )
 
     def _tlm_micro_batches(self, rows: Rows, epoch: int) -> tuple[MicroBatch, ...]:
-        """Return what the masked-LM loss reads in place of the sentences; a sequence may have two sentences: half as many at once."""
+        """Return what the masked-LM loss reads in place of the sentences."""
         if self._tlm is None:
             return ()
         sequences = self._tlm.masked_sequences(rows.row_ids, rows.token_ids, epoch, self._group)
-        return _cut(sequences, np.zeros((0, 3), np.int64), max(self._micro_batch_size // 2, 1))
+        return self._cut(sequences, np.zeros((0, 3), np.int64))
 
     def _micro_batches(
         self, sequences: RaggedArray, row_keys: NDArray[np.uint64], spans: NDArray[np.int64]
     ) -> tuple[MicroBatch, ...]:
-        """Pad once, mask once, then cut; `sequences` and `spans` are in sorted order."""
+        """Mask once, then cut; `sequences` and `spans` are in sorted order."""
         ids, attention_mask = sequences.to_padded(int(sequences.lengths[-1]), self._pad_id)
         masked_ids, is_masked = ids, np.zeros_like(attention_mask)
         if self._masking is not None:
             masked_ids, is_masked = mask_tokens(ids, attention_mask, row_keys, self._masking)
-        return _cut(MaskedSequences(ids, attention_mask, masked_ids, is_masked, None), spans, self._micro_batch_size)
+        return self._cut(MaskedSequences(ids, attention_mask, masked_ids, is_masked, None), spans)
+
+    def _cut(self, sequences: MaskedSequences, spans: NDArray[np.int64]) -> tuple[MicroBatch, ...]:
+        """Cut sequences, and the words in them, (n, 3), into micro-batches."""
+        bounds = _bounds(sequences.attention_mask.sum(axis=1), self._micro_batch_tokens)
+        cuts = np.searchsorted(spans[:, 0], bounds)
+        if self._first_subwords:
+            spans = np.column_stack([spans[:, :2], spans[:, 1] + 1])
+        return tuple(
+            _micro_batch(sequences, spans[first:last] - np.array([start, 0, 0]), slice(start, end))
+            for (start, end), (first, last) in zip(pairwise(bounds), pairwise(cuts), strict=True)
+        )
 
 
 def sample_word_pairs(rows: Rows, seed: int, epoch: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -175,29 +194,32 @@ def sample_word_pairs(rows: Rows, seed: int, epoch: int, count: int) -> tuple[ND
     return rows.word_pairs.row_indices()[drawn], rows.word_pairs.values[drawn].astype(np.int64)
 
 
-def _cut(sequences: MaskedSequences, spans: NDArray[np.int64], size: int) -> tuple[MicroBatch, ...]:
-    """Cut padded sequences, and the words in them, into micro-batches."""
-    starts = range(0, len(sequences.ids), size)
-    cuts = np.searchsorted(spans[:, 0], [*starts, len(sequences.ids)])
-    return tuple(
-        _micro_batch(sequences, spans[first:last], slice(start, start + size))
-        for start, (first, last) in zip(starts, pairwise(cuts), strict=True)
-    )
+def _bounds(lengths: NDArray[np.int64], max_tokens: int) -> list[int]:
+    """Return the first sequence of each micro-batch, and the number of all: as many sequences at once as have `max_tokens`, at least one."""
+    bounds, tokens = [0], 0
+    for index, length in enumerate(lengths.tolist()):
+        tokens += length
+        if tokens > max_tokens and index > bounds[-1]:
+            bounds.append(index)
+            tokens = length
+    return [*bounds, len(lengths)]
 
 
 def _micro_batch(sequences: MaskedSequences, spans: NDArray[np.int64], rows: slice) -> MicroBatch:
-    """Cut the rows of a micro-batch out of padded arrays, without the columns that are padding in all of them."""
-    ids, attention_mask, masked_ids, is_masked, token_types = sequences
-    block = (rows, slice(0, int(attention_mask[rows].sum(axis=1).max())))
-    input_ids, masked_positions = torch.from_numpy(ids[block]), np.flatnonzero(is_masked[block])
+    """Pack the rows of a micro-batch of padded arrays; `spans` (n, 3) are the words in them."""
+    mask = sequences.attention_mask[rows]
+    packing = Packing.of_lengths(mask.sum(axis=1))
+    ids, masked_positions = sequences.ids[rows][mask], np.flatnonzero(sequences.is_masked[rows][mask])
+    input_ids, types = torch.from_numpy(ids), sequences.token_types
+    first_tokens = packing.offsets.numpy().astype(np.int64)[spans[:, 0]]
     return MicroBatch(
+        packing=packing,
         input_ids=input_ids,
-        attention_mask=torch.from_numpy(attention_mask[block]),
-        spans=torch.from_numpy(spans - [rows.start, 0, 0]),
-        masked_ids=input_ids if masked_ids is ids else torch.from_numpy(masked_ids[block]),
+        words=Spans.of_ranges(first_tokens + spans[:, 1], first_tokens + spans[:, 2]),
+        masked_ids=input_ids if sequences.masked_ids is sequences.ids else torch.from_numpy(sequences.masked_ids[rows][mask]),
         masked_positions=torch.from_numpy(masked_positions),
-        labels=torch.from_numpy(ids[block].reshape(-1)[masked_positions]),
-        token_type_ids=None if token_types is None else torch.from_numpy(token_types[block]),
+        labels=torch.from_numpy(ids[masked_positions]),
+        token_type_ids=None if types is None else torch.from_numpy(types[rows][mask]),
     )
 
 
@@ -229,11 +251,11 @@ def _inverse(order: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _to_device(value: Any, device: torch.device) -> Any:
-    """Move all tensors of a batch to a device, recursively."""
+    """Move all tensors of a batch to a device, recursively: from pinned memory, so that the copy does not hold up the caller."""
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)
     if isinstance(value, tuple):
         return tuple(_to_device(item, device) for item in value)
-    if isinstance(value, (Batch, MicroBatch)):
+    if isinstance(value, (Batch, MicroBatch, Packing, Spans)):
         return replace(value, **{field.name: _to_device(getattr(value, field.name), device) for field in fields(value)})
     return value

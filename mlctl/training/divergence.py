@@ -66,7 +66,7 @@ class DivergenceDetector:
 
 
 def check_finite(metrics: StepMetrics, step: int, checkpoints: CheckpointFolder) -> None:
-    """Raise an InputError if the loss or the gradient of the step that is about to be taken is not finite."""
+    """Raise an InputError if the loss or the gradient of a step is not finite; the step has not changed the weights then."""
     if not (math.isfinite(metrics.loss) and math.isfinite(metrics.gradient_norm)):
         reason = f"loss {metrics.loss}, gradient norm {metrics.gradient_norm}"
         raise _diverged(reason, step, metrics.learning_rate, checkpoints.newest_name(), checkpoints)

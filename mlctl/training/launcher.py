@@ -31,7 +31,7 @@ from mlctl.training.interruption import TrainingInterrupted, stopping_on_sigterm
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _GRACE_SECONDS = 5.0  # for other processes to report why they ended: the first to fail is not always the cause
 _REMEDY = (
-    "where the system ran out of memory, lower train.devices, train.batch_size or train.micro_batch_size; run again: "
+    "where the system ran out of memory, lower train.devices, train.batch_size or train.micro_batch_tokens; run again: "
     "training resumes from the newest checkpoint"
 )
 

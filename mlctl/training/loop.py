@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -35,6 +35,8 @@ from mlctl.training.throughput import ThroughputMeter
 from mlctl.training.trackers import Trackers
 
 _log = logging.getLogger(__name__)
+
+_READ_EVERY = 10  # steps, on a GPU: reading a step's metrics waits for the device; it divides divergence.BLOCK
 
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # torch's messages about main memory
 
@@ -66,44 +68,40 @@ class TrainingLoop:
     progress: Progress
     trackers: Trackers
     stop: StopRequest
+    _saved_step: int = field(init=False, default=0)
+    _save_time: float = field(init=False, default=0.0)
 
     def run(self) -> None:
         """Train.
 
         Raises:
-            InputError: the loss or the gradient is not finite (the weights are left as before that step), the loss has risen for
-                good, or memory is full.
+            InputError: the loss or the gradient is not finite (such a step does not change the weights, and no checkpoint is saved
+                after it), the loss has risen for good, or memory is full.
             TrainingInterrupted: a stop was requested; a checkpoint of the last step is saved.
         """
         state, settings = self.state, self.settings
         state.objective.train()
         divergence = DivergenceDetector(settings.max_loss_rise)
-        saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
+        self._saved(state.step)
         with _explain_out_of_memory(settings):
             if state.selection.is_due(state.step) and self._judge():
                 self._log_judgement()
             for batch in _prefetch(self.batch_of, state.step, settings.steps):
-                if self._is_stopped():
-                    self._interrupt(saved_step)
+                if state.step % self._interval == 0 and self._is_stopped():
+                    self._interrupt()
                 if state.selection.stops_early:
                     break
                 self.train_step(batch)
-                check_rise(divergence, state.losses, state.last_metrics, self.checkpoints)
-                self._check_fall()
-                if self.group.is_main and state.step == settings.steps:
-                    self._save()  # the last judgement takes time, too
-                if self._judge():
-                    self._log(batch)
-                if self.group.is_main and time.monotonic() >= save_time and state.step < settings.steps:
-                    self._save()
-                    saved_step, save_time = state.step, time.monotonic() + settings.checkpoint_seconds
+                self.throughput.update(state.step, batch.pairs, batch.tokens)
+                if self._is_reading_due():
+                    self._finish_steps(divergence)
         if state.selection.is_due(state.step):
-            self._interrupt(state.step)  # the last judgement was stopped
-        if self.group.is_main and saved_step < state.step < settings.steps:
+            self._interrupt()  # the last judgement was stopped
+        if state.step < settings.steps:
             self._save()
 
     def train_step(self, batch: Batch) -> None:
-        """Take one step: zero the gradients, forward and backward pass, clip, update, log."""
+        """Take one step: zero the gradients, forward and backward pass, clip, update. Nothing in it waits for a GPU."""
         state = self.state
         _seed_dropout(self.seed, state.step, self.group)
 
@@ -111,14 +109,39 @@ class TrainingLoop:
         losses = forward_backward(state.objective, batch, self.group, self.settings.cache_gradients)
         gradient_norm = state.optimiser.clip_gradients()
 
-        metrics = _metrics(losses, gradient_norm, learning_rate(self.settings, state.step))
-        check_finite(metrics, state.step + 1, self.checkpoints)
-
-        state.optimiser.step(state.step)
+        state.optimiser.step(state.step, gradient_norm)
         clamp_temperatures(state.objective)
 
-        state.record(metrics)
+        state.record(_metrics(losses, gradient_norm, learning_rate(self.settings, state.step)))
         state.selection.count_step(state.step)
+
+    @property
+    def _interval(self) -> int:
+        """Steps between two readings of the metrics, and between two questions to the other processes whether to stop."""
+        return 1 if self.state.device.type == "cpu" else _READ_EVERY
+
+    def _is_reading_due(self) -> bool:
+        step, settings = self.state.step, self.settings
+        is_special = step in (settings.steps, step_of_first_check(settings)) or self.state.selection.is_due(step)
+        return is_special or step % self._interval == 0 or self._is_save_due()
+
+    def _is_save_due(self) -> bool:
+        return self.group.is_main and time.monotonic() >= self._save_time and self.state.step < self.settings.steps
+
+    def _finish_steps(self, divergence: DivergenceDetector) -> None:
+        """Read the metrics of the steps since the last reading; stop a training that has diverged; judge, report and save as due."""
+        state, is_save_due = self.state, self._is_save_due()
+        steps = state.read_metrics()
+        for step in steps:
+            check_finite(state.metrics(step), step, self.checkpoints)
+        check_rise(divergence, state.losses, state.last_metrics, self.checkpoints)
+        self._check_fall()
+        if state.step == self.settings.steps:
+            self._save()  # the last judgement takes time, too
+        if self._judge():
+            self._log(steps)
+        if is_save_due:
+            self._save()
 
     def _judge(self) -> bool:
         """Judge the weights if that is due; return whether the step is finished: a requested stop ends a judgement."""
@@ -133,15 +156,15 @@ class TrainingLoop:
                 _log.info("training stops early: %d judgements without a new best", self.settings.early_stopping_patience)
         return is_finished
 
-    def _log(self, batch: Batch) -> None:
-        """Report a step that is finished."""
+    def _log(self, steps: range) -> None:
+        """Report steps that are finished."""
         if not self.group.is_main:
             return
-        step, metrics, selection = self.state.step, self.state.last_metrics, self.state.selection
-        self.throughput.update(step, batch.pairs, batch.tokens)
-        rates = {"loss": metrics.loss, "pairs_per_s": self.throughput.pairs_per_s}
-        self.progress(step, self.settings.steps, "steps", **rates, **selection.progress_figures())
-        self.trackers.step(step, metrics, self.throughput, selection.figures(step))
+        state, selection = self.state, self.state.selection
+        for step in steps:
+            self.trackers.step(step, state.metrics(step), self.throughput, selection.figures(step))
+        rates = {"loss": state.last_metrics.loss, "pairs_per_s": self.throughput.pairs_per_s}
+        self.progress(state.step, self.settings.steps, "steps", **rates, **selection.progress_figures())
 
     def _log_judgement(self) -> None:
         """Report a judgement that precedes the first step of this start: before training, or of a step whose judgement was stopped."""
@@ -159,22 +182,31 @@ class TrainingLoop:
         if reason := not_fallen(self.state.losses, self.state.contrastive_losses, self.settings):
             _log.warning("THIS TRAINING LEARNS NOTHING: %s", reason)
 
-    def _interrupt(self, saved_step: int) -> None:
-        """Save the steps so far, unless they are, and stop."""
-        if self.group.is_main and saved_step < self.state.step:
-            self._save()
+    def _interrupt(self) -> None:
+        """Save the steps so far, and stop."""
+        self._save()
         self.stop.finished.set()
         raise TrainingInterrupted(self.state.step, self.settings.steps)
 
     def _save(self) -> None:
-        self.checkpoints.save(self.state.step, self.state.tensors(), self.state.recent_loss)
+        """Save a checkpoint, as the main process, unless this step has one."""
+        if self.group.is_main and self._saved_step < self.state.step:
+            self.checkpoints.save(self.state.step, self.state.tensors(), self.state.recent_loss)
+            self._saved(self.state.step)
+
+    def _saved(self, step: int) -> None:
+        """Note that there is a checkpoint of a step; the next one is due some time later."""
+        self._saved_step, self._save_time = step, time.monotonic() + self.settings.checkpoint_seconds
 
 
-def _metrics(losses: Losses, gradient_norm: Tensor, rate: float) -> StepMetrics:
-    """Copy the metrics of a step from the device, all at once."""
-    mlm = losses.mlm if losses.mlm is not None else torch.full_like(losses.total, torch.nan)
-    total, contrastive, mlm_loss, norm = torch.stack([losses.total, losses.contrastive, mlm, gradient_norm]).tolist()
-    return StepMetrics(total, contrastive, mlm_loss, rate, norm)
+def _metrics(losses: Losses, gradient_norm: Tensor, rate: float) -> Tensor:
+    """Return the metrics of a step, in the columns of StepMetrics, on its device."""
+    columns = dict.fromkeys(StepMetrics._fields, torch.full_like(losses.total, torch.nan, dtype=torch.float64))
+    columns |= {"loss": losses.total, "contrastive": losses.contrastive, "gradient_norm": gradient_norm}
+    columns["learning_rate"] = torch.full_like(columns["mlm"], rate)
+    if losses.mlm is not None:
+        columns["mlm"] = losses.mlm
+    return torch.stack([column.detach().to(torch.float64) for column in columns.values()])
 
 
 @contextlib.contextmanager
@@ -186,7 +218,7 @@ def _explain_out_of_memory(settings: ResolvedTrain) -> Iterator[None]:
         out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not out_of_memory and not any(message in str(error) for message in _OUT_OF_MEMORY):
             raise
-        first_remedy = "lower train.micro_batch_size" if settings.cache_gradients else "set train.cache_gradients=true"
+        first_remedy = "lower train.micro_batch_tokens" if settings.cache_gradients else "set train.cache_gradients=true"
         raise InputError(
             "the device's memory is full",
             f"{first_remedy}, lower train.batch_size or shard.max_length, or set train.precision=bf16",

@@ -11,10 +11,12 @@ from torch.nn import functional
 
 from mlctl.config import ResolvedTrain
 from mlctl.errors import InputError
+from mlctl.modeling.activation_checkpointing import checkpoint_activations
 from mlctl.modeling.encoders import max_positions, seeded
 from mlctl.modeling.freezing import freeze
 from mlctl.modeling.masked_lm import MaskedLmHead
-from mlctl.modeling.pooling import full_precision, layer_numbers, pool_layers, pool_tokens, span_pool
+from mlctl.modeling.packing import enable_packing, encode_packed
+from mlctl.modeling.pooling import full_precision, layer_numbers, pool_layers, pool_tokens
 from mlctl.modeling.sentence_config import Pooling
 from mlctl.training.anchor_loss import AnchorEncoder, anchored, distance_sum
 from mlctl.training.collator import Batch, MicroBatch
@@ -68,8 +70,11 @@ class Objective(nn.Module):
         self.sentence_modules = modules or nn.Identity()
         with seeded(seed):
             self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, hidden, self._pooling.vector_size(hidden))
+        enable_packing(model)
         self.anchor = AnchorEncoder(model) if settings.anchor_weight or settings.word_anchor_weight else None
         freeze(model, settings.frozen_layers, settings.frozen_embeddings)
+        if settings.activation_checkpointing:
+            checkpoint_activations(model)
         self.settings = settings
         self._word_layers = self._pooling.layers
         self._word_weights = self._pooling.weights
@@ -106,17 +111,13 @@ class Objective(nn.Module):
         return self.weighted(contrastive, group.all_sum(mlm_sum / group.global_count(len(labels), labels)), anchor)
 
     def encode(self, micro_batch: MicroBatch, embeddings: Tensor | None = None) -> Encoded:
-        """Encode and pool the sequences that the contrastive loss sees; `embeddings` (b, T, H) of their tokens if looked up before."""
-        inputs = _encoder_inputs(self._contrastive_ids(micro_batch), embeddings)
+        """Encode and pool the sequences that the contrastive loss sees; `embeddings` (T, H) of their tokens if looked up before."""
         with autocast(self.settings, micro_batch.input_ids.device):
-            output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask, output_hidden_states=True)
-        sentences, words = self._pool(output.hidden_states, micro_batch)
+            token_ids = self._contrastive_ids(micro_batch)
+            hidden_states = encode_packed(self.model.base_model, token_ids, micro_batch.packing, embeddings)
+        sentences, words = self._pool(hidden_states, micro_batch)
         positions = micro_batch.masked_positions if self.settings.contrast_on_masked else micro_batch.masked_positions[:0]
-        return Encoded(
-            sentences=sentences,
-            words=words,
-            masked=output.last_hidden_state.flatten(0, 1).index_select(0, positions),
-        )
+        return Encoded(sentences, words, masked=hidden_states[-1].index_select(0, positions))
 
     def score(self, encoded: Sequence[Encoded], batch: Batch, group: ProcessGroup) -> tuple[Tensor, Tensor | None]:
         """Return the contrastive loss and the weighted anchor losses over all processes; `encoded` are the micro-batches of this one."""
@@ -131,13 +132,11 @@ class Objective(nn.Module):
 
     def encode_masked(self, micro_batch: MicroBatch, embeddings: Tensor | None = None) -> Tensor:
         """Encode the masked sequences of a micro-batch and return the last-layer states (m, H) of the masked tokens."""
-        inputs = _encoder_inputs(micro_batch.masked_ids, embeddings)
-        if micro_batch.token_type_ids is not None:
-            inputs["token_type_ids"] = micro_batch.token_type_ids
         with autocast(self.settings, micro_batch.input_ids.device):
-            output = self.model.base_model(**inputs, attention_mask=micro_batch.attention_mask)
-        states: Tensor = output.last_hidden_state
-        return states.flatten(0, 1).index_select(0, micro_batch.masked_positions)
+            hidden_states = encode_packed(
+                self.model.base_model, micro_batch.masked_ids, micro_batch.packing, embeddings, micro_batch.token_type_ids
+            )
+        return hidden_states[-1].index_select(0, micro_batch.masked_positions)
 
     def mlm_loss(self, states: Tensor, labels: Tensor) -> Tensor:
         """Return the masked-LM loss, summed over tokens, for their states (m, H) and original ids (m,)."""
@@ -158,7 +157,7 @@ class Objective(nn.Module):
 
     def check_length(self, batch: Batch) -> None:
         """Raise an InputError if the longest sequence of a batch is longer than the encoder's positions."""
-        longest = batch.micro_batches[-1].input_ids.shape[1]
+        longest = batch.micro_batches[-1].packing.longest
         if longest > self._max_positions:
             raise InputError(
                 f"a training row has {longest} subwords, but the encoder has room for {self._max_positions}",
@@ -182,31 +181,24 @@ class Objective(nn.Module):
     @torch.no_grad()
     def _anchor_vectors(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Return the sentence and the word vectors of the encoder before training."""
-        encoder, mask = cast(AnchorEncoder, self.anchor).encoder, micro_batch.attention_mask
-        with autocast(self.settings, mask.device):
-            output = encoder(input_ids=micro_batch.input_ids, attention_mask=mask, output_hidden_states=True)
-        return self._pool(output.hidden_states, micro_batch)
+        encoder = cast(AnchorEncoder, self.anchor).encoder
+        with autocast(self.settings, micro_batch.input_ids.device):
+            hidden_states = encode_packed(encoder, micro_batch.input_ids, micro_batch.packing)
+        return self._pool(hidden_states, micro_batch)
 
     def _pool(self, hidden_states: Sequence[Tensor], micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Return the sentence vectors (b, O) and the word vectors (n, H) of a micro-batch."""
+        packing = micro_batch.packing
         states = pool_layers(hidden_states, self._pooling.layers, self._pooling.weights)
-        sentences = self.sentence_modules(pool_tokens(states, micro_batch.attention_mask, self._pooling.tokens))
+        sentences = self.sentence_modules(pool_tokens(packing.pad(states), packing.mask, self._pooling.tokens))
         if (self._word_layers, self._word_weights) != (self._pooling.layers, self._pooling.weights):
             states = pool_layers(hidden_states, self._word_layers, self._word_weights)
-        rows, starts, ends = micro_batch.spans.unbind(1)
-        if self.settings.word_pooling == "first":
-            ends = starts + 1
-        return sentences, span_pool(states, rows, starts, ends)
+        return sentences, micro_batch.words.mean(states)
 
     def _contrastive_ids(self, micro_batch: MicroBatch) -> Tensor:
         return micro_batch.masked_ids if self.settings.contrast_on_masked else micro_batch.input_ids
 
-    def _embed(self, token_ids: Sequence[Tensor]) -> list[Tensor]:
-        """Return the embeddings (b, T, H) of token ids (b, T) from one look-up: each look-up has a gradient of the table's size."""
+    def _embed(self, token_ids: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the embeddings (T, H) of token ids (T,) from one look-up: each look-up has a gradient of the table's size."""
         table = self.model.get_input_embeddings()
-        flat = table(torch.cat([ids.flatten() for ids in token_ids])).split([ids.numel() for ids in token_ids])
-        return [part.view(*ids.shape, -1) for part, ids in zip(flat, token_ids, strict=True)]
-
-
-def _encoder_inputs(input_ids: Tensor, embeddings: Tensor | None) -> dict[str, Tensor]:
-    return {"input_ids": input_ids} if embeddings is None else {"inputs_embeds": embeddings}
+        return torch.split_with_sizes(table(torch.cat(list(token_ids))), [len(ids) for ids in token_ids])

@@ -39,9 +39,13 @@ class Optimiser:
         """Scale the gradients down to max_gradient_norm where they exceed it, and return the norm they had."""
         return nn.utils.clip_grad_norm_(self._parameters, self._settings.max_gradient_norm)
 
-    def step(self, step: int) -> None:
-        """Update the weights with the learning rate of a step, counted from 0."""
+    def step(self, step: int, gradient_norm: Tensor) -> None:
+        """Update the weights with the learning rate of a step, counted from 0; not at all if the norm of the gradients is not finite.
+
+        The norm stays on the device: `found_inf` is what torch's fused optimisers read for that, as GradScaler sets it.
+        """
         rate = learning_rate(self._settings, step)
         for group, peak in zip(self.adam.param_groups, self._peaks, strict=False):
             group["lr"] = rate * (peak / self._settings.learning_rate)
+        self.adam.found_inf = (~torch.isfinite(gradient_norm)).to(torch.float32)  # type: ignore[attr-defined]
         self.adam.step()

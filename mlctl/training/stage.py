@@ -19,7 +19,7 @@ from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
 from mlctl.modeling.dev_set import read_dev_pairs, read_dev_set
-from mlctl.modeling.devices import resolve_devices
+from mlctl.modeling.devices import resolve_devices, warn_of_slow_bf16
 from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, same_vocabulary, scratch_model
 from mlctl.modeling.model_export import save_model
 from mlctl.modeling.model_kind import model_kind
@@ -37,6 +37,7 @@ from mlctl.training.judge import Judge, open_judge
 from mlctl.training.launcher import launch
 from mlctl.training.loop import TrainingLoop
 from mlctl.training.masking import MaskingRule
+from mlctl.training.micro_batching import micro_batch_tokens
 from mlctl.training.model_selection import ModelSelection
 from mlctl.training.multinode import check_size, host_training
 from mlctl.training.objective import Objective
@@ -133,6 +134,7 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
     check_interpolation(settings, model)
     check_dev_pairs(settings, len(read_dev_set(sharded)))
     devices, kind = resolve_devices(settings.devices), model_kind(model)
+    warn_of_slow_bf16(settings.precision, devices[0], "train.precision")
     pooling = _pooling(settings, model, sharded, workspace, devices[0])
     job = Job(resolve_train(settings, kind), model, kind, seed, sharded, workspace, pooling)
     if settings.nodes > 1:
@@ -226,7 +228,8 @@ def _batches(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective
     tlm = translation_lm(settings, objective.model, tokenizer, masking, job.seed) if masking else None
     if tlm and group.is_main:
         report_joined(tlm, shards)
-    collator = Collator(settings, job.seed, tokenizer.pad_token_id, None if tlm else masking, group, tlm)
+    tokens = micro_batch_tokens(settings, objective.model, device)
+    collator = Collator(settings, job.seed, tokenizer.pad_token_id, None if tlm else masking, group, tlm, tokens)
     language_sampler = shards.language_sampler(settings.language_alpha, job.seed) if settings.language_alpha < 1 else None
     sampler = Sampler(shards.shard_samples, settings.batch_size, job.seed, language_sampler)
 

@@ -28,8 +28,9 @@ class TrainingState:
         objective: model and projection heads.
         selection: judgements, and the weights that may be written.
         optimiser: Adam over their weights.
-        history: (steps, metrics) float64, one row a step in the columns of StepMetrics.
+        history: (steps, metrics) float64, one row a step in the columns of StepMetrics; those of steps not read yet are NaN.
         step: number of steps done.
+        read_step: number of steps whose metrics have been read from the device.
     """
 
     def __init__(self, objective: Objective, settings: ResolvedTrain, selection: ModelSelection) -> None:
@@ -39,12 +40,25 @@ class TrainingState:
         weights = [weight for weight in self._weights.values() if id(weight) not in identities]
         self.optimiser = Optimiser(weights, settings, temperatures)
         self.history = torch.full((settings.steps, len(StepMetrics._fields)), torch.nan, dtype=torch.float64)
-        self.step = 0
+        self.step = self.read_step = 0
+        self._unread: list[Tensor] = []
 
-    def record(self, metrics: StepMetrics) -> None:
-        """Add the metrics of a step that is done."""
-        self.history[self.step] = torch.tensor(metrics, dtype=torch.float64)
+    def record(self, metrics: Tensor) -> None:
+        """Add the metrics (in the columns of StepMetrics) of a step that is done; they stay on the device until they are read."""
+        self._unread.append(metrics)
         self.step += 1
+
+    def read_metrics(self) -> range:
+        """Copy the metrics of the steps since the last reading from the device, which waits for it; return these steps, from 1."""
+        read = range(self.read_step + 1, self.step + 1)
+        if self._unread:
+            self.history[self.read_step : self.step] = torch.stack(self._unread).to("cpu", torch.float64)
+        self._unread, self.read_step = [], self.step
+        return read
+
+    def metrics(self, step: int) -> StepMetrics:
+        """Return the metrics of a step, counted from 1, that has been read."""
+        return StepMetrics(*self.history[step - 1].tolist())
 
     @property
     def device(self) -> torch.device:
@@ -53,19 +67,19 @@ class TrainingState:
 
     @property
     def last_metrics(self) -> StepMetrics:
-        """The metrics of the last step."""
-        return StepMetrics(*self.history[self.step - 1].tolist())
+        """The metrics of the last step that has been read."""
+        return self.metrics(self.read_step)
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """The total loss of every step so far, (steps,)."""
-        losses: NDArray[np.float64] = self.history[: self.step, 0].numpy()
+        """The total loss of every step read so far, (steps,)."""
+        losses: NDArray[np.float64] = self.history[: self.read_step, 0].numpy()
         return losses
 
     @property
     def contrastive_losses(self) -> NDArray[np.float64]:
-        """The contrastive loss of every step so far, (steps,)."""
-        losses: NDArray[np.float64] = self.history[: self.step, 1].numpy()
+        """The contrastive loss of every step read so far, (steps,)."""
+        losses: NDArray[np.float64] = self.history[: self.read_step, 1].numpy()
         return losses
 
     @property
@@ -79,7 +93,7 @@ class TrainingState:
         return {name: weight for name, weight in self.objective.named_parameters() if weight.requires_grad}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the state as tensors by name."""
+        """Return the state as tensors by name. The metrics of all steps must have been read."""
         weights = self._weights
         moments = {
             f"adam.{kind}.{name}": value
@@ -91,7 +105,7 @@ class TrainingState:
 
     def restore(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Restore the state that `tensors` returned after `step` steps."""
-        self.step = step
+        self.step = self.read_step = step
         self.history[:step] = tensors["history"]
         self.selection.restore(step, tensors)
         with torch.no_grad():

@@ -58,7 +58,7 @@ def batch() -> Batch:
         np.arange(PAIRS), (ragged(sides[0]), ragged(sides[1])), ragged(word_pairs), (np.arange(PAIRS), np.arange(PAIRS) + 100)
     )
     rule = MaskingRule(0.15, 4, np.arange(TYPES) < 5)
-    return Collator(resolve_train(Train(word_pairs=1, micro_batch_size=5), "masked-lm"), SEED, 0, rule).collate(rows, EPOCH)
+    return Collator(resolve_train(Train(word_pairs=1, micro_batch_tokens=50), "masked-lm"), SEED, 0, rule).collate(rows, EPOCH)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])

@@ -159,7 +159,7 @@ CASES += [("roberta", EXACT, case) for case in list(cases())[-3:-1]] + [("bert",
 @pytest.mark.parametrize(("family", "arithmetic", "changes"), CASES)
 def test_loss_and_gradients(family: str, arithmetic: tuple[torch.dtype, float], changes: dict[str, Any]) -> None:
     precision, tolerance = arithmetic
-    settings = resolve_train(Train.model_validate({"micro_batch_size": 5, **changes}), "masked-lm")
+    settings = resolve_train(Train.model_validate({"micro_batch_tokens": 50, **changes}), "masked-lm")
     rows = rows_of(6)
     batch = Collator(settings, SEED, PAD, RULE).collate(rows, EPOCH)
     objective = Objective(model_of(family), settings, seed=1).to(precision).train()

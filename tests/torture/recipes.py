@@ -29,7 +29,7 @@ def parallel(folder: Path) -> dict[str, Any]:
     values = tiny.recipe(folder / "store")
     values["clean"] = {"workers": 2}
     values["align"]["workers"] = 2
-    values["train"] |= {"objective": "joint", "word_pairs": 1, "cache_gradients": True, "micro_batch_size": 8}
+    values["train"] |= {"objective": "joint", "word_pairs": 1, "cache_gradients": True, "micro_batch_tokens": 80}
     return values
 
 

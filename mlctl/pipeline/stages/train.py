@@ -45,7 +45,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="train",
-    version=6,
+    version=7,
     needs=("shard",),
     settings=_settings,
     work=_work,

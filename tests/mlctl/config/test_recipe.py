@@ -62,7 +62,7 @@ from mlctl.errors import InputError
         ("train.steps=.inf", "train.steps: give a finite number"),
         ("train.steps=99999999999999999999", "train.steps: give a number of at most 9,223,372,036,854,775,807"),
         ("train.steps=" + "9" * 5000, "train.steps: give a smaller number"),
-        ("train.micro_batch_size=", "train.micro_batch_size: give a whole number (given: nothing)"),
+        ("train.micro_batch_tokens=", "train.micro_batch_tokens: give auto, or a number of tokens from 1 (given: nothing)"),
         ("train.batch_size=2:30", "train.batch_size: give a whole number (given: '2:30')"),
         ("train.hard_word_negatives=2", "train.hard_word_negatives: use true or false"),
         ("train=5", "command line: train: is a section: give its settings, like train.loss=…"),

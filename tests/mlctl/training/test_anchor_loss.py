@@ -40,7 +40,7 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 
 def objective_of(shards: Path, model: Model, **changes: Any) -> tuple[Objective, Batch, Rows]:
-    settings = resolve_train(Train.model_validate({"mlm_weight": 0, "micro_batch_size": 3, **changes}), "scratch")
+    settings = resolve_train(Train.model_validate({"mlm_weight": 0, "micro_batch_tokens": 30, **changes}), "scratch")
     network = scratch_model(model.scratch, shards / "tokenizer", 0, seed=0)
     rows = ShardReader(shards).read([ShardSlice(0, np.arange(7), np.zeros(7, np.int64))])
     return Objective(network, settings, 0).double().train(), Collator(settings, 0, 0, None).collate(rows, 0), rows

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def rows(shards: Path) -> Rows:
 
 def batch_of(shards: Path, rows: Rows, epoch: int = 0, **settings: Any) -> Batch:
     rule = MaskingRule.from_tokenizer(AutoTokenizer.from_pretrained(shards / "tokenizer"), 0.3)
-    return Collator(resolve_train(Train.model_validate({"micro_batch_size": 6, **settings}), "scratch"), 0, 0, rule).collate(
+    return Collator(resolve_train(Train.model_validate({"micro_batch_tokens": 60, **settings}), "scratch"), 0, 0, rule).collate(
         rows, epoch
     )
 
@@ -37,9 +38,9 @@ def batch_of(shards: Path, rows: Rows, epoch: int = 0, **settings: Any) -> Batch
 def restored(batch: Batch, name: str) -> Tokens:
     """The sequences in the order of the rows, sources then targets."""
     sequences = [
-        row[there].tolist()
+        ids.tolist()
         for micro_batch in batch.micro_batches
-        for row, there in zip(getattr(micro_batch, name), micro_batch.attention_mask, strict=True)
+        for ids in getattr(micro_batch, name).split(micro_batch.packing.mask.sum(1).tolist())
     ]
     return [sequences[index] for index in batch.sequence_positions]
 
@@ -51,21 +52,27 @@ def original(rows: Rows) -> Tokens:
 def test_chunks_hold_every_sequence_once_by_length(shards: Path, rows: Rows) -> None:
     batch = batch_of(shards, rows)
     assert restored(batch, "input_ids") == original(rows)
-    assert [len(micro_batch.input_ids) for micro_batch in batch.micro_batches] == [6] * 6 + [4]
-    lengths = [length for micro_batch in batch.micro_batches for length in micro_batch.attention_mask.sum(1).tolist()]
-    assert lengths == sorted(lengths)
-    assert all(
-        micro_batch.attention_mask.sum(1).max() == micro_batch.input_ids.shape[1] for micro_batch in batch.micro_batches
-    ), "columns of padding alone"
+    lengths = [micro_batch.packing.mask.sum(1).tolist() for micro_batch in batch.micro_batches]
+    flat = [length for part in lengths for length in part]
+    assert flat == sorted(flat)
+    for part, following in pairwise(lengths):
+        assert sum(part) <= 60 < sum(part) + following[0], "as many as fit"
+    assert sum(lengths[-1]) <= 60
     assert (batch.pairs, batch.tokens) == (20, sum(map(len, original(rows))))
+
+
+def test_a_sequence_with_more_tokens_than_a_micro_batch_is_alone_in_it(shards: Path, rows: Rows) -> None:
+    batch = batch_of(shards, rows, micro_batch_tokens=1)
+    assert len(batch.micro_batches) == 40
+    assert restored(batch, "input_ids") == original(rows)
 
 
 def test_spans_lead_to_the_words_of_the_word_pairs(shards: Path, rows: Rows) -> None:
     batch = batch_of(shards, rows, word_pairs=3)
     words = [
-        micro_batch.input_ids[row, start:end].tolist()
+        word.tolist()
         for micro_batch in batch.micro_batches
-        for row, start, end in micro_batch.spans.tolist()
+        for word in micro_batch.input_ids[micro_batch.words.tokens].split(micro_batch.words.lengths.tolist())
     ]
     words = [words[index] for index in batch.word_positions]
     half = len(batch.word_pair_rows)
@@ -83,9 +90,8 @@ def test_masked_tokens_and_their_labels(shards: Path, rows: Rows) -> None:
     batch = batch_of(shards, rows)
     changed = 0
     for micro_batch in batch.micro_batches:
-        flat, masked = micro_batch.input_ids.flatten(), micro_batch.masked_ids.flatten()
+        flat, masked = micro_batch.input_ids, micro_batch.masked_ids
         assert torch.equal(micro_batch.labels, flat[micro_batch.masked_positions])
-        assert micro_batch.attention_mask.flatten()[micro_batch.masked_positions].all()
         different = (flat != masked).nonzero().flatten().tolist()
         assert set(different) <= set(micro_batch.masked_positions.tolist())
         changed += len(different)
@@ -137,5 +143,7 @@ def test_nothing_masked_and_no_words_where_they_are_not_used(shards: Path, rows:
 def test_moving_keeps_the_shape(shards: Path, rows: Rows) -> None:
     moved = batch_of(shards, rows).to(torch.device("meta"))
     assert {micro_batch.input_ids.device.type for micro_batch in moved.micro_batches} == {"meta"}
+    assert {micro_batch.packing.slots.device.type for micro_batch in moved.micro_batches} == {"meta"}
+    assert {micro_batch.words.tokens.device.type for micro_batch in moved.micro_batches} == {"meta"}
     assert moved.identities[1].device.type == moved.word_pair_spans[0].device.type == "meta"
     assert moved.pairs == 20

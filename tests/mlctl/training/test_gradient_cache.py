@@ -39,7 +39,7 @@ CASES: list[dict[str, Any]] = [
         "mlm_weight": mlm,
         "contrast_on_masked": masked,
         "word_pairs": 2,
-        "micro_batch_size": 3,
+        "micro_batch_tokens": 30,
         "word_weight": 0.3,
     }
     for objective, mlm, masked in itertools.product(("joint", "sentence", "separate"), (0.0, 0.4), (False, True))
@@ -180,8 +180,17 @@ def test_chunk_by_chunk_memory_does_not_grow_with_the_batch(case: dict[str, Any]
     small, large = (kept(case, rows, cached=True) for rows in (10, 40))
     assert large < 1.3 * small
     assert kept(case, 40, cached=False) > 3 * kept(case, 10, cached=False)
-    more = kept({**case, "micro_batch_size": 12}, 40, cached=True)
+    more = kept({**case, "micro_batch_tokens": 120}, 40, cached=True)
     assert more > 2.5 * large, "it does grow with the micro_batch"
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_with_activation_checkpointing_it_is_the_same_step_in_less_memory(cached: bool) -> None:
+    case = CASES[13]
+    checkpointing = {**case, "activation_checkpointing": True}
+    assert_equal(step(checkpointing, SINGLE, cached, dropout=0.3), step(case, SINGLE, cached, dropout=0.3))
+    if not cached:
+        assert kept(checkpointing, 40, cached) < kept(case, 40, cached) / 4
 
 
 def shares(batches: list[Batch]) -> Iterator[tuple[Batch, list[list[int]]]]:
@@ -189,9 +198,9 @@ def shares(batches: list[Batch]) -> Iterator[tuple[Batch, list[list[int]]]]:
         yield (
             batch,
             [
-                row[there].tolist()
+                ids.tolist()
                 for micro_batch in batch.micro_batches
-                for row, there in zip(micro_batch.input_ids, micro_batch.attention_mask, strict=True)
+                for ids in micro_batch.input_ids.split(micro_batch.packing.mask.sum(1).tolist())
             ],
         )
 

@@ -28,7 +28,7 @@ from mlctl.training import train
 SETTINGS: dict[str, Any] = {
     "steps": 40,
     "batch_size": 8,
-    "micro_batch_size": 3,
+    "micro_batch_tokens": 30,
     "learning_rate": 1e-3,
     "threads": 1,
     "word_pairs": 2,

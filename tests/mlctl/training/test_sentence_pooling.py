@@ -223,11 +223,11 @@ def test_the_loss_is_that_of_the_vectors_behind_dense(shards: Path, tmp_path: Pa
 
     sentences, words = [], []
     for micro_batch in batch.micro_batches:
-        mask = micro_batch.attention_mask
-        states = whole.model(micro_batch.input_ids, attention_mask=mask).last_hidden_state
-        mean = torch.stack([state[row].mean(0) for state, row in zip(states, mask.bool(), strict=True)])
+        lengths = micro_batch.packing.mask.sum(1).tolist()
+        states = torch.cat([whole.model(ids[None]).last_hidden_state[0] for ids in micro_batch.input_ids.split(lengths)])
+        mean = torch.stack([sentence.mean(0) for sentence in states.split(lengths)])
         sentences.append(torch.tanh(mean @ dense["linear.weight"].T + dense["linear.bias"]))
-        words += [states[row, start:end].mean(0) for row, start, end in micro_batch.spans.tolist()]
+        words += [word.mean(0) for word in states[micro_batch.words.tokens].split(micro_batch.words.lengths.tolist())]
     source_side, target_side = torch.cat(sentences)[batch.sequence_positions].chunk(2)
     ordered = torch.stack(words)[batch.word_positions] if words else torch.zeros(0, 16).double()
     first, second = ordered.chunk(2)
@@ -253,7 +253,7 @@ def test_a_training_through_dense_goes_on_to_the_same_bytes(shards: Path, tmp_pa
         "objective": "joint",
         "checkpoint_seconds": 0.001,
         "cache_gradients": cache_gradients,
-        "micro_batch_size": 3,
+        "micro_batch_tokens": 30,
     }
 
     def interrupt(done: int, *_: Any, **__: Any) -> None:

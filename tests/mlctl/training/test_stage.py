@@ -113,7 +113,7 @@ def test_seed_and_settings_decide_about_the_bytes(shards: Path, toy_model: Model
         {"mlm_weight": 0, "contrast_on_masked": True},
         {"mlm_weight": 0},
         {"precision": "bf16", "warmup_steps": 3, "lr_schedule": "linear"},
-        {"batch_size": 64, "micro_batch_size": 1, "steps": 2},
+        {"batch_size": 64, "micro_batch_tokens": 1, "steps": 2},
         {"cache_gradients": True, "precision": "bf16", "contrast_on_masked": True},
         {
             "layers": "all",
@@ -262,7 +262,7 @@ def test_full_memory_says_what_takes_less(shards: Path, toy_model: Model, tmp_pa
 
     with pytest.raises(InputError, match="the device's memory is full") as caught:
         train(settings(cache_gradients=cached), toy_model, 0, shards, Workspace(tmp_path), fill)
-    assert caught.value.remedy.startswith("lower train.micro_batch_size" if cached else "set train.cache_gradients=true")
+    assert caught.value.remedy.startswith("lower train.micro_batch_tokens" if cached else "set train.cache_gradients=true")
 
 
 class Interrupted(BaseException):
@@ -278,13 +278,13 @@ def interrupt_at(step: int) -> Callable[..., None]:
 
 
 def test_chunk_by_chunk_it_trains_alike_and_goes_on_to_the_same_bytes(shards: Path, toy_model: Model, tmp_path: Path) -> None:
-    cached = settings(cache_gradients=True, micro_batch_size=3, checkpoint_seconds=0.001)
+    cached = settings(cache_gradients=True, micro_batch_tokens=30, checkpoint_seconds=0.001)
     with pytest.raises(Interrupted):
         train(cached, toy_model, 0, shards, Workspace(tmp_path / "cut"), interrupt_at(7))
     for name in ("cut", "straight"):
         train(cached, toy_model, 0, shards, Workspace(tmp_path / name))
     assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
-    train(settings(micro_batch_size=3), toy_model, 0, shards, Workspace(tmp_path / "whole"))
+    train(settings(micro_batch_tokens=30), toy_model, 0, shards, Workspace(tmp_path / "whole"))
     one, other = (np.array(pq.read_table(tmp_path / name / "steps.parquet")["loss"]) for name in ("cut", "whole"))
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
@@ -293,7 +293,7 @@ def test_chunk_by_chunk_it_trains_alike_and_goes_on_to_the_same_bytes(shards: Pa
 def test_without_masking_the_embeddings_that_no_row_has_are_left_out(
     shards: Path, toy_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
 ) -> None:
-    alone = settings(mlm_weight=0, anchor_weight=0.5, cache_gradients=cached, micro_batch_size=3, checkpoint_seconds=0.001)
+    alone = settings(mlm_weight=0, anchor_weight=0.5, cache_gradients=cached, micro_batch_tokens=30, checkpoint_seconds=0.001)
     with pytest.raises(Interrupted):
         train(alone, toy_model, 0, shards, Workspace(tmp_path / "cut"), interrupt_at(7))
     for name in ("cut", "straight"):

@@ -152,9 +152,9 @@ def training_batch(shards: Path, tokenizer: PreTrainedTokenizerBase, step: int) 
 def sequences(batch: Batch, name: str) -> list[list[int]]:
     """The sequences of a training batch in the order of the rows, sources then targets."""
     in_order = [
-        row[mask].tolist()
+        ids.tolist()
         for micro_batch in batch.micro_batches
-        for row, mask in zip(getattr(micro_batch, name), micro_batch.attention_mask, strict=True)
+        for ids in getattr(micro_batch, name).split(micro_batch.packing.mask.sum(1).tolist())
     ]
     return [in_order[position] for position in batch.sequence_positions]
 

@@ -162,7 +162,7 @@ def model_of(family: str) -> Any:
 
 
 def settings_of(**changes: Any) -> ResolvedTrain:
-    values = {"objective": "sentence", "micro_batch_size": 5, "mlm_weight": 0.7, "mlm_probability": 0.3, "tlm_share": 1.0}
+    values = {"objective": "sentence", "micro_batch_tokens": 40, "mlm_weight": 0.7, "mlm_probability": 0.3, "tlm_share": 1.0}
     return resolve_train(Train.model_validate({**values, **changes}), "masked-lm")
 
 
@@ -239,7 +239,7 @@ def interrupt(done: int, *_: Any, **__: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"sample_unit": "word-pair"}, {"cache_gradients": True, "micro_batch_size": 8, "precision": "bf16"}]
+    "changes", [{"sample_unit": "word-pair"}, {"cache_gradients": True, "micro_batch_tokens": 80, "precision": "bf16"}]
 )
 def test_an_interrupted_training_resumes_to_the_same_bytes(
     make_shards: Callable[..., Path], toy_model: Model, tmp_path: Path, changes: dict[str, Any]

@@ -19,6 +19,7 @@ from mlctl.core.hashing import file_digest
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.modeling.encoders import scratch_model
+from mlctl.modeling.pooling import Spans
 from mlctl.training import train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
@@ -34,7 +35,7 @@ def shards(make_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 
 def objective_of(shards: Path, model: Model, **changes: Any) -> tuple[Objective, Batch]:
-    settings = resolve_train(Train.model_validate({"mlm_weight": 0, "micro_batch_size": 3, **changes}), "scratch")
+    settings = resolve_train(Train.model_validate({"mlm_weight": 0, "micro_batch_tokens": 30, **changes}), "scratch")
     network = scratch_model(model.scratch, shards / "tokenizer", 0, seed=0)
     rows = ShardReader(shards).read([ShardSlice(0, np.arange(7), np.zeros(7, np.int64))])
     return Objective(network, settings, 0).double().eval(), Collator(settings, 0, 0, None).collate(rows, 0)
@@ -42,7 +43,7 @@ def objective_of(shards: Path, model: Model, **changes: Any) -> tuple[Objective,
 
 def word_states(objective: Objective, batch: Batch, layer: int) -> tuple[list[Tensor], list[Tensor]]:
     """The mean state of each word of the batch, source and target, encoded sentence by sentence."""
-    sequences = [ids[mask] for item in batch.micro_batches for ids, mask in zip(item.input_ids, item.attention_mask, strict=True)]
+    sequences = [ids for item in batch.micro_batches for ids in item.input_ids.split(item.packing.mask.sum(1).tolist())]
     sides: tuple[list[Tensor], list[Tensor]] = ([], [])
     for side in (0, 1):
         for row, (start, end) in zip(batch.word_pair_rows.tolist(), batch.word_pair_spans[side].tolist(), strict=True):
@@ -82,15 +83,23 @@ def test_without_projection_the_loss_is_info_nce_of_the_cosines_of_the_states(
 
 
 def test_word_pooling_first_is_the_state_of_the_first_subword(shards: Path, toy_model: Model) -> None:
+    batches = {}
     for pooling in ("mean", "first"):
-        objective, batch = objective_of(shards, toy_model, objective="words", word_pooling=pooling, layers="last")
-        micro_batch = batch.micro_batches[-1]
-        rows, starts, ends = micro_batch.spans.unbind(1)
-        longer = dataclasses.replace(micro_batch, spans=torch.stack([rows, starts, ends + 1], dim=1))  # an end may be [SEP]
-        inputs = {"input_ids": micro_batch.input_ids, "attention_mask": micro_batch.attention_mask}
-        states = objective.model.bert(**inputs).last_hidden_state
-        expected = states[rows, starts] if pooling == "first" else (states[rows, starts] + states[rows, starts + 1]) / 2
-        torch.testing.assert_close(objective.encode(longer).words, expected, rtol=1e-9, atol=1e-12)
+        objective, batches[pooling] = objective_of(shards, toy_model, objective="words", word_pooling=pooling, layers="last")
+    whole, first = (batches[pooling].micro_batches[-1].words for pooling in ("mean", "first"))
+    assert torch.equal(first.tokens, whole.tokens[whole.lengths.cumsum(0) - whole.lengths])
+    assert set(first.lengths.tolist()) == {1}
+    micro_batch = batches["mean"].micro_batches[-1]
+    starts = first.tokens.numpy()
+    longer = dataclasses.replace(micro_batch, words=Spans.of_ranges(starts, starts + 2))
+    states = torch.cat(
+        [
+            objective.model.bert(ids[None]).last_hidden_state[0]
+            for ids in micro_batch.input_ids.split(micro_batch.packing.mask.sum(1).tolist())
+        ]
+    )
+    torch.testing.assert_close(objective.encode(longer).words, (states[starts] + states[starts + 1]) / 2, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(objective.encode(batches["first"].micro_batches[-1]).words, states[starts], rtol=1e-9, atol=1e-12)
 
 
 def same(i: int, j: int, count: int, identities: list[int], spans: list[tuple[int, ...]]) -> bool:
