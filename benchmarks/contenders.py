@@ -1,4 +1,4 @@
-"""Implementations compared in `benchmarks/training.py`: mlctl's step, the authors' step, sentence-transformers' trainer."""
+"""Implementations compared in `benchmarks/training.py` and `benchmarks/gpu.py`: mlctl's step, the authors' step, sentence-transformers' trainer."""
 
 from __future__ import annotations
 
@@ -80,7 +80,15 @@ class Ours:
 
     def __call__(self, number: int) -> int:
         """Run a step; return its number of tokens without padding."""
-        batch = self._batches(number).to(self._device)
+        return self.step(self.batch(number), number)
+
+    def batch(self, number: int) -> Batch:
+        """Return the batch of a step, in main memory."""
+        return self._batches(number)
+
+    def step(self, batch: Batch, number: int) -> int:
+        """Run a step on a batch; return its number of tokens without padding."""
+        batch = batch.to(self._device)
         losses = forward_backward(self.objective, batch, SINGLE, self._settings.cache_gradients)
         norm = self._optimiser.clip_gradients()
         self._optimiser.step(number)
@@ -129,12 +137,20 @@ def our_trainer(model: Path, shards: Path, settings: ResolvedTrain) -> list[floa
     return between(ends)
 
 
-def their_trainer(model: Path, shards: Path, settings: ResolvedTrain, device: torch.device) -> list[float]:
-    """Train with sentence-transformers' trainer, mean pooling, no projection head; return the seconds of each step except the first."""
+def their_trainer(
+    model: Path, shards: Path, settings: ResolvedTrain, device: torch.device, mini_batch_size: int | None = None
+) -> list[float]:
+    """Train with sentence-transformers' trainer, mean pooling, no projection head; return the seconds of each step except the first.
+
+    The loss is MultipleNegativesRankingLoss, or with `mini_batch_size` its cached version (GradCache).
+    """
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.losses import (
+        CachedMultipleNegativesRankingLoss,
+        MultipleNegativesRankingLoss,
+    )
     from sentence_transformers.sentence_transformer.modules import Pooling
     from transformers import TrainerCallback
 
@@ -148,9 +164,12 @@ def their_trainer(model: Path, shards: Path, settings: ResolvedTrain, device: to
     peer = SentenceTransformer(modules=[encoder, Pooling(encoder.get_embedding_dimension())], device=device.type)
     rows = list(texts(shards, settings.steps * settings.batch_size))
     data = Dataset.from_dict({"anchor": [source for source, _ in rows], "positive": [target for _, target in rows]})
-    loss = MultipleNegativesRankingLoss(
-        peer, scale=1 / settings.temperature, directions=("query_to_doc", "query_to_query"), partition_mode="joint"
-    )
+    options: dict[str, Any] = {"directions": ("query_to_doc", "query_to_query"), "partition_mode": "joint"}
+    cached = mini_batch_size is not None
+    loss_class = CachedMultipleNegativesRankingLoss if cached else MultipleNegativesRankingLoss
+    if cached:
+        options["mini_batch_size"] = mini_batch_size
+    loss = loss_class(peer, scale=1 / settings.temperature, **options)
     with tempfile.TemporaryDirectory() as place:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=place,
