@@ -1,0 +1,104 @@
+"""`benchmarks/gpu.py` on a CPU in its smallest form: the shape of its results, isolation of failures, the deadline."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+
+#: Runs measurements of its own with a deadline: name, expected seconds, what it does.
+DRIVER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from gpu_runner import Measurement, Runner, SkippedError
+
+def fail(): raise RuntimeError("no memory is left")
+def skip(): raise SkippedError("needs a GPU")
+def hang(): time.sleep(600)
+
+Runner(Path(sys.argv[2]), time.monotonic() + 6, {"device": "none"}, lambda rows: [], lambda: None).run([
+    Measurement("first", "works", 0, lambda: {"pairs_per_s": 2.0}),
+    Measurement("first", "fails", 0, fail),
+    Measurement("first", "cannot", 0, skip),
+    Measurement("second", "too long", 60, hang),
+    Measurement("second", "works, too", 0, lambda: {"ms": 1.5}),
+    *([Measurement("second", "hangs", 0, hang), Measurement("second", "last", 0, skip)] if "hang" in sys.argv else []),
+])
+"""
+
+
+def run(command: Sequence[str], out: Path, seconds: float) -> tuple[int, dict[str, Any]]:
+    """Return the exit status and the results of a program that writes them into `out`."""
+    process = subprocess.run(
+        [sys.executable, *command], check=False, env=ENVIRONMENT, timeout=seconds, capture_output=True, text=True
+    )
+    assert (out / "gpu.json").exists(), process.stderr
+    return process.returncode, json.loads((out / "gpu.json").read_text())
+
+
+def statuses(result: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["status"] for row in result["rows"]}
+
+
+@pytest.mark.slow
+def test_all_sections_are_measured_on_a_cpu(tmp_path: Path) -> None:
+    status, result = run([str(BENCHMARKS / "gpu.py"), "--device=cpu", "--quick", f"--out={tmp_path}"], tmp_path, 600)
+    assert {row["status"] for row in result["rows"]} <= {"ok", "skipped"}, result["rows"]
+    figures = {(row["section"], row["name"]): row["figures"] for row in result["rows"] if row["status"] == "ok"}
+    assert [row["passed"] for (section, _), row in figures.items() if section == "correctness"] == [True] * 5
+    assert status == 0
+    step = figures["training step", "bf16, batch 8"]
+    assert step["pairs_per_s"] == pytest.approx(8000 / step["ms"])
+    assert (step["mfu"], step["peak_gb"]) == (None, None)  # figures of a GPU are not made up
+    assert {section for section, _ in figures} >= {"device", "against the authors' step", "loader", "encoding for evaluation"}
+    assert figures["alignment with an encoder", "combined, statistical links given"]["links"] > 0
+    paper = figures["roofline of a step", "bf16, batch 8, on paper"]
+    assert 0 < paper["tflop_needed"] <= paper["tflop"]
+    assert min(paper["gb"], paper["launches"]) > 0
+    assert [aim["reached"] for aim in result["aims"]] == [None] * 4
+    assert "| bf16, batch 8 |" in (tmp_path / "gpu.md").read_text()
+
+
+def test_a_failed_measurement_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
+    _, result = run(["-c", DRIVER, str(BENCHMARKS), str(tmp_path)], tmp_path, 60)
+    expected = {"works": "ok", "fails": "failed", "cannot": "skipped", "too long": "not run", "works, too": "ok"}
+    assert statuses(result) == expected
+    assert {row["name"]: row["reason"] for row in result["rows"] if row["status"] == "failed"} == {
+        "fails": "RuntimeError: no memory is left"
+    }
+    table = (tmp_path / "gpu.md").read_text()
+    assert "failed: RuntimeError: no memory is left" in table
+    assert "not run: needs about 60 s" in table
+
+
+def test_the_deadline_ends_a_measurement_that_hangs(tmp_path: Path) -> None:
+    start = time.monotonic()
+    status, result = run(["-c", DRIVER, str(BENCHMARKS), str(tmp_path), "hang"], tmp_path, 120)
+    assert time.monotonic() - start < 60  # the start of Python and torch included; the deadline is 6 s after it
+    assert status == 1
+    assert statuses(result) == {**statuses(result), "works": "ok", "works, too": "ok", "hangs": "failed", "last": "not run"}
+    assert result["about"]["seconds"] < 6
+
+
+def test_a_check_that_does_not_pass_is_the_exit_status(tmp_path: Path) -> None:
+    driver = f"""
+import sys
+sys.path.insert(0, {str(BENCHMARKS)!r})
+import gpu, gpu_correctness
+gpu_correctness.FP32_LIMIT = -1.0
+sys.argv = ["gpu.py", "--device=cpu", "--quick", "--only", "correctness", "--minutes=3", {f"--out={tmp_path}"!r}]
+gpu.main()
+"""
+    status, result = run(["-c", driver], tmp_path, 120)
+    assert status == 1
+    assert result["rows"][0]["figures"]["passed"] is False
