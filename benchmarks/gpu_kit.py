@@ -18,7 +18,8 @@ LIMIT_MB = 60.0
 #: What training, encoding and alignment import; pyarrow in the version with the smallest wheel that has what is used.
 REQUIRED = ("pyarrow>=21,<22", "langcodes>=3.5", "psutil>=6")
 REQUIRED_WITH_THEIRS = ("pydantic>=2.10,<3",)
-#: What the comparison with sentence-transformers needs. scipy and pandas are too large: without them it is skipped.
+#: What the comparison with sentence-transformers needs, but for scipy, pandas, httpx and requests: scipy and pandas are too large, and who has
+#: them has the others. Without them it is skipped.
 PEERS = (
     "sentence-transformers>=6,<7",
     "accelerate>=1.1",
@@ -28,6 +29,7 @@ PEERS = (
     "xxhash",
     "scikit-learn>=1.5",
     "joblib",
+    "cloudpickle",
     "threadpoolctl",
     "narwhals",
 )
