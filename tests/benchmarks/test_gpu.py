@@ -102,3 +102,40 @@ gpu.main()
     status, result = run(["-c", driver], tmp_path, 120)
     assert status == 1
     assert result["rows"][0]["figures"]["passed"] is False
+
+
+def test_counts_of_fake_tensors_are_those_of_real_ones() -> None:
+    code = """
+import sys, tempfile
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import gpu_roofline as roofline
+from contenders import Geometry, batches
+from made_shards import write_shards
+from torch.utils.flop_counter import FlopCounterMode
+
+from mlctl.config import Train, resolve_train
+geometry = Geometry(2, 64, 300)
+settings = resolve_train(Train(batch_size=8, precision="bf16", devices="cpu"), "masked-lm")
+batch = batches(write_shards(Path(tempfile.mkdtemp(), "shards"), 50, geometry.types), settings)(0)
+fake = roofline.counts_of(geometry, settings, batch)
+objective = roofline.Objective(geometry.model(), settings, seed=0).train()
+real = roofline._Counter()
+with roofline._FusedOperations(), FlopCounterMode(display=False, custom_mapping=roofline._ATTENTION_FLOP) as flops, real:
+    roofline.forward_backward(objective, batch, roofline.SINGLE, False)
+weights = sum(weight.nbytes for weight in objective.parameters())
+print(fake["flop"], flops.get_total_flops())
+print(fake["waits"], real.waits)
+print(fake["launches"], real.launches.total())
+print(fake["bytes"], real.bytes, weights)
+"""
+    command = [sys.executable, "-c", code, str(BENCHMARKS)]
+    process = subprocess.run(command, check=False, env=ENVIRONMENT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    flop, waits, launches, moved = ([float(figure) for figure in line.split()] for line in process.stdout.splitlines())
+    assert flop[0] == flop[1] > 0
+    assert waits[0] == waits[1] > 0
+    assert 0 < launches[0] - launches[1] < 15  # the update: the norm, the factor, Adam
+    assert (
+        7 * moved[2] < moved[0] - moved[1] < 11 * moved[2]
+    )  # it reads weights, moments and gradients, and writes them but for the last
