@@ -80,13 +80,17 @@ def pack(folder: Path, python: str) -> None:
     _download(wheels, python, (*REQUIRED, *PEERS), "--no-deps")
     _build(wheels)
     (folder / "benchmarks").mkdir()
-    for pattern in _MODULES:
-        for module in sorted((ROOT / "benchmarks").glob(f"{pattern}.py")):
-            shutil.copy(module, folder / "benchmarks")
+    for module in modules():
+        shutil.copy(module, folder / "benchmarks")
     (folder / "run.sh").write_text(_RUN, encoding="utf-8")
     (folder / "run.sh").chmod(0o755)
     (folder / "unpack.py").write_text(_UNPACK, encoding="utf-8")
     _report(folder)
+
+
+def modules() -> list[Path]:
+    """Return the benchmarks' modules that gpu.py consists of."""
+    return [module for pattern in _MODULES for module in sorted((ROOT / "benchmarks").glob(f"{pattern}.py"))]
 
 
 def _download(wheels: Path, python: str, requirements: tuple[str, ...], *options: str) -> None:

@@ -1,10 +1,12 @@
 """`benchmarks/gpu.py` on a CPU in its smallest form: the shape of its results, isolation of failures, the deadline."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,3 +141,30 @@ print(fake["bytes"], real.bytes, weights)
     assert (
         7 * moved[2] < moved[0] - moved[1] < 11 * moved[2]
     )  # it reads weights, moments and gradients, and writes them but for the last
+
+
+def test_the_kit_has_every_module_that_its_modules_import() -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import gpu_kit; print(*gpu_kit.modules())"
+    listed = subprocess.run(
+        [sys.executable, "-c", code, str(BENCHMARKS)], check=True, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    packed = {Path(module).stem for module in listed.stdout.split()}
+    own = {module.stem for module in BENCHMARKS.glob("*.py")}
+    for name in packed:
+        nodes = ast.walk(ast.parse((BENCHMARKS / f"{name}.py").read_text()))
+        imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        nodes = ast.walk(ast.parse((BENCHMARKS / f"{name}.py").read_text()))
+        imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert imported & own <= packed, name
+    assert "gpu" in packed
+
+
+def test_the_kit_unpacks_only_what_is_not_installed(tmp_path: Path) -> None:
+    for name in ("absent_package-1.0-py3-none-any.whl", "numpy-1.0-py3-none-any.whl"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(f"{name.split('-')[0]}/__init__.py", "")
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import gpu_kit; exec(gpu_kit._UNPACK)"
+    command = [sys.executable, "-c", code, str(BENCHMARKS), str(tmp_path), str(tmp_path / "site")]
+    printed = subprocess.run(command, check=True, env=ENVIRONMENT, capture_output=True, text=True).stdout
+    assert [file.name for file in (tmp_path / "site").iterdir()] == ["absent_package"]
+    assert printed.startswith("numpy ")
