@@ -53,6 +53,8 @@ def measure(options: argparse.Namespace) -> int:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     name = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch sees no GPU: check nvidia-smi and torch.version.cuda, or use --device cpu")
     device = torch.device("cuda", 0) if name == "cuda" else torch.device("cpu")
     scale = QUICK if options.quick else GPU if name == "cuda" else CPU
     scratch = Path(tempfile.mkdtemp(prefix="mlctl-gpu-"))
