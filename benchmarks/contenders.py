@@ -1,4 +1,4 @@
-"""Implementations compared in `benchmarks/training.py`: mlctl's step, the authors' step, sentence-transformers' trainer."""
+"""Implementations compared in `benchmarks/training.py` and `benchmarks/gpu.py`: mlctl's step, the authors' step, sentence-transformers' trainer."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from mlctl.training.dataset import ShardReader
 from mlctl.training.distributed import SINGLE
 from mlctl.training.gradient_cache import forward_backward
 from mlctl.training.masking import MaskingRule
+from mlctl.training.micro_batching import micro_batch_tokens
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
 from mlctl.training.sampler import Sampler
@@ -57,11 +58,11 @@ class Geometry:
         return f"{self.layers} layers × {self.hidden}, {self.types:,} types"
 
 
-def batches(folder: Path, settings: ResolvedTrain, seed: int = 0) -> Batches:
-    """Return the function from a step to its batch, as in training from shards."""
+def batches(folder: Path, settings: ResolvedTrain, seed: int = 0, max_tokens: int | None = None) -> Batches:
+    """Return the function from a step to its batch, as in training from shards; `max_tokens` at once, None: as on a CPU."""
     tokenizer, shards = load_tokenizer(folder / "tokenizer"), ShardReader(folder)
     rule = MaskingRule.from_tokenizer(tokenizer, settings.mlm_probability) if settings.mlm_weight else None
-    collator = Collator(settings, seed, tokenizer.pad_token_id, rule)
+    collator = Collator(settings, seed, tokenizer.pad_token_id, rule, max_tokens=max_tokens)
     sampler = Sampler(shards.shard_rows, settings.batch_size, seed)
 
     def batch_of(step: int) -> Batch:
@@ -76,16 +77,24 @@ class Ours:
     def __init__(self, model: Any, settings: ResolvedTrain, folder: Path, device: torch.device) -> None:
         self.objective = Objective(model, settings, seed=0).to(device).train()
         self._optimiser = Optimiser(self.objective.parameters(), settings)
-        self._batches, self._settings, self._device = batches(folder, settings), settings, device
+        self._batches = batches(folder, settings, max_tokens=micro_batch_tokens(settings, model, device))
+        self._settings, self._device = settings, device
 
     def __call__(self, number: int) -> int:
         """Run a step; return its number of tokens without padding."""
-        batch = self._batches(number).to(self._device)
-        losses = forward_backward(self.objective, batch, SINGLE, self._settings.cache_gradients)
+        return self.step(self.batch(number), number)
+
+    def batch(self, number: int) -> Batch:
+        """Return the batch of a step, in main memory."""
+        return self._batches(number)
+
+    def step(self, batch: Batch, number: int) -> int:
+        """Run a step on a batch; return its number of tokens without padding."""
+        batch = batch.to(self._device)
+        forward_backward(self.objective, batch, SINGLE, self._settings.cache_gradients)
         norm = self._optimiser.clip_gradients()
-        self._optimiser.step(number)
+        self._optimiser.step(number, norm)
         self._optimiser.zero_grad()
-        assert torch.isfinite(losses.total + norm)
         return batch.tokens
 
 
@@ -121,20 +130,30 @@ def our_trainer(model: Path, shards: Path, settings: ResolvedTrain) -> list[floa
     ends: list[float] = []
 
     def tick(done: int, total: int | None, unit: str, **figures: float | str) -> None:
-        del done, total, unit, figures
-        ends.append(time.perf_counter())
+        del total, unit, figures  # a GPU reports several steps at once
+        now, first = time.perf_counter(), ends[-1] if ends else None
+        steps = done - len(ends)
+        ends.extend(now if first is None else first + (now - first) * step / steps for step in range(1, steps + 1))
 
     with tempfile.TemporaryDirectory() as place:
         train(settings, Model(name=str(model)), 0, shards, Workspace(Path(place)), tick)
     return between(ends)
 
 
-def their_trainer(model: Path, shards: Path, settings: ResolvedTrain, device: torch.device) -> list[float]:
-    """Train with sentence-transformers' trainer, mean pooling, no projection head; return the seconds of each step except the first."""
+def their_trainer(
+    model: Path, shards: Path, settings: ResolvedTrain, device: torch.device, mini_batch_size: int | None = None
+) -> list[float]:
+    """Train with sentence-transformers' trainer, mean pooling, no projection head; return the seconds of each step except the first.
+
+    The loss is MultipleNegativesRankingLoss, or with `mini_batch_size` its cached version (GradCache).
+    """
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.losses import (
+        CachedMultipleNegativesRankingLoss,
+        MultipleNegativesRankingLoss,
+    )
     from sentence_transformers.sentence_transformer.modules import Pooling
     from transformers import TrainerCallback
 
@@ -148,9 +167,12 @@ def their_trainer(model: Path, shards: Path, settings: ResolvedTrain, device: to
     peer = SentenceTransformer(modules=[encoder, Pooling(encoder.get_embedding_dimension())], device=device.type)
     rows = list(texts(shards, settings.steps * settings.batch_size))
     data = Dataset.from_dict({"anchor": [source for source, _ in rows], "positive": [target for _, target in rows]})
-    loss = MultipleNegativesRankingLoss(
-        peer, scale=1 / settings.temperature, directions=("query_to_doc", "query_to_query"), partition_mode="joint"
-    )
+    options: dict[str, Any] = {"directions": ("query_to_doc", "query_to_query"), "partition_mode": "joint"}
+    cached = mini_batch_size is not None
+    loss_class = CachedMultipleNegativesRankingLoss if cached else MultipleNegativesRankingLoss
+    if cached:
+        options["mini_batch_size"] = mini_batch_size
+    loss = loss_class(peer, scale=1 / settings.temperature, **options)
     with tempfile.TemporaryDirectory() as place:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=place,

@@ -35,6 +35,7 @@ import transformers
 from authors import AuthorsStep, gradient_error, gradients, head_of, sides_of
 from contenders import Authors, Geometry, Ours, batches, our_trainer, peak_mb, their_trainer
 from made_shards import SHARD_ROWS, write_shards
+from operations import operations
 
 from mlctl.config import Model, ResolvedTrain, ScratchModel, Train, resolve_train
 from mlctl.core.workspace import Workspace
@@ -84,9 +85,8 @@ class Bench:
 
     def settings(self, **changes: Any) -> ResolvedTrain:
         """Return the fastest settings equal to the authors' step: the contrastive loss sees the masked tokens, so one pass is enough."""
-        micro_batch_size = {"cpu": 8}.get(self.device.type, 128)
         theirs = {"objective": "joint", "word_pairs": 1, "contrast_on_masked": True}
-        fixed = {**theirs, "precision": "bf16", "micro_batch_size": micro_batch_size, "devices": self.device.type}
+        fixed = {**theirs, "precision": "bf16", "devices": self.device.type}
         values = {**fixed, "batch_size": self.plan.batch, **changes}
         return resolve_train(Train.model_validate(values), "masked-lm")
 
@@ -140,9 +140,7 @@ def versus_trainer(bench: Bench) -> float | None:
     settings = bench.settings(
         objective="sentence", loss="info-nce", mlm_weight=0, contrast_on_masked=False, batch_size=batch, steps=steps
     )
-    settings = settings.model_copy(
-        update={"trackers": (), "checkpoint_seconds": 1e9, "micro_batch_size": 2 * bench.settings().micro_batch_size}
-    )
+    settings = settings.model_copy(update={"trackers": (), "checkpoint_seconds": 1e9})
     shards = write_shards(bench.scratch / "few", steps * batch, BASE.types)
     save_model(BASE.model(), shards / "tokenizer", bench.scratch / "model", Pooling((1, BASE.layers)))
     ours: list[float] = []
@@ -236,7 +234,6 @@ def train_and_tell(shards: Path, steps: int) -> None:
         objective="separate",
         steps=steps,
         batch_size=512,
-        micro_batch_size=128,
         devices="cpu",
         trackers=(),
         mlm_weight=0,
@@ -257,19 +254,6 @@ def matmul_peak(bench: Bench, size: int) -> float:
     return 10 * 2 * size**3 / seconds
 
 
-def operations(batch: Batch, geometry: Geometry) -> float:
-    """Return the floating-point operations that a step needs: forward plus twice that for backward, without padding.
-
-    Per layer 2 · 12 H² for each token and 4 H for each pair of tokens of a sentence; the head for each predicted token.
-    """
-    lengths = torch.cat([micro_batch.packing.mask.sum(1) for micro_batch in batch.micro_batches]).double()
-    predicted, hidden = sum(len(micro_batch.labels) for micro_batch in batch.micro_batches), geometry.hidden
-    layers = geometry.layers * (24 * hidden**2 * lengths.sum() + 4 * hidden * lengths.square().sum())
-    head = predicted * 2 * (hidden**2 + hidden * geometry.types)
-    projection = 2 * batch.pairs * 2 * 2 * (2 * hidden) ** 2
-    return 3 * float(layers + head + projection)
-
-
 def mfu(bench: Bench, sizes: Sequence[int] = MFU_BATCHES, geometry: Geometry = BASE, matmul: int = 16_384) -> float:
     """Return the share of the matmul peak that steps reach: the minimum over all batch sizes that fit."""
     peak = matmul_peak(bench, matmul)
@@ -281,7 +265,7 @@ def mfu(bench: Bench, sizes: Sequence[int] = MFU_BATCHES, geometry: Geometry = B
         step(0)
         turns = range(1, 1 + max(3, 2048 // size))
         seconds = sum(bench.seconds(partial(step, number)) for number in turns)
-        needed = sum(operations(batch_of(number), geometry) for number in turns)
+        needed = sum(operations(batch_of(number), settings, geometry) for number in turns)
         shares.append(needed / seconds / peak)
         rows.append([str(size), f"{size * len(turns) / seconds:,.0f}", f"{shares[-1]:.1%}"])
     table(["batch", "pairs/s", "share"], rows)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.alignment.word_tokenization import Span
 from mlctl.core.word_forms import normalise_word
+
+if TYPE_CHECKING:
+    from mlctl.alignment.word_tokenization import Span
 
 
 class Sentence(NamedTuple):

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,3 +164,9 @@ def test_training_and_saving_reach_the_statistical_aligner(
     assert len(table.trained) == 1
     assert sorted(file.name for file in tmp_path.iterdir()) == ["encoder.json", "table"]
     assert aligner.align([]) == []
+
+
+def test_the_aligner_loads_without_the_libraries_of_word_tokenisation() -> None:
+    code = "import sys, mlctl.alignment.combined; sys.exit(any(name in sys.modules for name in ('icu4py', 'sacremoses', 'numba', 'thot')))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0

@@ -333,7 +333,8 @@ def test_a_checkpoint_holds_the_best_weights_and_the_averages(
     shards: Path, base: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     """Stopped before the best judgement, and after it."""
-    some, stop = settings(**GROWING, average_steps=3, load_best_model_at_end=True), StopRequest()
+    growing = {**GROWING, "learning_rate": 0.04}
+    some, stop = settings(**growing, average_steps=3, load_best_model_at_end=True), StopRequest()
     monkeypatch.setattr("mlctl.training.stage.stopping_on_sigterm", lambda: nullcontext(stop))
     with pytest.raises(TrainingInterrupted):
         train(some, base, 0, shards, Workspace(tmp_path / "cut"), lambda done, *_, **__: stop.make() if done == at else None)
