@@ -95,7 +95,7 @@ class _InterruptedError(Exception):
 
 def _step(bench: Bench, device: torch.device, dropout: float = 0.0, **changes: Any) -> tuple[float, dict[str, torch.Tensor]]:
     """Return the loss and the gradients, on the CPU, of a step on the same weights and the same batch."""
-    settings = bench.settings(8, batch_size=PAIRS, devices=str(device), **changes)
+    settings = bench.settings(micro_batch_tokens=320, batch_size=PAIRS, devices=str(device), **changes)
     model = SMALL.model(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, initializer_range=0.1)
     objective = Objective(model, settings, seed=0).to(device).train()
     batch = batches(_shards(bench), settings)(0).to(device)
@@ -126,7 +126,7 @@ def _trained(bench: Bench, folder: Path, stop_after: int = 0) -> dict[str, torch
         "max_loss_rise": 1000,
         "judge_every": 0,
     }
-    settings = bench.settings(8, checkpoint_seconds=0.001 if stop_after else 1e9, **changes)
+    settings = bench.settings(micro_batch_tokens=320, checkpoint_seconds=0.001 if stop_after else 1e9, **changes)
 
     def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
         del total, unit, figures

@@ -137,7 +137,7 @@ print(fake["bytes"], real.bytes, weights)
     flop, waits, launches, moved = ([float(figure) for figure in line.split()] for line in process.stdout.splitlines())
     assert flop[0] == flop[1] > 0
     assert waits == [0, 0]
-    assert 0 < launches[0] - launches[1] < 15  # the update: the norm, the factor, Adam
+    assert 0 < launches[0] - launches[1] < 25  # the update: the norm, the factor, whether it is finite, Adam
     assert (
         7 * moved[2] < moved[0] - moved[1] < 11 * moved[2]
     )  # it reads weights, moments and gradients, and writes them but for the last

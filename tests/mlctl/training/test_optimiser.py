@@ -28,13 +28,26 @@ def test_schedule(warmup: int, decay: str, expected: list[float]) -> None:
     assert [learning_rate(settings, step) for step in range(5)] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("norm", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_changes_nothing(norm: float) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimiser = Optimiser([weight], resolve_train(Train(learning_rate=0.1, warmup_steps=0), "scratch"))
+    for gradient, of_all in ((torch.ones(2), 1.4), (torch.tensor([norm, 1.0]), norm)):
+        weight.grad = gradient
+        optimiser.step(0, torch.tensor(of_all))
+        state = {name: value.clone() for name, value in optimiser.adam.state[weight].items()}
+        torch.testing.assert_close(weight.data, torch.full((2,), 0.9))
+    assert state["step"] == 1
+    assert torch.isfinite(state["exp_avg"]).all()
+
+
 def test_gradients_are_bounded_and_dropped() -> None:
     weight = torch.nn.Parameter(torch.zeros(4))
     optimiser = Optimiser([weight], resolve_train(Train(learning_rate=0.1, warmup_steps=0, max_gradient_norm=1.0), "scratch"))
     weight.grad = torch.tensor([3.0, 4.0, 0.0, 0.0])
     assert optimiser.clip_gradients().item() == pytest.approx(5)
     assert weight.grad.norm().item() == pytest.approx(1, abs=1e-5)
-    optimiser.step(0)
+    optimiser.step(0, torch.tensor(5.0))
     optimiser.zero_grad()
     assert weight.grad is None
     torch.testing.assert_close(weight.data, torch.tensor([-0.1, -0.1, 0, 0]))  # Adam's first step is the rate itself

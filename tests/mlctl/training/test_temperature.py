@@ -74,7 +74,7 @@ def test_it_has_a_learning_rate_of_its_own_and_no_part_in_the_norm() -> None:
     weight.grad, logarithm.grad = torch.tensor([0.3, 0.4]), torch.tensor(-1000.0)
     assert optimiser.clip_gradients().item() == pytest.approx(0.5)
     assert logarithm.grad.item() == -1000
-    optimiser.step(2)  # half of the peak is left
+    optimiser.step(2, torch.tensor(0.5))  # half of the peak is left
     assert logarithm.item() == pytest.approx(0.05)
     assert weight.tolist() == pytest.approx([-5e-6, -5e-6])
 
