@@ -24,6 +24,7 @@ from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
 from mlctl.training.distributed import SINGLE
 from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.gradient_reducer import GradientReducer
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
@@ -75,13 +76,13 @@ class Ours:
 
     def __init__(self, model: Any, settings: ResolvedTrain, folder: Path, device: torch.device) -> None:
         self.objective = Objective(model, settings, seed=0).to(device).train()
-        self._optimiser = Optimiser(self.objective.parameters(), settings)
+        self._optimiser, self._reducer = Optimiser(self.objective.parameters(), settings), GradientReducer((), (), SINGLE)
         self._batches, self._settings, self._device = batches(folder, settings), settings, device
 
     def __call__(self, number: int) -> int:
         """Run a step; return its number of tokens without padding."""
         batch = self._batches(number).to(self._device)
-        losses = forward_backward(self.objective, batch, SINGLE, self._settings.cache_gradients)
+        losses = forward_backward(self.objective, batch, SINGLE, self._settings.cache_gradients, self._reducer)
         norm = self._optimiser.clip_gradients()
         self._optimiser.step(number)
         self._optimiser.zero_grad()
