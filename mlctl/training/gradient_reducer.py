@@ -101,7 +101,9 @@ class GradientReducer:
         flat = torch.cat([has_gradient, *(gradient.reshape(-1) for gradient in gradients)])
         distributed.all_reduce(flat)
         counts, *sums = flat.split([len(parameters), *(gradient.numel() for gradient in gradients)])
-        torch._assert_async(((counts == 0) | (counts == self._group.size)).all(), "a parameter has a gradient on some processes only")
+        torch._assert_async(
+            ((counts == 0) | (counts == self._group.size)).all(), "a parameter has a gradient on some processes only"
+        )
         for parameter, total in zip(replicated, sums, strict=True):
             parameter.grad = total.view_as(parameter)
 
