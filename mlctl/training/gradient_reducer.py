@@ -49,7 +49,7 @@ class GradientReducer:
         self._overlaps = False  # whether the backward pass that runs is the last one of the step
         self._started = 0  # number of buckets whose sum has begun
         for parameter in trained:
-            parameter.register_post_accumulate_grad_hook(self._on_gradient)
+            parameter.register_post_accumulate_grad_hook(self._on_gradient)  # type: ignore[no-untyped-call]
 
     def backward(self, loss: Tensor) -> None:
         """Run the only backward pass of a step, and sum the gradients meanwhile."""
@@ -100,7 +100,7 @@ class GradientReducer:
         has_gradient = torch.tensor([parameter.grad is not None for parameter in parameters]).to([*parameters, *replicated][0])
         flat = torch.cat([has_gradient, *(gradient.reshape(-1) for gradient in gradients)])
         distributed.all_reduce(flat)
-        counts, *sums = flat.split([len(parameters), *(gradient.numel() for gradient in gradients)])
+        counts, *sums = torch.split_with_sizes(flat, [len(parameters), *(gradient.numel() for gradient in gradients)])
         torch._assert_async(
             ((counts == 0) | (counts == self._group.size)).all(), "a parameter has a gradient on some processes only"
         )
@@ -163,7 +163,7 @@ class _Bucket:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _assign(self, flat: Tensor, ids: set[int]) -> None:
-        parts = flat.split([parameter.numel() for parameter in self.parameters])
+        parts = torch.split_with_sizes(flat, [parameter.numel() for parameter in self.parameters])
         for parameter, part in zip(self.parameters, parts, strict=True):
             if id(parameter) in ids:
                 parameter.grad = part.view_as(parameter)

@@ -80,7 +80,7 @@ def launch(
         agent = _Agent(folder, len(devices), nodes, rendezvous, reader, messages)
         with contextlib.closing(agent), stopping_on_sigterm() as stop:
             stop.forward_to(agent.terminate)
-            return _Supervisor(agent, folder, devices, nodes, progress, messages).result()
+            return _Supervisor(agent, folder, devices, nodes, job["settings"]["steps"], progress, messages).result()
 
 
 def _check_address(rendezvous: str) -> None:
@@ -161,12 +161,13 @@ class _Supervisor:
         folder: LaunchFolder,
         devices: Sequence[torch.device],
         nodes: int,
+        steps: int,
         progress: Progress,
         messages: Messages,
     ) -> None:
         self._agent, self._folder, self._devices, self._nodes = agent, folder, devices, nodes
         self._progress, self._messages = progress, messages
-        self._size, self._starts, self._steps = len(devices), 0, (0, 0)  # steps done, and all
+        self._size, self._starts, self._steps = len(devices), 0, (0, steps)  # steps done, and all
         self._lost: dict[int, str] = {}  # by local rank: what a process wrote that lost another one
         self._rejoin_deadline: float | None = None
 
@@ -214,7 +215,7 @@ class _Supervisor:
     def _handle(self, local_rank: int, message: dict[str, Any]) -> None:
         if "progress" in message:
             done, total, unit, figures = message["progress"]
-            self._steps = done, total
+            self._steps = done, self._steps[1]
             self._progress(done, total, unit, **figures)
         elif "log" in message:
             name, level, text = message["log"]

@@ -264,14 +264,19 @@ def test_a_process_that_is_killed_on_another_machine_is_started_again(
     assert digests(tmp_path) == digests(straight[0])
 
 
+@pytest.mark.parametrize("lost", ["machine", "process"])
 def test_a_machine_that_is_lost_ends_the_training_with_a_message(
-    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    monkeypatch.setattr(launcher, "_REJOIN_SECONDS", 3.0)
+    """A machine that is gone does not join again; one whose torchrun starts no process again leaves."""
+    monkeypatch.setattr(launcher, "_REJOIN_SECONDS", 3.0 if lost == "machine" else 600.0)
     address = f"127.0.0.1:{free_port()}"
-    with torchrun(address) as other, pytest.raises(InputError, match=r"another machine of the training was lost") as raised:
-        run(shards, tmp_path, KillOnce(5, lambda: other.pid), steps=100_000, devices="cpu", nodes=2, rendezvous=address)
+    with torchrun(address) as other:
+        killer = KillOnce(5, lambda: other.pid if lost == "machine" else workers(other.pid)[0])
+        with pytest.raises(InputError, match=r"another machine of the training was lost") as raised:
+            run(shards, tmp_path, killer, steps=100_000, devices="cpu", nodes=2, rendezvous=address)
     assert "start torchrun there and run again" in raised.value.remedy
+    assert descendants(os.getpid()) == []
     assert list((tmp_path / ".scratch" / "checkpoints").glob("step-*"))
 
 
@@ -333,12 +338,24 @@ def test_a_lost_process_of_the_environment_ends_the_training_with_a_message(shar
     assert "another process of the training was lost" in message
 
 
-def test_what_the_main_process_refuses_ends_the_others_with_its_message(shards: Path, tmp_path: Path) -> None:
+def test_what_all_processes_refuse_ends_all_of_them_with_the_message(shards: Path, tmp_path: Path) -> None:
     port = free_port()
     with with_ranks(WORKER, 1, port) as other, with_ranks(main_command(shards, tmp_path, batch_size=65), 0, port) as main:
         messages = [process.communicate(timeout=240)[1] for process in (main, other)]
     assert (main.returncode, other.returncode) == (1, 1)
     assert all("train.batch_size is 65, but there are only 64 training rows" in message for message in messages)
+
+
+def test_an_error_of_the_main_process_alone_ends_the_others_with_its_message(shards: Path, tmp_path: Path) -> None:
+    failing = (
+        "def fail(*_, **__):\n    from mlctl.errors import InputError\n    raise InputError('the room is hot', 'open a window')\n"
+    )
+    command, port = main_command(shards, tmp_path), free_port()
+    command[2] = failing + PROGRAM.replace("Workspace(Path(folder)))", "Workspace(Path(folder)), fail)")
+    with with_ranks(WORKER, 1, port) as other, with_ranks(command, 0, port) as main:
+        messages = [process.communicate(timeout=240)[1] for process in (main, other)]
+    assert (main.returncode, other.returncode) == (1, 1)
+    assert all("the room is hot" in message for message in messages), messages
 
 
 def test_only_the_first_process_runs_the_pipeline(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
