@@ -1,6 +1,6 @@
 """Why a process of a group failed: an error of its own, or the loss of another process.
 
-A process that finds an error records it in the store. The others notice that as a lost connection, and look there for the cause.
+A process that finds an error records it in the store. The others look there regularly, and when they lose a connection.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ from mlctl.execution.processes import error_from_response
 #: The environment variable with the folder that a launcher shares with its processes.
 LAUNCH_FOLDER = "MLCTL_LAUNCH_FOLDER"
 
-_POLL_SECONDS, _RECORD_SECONDS = 0.1, 3.0
+_POLL_SECONDS, _RECORD_SECONDS, _WATCH_SECONDS = 0.1, 3.0, 1.0
 #: Parts of the messages of gloo, NCCL and torch's store about a lost process.
 _LOST_CONNECTION = ("by peer", "ncclRemoteError", "remote process", "Broken pipe", "Timed out", "timeout", "Connection refused")
 
@@ -39,13 +40,35 @@ def recorded_failure(store: Store, is_stopped: Callable[[], bool] = lambda: Fals
     deadline = time.monotonic() + _RECORD_SECONDS
     while time.monotonic() < deadline and not is_stopped():
         try:
-            if store.check(["failure"]):
-                failure: dict[str, Any] = json.loads(store.get("failure"))
-                return {**failure, "host": "" if failure["host"] == socket.gethostname() else failure["host"]}
+            if failure := _read_failure(store):
+                return failure
         except RuntimeError:  # the store has ended
             return None
         time.sleep(_POLL_SECONDS)
     return None
+
+
+def watch_failures(store: Store, handle: Callable[[dict[str, Any]], None]) -> None:
+    """Call `handle` in a thread with what another process records: an operation that waits for that process may not end by itself."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            try:
+                failure = _read_failure(store)
+            except RuntimeError:  # the store has ended
+                return
+            if failure:
+                handle(failure)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _read_failure(store: Store) -> dict[str, Any] | None:
+    if not store.check(["failure"]):
+        return None
+    failure: dict[str, Any] = json.loads(store.get("failure"))
+    return {**failure, "host": "" if failure["host"] == socket.gethostname() else failure["host"]}
 
 
 def error_from_failure(failure: dict[str, Any] | None) -> Exception | None:

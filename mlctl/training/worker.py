@@ -16,17 +16,24 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from mlctl.errors import InputError
 from mlctl.execution.processes import die_with_parent, error_response
 from mlctl.training.group_setup import Membership, Ranks, join
 from mlctl.training.interruption import StopRequest, TrainingInterrupted
 from mlctl.training.launch_folder import LaunchFolder
-from mlctl.training.process_failures import error_from_failure, lost_process_error, record_failure, recorded_failure
+from mlctl.training.process_failures import (
+    error_from_failure,
+    lost_process_error,
+    record_failure,
+    recorded_failure,
+    watch_failures,
+)
 from mlctl.training.stage import Job, train_in_process
 
 Message = dict[str, Any]
@@ -74,12 +81,24 @@ def _report_to_log(ranks: Ranks) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     _log.setLevel(logging.INFO)
     _log.info("waiting for a training at %s:%s", os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"])
-    outcome = _take_part(lambda: join(ranks), lambda _: None)
-    if "result" in outcome or "interrupted" in outcome:
-        return 0
-    text = outcome.get("failed") or outcome.get("lost", "")
-    sys.stderr.write(f"{error_from_failure(outcome) or lost_process_error(text) or text}\n")
-    return 1
+    exit_lock = threading.Lock()
+
+    def fail(outcome: Message) -> NoReturn:
+        exit_lock.acquire()  # for ever: the first error is the one that is shown
+        text = outcome.get("failed") or outcome.get("lost", "")
+        sys.stderr.write(f"{error_from_failure(outcome) or lost_process_error(text) or text}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    def join_and_watch() -> Membership:
+        membership = join(ranks)
+        watch_failures(membership.store, fail)
+        return membership
+
+    outcome = _take_part(join_and_watch, lambda _: None)
+    if "result" not in outcome and "interrupted" not in outcome:
+        fail(outcome)
+    return 0
 
 
 def _take_part(join_group: Callable[[], Membership], send: Callable[[Message], None]) -> Message:

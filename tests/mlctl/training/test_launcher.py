@@ -1,5 +1,6 @@
 """Training in two processes, for real: started, monitored, killed, resumed."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +224,18 @@ def free_port() -> int:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
-def torchrun(address: str, restarts: int = 0, **environment: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def started(command: list[str], **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that is killed at the end of the block."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**ENVIRONMENT, **environment})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def torchrun(address: str, restarts: int = 0, **environment: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """Start torchrun as another machine does; the main machine need not listen yet."""
     nodes = ("--nnodes=2", "--nproc-per-node=1", f"--max-restarts={restarts}")
     meeting = ("--rdzv-backend=c10d", "--rdzv-id=mlctl", f"--rdzv-endpoint={address}", "--rdzv-conf=is_host=0,read_timeout=600")
@@ -236,16 +249,17 @@ def torchrun(address: str, restarts: int = 0, **environment: str) -> subprocess.
         "-m",
         "mlctl.training.worker",
     ]
-    variables = {**ENVIRONMENT, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **environment}
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables)
+    return started(command, **{"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **environment})
 
 
 def test_two_machines_learn_what_two_processes_learn(straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
+    updates: list[int] = []
     with torchrun(address) as other:
-        metrics = run(shards, tmp_path, devices="cpu", nodes=2, rendezvous=address)
+        metrics = run(shards, tmp_path, lambda done, *_, **__: updates.append(done), devices="cpu", nodes=2, rendezvous=address)
         _, message = other.communicate(timeout=60)
     assert not other.returncode, message
+    assert updates == list(range(1, 41)), "the main machine has the main process"
     assert metrics == straight[1]["metrics"]
     assert digests(tmp_path) == digests(straight[0])
 
@@ -307,10 +321,9 @@ def test_an_address_where_machines_cannot_meet(shards: Path, tmp_path: Path) -> 
             Train(nodes=2, rendezvous=address)
 
 
-def with_ranks(command: list[str], rank: int, port: int) -> subprocess.Popen[str]:
+def with_ranks(command: list[str], rank: int, port: int) -> AbstractContextManager[subprocess.Popen[str]]:
     """Start a process as Slurm or Kubernetes do."""
-    ranks = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**ENVIRONMENT, **ranks})
+    return started(command, RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
 
 
 def main_command(shards: Path, folder: Path, **changes: Any) -> list[str]:
