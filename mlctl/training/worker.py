@@ -45,7 +45,6 @@ def main() -> None:
     """Take part in one training."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         die_with_parent(LaunchFolder.agent_process() or os.getppid())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal: the parent receives it too, and ends this process
     status = 1
     try:
         ranks = Ranks.from_environment()
@@ -65,6 +64,7 @@ def main() -> None:
 
 def _report_to_launcher(folder: LaunchFolder, ranks: Ranks) -> int:
     """Train, and send messages to the launcher."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal: the launcher receives it too, and ends this process
     with folder.writer(ranks.local_rank) as messages:
         logger = logging.getLogger("mlctl")
         logger.addHandler(messages)
@@ -110,7 +110,9 @@ def _take_part(join_group: Callable[[], Membership], send: Callable[[Message], N
     membership: Membership | None = None
     try:
         membership = join_group()
-        signal.signal(signal.SIGTERM, lambda *_: stop.make())  # before, it ends the process
+        for number in (signal.SIGTERM, signal.SIGINT):  # before, they end the process
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: stop.make())
         send({"started": membership.group.size})
         outcome = _train(membership, send, stop)
     except (InputError, OSError) as error:

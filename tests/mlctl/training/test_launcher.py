@@ -206,9 +206,16 @@ def test_a_process_that_is_killed_again_and_again_is_named_with_its_signal(
 def test_the_next_run_goes_on_where_the_agent_was_killed(
     straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path
 ) -> None:
+    seen: list[int] = []
+
+    def agent_of_workers() -> int:
+        seen.extend(workers(os.getpid()))
+        return agent(os.getpid())
+
     with pytest.raises(ProcessDiedError, match="torchrun's agent: its process was ended by SIGKILL"):
-        run(shards, tmp_path, KillOnce(7, lambda: agent(os.getpid())))
-    assert descendants(os.getpid()) == []
+        run(shards, tmp_path, KillOnce(7, agent_of_workers))
+    assert len(seen) == 2
+    assert not any(map(alive, seen))
     updates: list[int] = []
     run(shards, tmp_path, lambda done, *_, **__: updates.append(done))
     assert updates[0] > 5
