@@ -24,6 +24,7 @@ from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
 from mlctl.training.distributed import SINGLE
 from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.gradient_reducer import GradientReducer
 from mlctl.training.masking import MaskingRule
 from mlctl.training.micro_batching import micro_batch_tokens
 from mlctl.training.objective import Objective
@@ -76,7 +77,7 @@ class Ours:
 
     def __init__(self, model: Any, settings: ResolvedTrain, folder: Path, device: torch.device) -> None:
         self.objective = Objective(model, settings, seed=0).to(device).train()
-        self._optimiser = Optimiser(self.objective.parameters(), settings)
+        self._optimiser, self._reducer = Optimiser(self.objective.parameters(), settings), GradientReducer((), (), SINGLE)
         self._batches = batches(folder, settings, max_tokens=micro_batch_tokens(settings, model, device))
         self._settings, self._device = settings, device
 
@@ -91,7 +92,7 @@ class Ours:
     def step(self, batch: Batch, number: int) -> int:
         """Run a step on a batch; return its number of tokens without padding."""
         batch = batch.to(self._device)
-        forward_backward(self.objective, batch, SINGLE, self._settings.cache_gradients)
+        forward_backward(self.objective, batch, SINGLE, self._settings.cache_gradients, self._reducer)
         norm = self._optimiser.clip_gradients()
         self._optimiser.step(number, norm)
         self._optimiser.zero_grad()

@@ -24,6 +24,7 @@ from mlctl.training import train
 from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE
 from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.gradient_reducer import GradientReducer
 from mlctl.training.objective import Objective
 
 SECTION = "correctness"
@@ -100,7 +101,7 @@ def _step(bench: Bench, device: torch.device, dropout: float = 0.0, **changes: A
     objective = Objective(model, settings, seed=0).to(device).train()
     batch = batches(_shards(bench), settings)(0).to(device)
     torch.manual_seed(1)
-    losses = forward_backward(objective, batch, SINGLE, settings.cache_gradients)
+    losses = forward_backward(objective, batch, SINGLE, settings.cache_gradients, GradientReducer((), (), SINGLE))
     return float(losses.total.detach()), {name: gradient.float().cpu() for name, gradient in gradients(objective).items()}
 
 

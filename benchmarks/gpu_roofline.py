@@ -36,6 +36,7 @@ from mlctl.modeling import packing
 from mlctl.modeling.packing import Packing
 from mlctl.training.distributed import SINGLE
 from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.gradient_reducer import GradientReducer
 from mlctl.training.micro_batching import ALL
 from mlctl.training.objective import Objective
 from mlctl.training.optimiser import Optimiser
@@ -130,7 +131,7 @@ def counts_of(geometry: Geometry, settings: ResolvedTrain, batch: Any) -> Counts
         FlopCounterMode(display=False, custom_mapping=_ATTENTION_FLOP) as flops,
         step,
     ):
-        forward_backward(objective, batch, SINGLE, settings.cache_gradients)
+        forward_backward(objective, batch, SINGLE, settings.cache_gradients, GradientReducer((), (), SINGLE))
     norm = optimiser.clip_gradients()
     optimiser.step(0, norm)  # makes Adam's moments
     with update:

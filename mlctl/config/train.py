@@ -232,7 +232,7 @@ class Train(Section):
     )
     rendezvous: str = runtime_only(
         "",
-        "host:port of the machine that runs the pipeline, where the others join (nodes above 1 only).",
+        "host:port of the machine that runs the pipeline, where torchrun of the others joins (nodes above 1 only).",
         pattern=r"^(\S+:\d+)?$",
     )
     threads: int = runtime_only(0, "CPU threads per process; 0: all cores, divided among the processes.", ge=0)

@@ -144,12 +144,17 @@ def run_job(function: Callable[[Any], None], job: Any) -> dict[str, Any]:
     """Call `function` with a job and return the response: empty, or an error that the user can fix, for `error_from_response`."""
     try:
         function(job)
-    except InputError as error:
+    except (InputError, OSError) as error:
+        return error_response(error)
+    return {}
+
+
+def error_response(error: InputError | OSError) -> dict[str, Any]:
+    """Return the response that stands for an error."""
+    if isinstance(error, InputError):
         name = next(name for name, error_type in _ERRORS.items() if isinstance(error, error_type))
         return {"problem": error.problem, "remedy": error.remedy, "type": name}
-    except OSError as error:
-        return {"errno": error.errno, "text": error.strerror or str(error), "file": error.filename and str(error.filename)}
-    return {}
+    return {"errno": error.errno, "text": error.strerror or str(error), "file": error.filename and str(error.filename)}
 
 
 def die_with_parent(parent: int) -> None:

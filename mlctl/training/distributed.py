@@ -1,13 +1,12 @@
-"""Several processes that take one step together: their ranks, and collective operations on tensors and gradients.
+"""Several processes that take one step together: their ranks, and collective operations on tensors.
 
 There is no wrapper around the model (such as DistributedDataParallel): the backward pass of a process goes through its own sentences
-alone, and one sum of the gradients follows it. Every process then holds equal gradients to the byte and makes the same update of the
-same weights. (Summing while the backward pass still runs would hide some of the time; the code allows it.)
+alone, and the gradients are summed (`gradient_reducer`). Every process then holds equal gradients to the byte and makes the same update
+of the same weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,8 +14,6 @@ import torch
 from torch import Tensor, distributed
 
 T = TypeVar("T")
-
-_BUCKET = 2**24  # numbers that are summed at once, besides the largest gradient
 
 
 @dataclass(frozen=True)
@@ -77,43 +74,9 @@ class ProcessGroup:
         distributed.broadcast_object_list(values)
         return values[0]
 
-    def reduce_gradients(self, partial: Iterable[Tensor], replicated: Iterable[Tensor]) -> None:
-        """Make gradients equal on all processes.
-
-        Args:
-            partial: parameters whose gradients come from each process's own sentences: they are summed.
-            replicated: parameters whose gradients every process has in full: the main process's are taken.
-        """
-        if self.size == 1:
-            return
-        replicated_gradients = [parameter.grad for parameter in replicated if parameter.grad is not None]
-        if not self.is_main:
-            for gradient in replicated_gradients:
-                gradient.zero_()
-        partial_gradients = [parameter.grad for parameter in partial if parameter.grad is not None]
-        for bucket in _buckets([*partial_gradients, *replicated_gradients]):
-            _sum_in_place(bucket)
-
 
 #: A group of one process.
 SINGLE = ProcessGroup()
-
-
-@dataclass(frozen=True)
-class NodeAssignment:
-    """The ranks of one machine's processes.
-
-    Attributes:
-        first_rank: rank of the first process of this machine; the others follow it.
-        world_size: number of processes of all machines.
-        init_method: URL at which the process group is initialised.
-        finish: called when all processes of this machine have their result and before they are ended.
-    """
-
-    first_rank: int
-    world_size: int
-    init_method: str
-    finish: Callable[[], None]
 
 
 class _AllGather(torch.autograd.Function):
@@ -142,23 +105,3 @@ class _AllSum(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor) -> Tensor:
         del context
         return gradient
-
-
-def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    bucket: list[Tensor] = []
-    for gradient in gradients:
-        bucket.append(gradient)
-        if sum(item.numel() for item in bucket) >= _BUCKET:
-            yield bucket
-            bucket = []
-    if bucket:
-        yield bucket
-
-
-def _sum_in_place(gradients: Sequence[Tensor]) -> None:
-    """Sum over the processes in one message: many small ones would take longer."""
-    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-    distributed.all_reduce(flat)
-    parts = torch.split_with_sizes(flat, [gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))

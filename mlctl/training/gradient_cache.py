@@ -14,10 +14,13 @@ from torch import Tensor
 from mlctl.training.collator import Batch, MicroBatch
 from mlctl.training.determinism import random_state, set_random_state
 from mlctl.training.distributed import ProcessGroup
+from mlctl.training.gradient_reducer import GradientReducer
 from mlctl.training.objective import Encoded, Losses, Objective
 
 
-def forward_backward(objective: Objective, batch: Batch, group: ProcessGroup, cache_gradients: bool) -> Losses:
+def forward_backward(
+    objective: Objective, batch: Batch, group: ProcessGroup, cache_gradients: bool, reducer: GradientReducer
+) -> Losses:
     """Compute the losses of a batch and add their gradients, over all processes, to those of the parameters.
 
     Args:
@@ -25,6 +28,7 @@ def forward_backward(objective: Objective, batch: Batch, group: ProcessGroup, ca
         batch: this process's share of the batch.
         group: the processes that take the step.
         cache_gradients: encode twice, one micro-batch at a time.
+        reducer: sums the gradients over the processes; it is that of all steps.
 
     Returns:
         The losses, equal on every process.
@@ -34,10 +38,10 @@ def forward_backward(objective: Objective, batch: Batch, group: ProcessGroup, ca
     """
     if cache_gradients:
         losses = _cached_forward_backward(objective, batch, group)
+        reducer.reduce()
     else:
         losses = objective(batch, group)
-        torch.autograd.backward(losses.total)
-    group.reduce_gradients(objective.model.parameters(), objective.contrastive.parameters())
+        reducer.backward(losses.total)
     return losses
 
 

@@ -24,6 +24,7 @@ from mlctl.training.counter_rng import Stream, keys
 from mlctl.training.distributed import ProcessGroup
 from mlctl.training.divergence import DivergenceDetector, check_finite, check_rise
 from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.gradient_reducer import GradientReducer
 from mlctl.training.interruption import StopRequest, TrainingInterrupted
 from mlctl.training.loss_fall import not_fallen, step_of_first_check
 from mlctl.training.lr_schedule import learning_rate
@@ -71,6 +72,10 @@ class TrainingLoop:
     _saved_step: int = field(init=False, default=0)
     _save_time: float = field(init=False, default=0.0)
 
+    def __post_init__(self) -> None:
+        objective = self.state.objective
+        self._reducer = GradientReducer(objective.model.parameters(), objective.contrastive.parameters(), self.group)
+
     def run(self) -> None:
         """Train.
 
@@ -106,7 +111,7 @@ class TrainingLoop:
         _seed_dropout(self.seed, state.step, self.group)
 
         state.optimiser.zero_grad()
-        losses = forward_backward(state.objective, batch, self.group, self.settings.cache_gradients)
+        losses = forward_backward(state.objective, batch, self.group, self.settings.cache_gradients, self._reducer)
         gradient_norm = state.optimiser.clip_gradients()
 
         state.optimiser.step(state.step, gradient_norm)

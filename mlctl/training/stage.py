@@ -32,6 +32,7 @@ from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import ShardReader
 from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE, ProcessGroup
+from mlctl.training.group_setup import Ranks, check_size, joined_as_main
 from mlctl.training.interruption import StopRequest, stopping_on_sigterm
 from mlctl.training.judge import Judge, open_judge
 from mlctl.training.launcher import launch
@@ -39,7 +40,6 @@ from mlctl.training.loop import TrainingLoop
 from mlctl.training.masking import MaskingRule
 from mlctl.training.micro_batching import micro_batch_tokens
 from mlctl.training.model_selection import ModelSelection
-from mlctl.training.multinode import check_size, host_training
 from mlctl.training.objective import Objective
 from mlctl.training.results import Metrics, training_metrics, write_results
 from mlctl.training.sampler import Sampler
@@ -116,7 +116,7 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
     `steps.parquet` (schema STEPS), `judgements.parquet` (JUDGEMENTS), `model_selection.json` (which weights are written),
     `settings.json` (the settings without nulls), `speed.jsonl` (pairs and tokens a second) and `tensorboard/`; the last two differ
     from run to run. Resumes from the newest checkpoint in the workspace's scratch folder, if there is one. With several devices, one
-    process is started for each.
+    process is started for each; where RANK and WORLD_SIZE are set, this process trains with the others as the one with rank 0.
 
     Returns:
         steps, loss (mean of the last tenth of the steps), pairs (seen, repeats counted), parameters, rows, device, processes, pooling;
@@ -137,13 +137,13 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
     warn_of_slow_bf16(settings.precision, devices[0], "train.precision")
     pooling = _pooling(settings, model, sharded, workspace, devices[0])
     job = Job(resolve_train(settings, kind), model, kind, seed, sharded, workspace, pooling)
-    if settings.nodes > 1:
-        with host_training(job.to_json(), job.settings, len(devices)) as assignment:
-            return launch(job.to_json(), devices, progress, assignment)
-    if len(devices) == 1:
+    if ranks := Ranks.from_environment():
+        with joined_as_main(job.to_json(), ranks, settings.devices) as member:
+            return train_in_process(job, member.device, member.group, progress)
+    if len(devices) == settings.nodes == 1:
         return train_in_process(job, devices[0], SINGLE, progress)
     check_size(len(devices), job.settings)
-    return launch(job.to_json(), devices, progress)
+    return launch(job.to_json(), devices, progress, settings.nodes, settings.rendezvous)
 
 
 def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace, device: torch.device) -> PoolingChoice:

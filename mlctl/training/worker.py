@@ -1,95 +1,143 @@
-"""One process of a multi-process training: joins the process group, trains, and reports to the process that started it.
+"""One process of a multi-process training: joins the group, trains, and reports how it ended.
 
-Messages are lines of JSON on standard output: `progress`, `log`, and at the end `result`, `interrupted` or an error.
+It runs under torchrun, started by the launcher of the main machine or by hand on another one, or under whatever else sets RANK,
+WORLD_SIZE, MASTER_ADDR and MASTER_PORT:
+
+    python -m mlctl.training.worker
+
+It waits until the main process trains, receives its job, trains with it and ends: with exit status 0, or 1 if the training failed. A
+process that lost another one ends with status 1 and torchrun starts all of them again. An error that would occur again is reported to
+the launcher, which ends the training.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
-from threading import Lock
-from typing import IO, Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-import torch
-from torch import distributed
-from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
-
-from mlctl.execution.processes import die_with_parent, run_job
-from mlctl.training.distributed import ProcessGroup
+from mlctl.errors import InputError
+from mlctl.execution.processes import die_with_parent, error_response
+from mlctl.training.group_setup import Membership, Ranks, join
 from mlctl.training.interruption import StopRequest, TrainingInterrupted
+from mlctl.training.launch_folder import LaunchFolder
+from mlctl.training.process_failures import (
+    error_from_failure,
+    lost_process_error,
+    record_failure,
+    recorded_failure,
+    watch_failures,
+)
 from mlctl.training.stage import Job, train_in_process
+
+Message = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Run the task on standard input."""
-    die_with_parent(int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal: the parent receives it too, and ends this process
+    """Take part in one training."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        die_with_parent(LaunchFolder.agent_process() or os.getppid())
+    status = 1
+    try:
+        ranks = Ranks.from_environment()
+        if ranks is None:
+            raise InputError(
+                "the environment sets no WORLD_SIZE above 1", "start this module with torchrun, or set RANK and WORLD_SIZE"
+            )
+        folder = LaunchFolder.from_environment()
+        status = _report_to_launcher(folder, ranks) if folder else _report_to_log(ranks)
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+    except BaseException:
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(status)  # threads of the process group may hang in a normal exit
+
+
+def _report_to_launcher(folder: LaunchFolder, ranks: Ranks) -> int:
+    """Train, and send messages to the launcher."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal: the launcher receives it too, and ends this process
+    with folder.writer(ranks.local_rank) as messages:
+        logger = logging.getLogger("mlctl")
+        logger.addHandler(messages)
+        logger.setLevel(logging.WARNING if ranks.local_rank else logging.INFO)
+        job, device = folder.job(ranks.local_rank)
+        outcome = _take_part(lambda: join(ranks, job, device), messages.send)
+        while outcome.keys().isdisjoint({"result", "interrupted", "lost"}):
+            time.sleep(60)  # torchrun would start a process that ends again: the launcher ends this one
+    return 1 if "lost" in outcome else 0
+
+
+def _report_to_log(ranks: Ranks) -> int:
+    """Train, and write warnings and errors to standard error."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _log.setLevel(logging.INFO)
+    _log.info("waiting for a training at %s:%s", os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"])
+    exit_lock = threading.Lock()
+
+    def fail(outcome: Message) -> NoReturn:
+        exit_lock.acquire()  # for ever: the first error is the one that is shown
+        text = outcome.get("failed") or outcome.get("lost", "")
+        sys.stderr.write(f"{error_from_failure(outcome) or lost_process_error(text) or text}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    def join_and_watch() -> Membership:
+        membership = join(ranks)
+        watch_failures(membership.store, fail)
+        return membership
+
+    outcome = _take_part(join_and_watch, lambda _: None)
+    if "result" not in outcome and "interrupted" not in outcome:
+        fail(outcome)
+    return 0
+
+
+def _take_part(join_group: Callable[[], Membership], send: Callable[[Message], None]) -> Message:
+    """Train; send all messages, and return the last one, the outcome.
+
+    It is `result`, `interrupted`, an error for `error_from_failure`, `lost` where another process or a device was, or `failed`.
+    """
     stop = StopRequest()
-    signal.signal(signal.SIGTERM, lambda *_: stop.make())  # from the parent, or to the whole process group
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
-        os.dup2(2, 1)  # keep what libraries print out of the messages
-        try:
-            _serve(json.loads(sys.stdin.readline()), _MessageWriter(stream), stop)
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(1)  # threads of the process group may hang in a normal exit
+    membership: Membership | None = None
+    try:
+        membership = join_group()
+        for number in (signal.SIGTERM, signal.SIGINT):  # before, they end the process
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: stop.make())
+        send({"started": membership.group.size})
+        outcome = _train(membership, send, stop)
+    except (InputError, OSError) as error:
+        outcome = error_response(error)
+        if membership:
+            record_failure(membership.store, outcome)
+    except RuntimeError as error:
+        cause = recorded_failure(membership.store, lambda: stop.is_made) if membership else None
+        outcome = cause or {"lost": "".join(traceback.format_exception(error))}
+    except Exception as error:
+        outcome = {"failed": "".join(traceback.format_exception(error))}
+    send(outcome)
+    if membership and "lost" not in outcome:
+        membership.leave(has_failed="result" not in outcome and "interrupted" not in outcome)
+    return outcome
 
 
-def _serve(task: dict[str, Any], messages: _MessageWriter, stop: StopRequest) -> None:
-    logger = logging.getLogger("mlctl")
-    logger.addHandler(messages)
-    logger.setLevel(logging.WARNING if task["rank"] else logging.INFO)
-    message: dict[str, Any] = {}
+def _train(membership: Membership, send: Callable[[Message], None], stop: StopRequest) -> Message:
+    def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
+        send({"progress": [done, total, unit, figures]})
 
-    def run(job: dict[str, Any]) -> None:
-        try:
-            message["result"] = _train(job, messages, stop)
-        except TrainingInterrupted as interruption:
-            message["interrupted"] = [interruption.step, interruption.steps]
-
-    messages.send(run_job(run, task) or message)
-    sys.stdin.read()  # wait to be ended: other processes may not yet have read what this one sent them last
-
-
-def _train(task: dict[str, Any], messages: _MessageWriter, stop: StopRequest) -> dict[str, Any]:
-    group, device = ProcessGroup(task["rank"], task["size"], task["local_size"]), torch.device(task["device"])
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, **_rendezvous(task["init_method"]), rank=group.rank, world_size=group.size)
-    return train_in_process(Job.from_json(task["job"]), device, group, messages.progress, stop)
-
-
-def _rendezvous(init_method: str) -> dict[str, Any]:
-    """Return the arguments of `init_process_group` for a file: URL, or for the store that the main machine serves at a tcp: URL."""
-    if init_method.startswith("file:"):
-        return {"init_method": init_method}
-    host, _, port = init_method.removeprefix("tcp://").rpartition(":")
-    return {"store": PrefixStore("group", TCPStore(host, int(port), is_master=False))}
-
-
-class _MessageWriter(logging.Handler):
-    """Sends messages to the process that started this one, from any thread."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        super().__init__()
-        self._stream, self._line_lock = stream, Lock()
-
-    def send(self, message: dict[str, Any]) -> None:
-        with self._line_lock:
-            self._stream.write(json.dumps(message) + "\n")
-            self._stream.flush()
-
-    def progress(self, done: int, total: int | None, unit: str, **figures: float | str) -> None:
-        self.send({"progress": [done, total, unit, figures]})
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.send({"log": [record.name, record.levelno, record.getMessage()]})
+    try:
+        return {"result": train_in_process(Job.from_json(membership.job), membership.device, membership.group, progress, stop)}
+    except TrainingInterrupted as interruption:
+        return {"interrupted": [interruption.step, interruption.steps]}
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ fake = roofline.counts_of(geometry, settings, batch)
 objective = roofline.Objective(geometry.model(), settings, seed=0).train()
 real = roofline._Counter()
 with roofline.one_kernel_attention(), roofline._FusedOperations(), FlopCounterMode(display=False, custom_mapping=roofline._ATTENTION_FLOP) as flops, real:
-    roofline.forward_backward(objective, batch, roofline.SINGLE, False)
+    roofline.forward_backward(objective, batch, roofline.SINGLE, False, roofline.GradientReducer((), (), roofline.SINGLE))
 weights = sum(weight.nbytes for weight in objective.parameters())
 print(fake["flop"], flops.get_total_flops())
 print(fake["waits"], real.waits)

@@ -24,6 +24,7 @@ from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows
 from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.gradient_cache import forward_backward
+from mlctl.training.gradient_reducer import GradientReducer
 from mlctl.training.masking import MaskingRule
 from mlctl.training.objective import Objective
 from mlctl.training.ragged_array import RaggedArray
@@ -55,6 +56,7 @@ CASES += [
         "same_word_negatives": False,
     },
     {**CASES[10], "tlm_share": 0.5},
+    {**CASES[8], "objective": "words", "projection": "mlp", "layers": [1]},  # the layers above have no gradient
 ]
 
 
@@ -89,8 +91,11 @@ def step(case: dict[str, Any], group: ProcessGroup, cached: bool, dropout: float
     tlm = TranslationLm(settings.tlm_share, 24, TEMPLATE, True, RULE, PAD, 5) if settings.tlm_share else None
     collator = Collator(settings, 5, PAD, None if tlm else RULE, group, tlm)
     objective, batch = objective_of(settings, dropout), collator.collate(rows_of(rows), 2)
-    torch.manual_seed(9)
-    losses = forward_backward(objective, batch, group, cached)
+    reducer = GradientReducer(objective.model.parameters(), objective.contrastive.parameters(), group, bucket_size=1000)
+    for _ in range(1 if group.size == 1 else 2):  # the sums of the second step begin in the backward pass
+        objective.zero_grad()
+        torch.manual_seed(9)
+        losses = forward_backward(objective, batch, group, cached, reducer)
     figures = {name: value.detach().clone() for name, value in losses._asdict().items() if value is not None}
     return figures | {name: weight.grad for name, weight in objective.named_parameters() if weight.grad is not None}
 
