@@ -140,6 +140,12 @@ class Train(Section):
         description="Number of lowest layers that are not trained. Half of them is what kept XLM-R's taggers (AlignFreeze, arXiv 2502.12959).",
     )
     frozen_embeddings: bool = Field(False, description="Do not train the embeddings. With frozen layers, steps are faster.")
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        description="Rank of the updates that are trained in place of the encoder's weights (LoRA, arXiv 2106.09685), and added to them at the "
+        "end: optimiser and checkpoints are small; needs the extra lora; 0: the weights themselves are trained.",
+    )
     anchor_weight: float | None = Field(
         None,
         ge=0,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from mlctl.config.model import Model
 from mlctl.config.train import Train
+from mlctl.core.distribution import install_extras
 from mlctl.errors import InputError
 
 
@@ -35,4 +38,17 @@ def check_interpolation(train: Train, model: Model) -> None:
         raise InputError(
             f"train.interpolate={train.interpolate}: a model from scratch has random weights before training, which are of no use",
             "name an encoder in model.name, or set train.interpolate=1",
+        )
+
+
+def check_lora(train: Train) -> None:
+    """Check that the library is installed, if adapters are trained.
+
+    Raises:
+        InputError: it is not.
+    """
+    if train.lora_rank and importlib.util.find_spec("peft") is None:
+        raise InputError(
+            f"train.lora_rank={train.lora_rank} needs peft, which is not installed here",
+            f"run `{install_extras('lora')}`, or set train.lora_rank=0",
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlctl.config import Model, Recipe
 from mlctl.config.evaluate import BenchmarkDataset
-from mlctl.config.train_checks import check_dev_pairs, check_interpolation
+from mlctl.config.train_checks import check_dev_pairs, check_interpolation, check_lora
 from mlctl.core.path_errors import explain_path_errors
 from mlctl.errors import InputError
 from mlctl.execution.registry import check_backend
@@ -170,6 +170,7 @@ def _train(context: _Context) -> Iterator[Check]:
     yield _raising(training.check, settings)
     yield _raising(check_dev_pairs, settings, context.recipe.shard.dev_pairs)
     yield _raising(check_interpolation, settings, context.recipe.model)
+    yield _raising(check_lora, settings)
     yield _raising(_check_sentence_modules, context)
     if settings.devices not in (*_AUTO_DEVICES, ("cpu",), 1):
         yield _raising(_check_devices, settings.devices)

@@ -14,6 +14,7 @@ from mlctl.errors import InputError
 from mlctl.modeling.activation_checkpointing import checkpoint_activations
 from mlctl.modeling.encoders import max_positions, seeded
 from mlctl.modeling.freezing import freeze
+from mlctl.modeling.lora import add_lora
 from mlctl.modeling.masked_lm import MaskedLmHead
 from mlctl.modeling.packing import enable_packing, encode_packed
 from mlctl.modeling.pooling import full_precision, layer_numbers, pool_layers, pool_tokens
@@ -72,6 +73,9 @@ class Objective(nn.Module):
             self.contrastive = CONTRASTIVE_OBJECTIVES[settings.objective](settings, hidden, self._pooling.vector_size(hidden))
         enable_packing(model)
         self.anchor = AnchorEncoder(model) if settings.anchor_weight or settings.word_anchor_weight else None
+        if settings.lora_rank:
+            with seeded(seed):
+                add_lora(model, settings.lora_rank)
         freeze(model, settings.frozen_layers, settings.frozen_embeddings)
         if settings.activation_checkpointing:
             checkpoint_activations(model)

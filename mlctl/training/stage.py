@@ -14,13 +14,14 @@ from typing import Any
 import torch
 
 from mlctl.config import Model, ModelKind, ResolvedTrain, Train, key_settings, resolve_train
-from mlctl.config.train_checks import check_dev_pairs, check_interpolation
+from mlctl.config.train_checks import check_dev_pairs, check_interpolation, check_lora
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
 from mlctl.modeling.dev_set import read_dev_pairs, read_dev_set
 from mlctl.modeling.devices import resolve_devices, warn_of_slow_bf16
 from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, same_vocabulary, scratch_model
+from mlctl.modeling.lora import merge_lora
 from mlctl.modeling.model_export import save_model
 from mlctl.modeling.model_kind import model_kind
 from mlctl.modeling.pooling_choice import PoolingChoice, choose_pooling, search_pooling
@@ -131,6 +132,7 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
         TrainingInterrupted: SIGTERM arrived in a process of the training; its checkpoint is saved.
     """
     check(settings)
+    check_lora(settings)
     check_interpolation(settings, model)
     check_dev_pairs(settings, len(read_dev_set(sharded)))
     devices, kind = resolve_devices(settings.devices), model_kind(model)
@@ -207,6 +209,8 @@ def train_in_process(
                 args = (checkpoints, throughput, progress, trackers, request)
                 TrainingLoop(state, batch_of, settings, job.seed, group, *args).run()
             selection.load_written_weights(state.step)
+        if settings.lora_rank:
+            merge_lora(objective.model)
         interpolation = _interpolate(job, objective.model, judge, device)
         if group.is_main:
             _write_model(job, "model", objective.model)
@@ -251,7 +255,7 @@ def _objective(job: Job, group: ProcessGroup) -> Objective:
 
 def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
     """Exclude the embeddings of tokens that no row has from the training, if nothing is masked and they are trained at all."""
-    if job.masks or job.settings.frozen_embeddings:
+    if job.masks or job.settings.frozen_embeddings or job.settings.lora_rank:
         return nullcontext()
     return train_embedding_rows(objective.model, {tokenizer.pad_token_id, *shards.vocabulary()})
 
