@@ -157,26 +157,26 @@ class Spans:
         tokens = np.arange(len(owners)) + np.repeat(ends - np.cumsum(lengths), lengths)
         return cls(*map(torch.from_numpy, (tokens, owners, lengths)))
 
+    def to(self, device: torch.device) -> Spans:
+        """Return the spans on a device."""
+        return Spans(self.tokens.to(device), self.owners.to(device), self.lengths.to(device))
+
     def mean(self, states: Tensor) -> Tensor:
         """Return the mean state of each span, (N, H), for the states (T, H) of tokens."""
         sums = states.new_zeros(len(self.lengths), states.shape[1]).index_add(0, self.owners, states.index_select(0, self.tokens))
         return sums / self.lengths.unsqueeze(1).to(states.dtype)
 
 
-def span_pool(states: Tensor, rows: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-    """Return the mean state of each span, (N, H): tokens starts[n] to ends[n] (excluded) of sentence rows[n].
+def span_pool(states: Tensor, spans: npt.NDArray[np.int64]) -> Tensor:
+    """Return the mean state of each span, (N, H).
 
     Args:
         states: (B, T, H) token states.
-        rows: (N,) int64, the sentence of each span.
-        starts: (N,) int64, first token, special tokens counted.
-        ends: (N,) int64, one behind the last token; at least starts + 1.
+        spans: (N, 3) sentence, first token (special tokens counted), one behind the last token; each has at least one.
     """
-    lengths = ends - starts
-    owners = torch.repeat_interleave(lengths)
-    first_tokens = rows * states.shape[1] + starts - (torch.cumsum(lengths, 0) - lengths)
-    tokens = torch.arange(owners.numel(), device=owners.device) + first_tokens[owners]
-    return Spans(tokens, owners, lengths).mean(states.flatten(0, 1))
+    first_tokens = spans[:, 0] * states.shape[1]
+    flat = Spans.of_ranges(first_tokens + spans[:, 1], first_tokens + spans[:, 2])
+    return flat.to(states.device).mean(states.flatten(0, 1))
 
 
 def full_precision(tensor: Tensor) -> Tensor:

@@ -81,9 +81,8 @@ class WordEncoder:
         spans = np.concatenate([np.empty((0, 2), np.int64), *(text.word_spans for text in batch)])
         rows = np.repeat(np.arange(len(batch)), [len(text.word_spans) for text in batch])
         with_tokens = np.flatnonzero(spans[:, 1])
-        columns = (torch.from_numpy(column).to(self.device) for column in (rows[with_tokens], *spans[with_tokens].T.copy()))
         vectors = states.new_zeros(len(spans), states.shape[2])
-        vectors[torch.from_numpy(with_tokens).to(self.device)] = span_pool(states, *columns)
+        vectors[torch.from_numpy(with_tokens).to(self.device)] = span_pool(states, np.column_stack([rows, spans])[with_tokens])
         return vectors
 
 

@@ -153,7 +153,7 @@ class Judge:
                 model.base_model, batch.input_ids.to(device), mask, self._pooling.layers, self._pooling.weights
             )
         sentences = self._modules(pool_tokens(states, mask, self._pooling.tokens))
-        return sentences, span_pool(states, *batch.words.to(device).unbind(1))
+        return sentences, span_pool(states, batch.words.numpy())
 
     def _gather(self, vectors: Sequence[Tensor], positions: Sequence[Tensor], order: Tensor) -> Tensor:
         """Return the vectors of all processes in the order of the pairs."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -86,7 +87,7 @@ def encode(
         batch_spans = [(batch_row, index) for batch_row, row in enumerate(rows) for index in spans_of_row[row]]
         if batch_spans:
             words = [(batch_row, *spans[index][1:]) for batch_row, index in batch_spans]
-            word_embeddings[[index for _, index in batch_spans]] = _mean_of_words(states, words)
+            word_embeddings[[index for _, index in batch_spans]] = span_pool(states, np.array(words, np.int64))
     return sentence_embeddings, word_embeddings
 
 
@@ -100,8 +101,3 @@ def _pooled_states(encoder: PreTrainedModel, sentences: Sequence[Sequence[int]],
     """Return float32 states (B, T, H) and the attention mask (B, T)."""
     states, mask = hidden_states(encoder, sentences)
     return pool_layers(states, pooling.layers, pooling.weights), mask
-
-
-def _mean_of_words(states: Tensor, spans: Sequence[Span]) -> Tensor:
-    rows, starts, ends = (torch.tensor(column, device=states.device) for column in zip(*spans, strict=True))
-    return span_pool(states, rows, starts, ends)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -50,8 +51,7 @@ def word_losses(encoder: Any, pairs: Sequence[Sequence[AlignedPair]], how: Sente
         for side in range(2):
             states, _ = _states(encoder, [pair.sides[side] for pair in batch], how)
             spans = [(row, *word[side]) for row, pair in enumerate(batch) for word in pair.words]
-            rows, starts, ends = torch.tensor(spans, dtype=torch.int64, device=states.device).view(-1, 3).unbind(1)
-            sides.append(span_pool(states, rows, starts, ends))
+            sides.append(span_pool(states, np.array(spans, np.int64).reshape(-1, 3)))
         if len(sides[0]):
             yield _info_nce(sides[0], sides[1], _WORD_TEMPERATURE) / total
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from mlctl.modeling.packing import ATTENTION, Packing, _jagged_attention, _padded_attention, enable_packing, encode_packed
-from mlctl.modeling.pooling import Spans, span_pool
 
 GEOMETRY = {
     "hidden_size": 16,
@@ -137,16 +136,3 @@ def test_padding_and_back(lengths: list[int]) -> None:
         assert torch.equal(values[first:last], part)
         assert packing.positions[first:last].tolist() == list(range(len(part)))
     assert packing.shortest == min(lengths)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(1, 3)), max_size=8))
-def test_means_of_spans(spans: list[tuple[int, int, int]]) -> None:
-    states = torch.randn(4, 7, 3, dtype=torch.float64)
-    rows, starts, lengths = (torch.tensor([span[column] for span in spans], dtype=torch.int64) for column in range(3))
-    expected = [states[row, start : start + length].mean(0) for row, start, length in spans]
-    means = span_pool(states, rows, starts, starts + lengths)
-    flat = Spans.of_ranges((rows * 7 + starts).numpy(), (rows * 7 + starts + lengths).numpy()).mean(states.flatten(0, 1))
-    assert means.shape == flat.shape == (len(spans), 3)
-    if spans:
-        torch.testing.assert_close(means, torch.stack(expected))
-        assert torch.equal(flat, means)

@@ -71,6 +71,45 @@ def take_step(case: dict[str, Any], cached: bool) -> None:
         assert state._unread[0].device.type == "fakegpu"
 
 
+def embed() -> None:
+    """Encode sentences and words as evaluation and the word aligner do, up to the copy of the vectors to the host."""
+    import numpy as np
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from mlctl.evaluation.embedding.encoder_states import hidden_states
+    from mlctl.evaluation.embedding.sentence_embeddings import _embed_batch
+    from mlctl.modeling.pooling import span_pool
+    from mlctl.modeling.sentence_config import Pooling
+
+    geometry = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
+    encoder, device = BertModel(BertConfig(vocab_size=60, **geometry)).eval(), torch.device("fakegpu")
+    sentences, poolings = (
+        [[2, 7, 8, 3], [2, 9, 3]],
+        [Pooling((3,)), Pooling((1, 3), "cls"), Pooling((3,), "lasttoken"), Pooling((2,), "max")],
+    )
+    with fake_tensors() as mode, fake_inputs(mode):
+        make_fake(encoder, mode, device)
+        vectors = _embed_batch(encoder, sentences, poolings, None)
+        states, _ = hidden_states(encoder, sentences)
+        vectors += [span_pool(states[1], np.array([[0, 1, 3], [1, 1, 2]]))]
+        assert [(part.device.type, tuple(part.shape)) for part in vectors] == [("fakegpu", (2, 16))] * 5
+
+
+def fake_inputs(mode: Any) -> Any:
+    """Return a mode in which a real tensor that is moved to a device becomes a fake one on the way."""
+    import torch
+
+    class Inputs(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            del types
+            if func is torch.Tensor.to and type(args[0]) is torch.Tensor:
+                args = (mode.from_tensor(args[0]), *args[1:])
+            return func(*args, **(kwargs or {}))
+
+    return Inputs()
+
+
 def make_fake(module: Any, mode: Any, device: Any) -> None:
     """Replace the parameters and buffers of a module by fake ones on a device."""
     import torch
@@ -134,6 +173,7 @@ def main() -> None:
 
 
 def calls() -> Iterator[tuple[str, Callable[[], None]]]:
+    yield "encoders", embed
     for name, (case, cached) in STEPS.items():
         yield name, lambda case=case, cached=cached: take_step(case, cached)
 
@@ -147,6 +187,10 @@ def errors() -> dict[str, str]:
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_neither_mixes_devices_nor_waits_for_one(errors: dict[str, str], name: str) -> None:
     assert errors[name] == ""
+
+
+def test_encoders_of_evaluation_and_alignment_mix_no_devices(errors: dict[str, str]) -> None:
+    assert errors["encoders"] == ""
 
 
 if __name__ == "__main__":
