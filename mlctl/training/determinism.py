@@ -28,21 +28,23 @@ def set_random_state(device: torch.device, state: Tensor) -> None:
 def deterministic(device: torch.device, threads: int, processes: int = 1) -> Iterator[None]:
     """Compute deterministically inside the block: equal input gives equal bytes on a CPU with the same number of threads.
 
-    The caller's threads, modes and random states are restored after it.
+    On a GPU products of fp32 matrices use its TF32 units. The caller's threads, modes and random states are restored after it.
 
     Args:
         device: the device of the computation.
         threads: CPU threads; 0: all cores.
         processes: number of processes that share the cores.
     """
-    threads_before, modes_before = torch.get_num_threads(), _modes()
+    threads_before, modes_before, precision = torch.get_num_threads(), _modes(), torch.get_float32_matmul_precision()
     torch.set_num_threads(threads or max(usable_cores() // processes, 1))
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else precision)
     _set_modes(device.type == "cpu", True, False)  # deterministic mode fills fresh memory by default: no use here, and slow
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         torch.set_num_threads(threads_before)
+        torch.set_float32_matmul_precision(precision)
         _set_modes(*modes_before)
 
 
