@@ -64,7 +64,7 @@ def test_all_sections_are_measured_on_a_cpu(tmp_path: Path) -> None:
     assert (step["mfu"], step["peak_gb"]) == (None, None)  # figures of a GPU are not made up
     assert {section for section, _ in figures} >= {"device", "against the authors' step", "loader", "encoding for evaluation"}
     assert figures["alignment with an encoder", "combined, statistical links given"]["links"] > 0
-    paper = figures["roofline of a step", "bf16, batch 8, on paper"]
+    paper = figures["roofline of a step", "bf16, batch 8, 256 tokens at once, on paper"]
     assert 0 < paper["tflop_needed"] <= paper["tflop"]
     assert min(paper["gb"], paper["launches"]) > 0
     assert [aim["reached"] for aim in result["aims"]] == [None] * 4
