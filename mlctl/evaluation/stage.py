@@ -88,9 +88,7 @@ def evaluate(
     Raises:
         InputError: no held-out pairs, no trained model, no data of a benchmark, or a device that is not available.
     """
-    from mlctl.modeling.devices import resolve_device, warn_of_slow_bf16
-
-    warn_of_slow_bf16(settings.precision, resolve_device(settings.device, "evaluate.device"), "evaluate.precision")
+    _warn_of_slow_precision(settings)
     scratch, sentences = Workspace(workspace.scratch), _trained_sentences(_trained_encoder(trained))
     heldout = read_heldout(sharded, languages.targets)
     task = HeldoutRetrieval(heldout, settings, languages.source, seed)
@@ -101,6 +99,12 @@ def evaluate(
     results = list(_evaluate_models(run, (write_map, write_gradients), progress))
     averages = _write_result(run, results, seed, scratch, workspace)
     return {"languages": len(heldout), **_mean_metrics(averages)}
+
+
+def _warn_of_slow_precision(settings: Evaluate) -> None:
+    from mlctl.modeling.devices import resolve_device, warn_of_slow_bf16
+
+    warn_of_slow_bf16(settings.precision, resolve_device(settings.device, "evaluate.device"), "evaluate.precision")
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,9 @@ def test_states_and_gradients_are_those_of_sequences_encoded_alone(architecture:
     for layer, expected_layer in zip(states, expected, strict=True):
         torch.testing.assert_close(layer, expected_layer)
 
+    last = [alone(input_ids=part[None]).last_hidden_state.squeeze(0) for part in ids.split(LENGTHS.tolist())]
+    torch.testing.assert_close(states[-1], torch.cat(last), msg="a masked-LM head reads the last layer's states")
+
     weights = torch.randn(len(ids), 16, dtype=torch.float64)
     for layers in (states, expected):
         torch.stack([(layer * weights).sum() for layer in layers]).sum().backward()
