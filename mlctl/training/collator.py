@@ -21,7 +21,7 @@ from mlctl.training.counter_rng import Stream, bits, keys
 from mlctl.training.dataset import Rows
 from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.masking import MaskingRule, mask_keys, mask_tokens
-from mlctl.training.micro_batching import CPU_TOKENS
+from mlctl.training.micro_batching import tokens_on_cpu
 from mlctl.training.ragged_array import RaggedArray
 from mlctl.training.translation_lm import MaskedSequences, TranslationLm
 
@@ -123,9 +123,7 @@ class Collator:
     ) -> None:
         self._word_pairs = 0 if settings.objective == "sentence" else settings.word_pairs
         self._first_subwords, self._seed, self._pad_id = settings.word_pooling == "first", seed, pad_id
-        self._micro_batch_tokens = max_tokens or (
-            CPU_TOKENS if settings.micro_batch_tokens == "auto" else settings.micro_batch_tokens
-        )
+        self._micro_batch_tokens = max_tokens or tokens_on_cpu(settings)
         self._masking, self._group, self._tlm = masking, group, tlm
 
     def collate(self, rows: Rows, epoch: int, step: int = 0) -> Batch:

@@ -24,15 +24,18 @@ def micro_batch_tokens(settings: ResolvedTrain, model: Any, device: torch.device
     Without gradient caching the activations of all tokens of a batch are in memory anyway: on a GPU, where few large operations are
     faster than many small ones, all are encoded at once.
     """
-    if settings.micro_batch_tokens != "auto":
-        return settings.micro_batch_tokens
-    if device.type != "cuda":
-        return CPU_TOKENS
+    if settings.micro_batch_tokens != "auto" or device.type != "cuda":
+        return tokens_on_cpu(settings)
     if not settings.cache_gradients:
         return ALL
     weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     free = torch.cuda.mem_get_info(device)[0] - 3 * weights  # their gradients and Adam's two moments are still to come
     return tokens_in(_MEMORY_SHARE * free, settings, model)
+
+
+def tokens_on_cpu(settings: ResolvedTrain) -> int:
+    """Return how many tokens a training on a CPU encodes at once."""
+    return CPU_TOKENS if settings.micro_batch_tokens == "auto" else settings.micro_batch_tokens
 
 
 def tokens_in(memory: float, settings: ResolvedTrain, model: Any) -> int:

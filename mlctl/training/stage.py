@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mlctl.config import Model, ModelKind, ResolvedTrain, Train, key_settings, resolve_train
+from mlctl.config import Model, Train, key_settings, resolve_train
 from mlctl.config.train_checks import check_dev_pairs, check_interpolation, check_lora
 from mlctl.core.workspace import Progress, Workspace, silent
-from mlctl.errors import InputError
-from mlctl.modeling import model_sources
 from mlctl.modeling.dev_set import read_dev_pairs, read_dev_set
 from mlctl.modeling.devices import resolve_devices, warn_of_slow_bf16
-from mlctl.modeling.encoders import load_encoder, load_masked_lm, load_tokenizer, same_vocabulary, scratch_model
+from mlctl.modeling.encoders import load_encoder, load_tokenizer
 from mlctl.modeling.lora import merge_lora
 from mlctl.modeling.model_export import save_model
 from mlctl.modeling.model_kind import model_kind
@@ -34,7 +30,9 @@ from mlctl.training.dataset import ShardReader
 from mlctl.training.determinism import deterministic
 from mlctl.training.distributed import SINGLE, ProcessGroup
 from mlctl.training.group_setup import Ranks, check_size, joined_as_main
+from mlctl.training.initial_model import initial_network, with_start_weights
 from mlctl.training.interruption import StopRequest, stopping_on_sigterm
+from mlctl.training.job import Job, fingerprint, start_folder
 from mlctl.training.judge import Judge, open_judge
 from mlctl.training.launcher import launch
 from mlctl.training.loop import TrainingLoop
@@ -55,57 +53,6 @@ from mlctl.training.weight_interpolation import Interpolation, interpolate
 POOLING_FILE = "pooling.json"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training: settings, model and its kind, seed, input and output, and how sentence vectors are pooled."""
-
-    settings: ResolvedTrain
-    model: Model
-    kind: ModelKind
-    seed: int
-    sharded: Path
-    workspace: Workspace
-    pooling: PoolingChoice
-
-    @property
-    def tokenizer(self) -> Path:
-        """The folder of the tokenizer that made the shards."""
-        return self.sharded / "tokenizer"
-
-    @property
-    def source(self) -> Path | None:
-        """The folder of the encoder that is trained; None: a model from scratch."""
-        return model_sources.resolve(self.model) if self.model.name else None
-
-    @property
-    def start(self) -> Path | None:
-        """The folder of the encoder whose weights training starts from: that of `model.start`, or `source`."""
-        return _start_folder(self.model)
-
-    @property
-    def masks(self) -> bool:
-        """Whether tokens are masked: then any token of the vocabulary may be read or predicted, else only those of the rows."""
-        return self.settings.mlm_weight > 0 or self.settings.contrast_on_masked
-
-    @property
-    def speed_file(self) -> Path:
-        """Where throughput is written while training."""
-        return self.workspace.scratch / "speed.jsonl"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the job as JSON, for another process."""
-        sections = {"settings": self.settings.model_dump(mode="json"), "model": self.model.model_dump(mode="json")}
-        folders = {"sharded": str(self.sharded), "workspace": str(self.workspace.root)}
-        return {**sections, **folders, "kind": self.kind, "seed": self.seed, "pooling": self.pooling.as_json()}
-
-    @classmethod
-    def from_json(cls, job: dict[str, Any]) -> Job:
-        """Read a job that `to_json` returned."""
-        settings, model = ResolvedTrain.model_validate(job["settings"]), Model.model_validate(job["model"])
-        workspace, pooling = Workspace(Path(job["workspace"])), PoolingChoice.from_json(job["pooling"])
-        return cls(settings, model, job["kind"], job["seed"], Path(job["sharded"]), workspace, pooling)
 
 
 def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Workspace, progress: Progress = silent) -> Metrics:
@@ -151,7 +98,7 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
 def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace, device: torch.device) -> PoolingChoice:
     """Return the pooling of sentence vectors: chosen once, then read from the workspace."""
     if not workspace.has(POOLING_FILE):
-        folder = _start_folder(model)
+        folder = start_folder(model)
         depth = encoder_depth(folder) if folder else model.scratch.layers
 
         def search(folder: Path) -> tuple[Pooling, Mapping[str, float]]:
@@ -165,13 +112,6 @@ def _pooling(settings: Train, model: Model, sharded: Path, workspace: Workspace,
     choice = PoolingChoice.from_json(json.loads(workspace.path(POOLING_FILE).read_text(encoding="utf-8")))
     _log.info("sentence vectors: %s (%s)", describe_pooling(choice.pooling), choice.reason)
     return choice
-
-
-def _start_folder(model: Model) -> Path | None:
-    """Return the folder of the encoder whose weights training starts from; None: it starts from random ones."""
-    if start := model_sources.start_model(model):
-        return model_sources.resolve(start, "model.start")
-    return model_sources.resolve(model) if model.name else None
 
 
 def train_in_process(
@@ -189,7 +129,7 @@ def train_in_process(
         batch_of = _batches(job, shards, tokenizer, objective, group)
         with _trainable_embeddings(job, shards, tokenizer, objective):
             checkpoints = CheckpointFolder(
-                job.workspace.scratch / "checkpoints", _fingerprint(job, shards, judge), settings.keep_checkpoints
+                job.workspace.scratch / "checkpoints", fingerprint(job, shards, judge), settings.keep_checkpoints
             )
             selection = ModelSelection(objective.model, settings, judge)
             state = _resume(TrainingState(objective, settings, selection), group, checkpoints)
@@ -245,12 +185,12 @@ def _batches(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective
 
 def _objective(job: Job, group: ProcessGroup) -> Objective:
     """Return the untrained model with its objective; a model from scratch is saved as the base to compare with."""
-    network = _network(job)
+    network = initial_network(job)
     if group.is_main and not job.model.name:
         _write_model(job, "base", network)
     pooling = job.pooling.pooling
     modules = load_sentence_modules(job.start, pooling, network.config.hidden_size)
-    return Objective(_start_weights(job, network), job.settings, job.seed, pooling, modules)
+    return Objective(with_start_weights(job, network), job.settings, job.seed, pooling, modules)
 
 
 def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
@@ -265,7 +205,7 @@ def _interpolate(job: Job, model: Any, judge: Judge | None, device: torch.device
     setting = job.settings.interpolate
     if setting == 1:
         return Interpolation(1.0)
-    base = _start_weights(job, _network(job))
+    base = with_start_weights(job, initial_network(job))
     return interpolate(model, base.to(device), setting, judge)
 
 
@@ -290,65 +230,6 @@ def _tracking(job: Job, state: TrainingState) -> AbstractContextManager[Trackers
     judgements = {step: state.selection.figures(step) for step in state.selection.judgements}
     past = Past(finished, state.history[: state.step].tolist(), judgements)
     return tracking(job.settings, config, job.workspace.root, job.workspace.scratch, StepMetrics._fields, past)
-
-
-def _network(job: Job) -> Any:
-    """Return the model to train: a masked-language model, or without masked-LM loss the encoder alone.
-
-    Raises:
-        InputError: the tokenizer that made the shards has more types than the model.
-    """
-    if not job.model.name:
-        scratch = scratch_model(job.model.scratch, job.tokenizer, max_length=0, seed=job.seed)
-        return scratch if job.settings.mlm_weight else scratch.base_model
-    network = _load(job, model_sources.resolve(job.model))
-    types, rows = len(load_tokenizer(job.tokenizer)), network.get_input_embeddings().num_embeddings
-    if types > rows:
-        raise InputError(
-            f"the shards' tokenizer has {types} types, but {job.model.name} has room for {rows}",
-            "shard with the tokenizer of the same model: leave model.name as it was, or delete the shard stage's result",
-        )
-    return network
-
-
-def _start_weights(job: Job, network: Any) -> Any:
-    """Return the model with the weights to start from: its own, or those of `model.start`.
-
-    Raises:
-        InputError: that encoder has another tokenizer than the shards.
-    """
-    start = model_sources.start_model(job.model)
-    if start is None:
-        return network
-    folder = model_sources.resolve(start, "model.start")
-    if not same_vocabulary(folder, job.tokenizer):
-        raise InputError(
-            f"model.start: {start.name} has another tokenizer than the shards",
-            "name an encoder that was trained from the same model",
-        )
-    return _load(job, folder)
-
-
-def _load(job: Job, folder: Path) -> Any:
-    """Return the model of a folder; a head that is not trained is not loaded, so that none is made where the folder has none."""
-    return load_masked_lm(folder, job.seed) if job.settings.mlm_weight else load_encoder(folder)
-
-
-def _fingerprint(job: Job, shards: ShardReader, judge: Judge | None) -> str:
-    """Return a digest of everything that decides about the weights, so that no checkpoint of another training is restored."""
-    start = model_sources.start_model(job.model)
-    parts = {
-        "settings": key_settings(job.settings),
-        "model": key_settings(job.model),
-        "weights": model_sources.identity(job.model, "weights"),
-        "start": model_sources.identity(start, "weights", "model.start") if start else "",
-        "seed": job.seed,
-        "pooling": job.pooling.as_json(),
-        "rows": shards.shard_rows,
-        "embeddings": "all" if job.masks else "of the rows",
-        "dev": judge.items.tolist() if judge else None,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _write_settings(job: Job) -> None:

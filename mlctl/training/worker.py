@@ -26,6 +26,7 @@ from mlctl.errors import InputError
 from mlctl.execution.processes import die_with_parent, error_response
 from mlctl.training.group_setup import Membership, Ranks, join
 from mlctl.training.interruption import StopRequest, TrainingInterrupted
+from mlctl.training.job import Job
 from mlctl.training.launch_folder import LaunchFolder
 from mlctl.training.process_failures import (
     error_from_failure,
@@ -34,7 +35,7 @@ from mlctl.training.process_failures import (
     recorded_failure,
     watch_failures,
 )
-from mlctl.training.stage import Job, train_in_process
+from mlctl.training.stage import train_in_process
 
 Message = dict[str, Any]
 
