@@ -95,6 +95,9 @@ class FineTuned(Benchmark):
         "the name of another data set with a split train (empty: the benchmark's own split, or nyu-mll/multi_nli for XTREME's XNLI, which has none).",
     )
     examples: int = Field(0, ge=0, description="Number of training examples, from the first on; 0: all.")
+    test_examples: int = Field(
+        0, ge=0, description="Number of examples of every dev and test set, evenly spaced over the set; 0: all."
+    )
     epochs: int = Field(
         5, ge=1, description="Passes over the examples; the epoch with the best score on English dev is evaluated."
     )

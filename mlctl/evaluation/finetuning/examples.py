@@ -32,6 +32,16 @@ class NamedExamples(NamedTuple, Generic[Example]):
     name: str
 
 
+def evenly_spaced(examples: list[Example], count: int) -> list[Example]:
+    """Return `count` examples, evenly spaced over all of them and in their order; all for a count of 0 or of as many and more.
+
+    A set is often a treebank after another: its first examples would be one of them.
+    """
+    if count == 0 or count >= len(examples):
+        return examples
+    return [examples[number * len(examples) // count] for number in range(count)]
+
+
 class ExampleSets(Protocol[Example]):
     """Examples of a benchmark."""
 

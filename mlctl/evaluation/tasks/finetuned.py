@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from mlctl.config.evaluate import FineTuned
-from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE, Example, ExampleSets
+from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE, Example, ExampleSets, NamedExamples, evenly_spaced
 from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class FineTunedTask(PublishedTask, Generic[Example]):
     @property
     def settings(self) -> dict[str, Any]:
         """See `PublishedTask`."""
-        names = ("examples", "epochs", "batch_size", "learning_rate", "max_length")
+        names = ("examples", "test_examples", "epochs", "batch_size", "learning_rate", "max_length")
         return {name: getattr(self._entry, name) for name in names}
 
     def data_digest(self, language: str) -> str:
@@ -72,12 +72,12 @@ class FineTunedTask(PublishedTask, Generic[Example]):
 
     def sample_texts(self, language: str) -> list[str]:
         """See `PublishedTask`."""
-        return self.sentences(self._sets.test(language).examples[:SAMPLE_SIZE])
+        return self.sentences(self._test(language).examples[:SAMPLE_SIZE])
 
     def texts(self, language: str) -> list[str]:
         """See `PublishedTask`; the training examples are not part of it."""
-        dev = self._sets.dev() if language == TRAINING_LANGUAGE else None
-        return self.sentences([*self._sets.test(language).examples, *(dev or ())])
+        dev = self._dev() if language == TRAINING_LANGUAGE else None
+        return self.sentences([*self._test(language).examples, *(dev or ())])
 
     def training_examples(self, count: int) -> Sequence[Example]:
         """Return the first English training examples, of those that are fine-tuned on."""
@@ -86,9 +86,19 @@ class FineTunedTask(PublishedTask, Generic[Example]):
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
         classifier = self._classifier(model, seed or 0)
-        examples, name = self._sets.test(language)
+        examples, name = self._test(language)
         predictions = self.predict(classifier, self.rows(examples, model), len(examples), model)
         return [self.score(examples, predictions, f"{TRAINING_LANGUAGE}→{language}", {"evaluated_on": name})]
+
+    def _test(self, language: str) -> NamedExamples[Example]:
+        """Return the test examples of a language that are predicted."""
+        examples, name = self._sets.test(language)
+        return NamedExamples(evenly_spaced(examples, self._entry.test_examples), name)
+
+    def _dev(self) -> list[Example] | None:
+        """Return the English dev examples that are predicted; None if there is no dev set."""
+        examples = self._sets.dev()
+        return None if examples is None else evenly_spaced(examples, self._entry.test_examples)
 
     def _classifier(self, model: ModelUnderTest, seed: int) -> Any:
         """Return the model fine-tuned with a seed, from the cache if it is there."""
@@ -128,7 +138,7 @@ class FineTunedTask(PublishedTask, Generic[Example]):
 
     def _dev_metric(self, model: ModelUnderTest) -> Callable[[Any], float] | None:
         """Return the function that computes a classifier's main metric on English dev; None if there is no dev set."""
-        examples = self._sets.dev()
+        examples = self._dev()
         if examples is None:
             return None
         rows = self.rows(examples, model)

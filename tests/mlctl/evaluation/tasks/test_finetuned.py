@@ -118,6 +118,17 @@ def test_tags_are_scored_as_seqeval_does_and_dev_is_judged_where_there_is_no_tes
     assert len(scores.items) == 6
 
 
+def test_a_number_of_test_examples_is_spread_over_dev_and_test_sets(make_model: Make, tmp_path: Path) -> None:
+    evaluate_settings = settings(entry("panx", panx(tmp_path / "n"), test_examples=3, **QUICK))
+    task = open_task(evaluate_settings.benchmarks[0])
+    put(tmp_path / "n" / "dev-sw.tsv.gz", [line for n in range(6) for line in (f"{n}\tO", "")])
+    assert task.texts("sw") == ["0", "2", "4"]
+    assert len(task.texts("en")) == 6  # three of the test set, three of dev
+    (scores,) = task.evaluate(make_model(evaluate_settings), "sw", 0)
+    assert len(scores.items) == 3
+    assert len(task.training_examples(100)) == 6
+
+
 def test_learned_from_dev_itself_the_last_epoch_counts(make_model: Make, tmp_path: Path) -> None:
     evaluate_settings = settings(entry("panx", panx(tmp_path / "n"), train="dev-en.tsv", **QUICK))
     task = open_task(evaluate_settings.benchmarks[0])
