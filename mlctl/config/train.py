@@ -36,6 +36,10 @@ def _micro_batch_tokens(value: object) -> object:
 #: A value of the setting `objective`, and one of `lr_schedule`.
 ObjectiveName = Literal["joint", "sentence", "words", "separate"]
 Decay = Literal["none", "linear", "cosine"]
+#: Values of the settings `loss`, `projection` and `anchor_side`.
+LossName = Literal["cz-nce", "info-nce"]
+Projection = Literal["mlp", "none"]
+AnchorSide = Literal["both", "source"]
 #: A value of the setting `sample_unit`.
 SampleUnit = Literal["sentence-pair", "word-pair"]
 
@@ -58,17 +62,17 @@ class Train(Section):
     Settings that are null get the default of the kind of model that is trained: `train_defaults.resolve_train`.
     """
 
-    loss: Literal["cz-nce", "info-nce"] = Field("cz-nce", description="Contrastive loss.")
+    loss: LossName | None = Field(None, description=f"Contrastive loss{_BY_KIND}")
     objective: ObjectiveName | None = Field(
         None,
         description="separate: a sentence loss and a word loss, each with its own projection head. joint: one loss on [sentence; word] as "
         "in the paper. sentence: its ablation without words. words: one loss on words, without sentences (word realignment, arXiv "
         f"2306.02790){_BY_KIND}",
     )
-    projection: Literal["auto", "mlp", "none"] = Field(
-        "auto",
+    projection: Projection | None = Field(
+        None,
         description="What the losses compare. mlp: projections of the states by a head that is not kept, as in the paper. none: the states "
-        "themselves. auto: none for the objective words, else mlp.",
+        f"themselves, as the objective words does{_BY_KIND}",
     )
     sample_unit: SampleUnit = Field(
         "sentence-pair",
@@ -157,9 +161,10 @@ class Train(Section):
         ge=0,
         description="Weight of the word anchor loss: the same distance of the vectors of the batch's aligned words; 0: off.",
     )
-    anchor_side: Literal["both", "source"] = Field(
-        "both",
-        description="Sides whose vectors the anchors hold; source: the source language alone, to which the others can move (arXiv 2002.03518).",
+    anchor_side: AnchorSide | None = Field(
+        None,
+        description="Sides whose vectors the anchors hold: both, or source: the source language alone, to which the others can move "
+        f"(arXiv 2002.03518){_BY_KIND}",
     )
     mlm_weight: float | None = Field(None, ge=0, description=f"α, the weight of the masked-language-model loss; 0: off{_BY_KIND}")
     mlm_probability: float = Field(0.15, gt=0, lt=1, description="Share of ordinary tokens that are masked.")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mlctl.config.train import Decay, ObjectiveName, Train
+from mlctl.config.train import AnchorSide, Decay, LossName, ObjectiveName, Projection, Train
 
 #: scratch: random weights. masked-lm: an encoder with its masked-LM head, such as BERT or XLM-RoBERTa. sentence-encoder: an encoder
 #: that was trained for sentence embeddings (E5, LaBSE), or that has no masked-LM head.
@@ -18,9 +18,12 @@ ModelKind = Literal["scratch", "masked-lm", "sentence-encoder"]
 DEFAULTS: Mapping[ModelKind, Mapping[str, Any]] = {
     "scratch": {
         "objective": "separate",
+        "loss": "cz-nce",
+        "projection": "mlp",
         "word_pairs": 3,
         "temperature": 0.07,
         "anchor_weight": 0.0,
+        "anchor_side": "both",
         "mlm_weight": 0.1,
         "steps": 2000,
         "batch_size": 64,
@@ -29,9 +32,12 @@ DEFAULTS: Mapping[ModelKind, Mapping[str, Any]] = {
     },
     "masked-lm": {
         "objective": "separate",
+        "loss": "cz-nce",
+        "projection": "mlp",
         "word_pairs": 3,
         "temperature": 0.07,
         "anchor_weight": 0.0,
+        "anchor_side": "both",
         "mlm_weight": 0.1,
         "steps": 10000,
         "batch_size": 64,
@@ -39,12 +45,15 @@ DEFAULTS: Mapping[ModelKind, Mapping[str, Any]] = {
         "lr_schedule": "linear",
     },
     "sentence-encoder": {
-        "objective": "joint",
-        "word_pairs": 1,
+        "objective": "separate",
+        "loss": "info-nce",
+        "projection": "none",
+        "word_pairs": 16,
         "temperature": 0.03,
-        "anchor_weight": 10.0,
+        "anchor_weight": 3.0,
+        "anchor_side": "source",
         "mlm_weight": 0.0,
-        "steps": 100,
+        "steps": 900,
         "batch_size": 32,
         "learning_rate": 3e-5,
         "lr_schedule": "linear",
@@ -67,9 +76,12 @@ class ResolvedTrain(Train):
     """The section `train` without nulls in the settings that default by kind of model."""
 
     objective: ObjectiveName
+    loss: LossName
+    projection: Projection
     word_pairs: int
     temperature: float
     anchor_weight: float
+    anchor_side: AnchorSide
     mlm_weight: float
     steps: int
     batch_size: int
@@ -84,6 +96,8 @@ def resolve_train(settings: Train, kind: ModelKind) -> ResolvedTrain:
     values = settings.model_dump()
     if settings.sample_unit == "word-pair":
         values["word_pairs"] = 1
+    if settings.objective == "words" and settings.projection is None:
+        values["projection"] = "none"
     values |= {name: default for name, default in DEFAULTS[kind].items() if values[name] is None}
     if values["warmup_steps"] is None:
         values["warmup_steps"] = values["steps"] // _WARMUP_SHARE

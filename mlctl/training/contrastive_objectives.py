@@ -106,6 +106,6 @@ CONTRASTIVE_OBJECTIVES: dict[str, type[ContrastiveObjective]] = {
 
 def _projection(settings: ResolvedTrain, size: int) -> nn.Module:
     """Return the projection head of vectors of a size, or the identity: then the loss compares the encoder's states themselves."""
-    if settings.projection == "none" or (settings.projection == "auto" and settings.objective == "words"):
+    if settings.projection == "none":
         return nn.Identity()
     return ProjectionHead(size)

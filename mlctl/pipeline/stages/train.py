@@ -45,7 +45,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="train",
-    version=7,
+    version=8,
     needs=("shard",),
     settings=_settings,
     work=_work,
