@@ -256,6 +256,11 @@ class Train(Section):
         False,
         "Do not keep the activations of the layers: the backward pass computes each layer again, which takes about a third more time.",
     )
+    fsdp: bool = runtime_only(
+        False,
+        "Shard weights, gradients and optimiser over the processes (FSDP2), for an encoder that one GPU does not hold; one process trains "
+        "as without.",
+    )
     max_loss_rise: float = runtime_only(
         0.5, "Training stops as diverged when the loss rises again by this share of its fall so far; 1000: never.", gt=0
     )

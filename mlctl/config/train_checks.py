@@ -6,6 +6,7 @@ import importlib.util
 
 from mlctl.config.model import Model
 from mlctl.config.train import Train
+from mlctl.config.train_defaults import ResolvedTrain
 from mlctl.core.distribution import install_extras
 from mlctl.errors import InputError
 
@@ -39,6 +40,29 @@ def check_interpolation(train: Train, model: Model) -> None:
             f"train.interpolate={train.interpolate}: a model from scratch has random weights before training, which are of no use",
             "name an encoder in model.name, or set train.interpolate=1",
         )
+
+
+def check_fsdp(train: ResolvedTrain) -> None:
+    """Check that no setting needs the whole of the weights while training, if they are sharded.
+
+    Raises:
+        InputError: one does.
+    """
+    if not train.fsdp:
+        return
+    needing = {
+        f"mlm_weight={train.mlm_weight}": ("mlm_weight=0", train.mlm_weight > 0),
+        f"lora_rank={train.lora_rank}": ("lora_rank=0", train.lora_rank > 0),
+        "load_best_model_at_end=true": ("load_best_model_at_end=false", train.load_best_model_at_end),
+        f"average_steps={train.average_steps}": ("average_steps=1", train.average_steps > 1),
+        f"interpolate={train.interpolate}": ("interpolate=1", train.interpolate != 1),
+    }
+    for setting, (remedy, is_set) in needing.items():
+        if is_set:
+            raise InputError(
+                f"train.{setting} needs whole weights, but train.fsdp=true shards them",
+                f"set train.{remedy}, or train.fsdp=false",
+            )
 
 
 def check_lora(train: Train) -> None:

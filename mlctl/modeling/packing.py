@@ -93,11 +93,11 @@ def encode_packed(
         embeddings: (T, H) of the tokens if looked up before.
         token_types: (T,); None: all are 0.
     """
-    embeddings = encoder.get_input_embeddings()(token_ids) if embeddings is None else embeddings
+    name, tokens = ("input_ids", token_ids) if embeddings is None else ("inputs_embeds", embeddings)
     if encoder.config._attn_implementation == ATTENTION:
         types = {} if token_types is None else {"token_type_ids": token_types.unsqueeze(0)}
         output = encoder(
-            inputs_embeds=embeddings.unsqueeze(0),
+            **{name: tokens.unsqueeze(0)},
             attention_mask=_no_mask(encoder),
             position_ids=(packing.positions + first_position(encoder)).unsqueeze(0),
             output_hidden_states=True,
@@ -106,7 +106,7 @@ def encode_packed(
         )
         return tuple(states.squeeze(0) for states in output.hidden_states)
     types = {} if token_types is None else {"token_type_ids": packing.pad(token_types)}
-    output = encoder(inputs_embeds=packing.pad(embeddings), attention_mask=packing.mask, output_hidden_states=True, **types)
+    output = encoder(**{name: packing.pad(tokens)}, attention_mask=packing.mask, output_hidden_states=True, **types)
     return tuple(packing.unpad(states) for states in output.hidden_states)
 
 

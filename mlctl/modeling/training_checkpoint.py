@@ -1,4 +1,7 @@
-"""Checkpoints: folders of safetensors and JSON that are written atomically and verified by their digest before they are used."""
+"""Checkpoints: folders of tensors and JSON that are written atomically and verified by their digest before they are used.
+
+The tensors are a file of safetensors, or, of weights that processes hold in shares, a folder of torch's distributed checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mlctl.core.files import commit, discard, temporary_path
-from mlctl.core.hashing import file_digest
+from mlctl.core.hashing import file_digest, tree_digest
 from mlctl.core.write_errors import explain_write_errors
+from mlctl.modeling.sharded_checkpoint import SharesReader, has_shares, is_first_process, wait_for_all, write_shares
 
 _log = logging.getLogger(__name__)
 
-_TENSORS, _STATE = "tensors.safetensors", "state.json"
+_TENSORS, _SHARES, _STATE = "tensors.safetensors", "shares", "state.json"
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,23 @@ class CheckpointFolder:
     def save(self, step: int, tensors: Mapping[str, Tensor], loss: float) -> None:
         """Write a checkpoint, then remove the oldest beyond `keep`, except the one with the lowest `loss`.
 
+        If tensors are held in shares, all processes call this together.
+
         Raises:
             DiskFullError: the disk is full; the existing checkpoints stay.
         """
         final = self._path(step)
         temporary = temporary_path(final)
-        discard(temporary)
         with explain_write_errors(final), _discard_on_error(temporary):
-            self._write(temporary, step, tensors, loss)
+            if has_shares(tensors):
+                self._write_shares(temporary, tensors)
+                if not is_first_process():
+                    return
+            else:
+                discard(temporary)
+                temporary.mkdir()
+                save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary / _TENSORS)
+            self._write_state(temporary, step, loss)
             commit(temporary, final)
         best = self.best_name()
         for old in self._all()[self._keep :]:
@@ -93,10 +106,15 @@ class CheckpointFolder:
         steps = {path: path.name.removeprefix("step-") for path in self.folder.glob("step-*")}
         return sorted((path for path in steps if steps[path].isdecimal()), key=lambda path: int(steps[path]), reverse=True)
 
-    def _write(self, folder: Path, step: int, tensors: Mapping[str, Tensor], loss: float) -> None:
-        folder.mkdir()
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / _TENSORS)
-        state = {"step": step, "loss": loss, "fingerprint": self._fingerprint, "sha256": file_digest(folder / _TENSORS)}
+    def _write_shares(self, folder: Path, tensors: Mapping[str, Tensor]) -> None:
+        if is_first_process():
+            discard(folder)
+            folder.mkdir()
+        wait_for_all()
+        write_shares(tensors, folder / _SHARES)
+
+    def _write_state(self, folder: Path, step: int, loss: float) -> None:
+        state = {"step": step, "loss": loss, "fingerprint": self._fingerprint, "sha256": _tensor_digest(folder)}
         text = json.dumps({**state, "digest": _digest(state)}, indent=1)
         (folder / _STATE).write_text(text + "\n", encoding="utf-8")
 
@@ -104,9 +122,15 @@ class CheckpointFolder:
         state = _read_state(path)
         if state["fingerprint"] != self._fingerprint:
             raise ValueError("it belongs to other settings, data or model")
-        if file_digest(path / _TENSORS) != state["sha256"]:
+        if _tensor_digest(path) != state["sha256"]:
             raise ValueError("its digest does not match")
-        return Checkpoint(int(state["step"]), load_file(path / _TENSORS))
+        shares = path / _SHARES
+        return Checkpoint(int(state["step"]), SharesReader(shares) if shares.is_dir() else load_file(path / _TENSORS))
+
+
+def _tensor_digest(checkpoint: Path) -> str:
+    shares = checkpoint / _SHARES
+    return tree_digest(shares) if shares.is_dir() else file_digest(checkpoint / _TENSORS)
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:

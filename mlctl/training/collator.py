@@ -5,6 +5,7 @@ Neither the order nor the cuts change the negatives. Symbols: B sentence pairs, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
@@ -123,7 +124,7 @@ class Collator:
     ) -> None:
         self._word_pairs = 0 if settings.objective == "sentence" else settings.word_pairs
         self._first_subwords, self._seed, self._pad_id = settings.word_pooling == "first", seed, pad_id
-        self._micro_batch_tokens = max_tokens or tokens_on_cpu(settings)
+        self._micro_batch_tokens, self._equal_counts = max_tokens or tokens_on_cpu(settings), settings.fsdp
         self._masking, self._group, self._tlm = masking, group, tlm
 
     def collate(self, rows: Rows, epoch: int, step: int = 0) -> Batch:
@@ -139,9 +140,10 @@ class Collator:
         local_words = np.flatnonzero(spans[:, 0] % self._group.size == self._group.rank)
         local_spans = spans[local_words] // np.array([self._group.size, 1, 1])
         local_order = order[local_sequences]
+        bounds = self._bounds(sequences.lengths[order])
         return Batch(
             micro_batches=self._micro_batches(
-                sequences.take(local_order), mask_keys(self._seed, epoch, rows.row_ids)[local_order], local_spans
+                sequences.take(local_order), mask_keys(self._seed, epoch, rows.row_ids)[local_order], local_spans, bounds
             ),
             local_sequences=torch.from_numpy(local_sequences),
             local_words=torch.from_numpy(local_words),
@@ -162,21 +164,30 @@ class Collator:
         if self._tlm is None:
             return ()
         sequences = self._tlm.masked_sequences(rows.row_ids, rows.token_ids, epoch, self._group)
-        return self._cut(sequences, np.zeros((0, 3), np.int64))
+        bounds = _bounds(sequences.attention_mask.sum(axis=1), self._micro_batch_tokens)
+        return self._cut(sequences, np.zeros((0, 3), np.int64), bounds)
+
+    def _bounds(self, lengths: NDArray[np.int64]) -> list[int]:
+        """Return where this process cuts its share of all sequences, whose lengths are in sorted order."""
+        rank, size = self._group.rank, self._group.size
+        own = _bounds(lengths[rank::size], self._micro_batch_tokens)
+        if size == 1 or not self._equal_counts:
+            return own
+        count = max(len(_bounds(lengths[other::size], self._micro_batch_tokens)) - 1 for other in range(size))
+        return _equal_bounds(lengths[rank::size], min(count, len(lengths) // size))
 
     def _micro_batches(
-        self, sequences: RaggedArray, row_keys: NDArray[np.uint64], spans: NDArray[np.int64]
+        self, sequences: RaggedArray, row_keys: NDArray[np.uint64], spans: NDArray[np.int64], bounds: Sequence[int]
     ) -> tuple[MicroBatch, ...]:
         """Mask once, then cut; `sequences` and `spans` are in sorted order."""
         ids, attention_mask = sequences.to_padded(int(sequences.lengths[-1]), self._pad_id)
         masked_ids, is_masked = ids, np.zeros_like(attention_mask)
         if self._masking is not None:
             masked_ids, is_masked = mask_tokens(ids, attention_mask, row_keys, self._masking)
-        return self._cut(MaskedSequences(ids, attention_mask, masked_ids, is_masked, None), spans)
+        return self._cut(MaskedSequences(ids, attention_mask, masked_ids, is_masked, None), spans, bounds)
 
-    def _cut(self, sequences: MaskedSequences, spans: NDArray[np.int64]) -> tuple[MicroBatch, ...]:
+    def _cut(self, sequences: MaskedSequences, spans: NDArray[np.int64], bounds: Sequence[int]) -> tuple[MicroBatch, ...]:
         """Cut sequences, and the words in them, (n, 3), into micro-batches."""
-        bounds = _bounds(sequences.attention_mask.sum(axis=1), self._micro_batch_tokens)
         cuts = np.searchsorted(spans[:, 0], bounds)
         if self._first_subwords:
             spans = np.column_stack([spans[:, :2], spans[:, 1] + 1])
@@ -201,6 +212,17 @@ def _bounds(lengths: NDArray[np.int64], max_tokens: int) -> list[int]:
             bounds.append(index)
             tokens = length
     return [*bounds, len(lengths)]
+
+
+def _equal_bounds(lengths: NDArray[np.int64], count: int) -> list[int]:
+    """Return the bounds of so many micro-batches with about as many tokens each; processes that share weights encode equally often."""
+    ends = np.searchsorted(np.cumsum(lengths), np.arange(1, count) * (lengths.sum() / count), side="right")
+    earliest = np.arange(1, count)  # each has a sequence at least
+    return [
+        0,
+        *np.clip(np.maximum.accumulate(ends - earliest) + earliest, earliest, len(lengths) - count + earliest).tolist(),
+        len(lengths),
+    ]
 
 
 def _micro_batch(sequences: MaskedSequences, spans: NDArray[np.int64], rows: slice) -> MicroBatch:

@@ -85,7 +85,7 @@ def fingerprint(job: Job, shards: ShardReader, judge: Judge | None) -> str:
         "seed": job.seed,
         "pooling": job.pooling.as_json(),
         "rows": shards.shard_rows,
-        "embeddings": "all" if job.masks else "of the rows",
+        "embeddings": "all" if job.masks or job.settings.fsdp else "of the rows",
         "dev": judge.items.tolist() if judge else None,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -113,7 +113,7 @@ class Judge:
                 f"a dev pair has {self._longest} subwords, but the encoder has room for {max_positions(model)}",
                 f"set shard.max_length to at most {max_positions(model)}",
             )
-        with _evaluation_mode(model), torch.inference_mode():
+        with _evaluation_mode(model), torch.no_grad():
             if (encoded := self._encode(model, is_stopped)) is None:
                 return None
             sentences, words = encoded
@@ -135,7 +135,10 @@ class Judge:
         for first in range(0, len(self._batches), size):
             if is_stopped():
                 return None
-            for batch in self._batches[first + rank : first + rank + 1] if first + rank < len(self._batches) else ():
+            own = self._batches[first + rank : first + rank + 1]
+            if not own and self._settings.fsdp:  # all processes gather the weights together
+                self._encode_batch(model, self._batches[0], device)
+            for batch in own:
                 sentence_vectors, word_vectors = self._encode_batch(model, batch, device)
                 sentences.append(sentence_vectors)
                 words.append(word_vectors)

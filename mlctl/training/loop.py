@@ -18,6 +18,7 @@ from torch import Tensor
 from mlctl.config import ResolvedTrain
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
+from mlctl.modeling.fully_sharded import is_sharded
 from mlctl.modeling.training_checkpoint import CheckpointFolder
 from mlctl.training.collator import Batch
 from mlctl.training.counter_rng import Stream, keys
@@ -71,10 +72,13 @@ class TrainingLoop:
     stop: StopRequest
     _saved_step: int = field(init=False, default=0)
     _save_time: float = field(init=False, default=0.0)
+    _saves_together: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         objective = self.state.objective
-        self._reducer = GradientReducer(objective.model.parameters(), objective.contrastive.parameters(), self.group)
+        whole = [weight for weight in objective.model.parameters() if not is_sharded(weight)]
+        self._reducer = GradientReducer(whole, objective.contrastive.parameters(), self.group)
+        self._saves_together = any(map(is_sharded, objective.model.parameters()))
 
     def run(self) -> None:
         """Train.
@@ -131,7 +135,11 @@ class TrainingLoop:
         return is_special or step % self._interval == 0 or self._is_save_due()
 
     def _is_save_due(self) -> bool:
-        return self.group.is_main and time.monotonic() >= self._save_time and self.state.step < self.settings.steps
+        """Return whether a checkpoint is due, by the main process's clock; processes that save together agree on it."""
+        is_due = self.group.is_main and time.monotonic() >= self._save_time and self.state.step < self.settings.steps
+        if not self._saves_together:
+            return is_due
+        return self.state.step % self._interval == 0 and self.group.any(is_due, self.state.device)
 
     def _finish_steps(self, divergence: DivergenceDetector) -> None:
         """Read the metrics of the steps since the last reading; stop a training that has diverged; judge, report and save as due."""
@@ -194,8 +202,8 @@ class TrainingLoop:
         raise TrainingInterrupted(self.state.step, self.settings.steps)
 
     def _save(self) -> None:
-        """Save a checkpoint, as the main process, unless this step has one."""
-        if self.group.is_main and self._saved_step < self.state.step:
+        """Save a checkpoint, as the main process or together, unless this step has one."""
+        if (self.group.is_main or self._saves_together) and self._saved_step < self.state.step:
             self.checkpoints.save(self.state.step, self.state.tensors(), self.state.recent_loss)
             self._saved(self.state.step)
 

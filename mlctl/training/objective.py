@@ -14,6 +14,7 @@ from mlctl.errors import InputError
 from mlctl.modeling.activation_checkpointing import checkpoint_activations
 from mlctl.modeling.encoders import max_positions, seeded
 from mlctl.modeling.freezing import freeze
+from mlctl.modeling.fully_sharded import is_sharded, shard_weights
 from mlctl.modeling.lora import add_lora
 from mlctl.modeling.masked_lm import MaskedLmHead
 from mlctl.modeling.packing import enable_packing, encode_packed
@@ -86,6 +87,12 @@ class Objective(nn.Module):
             self._word_layers, self._word_weights = layer_numbers(settings.word_layers, model.config.num_hidden_layers), ()
         self._mlm_head = MaskedLmHead(model) if settings.mlm_weight else None
         self._max_positions = max_positions(model)
+
+    def shard(self, device: torch.device) -> None:
+        """Shard the encoder, and that of the anchors, over all processes, which call this together before they train."""
+        shard_weights(self.model.base_model, device)
+        if self.anchor is not None:
+            shard_weights(self.anchor.encoder, device)
 
     def forward(self, batch: Batch, group: ProcessGroup = SINGLE) -> Losses:
         """Return the losses of a batch, equal on every process; their gradients are those of this process's sentences.
@@ -202,7 +209,12 @@ class Objective(nn.Module):
     def _contrastive_ids(self, micro_batch: MicroBatch) -> Tensor:
         return micro_batch.masked_ids if self.settings.contrast_on_masked else micro_batch.input_ids
 
-    def _embed(self, token_ids: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Return the embeddings (T, H) of token ids (T,) from one look-up: each look-up has a gradient of the table's size."""
+    def _embed(self, token_ids: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Return the embeddings (T, H) of token ids (T,) from one look-up: each look-up has a gradient of the table's size.
+
+        None each where the table is sharded: the encoder looks them up, as it gathers its weights.
+        """
         table = self.model.get_input_embeddings()
+        if is_sharded(table.weight):
+            return [None] * len(token_ids)
         return torch.split_with_sizes(table(torch.cat(list(token_ids))), [len(ids) for ids in token_ids])

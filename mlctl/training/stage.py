@@ -12,11 +12,12 @@ from typing import Any
 import torch
 
 from mlctl.config import Model, Train, key_settings, resolve_train
-from mlctl.config.train_checks import check_dev_pairs, check_interpolation, check_lora
+from mlctl.config.train_checks import check_dev_pairs, check_fsdp, check_interpolation, check_lora
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.modeling.dev_set import read_dev_pairs, read_dev_set
 from mlctl.modeling.devices import resolve_devices, warn_of_slow_bf16
 from mlctl.modeling.encoders import load_encoder, load_tokenizer
+from mlctl.modeling.fully_sharded import full_weights
 from mlctl.modeling.lora import merge_lora
 from mlctl.modeling.model_export import save_model
 from mlctl.modeling.model_kind import model_kind
@@ -85,7 +86,9 @@ def train(settings: Train, model: Model, seed: int, sharded: Path, workspace: Wo
     devices, kind = resolve_devices(settings.devices), model_kind(model)
     warn_of_slow_bf16(settings.precision, devices[0], "train.precision")
     pooling = _pooling(settings, model, sharded, workspace, devices[0])
-    job = Job(resolve_train(settings, kind), model, kind, seed, sharded, workspace, pooling)
+    resolved = resolve_train(settings, kind)
+    check_fsdp(resolved)
+    job = Job(resolved, model, kind, seed, sharded, workspace, pooling)
     if ranks := Ranks.from_environment():
         with joined_as_main(job.to_json(), ranks, settings.devices) as member:
             return train_in_process(job, member.device, member.group, progress)
@@ -124,7 +127,11 @@ def train_in_process(
     settings, tokenizer = job.settings, load_tokenizer(job.tokenizer)
     shards = ShardReader(job.sharded, sample_unit=settings.sample_unit)
     with deterministic(device, settings.threads, group.local_size):
-        objective = _objective(job, group).to(device)
+        objective = _objective(job, group)
+        is_sharded = settings.fsdp and group.size > 1
+        if is_sharded:
+            objective.shard(device)
+        objective.to(device)
         judge = open_judge(job.sharded, tokenizer.pad_token_id, settings, job.pooling.pooling, objective.sentence_modules, group)
         batch_of = _batches(job, shards, tokenizer, objective, group)
         with _trainable_embeddings(job, shards, tokenizer, objective):
@@ -151,9 +158,10 @@ def train_in_process(
             selection.load_written_weights(state.step)
         if settings.lora_rank:
             merge_lora(objective.model)
-        interpolation = _interpolate(job, objective.model, judge, device)
+        model = _gathered(job, objective.model, group) if is_sharded else objective.model
+        interpolation = _interpolate(job, model, judge, device)
         if group.is_main:
-            _write_model(job, "model", objective.model)
+            _write_model(job, "model", model)
             _write_settings(job)
             write_results(job.workspace, state, settings, interpolation, job.speed_file)
     return {
@@ -195,9 +203,19 @@ def _objective(job: Job, group: ProcessGroup) -> Objective:
 
 def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
     """Exclude the embeddings of tokens that no row has from the training, if nothing is masked and they are trained at all."""
-    if job.masks or job.settings.frozen_embeddings or job.settings.lora_rank:
+    if job.masks or job.settings.frozen_embeddings or job.settings.lora_rank or job.settings.fsdp:
         return nullcontext()
     return train_embedding_rows(objective.model, {tokenizer.pad_token_id, *shards.vocabulary()})
+
+
+def _gathered(job: Job, model: Any, group: ProcessGroup) -> Any:
+    """Return, in the main process, a model with the weights of one that is sharded; in the others that one."""
+    weights = full_weights(model)
+    if not group.is_main:
+        return model
+    network = initial_network(job)
+    network.load_state_dict(weights)
+    return network
 
 
 def _interpolate(job: Job, model: Any, judge: Judge | None, device: torch.device) -> Interpolation:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlctl.config import ResolvedTrain
+from mlctl.modeling.fully_sharded import share_of
 from mlctl.training.divergence import BLOCK
 from mlctl.training.model_selection import ModelSelection
 from mlctl.training.objective import Objective
@@ -110,12 +111,15 @@ class TrainingState:
         self.selection.restore(step, tensors)
         with torch.no_grad():
             for name, parameter in self._weights.items():
-                parameter.copy_(tensors[f"weight.{name}"])
+                parameter.copy_(share_of(tensors[f"weight.{name}"], parameter))
                 self._restore_moments(name, parameter, tensors)
 
     def _restore_moments(self, name: str, parameter: torch.nn.Parameter, tensors: Mapping[str, Tensor]) -> None:
         kinds = [kind for kind in ("step", "exp_avg", "exp_avg_sq") if f"adam.{kind}.{name}" in tensors]
         if kinds:  # a weight that never had a gradient has no moments
-            self.optimiser.adam.state[parameter] = {
-                kind: tensors[f"adam.{kind}.{name}"].to(parameter.device, copy=True) for kind in kinds
-            }
+            self.optimiser.adam.state[parameter] = {kind: _placed(tensors[f"adam.{kind}.{name}"], parameter) for kind in kinds}
+
+
+def _placed(moment: Tensor, parameter: torch.nn.Parameter) -> Tensor:
+    """Return a moment of Adam, or its number of steps, where the optimiser has that of the parameter."""
+    return share_of(moment, parameter) if moment.ndim or not parameter.ndim else moment.to(parameter.device, copy=True)

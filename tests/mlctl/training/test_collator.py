@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 from mlctl.config import Train, resolve_train
 from mlctl.training.collator import Batch, Collator
 from mlctl.training.dataset import Rows, ShardReader
+from mlctl.training.distributed import ProcessGroup
 from mlctl.training.masking import MaskingRule
 from mlctl.training.ragged_array import RaggedArray
 from mlctl.training.sampler import ShardSlice
@@ -65,6 +66,22 @@ def test_a_sequence_with_more_tokens_than_a_micro_batch_is_alone_in_it(shards: P
     batch = batch_of(shards, rows, micro_batch_tokens=1)
     assert len(batch.micro_batches) == 40
     assert restored(batch, "input_ids") == original(rows)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("tokens", [1, 25, 60, 10_000])
+def test_processes_that_share_weights_have_equally_many_micro_batches(rows: Rows, size: int, tokens: int) -> None:
+    settings = resolve_train(Train.model_validate({"micro_batch_tokens": tokens, "fsdp": True, "mlm_weight": 0}), "scratch")
+    batches = [Collator(settings, 0, 0, None, ProcessGroup(rank, size)).collate(rows, 0) for rank in range(size)]
+    (count,) = {len(batch.micro_batches) for batch in batches}
+    assert count == 1 if tokens == 10_000 else count > 1
+    sequences = [
+        ids.tolist()
+        for batch in batches
+        for micro_batch in batch.micro_batches
+        for ids in micro_batch.input_ids.split(micro_batch.packing.mask.sum(1).tolist())
+    ]
+    assert sorted(sequences) == sorted(original(rows))
 
 
 def test_spans_lead_to_the_words_of_the_word_pairs(shards: Path, rows: Rows) -> None:
