@@ -8,11 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemReader
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
 
 from mlctl.modeling.fully_sharded import is_sharded
 
@@ -39,6 +34,9 @@ def write_shares(tensors: Mapping[str, Tensor], folder: Path) -> None:
     Raises:
         OSError: a process cannot write.
     """
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.state_dict_saver import save
+
     try:
         save(dict(tensors), checkpoint_id=str(folder))
     except CheckpointException as error:
@@ -50,12 +48,17 @@ class SharesReader(Mapping[str, Tensor]):
     """The tensors in a folder that `write_shares` has written, each in full; a tensor is read when it is asked for."""
 
     def __init__(self, folder: Path) -> None:
+        from torch.distributed.checkpoint.filesystem import FileSystemReader
+        from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
         self._folder = str(folder)
         content = FileSystemReader(self._folder).read_metadata().state_dict_metadata
         self._tensors = {name: item for name, item in content.items() if isinstance(item, TensorStorageMetadata)}
 
     def __getitem__(self, name: str) -> Tensor:
         """Return a tensor in main memory."""
+        from torch.distributed.checkpoint.state_dict_loader import load
+
         stored = self._tensors[name]
         tensor = torch.empty(stored.size, dtype=stored.properties.dtype)
         with warnings.catch_warnings():
