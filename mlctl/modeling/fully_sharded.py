@@ -41,6 +41,12 @@ def is_sharded(tensor: Tensor) -> bool:
     return hasattr(tensor, "placements")
 
 
+def bytes_held(tensor: Tensor) -> int:
+    """Return the bytes of a tensor, or of this process's share of it."""
+    held = cast(Any, tensor).to_local() if is_sharded(tensor) else tensor
+    return int(held.numel() * held.element_size())
+
+
 def share_of(full: Tensor, like: Tensor) -> Tensor:
     """Return a tensor that every process has in full as one on the device of `like`, and sharded as it is; never the same memory."""
     moved = full.to(like.device, copy=True)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mlctl.config import ResolvedTrain
+from mlctl.modeling.fully_sharded import bytes_held
 
 #: On a CPU: the activations of more no longer fit in its caches, and fewer are more calls.
 CPU_TOKENS = 1024
@@ -28,7 +29,7 @@ def micro_batch_tokens(settings: ResolvedTrain, model: Any, device: torch.device
         return tokens_on_cpu(settings)
     if not settings.cache_gradients:
         return ALL
-    weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    weights = sum(map(bytes_held, model.parameters()))
     free = torch.cuda.mem_get_info(device)[0] - 3 * weights  # their gradients and Adam's two moments are still to come
     return tokens_in(_MEMORY_SHARE * free, settings, model)
 
