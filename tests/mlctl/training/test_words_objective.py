@@ -78,7 +78,7 @@ def test_without_projection_the_loss_is_info_nce_of_the_cosines_of_the_states(
             if j % count != i % count and not same(i % count, j % count, count, identities, spans)
         ]
         losses.append(math.log(sum(map(math.exp, [positive, *negatives]))) - positive)
-    assert float(objective(batch).contrastive) == pytest.approx(np.mean(losses), rel=1e-9)
+    assert objective(batch).contrastive.item() == pytest.approx(np.mean(losses), rel=1e-9)
     assert not list(objective.contrastive.parameters()), "nothing but the encoder is trained"
 
 
