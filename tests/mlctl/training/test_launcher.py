@@ -81,8 +81,8 @@ def agent(parent: int) -> int:
 
 
 def training_processes() -> list[psutil.Process]:
-    """Return the agents and training processes that this process has; a Prefect server of other tests may be its child, too."""
-    return [child for child in descendants(os.getpid()) if any("mlctl.training." in part for part in child.cmdline())]
+    """Return the agents and training processes that this process has; servers of other tests may be its children, too."""
+    return [child for child in descendants(os.getpid()) if any(part.startswith("mlctl.training.") for part in child.cmdline())]
 
 
 def descendants(parent: int) -> list[psutil.Process]:
