@@ -34,7 +34,7 @@ def sweep_stage(sweep: Sweep, variants: Sequence[EvaluatedVariant]) -> Stage:
     """Return the stage that compares the variants of a sweep and writes their tables and page."""
     return Stage(
         name="sweep",
-        version=2,
+        version=3,
         needs=(),
         settings=functools.partial(_settings, sweep, variants),
         work=functools.partial(_work, sweep, variants),

@@ -38,7 +38,7 @@ def render(figures: Mapping[str, Any]) -> str:
     ]
     axis = sweep_curves.find_axis(figures)
     context = {
-        "title": f"{figures['name']}: {len(figures['variants'])} variants of {figures['recipe']}",
+        "title": sweep_tables.title(figures),
         "sections": {name: title for name, title in _SECTIONS.items() if axis or name != "curves"},
         "axis": axis,
         "figures": figures,

@@ -103,12 +103,18 @@ def partly_compared(figures: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def title(figures: Mapping[str, Any]) -> str:
+    """Return the title of a sweep's page and tables."""
+    count = len(figures["variants"])
+    return f"{figures['name']}: {count} variant{'' if count == 1 else 's'} of {figures['recipe']}"
+
+
 def to_markdown(figures: Mapping[str, Any]) -> str:
     """Return the tables of averages, and what the variants change, as Markdown."""
-    parts = [f"# {figures['name']}: {len(figures['variants'])} variants of {figures['recipe']}", legend(figures)]
+    parts = [f"# {title(figures)}", legend(figures)]
     parts += [f"- {line}" for line in (*incomplete(figures), *partly_compared(figures))]
-    for title, rows in task_tables(figures):
-        parts += [f"## {title} ({_subtitle(rows)})", markdown.table([format_row(row) for row in rows])]
+    for task, rows in task_tables(figures):
+        parts += [f"## {task} ({_subtitle(rows)})", markdown.table([format_row(row) for row in rows])]
     return "\n\n".join([*parts, "## Variants", markdown.table(variant_rows(figures))]) + "\n"
 
 
