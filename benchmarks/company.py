@@ -55,6 +55,11 @@ def measure(processes: int, threads: int, seconds: float, shards: Path) -> float
 
     settings = Train(
         objective="separate",
+        loss="cz-nce",
+        projection="mlp",
+        word_pairs=1,
+        anchor_weight=10,
+        anchor_side="both",
         steps=100_000,
         batch_size=32,
         devices=processes,
