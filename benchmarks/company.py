@@ -25,7 +25,7 @@ CORES = len(os.sched_getaffinity(0))
 SETTINGS: tuple[tuple[str, dict[str, str], int, int], ...] = (
     ("default", {}, 1, CORES),
     ("waiting threads sleep at once", {"GOMP_SPINCOUNT": "0"}, 1, CORES),
-    ("waiting threads spin a short time", {"GOMP_SPINCOUNT": "1000"}, 1, CORES),
+    ("waiting threads spin ten times longer", {"GOMP_SPINCOUNT": "10000"}, 1, CORES),
     ("waiting threads spin a long time", {"GOMP_SPINCOUNT": "300000"}, 1, CORES),
     ("one thread less", {}, 1, max(CORES - 1, 1)),
     (f"train.devices={CORES} train.threads=1", {}, CORES, 1),

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `mlctl` sets it; must precede the import of torch
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `mlctl` sets it; must precede the import of torch
 
 DEFAULT_MINUTES = 8.5
 SECTIONS = ("device", "correctness", "step", "authors", "trainers", "loader", "encoding", "alignment", "roofline")

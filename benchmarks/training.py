@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `mlctl` sets it; must precede the import of torch
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `mlctl` sets it; must precede the import of torch
 
 import torch
 import transformers
