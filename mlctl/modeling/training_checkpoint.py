@@ -163,5 +163,6 @@ def _discard_on_error(temporary: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        discard(temporary)
+        if is_first_process():
+            discard(temporary)
         raise

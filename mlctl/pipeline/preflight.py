@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlctl.config import Model, Recipe
+from mlctl.config import Model, Recipe, resolve_train
 from mlctl.config.evaluate import BenchmarkDataset
-from mlctl.config.train_checks import check_dev_pairs, check_interpolation, check_lora
+from mlctl.config.train_checks import check_dev_pairs, check_fsdp, check_interpolation, check_lora
 from mlctl.core.path_errors import explain_path_errors
 from mlctl.errors import InputError
 from mlctl.execution.registry import check_backend
 from mlctl.modeling.hub_access import HubAccess, HubUnreachableError
+from mlctl.modeling.model_kind import model_kind
 from mlctl.pipeline import align_warm_start, clean_warm_start
 from mlctl.pipeline.licence_check import check_translation_licence
 from mlctl.pipeline.plan import plan
@@ -171,9 +172,15 @@ def _train(context: _Context) -> Iterator[Check]:
     yield _raising(check_dev_pairs, settings, context.recipe.shard.dev_pairs)
     yield _raising(check_interpolation, settings, context.recipe.model)
     yield _raising(check_lora, settings)
+    if settings.fsdp:
+        yield _raising(_check_fsdp, context.recipe)
     yield _raising(_check_sentence_modules, context)
     if settings.devices not in (*_AUTO_DEVICES, ("cpu",), 1):
         yield _raising(_check_devices, settings.devices)
+
+
+def _check_fsdp(recipe: Recipe) -> None:
+    check_fsdp(resolve_train(recipe.train, model_kind(recipe.model)))
 
 
 def _evaluate(context: _Context) -> Iterator[Check]:

@@ -127,11 +127,7 @@ def train_in_process(
     settings, tokenizer = job.settings, load_tokenizer(job.tokenizer)
     shards = ShardReader(job.sharded, sample_unit=settings.sample_unit)
     with deterministic(device, settings.threads, group.local_size):
-        objective = _objective(job, group)
-        is_sharded = settings.fsdp and group.size > 1
-        if is_sharded:
-            objective.shard(device)
-        objective.to(device)
+        objective = _objective(job, device, group)
         judge = open_judge(job.sharded, tokenizer.pad_token_id, settings, job.pooling.pooling, objective.sentence_modules, group)
         batch_of = _batches(job, shards, tokenizer, objective, group)
         with _trainable_embeddings(job, shards, tokenizer, objective):
@@ -156,9 +152,7 @@ def train_in_process(
                 args = (checkpoints, throughput, progress, trackers, request)
                 TrainingLoop(state, batch_of, settings, job.seed, group, *args).run()
             selection.load_written_weights(state.step)
-        if settings.lora_rank:
-            merge_lora(objective.model)
-        model = _gathered(job, objective.model, group) if is_sharded else objective.model
+        model = _trained_model(job, objective.model, group)
         interpolation = _interpolate(job, model, judge, device)
         if group.is_main:
             _write_model(job, "model", model)
@@ -191,14 +185,21 @@ def _batches(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective
     return batch_of
 
 
-def _objective(job: Job, group: ProcessGroup) -> Objective:
-    """Return the untrained model with its objective; a model from scratch is saved as the base to compare with."""
+def _objective(job: Job, device: torch.device, group: ProcessGroup) -> Objective:
+    """Return the untrained model with its objective on a device; a model from scratch is saved as the base to compare with."""
     network = initial_network(job)
     if group.is_main and not job.model.name:
         _write_model(job, "base", network)
     pooling = job.pooling.pooling
     modules = load_sentence_modules(job.start, pooling, network.config.hidden_size)
-    return Objective(with_start_weights(job, network), job.settings, job.seed, pooling, modules)
+    objective = Objective(with_start_weights(job, network), job.settings, job.seed, pooling, modules)
+    if _is_sharded(job, group):
+        objective.shard(device)
+    return objective.to(device)
+
+
+def _is_sharded(job: Job, group: ProcessGroup) -> bool:
+    return job.settings.fsdp and group.size > 1
 
 
 def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objective: Objective) -> AbstractContextManager[None]:
@@ -208,8 +209,12 @@ def _trainable_embeddings(job: Job, shards: ShardReader, tokenizer: Any, objecti
     return train_embedding_rows(objective.model, {tokenizer.pad_token_id, *shards.vocabulary()})
 
 
-def _gathered(job: Job, model: Any, group: ProcessGroup) -> Any:
-    """Return, in the main process, a model with the weights of one that is sharded; in the others that one."""
+def _trained_model(job: Job, model: Any, group: ProcessGroup) -> Any:
+    """Return the model to write: with low-rank updates merged, and in the main process with whole weights if they are sharded."""
+    if job.settings.lora_rank:
+        merge_lora(model)
+    if not _is_sharded(job, group):
+        return model
     weights = full_weights(model)
     if not group.is_main:
         return model

@@ -346,3 +346,11 @@ def test_judgements_need_dev_pairs_and_an_interpolation_two_models(
 ) -> None:
     found = problems(recipe(tmp_path, "shard.dev_pairs=0", *overrides), "train")
     assert [message in problem for problem in found] == [True] * bool(message)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"), [("0", ""), ("null", "train.mlm_weight=0.1 needs whole weights, but train.fsdp=true")]
+)
+def test_what_cannot_be_sharded_is_known_before_anything_starts(weight: str, message: str, tmp_path: Path) -> None:
+    found = problems(recipe(tmp_path, "train.fsdp=true", f"train.mlm_weight={weight}"), "train")
+    assert [message in problem for problem in found] == [True] * bool(message)
