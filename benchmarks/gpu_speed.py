@@ -17,7 +17,6 @@ from gpu_setup import PEAK_FLOPS, Bench
 from operations import operations
 
 from mlctl.config import ResolvedTrain
-from mlctl.modeling.freezing import find_layers
 from mlctl.training.collator import Batch
 from mlctl.training.determinism import deterministic
 
@@ -47,8 +46,8 @@ def steps(bench: Bench) -> Iterator[Measurement]:
     yield _step(bench, f"fp32, batch {scale.middle}", 12, precision="fp32")
     one_pass = f"one pass for both losses, bf16, batch {scale.middle}"
     yield _step(bench, one_pass, 8, contrast_on_masked=True)
-    compiled = f"blocks compiled by torch.compile, bf16, batch {scale.middle}"
-    yield Measurement(STEP, compiled, 60 * scale.factor, partial(our_step, bench, compiled=True))
+    compiled = f"layers compiled by torch.compile, bf16, batch {scale.middle}"
+    yield Measurement(STEP, compiled, 60 * scale.factor, partial(our_step, bench, compile=True))
     yield Measurement(STEP, f"a whole training, batch {scale.middle}", 25 * scale.factor, lambda: whole_training(bench))
 
 
@@ -77,22 +76,17 @@ def loader(bench: Bench) -> Iterator[Measurement]:
     yield Measurement(LOADER, f"batch {bench.scale.middle}, one thread", 5 * bench.scale.factor, partial(loading, bench))
 
 
-def our_step(bench: Bench, compiled: bool = False, **changes: Any) -> Figures:
+def our_step(bench: Bench, **changes: Any) -> Figures:
     """Return the figures of mlctl's step: copy of the batch, forward, backward, clipping, update.
 
-    With `compiled` the encoder's blocks are compiled for any number of tokens, which mlctl does not do: whether it pays is the question.
-
     Raises:
-        SkippedError: they are to be compiled, and the device is no GPU.
+        SkippedError: the layers are to be compiled, and the device is no GPU.
     """
-    if compiled and not bench.is_gpu:
-        raise SkippedError("needs a GPU")
     settings = bench.settings(**changes)
+    if settings.compile and not bench.is_gpu:
+        raise SkippedError("needs a GPU")
     bench.reset_peak()
     step = Ours(bench.model(), settings, bench.shards, bench.device)
-    blocks = find_layers(step.objective.model.base_model)
-    for block in blocks.layers if compiled and blocks else ():
-        block.compile(dynamic=True)
     with deterministic(bench.device, bench.threads):
         step.batch(_PREPARED)  # reads the shards
         start = time.perf_counter()

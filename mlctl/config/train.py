@@ -256,6 +256,10 @@ class Train(Section):
         False,
         "Do not keep the activations of the layers: the backward pass computes each layer again, which takes about a third more time.",
     )
+    compile: bool = runtime_only(
+        False,
+        "Compile the layers by torch.compile at the first step, which then takes a minute; slower on a CPU, not measured on a GPU.",
+    )
     fsdp: bool = runtime_only(
         False,
         "Shard weights, gradients and optimiser over the processes (FSDP2), for an encoder that one GPU does not hold; one process trains "

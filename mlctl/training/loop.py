@@ -18,6 +18,7 @@ from torch import Tensor
 from mlctl.config import ResolvedTrain
 from mlctl.core.workspace import Progress
 from mlctl.errors import InputError
+from mlctl.modeling.compilation import compile_error
 from mlctl.modeling.fully_sharded import is_sharded
 from mlctl.modeling.training_checkpoint import CheckpointFolder
 from mlctl.training.collator import Batch
@@ -92,7 +93,7 @@ class TrainingLoop:
         state.objective.train()
         divergence = DivergenceDetector(settings.max_loss_rise)
         self._saved(state.step)
-        with _explain_out_of_memory(settings):
+        with _explain_errors_of_torch(settings):
             if state.selection.is_due(state.step) and self._judge():
                 self._log_judgement()
             for batch in _prefetch(self.batch_of, state.step, settings.steps):
@@ -223,11 +224,13 @@ def _metrics(losses: Losses, gradient_norm: Tensor, rate: float) -> Tensor:
 
 
 @contextlib.contextmanager
-def _explain_out_of_memory(settings: ResolvedTrain) -> Iterator[None]:
-    """Turn out-of-memory errors inside the block, of a GPU or of main memory, into an InputError with settings that need less."""
+def _explain_errors_of_torch(settings: ResolvedTrain) -> Iterator[None]:
+    """Turn errors of full memory, of a GPU or of main memory, and of torch.compile into an InputError with the setting to change."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if explained := compile_error(error):
+            raise explained from error
         out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not out_of_memory and not any(message in str(error) for message in _OUT_OF_MEMORY):
             raise

@@ -12,6 +12,7 @@ from torch.nn import functional
 from mlctl.config import ResolvedTrain
 from mlctl.errors import InputError
 from mlctl.modeling.activation_checkpointing import checkpoint_activations
+from mlctl.modeling.compilation import compile_layers
 from mlctl.modeling.encoders import max_positions, seeded
 from mlctl.modeling.freezing import freeze
 from mlctl.modeling.fully_sharded import is_sharded, shard_weights
@@ -80,6 +81,8 @@ class Objective(nn.Module):
         freeze(model, settings.frozen_layers, settings.frozen_embeddings)
         if settings.activation_checkpointing:
             checkpoint_activations(model)
+        if settings.compile:
+            compile_layers(model)
         self.settings = settings
         self._word_layers = self._pooling.layers
         self._word_weights = self._pooling.weights

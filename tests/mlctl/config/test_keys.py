@@ -86,7 +86,7 @@ RUNTIME_ONLY = """
     translate.batch_tokens translate.workers translate.device translate.remember
     align.workers align.device align.batch_tokens model.allow_pickle
     train.devices train.nodes train.rendezvous train.threads train.cache_gradients train.micro_batch_tokens
-    train.activation_checkpointing train.fsdp train.max_loss_rise train.checkpoint_seconds
+    train.activation_checkpointing train.compile train.fsdp train.max_loss_rise train.checkpoint_seconds
     train.keep_checkpoints train.trackers train.track_every train.track_project
     evaluate.batch_rows evaluate.device
     retrain.champion retrain.start retrain.refresh_sources retrain.tolerance retrain.keep retrain.publish retrain.notify

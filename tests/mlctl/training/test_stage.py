@@ -255,6 +255,18 @@ def test_a_loss_that_rises_for_good_stops_and_names_the_best_checkpoint(shards: 
         train(more, toy_model, 0, shards, Workspace(tmp_path), interrupt_at(210))
 
 
+def test_layers_that_cannot_be_compiled_name_the_setting(shards: Path, toy_model: Model, tmp_path: Path) -> None:
+    from torch._inductor import config
+
+    torch._dynamo.reset()
+    with (
+        config.patch({"cpp.cxx": (None, "/no/compiler")}),
+        pytest.raises(InputError, match=r"No working C\+\+ compiler") as caught,
+    ):
+        train(settings(compile=True), toy_model, 0, shards, Workspace(tmp_path))
+    assert "train.compile=false" in str(caught.value)
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_full_memory_says_what_takes_less(shards: Path, toy_model: Model, tmp_path: Path, cached: bool) -> None:
     def fill(*_: Any, **__: Any) -> None:
