@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mlctl.core.random import text_draws
 from mlctl.core.unicode_scripts import has_unspaced
 from mlctl.core.word_forms import normalise_word
 from mlctl.sharding.phrase_blocks import PhraseBlocks, find_blocks
+from mlctl.sharding.word_codes import WordCodes, cut_words
 
 MAX_BLOCK_WORDS = 4  # of one side: longer blocks are mostly words that an aligner could not separate
 BATCH_ROWS = 4096  # rows in memory at a time
@@ -25,29 +25,28 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SideWords:
-    """The words of one side of a batch: texts (rows), word ranges (words, 2), and where each row's words begin (rows + 1)."""
+    """The words of one side of a batch: texts (rows), word ranges (words, 2), and the words, case-folded."""
 
     texts: list[str]
     ranges: Integers
-    bounds: Integers
+    words: WordCodes
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, name: str) -> SideWords:
         """Read the side `name`, "source" or "target"."""
-        return cls(batch[name].to_pylist(), *_struct_lists(batch[f"{name}_words"], ("start", "end")))
+        ranges, bounds = _struct_lists(batch[f"{name}_words"], ("start", "end"))
+        written = WordCodes.encode(cut_words(batch[name], ranges, bounds), bounds)
+        return cls(batch[name].to_pylist(), ranges, written.mapped(str.casefold))
+
+    @property
+    def bounds(self) -> Integers:
+        """Where each row's words begin, and the end of the last (rows + 1,)."""
+        return self.words.bounds
 
     def word(self, row: int, index: int) -> str:
         """Return a word of a row as it is written."""
         start, end = self.ranges[self.bounds[row] + index].tolist()
         return self.texts[row][start:end]
-
-    def words(self) -> list[list[str]]:
-        """Return the case-folded words of each row."""
-        starts, ends = self.ranges[:, 0].tolist(), self.ranges[:, 1].tolist()
-        return [
-            [text[start:end].casefold() for start, end in zip(starts[first:last], ends[first:last], strict=True)]
-            for text, (first, last) in zip(self.texts, itertools.pairwise(self.bounds.tolist()), strict=True)
-        ]
 
 
 @dataclass(frozen=True)
@@ -87,42 +86,35 @@ class ContentWords:
     all_words: bool = False
     translations: Mapping[str, str] | None = None
 
-    def word_pairs(self, batch: pa.RecordBatch) -> WordPairs:
+    def word_pairs(self, batch: pa.RecordBatch, source: SideWords, target: SideWords) -> WordPairs:
         """Return the word pairs of words that are only linked to each other: of content words that occur once in their sentences, or of all.
 
         A block begins and ends with such a word on both sides. The words inside may be any (`pomme de terre`), but a function word at
         an end (`la maison`) would teach that it belongs to the other word.
         """
-        source, target = SideWords.of(batch, "source"), SideWords.of(batch, "target")
         blocks = _blocks(batch)
         selected = blocks.confidence >= np.float32(self.min_confidence)
-        source_words, word_ranges = source.words(), []
-        for side, words, ranges, stop_words in (
-            (source, source_words, blocks.source, self.source_stop_words),
-            (target, target.words(), blocks.target, self.target_stop_words),
+        word_ranges = []
+        for side, ranges, stop_words in (
+            (source, blocks.source, self.source_stop_words),
+            (target, blocks.target, self.target_stop_words),
         ):
-            usable, batch_ranges = self._usable(words, stop_words), side.bounds[blocks.rows, None] + ranges
+            usable, batch_ranges = self._usable(side.words, stop_words), side.bounds[blocks.rows, None] + ranges
             selected &= ranges[:, 1] - ranges[:, 0] <= (MAX_BLOCK_WORDS if self.blocks else 1)
             selected &= usable[batch_ranges[:, 0]] & usable[batch_ranges[:, 1] - 1]
             word_ranges.append(batch_ranges)
         if self.translations is not None:
             selected &= self._confirmed(source, target, blocks, selected)
-        rows, ranges = blocks.rows[selected], blocks.source[selected].tolist()
-        hashes = [_hash(" ".join(source_words[row][first:end])) for row, (first, end) in zip(rows.tolist(), ranges, strict=True)]
-        return WordPairs(rows, word_ranges[0][selected], word_ranges[1][selected], np.array(hashes, np.uint64))
+        source_ranges, target_ranges = (ranges[selected] for ranges in word_ranges)
+        return WordPairs(blocks.rows[selected], source_ranges, target_ranges, _hashes(source.words, source_ranges))
 
-    def _usable(self, words: list[list[str]], stop_words: frozenset[str]) -> npt.NDArray[np.bool_]:
+    def _usable(self, words: WordCodes, stop_words: frozenset[str]) -> npt.NDArray[np.bool_]:
         """Return for each word of the batch whether a word pair may begin or end with it."""
         if self.all_words:
-            return np.array([any(map(str.isalnum, word)) for word in itertools.chain.from_iterable(words)], dtype=bool)
-        return np.array(
-            [
-                word not in stop_words and _long_enough(word, self.min_letters) and sentence.count(word) == 1
-                for sentence in words
-                for word in sentence
-            ],
-            dtype=bool,
-        )
+            return words.each(lambda word: any(map(str.isalnum, word)), np.bool_)
+        usable = words.each(lambda word: word not in stop_words and _long_enough(word, self.min_letters), np.bool_)
+        once: npt.NDArray[np.bool_] = usable & occurs_once(words.texts * len(words.distinct) + words.codes)
+        return once
 
     def _confirmed(
         self, source: SideWords, target: SideWords, blocks: PhraseBlocks, selected: npt.NDArray[np.bool_]
@@ -140,9 +132,10 @@ class ContentWords:
         return confirmed
 
 
-def count_words(counts: Counter[str], side: SideWords) -> None:
-    """Count the case-folded words of a side that have letters."""
-    counts.update(word for word in itertools.chain.from_iterable(side.words()) if _letters(word))
+def count_words(counts: Counter[str], words: WordCodes) -> None:
+    """Count the words that have letters."""
+    occurrences = np.bincount(words.codes, minlength=len(words.distinct)).tolist()
+    counts.update({word: count for word, count in zip(words.distinct, occurrences, strict=True) if _letters(word)})
 
 
 def most_frequent(counts: Counter[str], number: int) -> frozenset[str]:
@@ -170,6 +163,18 @@ def _long_enough(word: str, min_letters: int) -> bool:
 @functools.lru_cache(maxsize=1 << 17)
 def _hash(word: str) -> int:
     return int(text_draws([word], 0, "word")[0])
+
+
+def _hashes(words: WordCodes, ranges: Integers) -> npt.NDArray[np.uint64]:
+    """Return a hash of the words in each range [first, end), joined by spaces (N,)."""
+    hashes = np.empty(len(ranges), np.uint64)
+    is_one = ranges[:, 1] - ranges[:, 0] == 1
+    codes, inverse = np.unique(words.codes[ranges[is_one, 0]], return_inverse=True)
+    hashes[is_one] = np.array([_hash(words.distinct[code]) for code in codes.tolist()], np.uint64)[inverse]
+    for index in np.flatnonzero(~is_one).tolist():
+        first, end = ranges[index]
+        hashes[index] = _hash(" ".join(words.distinct[code] for code in words.codes[first:end].tolist()))
+    return hashes
 
 
 def _blocks(batch: pa.RecordBatch) -> PhraseBlocks:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from mlctl.core.random import GOLDEN, splitmix64
 from mlctl.core.unicode_scripts import has_unspaced
 from mlctl.sharding.text_identity import split_words, text_identities
+from mlctl.sharding.word_codes import WordCodes
 
 Flags = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
@@ -65,12 +66,12 @@ class Vocabulary:
                 self._ids[word] = len(self._lengths)
                 self._lengths.append(_length(word))
 
-    def passages(self, sentences: Sequence[Sequence[str]]) -> tuple[Hashes, Integers]:
+    def passages(self, words: WordCodes) -> tuple[Hashes, Integers]:
         """Return the hashes (N,) of all passages of known words, and the sentence (N,) of each."""
-        ids = np.fromiter((self._ids.get(word, 0) for words in sentences for word in words), np.int64)
+        ids = words.each(lambda word: self._ids.get(word, 0), np.int64)
         if not len(ids):
             return np.empty(0, np.uint64), np.empty(0, np.int64)
-        rows = np.repeat(np.arange(len(sentences)), list(map(len, sentences)))
+        rows = words.texts
         sentence_ends = np.searchsorted(rows, rows, side="right")  # of the sentence of each word
         offsets = np.concatenate([[0], np.cumsum(np.array(self._lengths)[ids])])
         ends = np.searchsorted(offsets, offsets[:-1] + PASSAGE_WORDS * _WORD)
@@ -149,7 +150,7 @@ class _Side:
 
     @classmethod
     def of(cls, texts: list[str], vocabulary: Vocabulary) -> _Side:
-        return cls(text_identities(texts), *vocabulary.passages([split_words(text) for text in texts]))
+        return cls(text_identities(texts), *vocabulary.passages(split_words(texts)))
 
     def match(self, indexed: IndexedSet) -> tuple[Flags, Flags]:
         """Return which texts equal one of a set, and which share a passage with it."""
@@ -163,8 +164,8 @@ def index_set(rule: str, sentences: Iterable[str], vocabulary: Vocabulary) -> In
     count, identities, passages = 0, [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
     remaining = iter(sentences)
     while texts := list(itertools.islice(remaining, _BATCH_SENTENCES)):
-        words = [split_words(text) for text in texts]
-        vocabulary.add(itertools.chain.from_iterable(words))
+        words = split_words(texts)
+        vocabulary.add(words.distinct)
         identities.append(text_identities(texts))
         passages.append(vocabulary.passages(words)[0])
         count += len(texts)

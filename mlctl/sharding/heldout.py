@@ -165,8 +165,8 @@ def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, Cont
     source_counts, target_counts = Counter[str](), {language: Counter[str]() for language in files}
     for language, file in files.items():
         for batch in batches(file, batch_rows=BATCH_ROWS):
-            count_words(source_counts, SideWords.of(batch, "source"))
-            count_words(target_counts[language], SideWords.of(batch, "target"))
+            count_words(source_counts, SideWords.of(batch, "source").words)
+            count_words(target_counts[language], SideWords.of(batch, "target").words)
     source_stop_words = most_frequent(source_counts, settings.stop_words)
     return {
         language: ContentWords(
@@ -200,7 +200,8 @@ def _eligible_pairs(file: Path, content: ContentWords, min_words: int) -> tuple[
 
 def _are_eligible(batch: pa.RecordBatch, content: ContentWords, min_words: int) -> npt.NDArray[np.bool_]:
     eligible: npt.NDArray[np.bool_] = pc.list_value_length(batch["source_words"]).to_numpy() >= min_words
-    eligible &= np.bincount(content.word_pairs(batch).rows, minlength=batch.num_rows) > 0
+    word_pairs = content.word_pairs(batch, SideWords.of(batch, "source"), SideWords.of(batch, "target"))
+    eligible &= np.bincount(word_pairs.rows, minlength=batch.num_rows) > 0
     eligible &= pc.equal(batch["synthetic"], "").to_numpy(zero_copy_only=False)
     return eligible
 

@@ -49,9 +49,10 @@ def make_rows(
         drop_too_long: drop pairs with a side that the tokenizer truncates.
         spaced_share: share of the texts of either side whose words are separated by spaces.
     """
-    sides = {name: space_words(SideWords.of(batch, name), spaced_share, seed, name) for name in ("source", "target")}
+    source, target = SideWords.of(batch, "source"), SideWords.of(batch, "target")
+    word_pairs = content.word_pairs(batch, source, target)
+    sides = {name: space_words(side, spaced_share, seed, name) for name, side in (("source", source), ("target", target))}
     tokenized = {name: tokenizer.tokenise(side.texts) for name, side in sides.items()}
-    word_pairs = content.word_pairs(batch)
     spans, exact = _word_pair_spans(sides, word_pairs, tokenized)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(word_pairs.rows[exact], minlength=batch.num_rows))])
     source_identities, target_identities = (text_identities(batch[name].to_pylist()) for name in ("source", "target"))

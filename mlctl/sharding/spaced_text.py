@@ -7,6 +7,7 @@ Running text rarely has it in languages without spaces.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,10 @@ import numpy.typing as npt
 from mlctl.core.random import text_draws
 from mlctl.sharding.content_words import SideWords
 
+Integers = npt.NDArray[np.int64]
+
 _DRAWS = 2.0**64
+_SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], dtype="<u4")
 
 
 def space_words(side: SideWords, share: float, seed: int, name: str) -> SideWords:
@@ -28,27 +32,32 @@ def space_words(side: SideWords, share: float, seed: int, name: str) -> SideWord
     """
     if not share:
         return side
-    drawn = (text_draws(side.texts, seed, f"spaced {name}") < share * _DRAWS).tolist()
-    texts, ranges = list(side.texts), side.ranges.copy()
-    for row, (first, last) in enumerate(itertools.pairwise(side.bounds.tolist())):
-        if drawn[row]:
-            texts[row], ranges[first:last] = spaced_text(texts[row], ranges[first:last])
-    return SideWords(texts, ranges, side.bounds)
+    drawn = text_draws(side.texts, seed, f"spaced {name}") < share * _DRAWS
+    return SideWords(*spaced_texts(side.texts, side.ranges, side.bounds, drawn), side.words)
 
 
-def spaced_text(text: str, ranges: npt.NDArray[np.int64]) -> tuple[str, npt.NDArray[np.int64]]:
-    """Return a text with a space at both ends of each word that has none there, and the words' ranges in the new text.
+def spaced_texts(
+    texts: Sequence[str], ranges: Integers, bounds: Integers, drawn: npt.NDArray[np.bool_]
+) -> tuple[list[str], Integers]:
+    """Return texts of which those drawn have a space at both ends of each word that has none there, and the words' ranges in them.
 
     Args:
-        text: a sentence.
-        ranges: characters [start, end) of its words, in order, not overlapping (words, 2).
+        texts: sentences.
+        ranges: characters [start, end) of their words, in order, not overlapping (words, 2).
+        bounds: where the words of each text begin, and the end of the last (texts + 1,).
+        drawn: which texts get spaces (texts,).
     """
-    cuts = [
-        cut
-        for cut in np.unique(ranges).tolist()
-        if 0 < cut < len(text) and not text[cut - 1].isspace() and not text[cut].isspace()
-    ]
-    parts = [text[start:end] for start, end in itertools.pairwise([0, *cuts, len(text)])]
-    starts = ranges[:, 0] + np.searchsorted(cuts, ranges[:, 0], side="right")
-    ends = ranges[:, 1] + np.searchsorted(cuts, ranges[:, 1], side="left")
-    return " ".join(parts), np.stack([starts, ends], axis=1)
+    text_bounds = np.fromiter(itertools.accumulate(map(len, texts), initial=0), np.int64)
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4")
+    word_texts = np.repeat(np.arange(len(texts)), np.diff(bounds))
+    words = ranges + text_bounds[word_texts, None]  # counted through all texts
+    cuts = np.setdiff1d(words[drawn[word_texts]], text_bounds)
+    is_space = np.isin(codes, _SPACES)
+    cuts = cuts[~is_space[cuts - 1] & ~is_space[cuts]]
+
+    new_bounds = text_bounds + np.searchsorted(cuts, text_bounds)
+    starts = words[:, 0] + np.searchsorted(cuts, words[:, 0], side="right")
+    ends = words[:, 1] + np.searchsorted(cuts, words[:, 1], side="left")
+    joined = np.insert(codes, cuts, ord(" ")).astype("<u4").tobytes().decode("utf-32-le")
+    spaced = [joined[first:last] for first, last in itertools.pairwise(new_bounds.tolist())]
+    return spaced, np.stack([starts, ends], axis=1) - new_bounds[word_texts, None]

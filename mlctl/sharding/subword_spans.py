@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from mlctl.sharding.chunk_encoding import ChunkEncoder, Encoding, can_encode_chunks
+
 Integers = npt.NDArray[np.int64]
 
 _SPACES = np.array(
@@ -70,9 +72,14 @@ class SpanTokenizer:
     def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = True  # "[MASK]" in a text is text, not a mask token
         self._unknown_id = _unknown_id(tokenizer)
+        self._encode = self._encode_whole
+        if can_encode_chunks(self._tokenizer):
+            self._encode = ChunkEncoder(self._tokenizer, max_length).encode
+        else:
+            self._tokenizer.enable_truncation(max_length)
 
     @property
     def vocabulary_size(self) -> int:
@@ -81,32 +88,38 @@ class SpanTokenizer:
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """Return the share of unknown tokens among the tokens of texts, special ones left out; 1 if texts have no token at all."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        ids = _flatten([encoding.ids for encoding in encodings])
+        encoding = self._encode(texts)
+        ids = encoding.ids[~encoding.is_special]
         return float(np.mean(ids == self._unknown_id)) if len(ids) else 1.0
 
     def tokenise(self, texts: Sequence[str]) -> TokenizedTexts:
         """Tokenise texts."""
-        encodings = self._tokenizer.encode_batch(list(texts))
-        ids = _flatten([encoding.ids for encoding in encodings])
-        bounds = np.cumsum([0, *map(len, encodings)])
+        encoding = self._encode(texts)
         text_starts = np.cumsum([0, *map(len, texts)])[:-1]
-        offsets = _flatten([itertools.chain.from_iterable(encoding.offsets) for encoding in encodings]).reshape(-1, 2)
-        offsets = _strip_spaces(offsets + np.repeat(text_starts, np.diff(bounds))[:, None], "".join(texts))
-        special = _flatten([encoding.special_tokens_mask for encoding in encodings])
-        is_space = (special == 0) & (offsets[:, 0] >= offsets[:, 1])
-        tokens = np.flatnonzero((special == 0) & ~is_space)
-        truncated = np.array([bool(encoding.overflowing) for encoding in encodings], dtype=bool)
+        offsets = encoding.offsets + np.repeat(text_starts, np.diff(encoding.bounds))[:, None]
+        offsets = _strip_spaces(offsets, "".join(texts))
+        is_space = ~encoding.is_special & (offsets[:, 0] >= offsets[:, 1])
+        tokens = np.flatnonzero(~encoding.is_special & ~is_space)
         return TokenizedTexts(
-            ids=ids,
-            bounds=bounds,
-            is_truncated=truncated,
+            ids=encoding.ids,
+            bounds=encoding.bounds,
+            is_truncated=encoding.is_truncated,
             _offsets=offsets[tokens],
             _tokens=tokens,
             _spaces=_run_before(is_space)[tokens],
             _text_starts=text_starts,
-            _unknown_before=np.cumsum(np.concatenate([[0], ids == self._unknown_id])),
-            _truncated=_last_of_truncated(tokens, bounds, truncated),
+            _unknown_before=np.cumsum(np.concatenate([[0], encoding.ids == self._unknown_id])),
+            _truncated=_last_of_truncated(tokens, encoding.bounds, encoding.is_truncated),
+        )
+
+    def _encode_whole(self, texts: Sequence[str]) -> Encoding:
+        encodings = self._tokenizer.encode_batch(list(texts))
+        return Encoding(
+            ids=_flatten([encoding.ids for encoding in encodings]),
+            bounds=np.cumsum([0, *map(len, encodings)]),
+            offsets=_flatten([itertools.chain.from_iterable(encoding.offsets) for encoding in encodings]).reshape(-1, 2),
+            is_special=_flatten([encoding.special_tokens_mask for encoding in encodings]) != 0,
+            is_truncated=np.array([bool(encoding.overflowing) for encoding in encodings], dtype=bool),
         )
 
 

@@ -3,47 +3,74 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
+import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlctl.core.unicode_scripts import UNSPACED, has_unspaced
+from mlctl.sharding.word_codes import WordCodes
 
-
-class _LettersAndDigits(dict[int, int | None]):
-    """A `str.translate` table, filled on demand, that keeps letters, marks and digits and maps everything else to `replacement`."""
-
-    def __init__(self, replacement: int | None) -> None:
-        super().__init__()
-        self._replacement = replacement
-
-    def __missing__(self, code: int) -> int | None:
-        self[code] = code if unicodedata.category(chr(code))[0] in "LMN" else self._replacement
-        return self[code]
-
-
-_REMOVE_OTHERS = _LettersAndDigits(None)
-_SPACE_OTHERS = _LettersAndDigits(ord(" "))
 _WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
+_UNKNOWN, _KEPT, _OTHER = 0, 1, 2
+_kinds = np.zeros(sys.maxunicode + 1, np.uint8)  # of each character, filled on demand
 
 
-def normalise(text: str) -> str:
-    """Return the letters, marks and digits of a text, NFKC and case-folded; the folded text if it has none."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return unicodedata.normalize("NFKC", folded.translate(_REMOVE_OTHERS)) or folded
+def normalise(texts: Iterable[str]) -> list[str]:
+    """Return the letters, marks and digits of each text, NFKC and case-folded; the folded text if it has none."""
+    folded = _fold(texts)
+    codes, bounds = _characters(folded)
+    kept = _is_kept(codes)
+    kept_before = np.concatenate([[0], np.cumsum(kept)])
+    cleaned = _cut(codes[kept], kept_before[bounds])
+    return [unicodedata.normalize("NFKC", text) or whole for text, whole in zip(cleaned, folded, strict=True)]
 
 
-def split_words(text: str) -> list[str]:
-    """Return the words of a text, normalised; in scripts without spaces, its characters."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    spaced = unicodedata.normalize("NFKC", folded.translate(_SPACE_OTHERS))
-    return _WORD.findall(spaced) if has_unspaced(spaced) else spaced.split()
+def split_words(texts: Iterable[str]) -> WordCodes:
+    """Return the words of each text, normalised; in scripts without spaces, its characters."""
+    codes, bounds = _characters(_fold(texts))
+    spaced = [unicodedata.normalize("NFKC", text) for text in _cut(np.where(_is_kept(codes), codes, ord(" ")), bounds)]
+    words = [" ".join(_WORD.findall(text)) if has_unspaced(text) else text for text in spaced]
+    lists = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pa.array(words, pa.string())))
+    flat, ends = lists.flatten(), lists.offsets.to_numpy().astype(np.int64)
+    is_word = pc.not_equal(flat, "").to_numpy(zero_copy_only=False)  # of an empty text, the split returns an empty word
+    return WordCodes.encode(flat.filter(pa.array(is_word)), np.concatenate([[0], np.cumsum(is_word)])[ends - ends[0]])
 
 
 def text_identities(texts: Iterable[str]) -> npt.NDArray[np.int64]:
     """Return a hash of each normalised text, (N,): equal for texts that count as equal."""
-    digests = [hashlib.blake2b(normalise(text).encode(), digest_size=8).digest() for text in texts]
+    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in normalise(texts)]
     return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
+
+
+def _fold(texts: Iterable[str]) -> list[str]:
+    return [unicodedata.normalize("NFKC", text).casefold() for text in texts]
+
+
+def _characters(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    """Return the code points of texts, one after the other, and their bounds (texts + 1,)."""
+    bounds = np.fromiter(itertools.accumulate(map(len, texts), initial=0), np.int64)
+    return np.frombuffer("".join(texts).encode("utf-32-le"), "<u4"), bounds
+
+
+def _cut(codes: npt.NDArray[np.uint32], bounds: npt.NDArray[np.int64]) -> list[str]:
+    """Return the texts of code points with these bounds."""
+    joined = codes.astype("<u4").tobytes().decode("utf-32-le")
+    return [joined[first:last] for first, last in itertools.pairwise(bounds.tolist())]
+
+
+def _is_kept(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Return which characters are letters, marks or digits."""
+    kinds = _kinds[codes]
+    unknown = np.unique(codes[kinds == _UNKNOWN])
+    if len(unknown):
+        _kinds[unknown] = [_KEPT if unicodedata.category(chr(code))[0] in "LMN" else _OTHER for code in unknown.tolist()]
+        kinds = _kinds[codes]
+    kept: npt.NDArray[np.bool_] = kinds == _KEPT
+    return kept

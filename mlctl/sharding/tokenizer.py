@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from mlctl.config import Model
@@ -119,15 +119,17 @@ def _train(vocabulary: int, text: Callable[[], Iterable[Sequence[str]]]) -> Toke
 
 def _alphabet(tokenizer: Tokenizer, text: Iterable[Sequence[str]], max_characters: int) -> tuple[list[str], list[str]]:
     """Return the most frequent characters of the text, and those of them that occur inside words, both sorted."""
-    counts, neighbours = Counter[str](), set[tuple[str, str]]()
+    counts, neighbours = Counter[str](), set[int]()
     for batch in text:
-        normalised = tokenizer.normalizer.normalize_str("\n".join(batch))
-        counts.update(normalised)
-        neighbours.update(itertools.pairwise(normalised))
+        codes = np.frombuffer(tokenizer.normalizer.normalize_str("\n".join(batch)).encode("utf-32-le"), "<u4").astype(np.int64)
+        characters, occurrences = np.unique(codes, return_counts=True)
+        counts.update(dict(zip(map(chr, characters.tolist()), occurrences.tolist(), strict=True)))
+        neighbours.update(np.unique(codes[:-1] << 32 | codes[1:]).tolist())
     by_frequency = sorted(filter(str.strip, counts), key=lambda character: (-counts[character], character))
     alphabet = by_frequency[:max_characters]
     joining = {character for character in alphabet if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{character}")) == 1}
-    return sorted(alphabet), sorted({second for first, second in neighbours if {first, second} <= joining})
+    pairs = ((chr(pair >> 32), chr(pair & 0xFFFFFFFF)) for pair in neighbours)
+    return sorted(alphabet), sorted({second for first, second in pairs if {first, second} <= joining})
 
 
 def _with_special_tokens(trained: Tokenizer) -> Tokenizer:

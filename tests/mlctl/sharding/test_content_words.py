@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from mlctl import schema
 from mlctl.config import Languages
 from mlctl.sharding import shard
-from mlctl.sharding.content_words import ContentWords
+from mlctl.sharding.content_words import ContentWords, SideWords
 from mlctl.sharding.phrase_blocks import find_blocks
 from mlctl.sharding.word_frequency_cap import WordFrequencyCap
 
@@ -31,7 +31,9 @@ def word_pairs(pair: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
         **changes,
     }
     batch = pa.Table.from_pylist([row("x y", "u v"), pair], schema=schema.ALIGNED).to_batches()[0]
-    result = ContentWords(**{"blocks": True, "min_confidence": 0.0, **chosen}).word_pairs(batch)
+    result = ContentWords(**{"blocks": True, "min_confidence": 0.0, **chosen}).word_pairs(
+        batch, SideWords.of(batch, "source"), SideWords.of(batch, "target")
+    )
     words = pair["source"].split(" "), pair["target"].split(" ")
     indices = zip((result.source - 2).tolist(), (result.target - 2).tolist(), result.rows.tolist(), strict=True)
     return [(" ".join(words[0][a:b]), " ".join(words[1][c:d])) for (a, b), (c, d), number in indices if number == 1]

@@ -16,8 +16,23 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from mlctl.config import Languages
 from mlctl.sharding import shard
 from mlctl.sharding.content_words import SideWords
-from mlctl.sharding.spaced_text import space_words, spaced_text
+from mlctl.sharding.spaced_text import space_words, spaced_texts
 from mlctl.sharding.subword_spans import SpanTokenizer
+from mlctl.sharding.word_codes import WordCodes
+
+
+def spaced_text(text: str, ranges: Any) -> tuple[str, Any]:
+    """One text with spaces, between two that get none."""
+    others = np.array([[0, 1], [1, 2]])
+    texts, words = spaced_texts(
+        ["漢字", text, "漢字"],
+        np.concatenate([others, ranges, others]),
+        np.array([0, 2, 2 + len(ranges), 4 + len(ranges)]),
+        np.array([False, True, False]),
+    )
+    assert (texts[0], texts[2]) == ("漢字", "漢字")
+    assert words[:2].tolist() == words[-2:].tolist() == others.tolist()
+    return texts[1], words[2:-2]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +70,7 @@ def test_a_share_of_the_texts_is_drawn_side_by_side() -> None:
     texts = [f"{number}漢字" for number in range(400)]
     ranges, bounds = np.array([[0, len(text) - 1] for text in texts]), np.arange(401)
     ranges[:, 0] = [len(text) - 2 for text in texts]
-    side = SideWords(texts, ranges, bounds)
+    side = SideWords(texts, ranges, WordCodes(["漢"], np.zeros(400, np.int64), bounds))
     drawn = {name: np.array([" " in text for text in space_words(side, 0.25, 7, name).texts]) for name in ("source", "target")}
     assert all(70 < flags.sum() < 130 for flags in drawn.values())
     assert not np.array_equal(drawn["source"], drawn["target"]), "independent"
