@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mlctl.config.base import Section, digested_elsewhere
+from mlctl.config.base import Section, digested_elsewhere, runtime_only
 
 
 class EvaluationSet(Section):
@@ -93,6 +93,8 @@ class Shard(Section):
         ge=1,
         description="Maximum number of word pairs of one source word, drawn by hash, so that frequent words do not dominate; null: all.",
     )
+
+    workers: int = runtime_only(0, "Processes that shard at the same time; 0: one for each core.", ge=0)
 
     @model_validator(mode="after")
     def _check_names(self) -> Shard:

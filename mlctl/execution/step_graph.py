@@ -6,6 +6,7 @@ A step is a small deterministic unit of work that commits its own result, so a s
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -49,6 +50,25 @@ class StepGraph(Protocol[S]):
     @property
     def drained(self) -> bool:
         """Whether no step is ready and no running step will unblock another: idle workers are not needed any more."""
+
+
+class IndependentSteps(StepGraph[S]):
+    """Steps that do not depend on each other, in their order."""
+
+    def __init__(self, steps: Sequence[S]) -> None:
+        self._steps = deque(steps)
+
+    def pop_ready(self) -> S | None:
+        """Remove and return the next step; None after the last."""
+        return self._steps.popleft() if self._steps else None
+
+    def mark_done(self, step: S) -> None:
+        """Do nothing: no step waits for another."""
+
+    @property
+    def drained(self) -> bool:
+        """Whether all steps were taken."""
+        return not self._steps
 
 
 class PhasedJob(Protocol[P]):

@@ -7,7 +7,6 @@ chunks. A text where that may not hold (white space other than single spaces, in
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -134,9 +133,12 @@ class ChunkEncoder:
         return Encoding(all_ids, bounds, all_offsets, is_special, text_lengths > self._max_tokens)
 
 
-def can_encode_chunks(tokenizer: Tokenizer) -> bool:
-    """Return whether a tokenizer splits at spaces, looks at nothing beyond, and adds the same special tokens to every text."""
-    parts = json.loads(tokenizer.to_str())
+def can_encode_chunks(parts: dict[str, Any]) -> bool:
+    """Return whether a tokenizer splits at spaces, looks at nothing beyond, and adds the same special tokens to every text.
+
+    Args:
+        parts: content of its tokenizer.json.
+    """
     normalizers, pre_tokenizers = (_flattened(parts[name], name) for name in ("normalizer", "pre_tokenizer"))
     return (
         all(part["type"] in _NORMALIZERS and _keeps_single_spaces(part) for part in normalizers)

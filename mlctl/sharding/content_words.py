@@ -138,11 +138,6 @@ def count_words(counts: Counter[str], words: WordCodes) -> None:
     counts.update({word: count for word, count in zip(words.distinct, occurrences, strict=True) if _letters(word)})
 
 
-def most_frequent(counts: Counter[str], number: int) -> frozenset[str]:
-    """Return the most frequent words; of equally frequent ones, the first in code-point order."""
-    return frozenset(sorted(counts, key=lambda word: (-counts[word], word))[:number])
-
-
 def occurs_once(values: Integers) -> npt.NDArray[np.bool_]:
     """Return for each value whether it occurs only once."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -66,6 +66,11 @@ class Vocabulary:
                 self._ids[word] = len(self._lengths)
                 self._lengths.append(_length(word))
 
+    @property
+    def words(self) -> list[str]:
+        """The words, in the order of their ids."""
+        return list(self._ids)
+
     def passages(self, words: WordCodes) -> tuple[Hashes, Integers]:
         """Return the hashes (N,) of all passages of known words, and the sentence (N,) of each."""
         ids = words.each(lambda word: self._ids.get(word, 0), np.int64)
@@ -123,16 +128,20 @@ class DecontaminationIndex:
         added = index_set(rule, sentences, self.vocabulary)
         return replace(self, sets=(*self.sets[:position], added, *self.sets[position:]))
 
-    def have_text(self, batch: pa.RecordBatch) -> Flags:
-        """Return which pairs have, on either side, a text or a passage of any set."""
-        found: Flags = np.logical_or.reduce([np.zeros(batch.num_rows, np.bool_), *(m.either for m in self.matches(batch))])
+    def have_text(self, batch: pa.RecordBatch, identities: Integers) -> Flags:
+        """Return which pairs have, on either side, a text or a passage of any set; `identities` (rows, 2) are those of both sides."""
+        matches = self.matches(batch, identities)
+        found: Flags = np.logical_or.reduce([np.zeros(batch.num_rows, np.bool_), *(match.either for match in matches)])
         return found
 
-    def matches(self, batch: pa.RecordBatch) -> list[Match]:
-        """Return for each set which pairs have, on either side, one of its texts or passages."""
+    def matches(self, batch: pa.RecordBatch, identities: Integers) -> list[Match]:
+        """Return for each set which pairs have, on either side, one of its texts or passages; `identities` (rows, 2) of both sides."""
         if not self.sets:
             return []
-        sides = [_Side.of(batch[name].to_pylist(), self.vocabulary) for name in ("source", "target")]
+        sides = [
+            _Side(of_side, *self.vocabulary.passages(split_words(batch[name].to_pylist())))
+            for name, of_side in zip(("source", "target"), identities.T, strict=True)
+        ]
         matches = []
         for indexed in self.sets:
             text, passage = (np.logical_or(*flags) for flags in zip(*(side.match(indexed) for side in sides), strict=True))
@@ -147,10 +156,6 @@ class _Side:
     identities: Integers
     passages: Hashes
     rows: Integers
-
-    @classmethod
-    def of(cls, texts: list[str], vocabulary: Vocabulary) -> _Side:
-        return cls(text_identities(texts), *vocabulary.passages(split_words(texts)))
 
     def match(self, indexed: IndexedSet) -> tuple[Flags, Flags]:
         """Return which texts equal one of a set, and which share a passage with it."""

@@ -1,30 +1,32 @@
-"""The plan of which pairs are held out of training: for the benchmark, and for choices that are made while training (dev)."""
+"""Pairs that are held out of training: for the benchmark, and for choices that are made while training (dev)."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from mlctl import schema
 from mlctl.config import Shard
 from mlctl.core.arrow import batches
-from mlctl.core.random import text_draws
-from mlctl.sharding.content_words import BATCH_ROWS, ContentWords, SideWords, count_words, most_frequent, occurs_once
-from mlctl.sharding.lexicon_filter import read_translations
-from mlctl.sharding.text_identity import text_identities
+from mlctl.sharding.content_words import BATCH_ROWS, ContentWords, SideWords, occurs_once
+from mlctl.sharding.part_statistics import PAIRS, identities_of, read_pairs
 
+Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 # At most one pair in so many is held out, and one in so many a dev pair.
 _MIN_PAIRS_PER_HELDOUT_PAIR, _MIN_PAIRS_PER_DEV_PAIR = 10, 20
 _DEV_CANDIDATES = 4  # for each dev pair: those with evaluation text are passed over
+_FIRST_ROUND = 1.25  # candidates that are read, for each one needed: some have no word pair
+#: Pairs that may be held out, in the order in which they are: the number of the pair in its language, the pair, and its identities.
+CANDIDATES = pa.schema([("row", pa.int64()), *schema.ALIGNED, ("source_identity", pa.int64()), ("target_identity", pa.int64())])
 _log = logging.getLogger(__name__)
 
 
@@ -33,178 +35,127 @@ class HeldoutPairs:
     """Pairs that are held out of training for one purpose.
 
     Attributes:
-        rows: row numbers of the pairs of each target language, ascending.
+        pairs: of each target language (CANDIDATES), in the order of the corpus.
         identities: identities of all their texts, of all languages, sorted.
     """
 
-    rows: Mapping[str, Integers]
+    pairs: Mapping[str, pa.Table]
     identities: Integers
 
     @classmethod
-    def of(cls, rows: Mapping[str, Integers], candidates: Mapping[str, Candidates]) -> HeldoutPairs:
-        """Return the pairs with these row numbers, in any order."""
-        identities = [candidates[language].of(chosen).identities.ravel() for language, chosen in rows.items()]
-        ordered = {language: np.sort(chosen) for language, chosen in rows.items()}
+    def of(cls, chosen: Mapping[str, pa.Table]) -> HeldoutPairs:
+        """Return these pairs (CANDIDATES), in any order."""
+        identities = [identities_of(table).ravel() for table in chosen.values()]
+        ordered = {language: table.sort_by("row") for language, table in chosen.items()}
         return cls(ordered, np.unique(np.concatenate([np.empty(0, np.int64), *identities])))
 
-    def have_text_of(self, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
-        """Return for each pair whether one of its sides has the text of one of these pairs, of any language."""
-        source, target = np.isin(_identities(batch), self.identities).T
-        heldout: npt.NDArray[np.bool_] = source | target
+    def have_text_of(self, identities: Integers) -> Flags:
+        """Return for each pair (n, 2) whether one of its sides has the text of one of these pairs, of any language."""
+        source, target = np.isin(identities, self.identities).T
+        heldout: Flags = source | target
         return heldout
 
-    def read(self, language: str, file: Path) -> Iterator[pa.RecordBatch]:
-        """Yield the pairs of a language from the file that was planned, in batches."""
-        return take_rows(file, self.rows[language])
-
-    def texts(self, files: Mapping[str, Path]) -> Iterator[str]:
+    def texts(self) -> Iterator[str]:
         """Yield the texts of both sides of the pairs of all languages."""
-        for language, file in files.items():
-            for pairs in self.read(language, file):
-                yield from pairs["source"].to_pylist() + pairs["target"].to_pylist()
+        for table in self.pairs.values():
+            yield from table["source"].to_pylist() + table["target"].to_pylist()
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Pairs of one language: row numbers (n,) and identities (n, 2) of both sides, in the order in which they are chosen."""
+def write_candidates(path: Path, settings: Shard, file: Path, statistics: Sequence[Path], content: ContentWords) -> None:
+    """Write the first pairs of one language that may be held out (CANDIDATES): held-out pairs, and more than enough for dev pairs.
 
-    rows: Integers
-    identities: Integers
-
-    def of(self, rows: Integers) -> Candidates:
-        """Return those with some row numbers."""
-        chosen = np.isin(self.rows, rows)
-        return Candidates(self.rows[chosen], self.identities[chosen])
-
-    @classmethod
-    def draw(cls, identities: Integers, eligible: npt.NDArray[np.bool_], seed: int, count: int) -> Candidates:
-        """Return the first `count` pairs of a language that may be held out.
-
-        The draw depends on the source text alone, so that a sentence with translations in several languages is held out in all.
-
-        Args:
-            identities: of both sides of all pairs (n, 2).
-            eligible: whether each pair may be held out (n,).
-            seed: of the draw.
-            count: maximum number of pairs.
-        """
-        unique = occurs_once(identities[:, 0]) & occurs_once(identities[:, 1])
-        candidates = np.flatnonzero(eligible & unique)
-        sources = identities[candidates, 0].astype("<i8")
-        draws = text_draws([identity.tobytes() for identity in sources], seed, "held out")
-        rows = candidates[np.argsort(draws, kind="stable")[:count]]
-        return cls(rows, identities[rows])
-
-
-@dataclass(frozen=True)
-class HeldoutPlan:
-    """What must be known of the whole corpus before its first row is made.
-
-    Attributes:
-        content: the rules for the word pairs of held-out pairs of each target language: content words.
-        trained: the rules for those of training rows.
-        pairs: number of pairs of each target language.
-        candidates: pairs of each target language that may be held out, the held-out pairs first.
-        heldout: the held-out pairs.
+    Args:
+        path: is written.
+        settings: numbers of pairs.
+        file: aligned pairs of the language.
+        statistics: of all its parts, in order.
+        content: which words form word pairs: a held-out pair has one at least.
     """
+    pairs = pa.concat_tables([PAIRS.empty_table(), *map(read_pairs, statistics)])
+    identities = identities_of(pairs)
+    unique = occurs_once(identities[:, 0]) & occurs_once(identities[:, 1])
+    rows = np.flatnonzero(pairs["is_candidate"].to_numpy() & unique)
+    rows = rows[np.argsort(pairs["draw"].to_numpy()[rows], kind="stable")]
+    needed = number_heldout(settings, len(identities)) + _DEV_CANDIDATES * settings.dev_pairs
 
-    content: Mapping[str, ContentWords]
-    trained: Mapping[str, ContentWords]
-    pairs: Mapping[str, int]
-    candidates: Mapping[str, Candidates]
-    heldout: HeldoutPairs
-
-    def choose_dev(
-        self, settings: Shard, files: Mapping[str, Path], has_evaluation_text: Callable[[pa.RecordBatch], npt.NDArray[np.bool_]]
-    ) -> HeldoutPairs:
-        """Return the dev pairs: the candidates after the held-out pairs, without evaluation text.
-
-        What is chosen on dev pairs must not be chosen on text that the choice is evaluated on.
-
-        Args:
-            settings: number of dev pairs.
-            files: that were planned.
-            has_evaluation_text: returns which pairs have text of the held-out pairs or of an evaluation set.
-        """
-        rows = {}
-        for language, file in files.items():
-            candidates = self.candidates[language].rows
-            ordered = np.sort(candidates)
-            flags = [np.empty(0, np.bool_), *(has_evaluation_text(pairs) for pairs in take_rows(file, ordered))]
-            clean = candidates[np.isin(candidates, ordered[~np.concatenate(flags)])]
-            rows[language] = clean[: min(settings.dev_pairs, self.pairs[language] // _MIN_PAIRS_PER_DEV_PAIR)]
-        return HeldoutPairs.of(rows, self.candidates)
+    number = int(_FIRST_ROUND * needed)
+    table = _with_word_pair(file, rows[:number], identities, content)
+    while table.num_rows < needed and number < len(rows):
+        number *= 4
+        table = _with_word_pair(file, rows[:number], identities, content)
+    with pa.OSFile(str(path), "wb") as output, pa.ipc.new_file(output, CANDIDATES) as writer:
+        writer.write_table(table.slice(0, needed))
 
 
-def take_rows(file: Path, rows: Integers) -> Iterator[pa.RecordBatch]:
+def read_candidates(path: Path) -> pa.Table:
+    """Return the CANDIDATES of a language."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def number_heldout(settings: Shard, pairs: int) -> int:
+    """Return how many pairs of a language with so many are held out at most."""
+    return min(settings.heldout_pairs, pairs // _MIN_PAIRS_PER_HELDOUT_PAIR)
+
+
+def choose_heldout(settings: Shard, candidates: Mapping[str, pa.Table], pairs: Mapping[str, int]) -> HeldoutPairs:
+    """Return the held-out pairs: the first candidates of each language, which has so many `pairs`."""
+    chosen = {language: table.slice(0, number_heldout(settings, pairs[language])) for language, table in candidates.items()}
+    for language, table in chosen.items():
+        if table.num_rows < settings.heldout_pairs:
+            _log.info("%s: %d of %d pairs held out", language, table.num_rows, pairs[language])
+    return HeldoutPairs.of(chosen)
+
+
+def choose_dev(
+    settings: Shard,
+    candidates: Mapping[str, pa.Table],
+    pairs: Mapping[str, int],
+    has_evaluation_text: Callable[[pa.RecordBatch, Integers], Flags],
+) -> HeldoutPairs:
+    """Return the dev pairs: the candidates after the held-out pairs, without evaluation text.
+
+    What is chosen on dev pairs must not be chosen on text that the choice is evaluated on.
+
+    Args:
+        settings: number of dev pairs.
+        candidates: of each language, the held-out pairs first.
+        pairs: number of pairs of each language.
+        has_evaluation_text: returns which pairs, with their identities, have text of the held-out pairs or of an evaluation set.
+    """
+    chosen = {}
+    for language, table in candidates.items():
+        flags = [np.empty(0, np.bool_)]
+        flags += [has_evaluation_text(batch, identities_of(batch)) for batch in table.to_batches(BATCH_ROWS)]
+        clean = table.filter(pa.array(~np.concatenate(flags)))
+        chosen[language] = clean.slice(0, min(settings.dev_pairs, pairs[language] // _MIN_PAIRS_PER_DEV_PAIR))
+    return HeldoutPairs.of(chosen)
+
+
+def _with_word_pair(file: Path, rows: Integers, identities: Integers, content: ContentWords) -> pa.Table:
+    """Return those of some pairs, in the order of their row numbers given, that have a word pair (CANDIDATES)."""
+    ordered = np.sort(rows)
+    found = []
+    for batch in _take_rows(file, ordered):
+        word_pairs = content.word_pairs(batch, SideWords.of(batch, "source"), SideWords.of(batch, "target"))
+        found.append((batch, np.bincount(word_pairs.rows, minlength=batch.num_rows) > 0))
+    pairs = pa.Table.from_batches([batch.cast(schema.ALIGNED) for batch, _ in found], schema.ALIGNED)
+    columns: dict[str, Any] = {
+        "row": ordered,
+        "source_identity": identities[ordered, 0],
+        "target_identity": identities[ordered, 1],
+    }
+    columns |= {name: pairs[name] for name in pairs.column_names}
+    table = pa.table([columns[name] for name in CANDIDATES.names], schema=CANDIDATES)
+    has_word_pair = np.concatenate([np.empty(0, np.bool_), *(flags for _, flags in found)])
+    in_order = np.argsort(np.argsort(rows))  # place of each pair in the order of the corpus
+    return table.take(pa.array(in_order[has_word_pair[in_order]]))
+
+
+def _take_rows(file: Path, rows: Integers) -> Iterator[pa.RecordBatch]:
     """Yield the pairs of a file with some row numbers, ascending, in batches."""
     first = 0
-    for batch in batches(file, batch_rows=BATCH_ROWS):
+    for batch in batches(file, schema.ALIGNED.names, batch_rows=BATCH_ROWS):
         indices = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
-        yield batch.take(pa.array(indices))
+        if len(indices):
+            yield batch.take(pa.array(indices))
         first += batch.num_rows
-
-
-def plan_heldout(settings: Shard, files: Mapping[str, Path], seed: int) -> HeldoutPlan:
-    """Read all aligned pairs and choose those that are held out of training."""
-    content = _content_words(settings, files)
-    pairs, candidates, rows = {}, {}, {}
-    for language, file in files.items():
-        identities, eligible = _eligible_pairs(file, content[language], settings.heldout_min_words)
-        count = min(settings.heldout_pairs, len(eligible) // _MIN_PAIRS_PER_HELDOUT_PAIR)
-        pairs[language] = len(eligible)
-        candidates[language] = Candidates.draw(identities, eligible, seed, count + _DEV_CANDIDATES * settings.dev_pairs)
-        rows[language] = candidates[language].rows[:count]
-        if len(rows[language]) < settings.heldout_pairs:
-            _log.info("%s: %d of %d pairs held out", language, len(rows[language]), pairs[language])
-    trained = {language: _training_words(settings, words, files[language]) for language, words in content.items()}
-    return HeldoutPlan(content, trained, pairs, candidates, HeldoutPairs.of(rows, candidates))
-
-
-def _content_words(settings: Shard, files: Mapping[str, Path]) -> dict[str, ContentWords]:
-    source_counts, target_counts = Counter[str](), {language: Counter[str]() for language in files}
-    for language, file in files.items():
-        for batch in batches(file, batch_rows=BATCH_ROWS):
-            count_words(source_counts, SideWords.of(batch, "source").words)
-            count_words(target_counts[language], SideWords.of(batch, "target").words)
-    source_stop_words = most_frequent(source_counts, settings.stop_words)
-    return {
-        language: ContentWords(
-            source_stop_words,
-            most_frequent(counts, settings.stop_words),
-            settings.min_word_letters,
-            settings.blocks,
-            settings.min_confidence,
-        )
-        for language, counts in target_counts.items()
-    }
-
-
-def _training_words(settings: Shard, content: ContentWords, file: Path) -> ContentWords:
-    """Return the rules for the word pairs of training rows; the lexicon of an alignment is beside its pairs."""
-    translations = None
-    if settings.min_lexicon_probability is not None:
-        lexicon = file.parent.parent / "models" / file.stem / "lexicon.parquet"
-        translations = read_translations(lexicon, settings.min_lexicon_probability)
-    return replace(content, all_words=settings.words == "all", translations=translations)
-
-
-def _eligible_pairs(file: Path, content: ContentWords, min_words: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """Return the identities (n, 2) of both sides of all pairs, and whether each may be held out (n,)."""
-    identities, eligible = [np.empty((0, 2), np.int64)], [np.empty(0, np.bool_)]
-    for batch in batches(file, batch_rows=BATCH_ROWS):
-        identities.append(_identities(batch))
-        eligible.append(_are_eligible(batch, content, min_words))
-    return np.concatenate(identities), np.concatenate(eligible)
-
-
-def _are_eligible(batch: pa.RecordBatch, content: ContentWords, min_words: int) -> npt.NDArray[np.bool_]:
-    eligible: npt.NDArray[np.bool_] = pc.list_value_length(batch["source_words"]).to_numpy() >= min_words
-    word_pairs = content.word_pairs(batch, SideWords.of(batch, "source"), SideWords.of(batch, "target"))
-    eligible &= np.bincount(word_pairs.rows, minlength=batch.num_rows) > 0
-    eligible &= pc.equal(batch["synthetic"], "").to_numpy(zero_copy_only=False)
-    return eligible
-
-
-def _identities(batch: pa.RecordBatch) -> Integers:
-    return np.stack([text_identities(batch[side].to_pylist()) for side in ("source", "target")], axis=1)

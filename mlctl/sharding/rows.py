@@ -13,7 +13,6 @@ from mlctl.core.random import text_draws
 from mlctl.sharding.content_words import ContentWords, SideWords, WordPairs
 from mlctl.sharding.spaced_text import space_words
 from mlctl.sharding.subword_spans import SpanTokenizer, TokenizedTexts
-from mlctl.sharding.text_identity import text_identities
 
 Integers = npt.NDArray[np.int64]
 
@@ -33,6 +32,7 @@ class MadeRows(NamedTuple):
 
 def make_rows(
     batch: pa.RecordBatch,
+    identities: Integers,
     content: ContentWords,
     tokenizer: SpanTokenizer,
     seed: int,
@@ -43,6 +43,7 @@ def make_rows(
 
     Args:
         batch: the pairs (ALIGNED).
+        identities: of both sides (pairs, 2).
         content: which words form word pairs.
         tokenizer: of the shards.
         seed: seed of the order of the rows.
@@ -55,15 +56,14 @@ def make_rows(
     tokenized = {name: tokenizer.tokenise(side.texts) for name, side in sides.items()}
     spans, exact = _word_pair_spans(sides, word_pairs, tokenized)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(word_pairs.rows[exact], minlength=batch.num_rows))])
-    source_identities, target_identities = (text_identities(batch[name].to_pylist()) for name in ("source", "target"))
     columns = {
         **{name: batch[name] for name in KEYED_ROWS.names if name in batch.schema.names},
         "source_ids": _id_lists(tokenized["source"]),
         "target_ids": _id_lists(tokenized["target"]),
         "word_pairs": _word_pair_lists(spans, bounds),
         "word_pair_words": pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), pa.array(word_pairs.words[exact])),
-        "source_identity": pa.array(source_identities),
-        "target_identity": pa.array(target_identities),
+        "source_identity": pa.array(identities[:, 0]),
+        "target_identity": pa.array(identities[:, 1]),
         "key": pa.array(_keys(batch, seed)),
     }
     rows = pa.RecordBatch.from_arrays([columns[name] for name in KEYED_ROWS.names], schema=KEYED_ROWS)

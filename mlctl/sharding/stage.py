@@ -13,15 +13,28 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import Languages, Model, Shard
+from mlctl.core.arrow import row_count
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
+from mlctl.execution.backend import ExecutionBackend
+from mlctl.execution.local_backend import LOCAL
+from mlctl.execution.scheduler import ProgressCounter
 from mlctl.modeling import model_sources
 from mlctl.sharding import tokenizer
-from mlctl.sharding.corpus_shards import NO_WORD_PAIR, AlignedCorpus, apply_caps
+from mlctl.sharding.caps import apply_caps, save_caps
+from mlctl.sharding.content_words import BATCH_ROWS
 from mlctl.sharding.coverage import check_coverage
 from mlctl.sharding.decontamination import EvaluationText
 from mlctl.sharding.evaluation_sets import evaluation_texts
-from mlctl.sharding.external_sort import SortedRun, number_of_shards, write_shard
+from mlctl.sharding.external_sort import RUN_PAIRS, SortedRun, number_of_shards, write_table
+from mlctl.sharding.funnel import NO_WORD_PAIR, decontamination, funnel
+from mlctl.sharding.heldout import read_candidates
+from mlctl.sharding.heldout_plan import HeldoutPlan
+from mlctl.sharding.part_statistics import identities_of
+from mlctl.sharding.rows import KEYED_ROWS, make_rows
+from mlctl.sharding.shard_job import CAPS, EXCLUDED_TEXT, STOP_WORDS, ShardJob, candidates_name
+from mlctl.sharding.step_graph import run_steps
+from mlctl.sharding.stop_words import StopWords
 from mlctl.sharding.subword_spans import SpanTokenizer
 
 Metrics = dict[str, str | int | float | None]
@@ -41,53 +54,106 @@ def shard(
     workspace: Workspace,
     progress: Progress = silent,
     benchmarks: Sequence[EvaluationText] = (),
+    backend: ExecutionBackend = LOCAL,
 ) -> Metrics:
     """Write `tokenizer/`, `train/<NNNNN>.parquet`, `heldout/<t>.parquet`, `dev/<t>.parquet` (SHARD), and two reports.
 
     The reports are `funnel.parquet` and `decontamination.json`.
 
-    Pairs with text of `benchmarks` or of the recipe's evaluation sets are dropped.
+    Pairs with text of `benchmarks` or of the recipe's evaluation sets are dropped. A second call resumes after the finished steps.
+    Neither that nor the backend changes a byte.
 
     Returns:
         rows, shards, word_pairs, word_pairs_per_row, vocabulary, decontaminated (None: there is no set), and for every language its
         rows, held-out rows, dev rows, word pairs per row and the share of its other pairs without a word pair (None: it has none).
 
     Raises:
-        InputError: no training row is left, or the encoder's tokenizer or an evaluation set cannot be used.
+        InputError: no training row is left, the encoder's tokenizer or an evaluation set cannot be used, or a signal ended a process.
     """
-    files = {language: aligned / "pairs" / f"{language}.parquet" for language in languages.targets}
+    targets = languages.targets
+    job = ShardJob(settings=settings, targets=targets, seed=seed, aligned=aligned, root=workspace.root, part_pairs=RUN_PAIRS)
     sets = [*evaluation_texts(settings), *benchmarks]
-    corpus = AlignedCorpus.read(settings, files, seed, sets)
-    span_tokenizer = _span_tokenizer(settings, model, corpus, workspace)
-    check_coverage(span_tokenizer, _tokenizer_name(model), languages.source, files)
-    runs = apply_caps(corpus.write_runs(span_tokenizer, workspace, progress), settings)
-    funnel = [row for language in files for row in corpus.funnel(language, runs)]
-    _check_rows(funnel, runs, settings)
 
-    _write_shards(runs, settings.rows_per_shard, workspace)
-    for language in files:
-        for folder, pairs in ((_HELDOUT, corpus.plan.heldout), (_DEV, corpus.dev)):
-            if not workspace.has(f"{folder}/{language}.parquet"):
-                with workspace.part(f"{folder}/{language}.parquet") as path:
-                    corpus.write_heldout(pairs, language, span_tokenizer, path)
+    # Read the corpus, and plan what is held out of it.
+    run_steps(job, "statistics", backend)
+    _count_stop_words(job)
+    run_steps(job, "candidates", backend)
+    plan = _plan(job, sets)
+
+    # Make the training rows.
+    if not workspace.has("tokenizer"):
+        with workspace.part("tokenizer") as folder:
+            tokenizer.write_tokenizer(folder, model, settings.max_length, job.texts)
+    check_coverage(job.span_tokenizer, _tokenizer_name(model), languages.source, {name: job.file(name) for name in targets})
+    _make_rows(job, backend, progress)
+    runs = apply_caps(job.runs(), settings)
+    rows = [row for language in targets for row in funnel(language, plan, runs, settings.too_long == "drop")]
+    _check_rows(rows, runs, settings)
+
+    # Write the shards, the held-out pairs and the reports.
+    _write_shards(job, runs, backend)
+    _write_heldout(job, plan)
     with workspace.part("funnel.parquet") as path:
-        pq.write_table(pa.Table.from_pylist(funnel, schema=schema.FUNNEL), path, compression="zstd")
-    decontamination = corpus.decontamination(sets, runs)
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema.FUNNEL), path, compression="zstd")
+    found = decontamination(sets, plan, runs)
     with workspace.part("decontamination.json") as path:
-        path.write_text(json.dumps(decontamination, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
+        path.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return {
-        **_metrics(runs, settings, languages.targets, span_tokenizer, workspace),
-        **{name: value for language in files for name, value in _word_pair_metrics(language, runs, funnel).items()},
-        "decontaminated": _decontaminated(decontamination),
+        **_metrics(runs, settings, targets, job.span_tokenizer, workspace),
+        **{name: value for language in targets for name, value in _word_pair_metrics(language, runs, rows).items()},
+        "decontaminated": _decontaminated(found),
     }
 
 
-def _span_tokenizer(settings: Shard, model: Model, corpus: AlignedCorpus, workspace: Workspace) -> SpanTokenizer:
-    if not workspace.has("tokenizer"):
-        with workspace.part("tokenizer") as folder:
-            tokenizer.write_tokenizer(folder, model, settings.max_length, corpus.training_text)
-    return SpanTokenizer(tokenizer.load_tokenizer(workspace.path("tokenizer")), settings.max_length)
+def _count_stop_words(job: ShardJob) -> None:
+    if not job.scratch.has(STOP_WORDS):
+        statistics = {language: job.statistics_folders(language) for language in job.targets}
+        with job.scratch.part(STOP_WORDS) as path:
+            StopWords.count(statistics, job.settings.stop_words).save(path)
+
+
+def _plan(job: ShardJob, sets: Sequence[EvaluationText]) -> HeldoutPlan:
+    """Return the plan of what is held out; the steps read its text from the scratch folder."""
+    candidates = {language: read_candidates(job.scratch.path(candidates_name(language))) for language in job.targets}
+    pairs = {language: row_count(job.file(language)) for language in job.targets}
+    plan = HeldoutPlan.choose(job.settings, candidates, pairs, sets)
+    if not job.scratch.has(EXCLUDED_TEXT):
+        with job.scratch.part(EXCLUDED_TEXT) as folder:
+            plan.excluded.save(folder)
+    return plan
+
+
+def _make_rows(job: ShardJob, backend: ExecutionBackend, progress: Progress) -> None:
+    """Write the training rows of all parts as sorted runs."""
+    unfinished = set(job.unfinished("rows"))
+    pairs = [part.last - part.first for part in job.parts]
+    done = sum(number for index, number in enumerate(pairs) if index not in unfinished)
+    counter = ProgressCounter(progress, done, sum(pairs), "pairs")
+    run_steps(job, "rows", backend, lambda step: counter.add(pairs[step.number], language=job.parts[step.number].language))
+
+
+def _write_shards(job: ShardJob, runs: Sequence[SortedRun], backend: ExecutionBackend) -> None:
+    if not job.scratch.has(CAPS):
+        with job.scratch.part(CAPS) as path:
+            save_caps(path, runs)
+    shards = number_of_shards(runs, job.settings.rows_per_shard)
+    _log.info("%d training rows in %d shards", sum(run.kept.rows for run in runs), shards)
+    run_steps(job, "shard", backend)
+
+
+def _write_heldout(job: ShardJob, plan: HeldoutPlan) -> None:
+    """Write the rows of the held-out pairs and of the dev pairs of each language."""
+    for language in job.targets:
+        content = job.stop_words.content_words(job.settings, language)
+        for folder, heldout in ((_HELDOUT, plan.heldout), (_DEV, plan.dev)):
+            name = f"{folder}/{language}.parquet"
+            if not job.workspace.has(name):
+                with job.workspace.part(name) as path:
+                    batches = heldout.pairs[language].to_batches(BATCH_ROWS)
+                    made = [
+                        make_rows(batch, identities_of(batch), content, job.span_tokenizer, job.seed).rows for batch in batches
+                    ]
+                    write_table(path, pa.Table.from_batches(made, KEYED_ROWS))
 
 
 def _tokenizer_name(model: Model) -> str:
@@ -107,16 +173,6 @@ def _check_rows(funnel: list[dict[str, str | int]], runs: Sequence[SortedRun], s
         + (f", or raise shard.max_length ({settings.max_length})" if settings.too_long == "drop" else "")
         + ("" if settings.max_synthetic is None else f"; shard.max_synthetic is {settings.max_synthetic:g}"),
     )
-
-
-def _write_shards(runs: Sequence[SortedRun], rows_per_shard: int, workspace: Workspace) -> None:
-    shards = number_of_shards(runs, rows_per_shard)
-    _log.info("%d training rows in %d shards", sum(run.kept.rows for run in runs), shards)
-    for index in range(shards):
-        name = f"train/{index:05d}.parquet"
-        if not workspace.has(name):
-            with workspace.part(name) as path:
-                write_shard(path, runs, index, shards)
 
 
 def _decontaminated(decontamination: dict[str, Any]) -> int | None:

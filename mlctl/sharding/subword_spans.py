@@ -69,14 +69,16 @@ class TokenizedTexts:
 class SpanTokenizer:
     """Tokenises texts to at most `max_length` token ids, and finds the token spans of words."""
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
-        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    def __init__(self, tokenizer_json: str, max_length: int) -> None:
+        """Take the content of a tokenizer.json, and the maximum number of token ids of a text."""
+        parts = json.loads(tokenizer_json)
+        self._tokenizer = Tokenizer.from_str(tokenizer_json)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = True  # "[MASK]" in a text is text, not a mask token
-        self._unknown_id = _unknown_id(tokenizer)
+        self._unknown_id = _unknown_id(self._tokenizer, parts["model"])
         self._encode = self._encode_whole
-        if can_encode_chunks(self._tokenizer):
+        if can_encode_chunks(parts):
             self._encode = ChunkEncoder(self._tokenizer, max_length).encode
         else:
             self._tokenizer.enable_truncation(max_length)
@@ -152,9 +154,8 @@ def _last_of_truncated(tokens: Integers, bounds: Integers, truncated: npt.NDArra
     return last_of_truncated
 
 
-def _unknown_id(tokenizer: Tokenizer) -> int:
+def _unknown_id(tokenizer: Tokenizer, model: dict[str, Any]) -> int:
     """Return the id of the unknown token, −1 if the model has none (byte-level models need none)."""
-    model = json.loads(tokenizer.to_str())["model"]
     token = model.get("unk_token")
     unknown_id = tokenizer.token_to_id(token) if token else model.get("unk_id")
     return -1 if unknown_id is None else int(unknown_id)

@@ -41,9 +41,9 @@ def write_tokenizer(folder: Path, model: Model, max_length: int, text: Callable[
         _write_trained(_train(model.scratch.vocabulary, text), folder, max_length)
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """Load the tokenizer that `write_tokenizer` wrote."""
-    return _read(folder / _FILE)
+def tokenizer_json(folder: Path) -> str:
+    """Return the tokenizer that `write_tokenizer` wrote, as JSON."""
+    return (folder / _FILE).read_text(encoding="utf-8")
 
 
 def _read(file: Path) -> Tokenizer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlctl.config import Recipe, key_settings
+from mlctl.execution.registry import open_backend
 from mlctl.modeling import model_sources
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 
@@ -40,16 +41,18 @@ def _work(context: StageContext) -> Metrics:
         sharding.EvaluationText(f"benchmark: {title}", title, languages, sentences)
         for title, languages, sentences in evaluation.benchmark_texts(recipe.evaluate)
     ]
-    return sharding.shard(
-        recipe.shard,
-        recipe.model,
-        recipe.languages,
-        recipe.seed,
-        context.inputs["align"],
-        context.workspace,
-        context.progress,
-        benchmarks,
-    )
+    with open_backend(recipe, context.workspace) as backend:
+        return sharding.shard(
+            recipe.shard,
+            recipe.model,
+            recipe.languages,
+            recipe.seed,
+            context.inputs["align"],
+            context.workspace,
+            context.progress,
+            benchmarks,
+            backend,
+        )
 
 
 STAGE = Stage(

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import yaml
 from mlctl import config
 from mlctl.alignment import align
 from mlctl.cleaning import clean
-from mlctl.config import Align, Clean, Languages
+from mlctl.config import Align, Clean, Languages, Model, ScratchModel, Shard
 from mlctl.core.distribution import install_extras
 from mlctl.core.workspace import Progress, silent
 from mlctl.errors import InputError
@@ -33,6 +34,7 @@ from mlctl.execution.processes import ProcessDiedError
 from mlctl.execution.ray_backend import RayBackend
 from mlctl.execution.registry import check_backend
 from mlctl.schema import PAIR
+from mlctl.sharding import shard
 
 from ..alignment.synthetic_pairs import contents, mirrored, workspace, write
 
@@ -103,7 +105,8 @@ def processes(name: bytes) -> list[int]:
     return found
 
 
-ACTORS, CLEANERS, ALIGNERS = b"ray::WorkerActor", b"mlctl.cleaning.worker", b"mlctl.alignment.worker"
+ACTORS, CLEANERS = b"ray::WorkerActor", b"mlctl.cleaning.worker"
+ALIGNERS, SHARDERS = b"mlctl.alignment.worker", b"mlctl.sharding.worker"
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +197,29 @@ def test_aligned_on_ray_by_workers_that_are_killed_it_is_the_same_to_the_byte(
         assert aligned(text, text / "ray", cluster, kill) == here
     assert killed
     assert said in caplog.text
+
+
+def test_sharded_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
+    address: str, text: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aligned(text, text / "aligned", LOCAL)
+    settings, model = Shard(max_length=24, heldout_pairs=5, rows_per_shard=40, stop_words=2), Model(scratch=ScratchModel(vocabulary=300))
+    monkeypatch.setattr("mlctl.sharding.stage.RUN_PAIRS", 50)
+    monkeypatch.setattr("mlctl.sharding.step_graph._MAX_PAIRS_IN_PROCESS", defaultdict(int))
+
+    def sharded(folder: Path, who: ExecutionBackend, workers: int, progress: Progress = silent) -> dict[str, bytes]:
+        changed = settings.model_copy(update={"workers": workers})
+        shard(changed, model, Languages(), 0, text / "aligned", workspace(folder), progress, backend=who)
+        return contents(folder)
+
+    here = sharded(text / "here", LOCAL, workers=1)
+    killed, kill = killer(ACTORS)
+    with RayBackend(address, workspace(text / "ray")) as cluster:
+        assert sharded(text / "ray", cluster, 2, kill) == here
+    assert killed
+    assert "was lost; retrying on another" in caplog.text
+    assert {name for name in here if name.startswith("train/")} >= {"train/00000.parquet", "train/00001.parquet"}
+    wait_for(lambda: not processes(ACTORS) and not processes(SHARDERS))
 
 
 def test_workers_ask_ray_for_gpus(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

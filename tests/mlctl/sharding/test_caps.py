@@ -103,7 +103,7 @@ def test_the_draw_differs_by_seed_and_by_nothing_else(aligned: Path, tmp_path: P
     first = made(aligned, tmp_path / "first", 1.0)[1]
     assert machine(first) != machine(made(aligned, tmp_path / "seed", 1.0, seed=1)[1])
     assert machine(first) < machine(made(aligned, tmp_path / "more", 2.0)[1])
-    monkeypatch.setattr("mlctl.sharding.corpus_shards.RUN_PAIRS", 37)
+    monkeypatch.setattr("mlctl.sharding.stage.RUN_PAIRS", 37)
     assert made(aligned, tmp_path / "runs", 1.0)[1] == first
     shares = [np.mean([bool(row) for row in table["synthetic"].to_pylist()]) for table in first]
     assert max(shares) - min(shares) < 0.5  # spread over the shards, not the first ones' alone

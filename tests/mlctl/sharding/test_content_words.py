@@ -154,7 +154,7 @@ def test_no_word_has_more_word_pairs_than_the_limit(tmp_path: Path) -> None:
 def test_the_limit_does_not_depend_on_the_size_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aligned = write(tmp_path / "aligned", {"fr": made("fr", 150)})
     limited(tmp_path / "one", aligned, 5, word_frequency_cap=2, max_synthetic=1.0)
-    monkeypatch.setattr("mlctl.sharding.corpus_shards.RUN_PAIRS", 23)
+    monkeypatch.setattr("mlctl.sharding.stage.RUN_PAIRS", 23)
     limited(tmp_path / "many", aligned, 5, word_frequency_cap=2, max_synthetic=1.0)
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,8 +23,9 @@ from mlctl.config import EvaluationSet, Languages, Model, ScratchModel, Shard
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.sharding import evaluation_set_digests, shard
-from mlctl.sharding.decontamination import DecontaminationIndex, Vocabulary, index_set
+from mlctl.sharding.decontamination import DecontaminationIndex, Match, Vocabulary, index_set
 from mlctl.sharding.evaluation_sets import sentences
+from mlctl.sharding.text_identity import text_identities
 
 ENGLISH = "The committee agreed on Monday to publish its first report before the end of the year."
 CHINESE = "委员会星期一同意在年底之前公布第一份报告。"
@@ -35,8 +37,13 @@ def screen(*lines: str) -> DecontaminationIndex:
     return DecontaminationIndex(vocabulary, (index_set("test", lines, vocabulary),))
 
 
+def matches(screen: DecontaminationIndex, sources: list[str], targets: list[str]) -> list[Match]:
+    identities = np.stack([text_identities(sources), text_identities(targets)], axis=1)
+    return screen.matches(pa.record_batch({"source": sources, "target": targets}), identities)
+
+
 def match_kind(screen: DecontaminationIndex, source: str, target: str = "–") -> str:
-    (match,) = screen.matches(pa.record_batch({"source": [source, "other"], "target": [target, "text"]}))
+    (match,) = matches(screen, [source, "other"], [target, "text"])
     assert not match.either[1]
     return "text" if match.text[0] else "passage" if match.passage[0] else ""
 
@@ -66,9 +73,7 @@ def test_same_text_and_passages_of_eight_words(text: str, by: str) -> None:
 
 def test_a_passage_does_not_run_over_the_end_of_a_sentence() -> None:
     known_text = screen("one two three four", "five six seven eight", "a b c d e f g h")
-    (match,) = known_text.matches(
-        pa.record_batch({"source": ["one two three four five six seven eight", "a b c d"], "target": ["x", "e f g h"]})
-    )
+    (match,) = matches(known_text, ["one two three four five six seven eight", "a b c d"], ["x", "e f g h"])
     assert not match.either.any()
 
 
@@ -79,9 +84,8 @@ def test_a_passage_does_not_run_over_the_end_of_a_sentence() -> None:
 def test_passages_are_those_that_a_plain_search_finds(evaluation: list[list[str]], text: list[str]) -> None:
     passages = {tuple(words[at : at + 8]) for words in evaluation for at in range(len(words) - 7)}
     contained = any(tuple(text[at : at + 8]) in passages for at in range(len(text) - 7))
-    (match,) = screen(*(" ".join(words) for words in evaluation)).matches(
-        pa.record_batch({"source": [" ".join(text), "a"], "target": ["–", " ".join(text)]})
-    )
+    known_text = screen(*(" ".join(words) for words in evaluation))
+    (match,) = matches(known_text, [" ".join(text), "a"], ["–", " ".join(text)])
     assert bool(match.either[0]) == (contained or (bool(text) and text in evaluation))
 
 
@@ -220,13 +224,16 @@ def test_the_key_changes_with_the_text_of_a_set_not_with_its_folder(tmp_path: Pa
 # Peak memory of going through many pairs with a small set, in kB.
 MEMORY = """
 import resource, sys
+import numpy as np
 import pyarrow as pa
 from mlctl.sharding.decontamination import DecontaminationIndex, Vocabulary, index_set
+from mlctl.sharding.text_identity import text_identities
 vocabulary = Vocabulary()
 screen = DecontaminationIndex(vocabulary, (index_set("x", ["one two three four five six seven eight nine"], vocabulary),))
 for start in range(0, int(sys.argv[1]), 2000):
     lines = [f"w{n} v{n} u{n} t{n} one two three four five six" for n in range(start, start + 2000)]
-    screen.matches(pa.record_batch({"source": lines, "target": lines}))
+    batch = pa.record_batch({"source": lines, "target": lines})
+    screen.matches(batch, np.stack([text_identities(lines)] * 2, axis=1))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -217,12 +217,12 @@ def test_lost_parts_are_made_again_and_the_others_are_left_alone(aligned: Path, 
     assert work.path("train/00000.parquet").stat().st_ino == inode
 
 
-def test_runs_of_any_size_give_the_same_shards(
+def test_parts_of_any_size_give_the_same_shards(
     aligned: Path, sharded: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlctl.sharding.corpus_shards.RUN_PAIRS", 37)
-    monkeypatch.setattr("mlctl.sharding.corpus_shards.BATCH_ROWS", 11)
-    monkeypatch.setattr("mlctl.sharding.heldout.BATCH_ROWS", 11)
+    monkeypatch.setattr("mlctl.sharding.stage.RUN_PAIRS", 37)
+    for module in ("stage", "shard_job", "heldout"):
+        monkeypatch.setattr(f"mlctl.sharding.{module}.BATCH_ROWS", 11)
     shard(SETTINGS, MODEL, LANGUAGES, 5, aligned, workspace(tmp_path))
     assert contents(tmp_path) == contents(sharded[1])
 
