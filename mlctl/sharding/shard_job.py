@@ -37,6 +37,7 @@ Integers = npt.NDArray[np.int64]
 #: Kinds of steps, in order: statistics of a part, candidates of a language, rows of a part, one shard.
 Phase = Literal["statistics", "candidates", "rows", "shard"]
 
+_TOKENIZER_PAIRS = 1_000_000  # enough for its vocabulary; ten million would take half an hour
 STOP_WORDS, EXCLUDED_TEXT, CAPS = "stop-words.json", "excluded-text", "caps.json"  # parts of the scratch folder
 
 
@@ -106,11 +107,15 @@ class ShardJob(BaseModel):
         return [number for number, name in enumerate(names) if not self.scratch.has(name)]
 
     def texts(self) -> Iterator[list[str]]:
-        """Yield the texts of both sides of the pairs that may be trained on, in batches."""
-        excluded = self._excluded_text
+        """Yield the texts of both sides of pairs that may be trained on, in batches: of all, or of a million evenly spaced ones."""
+        excluded, stride = self._excluded_text, max(1, sum(part.last - part.first for part in self.parts) // _TOKENIZER_PAIRS)
         for part in self.parts:
+            first = part.first
             for batch, identities in self._batches(part, ("source", "target")):
-                trainable = batch.filter(pa.array(excluded.trainable(batch, identities, Counter())))
+                chosen = np.arange(-first % stride, batch.num_rows, stride)
+                first += batch.num_rows
+                pairs = batch.take(pa.array(chosen))
+                trainable = pairs.filter(pa.array(excluded.trainable(pairs, identities[chosen], Counter())))
                 yield from (trainable["source"].to_pylist(), trainable["target"].to_pylist())
 
     def write_statistics(self, number: int) -> None:

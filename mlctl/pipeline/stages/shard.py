@@ -57,7 +57,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="shard",
-    version=7,
+    version=8,
     needs=("align",),
     settings=_settings,
     work=_work,

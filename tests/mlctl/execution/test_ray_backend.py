@@ -203,7 +203,10 @@ def test_sharded_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     address: str, text: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aligned(text, text / "aligned", LOCAL)
-    settings, model = Shard(max_length=24, heldout_pairs=5, rows_per_shard=40, stop_words=2), Model(scratch=ScratchModel(vocabulary=300))
+    settings, model = (
+        Shard(max_length=24, heldout_pairs=5, rows_per_shard=40, stop_words=2),
+        Model(scratch=ScratchModel(vocabulary=300)),
+    )
     monkeypatch.setattr("mlctl.sharding.stage.RUN_PAIRS", 50)
     monkeypatch.setattr("mlctl.sharding.step_graph._MAX_PAIRS_IN_PROCESS", defaultdict(int))
 

@@ -178,6 +178,20 @@ def test_the_tokenizer_is_trained_on_training_text_only(tmp_path: Path) -> None:
     assert {sign for sign in "☃☂" if tokenizer.token_to_id(sign) is None} == held
 
 
+def test_the_tokenizer_of_a_large_corpus_is_trained_on_evenly_spaced_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row(f"the man {chr(0x4E00 + number)}", f"le mot {chr(0x5E00 + number)}") for number in range(100)]
+    monkeypatch.setattr("mlctl.sharding.shard_job._TOKENIZER_PAIRS", 25)
+    monkeypatch.setattr("mlctl.sharding.shard_job.BATCH_ROWS", 7)
+    work = workspace(tmp_path / "work")
+    settings = SETTINGS.model_copy(update={"heldout_pairs": 0, "dev_pairs": 0})
+    shard(settings, MODEL, Languages(), 0, write(tmp_path / "aligned", {"fr": rows}), work)
+    tokenizer = Tokenizer.from_file(str(work.path("tokenizer") / "tokenizer.json"))
+    known = [number for number in range(100) if tokenizer.token_to_id(chr(0x4E00 + number)) is not None]
+    assert known == list(range(0, 100, 4))
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
