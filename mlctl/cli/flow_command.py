@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mlctl.cli.options import out
 from mlctl.core.interruption import ending_on_signals
 from mlctl.core.url_redaction import redact_url
 from mlctl.errors import InputError
+
+_SETTINGS_FILES = (".env", "prefect.toml", "pyproject.toml")  # of the current folder: Prefect reads its settings there, too
+
+
+def names_server() -> bool:
+    """Return whether the environment or a profile names a Prefect server; Prefect, which takes a second to import, is asked only if there is one."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
+    if "PREFECT_API_URL" not in os.environ and not profiles.exists() and not any(map(os.path.exists, _SETTINGS_FILES)):
+        return False
+    from prefect.settings import get_current_settings
+
+    return bool(get_current_settings().api.url)
 
 
 def run_flow(store: str, start: Callable[[], Any]) -> Any:

@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Column, Table
 
-from mlctl.cli.flow_command import run_flow
+from mlctl.cli.flow_command import names_server, run_flow
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
 from mlctl.stage_names import STAGE_NAMES, StageName
 
@@ -48,10 +48,13 @@ def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
         return pipeline(recipe, until=until, return_state=True)
 
     from mlctl.pipeline import run_log
+    from mlctl.pipeline.cached_run import record_cached_run
 
     with run_log.recording_overrides(overrides or ()):
-        state = run_flow(recipe.store, start)
-    _print_summary(run_log.latest(), state.result())
+        # A server that is not there is not started for a run that computes nothing.
+        ref = None if names_server() else record_cached_run(recipe, until)
+        ref = ref or run_flow(recipe.store, start).result()
+    _print_summary(run_log.latest(), ref)
 
 
 def _print_summary(run: Run, ref: Ref) -> None:

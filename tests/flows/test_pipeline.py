@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from flows.prepare import prepare
 from flows.train import train
 from mlctl import config, recipes
 from mlctl.cli.main import main
+from mlctl.pipeline.cached_run import record_cached_run
 from storage import Store
 from storage.run_log import RunLog
 
@@ -65,6 +68,31 @@ def test_a_second_run_computes_nothing_and_prefect_shows_it(folder: Path, server
     assert set(run(folder).values()) == {"cached"}
     assert "nothing was computed" in capfd.readouterr().out
     assert task_states(server) == dict.fromkeys(STAGES, "Cached")
+
+
+WITHOUT_PREFECT = """
+import sys
+from mlctl.cli.main import main
+from mlctl.pipeline.cached_run import record_cached_run
+status = main(["run", sys.argv[1]])
+print("imported:", [name for name in ("prefect", "torch") if name in sys.modules])
+raise SystemExit(status)
+"""
+
+
+def test_without_a_server_a_second_run_starts_none(folder: Path, tmp_path: Path) -> None:
+    run(folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    environment |= {"PREFECT_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", WITHOUT_PREFECT, str(folder / "tiny.yaml")]
+    process = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "nothing was computed" in process.stdout
+    assert "imported: []" in process.stdout
+    assert set(states(folder).values()) == {"cached"}
+    runs = len(RunLog(Store(folder / "store")).runs())
+    changed = config.load(folder / "tiny.yaml", ["report.title=another"])
+    assert record_cached_run(changed, "report") is None
+    assert len(RunLog(Store(folder / "store")).runs()) == runs, "nothing is recorded of a run that is still to come"
 
 
 def test_the_parts_of_the_pipeline_run_by_themselves(folder: Path, tmp_path: Path) -> None:
