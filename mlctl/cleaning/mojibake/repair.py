@@ -111,7 +111,8 @@ class EncodingRepair:
         """Return whether a text has a character that is unusual in the language or at its position: the quick test."""
         if text.isascii() or not self.model.usable:
             return False
-        return self._suspect.search(text) is not None or (self._examines_contexts and self.model.surprise(text) >= _MIN_SURPRISE)
+        is_odd = self._noticeable.search(text) is not None and self._suspect.search(text) is not None
+        return is_odd or (self._examines_contexts and self.model.surprise(text) >= _MIN_SURPRISE)
 
     def readings(self, text: str) -> list[Reading]:
         """Return the most likely other readings, the best first."""
@@ -136,23 +137,25 @@ class EncodingRepair:
         counts = Counter(BEYOND_ASCII.findall(text))
         candidates = heapq.nsmallest(_MAX_READINGS, self._candidates(text, counts, written), key=lambda candidate: candidate[0])
         candidates = [candidate for candidate in candidates if candidate[0] <= candidates[0][0] + _MAX_ROUGH_LEAD]
-        cost = self.model.cost(text, _MAX_CHARACTERS)
-        return [
-            Reading(
-                cost - self.model.reading_cost(text, reading, _MAX_CHARACTERS) - self._prior_cost(misreading), misreading, reading
-            )
-            for _, misreading, reading in candidates
-        ]
+        cost, characters = self.model.cost(text, _MAX_CHARACTERS), "".join(counts)
+        readings = []
+        for _, misreading, others, multi_byte in candidates:
+            reading = multi_byte or text.translate(str.maketrans(characters, others))
+            gain = cost - self.model.reading_cost(text, reading, _MAX_CHARACTERS) - self._prior_cost(misreading)
+            readings.append(Reading(gain, misreading, reading))
+        return readings
 
-    def _candidates(self, text: str, counts: Counter[str], written: tuple[str, ...]) -> Iterator[tuple[float, Misreading, str]]:
-        """Yield the readings, with their rough costs."""
+    def _candidates(
+        self, text: str, counts: Counter[str], written: tuple[str, ...]
+    ) -> Iterator[tuple[float, Misreading, str, str]]:
+        """Yield the readings, with their rough costs: what the characters are in it, or the text (several bytes a character)."""
         rough = self.model.rough_cost
         characters = "".join(counts)
         for misreading, others in other_characters(characters, written):
             cost = sum(map(operator.mul, counts.values(), map(rough, others)))
-            yield cost + self._prior_cost(misreading), misreading, text.translate(str.maketrans(characters, others))
+            yield cost + self._prior_cost(misreading), misreading, others, ""
         for misreading, reading in multi_byte_readings(text, frozenset(counts), written):
-            yield sum(map(rough, BEYOND_ASCII.findall(reading))) + self._prior_cost(misreading), misreading, reading
+            yield sum(map(rough, BEYOND_ASCII.findall(reading))) + self._prior_cost(misreading), misreading, "", reading
 
     def _gain(self, text: str, reading: str) -> float:
         return self.model.cost(text, _MAX_CHARACTERS) - self.model.reading_cost(text, reading, _MAX_CHARACTERS)
@@ -180,14 +183,28 @@ class EncodingRepair:
         return {misreading: min(max(_EXPECTED + odd, 0.0), _MAX_EXPECTED) for misreading, odd in odds.items()}
 
     @functools.cached_property
+    def _noticeable(self) -> re.Pattern[str]:
+        """A character without which no text matches `_suspect`, which takes ten times longer."""
+        odd, signs, inner, capitals = self._unusual
+        return re.compile(_class(odd + signs + inner + DASHES + "„‚«‹" + capitals))
+
+    @functools.cached_property
+    def _unusual(self) -> tuple[str, str, str, str]:
+        """Characters that are odd anywhere, signs that are odd beside a letter, quotes that are inside a word, and capitals."""
+        characters = _by_kind(self.model)
+        odd = characters["auxiliary"] + characters["alien"] + characters["foreign"] + characters["control"] + characters["box"]
+        capitals = "".join(filter(str.isupper, characters["main"]))
+        inner = "".join(set(QUOTES) - set("’ʼʻ‐‑"))
+        return odd + "".join(sorted(self.model.rare)), characters["sign"] + characters["digit"], inner, capitals
+
+    @functools.cached_property
     def _suspect(self) -> re.Pattern[str]:
         characters = _by_kind(self.model)
-        odd = characters["auxiliary"] + characters["alien"] + characters["foreign"] + characters["control"]
-        signs, capitals = characters["sign"], "".join(filter(str.isupper, characters["main"]))
-        letter, inner = r"[^\W\d_]", "".join(set(QUOTES) - set("’ʼʻ‐‑"))
+        odd, signs, inner, capitals = self._unusual
+        letter = r"[^\W\d_]"
         patterns = [
-            _class(odd + characters["box"] + "".join(sorted(self.model.rare))),
-            rf"{letter}{_class(signs + characters['digit'])}|{_class(signs + characters['digit'])}{letter}",
+            _class(odd),
+            rf"{letter}{_class(signs)}|{_class(signs)}{letter}",
             rf"{letter}{_class(inner)}{letter}|{letter}{_class(DASHES + '„‚«‹')}(?!\S)",
         ]
         if capitals:
