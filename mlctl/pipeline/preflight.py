@@ -150,6 +150,7 @@ def _check_translation_model(context: _Context, name: str) -> None:
 def _align(context: _Context) -> Iterator[Check]:
     yield from _models(context, "align")
     yield _raising(align_warm_start.check, context.recipe)
+    yield _raising(check_backend, context.recipe)
     yield from _device(context.recipe.align.device, "align.device")
 
 
@@ -158,6 +159,7 @@ def _shard(context: _Context) -> Iterator[Check]:
 
     settings = context.recipe.shard
     yield from _models(context, "shard")
+    yield _raising(check_backend, context.recipe)
     for evaluation_set in settings.decontaminate:
         yield _raising(sharding.check, settings.model_copy(update={"decontaminate": (evaluation_set,)}))
     yield from _benchmarks(context)  # their text is kept out of training

@@ -326,6 +326,12 @@ def test_where_a_champion_goes(override: str, message: str, tmp_path: Path, monk
     assert [message in problem for problem in found] == [True] * bool(message)
 
 
+@pytest.mark.parametrize("stage", ["clean", "align", "shard"])
+def test_a_cluster_that_is_not_there(stage: str, tmp_path: Path) -> None:
+    found = problems(recipe(tmp_path, "executor=ray", "ray_address=127.0.0.1:9"), stage)
+    assert any("Ray is not installed" in problem or "no Ray cluster answers at 127.0.0.1:9" in problem for problem in found)
+
+
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     found = problems(recipe(tmp_path, "evaluate.device=cuda:77", "train.devices=[cuda:77]"), "train", "evaluate")
     assert [problem.partition(":")[0] for problem in found] == ["train.devices", "evaluate.device"]
