@@ -7,7 +7,6 @@ chunks. A text where that may not hold (white space other than single spaces, in
 from __future__ import annotations
 
 import itertools
-import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import regex  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
+from mlctl.sharding.character_kinds import CharacterKinds
 from mlctl.sharding.word_codes import string_array
 
 Flags = npt.NDArray[np.bool_]
@@ -37,8 +37,7 @@ _NORMALIZERS = {
 }
 _PRE_TOKENIZERS = {"BertPreTokenizer", "Metaspace", "Whitespace", "WhitespaceSplit"}
 _POST_PROCESSORS = {"BertProcessing", "TemplateProcessing"}
-_UNKNOWN, _PLAIN, _MARK, _SPACE, _OTHER = range(5)
-_kinds = np.zeros(sys.maxunicode + 1, np.uint8)  # of each character, filled on demand
+_PLAIN, _MARK, _SPACE, _OTHER = range(1, 5)
 _PREPEND = regex.compile(r"\p{GCB=Prepend}")  # forms a cluster with what follows, a space included
 _MAX_REMEMBERED_TOKENS = 1 << 20  # of chunks, for later texts
 
@@ -181,7 +180,7 @@ def _chunks(texts: Sequence[str]) -> tuple[Integers, Integers, Integers, _Charac
     bounds = np.fromiter(itertools.accumulate(map(len, texts), initial=0), np.int64)
     utf8 = np.frombuffer(joined.encode(), np.uint8)
     first_byte = np.append(np.flatnonzero((utf8 & 0xC0) != 0x80), len(utf8))
-    kinds = _kinds_of(np.frombuffer(joined.encode("utf-32-le"), "<u4"))
+    kinds = _kinds(np.frombuffer(joined.encode("utf-32-le"), "<u4"))
 
     text_of = np.repeat(np.arange(len(texts)), np.diff(bounds))
     is_space, is_start = kinds == _SPACE, np.zeros(len(kinds) + 1, np.bool_)
@@ -196,20 +195,14 @@ def _chunks(texts: Sequence[str]) -> tuple[Integers, Integers, Integers, _Charac
     return starts, np.append(starts[1:], len(kinds))[: len(starts)], text_of[starts], _Characters(utf8, first_byte, bounds)
 
 
-def _kinds_of(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
-    kinds = _kinds[codes]
-    unknown = np.unique(codes[kinds == _UNKNOWN])
-    if len(unknown):
-        _kinds[unknown] = [_kind(chr(code)) for code in unknown.tolist()]
-        kinds = _kinds[codes]
-    return kinds
-
-
 def _kind(character: str) -> int:
     category = unicodedata.category(character)
     if character == " " or category[0] == "M":
         return _SPACE if character == " " else _MARK
     return _PLAIN if category[0] in "LNPS" and not _PREPEND.match(character) else _OTHER
+
+
+_kinds = CharacterKinds(_kind)
 
 
 def _ranks(lengths: Integers) -> Integers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -15,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlctl.core.unicode_scripts import UNSPACED, has_unspaced
+from mlctl.sharding.character_kinds import CharacterKinds
 from mlctl.sharding.word_codes import WordCodes
 
 _WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
-_UNKNOWN, _KEPT, _OTHER = 0, 1, 2
-_kinds = np.zeros(sys.maxunicode + 1, np.uint8)  # of each character, filled on demand
+_KEPT, _OTHER = 1, 2
+_kinds = CharacterKinds(lambda character: _KEPT if unicodedata.category(character)[0] in "LMN" else _OTHER)
 
 
 def normalise(texts: Iterable[str]) -> list[str]:
@@ -67,10 +67,5 @@ def _cut(codes: npt.NDArray[np.uint32], bounds: npt.NDArray[np.int64]) -> list[s
 
 def _is_kept(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     """Return which characters are letters, marks or digits."""
-    kinds = _kinds[codes]
-    unknown = np.unique(codes[kinds == _UNKNOWN])
-    if len(unknown):
-        _kinds[unknown] = [_KEPT if unicodedata.category(chr(code))[0] in "LMN" else _OTHER for code in unknown.tolist()]
-        kinds = _kinds[codes]
-    kept: npt.NDArray[np.bool_] = kinds == _KEPT
+    kept: npt.NDArray[np.bool_] = _kinds(codes) == _KEPT
     return kept
