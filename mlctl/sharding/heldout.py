@@ -49,12 +49,6 @@ class HeldoutPairs:
         ordered = {language: table.sort_by("row") for language, table in chosen.items()}
         return cls(ordered, np.unique(np.concatenate([np.empty(0, np.int64), *identities])))
 
-    def have_text_of(self, identities: Integers) -> Flags:
-        """Return for each pair (n, 2) whether one of its sides has the text of one of these pairs, of any language."""
-        source, target = np.isin(identities, self.identities).T
-        heldout: Flags = source | target
-        return heldout
-
     def texts(self) -> Iterator[str]:
         """Yield the texts of both sides of the pairs of all languages."""
         for table in self.pairs.values():

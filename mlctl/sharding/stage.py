@@ -81,10 +81,7 @@ def shard(
     plan = _plan(job, sets)
 
     # Make the training rows.
-    if not workspace.has("tokenizer"):
-        with workspace.part("tokenizer") as folder:
-            tokenizer.write_tokenizer(folder, model, settings.max_length, job.texts)
-    check_coverage(job.span_tokenizer, _tokenizer_name(model), languages.source, {name: job.file(name) for name in targets})
+    _make_tokenizer(job, model, languages)
     _make_rows(job, backend, progress)
     runs = apply_caps(job.runs(), settings)
     rows = [row for language in targets for row in funnel(language, plan, runs, settings.too_long == "drop")]
@@ -93,16 +90,21 @@ def shard(
     # Write the shards, the held-out pairs and the reports.
     _write_shards(job, runs, backend)
     _write_heldout(job, plan)
-    with workspace.part("funnel.parquet") as path:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema.FUNNEL), path, compression="zstd")
     found = decontamination(sets, plan, runs)
-    with workspace.part("decontamination.json") as path:
-        path.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    _write_reports(workspace, rows, found)
     return {
         **_metrics(runs, settings, targets, job.span_tokenizer, workspace),
         **{name: value for language in targets for name, value in _word_pair_metrics(language, runs, rows).items()},
         "decontaminated": _decontaminated(found),
     }
+
+
+def _write_reports(workspace: Workspace, rows: list[dict[str, str | int]], found: dict[str, Any]) -> None:
+    """Write the funnel and what of the evaluation sets was found."""
+    with workspace.part("funnel.parquet") as path:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema.FUNNEL), path, compression="zstd")
+    with workspace.part("decontamination.json") as path:
+        path.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _count_stop_words(job: ShardJob) -> None:
@@ -121,6 +123,15 @@ def _plan(job: ShardJob, sets: Sequence[EvaluationText]) -> HeldoutPlan:
         with job.scratch.part(EXCLUDED_TEXT) as folder:
             plan.excluded.save(folder)
     return plan
+
+
+def _make_tokenizer(job: ShardJob, model: Model, languages: Languages) -> None:
+    """Write the tokenizer, and check that it knows the text of every language."""
+    if not job.workspace.has("tokenizer"):
+        with job.workspace.part("tokenizer") as folder:
+            tokenizer.write_tokenizer(folder, model, job.settings.max_length, job.texts)
+    files = {language: job.file(language) for language in job.targets}
+    check_coverage(job.span_tokenizer, _tokenizer_name(model), languages.source, files)
 
 
 def _make_rows(job: ShardJob, backend: ExecutionBackend, progress: Progress) -> None:
