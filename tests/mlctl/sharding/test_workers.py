@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from made_pairs import LANGUAGES, MODEL, SETTINGS, contents, made, workspace, write
+from made_pairs import LANGUAGES, MODEL, SETTINGS, contents, made, rows_of, workspace, write
 
 from mlctl.errors import InputError
 from mlctl.sharding import shard
@@ -55,6 +55,19 @@ def test_any_number_of_workers_writes_the_same_bytes(
     assert contents(tmp_path) == in_process
     assert updates == sorted(updates)
     assert updates[-1] == 720
+
+
+@pytest.mark.parametrize(
+    "changes", [{"word_frequency_cap": 3}, {"max_synthetic": 0.2}, {"word_frequency_cap": 3, "max_synthetic": 0.2}]
+)
+def test_shards_have_the_rows_that_the_caps_keep(tmp_path: Path, changes: dict[str, float]) -> None:
+    pairs = [pair | {"synthetic": "target" if number % 2 else ""} for number, pair in enumerate(made("fr", 400))]
+    aligned = write(tmp_path / "aligned", {"fr": pairs, "de": made("de", 100)})
+    settings = SETTINGS.model_copy(update={"word_frequency_cap": None, **changes})
+    metrics = shard(settings, MODEL, LANGUAGES, 5, aligned, workspace(tmp_path / "work"))
+    rows = rows_of(tmp_path / "work" / "train")
+    assert 0 < len(rows) == metrics["rows"]
+    assert sum(len(row["word_pairs"]) for row in rows) == metrics["word_pairs"]
 
 
 @pytest.mark.usefixtures("_always_workers")
