@@ -1,6 +1,7 @@
 """The remote part of a store behind a URL: results are uploaded, manifest last, and downloaded on demand.
 
-Layout: `<url>/<stage>/<key>/<SHA-256 of a file>` and `<url>/<stage>/<key>/manifest.json`. A file's name is its digest, so that uploads
+Layout: `<url>/<stage>/<key>/<SHA-256 of a file>` and `<url>/<stage>/<key>/manifest.json`; while a stage runs on machines that share
+no folder, also `<url>/.steps/<stage>/<key>/<SHA-256>` with files that its steps pass on. A file's name is its digest, so that uploads
 of two machines never mix and an interrupted upload resumes. The manifest is created only if it does not exist: if two machines build
 the same result, the first upload is valid, and the other machine uses it.
 """
@@ -16,7 +17,7 @@ from mlctl.core.distribution import install_extras
 from mlctl.core.files import commit
 from mlctl.core.hashing import file_digest
 from storage.errors import StoreError
-from storage.manifest import NAME, File, Manifest, ManifestError, as_json
+from storage.manifest import NAME, Manifest, ManifestError, as_json
 
 _CACHE = "MLCTL_CACHE"
 
@@ -89,6 +90,15 @@ class Remote:
         """Upload a file, unless one of that name and size exists."""
         self._put(file, f"{self._root}/{path}", file.stat().st_size)
 
+    def download_file(self, path: str, file: Path, sha256: str) -> None:
+        """Download a file, whose digest must be `sha256`."""
+        self._get(f"{self._root}/{path}", file, sha256)
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder with its contents, if it exists."""
+        with _explained(self.url), contextlib.suppress(FileNotFoundError):
+            self._files.rm(f"{self._root}/{path}", recursive=True)
+
     def upload(self, folder: Path, manifest: Manifest) -> Manifest:
         """Upload a result and return the valid manifest: this one, or that of another machine if it uploaded first."""
         for file in manifest.files:
@@ -108,7 +118,7 @@ class Remote:
         for file in manifest.files:
             path = folder / file.name
             if not (path.is_file() and path.stat().st_size == file.bytes and file_digest(path) == file.sha256):
-                self._get(self._path(manifest.stage, manifest.key, file.sha256), path, file)
+                self._get(self._path(manifest.stage, manifest.key, file.sha256), path, file.sha256)
             os.utime(path, ns=(file.modified_ns, file.modified_ns))  # verification compares it
         manifest.write(folder)
 
@@ -117,12 +127,12 @@ class Remote:
             if self._size(remote) != size:
                 self._files.put_file(str(local), remote)
 
-    def _get(self, remote: str, local: Path, file: File) -> None:
+    def _get(self, remote: str, local: Path, sha256: str) -> None:
         local.parent.mkdir(parents=True, exist_ok=True)
         temporary = local.with_name(f".{local.name}.{os.getpid()}.tmp")
         with _explained(self.url):
             self._files.get_file(remote, str(temporary))
-        if file_digest(temporary) != file.sha256:
+        if file_digest(temporary) != sha256:
             temporary.unlink()
             address = f"{self.url}{remote.removeprefix(self._root)}"
             raise StoreError(f"{address} is damaged\n  → remove this result there: it is built again")

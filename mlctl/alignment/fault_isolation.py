@@ -31,6 +31,11 @@ class ResilientWorker(StepWorker[AlignStep]):
         self._worker: Worker | None = None
         self._stopped = False
 
+    def start(self) -> None:
+        """Wait until the worker can run steps."""
+        self._worker = self._worker or self._start_worker(WORKER)
+        self._worker.start()
+
     def run(self, step: AlignStep) -> None:
         """Run a step. A step that crashes or hangs is retried once; a part that fails again is aligned without the pairs at fault.
 
@@ -106,7 +111,7 @@ class ResilientWorker(StepWorker[AlignStep]):
         if self._stopped:
             worker.kill()
         try:
-            worker.run(step.model_dump(mode="json"), step.description, step.remedy, step.timeout)
+            worker.run(step.model_dump(mode="json"), step.description, step.remedy, step.timeout, step.reads)
         except (ProcessDiedError, RuntimeError):
             self.close()
             raise

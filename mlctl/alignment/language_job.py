@@ -123,6 +123,21 @@ class LanguageJob(BaseModel):
         with self.scratch.part(self.ranges_name(part)) as path:
             path.write_text(json.dumps({"ranges": ranges, "failed": failed}), encoding="utf-8")
 
+    def reads(self, phase: Phase, part: int) -> list[Path]:
+        """Return the files and folders that a step reads, those that earlier steps wrote included."""
+        parts = range(len(self.parts))
+        tokenized = [self.scratch.path(self.tokenized_name(number)) for number in parts]
+        given = [path for path in (self.priors, self.encoder) if path]
+        if phase == "tokenize":
+            return list(self.files)
+        if phase == "train":
+            return [*tokenized, *given]
+        if phase == "align":
+            return [tokenized[part], self.workspace.path(self.model), *given]
+        ranges = [self.scratch.path(self.ranges_name(number)) for number in parts]
+        aligned = [self.scratch.path(self.aligned_name(number, rows)) for number in parts for rows in self.read_ranges(number)[0]]
+        return [*tokenized, *ranges, *aligned]
+
     def part_rows(self, part: int) -> int:
         """Return the number of rows of a tokenised part that are to be aligned."""
         return arrow.row_count(self.words_file(part))

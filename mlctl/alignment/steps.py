@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict
 
 from mlctl.alignment import align_step, merge_step, registry, tokenize_step, train_step
@@ -34,6 +36,11 @@ class AlignStep(BaseModel):
         """What the step does; error messages begin with it."""
         step = f"{self.job.settings.engine}, {self.phase}" + (f", part {self.part}" if self.phase in PHASES_OF_PARTS else "")
         return f"word alignment of {self.job.target} ({step})"
+
+    @property
+    def reads(self) -> list[Path]:
+        """The files and folders that the step reads."""
+        return self.job.reads(self.phase, self.part)
 
     @property
     def remedy(self) -> str:

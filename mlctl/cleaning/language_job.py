@@ -84,6 +84,15 @@ class LanguageJob(BaseModel):
             return [0]
         return [number for number in range(len(self.inputs.slices)) if not self.scratch.has(_slice_name(number))]
 
+    def reads(self, phase: Phase) -> list[Path]:
+        """Return the files that a phase's steps read, those that earlier steps wrote included."""
+        if phase == "fit":
+            slices = [self.scratch.path(_slice_name(number)) for number in range(len(self.inputs.slices))]
+            return [*slices, *([self.lexicon] if self.lexicon else [])]
+        if phase == "write":
+            return [*self.inputs.files, *(self.part_file(part) for part in range(len(self.inputs.parts)))]
+        return [*self.inputs.files, *([self.statistics] if phase == "filter" else [])]
+
     def part_file(self, part: int) -> Path:
         """Return the file with the filter results of a part."""
         return self.scratch.path(_part_name(part))
@@ -145,6 +154,11 @@ class CleanStep(BaseModel):
     def description(self) -> str:
         """What the step does; error messages begin with it."""
         return f"clean of {self.job.target} ({self.phase})"
+
+    @property
+    def reads(self) -> list[Path]:
+        """The files that the step reads."""
+        return self.job.reads(self.phase)
 
     def run(self) -> None:
         """Do the work in this process."""

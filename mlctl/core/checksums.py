@@ -30,6 +30,8 @@ _Status = list[tuple[int, int, int, int]]
 _verified: dict[Path, _Status] = {}
 _warned: set[Path] = set()
 
+_recorders: list[list[CheckedPath]] = []
+
 
 @dataclass(frozen=True)
 class CheckedPath:
@@ -66,6 +68,8 @@ class CheckedPath:
         fsync(self.checksum)
         fsync(self.checksum.parent)
         commit(content, self.path)
+        for recorder in _recorders:
+            recorder.append(self)
 
     def finish(self) -> None:
         """Write the checksum of a file that was written in place, so that others could read it meanwhile."""
@@ -104,6 +108,14 @@ class CheckedPath:
             _verified[self.path] = status
         return problem
 
+    def entries(self) -> _Entries:
+        """Return size and SHA-256 of its files as written, by their path within it (of a single file under the name "").
+
+        Raises:
+            OSError, ValueError, TypeError, AttributeError: its checksum file is missing or cannot be read.
+        """
+        return self._read()
+
     def remove(self) -> None:
         """Remove it on purpose, with its checksum file: it does not count as lost."""
         discard(self.path)
@@ -125,6 +137,17 @@ class CheckedPath:
         files = [file for _, file in sorted(_files(self.path).items())]
         statuses = [file.stat() for file in (*files, *([self.checksum] if self.checksum.exists() else []))]
         return [(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino) for status in statuses]
+
+
+@contextlib.contextmanager
+def recorded_commits() -> Iterator[list[CheckedPath]]:
+    """Yield a list that receives whatever this process commits inside the block."""
+    recorder: list[CheckedPath] = []
+    _recorders.append(recorder)
+    try:
+        yield recorder
+    finally:
+        _recorders[:] = [other for other in _recorders if other is not recorder]
 
 
 def finished_files(root: Path) -> _Entries:

@@ -5,14 +5,33 @@ A worker runs jobs (JSON that names files). Which backend and how many workers r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
+
+
+class WorkerLostError(Exception):
+    """A worker's machine was lost while it ran a job. The job can be run again, by another worker or by this one after `start`."""
 
 
 class Worker(Protocol):
     """Runs the jobs of one module, one after another."""
 
-    def run(self, job: Any, description: str, remedy: str, timeout: float | None = None) -> None:
-        """Run a job and return when it is done; see `mlctl.execution.processes.ChildProcess.run`."""
+    def start(self) -> None:
+        """Wait until the worker can run jobs, e.g. until a cluster has room for it; does nothing if it can.
+
+        Raises:
+            InputError: its machine cannot take part.
+        """
+
+    def run(self, job: Any, description: str, remedy: str, timeout: float | None = None, reads: Sequence[Path] = ()) -> None:
+        """Run a job and return when it is done; see `mlctl.execution.processes.ChildProcess.run_and_list`.
+
+        `reads` are the files and folders that the job reads: a worker on a machine that shares no folder with this one gets copies.
+
+        Raises:
+            WorkerLostError: the worker was lost with its machine.
+        """
 
     def kill(self) -> None:
         """Stop the worker at once; a running job raises a ProcessDiedError."""

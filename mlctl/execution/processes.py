@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 import mlctl
+from mlctl.core.checksums import CheckedPath, recorded_commits
 from mlctl.errors import DiskFullError, InputError
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -46,8 +47,16 @@ class ChildProcess:
             env=child_environment(),
         )
 
-    def run(self, job: Any, description: str, remedy: str, timeout: float | None = None) -> None:
-        """Run a job and return when it is done.
+    def start(self) -> None:
+        """Do nothing: a job waits until the process has started."""
+
+    def run(self, job: Any, description: str, remedy: str, timeout: float | None = None, reads: Sequence[Path] = ()) -> None:
+        """Run a job and return when it is done; see `run_and_list`."""
+        del reads  # they are on this machine
+        self.run_and_list(job, description, remedy, timeout)
+
+    def run_and_list(self, job: Any, description: str, remedy: str, timeout: float | None = None) -> list[CheckedPath]:
+        """Run a job and return the parts that it has written, when it is done.
 
         Args:
             job: JSON.
@@ -67,6 +76,7 @@ class ChildProcess:
             raise error_from_exit(self._process.wait(), self._stderr, description, remedy)
         if error := error_from_response(response, description):
             raise error
+        return [CheckedPath(Path(path), Path(root)) for path, root in response["written"]]
 
     def kill(self) -> None:
         """Stop the process at once."""
@@ -140,13 +150,14 @@ def serve_jobs(function: Callable[[Any], None]) -> None:
             responses.flush()
 
 
-def run_job(function: Callable[[Any], None], job: Any) -> dict[str, Any]:
-    """Call `function` with a job and return the response: empty, or an error that the user can fix, for `error_from_response`."""
+def run_job(function: Callable[[Any], object], job: Any) -> dict[str, Any]:
+    """Call `function` with a job and return the response: the parts that it wrote (`written`), or an error that the user can fix."""
     try:
-        function(job)
+        with recorded_commits() as written:
+            function(job)
     except (InputError, OSError) as error:
         return error_response(error)
-    return {}
+    return {"written": [(str(part.path), str(part.root)) for part in written]}
 
 
 def error_response(error: InputError | OSError) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The Ray backend: workers on the machines of a Ray cluster.
 
 Each worker is a Ray actor with a child process, as on one machine, so a crash in a child gives the same error message. Ray
-places the actors and reports lost ones; the job of a lost actor is run again on another. Only JSON goes over the network: jobs
-that name files, and errors. The files are on a file system that all machines see under the same path.
+places the actors and reports lost ones; the scheduler runs the job of a lost actor again. Only JSON goes through Ray: jobs
+that name files, and errors. The files are on a file system that all machines see under the same path, or go through the URL of
+the store (`mlctl.execution.file_transfer`).
 """
 
 from __future__ import annotations
@@ -10,27 +11,24 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import platform
 import secrets
-import signal
-import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import mlctl
-from mlctl.core.distribution import install_extras
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.execution.processes import ChildProcess, ProcessDiedError, error_from_response, run_job
+from mlctl.execution.backend import WorkerLostError
+from mlctl.execution.file_transfer import DriverFiles, Transfer, WrittenPart
+from mlctl.execution.processes import ProcessDiedError
+from mlctl.execution.ray_actor import WorkerActor, check_node, error_from_actor, remove_files
+from mlctl.execution.ray_cluster import check_cluster, connection
 
-_ADDRESS_VARIABLE = "RAY_ADDRESS"  # Ray's own
-_MAX_LOST_WORKERS = 5  # for one job; above this the job is at fault, not the machines
+_MAX_LOST_STARTS = 5
 _PENDING_LOG_SECONDS = 30.0  # a worker that waits longer for free resources is logged
-_CONNECT_SECONDS = 10.0
+_CLEAN_UP_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,17 +44,26 @@ class RayBackend:
     cores: int
     min_node_cores: int
 
-    def __init__(self, address: str, workspace: Workspace) -> None:
-        """Take the address (`host:port`; empty: that of RAY_ADDRESS) and the stage's workspace, which all machines must see."""
+    def __init__(self, address: str, workspace: Workspace, url: str = "") -> None:
+        """Take the address of the cluster and the workspace of the stage.
+
+        Args:
+            address: `host:port`; empty: that of RAY_ADDRESS.
+            workspace: of the stage.
+            url: of the store that the workspace belongs to; empty: all machines must see the workspace.
+        """
         self._address, self._workspace = address, workspace
         self._marker_name = f"seen-by-{secrets.token_hex(8)}"
         self._exit_stack = contextlib.ExitStack()
+        self._files = TransferredFiles(Transfer.of(url, workspace.root)) if url else None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_connection(check_cluster(self._address)))
+            stack.enter_context(connection(check_cluster(self._address)))
             self._marker.touch()
             stack.callback(self._marker.unlink, missing_ok=True)
+            if self._files:
+                stack.callback(self._files.clear)
             self._count_resources()
             self._exit_stack = stack.pop_all()
         return self
@@ -66,11 +73,11 @@ class RayBackend:
 
     def start_worker(self, module: str, gpus: float = 0) -> RayWorker:
         """Return a worker on some machine, with one core and `gpus` GPUs (0.5: half of one) reserved for it."""
-        return RayWorker(module, gpus, str(self._marker))
+        return RayWorker(module, gpus, str(self._marker), self._files)
 
     @property
     def _marker(self) -> Path:
-        """A file in the workspace: a machine that does not see it cannot run workers."""
+        """A file in the workspace: a machine that does not see it shares no folder with this one."""
         return self._workspace.scratch / self._marker_name
 
     def _count_resources(self) -> None:
@@ -85,36 +92,85 @@ class RayBackend:
         _log.info("Ray: %d machines with %d cores and %d GPUs", len(nodes), self.cores, self.gpus)
 
 
+class TransferredFiles:
+    """The files of a stage that go through a URL, and the machines that they go to."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self.transfer = transfer
+        self.driver = DriverFiles(transfer)
+        self._nodes: dict[str, str] = {}  # names by Ray's identifiers
+
+    def add_node(self, identifier: str, name: str) -> None:
+        """Note that a machine gets files."""
+        if identifier not in self._nodes:
+            self._nodes[identifier] = name
+            _log.info("%s does not see this machine's folders: its files go through %s", name, self.transfer.url)
+
+    def clear(self) -> None:
+        """Remove the files of the steps from the URL, and the copies from the machines that got some."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        removals = []
+        for node in self._nodes:
+            strategy = NodeAffinitySchedulingStrategy(node, soft=True)
+            remove = ray.remote(num_cpus=0, scheduling_strategy=strategy)(remove_files)
+            removals.append(remove.remote(self.transfer.model_dump_json()))
+        if removals:
+            ray.wait(removals, num_returns=len(removals), timeout=_CLEAN_UP_SECONDS)
+        try:
+            self.driver.clear()
+        except InputError as error:
+            _log.warning("files of finished steps are left behind: %s", error.problem)
+
+
 class RayWorker:
     """A worker on some machine of the cluster."""
 
-    def __init__(self, module: str, gpus: float, marker: str) -> None:
-        self._module, self._gpus, self._marker = module, gpus, marker
+    def __init__(self, module: str, gpus: float, marker: str, files: TransferredFiles | None) -> None:
+        self._module, self._gpus, self._marker, self._files = module, gpus, marker, files
         self._actor: Any = None
         self._node = ""
+        self._transfers = False
         self._killed = False
         self._lock = threading.Lock()
 
-    def run(self, job: Any, description: str, remedy: str, timeout: float | None = None) -> None:
-        """Run a job, on another worker if one is lost with its machine; see `mlctl.execution.processes.ChildProcess.run`."""
+    def start(self) -> None:
+        """Wait until Ray has found a machine with room for the worker."""
         from ray.exceptions import RayActorError
 
-        for _ in range(_MAX_LOST_WORKERS):
+        for _ in range(_MAX_LOST_STARTS):
             try:
-                response = self._send(json.dumps(job), description, remedy, timeout)
+                if self._actor is None:
+                    self._start_actor()
             except RayActorError as error:
-                if self._killed:
-                    raise ProcessDiedError(f"{description}: its process was ended", remedy) from None
-                _log.warning(
-                    "%s: its Ray worker on %s was lost; retrying on another", description, self._node or "an unknown machine"
-                )
-                reason = " ".join(str(error).split())[:300]
                 self._actor = None
-                continue
-            if job_error := _error_from_actor(response):
-                raise job_error
-            return
-        raise ProcessDiedError(f"{description}: the job failed on {_MAX_LOST_WORKERS} Ray workers, at last: {reason}", remedy)
+                if self._killed:
+                    raise ProcessDiedError("a worker was stopped before it had started", "run again") from None
+                reason = " ".join(str(error).split())[:300]
+            else:
+                return
+        raise InputError(
+            f"Ray lost {_MAX_LOST_STARTS} workers while they started, at last: {reason}", "check the machines of the cluster"
+        )
+
+    def run(self, job: Any, description: str, remedy: str, timeout: float | None = None, reads: Sequence[Path] = ()) -> None:
+        """Run a job; see `mlctl.execution.backend.Worker.run`."""
+        from ray.exceptions import RayActorError
+
+        self.start()
+        try:
+            response = self._send(json.dumps(job), description, remedy, timeout, reads)
+        except RayActorError as error:
+            if self._killed:
+                raise ProcessDiedError(f"{description}: its process was ended", remedy) from None
+            self._actor = None
+            reason = " ".join(str(error).split())[:300]
+            raise WorkerLostError(f"{description}: its Ray worker on {self._node} was lost: {reason}") from None
+        if job_error := error_from_actor(response):
+            raise job_error
+        if self._files and self._transfers:
+            self._files.driver.receive([WrittenPart.model_validate(part) for part in response["parts"]])
 
     def kill(self) -> None:
         """Stop the worker at once, also one that has not started yet."""
@@ -129,12 +185,12 @@ class RayWorker:
             if self._actor is not None:
                 ray.kill(self._actor)
 
-    def _send(self, job: str, description: str, remedy: str, timeout: float | None) -> dict[str, Any]:
+    def _send(self, job: str, description: str, remedy: str, timeout: float | None, reads: Sequence[Path]) -> dict[str, Any]:
         import ray
 
-        if self._actor is None:
-            self._start_actor()
-        response: dict[str, Any] = ray.get(self._actor.run.remote(job, f"{description} on {self._node}", remedy, timeout))
+        inputs = self._files.driver.publish(reads).model_dump_json() if self._files and self._transfers else ""
+        run = self._actor.run.remote(job, f"{description} on {self._node}", remedy, timeout, inputs)
+        response: dict[str, Any] = ray.get(run)
         return response
 
     def _start_actor(self) -> None:
@@ -145,121 +201,14 @@ class RayWorker:
             if self._killed:
                 raise ProcessDiedError("a worker was stopped before it had started", "run again")
             self._actor = actor_class.remote(self._module)
-        node_info = self._actor.describe_node.remote(self._marker)
-        if not ray.wait([node_info], timeout=_PENDING_LOG_SECONDS)[0]:
+        described = self._actor.describe_node.remote(self._marker)
+        if not ray.wait([described], timeout=_PENDING_LOG_SECONDS)[0]:
             resources = f"one core and {self._gpus:g} GPUs" if self._gpus else "one core"
             _log.info("waiting for free Ray resources: %s for a worker of %s", resources, self._module)
-        self._node = _check_node(ray.get(node_info), Path(self._marker).parents[1])
-
-
-class WorkerActor:
-    """The actor: runs jobs in a child process on its machine."""
-
-    def __init__(self, module: str) -> None:
-        self._child = ChildProcess(module)
-
-    def describe_node(self, marker: str) -> dict[str, Any]:
-        """Return the machine's name and versions, and whether it sees the marker file."""
-        return {"node": socket.gethostname(), "sees_marker": Path(marker).exists(), "versions": _versions()}
-
-    def run(self, job: str, description: str, remedy: str, timeout: float | None) -> dict[str, Any]:
-        """Run a job and return the response, for `_error_from_actor`."""
-        try:
-            return run_job(lambda content: self._child.run(content, description, remedy, timeout), json.loads(job))
-        except RuntimeError as error:
-            return {"failed": str(error)}
-
-
-def check_cluster(address: str) -> str:
-    """Return the address of the cluster to connect to, once it answers.
-
-    Raises:
-        InputError: Ray is not installed, no address is set, or nothing answers there.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
-    try:
-        import ray  # noqa: F401
-    except ImportError:
-        raise InputError(
-            "executor is ray, but Ray is not installed", f"run `{install_extras('ray')}`, on every machine"
-        ) from None
-    address = address or os.environ.get(_ADDRESS_VARIABLE, "")
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal()):
-        raise InputError(
-            f"executor is ray, but {f'{address!r} is not a valid address' if address else 'no address is set'}",
-            f"set ray_address (or {_ADDRESS_VARIABLE}) to the host:port that `ray start --head` prints",
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(
-            f"no Ray cluster answers at {address}: {error}", "start it (`ray start --head`), or correct ray_address"
-        ) from None
-    return address
-
-
-@contextlib.contextmanager
-def _connection(address: str) -> Iterator[None]:
-    import ray
-
-    if ray.is_initialized():  # the caller runs inside Ray
-        yield
-        return
-    with _restored_sigterm_handler():
-        try:
-            ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            reason = " ".join(str(error).split())[:500] or type(error).__name__
-            raise InputError(
-                f"the Ray cluster at {address} cannot be used: {reason}",
-                "run mlctl on a machine of the cluster (`ray start --address=…`), with its Ray version and its RAY_AUTH_MODE or token",
-            ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _restored_sigterm_handler() -> Iterator[None]:
-    """Restore the handler of SIGTERM, which `ray.init` replaces."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-
-
-def _check_node(node_info: dict[str, Any], folder: Path) -> str:
-    """Return the name of a machine that can run workers.
-
-    Raises:
-        InputError: it has another version of mlctl or Python, or does not see the folder that the stage works in.
-    """
-    node, versions, required = node_info["node"], node_info["versions"], _versions()
-    if versions != required:
-        different = [name for name in versions if versions[name] != required[name]]
-        remote, local = (", ".join(f"{name} {side[name]}" for name in different) for side in (versions, required))
-        raise InputError(
-            f"{node} of the Ray cluster has {remote}, this machine {local}", "install the same versions on all machines"
-        )
-    if not node_info["sees_marker"]:
-        raise InputError(
-            f"{node} of the Ray cluster does not see {folder}",
-            "put the store (with a store behind a URL: MLCTL_CACHE) on a file system that all machines have under the same path",
-        )
-    return str(node)
-
-
-def _versions() -> dict[str, str]:
-    return {"mlctl": mlctl.__version__, "Python": ".".join(platform.python_version_tuple()[:2])}
-
-
-def _error_from_actor(response: dict[str, Any]) -> Exception | None:
-    if "failed" in response:
-        return RuntimeError(response["failed"])
-    return error_from_response(response, "")
+        node_info = ray.get(described)
+        self._node = check_node(node_info, Path(self._marker).parents[1], transfers=self._files is not None)
+        self._transfers = not node_info["sees_marker"]
+        if self._files and self._transfers:
+            self._files.add_node(node_info["identifier"], self._node)
+            if error := error_from_actor(ray.get(self._actor.transfer_files.remote(self._files.transfer.model_dump_json()))):
+                raise error

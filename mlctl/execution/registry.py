@@ -9,6 +9,7 @@ from mlctl.config import Recipe
 from mlctl.core.workspace import Workspace
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.local_backend import LOCAL
+from storage import Store
 
 
 @contextlib.contextmanager
@@ -23,7 +24,8 @@ def open_backend(recipe: Recipe, workspace: Workspace) -> Iterator[ExecutionBack
         return
     from mlctl.execution.ray_backend import RayBackend
 
-    with RayBackend(recipe.ray_address, workspace) as cluster:
+    url = recipe.store if Store(recipe.store).is_remote else ""
+    with RayBackend(recipe.ray_address, workspace, url) as cluster:
         yield cluster
 
 
@@ -34,6 +36,6 @@ def check_backend(recipe: Recipe) -> None:
         InputError: Ray is not installed, or no cluster answers.
     """
     if recipe.executor == "ray":
-        from mlctl.execution.ray_backend import check_cluster
+        from mlctl.execution.ray_cluster import check_cluster
 
         check_cluster(recipe.ray_address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 
@@ -26,8 +27,12 @@ class Step(Protocol):
     def timeout(self) -> float | None:
         """Seconds after which the step's process counts as hung and is killed; None: no limit."""
 
+    @property
+    def reads(self) -> Sequence[Path]:
+        """The files and folders that the step reads: inputs, and parts that earlier steps wrote. One that does not exist is not read."""
+
     def run(self) -> None:
-        """Do the work in this process."""
+        """Do the work in this process. What it writes are parts of a workspace."""
 
     def model_dump(self, *, mode: str) -> dict[str, Any]:
         """Return the step as JSON (`mode="json"`), which a worker process turns back into the step."""

