@@ -36,6 +36,7 @@ class LanguageJob(BaseModel):
     target: str
     seed: int
     files: tuple[Path, ...]
+    pairs: int  # in all files
     root: Path
     priors: Path | None = None
     encoder: Path | None = None
@@ -44,8 +45,8 @@ class LanguageJob(BaseModel):
     @functools.cached_property
     def parts(self) -> list[RowRange]:
         """The rows of each part, of all files in order."""
-        rows = sum(map(arrow.row_count, self.files))
-        return [(first, min(first + self.settings.part_rows, rows)) for first in range(0, rows, self.settings.part_rows)]
+        size = self.settings.part_rows
+        return [(first, min(first + size, self.pairs)) for first in range(0, self.pairs, size)]
 
     @property
     def workspace(self) -> Workspace:

@@ -74,7 +74,13 @@ def align(
         "threads": max(1, min(workers // len(languages.targets), backend.min_node_cores)),
     }
     jobs = [
-        LanguageJob(**common, target=target, files=tuple(files[target]), priors=(priors or {}).get(target))
+        LanguageJob(
+            **common,
+            target=target,
+            files=tuple(files[target]),
+            pairs=sum(map(arrow.row_count, files[target])),
+            priors=(priors or {}).get(target),
+        )
         for target in languages.targets
     ]
     run_steps(jobs, workers, functools.partial(backend.start_worker, gpus=1 / _WORKERS_PER_GPU if gpus else 0), progress)

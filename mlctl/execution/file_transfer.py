@@ -182,17 +182,16 @@ class DriverFiles:
 
 
 class WorkerFiles:
-    """The files on a worker's machine, in a folder of this result that all workers of the machine share.
+    """The files on a worker's machine, in a folder that all workers of the machine share (`worker_folder`).
 
     Raises:
         InputError: (all methods) the service behind the URL cannot be used.
     """
 
-    def __init__(self, transfer: Transfer) -> None:
-        self._transfer = transfer
+    def __init__(self, transfer: Transfer, folder: Path) -> None:
+        self._transfer, self.folder = transfer, folder
         with _as_input_errors():
             self._remote = Remote(transfer.url)
-        self.folder = worker_folder(transfer)
         self._present: set[RemoteFile] = set()
         self.folder.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(self.folder.parent)

@@ -37,7 +37,8 @@ class WorkerActor:
         """Get files through a URL from now on: a `Transfer` as JSON. Return the response, for `error_from_actor`."""
 
         def start(content: str) -> None:
-            self._files = WorkerFiles(Transfer.model_validate_json(content))
+            described = Transfer.model_validate_json(content)
+            self._files = WorkerFiles(described, worker_folder(described))
 
         return run_job(start, transfer)
 

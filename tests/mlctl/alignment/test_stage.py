@@ -163,7 +163,13 @@ def test_the_sample_to_learn_from_is_spread_evenly_over_all_parts(tmp_path: Path
     root = workspace(tmp_path / "work").root
     for most, expected in ((10, 10), (30, 30), (99, 99), (100, 100), (1000, 100)):
         job = LanguageJob(
-            settings=Align(train_pairs=most, part_rows=33), source="en", target="fr", seed=0, files=files, root=root / str(most)
+            settings=Align(train_pairs=most, part_rows=33),
+            source="en",
+            target="fr",
+            seed=0,
+            files=files,
+            pairs=100,
+            root=root / str(most),
         )
         for part in range(len(job.parts)):
             tokenize_step.tokenize_part(job, part)

@@ -15,7 +15,7 @@ from s3_server import S3Server, needs_s3, running_server
 from mlctl.core.checksums import recorded_commits
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.execution.file_transfer import DriverFiles, Transfer, WorkerFiles
+from mlctl.execution.file_transfer import DriverFiles, Transfer, WorkerFiles, worker_folder
 from storage import Draft, Store
 from storage.input_links import link_files
 
@@ -85,7 +85,7 @@ def test_what_a_step_reads_is_at_the_same_place_and_what_it_writes_comes_back(
     ]
 
     machine("worker")
-    worker = WorkerFiles(transfer)
+    worker = WorkerFiles(transfer, worker_folder(transfer))
     worker.fetch(inputs)
     job = worker.localized({"root": str(draft.root), "reads": [str(path) for path in reads], "rows": 3, "text": "/no path"})
     there = Workspace(Path(job["root"]))
@@ -119,10 +119,10 @@ def test_a_damaged_copy_is_downloaded_again(url: str, draft: Workspace, machine:
     transfer = Transfer.of(url, draft.root)
     inputs = DriverFiles(transfer).publish([draft.scratch / "inputs/download/pairs"])
     machine("worker")
-    WorkerFiles(transfer).fetch(inputs)
-    copy = WorkerFiles(transfer).folder / inputs.files[0].path
+    WorkerFiles(transfer, worker_folder(transfer)).fetch(inputs)
+    copy = WorkerFiles(transfer, worker_folder(transfer)).folder / inputs.files[0].path
     copy.write_text("hxllo")
-    WorkerFiles(transfer).fetch(inputs)  # of another process
+    WorkerFiles(transfer, worker_folder(transfer)).fetch(inputs)  # of another process
     assert copy.read_text() == "hallo"
 
 
@@ -134,7 +134,7 @@ def test_a_file_that_is_gone_from_the_store_is_named(url: str, draft: Workspace,
     driver.clear()
     machine("worker")
     with pytest.raises(InputError, match="is missing") as raised:
-        WorkerFiles(transfer).fetch(inputs)
+        WorkerFiles(transfer, worker_folder(transfer)).fetch(inputs)
     assert json.dumps(raised.value.problem).count(url.removeprefix("s3://"))
 
 
@@ -149,6 +149,6 @@ def test_folders_of_killed_runs_are_removed_in_the_end(url: str, draft: Workspac
     machine("driver")
     transfer = Transfer.of(url, draft.root)
     machine("worker")
-    WorkerFiles(transfer)
+    WorkerFiles(transfer, worker_folder(transfer))
     assert fresh.exists()
     assert not old.exists()
