@@ -30,6 +30,7 @@ class LanguageJob(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     phases: ClassVar[tuple[Phase, ...]] = ("tokenize", "train", "align", "merge")
+    preparation: ClassVar[tuple[Phase, ...]] = ("tokenize", "train")
 
     settings: Align
     source: str

@@ -25,6 +25,7 @@ def run_steps(jobs: Sequence[LanguageJob], workers: int, start_worker: Callable[
         InputError: a step failed for a reason that its message names, or its process ended again and again; the other workers
             are stopped.
     """
+    jobs = sorted(jobs, key=lambda job: -job.pairs)  # the largest first: what it ends with is one step
     total = sum(len(PHASES_OF_PARTS) * len(job.parts) for job in jobs)
     missing = sum(len(job.unfinished(phase)) for job in jobs if not job.finished for phase in PHASES_OF_PARTS)
     counter = ProgressCounter(progress, total - missing, total, "parts")

@@ -42,6 +42,7 @@ class LanguageJob(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     phases: ClassVar[tuple[Phase, ...]] = ("sample", "fit", "filter", "write")
+    preparation: ClassVar[tuple[Phase, ...]] = ("sample", "fit")
 
     settings: config.Clean
     source: str

@@ -26,6 +26,7 @@ def run_steps(jobs: Sequence[LanguageJob], workers: int, backend: ExecutionBacke
     Raises:
         InputError: a signal ended a worker's process; the other workers are stopped.
     """
+    jobs = sorted(jobs, key=lambda job: -job.inputs.rows)  # the largest first: what it ends with is one step
     graph = PhasedGraph(jobs, lambda job, phase, number: CleanStep(job=job, phase=phase, part=number))
     rows = sum(job.inputs.rows for job in jobs)
     missing = sum(job.part_rows(part) for job in jobs if not job.finished for part in job.unfinished("filter"))

@@ -84,6 +84,13 @@ class PhasedJob(Protocol[P]):
         """The names of the phases, in order; the last one has a step as long as the job is unfinished."""
 
     @property
+    def preparation(self) -> Sequence[P]:
+        """The first phases, up to the last one with a single long step (or none): all jobs go through them first.
+
+        Otherwise the single step of the last job would begin late, and all workers but one would wait for it.
+        """
+
+    @property
     def finished(self) -> bool:
         """Whether the job's result is complete."""
 
@@ -92,7 +99,7 @@ class PhasedJob(Protocol[P]):
 
 
 class PhasedGraph(StepGraph[S], Generic[J, S]):
-    """The steps of several jobs. Steps of the first unfinished job go first, so that its result is complete early."""
+    """The steps of several jobs: first their preparation, then job by job, so that the results of the first ones are complete early."""
 
     def __init__(self, jobs: Sequence[J], make_step: Callable[[J, Any, int], S]) -> None:
         """Skip jobs that are finished, and phases without unfinished steps.
@@ -102,7 +109,7 @@ class PhasedGraph(StepGraph[S], Generic[J, S]):
             make_step: returns the step of a job for a phase and a number of `PhasedJob.unfinished`.
         """
         self._jobs, self._make_step = jobs, make_step
-        self._ready: list[tuple[int, int, int]] = []  # a heap: job, phase, number of the step
+        self._ready: list[tuple[bool, int, int, int]] = []  # a heap: whether the job is prepared; job, phase, number of the step
         self._running: dict[int, tuple[int, int]] = {}  # by the step's identity: job and phase
         self._unfinished = [0] * len(jobs)  # steps of each job's current phase
         self._before_last_phase = sum(not job.finished for job in jobs)
@@ -114,7 +121,7 @@ class PhasedGraph(StepGraph[S], Generic[J, S]):
         """Remove and return the next step whose dependencies are done; None while there is none."""
         if not self._ready:
             return None
-        index, phase, number = heapq.heappop(self._ready)
+        _, index, phase, number = heapq.heappop(self._ready)
         job = self._jobs[index]
         step = self._make_step(job, job.phases[phase], number)
         self._running[id(step)] = index, phase
@@ -141,5 +148,6 @@ class PhasedGraph(StepGraph[S], Generic[J, S]):
             numbers = self._jobs[index].unfinished(phases[phase])
         self._before_last_phase -= phase == len(phases) - 1
         self._unfinished[index] = len(numbers)
+        prepared = phases[phase] not in self._jobs[index].preparation
         for number in numbers:
-            heapq.heappush(self._ready, (index, phase, number))
+            heapq.heappush(self._ready, (prepared, index, phase, number))

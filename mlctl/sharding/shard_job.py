@@ -104,7 +104,10 @@ class ShardJob(BaseModel):
             "candidates": [candidates_name(language) for language in self.targets],
             "rows": [_run_name(part) for part in self.parts],
         }[phase]
-        return [number for number, name in enumerate(names) if not self.scratch.has(name)]
+        unfinished = [number for number, name in enumerate(names) if not self.scratch.has(name)]
+        if phase == "candidates":  # the largest language first, so that none waits for it in the end
+            unfinished.sort(key=lambda number: -self.pairs[number])
+        return unfinished
 
     def reads(self, phase: Phase, number: int) -> list[Path]:
         """Return the files and folders that a step reads, those that earlier steps wrote included."""

@@ -67,6 +67,20 @@ def test_known_links_are_found_and_any_number_of_workers_writes_the_same_bytes(t
     assert np.mean(sure[True]) > 0.8 > np.mean(sure[False])
 
 
+def test_models_are_trained_first_and_the_largest_language_before_the_others(tmp_path: Path) -> None:
+    """Otherwise workers wait in the end for one training, or for the last step of a large language."""
+    seen: list[str] = []
+
+    def note(done: int, total: int | None, unit: str, **figures: float | str) -> None:
+        if figures and f"{figures['language']} {figures['step']}" not in seen:
+            seen.append(f"{figures['language']} {figures['step']}")
+
+    settings = Align(engine="fast_align", workers=1, part_rows=130)
+    align(settings, Languages(targets=("de", "fr")), 3, two_languages(tmp_path), workspace(tmp_path / "work"), note)
+    preparation = [f"{language} {step}" for language in ("fr", "de") for step in ("tokenize", "train")]
+    assert seen == [*preparation, *(f"{language} {step}" for language in ("fr", "de") for step in ("align", "merge"))]
+
+
 def test_summary_counts_links_and_words_by_their_links(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 100))
     work = workspace(tmp_path / "work")

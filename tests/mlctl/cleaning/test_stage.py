@@ -344,12 +344,12 @@ def workers() -> list[int]:
     return found
 
 
-def test_progress_counts_the_filtered_rows(write: Write, tmp_path: Path) -> None:
+def test_progress_counts_the_filtered_rows_of_the_largest_language_first(write: Write, tmp_path: Path) -> None:
     write("fr/00-a", [(f"text {n}", f"fr{n}") for n in range(20)])
     write("de/00-a", [(f"text {n}", f"de{n}") for n in range(10)])
     calls: list[tuple[int, int | None, str]] = []
     (tmp_path / "out").mkdir()
-    languages = Languages(targets=("fr", "de"))
+    languages = Languages(targets=("de", "fr"))
     clean(Clean(), languages, tmp_path / "in", Workspace(tmp_path / "out"), lambda *arguments, **_: calls.append(arguments))
     assert calls == [(0, 30, "rows"), (20, 30, "rows"), (30, 30, "rows"), (30, 30, "rows")]
 

@@ -84,6 +84,8 @@ class Job:
     name: str
     parts: int = 2
 
+    preparation: tuple[str, ...] = ()
+
     phases: ClassVar[tuple[str, ...]] = ("split", "map", "merge")
 
     @property
@@ -134,6 +136,15 @@ def test_one_worker_runs_the_steps_in_the_order_of_this_process(
     run_on_workers(graph([Job(tmp_path / "remote", name) for name in "ab"]), start(1), remote)
     assert local.names == [f"{job}-{step}" for job in "ab" for step in ("split-0", "map-0", "map-1", "merge-0")]
     assert remote.names == local.names
+
+
+def test_all_jobs_go_through_their_preparation_first(tmp_path: Path) -> None:
+    done = Recorder()
+    run_in_process(graph([Job(tmp_path, name, preparation=("split",)) for name in "ab"]), done)
+    assert done.names == [
+        *("a-split-0", "b-split-0"),
+        *(f"{job}-{step}" for job in "ab" for step in ("map-0", "map-1", "merge-0")),
+    ]
 
 
 def test_several_workers_wait_for_the_phase_before(tmp_path: Path, start: Callable[[int], list[BackendWorker]]) -> None:
