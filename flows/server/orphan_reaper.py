@@ -7,6 +7,7 @@ report to, the `reason` why the process ends, and `done` if it need not do anyth
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
 import json
@@ -16,9 +17,11 @@ import sys
 import types
 import uuid
 from collections.abc import Callable, Iterator
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 import psutil
+
+T = TypeVar("T")
 
 _MARK = "MLCTL_RUN"  # set in the environment of all child processes of a run
 _END_SECONDS = 5.0  # for the report to a server that is busy; usually it takes 0.2
@@ -30,22 +33,26 @@ _reapers: dict[
 
 
 @contextlib.contextmanager
-def reaping() -> Iterator[None]:
+def reaping(meanwhile: Callable[[], T]) -> Iterator[T]:
     """Have a reaper end what the runs of the block and their child processes leave behind.
 
     It finds the runs by a tag, so that a run is known from the moment that the server knows it. Prefect's temporary server is started
-    here; it ends with this process.
+    here, which takes some seconds; it ends with this process. `meanwhile` is called in these seconds; the block gets what it returns.
     """
     from prefect import tags
 
     from flows.server.connection import connection
     from mlctl.core.interruption import on_interruption
 
-    reaper, temporary = _Reaper(), _start_temporary_server()
+    reaper = _Reaper()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(_start_temporary_server)
+        loaded = meanwhile()
+        temporary = starting.result()
     reaper.send(server=connection(temporary))
     try:
         with tags(reaper.tag), on_interruption(reaper.end, _END_SECONDS):
-            yield
+            yield loaded
     finally:
         if not temporary or _reapers.setdefault(temporary, reaper) is not reaper:
             reaper.send(done=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -21,15 +22,15 @@ def retrain(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Train a new encoder if there is something new to learn from, and promote it if it is better than the champion."""
     loaded = load_recipe(recipe, overrides)
 
-    def start() -> Any:
+    def load() -> Callable[[], Any]:
         from flows.retrain import retrain as flow
 
-        return flow(loaded, return_state=True)
+        return lambda: flow(loaded, return_state=True)
 
     from mlctl.pipeline import run_log
 
     with run_log.recording_overrides(overrides or ()):
-        state = run_flow(loaded.store, start)
+        state = run_flow(loaded.store, load)
     out.print(f"{state.name}: {state.message}", soft_wrap=True)
 
 

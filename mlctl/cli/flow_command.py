@@ -26,12 +26,12 @@ def names_server() -> bool:
     return bool(get_current_settings().api.url)
 
 
-def run_flow(store: str, start: Callable[[], Any]) -> Any:
+def run_flow(store: str, load: Callable[[], Callable[[], Any]]) -> Any:
     """Run a flow and return its final state, which is completed. Signals end the process; all children end with it.
 
     Args:
         store: of the recipe.
-        start: imports the flow, runs it and returns its final state.
+        load: imports the flow, and returns a function that runs it and returns its final state.
 
     Raises:
         InputError: the Prefect server cannot be used, or the flow failed.
@@ -46,7 +46,7 @@ def run_flow(store: str, start: Callable[[], Any]) -> Any:
         check_server()
         link_reports()
         try:
-            with reaping():
+            with reaping(load) as start:
                 state = start()
         except httpx.TransportError as error:
             state = _finished_without_server(error)

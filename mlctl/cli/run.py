@@ -14,6 +14,7 @@ from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
 from mlctl.stage_names import STAGE_NAMES, StageName
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mlctl.pipeline.stage import Ref
@@ -42,10 +43,10 @@ def _add_stage_command(app: typer.Typer, stage: StageName) -> None:
 def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
     recipe = load_recipe(name, overrides)
 
-    def start() -> Any:
+    def load() -> Callable[[], Any]:
         from flows.pipeline import pipeline
 
-        return pipeline(recipe, until=until, return_state=True)
+        return lambda: pipeline(recipe, until=until, return_state=True)
 
     from mlctl.pipeline import run_log
     from mlctl.pipeline.cached_run import record_cached_run
@@ -53,7 +54,7 @@ def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
     with run_log.recording_overrides(overrides or ()):
         # A server that is not there is not started for a run that computes nothing.
         ref = None if names_server() else record_cached_run(recipe, until)
-        ref = ref or run_flow(recipe.store, start).result()
+        ref = ref or run_flow(recipe.store, load).result()
     _print_summary(run_log.latest(), ref)
 
 

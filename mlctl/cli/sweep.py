@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,17 +47,20 @@ def sweep(
         return
     compared: list[Ref] = []
 
-    def start() -> Any:
+    def load() -> Callable[[], Any]:
         from flows.flow_run import finished
         from flows.sweep import sweep as flow
 
-        before = len(finished)
-        state = flow(loaded, list(overrides or ()), str(sweep), parallel, return_state=True)
-        compared.extend(finished[before:])
-        return state
+        def start() -> Any:
+            before = len(finished)
+            state = flow(loaded, list(overrides or ()), str(sweep), parallel, return_state=True)
+            compared.extend(finished[before:])
+            return state
+
+        return start
 
     try:
-        state = run_flow(loaded.store, start)
+        state = run_flow(loaded.store, load)
     finally:  # also if some runs failed
         for ref in compared:
             _print_comparison(ref)
