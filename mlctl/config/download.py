@@ -28,6 +28,7 @@ class Download(Section):
         60.0, "Seconds without a byte after which a connection is closed and the download is resumed.", gt=0
     )
     connections: int = runtime_only(4, "Files fetched at the same time.", ge=1, le=64)
+    workers: int = runtime_only(0, "Corpora read at the same time; 0: one for each core.", ge=0)
     bandwidth: float = runtime_only(0.0, "Bytes per second of all connections together; 0: no limit.", ge=0)
     max_file_gib: float = runtime_only(256.0, "Size limit of a fetched file in GiB.", gt=0)
     max_unpacked_gib: float = runtime_only(1024.0, "Size limit of the content of an archive in GiB.", gt=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,11 +18,26 @@ _BATCH_ROWS = 8192
 _BATCH_CHARACTERS = 2**27  # thousands a row: only of text that is not in sentences
 
 
-def write(path: Path, corpus: Corpus, source: str, target: str) -> None:
-    """Write the rows of one target language in the schema PAIR, batch by batch."""
+class Provenance(NamedTuple):
+    """What all rows of a file have in common, by column of the schema PAIR."""
+
+    source_language: str
+    target_language: str
+    corpus: str
+    version: str
+    licence: str
+
+    @classmethod
+    def of(cls, corpus: Corpus, source: str, target: str) -> Provenance:
+        """Return that of a corpus's text in one target language."""
+        return cls(source, target, corpus.name, corpus.version, spdx(corpus.licence))
+
+
+def write(path: Path, rows: Iterable[Row], provenance: Provenance) -> None:
+    """Write rows in the schema PAIR, batch by batch."""
     with pq.ParquetWriter(path, PAIR, compression="zstd") as writer:
-        for batch in _batches(corpus.rows(target)):
-            writer.write_batch(_record_batch(batch, corpus, source, target))
+        for batch in _batches(rows):
+            writer.write_batch(_record_batch(batch, provenance))
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -45,15 +61,11 @@ def count(path: Path) -> tuple[int, int]:
     return metadata.num_rows - untranslated, untranslated
 
 
-def _record_batch(rows: Sequence[Row], corpus: Corpus, source: str, target: str) -> pa.RecordBatch:
+def _record_batch(rows: Sequence[Row], provenance: Provenance) -> pa.RecordBatch:
     values = {
-        "source_language": source,
-        "target_language": target,
+        **provenance._asdict(),
         "source": [row.source for row in rows],
         "target": [row.target for row in rows],
-        "corpus": corpus.name,
-        "version": corpus.version,
-        "licence": spdx(corpus.licence),
         "origin": [row.origin for row in rows],
         "synthetic": "",
     }

@@ -115,6 +115,7 @@ def _download(context: _Context) -> Iterator[Check]:
     from mlctl import corpora
 
     recipe = context.recipe
+    yield _raising(check_backend, recipe)
     yield partial(corpora.find_problems, recipe.download, recipe.languages, recipe.licences)
     for index, source in enumerate(recipe.download.sources):
         if source.kind == "huggingface":

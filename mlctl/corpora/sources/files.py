@@ -12,12 +12,12 @@ from pathlib import Path
 from mlctl.config import FilesSource, Languages, Side
 from mlctl.core.hashing import file_digest
 from mlctl.corpora.archives.file_types import is_archive_name
-from mlctl.corpora.corpus import Row, select_targets
+from mlctl.corpora.corpus import select_targets
 from mlctl.corpora.file_info import joint_sha256
 from mlctl.corpora.lockfile import Lockfile
-from mlctl.corpora.readers import open_pairs
 from mlctl.corpora.sources.source_kind import FetchContext, SourceKind
 from mlctl.corpora.sources.source_state import Inspection, SourceState
+from mlctl.corpora.text_files import TextFiles, TextFilesCorpus
 from mlctl.errors import InputError
 from mlctl.languages import canonical, is_language
 
@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 FORMATS_WITHOUT_LANGUAGE = ("tsv", "po")
 
 
-class FilesCorpus:
+class FilesCorpus(TextFilesCorpus):
     """Files of one format that match the pattern of the recipe.
 
     Raises:
@@ -70,18 +70,18 @@ class FilesCorpus:
         """Return nothing: local files are not fetched."""
         return {}
 
-    def rows(self, target: str) -> Iterator[Row]:
-        """Yield the rows of one target language in the order of the file."""
-        path, *others = self._files[target]
-        return open_pairs(
-            (path, others[0]) if others else path,
-            self._source.format,
-            self._language,
-            target,
+    def texts(self, target: str) -> tuple[TextFiles]:
+        """Return the files of one target language."""
+        text = TextFiles(
+            paths=self._files[target],
+            format=self._source.format,
+            source=self._language,
+            target=target,
             columns=self._source.columns,
             member=self._member(target),
             side=self._source.side,
         )
+        return (text,)
 
     @property
     def _is_one_archive(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,7 +13,7 @@ from mlctl.core.checksums import CheckedPath
 from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.corpora.archives import unpack
 from mlctl.corpora.catalog.mtdata_index import MtdataEntry, find_entry
-from mlctl.corpora.corpus import Row, select_targets
+from mlctl.corpora.corpus import select_targets
 from mlctl.corpora.licences import UNKNOWN
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.files import FilesCorpus
@@ -29,6 +28,7 @@ from mlctl.corpora.sources.web import (
     slug,
     unpack_folder,
 )  # fmt: skip
+from mlctl.corpora.text_files import TextFiles
 from mlctl.corpora.transfer import DownloadRequest, Fetched
 from mlctl.errors import InputError
 
@@ -48,9 +48,9 @@ class MtdataCorpus(WebCorpus):
         self.targets = tuple(files)
         self._by_target = files
 
-    def rows(self, target: str) -> Iterator[Row]:
-        """Yield the rows of one target language in the order of the files."""
-        return itertools.chain.from_iterable(file.rows(target) for file in self._by_target[target])
+    def texts(self, target: str) -> list[TextFiles]:
+        """Return the files of one target language, in order."""
+        return [text for file in self._by_target[target] for text in file.texts(target)]
 
 
 class MtdataKind(WebSourceKind[MtdataSource]):

@@ -19,12 +19,12 @@ from mlctl.core.files import discard
 from mlctl.core.unpack_limits import UnpackLimits
 from mlctl.core.url_redaction import redact_url
 from mlctl.corpora.archives import unpack
-from mlctl.corpora.corpus import Row
 from mlctl.corpora.file_info import joint_sha256, written_at
 from mlctl.corpora.lockfile import Lockfile
 from mlctl.corpora.sources.files import FilesCorpus
 from mlctl.corpora.sources.source_kind import FetchContext, SourceKind, transfer_limits
 from mlctl.corpora.sources.source_state import Inspection, SourceState
+from mlctl.corpora.text_files import TextFiles, TextFilesCorpus
 from mlctl.corpora.transfer import Client, DownloadRequest, Fetched, RefusedError, TransientError
 from mlctl.errors import InputError
 
@@ -40,7 +40,7 @@ class WebText:
     name: str
 
 
-class WebCorpus:
+class WebCorpus(TextFilesCorpus):
     """Fetched text, read as kind `files` does; URLs and digests are those of the fetched files."""
 
     def __init__(self, kind: str, files: FilesCorpus, fetched: Mapping[str, Fetched]) -> None:
@@ -62,9 +62,9 @@ class WebCorpus:
         """Return the time of retrieval by URL."""
         return {redact_url(url): written_at(file.path) for url, file in self._fetched.items()}
 
-    def rows(self, target: str) -> Iterator[Row]:
-        """Yield the rows of one target language in the order of the file."""
-        return self._files.rows(target)
+    def texts(self, target: str) -> Sequence[TextFiles]:
+        """Return the files of one target language."""
+        return self._files.texts(target)
 
 
 class WebSourceKind(SourceKind[S]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Recipe, key_settings
+from mlctl.execution.registry import open_backend
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 from mlctl.pipeline.warm_start import cache_guard
 from storage import Store
@@ -41,9 +42,16 @@ def _work(context: StageContext) -> Metrics:
     from mlctl import corpora
 
     recipe = context.recipe
-    return corpora.download(
-        recipe.download, recipe.languages, context.workspace, context.progress, recipe.licences, corpus_cache(recipe)
-    )
+    with open_backend(recipe, context.workspace) as backend:
+        return corpora.download(
+            recipe.download,
+            recipe.languages,
+            context.workspace,
+            context.progress,
+            recipe.licences,
+            corpus_cache(recipe),
+            backend,
+        )
 
 
 STAGE = Stage(

@@ -81,7 +81,7 @@ READERS: dict[str, set[str]] = {
 RUNTIME_ONLY = """
     store verify_store executor ray_address
     download.index_url download.timeout download.lock download.retries download.backoff download.stall_timeout
-    download.connections download.bandwidth download.max_file_gib download.max_unpacked_gib download.max_unpack_ratio download.opus_api download.opus_files
+    download.connections download.workers download.bandwidth download.max_file_gib download.max_unpacked_gib download.max_unpack_ratio download.opus_api download.opus_files
     clean.workers
     translate.batch_tokens translate.workers translate.device translate.remember
     align.workers align.device align.batch_tokens shard.workers model.allow_pickle

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,8 @@ from mlctl.config import Download, FilesSource, Languages, Licences, LocalesSour
 from mlctl.core.workspace import Workspace
 from mlctl.corpora import download, local_files
 from mlctl.errors import InputError
+from mlctl.execution.backend import Worker
+from mlctl.execution.local_backend import LocalBackend
 from mlctl.schema import PAIR
 
 MakeWheel = Callable[..., Path]
@@ -107,6 +110,38 @@ def test_equal_to_the_byte_wherever_it_runs(recipe: Callable[[], Download], tmp_
     run(recipe(), tmp_path / "a")
     run(recipe(), tmp_path / "b")
     assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Have text in files read by workers; count those that are started."""
+    started = Counter[str]()
+
+    class CountingBackend(LocalBackend):
+        def start_worker(self, module: str, gpus: float = 0) -> Worker:
+            started[module] += 1
+            return super().start_worker(module, gpus)
+
+    monkeypatch.setattr("mlctl.corpora.parts._MAX_BYTES_IN_PROCESS", -1)
+    monkeypatch.setattr(download, "__defaults__", (*(download.__defaults__ or ())[:-1], CountingBackend()))
+    return started
+
+
+def test_workers_change_nothing(recipe: Callable[[], Download], tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    here = run(recipe(), tmp_path / "here")
+    started = request.getfixturevalue("started")
+    assert run(recipe().model_copy(update={"workers": 2}), tmp_path / "workers") == here
+    assert content(tmp_path / "workers") == content(tmp_path / "here")
+    assert started == {"mlctl.corpora.worker": 2}
+    assert run(recipe().model_copy(update={"workers": 2}), tmp_path / "workers") == here
+    assert started.total() == 2, "nothing is left to read"
+
+
+def test_what_a_worker_cannot_read_is_named(recipe: Callable[[], Download], tmp_path: Path, started: Counter[str]) -> None:
+    (tmp_path / "n.de").write_text("eins\n")
+    with pytest.raises(InputError, match=r"download: reading My Numbers \(de\): .*n\.en has 2 lines, .*n\.de has 1"):
+        run(recipe().model_copy(update={"workers": 2}), tmp_path / "out")
+    assert started.total() == 2
 
 
 def test_a_second_call_fetches_and_writes_nothing(recipe: Callable[[], Download], tmp_path: Path) -> None:

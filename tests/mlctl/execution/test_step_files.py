@@ -38,14 +38,14 @@ class IsolatedWorker:
         """Nothing is to be waited for."""
 
     def run(self, job: Any, description: str, remedy: str, timeout: float | None = None, reads: Sequence[Path] = ()) -> None:
-        transfer = Transfer.of(self._url, Path(job["job"]["root"]))
+        transfer = Transfer.of(self._url, Path(job.get("job", job)["root"]))
         driver = DriverFiles(transfer)
         with contextlib.closing(ChildProcess(self._module)) as child:
             files = WorkerFiles(transfer, self._folder / str(self._jobs.total()))
             files.fetch(driver.publish(reads))
             parts = files.upload(child.run_and_list(files.localized(job), description, remedy, timeout))
         driver.receive(parts)
-        self._jobs[f"{self._module.split('.')[1]} {job['phase']}"] += 1
+        self._jobs[f"{self._module.split('.')[1]} {job.get('phase', 'parse')}"] += 1
 
     def kill(self) -> None:
         """No job is stopped."""
@@ -96,14 +96,19 @@ def test_every_step_names_what_it_reads(server: S3Server, tmp_path: Path, monkey
     monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "cache"))
     expected, url = made(recipe(tmp_path, str(tmp_path / "here"))), "s3://lab/steps"
     backend = IsolatedBackend(url, tmp_path / "machines")
-    for stage in ("cleaning", "sharding"):
+    for scheduling in ("corpora.parts", "cleaning.step_graph", "sharding.step_graph"):
 
-        def on_one_worker(graph: Any, on_done: Any, module: str = f"mlctl.{stage}.worker") -> None:
+        def on_one_worker(graph: Any, on_done: Any, module: str = f"mlctl.{scheduling.partition('.')[0]}.worker") -> None:
             run_on_workers(graph, [BackendWorker(backend.start_worker(module))], on_done)
 
-        monkeypatch.setattr(f"mlctl.{stage}.step_graph.run_in_process", on_one_worker)
+        monkeypatch.setattr(f"mlctl.{scheduling}.run_in_process", on_one_worker)
     monkeypatch.setattr("mlctl.sharding.stage.RUN_PAIRS", 150)
     monkeypatch.setattr("mlctl.execution.registry.LOCAL", backend)
     assert made(recipe(tmp_path, url)) == expected
-    phases = {"cleaning": get_args(CleanPhase), "alignment": get_args(AlignPhase), "sharding": get_args(ShardPhase)}
+    phases = {
+        "corpora": ("parse",),
+        "cleaning": get_args(CleanPhase),
+        "alignment": get_args(AlignPhase),
+        "sharding": get_args(ShardPhase),
+    }
     assert set(backend.jobs) == {f"{stage} {phase}" for stage, of_stage in phases.items() for phase in of_stage}

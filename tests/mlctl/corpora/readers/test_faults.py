@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Callable
@@ -115,6 +116,18 @@ def test_sides_that_do_not_fit_together(kind: str, bad: bytes, message: str, tmp
     path = write(tmp_path, kind, [("one", "un")], lambda data: data + bad)
     with pytest.raises(InputError, match=message):
         read(path, kind)
+
+
+@pytest.mark.parametrize("change", [1, 3, 0x80])
+def test_no_changed_byte_of_a_parquet_file_ends_the_process(change: int, tmp_path: Path) -> None:
+    """Some make pyarrow abort when it is asked for a column's metadata."""
+    out = io.BytesIO()
+    pq.write_table(pa.table({"en": ["one", "two"], "fr": ["un", "deux"]}), out)
+    good, path = out.getvalue(), tmp_path / "x.parquet"
+    for place in range(4, len(good)):
+        path.write_bytes(good[:place] + bytes([(good[place] + change) % 256]) + good[place + 1 :])
+        with contextlib.suppress(InputError):
+            read(path, "parquet")
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
