@@ -113,13 +113,17 @@ class EvaluationJob(BaseModel):
 
     def model(self, name: str, task: str = "") -> ModelUnderTest:
         """Return the model of a name, for a task. Memory keeps no other model, and no fine-tuned model of another task."""
-        for other in self.tested.values():
-            if other.name != name:
-                other.release()
-        for fine_tuned in self.fine_tuned_tasks():
-            if fine_tuned.metadata.task != task:
-                fine_tuned.release()
+        self.release(name, task)
         return self.tested[name]
+
+    def release(self, but: str = "", but_task: str = "") -> None:
+        """Free the models but one, and the fine-tuned models but that of one task."""
+        for model in self.tested.values():
+            if model.name != but:
+                model.release()
+        for task in self.fine_tuned_tasks():
+            if task.metadata.task != but_task:
+                task.release()
 
     def fine_tuned_tasks(self) -> list[FineTunedTask[Any]]:
         """Return the benchmarks that fine-tune."""

@@ -47,6 +47,7 @@ def compute_scores(
                     counter.add(1, model=one.model, language=one.language)
 
     run_steps(_groups(plan, list(missing.values()), cache), plan.job.settings, cache, workspace, backend, report)
+    plan.job.release()
     return [scores for one in evaluations for scores in _model_scores(one, found[one.entry])]
 
 
