@@ -213,7 +213,7 @@ EVALUATION = [
         equal_sentences_are_wrong=("identities[None, :, :]).any(dim=2)", "identities[None, :, :]).all(dim=2)"),
     ),
     *group(
-        "mlctl/evaluation/stage.py",
+        "mlctl/evaluation/compared_models.py",
         "tests/mlctl/evaluation/test_base_model.py",
         base_is_pooled_like_the_trained_model=(
             "open_model(BASE, base_folder, base.sentences,",

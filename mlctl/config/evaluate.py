@@ -183,6 +183,9 @@ class Evaluate(Section):
     )
     batch_rows: int = runtime_only(128, "Sentences in one batch of the encoder.", ge=1)
     device: str = runtime_only("auto", "Device: auto, cpu, cuda or cuda:N.")
+    workers: int = runtime_only(
+        0, "Processes that evaluate at the same time; 0: one for each GPU, or core as far as memory allows.", ge=0
+    )
 
     @model_validator(mode="after")
     def _check_gradients(self) -> Evaluate:

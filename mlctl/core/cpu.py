@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlctl.core.cgroups import cgroup_folders
+
 
 def usable_cores(root: Path = Path("/")) -> int:
     """Return how many CPU cores this process may use, at least 1.
@@ -22,28 +24,9 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 def _cpu_quotas(root: Path) -> Iterator[float]:
     """Yield the CPU quotas, in cores, of this process's cgroups and of their ancestors: the smallest one applies."""
-    for folder in _cgroup_folders(root):
+    for folder in cgroup_folders(root, "cpu"):
         if quota := _read_quota_v2(folder) or _read_quota_v1(folder):
             yield quota
-
-
-def _cgroup_folders(root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's CPU cgroup and of its ancestors, in either version's hierarchy.
-
-    In a container without a cgroup namespace the path is the host's and does not exist here; the container's own cgroup is then
-    mounted as the hierarchy's root, which is yielded last.
-    """
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)  # e.g. 0::/user.slice (version 2), 4:cpu,cpuacct:/docker/1a2b (version 1)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        hierarchy = root / "sys/fs/cgroup" / ("cpu" if controllers else "")  # a link to cpu,cpuacct, whatever their order is
-        folder = hierarchy / path.lstrip("/")
-        yield from (parent for parent in (folder, *folder.parents) if parent.is_relative_to(hierarchy))
 
 
 def _read_quota_v2(folder: Path) -> float | None:

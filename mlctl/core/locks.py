@@ -12,15 +12,25 @@ _POLL_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock at `path`, whose folder must exist. If another process holds it, call `on_wait` once and wait without limit."""
+def locked(
+    path: Path, on_wait: Callable[[], None] | None = None, cancelled: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Hold the lock at `path`, whose folder must exist. If another process holds it, call `on_wait` once and wait without limit.
+
+    Raises:
+        TimeoutError: `cancelled` returned true while it waited.
+    """
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=_POLL_SECONDS)
     except Timeout:
         if on_wait:
             on_wait()
-        lock.acquire(poll_interval=_POLL_SECONDS)
+        while not lock.is_locked:
+            if cancelled():
+                raise
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=1, poll_interval=_POLL_SECONDS)
     try:
         yield
     finally:

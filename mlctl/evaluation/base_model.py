@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Evaluate
 from mlctl.modeling.sentence_config import (
@@ -18,6 +19,9 @@ from mlctl.modeling.sentence_config import (
     read_sentence_config,
 )
 from mlctl.modeling.sentence_modules import UnsupportedModuleError
+
+if TYPE_CHECKING:
+    import torch
 
 _POOLING_FILE = "pooling.json"  # of the train stage
 _log = logging.getLogger(__name__)
@@ -54,7 +58,7 @@ def base_model(
     folder: Path,
     trained: Path,
     trained_sentences: SentenceConfig,
-    sharded: Path,
+    search: Callable[[], Pooling | None],
     allow_pickle: bool = False,
 ) -> BaseModel:
     """Return how the base model in `folder` makes sentence vectors.
@@ -64,7 +68,7 @@ def base_model(
         folder: the base model; below `trained` if it was made from scratch.
         trained: result of the train stage.
         trained_sentences: of the trained model.
-        sharded: result of the shard stage, with dev pairs to search on.
+        search: returns the best pooling of the base model on dev pairs; called for a masked-language model whose pooling nothing sets.
         allow_pickle: whether the weights of its modules may be pickles.
     """
     if folder.parent == trained:
@@ -79,7 +83,7 @@ def base_model(
         return BaseModel(published, "modules.json")
     if is_sentence_encoder(folder):
         return BaseModel(SentenceConfig(Pooling((encoder_depth(folder),))), "last layer")
-    return _masked_language_model(settings, folder, trained, trained_sentences, sharded)
+    return _masked_language_model(settings, trained, trained_sentences, search)
 
 
 def with_prefix(sentences: SentenceConfig, prefix: str | None) -> SentenceConfig:
@@ -88,17 +92,18 @@ def with_prefix(sentences: SentenceConfig, prefix: str | None) -> SentenceConfig
 
 
 def _masked_language_model(
-    settings: Evaluate, folder: Path, trained: Path, trained_sentences: SentenceConfig, sharded: Path
+    settings: Evaluate, trained: Path, trained_sentences: SentenceConfig, search: Callable[[], Pooling | None]
 ) -> BaseModel:
     """Return the best pooling of a base model that says nothing: that which training searched, or one that is searched now."""
     if _searched(trained):
         return BaseModel(trained_sentences, "search")
     if settings.pooling != "auto":
         return BaseModel(trained_sentences, "trained")
-    pooling = _search(settings, folder, sharded)
-    return (
-        BaseModel(replace(trained_sentences, pooling=pooling), "search") if pooling else BaseModel(trained_sentences, "trained")
-    )
+    pooling = search()
+    if pooling is None:
+        return BaseModel(trained_sentences, "trained")
+    _log.info("base: %s is the best pooling on dev pairs", describe_pooling(pooling))
+    return BaseModel(replace(trained_sentences, pooling=pooling), "search")
 
 
 def _searched(trained: Path) -> bool:
@@ -107,18 +112,16 @@ def _searched(trained: Path) -> bool:
     return found.get("origin") == "search"
 
 
-def _search(settings: Evaluate, folder: Path, sharded: Path) -> Pooling | None:
+def search_pooling_of_base(device: torch.device, folder: Path, sharded: Path) -> Pooling | None:
+    """Return the best pooling of the base model in a folder on the dev pairs of a shard result; None: there are no pairs."""
     from mlctl.modeling.dev_set import read_dev_pairs
-    from mlctl.modeling.devices import resolve_device
     from mlctl.modeling.encoders import load_encoder, load_tokenizer
     from mlctl.modeling.pooling_choice import search_pooling
 
     dev = read_dev_pairs(sharded)
     if not dev:
         return None
-    encoder = load_encoder(folder).to(resolve_device(settings.device, "evaluate.device"))
-    pooling, _ = search_pooling(encoder, load_tokenizer(sharded / "tokenizer").pad_token_id, dev)
-    _log.info("base: %s is the best pooling on dev pairs", describe_pooling(pooling))
+    pooling, _ = search_pooling(load_encoder(folder).to(device), load_tokenizer(sharded / "tokenizer").pad_token_id, dev)
     return pooling
 
 

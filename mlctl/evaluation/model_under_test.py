@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlctl.config import Evaluate
 from mlctl.evaluation.score_cache import ScoreCache
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+class ModelDigests(NamedTuple):
+    """Digests of a model's weights and of its tokenizer."""
+
+    weights: str
+    tokenizer: str
+
+    @classmethod
+    def read(cls, folder: Path, tokenizer: Path) -> ModelDigests:
+        """Compute the digests of the files in the model's and the tokenizer's folder."""
+        return cls(model_sources.weights_digest(folder), model_sources.files_digest(model_sources.tokenizer_files(tokenizer)))
+
+
 class ModelUnderTest:
     """Encoder under evaluation.
 
@@ -36,6 +48,7 @@ class ModelUnderTest:
         dev: held-out pairs of the language that `pooling: search` selects the pooling on.
         sentences: how it makes sentence vectors: pooling, prompt, maximum length; the modules of the pooling are read from its folder.
         pooling: as `evaluate.pooling`, of its sentence embeddings in the published benchmarks.
+        digests: of its weights and its tokenizer, where they are known; None: they are computed when they are needed.
     """
 
     def __init__(
@@ -48,22 +61,22 @@ class ModelUnderTest:
         dev: Heldout,
         sentences: SentenceConfig,
         pooling: str | int = "auto",
+        digests: ModelDigests | None = None,
     ) -> None:
         self.name, self.folder, self.settings, self.cache = name, folder, settings, cache
         self._tokenizer_folder, self._dev = tokenizer, dev
-        self.sentences, self._pooling_setting = sentences, pooling
+        self.sentences, self._pooling_setting, self._digests = sentences, pooling, digests
         #: Progress callback during fine-tuning, called with a text.
         self.on_progress: Callable[[str], object] = str
-        self._embedding_cache: dict[str, Tensor] = {}
+        self._embedding_cache: tuple[Sequence[str], Tensor] | None = None
         self._encoder: PreTrainedModel | None = None
         self._sentence_modules: nn.Module | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What can change its states: the digests of weights and tokenizer, and the arithmetic."""
-        weights = model_sources.weights_digest(self.folder)
-        tokenizer = model_sources.files_digest(model_sources.tokenizer_files(self._tokenizer_folder))
-        return {"weights": weights, "tokenizer": tokenizer, "precision": self.settings.precision}
+        digests = self._digests or ModelDigests.read(self.folder, self._tokenizer_folder)
+        return {**digests._asdict(), "precision": self.settings.precision}
 
     @property
     def encoder(self) -> PreTrainedModel:
@@ -118,7 +131,7 @@ class ModelUnderTest:
     def release(self) -> None:
         """Free the encoder and the cached embeddings."""
         self._encoder = self._sentence_modules = None
-        self._embedding_cache.clear()
+        self._embedding_cache = None
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -131,9 +144,9 @@ class ModelUnderTest:
     @cached_property
     def pooling(self) -> Pooling:
         """Pooling of its sentence embeddings in the published benchmarks: as set, or that with the best dev accuracy (the first of equals)."""
-        from mlctl.evaluation.embedding.sentence_embeddings import pooling_of
+        from mlctl.evaluation.embedding.poolings import pooling_of
 
-        if self._pooling_setting != "search":
+        if not self.searches_pooling:
             return pooling_of(self._pooling_setting, self.sentences.pooling, self._depth)
         accuracies = self.pooling_accuracies
         best = max(accuracies, key=lambda pooling: accuracies[pooling])
@@ -146,18 +159,28 @@ class ModelUnderTest:
         )
         return best
 
+    @property
+    def searches_pooling(self) -> bool:
+        """Whether its pooling in the published benchmarks is the best on the dev pairs."""
+        return self._pooling_setting == "search"
+
+    @property
+    def pooling_search(self) -> dict[str, Any]:
+        """The cache identity of its pooling search."""
+        from mlctl.evaluation.embedding import pooling_search
+
+        settings = {**self.embedding_settings, "own": self.sentences.pooling.as_json()}
+        return pooling_search.identity(self.identity, self._dev, settings)
+
     @cached_property
     def pooling_accuracies(self) -> Mapping[Pooling, float]:
         """Retrieval accuracy of every pooling on the dev pairs, mean of both directions."""
         from mlctl.evaluation.embedding import pooling_search
-        from mlctl.evaluation.embedding.sentence_embeddings import all_poolings
+        from mlctl.evaluation.embedding.poolings import all_poolings
 
-        own = self.sentences.pooling
-        settings = {**self.embedding_settings, "own": own.as_json()}
-        poolings = all_poolings(own, self._depth)
+        poolings = all_poolings(self.sentences.pooling, self._depth)
         results = self.cache.get_or_compute(
-            pooling_search.identity(self.identity, self._dev, settings),
-            lambda: pooling_search.evaluate(poolings, self._dev, self.embed_with_poolings),
+            self.pooling_search, lambda: pooling_search.evaluate(poolings, self._dev, self.embed_with_poolings)
         )
         return {Pooling.from_json(result.notes["pooling"]): result.metrics["accuracy"] for result in results}
 
@@ -197,7 +220,7 @@ class ModelUnderTest:
         }
         if pooled:
             entry["pooling"] = describe_pooling(self.pooling)
-        if pooled and self._pooling_setting == "search":
+        if pooled and self.searches_pooling:
             accuracies = {describe_pooling(pooling): accuracy for pooling, accuracy in self.pooling_accuracies.items()}
             entry["pooling_search"] = {"language": self._dev.language, "accuracies": accuracies}
         return entry
@@ -205,16 +228,14 @@ class ModelUnderTest:
     def encode(self, texts: Sequence[str], cache: bool = False) -> Tensor:
         """Return sentence embeddings (N, H), fp32, on the encoder's device.
 
-        With `cache` they are kept in memory: benchmarks of many languages encode the same English sentences again and again.
+        With `cache` they are kept in memory for the next call: a benchmark may have the same English sentences in all languages. Single
+        sentences are not: which others a batch has changes the last bits, which must not depend on what was encoded before.
         """
         if not cache:
             return self.embed_with_poolings(texts, [self.pooling])[0]
-        import torch
-
-        new = [text for text in dict.fromkeys(texts) if text not in self._embedding_cache]
-        if new:
-            self._embedding_cache.update(zip(new, self.embed_with_poolings(new, [self.pooling])[0], strict=True))
-        return torch.stack([self._embedding_cache[text] for text in texts])
+        if self._embedding_cache is None or self._embedding_cache[0] != texts:
+            self._embedding_cache = texts, self.embed_with_poolings(texts, [self.pooling])[0]
+        return self._embedding_cache[1]
 
     def embed_with_poolings(self, texts: Sequence[str], poolings: Sequence[Pooling]) -> list[Tensor]:
         """Return the embeddings (N, H) of texts for each pooling, from one pass; the prompt is added."""

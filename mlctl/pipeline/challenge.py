@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlctl.config import Evaluate, Recipe, key_settings
+from mlctl.execution.registry import open_backend
 from mlctl.pipeline.stage import Metrics, Ref, Stage, StageContext, listed_files, result_of
 from mlctl.pipeline.stages.evaluate import benchmark_digests, score_cache
 
@@ -21,7 +22,7 @@ def challenge_stage(champion: Mapping[str, Ref]) -> Stage:
     """
     return Stage(
         name="challenge",
-        version=1,
+        version=2,
         needs=("shard", "train"),
         settings=_settings,
         work=functools.partial(_work, champion),
@@ -51,16 +52,18 @@ def _work(champion: Mapping[str, Ref], context: StageContext) -> Metrics:
     learned = sharding.write_unseen_heldout(
         context.inputs["shard"], of_champion["shard"], recipe.languages.targets, context.workspace, _PAIRS
     )
-    metrics = evaluation.evaluate(
-        _evaluate(recipe),
-        recipe.model,
-        recipe.languages,
-        recipe.seed,
-        context.workspace.path(_PAIRS),
-        context.inputs["train"],
-        context.workspace,
-        context.progress,
-        score_cache(recipe),
-        base_encoder=of_champion["train"] / "model",
-    )
+    with open_backend(recipe, context.workspace) as backend:
+        metrics = evaluation.evaluate(
+            _evaluate(recipe),
+            recipe.model,
+            recipe.languages,
+            recipe.seed,
+            context.workspace.path(_PAIRS),
+            context.inputs["train"],
+            context.workspace,
+            context.progress,
+            score_cache(recipe),
+            base_encoder=of_champion["train"] / "model",
+            backend=backend,
+        )
     return {**metrics, **{f"{target}.learned_by_champion": number for target, number in learned.items()}}

@@ -189,6 +189,7 @@ def _check_fsdp(recipe: Recipe) -> None:
 def _evaluate(context: _Context) -> Iterator[Check]:
     yield from _models(context, "evaluate")
     yield _raising(_check_pooling_language, context.recipe)
+    yield _raising(check_backend, context.recipe)
     yield from _benchmarks(context)
     yield from _device(context.recipe.evaluate.device, "evaluate.device")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from storage.documents import make_folder
 
 #: What is reused, by name (`priors.<t>`, `encoder`, `lexicon.<t>`): `digest` of its content and `path`, in the store or absolute.
 Choice = dict[str, dict[str, str]]
+
+_log = logging.getLogger(__name__)
 
 LAST, CHAMPION, NONE = "last", "champion", "none"
 _MOVING = {LAST, CHAMPION}  # what they stand for changes from run to run
@@ -111,15 +114,21 @@ def with_choice(base: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
     return {**base, "outside": base["outside"] | {name: source["digest"] for name, source in choice.items()}}
 
 
-def cache_guard(recipe: Recipe, folder: str) -> Callable[[str], AbstractContextManager[None]]:
-    """Return a function that locks an entry of a cache folder of the store against other processes."""
-    locks = Store(recipe.store).root / folder / ".locks"
+def cache_guard(recipe: Recipe, folder: str) -> CacheGuard:
+    """Return the lock of the entries of a cache folder of the store."""
+    return CacheGuard(Store(recipe.store).root / folder / ".locks")
 
-    def guard(name: str) -> AbstractContextManager[None]:
-        make_folder(locks)
-        return locked(locks / f"{name}.lock")
 
-    return guard
+@dataclass(frozen=True)
+class CacheGuard:
+    """Locks an entry of a cache folder against other processes; `locks` is the folder of its lock files."""
+
+    locks: Path
+
+    def __call__(self, name: str, cancelled: Callable[[], bool] = lambda: False) -> AbstractContextManager[None]:
+        """Return a context manager that holds an entry's lock; see `mlctl.core.locks.locked`."""
+        make_folder(self.locks)
+        return locked(self.locks / f"{name}.lock", lambda: _log.info("another run computes %s; waiting for it", name), cancelled)
 
 
 def newest(recipe: Recipe, name: str, path: str, results: Iterable[Result]) -> Choice:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from mlctl.modeling.unknown_token import unknown_id
 from mlctl.sharding.chunk_encoding import ChunkEncoder, Encoding, can_encode_chunks
 
 Integers = npt.NDArray[np.int64]
@@ -76,7 +77,7 @@ class SpanTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = True  # "[MASK]" in a text is text, not a mask token
-        self._unknown_id = _unknown_id(self._tokenizer, parts["model"])
+        self._unknown_id = unknown_id(self._tokenizer, parts["model"])
         self._encode = self._encode_whole
         if can_encode_chunks(parts):
             self._encode = ChunkEncoder(self._tokenizer, max_length).encode
@@ -152,10 +153,3 @@ def _last_of_truncated(tokens: Integers, bounds: Integers, truncated: npt.NDArra
     is_last = np.append(texts[1:] != texts[:-1], True)[: len(texts)]
     last_of_truncated: npt.NDArray[np.bool_] = truncated[texts] & is_last
     return last_of_truncated
-
-
-def _unknown_id(tokenizer: Tokenizer, model: dict[str, Any]) -> int:
-    """Return the id of the unknown token, −1 if the model has none (byte-level models need none)."""
-    token = model.get("unk_token")
-    unknown_id = tokenizer.token_to_id(token) if token else model.get("unk_id")
-    return -1 if unknown_id is None else int(unknown_id)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tokenizers import Tokenizer
+
 from mlctl.errors import InputError
+from mlctl.modeling.unknown_token import unknown_id
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from mlctl.evaluation.tasks.base import PublishedTask
 
 #: Share of unknown tokens above which a language counts as not covered.
@@ -19,8 +22,12 @@ MAX_UNKNOWN_SHARE = 0.5
 _log = logging.getLogger(__name__)
 
 
-def covered_languages(task: PublishedTask, tokenizer: PreTrainedTokenizerBase) -> Sequence[str]:
+def covered_languages(task: PublishedTask, tokenizer: Path) -> Sequence[str]:
     """Return the languages to evaluate: those that the recipe names, else those of which the tokenizer knows half the tokens.
+
+    Args:
+        task: the benchmark.
+        tokenizer: folder of the tokenizer.
 
     Raises:
         InputError: there is none.
@@ -40,7 +47,14 @@ def covered_languages(task: PublishedTask, tokenizer: PreTrainedTokenizerBase) -
     return covered
 
 
-def unknown_share(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> float:
-    """Return the share of unknown tokens among the tokens of texts, special ones left out."""
-    ids = [token for text_ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for token in text_ids]
-    return ids.count(tokenizer.unk_token_id) / len(ids) if ids else 1.0
+def unknown_share(texts: Sequence[str], tokenizer: Path) -> float:
+    """Return the share of unknown tokens among the tokens of texts, special ones left out.
+
+    The file of the shards is read without transformers, which would load torch.
+    """
+    content = (tokenizer / "tokenizer.json").read_text(encoding="utf-8")
+    loaded = Tokenizer.from_str(content)
+    loaded.no_padding()
+    loaded.no_truncation()
+    ids = [token for text in loaded.encode_batch(list(texts), add_special_tokens=False) for token in text.ids]
+    return ids.count(unknown_id(loaded, json.loads(content)["model"])) / len(ids) if ids else 1.0

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from mlctl.evaluation.data.heldout import Heldout
 from mlctl.evaluation.metrics.item_scores import ItemScores, accuracy_scores
-from mlctl.modeling.nearest_neighbours import hits
 from mlctl.modeling.sentence_config import Pooling
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _REVISION = 2  # of this search, see TaskMetadata.revision
 
@@ -33,6 +32,10 @@ def evaluate(
     poolings: Sequence[Pooling], dev: Heldout, embed: Callable[[Sequence[str], Sequence[Pooling]], list[Tensor]]
 ) -> list[ItemScores]:
     """Retrieve the translation of every dev sentence, in both directions, with every pooling; `embed` returns (N, H) for each."""
+    import torch
+
+    from mlctl.modeling.nearest_neighbours import hits
+
     identities = torch.tensor([dev.source.identities, dev.target.identities]).T
     embeddings = zip(embed(dev.source.texts, poolings), embed(dev.target.texts, poolings), strict=True)
     items = [f"{direction}{row}" for direction in "<>" for row in range(len(dev))]

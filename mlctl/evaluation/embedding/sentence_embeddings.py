@@ -20,25 +20,6 @@ if TYPE_CHECKING:
 _MAX_LENGTH_RATIO = 8 / 7  # of the longest to the shortest text of a batch
 
 
-def all_poolings(own: Pooling, depth: int) -> list[Pooling]:
-    """Return every pooling of an encoder with `depth` layers, its own first, then the layers from the last down, then the first token."""
-    layers = [Pooling((layer,)) for layer in range(depth, -1, -1)]
-    return list(dict.fromkeys([own, *layers, Pooling((depth,), "cls")]))
-
-
-def pooling_of(setting: str | int, own: Pooling, depth: int) -> Pooling:
-    """Return the pooling that a value of `evaluate.pooling` (but for `search`) stands for, of an encoder that is pooled as `own`.
-
-    Raises:
-        InputError: the encoder has no such layer.
-    """
-    if isinstance(setting, int) and setting > depth:
-        raise InputError(f"evaluate.pooling: {setting}, but the encoder has {depth} layers", f"set it to 0 to {depth}, or auto")
-    if isinstance(setting, int):
-        return Pooling((setting,))
-    return {"auto": own, "trained": own, "last": Pooling((depth,)), "cls": Pooling((depth,), "cls")}[setting]
-
-
 def embed(
     encoder: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

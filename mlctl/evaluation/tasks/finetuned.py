@@ -85,7 +85,7 @@ class FineTunedTask(PublishedTask, Generic[Example]):
 
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
-        classifier = self._classifier(model, seed or 0)
+        classifier = self._classifier(model, seed)
         examples, name = self._test(language)
         predictions = self.predict(classifier, self.rows(examples, model), len(examples), model)
         return [self.score(examples, predictions, f"{TRAINING_LANGUAGE}→{language}", {"evaluated_on": name})]
@@ -100,19 +100,33 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         examples = self._sets.dev()
         return None if examples is None else evenly_spaced(examples, self._entry.test_examples)
 
-    def _classifier(self, model: ModelUnderTest, seed: int) -> Any:
-        """Return the model fine-tuned with a seed, from the cache if it is there."""
-        from mlctl.evaluation.finetuning.trainer import load
-
-        identity = {
+    def fine_tuned_identity(self, model: ModelUnderTest, seed: int | None) -> dict[str, Any]:
+        """Return everything that can change the model that is fine-tuned with a seed: it is cached under it."""
+        return {
             "task": f"{self.metadata.task}-model",
             "revision": self.metadata.revision,
             "model": model.identity,
             "settings": self.settings,
             "data": self._sets.digest(),
-            "seed": seed,
+            "seed": seed or 0,
         }
-        folder = model.cache.get_or_create_folder(identity, lambda folder, scratch: self._fine_tune(model, seed, folder, scratch))
+
+    def fine_tune(self, model: ModelUnderTest, seed: int | None) -> Path:
+        """Return the folder of the model fine-tuned with a seed, from the cache if it is there."""
+        identity = self.fine_tuned_identity(model, seed)
+        return model.cache.get_or_create_folder(
+            identity, lambda folder, scratch: self._fine_tune(model, seed or 0, folder, scratch)
+        )
+
+    def release(self) -> None:
+        """Free the fine-tuned model."""
+        self._loaded = None
+
+    def _classifier(self, model: ModelUnderTest, seed: int | None) -> Any:
+        """Return the model fine-tuned with a seed, in evaluation mode."""
+        from mlctl.evaluation.finetuning.trainer import load
+
+        folder = self.fine_tune(model, seed)
         if self._loaded is None or self._loaded[0] != folder:
             self._loaded = None  # frees the previous model before the next one is loaded
             self._loaded = folder, load(folder, len(self.labels), self.token_labels, model.device)

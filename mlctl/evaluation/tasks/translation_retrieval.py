@@ -19,7 +19,7 @@ def translation_retrieval(
 ) -> list[ItemScores]:
     """Return the accuracy of retrieving the translation of each sentence, from source to target and back.
 
-    The source's embeddings are cached: many languages share one source.
+    The source's embeddings are cached: in NTREX all languages share one source.
     """
     identities = torch.tensor([text_identities(source), text_identities(target)]).T
     embeddings = model.encode(source, cache=True), model.encode(target)

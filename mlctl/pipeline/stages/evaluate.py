@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Recipe, key_settings
+from mlctl.execution.registry import open_backend
 from mlctl.modeling import model_sources
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 from mlctl.pipeline.warm_start import cache_guard
@@ -46,22 +47,24 @@ def _work(context: StageContext) -> Metrics:
     from mlctl import evaluation
 
     recipe = context.recipe
-    return evaluation.evaluate(
-        recipe.evaluate,
-        recipe.model,
-        recipe.languages,
-        recipe.seed,
-        context.inputs["shard"],
-        context.inputs["train"],
-        context.workspace,
-        context.progress,
-        score_cache(recipe),
-    )
+    with open_backend(recipe, context.workspace) as backend:
+        return evaluation.evaluate(
+            recipe.evaluate,
+            recipe.model,
+            recipe.languages,
+            recipe.seed,
+            context.inputs["shard"],
+            context.inputs["train"],
+            context.workspace,
+            context.progress,
+            score_cache(recipe),
+            backend=backend,
+        )
 
 
 STAGE = Stage(
     name="evaluate",
-    version=4,
+    version=5,
     needs=("shard", "train"),
     settings=_settings,
     work=_work,

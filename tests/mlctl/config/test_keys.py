@@ -88,7 +88,7 @@ RUNTIME_ONLY = """
     train.devices train.nodes train.rendezvous train.threads train.cache_gradients train.micro_batch_tokens
     train.activation_checkpointing train.compile train.fsdp train.max_loss_rise train.checkpoint_seconds
     train.keep_checkpoints train.trackers train.track_every train.track_project
-    evaluate.batch_rows evaluate.device
+    evaluate.batch_rows evaluate.device evaluate.workers
     retrain.champion retrain.start retrain.refresh_sources retrain.tolerance retrain.keep retrain.publish retrain.notify
 """.split()
 #: … or name a file, folder or model whose content is in the key.

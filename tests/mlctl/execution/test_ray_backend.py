@@ -19,24 +19,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from ray_cluster import ACTORS, ALIGNERS, CLEANERS, NO_RAY, SHARDERS, cluster_of_one, free_port, processes, wait_for
+from ray_cluster import ACTORS, ALIGNERS, CLEANERS, EVALUATORS, NO_RAY, SHARDERS, cluster_of_one, free_port, processes, wait_for
 
 from mlctl import config
 from mlctl.alignment import align
 from mlctl.cleaning import clean
-from mlctl.config import Align, Clean, Languages, Model, ScratchModel, Shard
+from mlctl.config import Align, Clean, Evaluate, Languages, Model, ScratchModel, Shard
 from mlctl.core.distribution import install_extras
 from mlctl.core.workspace import Progress, silent
 from mlctl.errors import InputError
+from mlctl.evaluation import evaluate
+from mlctl.evaluation.placement import Placement, place
+from mlctl.evaluation.steps import BasePoolingStep
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.local_backend import LOCAL
 from mlctl.execution.processes import ProcessDiedError
 from mlctl.execution.ray_backend import RayBackend
 from mlctl.execution.registry import check_backend
-from mlctl.schema import PAIR
+from mlctl.schema import PAIR, SHARD
 from mlctl.sharding import shard
 
 from ..alignment.synthetic_pairs import contents, mirrored, workspace, write
+from ..evaluation.conftest import row as made_row
+from ..evaluation.conftest import save_encoder, save_tokenizer
+from ..evaluation.tasks.test_finetuned import pawsx
 
 pytestmark = [
     pytest.mark.ray,
@@ -164,6 +170,49 @@ def test_sharded_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     assert "was lost: " in caplog.text
     assert {name for name in here if name.startswith("train/")} >= {"train/00000.parquet", "train/00001.parquet"}
     wait_for(lambda: not processes(ACTORS) and not processes(SHARDERS))
+
+
+@pytest.fixture
+def encoders(tmp_path: Path) -> Path:
+    """What evaluate reads: `shard` with held-out pairs of two languages, `train` with two encoders."""
+    rows = [made_row("fr", n, [n % 64, n * 3 % 64, 5], [n % 64, n * 3 % 64, 5]) for n in range(12)]
+    (tmp_path / "shard/heldout").mkdir(parents=True)
+    for language in ("de", "fr"):
+        table = pa.Table.from_pylist([{**row, "target_language": language} for row in rows], schema=SHARD)
+        pq.write_table(table, tmp_path / f"shard/heldout/{language}.parquet")
+    for name, seed in (("base", 1), ("model", 2)):
+        save_encoder(tmp_path / "train" / name, seed)
+        save_tokenizer(tmp_path / "train" / name)
+    save_tokenizer(tmp_path / "shard/tokenizer")
+    pawsx(tmp_path / "pawsx")
+    return tmp_path
+
+
+def test_evaluated_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
+    address: str, encoders: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlctl.evaluation.placement._MAX_COST_IN_PROCESS", -1)
+    caplog.set_level(logging.INFO)
+    source = {"kind": "folder", "path": str(encoders / "pawsx")}
+    task = {"name": "pawsx", "source": source, "epochs": 1, "batch_size": 4, "languages": ["de", "zh"]}
+    settings = Evaluate(benchmarks=[task], seeds=(0, 1), resamples=100, device="cpu")
+
+    def evaluated(folder: Path, who: ExecutionBackend, workers: int, progress: Progress = silent) -> dict[str, bytes]:
+        how, languages = settings.model_copy(update={"workers": workers}), Languages(source="en", targets=("de", "fr"))
+        folders = encoders / "shard", encoders / "train", workspace(folder)
+        evaluate(how, Model(), languages, 0, *folders, progress, backend=who)
+        return {name: content for name, content in contents(folder).items() if not name.startswith(".scratch")}
+
+    here = evaluated(encoders / "here", LOCAL, workers=1)
+    killed, kill = killer(ACTORS)
+    with RayBackend(address, workspace(encoders / "ray")) as cluster:
+        assert evaluated(encoders / "ray", cluster, 2, kill) == here
+        steps = [BasePoolingStep(folder=encoders / "train/base", sharded=encoders, device="auto", root=encoders)]
+        assert place(steps, 8, settings.model_copy(update={"device": "auto"}), cluster) == Placement(1, gpus=1)
+        assert place(steps, 8, settings, cluster).gpus == 0
+    assert killed
+    assert "was lost; retrying on another" in caplog.text
+    wait_for(lambda: not processes(ACTORS) and not processes(EVALUATORS))
 
 
 def test_workers_ask_ray_for_gpus(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

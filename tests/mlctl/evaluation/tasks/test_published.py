@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
 from mlctl.config import Evaluate
 from mlctl.errors import InputError
@@ -20,7 +20,7 @@ from mlctl.evaluation.tasks.bucc import halves
 from mlctl.evaluation.tasks.registry import all_metadata, open_task
 from mlctl.modeling.sentence_config import Pooling
 
-from ..conftest import entry, sentences, settings, words
+from ..conftest import VOCABULARY, entry, sentences, settings, words
 
 Make = Callable[[Evaluate], ModelUnderTest]
 
@@ -242,6 +242,17 @@ def test_a_prefix_and_remembered_texts(make_model: Make, tmp_path: Path) -> None
     one = make_model(evaluate_settings).encode(["waa wac", "wad"], cache=True)
     expected = reference_embeddings(tmp_path / "encoder", ["wab waa wac", "wab wad"])
     np.testing.assert_allclose(torch.nn.functional.normalize(one, dim=1).numpy(), expected, atol=1e-5)
+
+
+def test_an_embedding_does_not_depend_on_what_was_encoded_before(make_model: Make, tmp_path: Path) -> None:
+    """Beside a longer sentence in a batch the last bits are others, of an encoder of usual width."""
+    model, texts = make_model(settings(pooling="last")), [words(*range(5, 9)), words(*range(9, 14))]
+    sizes = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536, "num_hidden_layers": 2}
+    BertModel(BertConfig(vocab_size=len(VOCABULARY), **sizes)).save_pretrained(tmp_path / "encoder")
+    alone = model.encode(texts)
+    model.encode(texts[1:], cache=True)
+    assert torch.equal(model.encode(texts, cache=True), alone)
+    assert torch.equal(model.encode(list(texts), cache=True), alone)
 
 
 def test_cards_say_what_must_be_known() -> None:

@@ -1,0 +1,92 @@
+"""The files of the result: tables of scores, items, differences and averages, token states, gradients, and the protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlctl import schema
+from mlctl.core.workspace import Workspace
+from mlctl.evaluation.plan import EvaluationPlan
+from mlctl.evaluation.statistics.model_comparison import (
+    BASE,
+    SAME_POOLING,
+    TRAINED,
+    ModelScores,
+    difference_rows,
+    item_columns,
+    score_rows,
+)
+from mlctl.evaluation.steps import gradient_file, token_file
+
+#: Models with token states and gradients.
+MAPPED = (BASE, TRAINED)
+
+
+def write_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace: Workspace) -> list[dict[str, Any]]:
+    """Write the tables and `protocol.json`; return the rows of `schema.AVERAGES`."""
+    settings, scratch = plan.job.settings, plan.job.scratch
+    differences, averages = difference_rows(results, settings.resamples, plan.job.seed)
+    _write(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(results), schema.SCORES))
+    _write(workspace, "items.parquet", _item_table(results))
+    _write(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
+    _write(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
+    _join(scratch, token_file, workspace, "tokens.parquet")
+    if settings.gradient_examples:
+        _join(scratch, gradient_file, workspace, "gradients.parquet")
+    if not workspace.has("protocol.json"):
+        with workspace.part("protocol.json") as path:
+            path.write_text(json.dumps(_protocol(plan, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return averages
+
+
+def _join(scratch: Workspace, file_of: Callable[[str], str], workspace: Workspace, name: str) -> None:
+    """Write the tables of the mapped models as one."""
+    _write(workspace, name, pa.concat_tables(pq.read_table(scratch.path(file_of(model))) for model in MAPPED))
+
+
+def _item_table(results: Sequence[ModelScores]) -> pa.Table:
+    return pa.concat_tables(
+        pa.table(item_columns(result, scores), schema.ITEMS) for result in results for scores in result.scores
+    )
+
+
+def _write(workspace: Workspace, name: str, table: pa.Table) -> None:
+    if not workspace.has(name):
+        with workspace.part(name) as path:
+            pq.write_table(table.combine_chunks(), path, compression="zstd")
+
+
+def _protocol(plan: EvaluationPlan, results: Sequence[ModelScores]) -> dict[str, Any]:
+    """Return the content of `protocol.json`."""
+    base = plan.base
+    return {
+        "base": {
+            "origin": base.origin,
+            "published": base.is_published,
+            "problem": base.problem,
+            "same_pooling": "evaluated" if plan.evaluations[SAME_POOLING] else "equal",
+        },
+        "benchmarks": [
+            {"metadata": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
+            for task, languages in plan.benchmarks
+        ],
+        "models": {model.name: model.protocol_entry(plan.embeds_sentences) for model in plan.models},
+        "resamples": plan.job.settings.resamples,
+        "notes": [
+            {
+                "model": result.model,
+                "task": result.task,
+                "language": result.language,
+                "direction": scores.direction,
+                **scores.notes,
+            }
+            for result in results
+            for scores in result.scores
+            if scores.notes
+        ],
+    }
