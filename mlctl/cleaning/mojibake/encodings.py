@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ SINGLE_BYTE = (*_COMMON, *_RARE)
 MULTI_BYTE = {"Hans": ("gb18030",), "Hant": ("big5hkscs",), "Jpan": ("cp932", "euc_jp"), "Kore": ("cp949",)}
 
 _UPPER_HALF = range(0x80, 0x100)
+_ALONE = re.compile(r"(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")  # a character beyond ASCII between two of ASCII
 #: Stands for a byte that an encoding lacks.
 UNDECODABLE = "\ufffd"
 
@@ -58,6 +60,8 @@ def rarity(misreading: Misreading) -> float:
 def multi_byte_readings(text: str, characters: frozenset[str], written: Collection[str]) -> Iterator[tuple[Misreading, str]]:
     """Yield the readings of a text in those of the encodings that have several bytes a character."""
     multi_byte = [name for name in written if name not in SINGLE_BYTE]
+    if _ALONE.search(text):  # of two bytes or more in UTF-8
+        multi_byte = [name for name in multi_byte if name != "utf-8"]
     for read_as in SINGLE_BYTE if multi_byte else ():
         if characters <= upper_half(read_as).keys():
             for true in multi_byte:

@@ -116,12 +116,10 @@ _RARE = [
     *("http://a.bc/d", "WWW.x.org", "me@x.org", "a.txt", "x" * 300, "ж" * 80, "1" * 30, "!?!", "。", "؟", "۔", "||", "__"),
 ]
 
-#: One side of a pair.
-AGGRESSIVE = st.lists(
-    st.sampled_from(_FREQUENT) | st.sampled_from(_RARE) | st.characters(exclude_categories=["Cs"]), max_size=12
-).map("".join)
-#: A side that could be in a corpus, with at most one rare piece.
-NEARLY_PLAIN = st.tuples(
-    st.lists(st.sampled_from(_FREQUENT), max_size=8), st.sampled_from(_RARE), st.lists(st.sampled_from(_FREQUENT), max_size=8)
-).map(lambda parts: "".join(parts[0]) + parts[1] + "".join(parts[2]))
-TEXTS = AGGRESSIVE | NEARLY_PLAIN
+_MIXED = st.lists(st.sampled_from(_FREQUENT) | st.sampled_from(_RARE) | st.characters(exclude_categories=["Cs"]), max_size=12)
+_PLAIN = st.lists(st.sampled_from(_FREQUENT), max_size=6).map("".join)
+
+#: One text of anything, or what could be a text of a corpus with each of the rare pieces in turn.
+TEXTS = _MIXED.map(lambda pieces: ["".join(pieces)]) | st.tuples(_PLAIN, _PLAIN).map(
+    lambda around: [f"{around[0]}{piece}{around[1]}" for piece in _RARE]
+)
