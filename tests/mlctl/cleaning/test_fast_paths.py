@@ -147,7 +147,7 @@ def test_rules_about_both_sides_decide_as_in_full(sources: list[str], targets: l
     st.sampled_from([" ", ", ", ".", "/"]),
 )
 def test_copied_words_are_found_beside_punctuation(source: list[str], target: list[str], separator: str) -> None:
-    check_rules(" ".join(source), separator.join(target))
+    check_rules(" ".join(source), separator.join([*source, *target]))
 
 
 def check_rules(source: str, target: str) -> None:
