@@ -1,9 +1,10 @@
 """Word alignment error rate against hand-made links, speed and memory, compared with fast_align and eflomal.
 
-    python benchmarks/alignment.py --data DIR [--quick] [--encoder FOLDER] [--fast-align PATH] [--eflomal PYTHON]
+    python benchmarks/alignment.py --data DIR [--quick] [--encoder FOLDER] [--fast-align PATH] [--fast-align-sparse PATH] [--eflomal PYTHON]
 
 DIR has `alignment-gold` and `parallel` (newstest, Bible, TICO-19, multi30k). FOLDER is an encoder for the aligners `embedding` and
-`combined`; PATH is the program fast_align, with atools in the same folder; PYTHON is an interpreter that can import eflomal, with
+`combined`; PATH is the program fast_align, with atools in the same folder, built without and with Google's sparsehash (its tables decide
+its speed and memory, not its links: the second is only timed); PYTHON is an interpreter that can import eflomal, with
 eflomal-align in the same folder. Missing programs are skipped. First the published error rates of published alignments are recomputed:
 the script stops if one differs. The last line is JSON.
 """
@@ -42,6 +43,7 @@ LARGE = 500_000  # from this size only two processes, mlctl and fast_align: the 
 ALIGNED_ONLY = 200_000  # maximum pairs for measuring alignment with an existing model
 SPEED_LANGUAGES = "fr de cs es ru fi tr".split()
 OURS = {"quality": "eflomal", "speed": "fast_align", "embedding": "embedding", "combined": "combined"}
+BUILDS = ("fast_align", "fast_align_sparse")  # of the program
 NEEDS_ENCODER = {"embedding", "combined"}
 MOST_WORDS = 200  # the stage's default
 RARE = 3  # occurrences
@@ -57,6 +59,7 @@ class Options:
     sizes: tuple[int, ...]
     encoder: Path | None
     fast_align: Path | None
+    fast_align_sparse: Path | None
     eflomal: Path | None
     seed: int = 0
 
@@ -170,7 +173,13 @@ def show(pair: str, name: str, extra: int, joint: Score | None, frozen: Score | 
     print(f"    {pair:12} {TITLES.get(name, name):14} {extra:8,}   {joint or ''!s:>17}   {frozen or ''!s:>17}", flush=True)
 
 
-TITLES = {"quality": "mlctl eflomal", "speed": "mlctl fast_al.", "embedding": "mlctl embed.", "combined": "mlctl combined"}
+TITLES = {
+    "quality": "mlctl eflomal",
+    "speed": "mlctl fast_al.",
+    "embedding": "mlctl embed.",
+    "combined": "mlctl combined",
+    "fast_align_sparse": "fast_al. sparse",
+}
 
 
 def averages(figures: Figures) -> None:
@@ -220,12 +229,12 @@ def speed(options: Options, folder: Path) -> dict[str, float | None]:
     for size in options.sizes:
         text = speed_text(options, size, folder / "speed")
         quality = time_aligner("quality", text, size, folder)
-        peer = time_programs(options, text, size, folder).get("fast_align")
+        peers = time_programs(options, text, size, folder)
         if size < ALIGNED_ONLY and "speed" in options.ours:
             time_aligner("speed", text, size, folder)
         figures = {
-            "speed_over_fast_align": round(quality[0].per_cpu_second / peer[0].per_cpu_second, 3) if quality and peer else None,
-            "wall_over_fast_align": round(peer[1].wall / quality[1].wall, 3) if quality and peer else None,
+            **{f"speed_over_{name}": _over(quality, peers.get(name)) for name in BUILDS},
+            **{f"wall_over_{name}": _wall_over(quality, peers.get(name)) for name in BUILDS},
             "peak_mb": round(quality[0].cost.peak_mb) if quality else None,
         }
     if "embedding" in options.engines():
@@ -234,7 +243,15 @@ def speed(options: Options, folder: Path) -> dict[str, float | None]:
 
 
 def null_figures() -> dict[str, float | None]:
-    return dict.fromkeys(("speed_over_fast_align", "wall_over_fast_align", "peak_mb"))
+    return dict.fromkeys((*(f"{kind}_over_{name}" for kind in ("speed", "wall") for name in BUILDS), "peak_mb"))
+
+
+def _over(ours: tuple[Timed, Cost] | None, peer: tuple[Timed, Cost] | None) -> float | None:
+    return round(ours[0].per_cpu_second / peer[0].per_cpu_second, 3) if ours and peer else None
+
+
+def _wall_over(ours: tuple[Timed, Cost] | None, peer: tuple[Timed, Cost] | None) -> float | None:
+    return round(peer[1].wall / ours[1].wall, 3) if ours and peer else None
 
 
 def time_aligner(name: str, text: Path, size: int, folder: Path) -> tuple[Timed, Cost] | None:
@@ -263,11 +280,12 @@ def aligned_only(job: Job, folder: Path) -> Cost:
 
 def time_programs(options: Options, text: Path, size: int, folder: Path) -> dict[str, tuple[Timed, Cost]]:
     programs_text, out, timed = aligners.write_for_programs(folder / "programs", text), folder / "peer", {}
-    if options.fast_align:
-        parallel = aligners.fast_align(options.fast_align, programs_text, out, processes=2)
-        single = None if size >= LARGE else aligners.fast_align(options.fast_align, programs_text, out)
-        timed["fast_align"] = Timed(size, single or parallel), parallel
-        show_times(size, "fast_align", single, parallel, None)
+    for name, program in zip(BUILDS, (options.fast_align, options.fast_align_sparse), strict=True):
+        if program:
+            parallel = aligners.fast_align(program, programs_text, out, processes=2)
+            single = None if size >= LARGE else aligners.fast_align(program, programs_text, out)
+            timed[name] = Timed(size, single or parallel), parallel
+            show_times(size, TITLES.get(name, name), single, parallel, None)
     if options.eflomal and size < LARGE:
         show_times(size, "eflomal", aligners.eflomal(options.eflomal, options.fast_align, programs_text, out), None, None)
     return timed
@@ -303,20 +321,25 @@ def arguments() -> Options:
     parser.add_argument("--sizes", nargs="+", type=int, metavar="PAIRS", help=f"text sizes for timing ({SIZES[False]})")
     parser.add_argument("--encoder", type=Path, help="folder of a Hugging Face encoder")
     parser.add_argument("--fast-align", type=Path, metavar="PATH", help="the program fast_align")
+    parser.add_argument("--fast-align-sparse", type=Path, metavar="PATH", help="the same, built with sparsehash; only timed")
     parser.add_argument("--eflomal", type=Path, metavar="PYTHON", help="an interpreter that can import eflomal")
     parser.add_argument("--seed", type=int, default=0, help="of the aligners' random numbers, for quality (0)")
     parsed = parser.parse_args()
-    programs = find_fast_align(parsed.fast_align, "fast_align"), find_eflomal(parsed.eflomal)
+    programs = (
+        find_fast_align(parsed.fast_align, "--fast-align"),
+        find_fast_align(parsed.fast_align_sparse, "--fast-align-sparse"),
+        find_eflomal(parsed.eflomal),
+    )
     sizes = tuple(parsed.sizes or SIZES[parsed.quick])
     return Options(
         parsed.data, parsed.quick, parsed.pairs, parsed.only, parsed.engines, sizes, parsed.encoder, *programs, parsed.seed
     )
 
 
-def find_fast_align(program: Path | None, name: str) -> Path | None:
+def find_fast_align(program: Path | None, option: str) -> Path | None:
     if program and program.is_file() and program.with_name("atools").is_file():
         return program.resolve()
-    print(f"{name} or atools next to it does not exist: its figures are left out (see --fast-align)")
+    print(f"fast_align or atools next to it does not exist: its figures are left out and null (see {option})")
     return None
 
 

@@ -19,7 +19,7 @@ def align_rows(job: LanguageJob, part: int, rows: RowRange) -> None:
     """Align a range of rows of a part, in one call of the aligner."""
     first, last = rows
     words = arrow_io.to_batch(pq.read_table(job.words_file(part))).slice(first, last - first)
-    pairs = arrow_io.to_pairs(words)
+    pairs = arrow_io.PairRows(words)
     aligned = arrow_io.with_links(words, _load_aligner(job.model_dump_json()).align(pairs) if pairs else [])
     with job.scratch.part(job.aligned_name(part, rows)) as folder:
         folder.mkdir()

@@ -13,9 +13,12 @@ The Moses tokenizer splits words at all of them. Which of them belong to a word,
 from __future__ import annotations
 
 import functools
+import re
+import sys
 import unicodedata
 from collections.abc import Callable
 
+import numpy as np
 import regex  # type: ignore[import-untyped]
 
 from mlctl.core.word_forms import APOSTROPHES
@@ -88,8 +91,7 @@ class InWordMarks:
         """`alphanumeric`: the characters that the tokenizer takes for letters and digits."""
         self._substitutions = _substitutions(language)
         self._classes = _Classes(frozenset(alphanumeric))
-        marks = "-" if language == "mt" else ""
-        self._candidates = regex.compile(rf"{_A}|[:\"\u201d{_CATALAN_DOTS}{marks}]|{_MIDDLE}|{_LETTER_LIKE}", _FLAGS)
+        self._candidates = _candidates("-" if language == "mt" else "")
 
     def mask(self, text: str) -> str:
         """Return a text of the same length, which the tokenizer splits into the words of the language but for the `cuts`."""
@@ -128,6 +130,14 @@ class _Classes(dict[int, str]):
         else:
             self[code] = character
         return self[code]
+
+
+@functools.cache
+def _candidates(marks: str) -> re.Pattern[str]:
+    """Return a pattern for the characters that can be in a substitution: the same, for Python's expressions, which are ten times as fast."""
+    pattern = regex.compile(rf"{_A}|[:\"\u201d{_CATALAN_DOTS}{marks}]|{_MIDDLE}|{_LETTER_LIKE}", _FLAGS)
+    every_character = np.arange(sys.maxunicode + 1, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    return re.compile(f"[{re.escape(''.join(pattern.findall(every_character)))}]")
 
 
 @functools.cache

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlctl.alignment import arrow_io, registry
-from mlctl.alignment.aligner import Pair
 from mlctl.alignment.language_job import LanguageJob
 from mlctl.core import arrow
 
@@ -22,17 +21,17 @@ def train(job: LanguageJob) -> None:
             aligner = registry.create_aligner(
                 job.settings, job.source, job.target, job.seed, job.priors, job.encoder, job.threads
             )
-            aligner.train(training_pairs(job))
+            aligner.train(arrow_io.PairBatches(training_batches(job)))
             aligner.save(folder)
 
 
-def training_pairs(job: LanguageJob) -> Iterator[Pair]:
-    """Yield the pairs that the model is trained on, in order."""
+def training_batches(job: LanguageJob) -> Iterator[pa.RecordBatch]:
+    """Yield the pairs that the model is trained on, in order, as batches of `arrow_io.WORDS`."""
     for part in range(len(job.parts)):
         rows, start = training_rows(job, part), 0
         for batch in arrow.batches(job.words_file(part)):
             in_batch = rows[(rows >= start) & (rows < start + batch.num_rows)] - start
-            yield from arrow_io.to_pairs(batch.take(pa.array(in_batch)))
+            yield batch.take(pa.array(in_batch))
             start += batch.num_rows
 
 

@@ -26,6 +26,7 @@ _CLUSTER = regex.compile(r"\s|\X")  # no two of them are composed with each othe
 _PLAIN_WORD = re.compile(r"\w+|[^\w\s]")
 # Characters that the tokenizer removes, joining their neighbours, and a word that it uses as a marker.
 _UNSAFE = re.compile(r"[\x00-\x08\x0e-\x1b]|MULTI")
+_NO_CONTEXT = "x ", " A"  # stand-ins for the neighbours of a piece, where they do not matter
 _SLOW = {"zh", "ja"}  # for Han and kana, which it never gets, the tokenizer compiles tables for seconds
 _CACHE_SIZE = 1 << 17  # pieces and words: most of a text consists of some ten thousand
 
@@ -87,13 +88,15 @@ class WordTokenizer:
             return None
         spans: list[Span] = []
         end, pieces = 0, run.split()
+        single = " ".join(pieces) == run  # nearly always: each piece begins one character after the one before
         for index, piece in enumerate(pieces):
-            start = run.index(piece, end)
+            start = end + (index > 0) if single else run.index(piece, end)
             end = start + len(piece)
             if piece.isalpha() and piece.isascii():  # most pieces: one word
                 spans.append((start, end))
                 continue
-            piece_spans = tokenize(piece, *self._context(pieces, index))
+            has_context = "." in piece or (piece[0] == "," and not index)
+            piece_spans = tokenize(piece, *(self._context(pieces, index) if has_context else _NO_CONTEXT))
             if piece_spans is None:
                 return None
             spans += [(start + first, start + last) for first, last in piece_spans]
@@ -101,7 +104,7 @@ class WordTokenizer:
 
     def _context(self, pieces: Sequence[str], index: int) -> tuple[str, str]:
         """Return stand-ins for a piece's neighbours, where they matter to the tokenizer: at commas and full stops."""
-        piece, before, after = pieces[index], "x ", " A"
+        piece, (before, after) = pieces[index], _NO_CONTEXT
         if piece[0] == "," and not index:
             before = ""
         if "." in piece:

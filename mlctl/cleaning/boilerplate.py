@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,12 @@ _NUMBER = re.compile(r"\d+")
 _MAX_COUNT = 254
 
 
-def digests_without_numbers(texts: Iterable[str]) -> Digests:
-    """Return the digest of each text, equal for texts that differ in numbers only."""
-    return digests_of(_NUMBER.sub("0", text) for text in texts)
+def digests_without_numbers(texts: Sequence[str], digests: Digests) -> Digests:
+    """Return the digest of each text, equal for texts that differ in numbers only; `digests`: those of the texts."""
+    result = digests.copy()
+    rows = [row for row, text in enumerate(texts) if _NUMBER.search(text)]
+    result[rows] = digests_of(_NUMBER.sub("0", texts[row]) for row in rows)
+    return result
 
 
 class RepeatCounter:

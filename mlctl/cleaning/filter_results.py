@@ -73,19 +73,21 @@ class FilterResult:
         has_source, has_target = (np.array(batch[name].is_valid(), dtype=bool) for name in ("source", "target"))
         paired = has_source & has_target
         texts = [_Texts.of(pair, forward) for pair, forward in zip(self.pairs, has_source.tolist(), strict=True) if pair]
-        keys = [(text.source_key, text.target_key) for text in texts]
-        pair_keys = [(source, target) for source, target in keys if source is not None and target is not None]
         columns = {
             "rule": pa.array(self.rules, pa.string()),
             "paired": pa.array(paired),
             "source": _changed(batch["source"].to_pylist(), (text.source for text in texts), kept),
             "target": _changed(batch["target"].to_pylist(), (text.target for text in texts), kept),
             "digest": _scatter(digests_of(text.key for text in texts), kept),
-            "source_digest": _scatter(digests_of(source for source, _ in keys if source is not None), kept & has_source),
-            "target_digest": _scatter(digests_of(target for _, target in keys if target is not None), kept & has_target),
-            "source_boilerplate": _scatter(digests_without_numbers(source for source, _ in pair_keys), kept & paired),
-            "target_boilerplate": _scatter(digests_without_numbers(target for _, target in pair_keys), kept & paired),
         }
+        for name, has_side, side_keys in (
+            ("source", has_source, [text.source_key for text in texts]),
+            ("target", has_target, [text.target_key for text in texts]),
+        ):
+            keys = [key for key in side_keys if key is not None]
+            digests, rows = digests_of(keys), kept & has_side
+            columns[f"{name}_digest"] = _scatter(digests, rows)
+            columns[f"{name}_boilerplate"] = _scatter(digests_without_numbers(keys, digests)[paired[rows]], kept & paired)
         columns["sketch"], columns["bands"] = _minhash_columns(settings, self.pairs)
         return pa.record_batch(columns, schema=FILTER_RESULT)
 

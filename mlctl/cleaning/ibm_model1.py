@@ -36,7 +36,10 @@ _MIN_LOG_RATIO, _MAX_LOG_RATIO = -2.5, 4.0  # per-word log ratios are clipped
 _WORD = regex.compile(rf"[{UNSPACED}]|[\p{{L}}\p{{M}}\p{{N}}--[{UNSPACED}]]+", regex.V1)
 
 # Latin, Greek and Cyrillic without combining marks, where Python's expressions find the same words ten times faster.
-_NOT_SIMPLE, _SIMPLE_WORD = re.compile("[^\x00-\u02ff\u0370-\u0482\u048a-\u052f]"), re.compile(r"[^\W_]+")
+_NOT_SIMPLE, _SIMPLE_WORD = (
+    re.compile("[^\x00-\u02ff\u0370-\u0482\u048a-\u052f]"),
+    re.compile(rf"([^\W_]{{1,{_WORD_LETTERS}}})[^\W_]*"),
+)
 
 
 class EncodedTexts(NamedTuple):
@@ -76,8 +79,9 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __contains__(self, word: object) -> bool:
-        return word in self._ids
+    def unknown(self, words: set[str]) -> set[str]:
+        """Return those of some words that have no id."""
+        return words.difference(self._ids)
 
     def encode(self, texts: Iterable[Sequence[str]]) -> EncodedTexts:
         """Return the ids of tokenised texts, without unknown words."""
@@ -194,9 +198,14 @@ class IbmModel1:
 def split_words(text: str) -> list[str]:
     """Return the words and numbers of a text as the model counts them: case-folded and cut to their first five letters;
     single letters where words are not spaced."""
-    key = comparison_key(text)
-    words = _WORD.findall(key) if _NOT_SIMPLE.search(key) else _SIMPLE_WORD.findall(key)
-    return [word[:_WORD_LETTERS] for word in words[:_MAX_TEXT_WORDS]]
+    return split_key(comparison_key(text))
+
+
+def split_key(key: str) -> list[str]:
+    """Return the words of a text by the key by which duplicates are compared (`comparison_key`)."""
+    if not key.isascii() and _NOT_SIMPLE.search(key):
+        return [word[:_WORD_LETTERS] for word in _WORD.findall(key)[:_MAX_TEXT_WORDS]]
+    return _SIMPLE_WORD.findall(key)[:_MAX_TEXT_WORDS]
 
 
 def vocabulary_candidates(texts: Iterable[Sequence[str]]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlctl.cleaning.duplicates import digests_of
-from mlctl.cleaning.ibm_model1 import EncodedTexts, Floats, IbmModel1, Vocabulary, split_words
+from mlctl.cleaning.ibm_model1 import EncodedTexts, Floats, IbmModel1, Vocabulary, split_key, split_words
 from mlctl.cleaning.prior_lexicon import PriorLexicon
 
 #: Pairs in the training sample: more make a better model and a longer start.
@@ -21,6 +21,14 @@ SAMPLE = 20_000
 _SMOOTHING_WORDS = 3.0
 _MIN_KNOWN_WORDS = 4
 _SHARED_WORD_SCORE = 3.0  # log ratio of a rare word that is on both sides
+
+
+class ScoredText(NamedTuple):
+    """A pair that is scored: its source text, by which its half is known, and both sides' keys (`comparison_key`)."""
+
+    source: str
+    source_key: str
+    target_key: str
 
 
 class SampleWords(NamedTuple):
@@ -93,15 +101,15 @@ class LikelihoodModel:
             self._forward[half].save(path / f"forward-{half}")
             self._backward[half].save(path / f"backward-{half}")
 
-    def scores(self, sources: Sequence[str], targets: Sequence[str]) -> Floats:
+    def scores(self, texts: Sequence[ScoredText]) -> Floats:
         """Return the score of each pair: the mean over words and both directions of log p(word | other side) / p(word).
 
         0: as likely as two unrelated texts; also 0 where too few words are known.
         """
-        halves, scores = _halves(sources), np.zeros(len(sources))
+        halves, scores = _halves([text.source for text in texts]), np.zeros(len(texts))
         for half in (0, 1):
             rows = np.flatnonzero(halves == half).tolist()
-            words = [split_words(sources[row]) for row in rows], [split_words(targets[row]) for row in rows]
+            words = [split_key(texts[row].source_key) for row in rows], [split_key(texts[row].target_key) for row in rows]
             source_ids, target_ids = (vocabulary.encode(side) for vocabulary, side in zip(self._vocabularies, words, strict=True))
             shared = np.array(list(map(self._shared_words, *words)), dtype=np.float64)
             scores[rows] = self._scores_of_half(half, source_ids, target_ids, shared)
@@ -116,9 +124,8 @@ class LikelihoodModel:
 
     def _shared_words(self, source: list[str], target: list[str]) -> int:
         """Return how many words outside the vocabulary are on both sides: names and numbers."""
-        return sum(
-            word not in self._vocabularies[0] and word not in self._vocabularies[1] for word in {*source}.intersection(target)
-        )
+        sources, targets = self._vocabularies
+        return len(targets.unknown(sources.unknown({*source}.intersection(target))))
 
 
 def _halves(sources: Sequence[str]) -> npt.NDArray[np.uint64]:

@@ -83,6 +83,15 @@ _WORD_WITH_MARK = {mark: re.compile(rf"[A-Za-z0-9]*{mark}[A-Za-z0-9]*") for mark
 _MAX_MENU_ENTRY_CHARACTERS = 60
 
 
+# Without one of these characters a text has no markup.
+_MARKUP = re.compile(r"[&\\%{<]")
+
+
+def has_no_markup(text: str) -> bool:
+    """Return whether `decode_entities` and `strip_markup` would not change a text; False if it is not worth the time to find out."""
+    return _MARKUP.search(text) is None
+
+
 def strip_markup(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the text without markup, and its placeholders, sorted, in a notation that is the same for both sides of a pair.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mlctl.cleaning.characters import fix_encoding, fix_utf8, normalize_characters
-from mlctl.cleaning.markup import align_end_marks, decode_entities, strip_accelerators, strip_markup
+from mlctl.cleaning.characters import fix_encoding, fix_utf8, is_normalized, looks_mojibake, normalize_characters
+from mlctl.cleaning.markup import align_end_marks, decode_entities, has_no_markup, strip_accelerators, strip_markup
 from mlctl.cleaning.mojibake.repair import EncodingRepair, Repaired
 
 
@@ -32,10 +32,10 @@ def normalize_pair(source: str, target: str | None, catalogue: bool = True, repa
     `catalogue` says whether the pair may be from a catalogue of messages, where `&` can mark a keyboard accelerator. Without `repairs`,
     only UTF-8 that was decoded as another encoding is repaired.
     """
-    source, source_placeholders, misread = _normalize(source, repairs[0])
+    source, source_placeholders, misread = normalize_side(source, repairs[0])
     target_placeholders: tuple[str, ...] = ()
     if target is not None:
-        target, target_placeholders, is_target_misread = _normalize(target, repairs[1])
+        target, target_placeholders, is_target_misread = normalize_side(target, repairs[1])
         misread |= is_target_misread
     if "_" in source or "&" in source or (target is not None and ("_" in target or "&" in target)):
         source, target = strip_accelerators(source, target, catalogue)
@@ -52,8 +52,20 @@ def _decode(text: str, repair: EncodingRepair | None) -> Repaired:
     return repaired._replace(text=fix_encoding(repaired.text))
 
 
-def _normalize(text: str, repair: EncodingRepair | None) -> tuple[str, tuple[str, ...], bool]:
+def _is_right(text: str, repair: EncodingRepair | None) -> bool:
+    """Return whether the encoding of a text is right; False if it is not worth the time to find out."""
+    return repair.is_right(text) if repair else not looks_mojibake(text)
+
+
+def normalize_side(text: str, repair: EncodingRepair | None) -> tuple[str, tuple[str, ...], bool]:
     """Return a side without markup and with normalised characters, its placeholders, and whether its encoding is wrong."""
+    if has_no_markup(text) and is_normalized(text) and _is_right(text, repair):  # nearly always, and cheap
+        return text, (), False
+    return normalize_side_in_full(text, repair)
+
+
+def normalize_side_in_full(text: str, repair: EncodingRepair | None) -> tuple[str, tuple[str, ...], bool]:
+    """Return what `normalize_side` returns, step by step."""
     repaired = _decode(text, repair)
     text, placeholders = strip_markup(repaired.text)
     return normalize_characters(text), placeholders, repaired.doubtful

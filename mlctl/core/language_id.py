@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import itertools
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -97,18 +96,16 @@ class BatchIdentifier:
         return [str(label) for scores in batches for label in self._labels[scores.argmax(axis=1)]]
 
     def _scores(self, texts: Sequence[str]) -> Scores:
+        from scipy.sparse import csr_array  # here, because not every process that imports this module identifies languages
+
         owners, features = self._find_features([self._encode(text) for text in texts])
         pairs, counts = np.unique(owners * len(self._weights) + features, return_counts=True)
         owners, features = np.divmod(pairs, len(self._weights))
-        sums = np.zeros((len(texts), len(self._labels)), dtype=np.float32)
         bounds = np.searchsorted(owners, np.arange(len(texts) + 1))
         weights = np.log1p(counts.astype(np.float32))
-        # einsum, not @: its sums do not depend on the number of threads.
-        for text, (first, last) in enumerate(itertools.pairwise(bounds)):
-            if first == last:  # no feature: the sum is 0; einsum over nothing has returned NaN
-                continue
-            sums[text] = np.einsum("i,ij", weights[first:last], self._weights[features[first:last]])
-        return sums + self._priors
+        # A sparse product, not a dense one: its sums do not depend on the number of threads.
+        sums = csr_array((weights, features, bounds), (len(texts), len(self._weights))) @ self._weights
+        return np.asarray(sums + self._priors)
 
     def _find_features(self, texts: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the features of the automaton's states for all bytes of all texts: (text index, feature) of each, in two arrays."""

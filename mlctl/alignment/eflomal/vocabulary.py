@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlctl.alignment.aligner import Pair, Sentence
+from mlctl.alignment.arrow_io import PairBatches, PairRows, words_of
 from mlctl.alignment.eflomal.sentence_buffer import Corpus
 from mlctl.core.word_forms import normalise_word
 
@@ -32,6 +33,13 @@ class Vocabulary:
         if -1 in ids:
             return [self._word_id(text[start:end]) for start, end in sentence.spans]
         return ids
+
+    def encode_words(self, words: pa.LargeStringArray) -> npt.NDArray[np.int32]:
+        """Return the id of each of the words of many sentences; each distinct one is looked up once, in the order of first occurrence."""
+        distinct = words.dictionary_encode()
+        ids = np.array([self._word_id(word) for word in distinct.dictionary.to_pylist()], np.int32)
+        of_words: npt.NDArray[np.int32] = ids[distinct.indices.to_numpy()]
+        return of_words
 
     def _word_id(self, surface: str) -> int:
         word_id = self._surfaces.get(surface)
@@ -57,6 +65,8 @@ class EncodedPairs(NamedTuple):
 def encode_pairs(pairs: Iterable[Pair]) -> EncodedPairs:
     """Return the pairs as word ids; they are read once, in order."""
     vocabularies = Vocabulary(), Vocabulary()
+    if isinstance(pairs, PairBatches | PairRows):
+        return _encode_batches(pairs.batches, vocabularies)
     tokens = array("i"), array("i")
     offsets = array("q", [0]), array("q", [0])
     for pair in pairs:
@@ -64,6 +74,19 @@ def encode_pairs(pairs: Iterable[Pair]) -> EncodedPairs:
             ids.extend(vocabulary.encode(sentence))
             ends.append(len(ids))
     source, target = ((_to_array(ids, np.int32), _to_array(ends, np.int64)) for ids, ends in zip(tokens, offsets, strict=True))
+    return EncodedPairs(Corpus(*source, *target), vocabularies[0].words(), vocabularies[1].words())
+
+
+def _encode_batches(batches: Iterable[pa.RecordBatch], vocabularies: tuple[Vocabulary, Vocabulary]) -> EncodedPairs:
+    """Return the pairs of batches of WORDS as word ids: the same as those of one pair after another, from columns."""
+    tokens: tuple[list[npt.NDArray[np.int32]], ...] = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    offsets: tuple[list[npt.NDArray[np.int64]], ...] = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
+    for batch in batches:
+        for vocabulary, ids, ends, side in zip(vocabularies, tokens, offsets, ("source", "target"), strict=True):
+            words, bounds = words_of(batch, side)
+            ids.append(vocabulary.encode_words(words))
+            ends.append(bounds[1:] + ends[-1][-1])
+    source, target = ((np.concatenate(ids), np.concatenate(ends)) for ids, ends in zip(tokens, offsets, strict=True))
     return EncodedPairs(Corpus(*source, *target), vocabularies[0].words(), vocabularies[1].words())
 
 

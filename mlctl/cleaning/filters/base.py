@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import string
+from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar, Protocol
 
@@ -15,6 +16,7 @@ from mlctl.core.unicode_scripts import UNSPACED_SCRIPTS
 from mlctl.languages import script
 
 _CHARACTERS_PER_WORD = 2
+_ASCII_LETTERS_AND_SPACE = f"{string.ascii_letters} ".encode()
 _COMBINING_MARK = regex.compile(r"\p{M}")
 
 
@@ -23,20 +25,24 @@ class Side:
 
     Attributes:
         text: the normalised text.
+        others: its characters that are neither ASCII letters nor spaces, in order: short, and all that many rules look for.
         letters: letters and combining marks.
         symbols: characters that are neither letters nor spaces.
         spaced: whether the language is written with spaces between words.
         words: words; characters / 2 where words are not spaced.
     """
 
-    __slots__ = ("letters", "spaced", "symbols", "text", "words")
+    __slots__ = ("letters", "others", "spaced", "symbols", "text", "words")
 
     def __init__(self, text: str, spaced: bool) -> None:
-        spaces = text.count(" ")
-        letters = sum(map(str.isalpha, text))
-        if letters + spaces < len(text) and not text.isascii():
-            letters += len(_COMBINING_MARK.findall(text))
+        spaces, others = text.count(" "), text.encode().translate(None, _ASCII_LETTERS_AND_SPACE).decode()
+        letters = len(text) - spaces - len(others)
+        if not others.isascii():
+            letters += sum(map(str.isalpha, others))
+            if letters + spaces < len(text):
+                letters += len(_COMBINING_MARK.findall(others))
         self.text = text
+        self.others = others
         self.letters = letters
         self.symbols = len(text) - letters - spaces
         self.spaced = spaced
@@ -44,19 +50,16 @@ class Side:
 
 
 class SentencePair:
-    """A normalised pair. `target` is None for text without translation, which is then the `source`, whatever its language."""
+    """A normalised pair. `target` is None for text without translation, which is then the `source`, whatever its language.
+
+    `sides`: the source, and the target if the pair has one.
+    """
 
     def __init__(self, normalized: NormalizedPair, source_spaced: bool, target_spaced: bool) -> None:
         self.normalized = normalized
         self.source = Side(normalized.source, source_spaced)
         self.target = None if normalized.target is None else Side(normalized.target, target_spaced)
-
-    @property
-    def sides(self) -> Iterator[Side]:
-        """Yield the source, and the target if the pair has one."""
-        yield self.source
-        if self.target is not None:
-            yield self.target
+        self.sides = (self.source,) if self.target is None else (self.source, self.target)
 
     @cached_property
     def source_key(self) -> str:

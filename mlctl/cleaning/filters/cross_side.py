@@ -8,13 +8,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mlctl.cleaning.filters.base import SentencePair
+from mlctl.cleaning.filters.base import SentencePair, Side
 
-_NO_LETTER = re.compile(r"[\W_]+")
+_NO_LETTER, _LETTER = re.compile(r"[\W_]+"), re.compile(r"[^\W_]")
 _MAX_KEY_LENGTH_DIFFERENCE = 8  # characters; keys that differ by more are not compared without their punctuation
 _DIGIT = re.compile("[1-9]")
 _ALLOWED_DIGITS = 4
 _ADDRESS = re.compile(r"(?:https?://|www\.)[\w-]+(?:\.[\w-]+)+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE | re.ASCII)
+_WWW = re.compile(r"[wW]{3}\.")
 _FILE_NAME = re.compile(r"\S*\w[./@:_\\]\w\S*")
 _HAN_DIGITS = str.maketrans("一二三四五六七八九", "123456789")
 _SENTENCE_END_MARKS = ".!?…।؟۔。！？"
@@ -49,9 +50,9 @@ class Identical:
         source, target = pair.source_key, pair.target_key
         if source == target:
             return True
-        return abs(len(source) - len(target)) <= _MAX_KEY_LENGTH_DIFFERENCE and _without_symbols(source) == _without_symbols(
-            target
-        )
+        if abs(len(source) - len(target)) > _MAX_KEY_LENGTH_DIFFERENCE or _first_letter(source) != _first_letter(target):
+            return False
+        return _without_symbols(source) == _without_symbols(target)
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ class Numbers:
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether the sides share too few digits other than 0 (of any script); a difference of four is always allowed."""
-        if pair.target is None or not (_has_digit(pair.source.text) or _has_digit(pair.target.text)):
+        if pair.target is None or not (_has_digit(pair.source.others) or _has_digit(pair.target.others)):
             return False
-        source, target = _digits(pair.source.text), _digits(pair.target.text)
+        source, target = _digits(pair.source.others), _digits(pair.target.others)
         total, common = source.total() + target.total(), 2 * (source & target).total()
         if total - common > _ALLOWED_DIGITS and not (
             pair.source.spaced and pair.target.spaced
         ):  # numbers may be written in words
-            source, target = (_digits(side.text.translate(_HAN_DIGITS)) for side in (pair.source, pair.target))
+            source, target = (_digits(side.others.translate(_HAN_DIGITS)) for side in pair.sides)
             common = min(total, 2 * (source & target).total())
         return total - common > _ALLOWED_DIGITS and common < self.min_shared * total
 
@@ -90,6 +91,8 @@ class Addresses:
     def drops(self, pair: SentencePair) -> bool:
         """Return whether one side has more sites than the other and they have none in common."""
         if pair.target is None:
+            return False
+        if not (_can_have_address(pair.source) or _can_have_address(pair.target)):  # nearly always
             return False
         source, target = _sites(pair.source.text), _sites(pair.target.text)
         return len(source) != len(target) and not source & target
@@ -111,9 +114,9 @@ class SentenceEnds:
         """Return whether the numbers of sentence ends differ by too many."""
         if pair.target is None:
             return False
-        source, target = pair.source.text, pair.target.text
-        if max(_max_sentence_ends(source), _max_sentence_ends(target)) <= self.max_difference:  # nearly always, and cheap
+        if max(map(_max_sentence_ends, pair.sides)) <= self.max_difference:  # nearly always, and cheap
             return False
+        source, target = pair.source.text, pair.target.text
         return abs(len(_SENTENCE_END.findall(source)) - len(_SENTENCE_END.findall(target))) > self.max_difference
 
 
@@ -136,20 +139,26 @@ class Untranslated:
         """
         if pair.target is None:
             return False
-        source, target = ({*_WORD.findall(side.text)} for side in (pair.source, pair.target))
-        if len(source & target) < _MIN_COPIED_WORDS:  # nearly always; the search for file names is slow
+        # Nearly always the sides share few words, even as parts of others; the search for file names is slow.
+        words, opposite = {*_WORD.findall(pair.source.text)}, pair.target.text
+        if len([word for word in words if word in opposite]) < _MIN_COPIED_WORDS:
             return False
         source, target = ({*_WORD.findall(_FILE_NAME.sub("", side.text))} for side in (pair.source, pair.target))
         return _is_copied(source, target, self.max_copied) or _is_copied(target, source, self.max_copied)
+
+
+def _first_letter(key: str) -> str:
+    match = _LETTER.search(key)
+    return match[0] if match else ""
 
 
 def _without_symbols(text: str) -> str:
     return _NO_LETTER.sub("", text)
 
 
-def _max_sentence_ends(text: str) -> int:
+def _max_sentence_ends(side: Side) -> int:
     """Return an upper bound of the number of sentence ends in a text."""
-    return sum(map(text.count, ".!?" if text.isascii() else _SENTENCE_END_MARKS))
+    return sum(map(side.others.count, ".!?" if side.others.isascii() else _SENTENCE_END_MARKS))
 
 
 def _has_digit(text: str) -> bool:
@@ -162,9 +171,12 @@ def _digits(text: str) -> Counter[str]:
     return Counter(_DIGIT.findall(text))
 
 
+def _can_have_address(side: Side) -> bool:
+    others = side.others
+    return "@" in others or "://" in others or ("." in others and _WWW.search(side.text) is not None)
+
+
 def _sites(text: str) -> set[str]:
-    if "@" not in text and "://" not in text and "www." not in text.lower():
-        return set()
     return {address.lower().rpartition("//")[2].removeprefix("www.") for address in _ADDRESS.findall(text)}
 
 

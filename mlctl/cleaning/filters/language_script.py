@@ -29,7 +29,7 @@ class Mojibake:
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether a side cannot be repaired, has replacement characters or sequences that only a wrong encoding makes."""
-        return pair.normalized.misread or any(_is_mojibake(side.text) for side in pair.sides)
+        return pair.normalized.misread or _is_mojibake(pair.source) or (pair.target is not None and _is_mojibake(pair.target))
 
 
 @dataclass(frozen=True)
@@ -111,5 +111,7 @@ class WrongLanguage:
         return wrong
 
 
-def _is_mojibake(text: str) -> bool:
-    return "\ufffd" in text or (looks_mojibake(text) and badness(text) > _MAX_BADNESS)
+def _is_mojibake(side: Side) -> bool:
+    if side.others.isascii():
+        return False
+    return "\ufffd" in side.others or (looks_mojibake(side.text) and badness(side.text) > _MAX_BADNESS)

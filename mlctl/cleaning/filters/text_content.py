@@ -66,7 +66,7 @@ class Identifier:
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether a side is an identifier."""
-        return any(side.words == 1 and "_" in side.text for side in pair.sides)
+        return any(side.words == 1 and "_" in side.others for side in pair.sides)
 
 
 @dataclass(frozen=True)
@@ -83,4 +83,4 @@ class Punctuation:
 
     def drops(self, pair: SentencePair) -> bool:
         """Return whether a side has too large a share of symbols (three are always allowed: `添加...`)."""
-        return any(side.symbols > max(_ALLOWED_SYMBOLS, self.max_share * len(side.text)) for side in pair.sides)
+        return any(side.symbols > _ALLOWED_SYMBOLS and side.symbols > self.max_share * len(side.text) for side in pair.sides)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlctl.cleaning.duplicates import Mask
 from mlctl.cleaning.filters.base import SentencePair
-from mlctl.cleaning.likelihood import LikelihoodModel
+from mlctl.cleaning.likelihood import LikelihoodModel, ScoredText
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class UnlikelyTranslation:
         if self.model is None:
             return unlikely
         rows = [row for row, pair in enumerate(pairs) if pair.target]
-        texts = [pairs[row].normalized for row in rows]
-        scores = self.model.scores([text.source for text in texts], [text.target or "" for text in texts])
+        scores = self.model.scores(
+            [ScoredText(pairs[row].source.text, pairs[row].source_key, pairs[row].target_key) for row in rows]
+        )
         unlikely[rows] = scores < self.min_likelihood
         return unlikely

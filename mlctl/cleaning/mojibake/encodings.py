@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -32,7 +33,9 @@ SINGLE_BYTE = (*_COMMON, *_RARE)
 MULTI_BYTE = {"Hans": ("gb18030",), "Hant": ("big5hkscs",), "Jpan": ("cp932", "euc_jp"), "Kore": ("cp949",)}
 
 _UPPER_HALF = range(0x80, 0x100)
-_UNDECODABLE = "\ufffd"
+_ALONE = re.compile(r"(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")  # a character beyond ASCII between two of ASCII
+#: Stands for a byte that an encoding lacks.
+UNDECODABLE = "\ufffd"
 
 
 class Misreading(NamedTuple):
@@ -41,46 +44,24 @@ class Misreading(NamedTuple):
     read_as: str
     true: str
 
-    @property
-    def rarity(self) -> float:
-        """How unusual it is: 1 for each encoding that is seldom used (DOS, lesser parts of ISO 8859), 1 for two that have nothing in
-        common, a little for text of a Macintosh.
-        """
-        related = any(self.read_as in family and self.true in family for family in _FAMILIES)
-        western = self.read_as in _WESTERN or self.true in _WESTERN or self.true not in SINGLE_BYTE
-        old = 0.5 if self.true.startswith("mac") else 0.0
-        return (self.read_as in _RARE) + (self.true in _RARE) + (not related and not western) + old
 
-
-class OtherCharacters(NamedTuple):
-    """What characters are in another reading, in the same order."""
-
-    misreading: Misreading
-    characters: str
-
-
-def other_characters(characters: str, written: Collection[str]) -> Iterator[OtherCharacters]:
-    """Yield what characters are in all single-byte readings that they allow and that change one; equal results once, the most common
-    misreading first.
-
-    Args:
-        characters: the distinct characters beyond ASCII of a text.
-        written: encodings that the text may be in.
+@functools.cache
+def rarity(misreading: Misreading) -> float:
+    """Return how unusual a misreading is: 1 for each encoding that is seldom used (DOS, lesser parts of ISO 8859), 1 for two that have
+    nothing in common, a little for text of a Macintosh.
     """
-    seen, distinct = {characters}, frozenset(characters)
-    for read_as in SINGLE_BYTE:
-        if not distinct <= upper_half(read_as).keys():
-            continue
-        for true in written:
-            if true in SINGLE_BYTE and (other := characters.translate(character_table(Misreading(read_as, true)))) not in seen:
-                seen.add(other)
-                if _UNDECODABLE not in other:
-                    yield OtherCharacters(Misreading(read_as, true), other)
+    read_as, true = misreading
+    related = any(read_as in family and true in family for family in _FAMILIES)
+    western = read_as in _WESTERN or true in _WESTERN or true not in SINGLE_BYTE
+    old = 0.5 if true.startswith("mac") else 0.0
+    return (read_as in _RARE) + (true in _RARE) + (not related and not western) + old
 
 
 def multi_byte_readings(text: str, characters: frozenset[str], written: Collection[str]) -> Iterator[tuple[Misreading, str]]:
     """Yield the readings of a text in those of the encodings that have several bytes a character."""
     multi_byte = [name for name in written if name not in SINGLE_BYTE]
+    if _ALONE.search(text):  # of two bytes or more in UTF-8
+        multi_byte = [name for name in multi_byte if name != "utf-8"]
     for read_as in SINGLE_BYTE if multi_byte else ():
         if characters <= upper_half(read_as).keys():
             for true in multi_byte:
@@ -101,22 +82,20 @@ def _decoded(text: str, misreading: Misreading) -> str | None:
         reading = text.translate(character_table(misreading))
     else:
         reading = text.translate(_bytes_table(misreading.read_as)).encode("latin-1").decode(misreading.true, errors="replace")
-    return None if _UNDECODABLE in reading else reading
+    return None if UNDECODABLE in reading else reading
 
 
 @functools.cache
 def upper_half(encoding: str) -> dict[str, int]:
     """Return the characters of an encoding's bytes from 0x80, with the bytes."""
-    return {
-        character: byte for byte, character in zip(_UPPER_HALF, _decoding(encoding), strict=True) if character != _UNDECODABLE
-    }
+    return {character: byte for byte, character in zip(_UPPER_HALF, decoding(encoding), strict=True) if character != UNDECODABLE}
 
 
 @functools.cache
 def character_table(misreading: Misreading) -> dict[int, str]:
     """Return what each character (code point) of the encoding that was read is in the true one; U+FFFD: not a character of it."""
-    pairs = zip(_decoding(misreading.read_as), _decoding(misreading.true), strict=True)
-    return {ord(before): after for before, after in pairs if before != _UNDECODABLE}
+    pairs = zip(decoding(misreading.read_as), decoding(misreading.true), strict=True)
+    return {ord(before): after for before, after in pairs if before != UNDECODABLE}
 
 
 @functools.cache
@@ -131,6 +110,6 @@ def misread_characters() -> frozenset[str]:
 
 
 @functools.cache
-def _decoding(encoding: str) -> str:
+def decoding(encoding: str) -> str:
     """Return the characters of the bytes from 0x80, a replacement character for each that the encoding lacks."""
     return "".join(bytes([byte]).decode(encoding, errors="replace") for byte in _UPPER_HALF)

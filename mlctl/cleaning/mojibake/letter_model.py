@@ -159,17 +159,9 @@ class LetterModel:
 
     def surprise(self, text: str) -> float:
         """Return by how much the letters of the alphabet beyond ASCII cost more than letters that the corpus has beside their neighbours."""
-        total, contexts, halves = 0.0, self.contexts, self._half_contexts
-        for match in BEYOND_ASCII.finditer(text):
-            index = match.start()
-            letter = text[index]
-            if letter not in self.alphabet.main:
-                continue
-            context = context_of(text[index - 1] if index else _EDGE, letter, text[index + 1 : index + 2] or _EDGE)
-            if context not in contexts:
-                half = f"{context[:2]}*" in halves or f"*{context[1:]}" in halves
-                total += (COSTS.half_seen if half else COSTS.unseen) - COSTS.seen
-        return total
+        padded = f"{_EDGE}{text}{_EDGE}"
+        starts = [match.start() for match in BEYOND_ASCII.finditer(text)]
+        return sum(map(self._surprises.__getitem__, [padded[start : start + 3] for start in starts]))
 
     def count_impossible(self, text: str) -> int:
         """Return the number of characters that right text does not have: controls, signs in words, letters of two scripts in a word."""
@@ -211,7 +203,12 @@ class LetterModel:
         return {}
 
     @functools.cached_property
-    def _half_contexts(self) -> frozenset[str]:
+    def _surprises(self) -> _Surprises:
+        return _Surprises(self)
+
+    @functools.cached_property
+    def half_contexts(self) -> frozenset[str]:
+        """The contexts with `*` for one of the neighbours."""
         return frozenset(half for context in self.contexts for half in (f"{context[:2]}*", f"*{context[1:]}"))
 
     def _find_kind(self, character: str) -> Kind:
@@ -259,7 +256,7 @@ class LetterModel:
         cost = COSTS.main
         if self.contexts and text[index] not in (self.learned or ()):
             context = context_of(near.before, text[index], near.after)
-            half = f"{context[:2]}*" in self._half_contexts or f"*{context[1:]}" in self._half_contexts
+            half = f"{context[:2]}*" in self.half_contexts or f"*{context[1:]}" in self.half_contexts
             cost = COSTS.seen if context in self.contexts else COSTS.half_seen if half else COSTS.unseen
         mixed = (
             near.before.isalpha() and not self.alphabet.contains(near.before) and not (self._unspaced and near.before.isascii())
@@ -289,6 +286,25 @@ class LetterModel:
                 return COSTS.inner_sign
             return COSTS.ordinal_after_word if index > 2 and text[index - 3 : index].isalpha() else COSTS.sign
         return COSTS.box if character in BOX else COSTS.sign
+
+
+class _Surprises(dict[str, float]):
+    """By how much a letter between its neighbours costs more than one that the corpus has between them, computed once each."""
+
+    def __init__(self, model: LetterModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def __missing__(self, trigram: str) -> float:
+        self[trigram] = surprise = self._surprise(*trigram)
+        return surprise
+
+    def _surprise(self, before: str, letter: str, after: str) -> float:
+        context, halves = context_of(before, letter, after), self._model.half_contexts
+        if letter not in self._model.alphabet.main or context in self._model.contexts:
+            return 0.0
+        half = f"{context[:2]}*" in halves or f"*{context[1:]}" in halves
+        return (COSTS.half_seen if half else COSTS.unseen) - COSTS.seen
 
 
 def context_of(before: str, letter: str, after: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mlctl.cleaning.mojibake.encodings import SINGLE_BYTE, Misreading, character_table, read
+from mlctl.cleaning.mojibake.encodings import SINGLE_BYTE, Misreading, character_table, rarity, read
 from mlctl.cleaning.mojibake.letter_model import BEYOND_ASCII, QUOTES, LetterModel
 from mlctl.core import language_id
 
@@ -57,7 +57,7 @@ def fit_misreadings(model: LetterModel, texts: Sequence[str], voted: Iterable[Mi
 
 def prior_cost(model: LetterModel, misreading: Misreading) -> float:
     """Return how unusual a misreading is in a language: its rarity, and 1 if the language is not written in the true encoding."""
-    return misreading.rarity + (misreading.true not in model.alphabet.written)
+    return rarity(misreading) + (misreading.true not in model.alphabet.written)
 
 
 def _candidates(model: LetterModel, texts: Sequence[str]) -> list[Misreading]:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import functools
-import heapq
 import itertools
 import math
-import operator
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from mlctl.cleaning.characters import fix_utf8
+import numpy as np
+import numpy.typing as npt
+
+from mlctl.cleaning.characters import SIGNS_OF_MOJIBAKE, fix_utf8
 from mlctl.cleaning.mojibake.encodings import (
     SINGLE_BYTE,
     Misreading,
+    decoding,
     misread_characters,
     multi_byte_readings,
-    other_characters,
+    rarity,
     read,
 )
 from mlctl.cleaning.mojibake.letter_model import BEYOND_ASCII, BOX, DASHES, QUOTES, Kind, LetterModel
 from mlctl.cleaning.mojibake.mixture import prior_cost
+from mlctl.cleaning.mojibake.single_byte import reading_table
 from mlctl.core import language_id
 
 # Nats that a reading must be less unlikely than the text: to be taken for the text; to be taken for a sign that the text is wrong; and
@@ -43,6 +46,14 @@ class Reading(NamedTuple):
     """Another reading of a text, and how many nats it is less unlikely than the text."""
 
     gain: float
+    misreading: Misreading
+    text: str
+
+
+class _Candidate(NamedTuple):
+    """A reading with its rough cost."""
+
+    cost: float
     misreading: Misreading
     text: str
 
@@ -98,7 +109,7 @@ class EncodingRepair:
         suspect = self.is_suspect(text)
         if not suspect and (text.isascii() or not self._mostly_misread):
             return Repaired(text)
-        readings = self.readings(text) if suspect else self._expected_readings(text)
+        readings = self.readings(text) if suspect else self._expected_readings(text, self.model.cost(text, _MAX_CHARACTERS))
         if not readings:  # its characters are of several encodings
             return Repaired(text, suspect and self.model.count_impossible(text) >= _MIN_IMPOSSIBLE)
         best = readings[0]
@@ -106,6 +117,14 @@ class EncodingRepair:
             return Repaired(text, best.gain >= _MIN_DOUBT)
         close = dict.fromkeys(reading.text for reading in readings if best.gain - reading.gain < _MIN_LEAD)
         return Repaired(best.text) if len(close) == 1 else self._decide(list(close))
+
+    def is_right(self, text: str) -> bool:
+        """Return whether neither `repair` nor ftfy would examine a text."""
+        return text.isascii() or (
+            not self._mostly_misread
+            and self._examined.search(text) is None
+            and not (self._examines_contexts and self.model.usable and self.model.surprise(text) >= _MIN_SURPRISE)
+        )
 
     def is_suspect(self, text: str) -> bool:
         """Return whether a text has a character that is unusual in the language or at its position: the quick test."""
@@ -116,52 +135,73 @@ class EncodingRepair:
 
     def readings(self, text: str) -> list[Reading]:
         """Return the most likely other readings, the best first."""
-        written = self.model.alphabet.written
-        readings = self._expected_readings(text) + self._readings(text, written)
+        written, cost = self.model.alphabet.written, self.model.cost(text, _MAX_CHARACTERS)
+        readings = self._expected_readings(text, cost) + self._readings(text, cost, written)
         if (
             max((reading.gain for reading in readings), default=0.0) < _MIN_DOUBT
         ):  # in no encoding of the language: in any other one
-            readings += self._readings(text, tuple(name for name in SINGLE_BYTE if name not in written))
+            readings += self._readings(text, cost, _others(written))
         return sorted(readings, key=lambda reading: -reading.gain)
 
-    def _expected_readings(self, text: str) -> list[Reading]:
-        """Return the readings by the misreadings of the corpus, the best first."""
+    def _expected_readings(self, text: str, cost: float) -> list[Reading]:
+        """Return the readings by the misreadings of the corpus, the best first. `cost`: that of the text."""
         readings = [
-            Reading(self._gain(text, reading) + bonus, misreading, reading)
+            Reading(cost - self.model.reading_cost(text, reading, _MAX_CHARACTERS) + bonus, misreading, reading)
             for misreading, bonus in self._bonuses.items()
-            if (reading := read(text, misreading)) not in (None, text)
+            if (reading := read(text, misreading)) is not None and reading != text
         ]
         return sorted(readings, key=lambda reading: -reading.gain)
 
-    def _readings(self, text: str, written: tuple[str, ...]) -> list[Reading]:
+    def _readings(self, text: str, cost: float, written: tuple[str, ...]) -> list[Reading]:
+        """Return the readings in the encodings `written` that are the best by their rough costs."""
         counts = Counter(BEYOND_ASCII.findall(text))
-        candidates = heapq.nsmallest(_MAX_READINGS, self._candidates(text, counts, written), key=lambda candidate: candidate[0])
-        candidates = [candidate for candidate in candidates if candidate[0] <= candidates[0][0] + _MAX_ROUGH_LEAD]
-        cost, characters = self.model.cost(text, _MAX_CHARACTERS), "".join(counts)
+        candidates = self._single_byte_candidates(text, counts, written) + self._multi_byte_candidates(text, counts, written)
+        candidates = sorted(candidates, key=lambda candidate: candidate.cost)[:_MAX_READINGS]
         readings = []
-        for _, misreading, others, multi_byte in candidates:
-            reading = multi_byte or text.translate(str.maketrans(characters, others))
-            gain = cost - self.model.reading_cost(text, reading, _MAX_CHARACTERS) - self._prior_cost(misreading)
-            readings.append(Reading(gain, misreading, reading))
+        for candidate in candidates:
+            if candidate.cost <= candidates[0].cost + _MAX_ROUGH_LEAD:
+                reading_cost = self.model.reading_cost(text, candidate.text, _MAX_CHARACTERS)
+                gain = cost - reading_cost - self._prior_cost(candidate.misreading)
+                readings.append(Reading(gain, candidate.misreading, candidate.text))
         return readings
 
-    def _candidates(
-        self, text: str, counts: Counter[str], written: tuple[str, ...]
-    ) -> Iterator[tuple[float, Misreading, str, str]]:
-        """Yield the readings, with their rough costs: what the characters are in it, or the text (several bytes a character)."""
+    def _single_byte_candidates(self, text: str, counts: Counter[str], written: tuple[str, ...]) -> list[_Candidate]:
+        """Return the readings in single-byte encodings that are the best by their rough costs."""
+        characters, table = "".join(counts), reading_table(written)
+        columns, code_points = table.readings(characters)
+        costs = (
+            np.array(list(counts.values())) @ self._rough_costs[code_points]
+            + _prior_costs(self.model.alphabet.written, written)[columns]
+        )
+        return [
+            _Candidate(
+                float(costs[index]),
+                table.misreadings[columns[index]],
+                text.translate(dict(zip(map(ord, characters), map(chr, code_points[:, index]), strict=True))),
+            )
+            for index in np.argsort(costs, kind="stable")[:_MAX_READINGS]
+        ]
+
+    def _multi_byte_candidates(self, text: str, counts: Counter[str], written: tuple[str, ...]) -> list[_Candidate]:
         rough = self.model.rough_cost
-        characters = "".join(counts)
-        for misreading, others in other_characters(characters, written):
-            cost = sum(map(operator.mul, counts.values(), map(rough, others)))
-            yield cost + self._prior_cost(misreading), misreading, others, ""
-        for misreading, reading in multi_byte_readings(text, frozenset(counts), written):
-            yield sum(map(rough, BEYOND_ASCII.findall(reading))) + self._prior_cost(misreading), misreading, "", reading
+        return [
+            _Candidate(sum(map(rough, BEYOND_ASCII.findall(reading))) + self._prior_cost(misreading), misreading, reading)
+            for misreading, reading in multi_byte_readings(text, frozenset(counts), written)
+        ]
 
     def _gain(self, text: str, reading: str) -> float:
         return self.model.cost(text, _MAX_CHARACTERS) - self.model.reading_cost(text, reading, _MAX_CHARACTERS)
 
     def _prior_cost(self, misreading: Misreading) -> float:
         return _RARITY * prior_cost(self.model, misreading)
+
+    @functools.cached_property
+    def _rough_costs(self) -> npt.NDArray[np.float64]:
+        """The rough cost of each character that a byte can be read as, by its code point."""
+        characters = sorted({character for encoding in SINGLE_BYTE for character in decoding(encoding)})
+        costs = np.zeros(1 + ord(characters[-1]))
+        costs[list(map(ord, characters))] = list(map(self.model.rough_cost, characters))
+        return costs
 
     @functools.cached_property
     def _examines_contexts(self) -> bool:
@@ -189,6 +229,12 @@ class EncodingRepair:
         return re.compile(_class(odd + signs + inner + DASHES + "„‚«‹" + capitals))
 
     @functools.cached_property
+    def _examined(self) -> re.Pattern[str]:
+        """A character without which a text is neither noticeable nor looks like mojibake to ftfy."""
+        noticeable = self._noticeable.pattern[1:-1] if self.model.usable else ""
+        return re.compile(f"[{noticeable}{SIGNS_OF_MOJIBAKE}]")
+
+    @functools.cached_property
     def _unusual(self) -> tuple[str, str, str, str]:
         """Characters that are odd anywhere, signs that are odd beside a letter, quotes that are inside a word, and capitals."""
         characters = _by_kind(self.model)
@@ -214,6 +260,20 @@ class EncodingRepair:
             if "Latn" in self.model.alphabet.scripts:
                 patterns.append(rf"(?<!\w){capital}(?!\w)")
         return re.compile("|".join(patterns))
+
+
+@functools.cache
+def _others(written: tuple[str, ...]) -> tuple[str, ...]:
+    """Return all other single-byte encodings."""
+    return tuple(name for name in SINGLE_BYTE if name not in written)
+
+
+@functools.cache
+def _prior_costs(own: tuple[str, ...], written: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """Return the prior costs of all misreadings of text in `written`, for a language that may be written in `own`."""
+    return _RARITY * np.array(
+        [rarity(misreading) + (misreading.true not in own) for misreading in reading_table(written).misreadings]
+    )
 
 
 def _by_kind(model: LetterModel) -> dict[Kind | str, str]:

@@ -190,7 +190,9 @@ def test_the_sample_to_learn_from_is_spread_evenly_over_all_parts(tmp_path: Path
         rows = [33 * part + row for part in range(4) for row in train_step.training_rows(job, part).tolist()]
         assert len(rows) == expected
         assert set(np.diff(rows)) <= {100 // min(most, 100), -(-100 // min(most, 100))}
-        assert [pair[0].text for pair in train_step.training_pairs(job)] == [mirrored("fr", 100)[row]["source"] for row in rows]
+        assert [text for batch in train_step.training_batches(job) for text in batch["source"].to_pylist()] == [
+            mirrored("fr", 100)[row]["source"] for row in rows
+        ]
 
 
 def test_rows_of_several_files_are_read_in_ranges(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.cleaning import clean
-from mlctl.cleaning.mojibake.encodings import SINGLE_BYTE, other_characters
+from mlctl.cleaning.mojibake.encodings import SINGLE_BYTE
 from mlctl.cleaning.mojibake.evidence import Evidence
 from mlctl.cleaning.mojibake.letter_model import LetterModel
 from mlctl.cleaning.mojibake.repair import EncodingRepair
+from mlctl.cleaning.mojibake.single_byte import reading_table
 from mlctl.cleaning.row_filters import RowFilter
 from mlctl.config import Clean, Languages
 from mlctl.core.workspace import Workspace
@@ -312,5 +313,6 @@ def test_other_characters_are_the_same_bytes_in_another_encoding(read_as: str, t
     data = bytes(byte for byte in data if "\ufffd" not in bytes([byte]).decode(true, "replace"))
     characters = data.decode(read_as)
     expected = data.decode(true)
-    found = [other for _, other in other_characters(characters, (true,))]
+    _, code_points = reading_table((true,)).readings(characters)
+    found = ["".join(map(chr, reading)) for reading in code_points.T.tolist()]
     assert (expected in found) == (expected != characters)

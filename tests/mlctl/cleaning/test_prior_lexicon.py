@@ -138,7 +138,7 @@ def expected(
     for source, target, count in entries:
         longer = max(len(split_words(source)), len(split_words(target)))
         for one, other in itertools.product(parts(source), parts(target)):
-            if one in source_words and other in target_words:
+            if one in source_words.words and other in target_words.words:
                 counts[one, other] += count / longer
     return counts
 
