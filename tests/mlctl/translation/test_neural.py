@@ -24,7 +24,7 @@ TEXTS = tiny_models.sentences(200, seed=9)
 
 
 def load_backend(folder: Path, cache: Path | None, target: str = "fr", **changes: Any) -> TranslationBackend:
-    values = {"backend": "ctranslate2", "model": str(folder), "device": "cpu", "workers": 1, "max_tokens": 40, **changes}
+    values = {"backend": "ctranslate2", "model": str(folder), "device": "cpu", "threads": 1, "max_tokens": 40, **changes}
     return registry.load(Translate(**values), "en", target, cache)
 
 
@@ -61,20 +61,20 @@ def test_int8_says_nearly_the_same(word_map: Path, conversions: Path, reference:
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
-def test_neither_the_batch_nor_the_workers_change_what_is_texts_of(word_map: Path, conversions: Path, precision: str) -> None:
+def test_neither_the_batch_nor_the_threads_change_what_is_texts_of(word_map: Path, conversions: Path, precision: str) -> None:
     expected = dict(
         zip(TEXTS, load_backend(word_map, conversions, precision=precision).translate(TEXTS, "en", "fr"), strict=True)
     )
     draw = random.Random(0)
-    for batch_tokens, workers in ((16, 1), (300, 3), (4096, 2)):
-        backend = load_backend(word_map, conversions, precision=precision, batch_tokens=batch_tokens, workers=workers)
+    for batch_tokens, threads in ((16, 1), (300, 3), (4096, 2)):
+        backend = load_backend(word_map, conversions, precision=precision, batch_tokens=batch_tokens, threads=threads)
         some = draw.sample(TEXTS, draw.randint(1, len(TEXTS)))
         assert backend.translate(some, "en", "fr") == [expected[text] for text in some]
     assert backend.translate([], "en", "fr") == []
 
 
 def test_several_threads_translate_at_once(word_map: Path, conversions: Path, reference: list[str]) -> None:
-    backend, outputs = load_backend(word_map, conversions, precision="fp32", workers=2), {}
+    backend, outputs = load_backend(word_map, conversions, precision="fp32", threads=2), {}
 
     def work(number: int) -> None:
         outputs[number] = texts_of(backend.translate(TEXTS[number::4], "en", "fr"))
