@@ -46,10 +46,16 @@ class BackendPool:
             _log.info("%s→%s is translated through %s: %s", source, target, pivot, error.problem)
         return PivotBackend([PivotStep(self._direct(*pair), *pair) for pair in pivot_steps(source, target, pivot)])
 
-    def get_if_local(self, source: str, target: str) -> TranslationBackend | None:
-        """Return a direct backend for the language pair if it can be loaded without a download; else None."""
+    def get_if_local(self, source: str, target: str, used: Iterable[Pair]) -> TranslationBackend | None:
+        """Return a direct backend for the language pair if it can be loaded without a download; else None.
+
+        Args:
+            source: language of the texts.
+            target: language of the translations.
+            used: pairs whose backends are loaded anyway. What else this process has loaded does not count, so that all have one answer.
+        """
         with self._lock:
-            if self._settings.backend in NEURAL_BACKENDS and not self._is_local(source, target):
+            if self._settings.backend in NEURAL_BACKENDS and not self._is_local(source, target, used):
                 return None
             try:
                 return self._direct(source, target)
@@ -69,13 +75,21 @@ class BackendPool:
         """Close all backends."""
         self.keep_only([])
 
-    def _is_local(self, source: str, target: str) -> bool:
-        """Return whether a neural model for the pair is loaded, or there is a local one for this direction."""
+    def _is_local(self, source: str, target: str, used: Iterable[Pair]) -> bool:
+        """Return whether a neural model of the used pairs translates the pair, or there is a local one for this direction."""
         name = self._settings.model_for(source, target)
-        if any(key[0] == name and backend.supports(source, target) for key, backend in self._loaded.items()):
-            return True
+        for pair in used:
+            if self._settings.model_for(*pair) == name and (pair == (source, target) or self._supports(pair, (source, target))):
+                return True
         # A model whose name has no {source} or {target} was loaded for one direction, and is not used for the other.
         return name != self._settings.model and not models.is_on_hub(name)
+
+    def _supports(self, pair: Pair, other: Pair) -> bool:
+        """Return whether the direct model of a pair translates another one, too."""
+        try:
+            return self._direct(*pair).supports(*other)
+        except InputError:  # the pair goes through the pivot
+            return False
 
     def _direct(self, source: str, target: str) -> TranslationBackend:
         """Return a backend for a pair. A multilingual model is loaded once for all its pairs."""

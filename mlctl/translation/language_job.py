@@ -158,11 +158,10 @@ class LanguageJob(BaseModel):
 
     def measure(self, number: int, pool: BackendPool) -> None:
         """Measure the backend of a direction."""
-        for earlier in self.directions[:number]:  # it may be the backend of the way back, which is only used if it is loaded
-            pool.get(earlier.source, earlier.target)
         direction, warnings = self.directions[number], list[str]()
         source, target = direction.source, direction.target
-        backend, reverse = pool.get(source, target), pool.get_if_local(target, source)
+        used = [(direction.source, direction.target) for direction in self.directions[: number + 1]]
+        backend, reverse = pool.get(source, target), pool.get_if_local(target, source, used)
         texts = direction.texts(self.file)
         rows = quality.measure(self.settings, backend, self.target, source, target, texts, reverse, warnings.append)
         stopped = quality.below_min_chrf(self.settings, rows)

@@ -36,9 +36,13 @@ class Parallelism:
     gpus: float = 0
 
     def in_process(self, settings: Translate) -> Parallelism:
-        """Return how this process does the work alone, with the threads of all workers."""
+        """Return how this process does the work alone: with the threads of all workers, as far as it has cores. A program may wait for
+        a server: of it, as many as the recipe says run at the same time.
+        """
         device = next(iter(models.gpu_names(settings)), _CPU)
-        return Parallelism(1, min(self.workers * self.threads, usable_cores()), [device])
+        threads = self.workers * self.threads
+        is_program = settings.backend not in NEURAL_BACKENDS
+        return Parallelism(1, threads if is_program and settings.workers else min(threads, usable_cores()), [device])
 
 
 def choose_parallelism(settings: Translate, backend: ExecutionBackend, languages: Sequence[Sequence[Pair]]) -> Parallelism:

@@ -59,7 +59,7 @@ def test_a_program_for_one_way_is_asked_no_other(tmp_path: Path) -> None:
         settings = Translate.model_validate({"backend": "command", "command": command})
         with contextlib.closing(BackendPool(settings)) as pool:
             pool.get("en", "es")
-            assert (pool.get_if_local("es", "en") is not None) == has_reverse
+            assert (pool.get_if_local("es", "en", [("en", "es")]) is not None) == has_reverse
             if has_reverse:
                 pool.get("en", "ca")
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -19,6 +20,7 @@ from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation import ctranslate2_conversion, models, registry
 from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, TranslationBackend
+from mlctl.translation.backend_pool import BackendPool
 
 TEXTS = tiny_models.sentences(200, seed=9)
 
@@ -227,3 +229,11 @@ def test_what_the_device_does_not_have_is_refused(word_map: Path) -> None:
         models.precision(Translate(backend="ctranslate2", model=str(word_map), device="cpu", precision="fp16"))
     with pytest.raises(InputError, match=r"translate\.device"):
         models.devices(Translate(backend="ctranslate2", model=str(word_map), device="cuda:99"))
+
+
+def test_which_way_back_is_measured_does_not_depend_on_what_a_process_has_loaded(word_map: Path, conversions: Path) -> None:
+    settings = Translate(backend="ctranslate2", model=str(word_map), device="cpu")
+    with contextlib.closing(BackendPool(settings, conversions)) as pool:
+        pool.get("fr", "en")  # the recipe says so: the model has no languages of its own
+        assert pool.get_if_local("fr", "en", [("en", "fr")]) is None
+        assert pool.get_if_local("en", "fr", [("en", "fr"), ("fr", "en")]) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -25,10 +26,12 @@ import tiny_models
 
 from mlctl import schema
 from mlctl.config import Languages, Translate
+from mlctl.core.cpu import usable_cores
 from mlctl.errors import InputError
 from mlctl.execution.backend import Worker
 from mlctl.translation import translate
-from mlctl.translation.backend_pool import close_process_pool
+from mlctl.translation.backend import Translation
+from mlctl.translation.backend_pool import BackendPool, close_process_pool
 from mlctl.translation.language_job import LanguageJob, TranslateStep
 from mlctl.translation.parallelism import choose_parallelism
 
@@ -232,6 +235,29 @@ def test_what_workers_measure_is_logged(tmp_path: Path, caplog: pytest.LogCaptur
     assert program.asked()["rien de cela"] == 5, "measured once"
 
 
+def test_one_command_for_two_languages_is_refused_before_any_work(tmp_path: Path) -> None:
+    program = AskedProgram(tmp_path / "program")
+    chosen = program.settings(command=program.settings().command[:2])
+    for language in LANGUAGES.targets:
+        source = cleaned(tmp_path / "in", [text(number) for number in range(5)], language)
+    with pytest.raises(InputError, match=r"translate.command is the same from en to fr and from en to de"):
+        translate(chosen, LANGUAGES, source, workspace(tmp_path / "work"))
+    assert contents(tmp_path / "work") == {}
+
+
+def test_backends_of_other_languages_are_closed(tmp_path: Path) -> None:
+    """A worker does not keep the models of all languages."""
+    chosen = Translate.model_validate({"backend": "command", "command": ["sed", "s/^/{source}{target} /"], "threads": 1})
+    with contextlib.closing(BackendPool(chosen)) as pool:
+        french, back, german = (pool.get(*pair) for pair in (("en", "fr"), ("fr", "en"), ("en", "de")))
+        pool.keep_only([("en", "fr"), ("fr", "en")])
+        assert french.translate(["a"], "en", "fr") == [Translation("enfr a")]
+        assert back.translate(["a"], "fr", "en") == [Translation("fren a")]
+        with pytest.raises(RuntimeError):
+            german.translate(["a"], "en", "de")
+        assert pool.get("en", "de").translate(["a"], "en", "de") == [Translation("ende a")]
+
+
 def one_job(program: AskedProgram, folder: Path) -> LanguageJob:
     source = cleaned(folder / "in", [text(number) for number in range(25)])
     return LanguageJob(
@@ -340,6 +366,19 @@ def test_workers_and_threads_fill_the_cores(
     assert list(chosen.devices) == ["cpu"] * number
 
 
+def test_this_process_has_the_threads_of_all_workers(models: str) -> None:
+    command = {"backend": "command", "command": ("cat",)}
+    for changes, threads in (
+        ({}, usable_cores()),
+        (command, usable_cores()),
+        ({**command, "workers": 50}, 50),
+        ({"workers": 1}, 1),
+    ):
+        changed = settings(models, **{"workers": 0, **changes})
+        chosen = choose_parallelism(changed, Machines(100, 1), [[("en", "fr")]]).in_process(changed)
+        assert (chosen.workers, chosen.threads, list(chosen.devices)) == (1, threads, ["cpu"])
+
+
 def test_large_models_are_shared_by_threads(models: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen(machines: Machines, **changes: Any) -> tuple[int, int]:
         found = choose_parallelism(
@@ -354,6 +393,22 @@ def test_large_models_are_shared_by_threads(models: str, monkeypatch: pytest.Mon
     assert chosen(Machines(12, 12), backend="transformers") == (3, 1)
     monkeypatch.setattr("mlctl.translation.parallelism.usable_memory", lambda: 1)
     assert chosen(Machines(12, 12)) == (1, 12)
+
+
+def test_each_worker_of_this_machine_has_a_gpu_of_its_own(models: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 2)
+    for changes, devices in (
+        ({}, ["cuda:0", "cuda:1"]),
+        ({"workers": 1}, ["cuda:0"]),
+        ({"workers": 3}, ["cuda:0", "cuda:1", "cuda:0"]),
+        ({"device": "cuda:1"}, ["cuda:1"]),
+        ({"device": "cpu", "workers": 2}, ["cpu", "cpu"]),
+    ):
+        chosen = choose_parallelism(
+            settings(models, **{"workers": 0, "device": "auto", **changes}), Machines(8, 8), [[("en", "fr")]]
+        )
+        assert list(chosen.devices) == devices
+    assert chosen.in_process(settings(models, device="auto")).devices == ["cuda:0"]
 
 
 def test_a_gpu_of_a_cluster_has_one_worker(models: str) -> None:
