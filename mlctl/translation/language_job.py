@@ -117,8 +117,8 @@ class LanguageJob(BaseModel):
         return f"known/{part:05d}.parquet"
 
     def measurement(self, direction: Direction) -> dict[str, Any]:
-        """Return the measurement of a direction: `identity` of its backend, `rows` (QUALITY), `warnings`, and the reason why its outputs
-        are not used (`stopped`), or "".
+        """Return the measurement of a direction: `identity` of its backend, `rows` (QUALITY), `warnings`, the reason why its outputs are
+        not used (`stopped`), or "", and the `accepted` translations by text.
         """
         result: dict[str, Any] = json.loads(self._measurement_file(direction).read_text(encoding="utf-8"))
         return result
@@ -163,9 +163,15 @@ class LanguageJob(BaseModel):
         used = [(direction.source, direction.target) for direction in self.directions[: number + 1]]
         backend, reverse = pool.get(source, target), pool.get_if_local(target, source, used)
         texts = direction.texts(self.file)
-        rows = quality.measure(self.settings, backend, self.target, source, target, texts, reverse, warnings.append)
-        stopped = quality.below_min_chrf(self.settings, rows)
-        measurement = {"identity": backend.identity(), "rows": rows, "stopped": stopped, "warnings": warnings}
+        accepted: dict[str, str] = {}
+        rows = quality.measure(self.settings, backend, self.target, source, target, texts, reverse, warnings.append, accepted)
+        measurement = {
+            "identity": backend.identity(),
+            "rows": rows,
+            "stopped": quality.below_min_chrf(self.settings, rows),
+            "warnings": warnings,
+            "accepted": accepted,
+        }
         with self.scratch.part(_measurement_name(direction)) as path:
             path.write_text(json.dumps(measurement), encoding="utf-8")
 

@@ -7,7 +7,7 @@ machines on which SQLite could damage a file that they share. Rejected outputs a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,6 +38,11 @@ class MemoryExchange:
         self._looked_up[job.target, part] = bool(rows)
         return bool(rows)
 
+    def store_measured(self, job: LanguageJob, direction: Direction) -> None:
+        """Store the translations that measuring a backend has made, so that its part does not make them again."""
+        if self._memory:
+            _put(self._memory, job, direction, job.measurement(direction)["accepted"])
+
     def store(self, job: LanguageJob, part: int) -> None:
         """Store the translations of a finished part that the memory does not have."""
         if not self._memory:
@@ -45,15 +50,10 @@ class MemoryExchange:
         known = job.known(part) if self._looked_up.pop((job.target, part)) else {}
         pairs = pq.read_table(job.workspace.path(job.pairs_name(part)), columns=["source", "target", "synthetic"]).to_pylist()
         for direction in job.directions:
-            identity, column = job.translation_identity(direction), direction.translation_column
+            column = direction.translation_column
             made = {row[direction.text_column]: row[column] for row in pairs if row["synthetic"] == column}
-            self._memory.put(
-                {
-                    translation_key(identity, direction.source, direction.target, text): translation
-                    for text, translation in made.items()
-                    if (column, text) not in known
-                }
-            )
+            new = {text: translation for text, translation in made.items() if (column, text) not in known}
+            _put(self._memory, job, direction, new)
         if known:
             job.scratch.discard(job.known_name(part))
 
@@ -81,3 +81,9 @@ def _find(memory: TranslationMemory, job: LanguageJob, direction: Direction, tex
     keys = {text: translation_key(identity, direction.source, direction.target, text) for text in texts}
     known = memory.get(list(keys.values()))
     return {text: known[key] for text, key in keys.items() if key in known}
+
+
+def _put(memory: TranslationMemory, job: LanguageJob, direction: Direction, translations: Mapping[str, str]) -> None:
+    """Store translations by text."""
+    identity, source, target = job.translation_identity(direction), direction.source, direction.target
+    memory.put({translation_key(identity, source, target, text): output for text, output in translations.items()})

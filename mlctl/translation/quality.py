@@ -56,6 +56,7 @@ def measure(
     texts: Iterable[str],
     reverse: TranslationBackend | None = None,
     warn: Callable[[str], None] = _log.warning,
+    accepted: dict[str, str] | None = None,
 ) -> list[Row]:
     """Measure a backend from `source` to `target`; return rows of QUALITY.
 
@@ -68,6 +69,7 @@ def measure(
         texts: the texts to translate; 200 of them are drawn by hash, checked and, without a dev set, translated back.
         reverse: a backend from `target` to `source`, if there is one.
         warn: called with a warning if the round trip cannot be measured.
+        accepted: is given the translations of the drawn texts that pass the checks.
 
     Raises:
         InputError: a dev set cannot be read, or too many outputs are faulty.
@@ -78,6 +80,8 @@ def measure(
     sample = _sample(texts)
     translations = backend.translate(sample, source, target) if sample else []
     outputs = output_checks.check_outputs(sample, translations, source, target) if sample else []
+    if accepted is not None:
+        accepted |= {text: output.text for text, output in zip(sample, outputs, strict=True) if not output.rule}
     if not results and reverse and reverse.supports(target, source):
         results += _round_trip(sample, outputs, reverse, target, source, warn)
     rows = [{**common, **row} for row in [*results, *_faulty_shares(outputs)]]

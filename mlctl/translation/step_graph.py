@@ -101,6 +101,7 @@ class GraphRun:
         job, part = step.job, step.number
         if step.phase == "measure":
             _report_measurement(job, job.directions[part])
+            self._memory.store_measured(job, job.directions[part])
             return
         self._memory.store(job, part)
         self._counter.add(job.part_sizes[part], language=job.target)
