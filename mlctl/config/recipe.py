@@ -47,7 +47,8 @@ class Recipe(Section):
         "of the blocks of large ones; changed: files whose modification time changed.",
     )
     executor: Literal["processes", "ray"] = runtime_only(
-        "processes", "Execution backend of clean, align, shard and evaluate: local processes, or workers on a Ray cluster."
+        "processes",
+        "Execution backend of the stages before training, and of evaluate: local processes, or workers on a Ray cluster.",
     )
     ray_address: str = runtime_only("", "host:port of the Ray cluster; empty: the environment variable RAY_ADDRESS.")
     languages: Languages = Field(Languages(), description="Source and target languages.")

@@ -82,7 +82,13 @@ class Translate(Section):
     part_rows: int = Field(2000, ge=1, description="Sentences of a part: the most that a crash can lose.")
     batch_tokens: int = runtime_only(0, "Padded source tokens of a batch; 0: 1,024 on a CPU core, 16,384 on a GPU.", ge=0)
     workers: int = runtime_only(
-        0, "Concurrent translations: threads, processes or, on GPUs, models; 0: one for each core or GPU.", ge=0
+        0,
+        "Processes that translate at the same time, each with a model; 0: one for each GPU or, without, as many as the cores have "
+        "threads for and the memory models.",
+        ge=0,
+    )
+    threads: int = runtime_only(
+        0, "CPU threads of a process, which share its model (transformers uses one); 0: so many that all cores are used.", ge=0
     )
     device: str = runtime_only("auto", "auto, cpu, cuda or cuda:N.", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     remember: bool = runtime_only(

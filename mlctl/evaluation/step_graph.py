@@ -31,6 +31,7 @@ class StepGroup:
     """Steps that do not depend on each other, and steps before them that all of them depend on; a `PhasedJob`."""
 
     phases: ClassVar[Sequence[Phase]] = ("before", "steps")
+    preparation: ClassVar[Sequence[Phase]] = ()  # group after group: a worker keeps the model of its last step
 
     steps: Sequence[EvaluationStep]
     before: Sequence[EvaluationStep] = ()
@@ -108,12 +109,16 @@ class CacheWorker(StepWorker[EvaluationStep]):
         self._worker, self._cache, self._gpu, self._log = worker, cache, gpu, log
         self._killed = threading.Event()
 
+    def start(self) -> None:
+        """Wait until the worker can run steps."""
+        self._worker.start()
+
     def run(self, step: EvaluationStep) -> None:
         """Send the step to the worker, unless another run has computed its entry meanwhile."""
         with _to_compute(step, self._cache, self._killed.is_set) as missing:
             if missing:
                 message = {"step": step.model_dump(mode="json"), "gpu": self._gpu, "log": str(self._log)}
-                self._worker.run(message, step.description, step.remedy, step.timeout)
+                self._worker.run(message, step.description, step.remedy, step.timeout, step.reads)
 
     def kill(self) -> None:
         """Stop the worker at once, also while it waits for another run."""

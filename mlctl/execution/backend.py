@@ -55,5 +55,11 @@ class ExecutionBackend(Protocol):
     def gpus(self) -> int | None:
         """GPUs of all machines; None: those of this machine, as torch reports them."""
 
-    def start_worker(self, module: str, gpus: float = 0) -> Worker:
-        """Return a new worker that runs a module such as `mlctl.cleaning.worker`, with `gpus` GPUs (0.5: half of one) reserved for it."""
+    def start_worker(self, module: str, gpus: float = 0, cores: int = 1) -> Worker:
+        """Return a new worker that runs a module such as `mlctl.cleaning.worker`.
+
+        Args:
+            module: the module.
+            gpus: GPUs that are reserved for it; 0.5: half of one.
+            cores: CPU cores that are reserved for it.
+        """

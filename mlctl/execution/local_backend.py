@@ -19,9 +19,9 @@ class LocalBackend:
 
     min_node_cores = cores
 
-    def start_worker(self, module: str, gpus: float = 0) -> Worker:
+    def start_worker(self, module: str, gpus: float = 0, cores: int = 1) -> Worker:
         """Return a new child process that runs a module."""
-        del gpus  # a process sees all GPUs of this machine
+        del gpus, cores  # a process sees all GPUs and cores of this machine
         return ChildProcess(module)
 
 

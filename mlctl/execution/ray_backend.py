@@ -71,9 +71,9 @@ class RayBackend:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._exit_stack.close()
 
-    def start_worker(self, module: str, gpus: float = 0) -> RayWorker:
-        """Return a worker on some machine, with one core and `gpus` GPUs (0.5: half of one) reserved for it."""
-        return RayWorker(module, gpus, str(self._marker), self._files)
+    def start_worker(self, module: str, gpus: float = 0, cores: int = 1) -> RayWorker:
+        """Return a worker on some machine, with `cores` cores and `gpus` GPUs (0.5: half of one) reserved for it."""
+        return RayWorker(module, gpus, cores, str(self._marker), self._files)
 
     @property
     def _marker(self) -> Path:
@@ -127,8 +127,8 @@ class TransferredFiles:
 class RayWorker:
     """A worker on some machine of the cluster."""
 
-    def __init__(self, module: str, gpus: float, marker: str, files: TransferredFiles | None) -> None:
-        self._module, self._gpus, self._marker, self._files = module, gpus, marker, files
+    def __init__(self, module: str, gpus: float, cores: int, marker: str, files: TransferredFiles | None) -> None:
+        self._module, self._gpus, self._cores, self._marker, self._files = module, gpus, cores, marker, files
         self._actor: Any = None
         self._node = ""
         self._transfers = False
@@ -196,14 +196,17 @@ class RayWorker:
     def _start_actor(self) -> None:
         import ray
 
-        actor_class = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")(WorkerActor)
+        actor_class = ray.remote(num_cpus=self._cores, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")(
+            WorkerActor
+        )
         with self._lock:
             if self._killed:
                 raise ProcessDiedError("a worker was stopped before it had started", "run again")
             self._actor = actor_class.remote(self._module)
         described = self._actor.describe_node.remote(self._marker)
         if not ray.wait([described], timeout=_PENDING_LOG_SECONDS)[0]:
-            resources = f"one core and {self._gpus:g} GPUs" if self._gpus else "one core"
+            cores = "one core" if self._cores == 1 else f"{self._cores} cores"
+            resources = f"{cores} and {self._gpus:g} GPUs" if self._gpus else cores
             _log.info("waiting for free Ray resources: %s for a worker of %s", resources, self._module)
         node_info = ray.get(described)
         self._node = check_node(node_info, Path(self._marker).parents[1], transfers=self._files is not None)

@@ -81,7 +81,7 @@ class PhasedJob(Protocol[P]):
 
     @property
     def phases(self) -> Sequence[P]:
-        """The names of the phases, in order; the last one has a step as long as the job is unfinished."""
+        """The names of the phases, in order."""
 
     @property
     def preparation(self) -> Sequence[P]:
@@ -140,10 +140,10 @@ class PhasedGraph(StepGraph[S], Generic[J, S]):
         return not self._ready and not self._before_last_phase
 
     def _enqueue(self, index: int, phase: int) -> None:
-        """Enqueue the steps of a phase or, where all of them are done, of the next one."""
+        """Enqueue the steps of a phase or, where all of them are done, of the next one; of a job without any other step, none."""
         phases = self._jobs[index].phases
         numbers = self._jobs[index].unfinished(phases[phase])
-        while not numbers:
+        while not numbers and phase + 1 < len(phases):
             phase += 1
             numbers = self._jobs[index].unfinished(phases[phase])
         self._before_last_phase -= phase == len(phases) - 1

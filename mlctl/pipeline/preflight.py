@@ -134,6 +134,7 @@ def _translate(context: _Context) -> Iterator[Check]:
         return
     from mlctl import translation
 
+    yield _raising(check_backend, recipe)
     check_model = partial(_check_translation_model, context)
     yield from map(_raising, translation.checks(recipe.translate, recipe.languages, check_model))
     if context.online or is_local(recipe, "translate"):

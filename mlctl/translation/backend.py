@@ -72,6 +72,6 @@ class BackendWrapper:
         self._inner.close()
 
 
-def worker_count(workers: int) -> int:
-    """Return how many workers to use: `workers`, or one for each core that this process may use where it is 0."""
-    return workers or usable_cores()
+def thread_count(threads: int) -> int:
+    """Return how many threads to use: `threads`, or one for each core that this process may use where it is 0."""
+    return threads or usable_cores()

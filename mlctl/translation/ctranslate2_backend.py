@@ -12,12 +12,12 @@ import ctranslate2
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation import ctranslate2_conversion, models
-from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, worker_count
+from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, thread_count
 from mlctl.translation.neural import NeuralBackend
 
 
 class CTranslate2Backend(NeuralBackend):
-    """Greedy or beam search: on a CPU one thread a batch, on GPUs one model each."""
+    """Greedy or beam search: on a CPU one thread a batch, all with one model; on GPUs one model each."""
 
     def __init__(self, settings: Translate, source: str, target: str, cache: Path | None = None) -> None:
         """Load the model for a language pair; `cache` keeps the converted model for other runs.
@@ -68,11 +68,10 @@ class CTranslate2Backend(NeuralBackend):
     def _open(self, folder: Path) -> Any:
         device, gpus = models.devices(self._settings)
         self._batch_tokens = models.batch_tokens(self._settings, device)
-        workers = self._settings.workers
         if device == "cuda":
-            parallelism: dict[str, Any] = {"inter_threads": max(1, -(-workers // len(gpus))), "device_index": gpus}
+            parallelism: dict[str, Any] = {"inter_threads": 1, "device_index": gpus}
         else:
-            parallelism = {"inter_threads": worker_count(workers), "intra_threads": 1}
+            parallelism = {"inter_threads": thread_count(self._settings.threads), "intra_threads": 1}
         try:
             return ctranslate2.Translator(
                 str(folder),

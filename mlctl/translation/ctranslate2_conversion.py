@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlctl.core.checksums import CheckedPath
 from mlctl.core.files import discard
 from mlctl.core.locks import locked
+from mlctl.core.workspace import Workspace
 from mlctl.core.write_errors import is_disk_full
 from mlctl.errors import InputError
 from mlctl.translation import models
@@ -30,18 +31,36 @@ def convert(folder: Path, precision: str, cache: Path) -> Path:
     """
     if models.is_converted(folder):
         return folder
-    parts = (models.digest(folder), importlib.metadata.version("ctranslate2"), COMPUTE_TYPES[precision])
-    converted = cache / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    name, workspace = _name(models.digest(folder), precision), Workspace(cache)
     cache.mkdir(parents=True, exist_ok=True)
-    with locked(Path(f"{converted}.lock")):
-        if not CheckedPath.at(converted).is_finished():
-            _convert(folder, COMPUTE_TYPES[precision], converted)
-    return converted
+    with locked(cache / f"{name}.lock"):
+        if not workspace.has(name):
+            _convert(folder, COMPUTE_TYPES[precision], workspace, name)
+    return workspace.path(name)
 
 
-def _convert(folder: Path, compute_type: str, converted: Path) -> None:
+def converted_folders(identity: Mapping[str, str], cache: Path) -> list[Path]:
+    """Return the folders of `cache` with the converted models of a backend, by its identity; none for other backends, and for models
+    that were in CTranslate2's format already.
+    """
+    prefixes = [name.removesuffix("backend") for name in identity if name == "backend" or name.endswith(" backend")]
+    folders = [
+        cache / _name(identity[f"{prefix}digest"], identity[f"{prefix}precision"])
+        for prefix in prefixes
+        if identity[f"{prefix}backend"] == "ctranslate2"
+    ]
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def _name(digest: str, precision: str) -> str:
+    """Return the name of a converted model's folder."""
+    parts = (digest, importlib.metadata.version("ctranslate2"), COMPUTE_TYPES[precision])
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _convert(folder: Path, compute_type: str, workspace: Workspace, name: str) -> None:
     _check_marian(folder)
-    with CheckedPath.at(converted).write() as temporary:  # for one process: this one holds the lock
+    with workspace.part(name) as temporary:  # for one process: this one holds the lock
         try:
             _run_converter(folder, compute_type, temporary)
         except InputError:

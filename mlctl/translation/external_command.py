@@ -20,7 +20,7 @@ from mlctl.translation.program_backend import ProgramBackend
 from mlctl.translation.program_text import quote, to_single_line
 
 _log = logging.getLogger(__name__)
-# Lines of one process: enough to make its start time negligible. Batches must not depend on the number of workers, since neural
+# Lines of one process: enough to make its start time negligible. Batches must not depend on the number of threads, since neural
 # programs round differently in other batches.
 _BATCH_LINES = 500
 _START_SECONDS, _LINE_SECONDS = 120.0, 5.0
@@ -70,7 +70,7 @@ class CommandBackend(ProgramBackend):
             self._closed = True
             for group in self._running:
                 group.kill()
-        self._workers.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     @cached_property
     def _digest(self) -> str:

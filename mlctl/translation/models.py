@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mlctl.config import Model, Translate
+from mlctl.config.translate import NEURAL_BACKENDS
 from mlctl.core.hashing import file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
 
 _CTRANSLATE2_WEIGHTS = "model.bin"
 _FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "pytorch_model*.bin", _CTRANSLATE2_WEIGHTS)
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin", _CTRANSLATE2_WEIGHTS)  # a folder may have them in several formats
 _CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 1024, 16_384  # padded source tokens
 _AUTO_PRECISION = {("ctranslate2", "cpu"): "int8", ("ctranslate2", "cuda"): "bf16"}
 
@@ -87,7 +91,7 @@ def batch_tokens(settings: Translate, device: str) -> int:
 
 
 def devices(settings: Translate) -> tuple[str, list[int]]:
-    """Return "cpu" or "cuda", and the indices of the GPUs to use.
+    """Return "cpu" or "cuda", and the indices of this machine's GPUs that may be used.
 
     Raises:
         InputError: the recipe's GPU does not exist.
@@ -100,8 +104,34 @@ def devices(settings: Translate) -> tuple[str, list[int]]:
         return "cpu", []
     if not available or int(index or 0) >= available:
         raise InputError(f"translate.device: {settings.device!r} does not exist: {available} GPUs were found", "use auto or cpu")
-    indices = [int(index)] if index else list(range(available))
-    return "cuda", indices[: settings.workers or None]
+    return "cuda", [int(index)] if index else list(range(available))
+
+
+def gpu_names(settings: Translate) -> list[str]:
+    """Return the names of this machine's GPUs that the recipe's backend may use ("cuda:0"); none where it runs on a CPU.
+
+    Raises:
+        InputError: the recipe's GPU does not exist.
+    """
+    if settings.backend not in NEURAL_BACKENDS:
+        return []
+    _, indices = devices(settings)
+    if indices and settings.backend == "transformers" and settings.device == "auto":
+        import torch
+
+        if not torch.cuda.is_available():  # torch was built without CUDA
+            return []
+    return [f"cuda:{index}" for index in indices]
+
+
+def weights_bytes(settings: Translate, pairs: Iterable[tuple[str, str]]) -> int:
+    """Return the size of the weights of all models for these language pairs; a model that is not there counts nothing."""
+    names, total = {settings.model_for(*pair) for pair in pairs}, 0
+    for name in names:
+        with contextlib.suppress(InputError):
+            folder = resolve_folder(settings, name)
+            total += max(sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in _WEIGHTS)
+    return total
 
 
 def precision(settings: Translate) -> str:

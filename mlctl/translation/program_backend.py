@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mlctl.config import Translate
-from mlctl.translation.backend import EMPTY, TOO_LONG, Translation, worker_count
+from mlctl.translation.backend import EMPTY, TOO_LONG, Translation, thread_count
 from mlctl.translation.program_text import count_words, to_single_line
 
 
 class ProgramBackend(ABC):
-    """Translates batches of lines with programs, one batch for each worker at a time, from one language into another."""
+    """Translates batches of lines with programs, one batch for each thread at a time, from one language into another."""
 
     def __init__(self, settings: Translate, source: str, target: str, batch_lines: int) -> None:
-        """Take the language pair and the lines of a batch, which must not depend on the number of workers."""
+        """Take the language pair and the lines of a batch, which must not depend on the number of threads."""
         self._pair = source, target
         self._max_words = settings.max_tokens
         self._batch_lines = batch_lines
-        self._workers = ThreadPoolExecutor(worker_count(settings.workers))
+        self._threads = ThreadPoolExecutor(thread_count(settings.threads))
 
     def supports(self, source: str, target: str) -> bool:
         """Return whether this is the backend's language pair: another pair has other programs or data, and another identity."""
@@ -41,7 +41,7 @@ class ProgramBackend(ABC):
         lines = {row: line for row, text in enumerate(texts) if fits[row] and (line := to_single_line(text))}
         rows = list(lines)
         batches = [rows[start : start + self._batch_lines] for start in range(0, len(rows), self._batch_lines)]
-        results = self._workers.map(lambda batch: self._translate_batch([lines[row] for row in batch]), batches)
+        results = self._threads.map(lambda batch: self._translate_batch([lines[row] for row in batch]), batches)
         for batch, batch_translations in zip(batches, results, strict=True):
             for row, translation in zip(batch, batch_translations, strict=True):
                 translations[row] = translation

@@ -6,7 +6,7 @@ import heapq
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,8 @@ def measure(
     target: str,
     texts: Iterable[str],
     reverse: TranslationBackend | None = None,
+    warn: Callable[[str], None] = _log.warning,
+    accepted: dict[str, str] | None = None,
 ) -> list[Row]:
     """Measure a backend from `source` to `target`; return rows of QUALITY.
 
@@ -66,6 +68,8 @@ def measure(
         target: language of the translations.
         texts: the texts to translate; 200 of them are drawn by hash, checked and, without a dev set, translated back.
         reverse: a backend from `target` to `source`, if there is one.
+        warn: called with a warning if the round trip cannot be measured.
+        accepted: is given the translations of the drawn texts that pass the checks.
 
     Raises:
         InputError: a dev set cannot be read, or too many outputs are faulty.
@@ -76,29 +80,30 @@ def measure(
     sample = _sample(texts)
     translations = backend.translate(sample, source, target) if sample else []
     outputs = output_checks.check_outputs(sample, translations, source, target) if sample else []
+    if accepted is not None:
+        accepted |= {text: output.text for text, output in zip(sample, outputs, strict=True) if not output.rule}
     if not results and reverse and reverse.supports(target, source):
-        results += _round_trip(sample, outputs, reverse, target, source)
+        results += _round_trip(sample, outputs, reverse, target, source, warn)
     rows = [{**common, **row} for row in [*results, *_faulty_shares(outputs)]]
-    if not _below_min_chrf(settings, rows):  # else its outputs are not used
+    if not below_min_chrf(settings, rows):  # else its outputs are not used
         faults = FaultCounter(settings.max_faulty, str(common["direction"]))
         faults.add(sample, outputs)
         faults.check()
-    figures = ", ".join(f"{row['metric']} {row['value']:g}" for row in rows) or "nothing to measure"
-    _log.info("%s: %s", common["direction"], figures)
     return rows
 
 
-def check(settings: Translate, rows: Iterable[Mapping[str, str | float | int]]) -> str:
-    """Return why the measured quality of one direction is too low, as a sentence with the figures; "" if it is good enough."""
-    measured = list(rows)
-    if below := _below_min_chrf(settings, measured):
-        return below
-    if settings.min_chrf and not {row["metric"] for row in measured} & {CHRF, ROUND_TRIP}:
+def log(settings: Translate, direction: str, backend: str, rows: Sequence[Mapping[str, str | float | int]]) -> None:
+    """Log the measured quality of a direction's backend, and warn if it is too low or cannot be checked."""
+    figures = ", ".join(f"{row['metric']} {row['value']:g}" for row in rows) or "nothing to measure"
+    _log.info("%s with %s: %s", direction, backend, figures)
+    if below := below_min_chrf(settings, rows):
+        _log.warning("%s is not translated: %s", direction, below)
+    elif settings.min_chrf and not {row["metric"] for row in rows} & {CHRF, ROUND_TRIP}:
         _log.warning("translate.min_chrf cannot be checked: there is neither a dev set nor a backend for the reverse direction")
-    return ""
 
 
-def _below_min_chrf(settings: Translate, rows: Sequence[Mapping[str, str | float | int]]) -> str:
+def below_min_chrf(settings: Translate, rows: Sequence[Mapping[str, str | float | int]]) -> str:
+    """Return why the measured quality of a direction is too low, as a sentence with the figures; "" if it is good enough."""
     for row in rows:
         if row["metric"] in (CHRF, ROUND_TRIP) and float(row["value"]) < settings.min_chrf:
             return f"chrF {row['value']:.1f} ({row['set']}), translate.min_chrf is {settings.min_chrf:g}"
@@ -124,7 +129,12 @@ def _dev_set_scores(dev_set: DevSet, backend: TranslationBackend, source: str, t
 
 
 def _round_trip(
-    texts: Sequence[str], outputs: Sequence[Translation], reverse: TranslationBackend, source: str, target: str
+    texts: Sequence[str],
+    outputs: Sequence[Translation],
+    reverse: TranslationBackend,
+    source: str,
+    target: str,
+    warn: Callable[[str], None],
 ) -> list[Row]:
     """Translate the outputs back, from `source` to `target`, and return the chrF between the results and the original texts."""
     accepted = [(text, output.text) for text, output in zip(texts, outputs, strict=True) if not output.rule]
@@ -134,7 +144,7 @@ def _round_trip(
     try:
         back = [translation.text for translation in reverse.translate([output for _, output in accepted], source, target)]
     except InputError as error:  # a program that translates one way only
-        _log.warning("no round trip is measured, %s→%s does not work: %s", source, target, error.problem)
+        warn(f"no round trip is measured, {source}→{target} does not work: {error.problem}")
         return []
     return [_row(ROUND_TRIP, _score(_chrf(), back, originals), len(accepted), _ROUND_TRIP_SET)]
 

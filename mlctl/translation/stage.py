@@ -1,12 +1,11 @@
-"""The translate stage: for each language its backends are measured first, then its parts are translated."""
+"""The translate stage: for each language its backends are measured first, then its parts are translated, by steps on an execution backend."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,24 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.config import Languages, Translate
+from mlctl.config.translate import NEURAL_BACKENDS
 from mlctl.core.workspace import Progress, Workspace, silent
-from mlctl.translation import licences, output_checks, quality
+from mlctl.execution.backend import ExecutionBackend
+from mlctl.execution.local_backend import LOCAL
+from mlctl.translation import licences, models, output_checks, quality
 from mlctl.translation.backend import RULES as BACKEND_RULES
-from mlctl.translation.backend import Translation
-from mlctl.translation.backend_pool import BackendPool
-from mlctl.translation.fault_counter import FaultCounter
-from mlctl.translation.parts import Direction, LanguageParts, TranslateFunction, directions
+from mlctl.translation.backend_pool import check_commands
+from mlctl.translation.language_job import LanguageJob
+from mlctl.translation.parts import Direction, directions
 from mlctl.translation.quality import BELOW_THRESHOLD
+from mlctl.translation.step_graph import GraphRun
+from mlctl.translation.translation_memory import TranslationMemory
 
 Metrics = dict[str, str | int | float | None]
 
 #: Rules in the order of the funnel.
 RULES = tuple(dict.fromkeys((BELOW_THRESHOLD, *BACKEND_RULES, *output_checks.RULES)))
 _NO_BACKEND = "no backend"
-# Parts that are translated at the same time: with two, the next one's sentences are queued while one is written.
-_CONCURRENT_PARTS = {"ctranslate2": 2}
 _log = logging.getLogger(__name__)
 
 
@@ -56,12 +57,13 @@ def translate(
     progress: Progress = silent,
     memory: Path | None = None,
     cache: Path | None = None,
+    backend: ExecutionBackend = LOCAL,
 ) -> Metrics:
     """Translate the texts of `untranslated/<t>.parquet`: those without a target forward, those without a source backward.
 
     Writes `pairs/<t>/<NNNNN>.parquet` (PAIR, synthetic = the translated side), `rejected/<t>/<NNNNN>.parquet` (REJECTED) for parts with
-    rejected texts, `quality.parquet` (QUALITY), `backends.json` (the backend of each direction) and `funnel.parquet`. Finished parts are
-    not translated again.
+    rejected texts, `quality.parquet` (QUALITY), `backends.json` (the backend of each direction) and `funnel.parquet`. A second call resumes
+    after the finished steps. Neither that nor the execution backend changes a byte.
 
     Args:
         settings: the backend and its settings.
@@ -71,21 +73,23 @@ def translate(
         progress: called after every part.
         memory: file of the translation memory, which runs share; None: without one.
         cache: folder of converted models, which runs share; None: a temporary one in the workspace.
+        backend: where the steps run.
 
     Returns:
         `<t>.translated` and `<t>.rejected` for each language with untranslated text; `<t>.untranslated` without a backend.
 
     Raises:
-        InputError: the model or program is missing, cannot be fetched or read, does not support a language, or too many of its outputs
-            are faulty.
+        InputError: the model or program is missing, cannot be fetched or read, does not support a language, too many of its outputs
+            are faulty, or a signal ended a process.
     """
     untranslated = _find_untranslated(languages, cleaned)
     if settings.backend == "none" or not untranslated:
         return _skip(untranslated, workspace)
-    measurements: list[dict[str, Any]] = []
-    with contextlib.closing(BackendPool(settings, memory, cache or workspace.scratch / "models")) as pool:
-        counts = _translate_languages(settings, untranslated, pool, workspace, measurements, progress)
-    _write_records(measurements, workspace)
+    check_commands(settings, [(direction.source, direction.target) for text in untranslated for direction in text.counts])
+    jobs = _jobs(settings, languages, untranslated, workspace, cache or workspace.scratch / "models")
+    GraphRun(settings, jobs, TranslationMemory(memory) if memory else None, progress).run(backend)
+    _write_records(settings, jobs, workspace)
+    counts = {job.target: job.counts(range(len(job.part_sizes))) for job in jobs}
     _write_funnel(untranslated, {language: rules for language, (_, rules) in counts.items()}, RULES, workspace)
     return {
         f"{language}.{name}": number
@@ -94,73 +98,26 @@ def translate(
     }
 
 
-def _translate_languages(
-    settings: Translate,
-    untranslated: Sequence[_UntranslatedText],
-    pool: BackendPool,
-    workspace: Workspace,
-    measurements: list[dict[str, Any]],
-    progress: Progress,
-) -> dict[str, tuple[int, Counter[str]]]:
-    """Translate every language, append the measurements; return the number of translated texts, and of rejected ones by rule."""
-    counts, done, total = {}, 0, sum(text.total for text in untranslated)
-    for text in untranslated:
-        parts = LanguageParts(text.language, text.file, settings.part_rows, workspace)
-        for rows in _translate_language(settings, text, parts, pool, workspace, measurements):
-            done += rows
-            progress(done, total, "segments", language=text.language)
-        counts[text.language] = parts.counts()
-    return counts
-
-
-def _translate_language(
-    settings: Translate,
-    text: _UntranslatedText,
-    parts: LanguageParts,
-    pool: BackendPool,
-    workspace: Workspace,
-    measurements: list[dict[str, Any]],
-) -> Iterator[int]:
-    """Measure the backends of a language, append the measurements, and translate its parts; yield the texts of each part."""
-    functions: dict[Direction, TranslateFunction] = {}
-    for direction in text.counts:
-        measurement = _measure(settings, text, direction, pool, workspace)
-        measurements.append(measurement)
-        # Without missing parts no backend is loaded.
-        unused = measurement["stopped"] or parts.finished()
-        functions[direction] = _reject_all if unused else pool.get(direction.source, direction.target).translate
-    faults = FaultCounter(settings.max_faulty, " and ".join(direction.name for direction in functions))
-    faults.add_counts(*parts.counts())
-    yield from parts.translate(functions, _CONCURRENT_PARTS.get(settings.backend, 1), faults)
-
-
-def _measure(
-    settings: Translate, text: _UntranslatedText, direction: Direction, pool: BackendPool, workspace: Workspace
-) -> dict[str, Any]:
-    """Return the measurement of a direction's backend, which an interrupted stage does not repeat.
-
-    `stopped` is the reason why the backend is not good enough, or "".
-    """
-    name = f".scratch/measured/{text.language}-{direction.translation_column}.json"
-    if workspace.has(name):
-        measurement: dict[str, Any] = json.loads(workspace.path(name).read_text(encoding="utf-8"))
-    else:
-        source, target = direction.source, direction.target
-        backend, reverse = pool.get(source, target), pool.get_if_local(target, source)
-        rows = quality.measure(settings, backend, text.language, source, target, direction.texts(text.file), reverse)
-        record = licences.record(settings, backend.identity(), source, target)
-        measurement = {"backend": record, "rows": rows, "stopped": quality.check(settings, rows)}
-        with workspace.part(name) as path:
-            path.write_text(json.dumps(measurement), encoding="utf-8")
-    if measurement["stopped"]:
-        _log.warning("%s is not translated: %s", direction.name, measurement["stopped"])
-    return measurement
-
-
-def _reject_all(texts: Sequence[str], source: str, target: str) -> list[Translation]:
-    """Reject all texts: the backend is not good enough."""
-    del source, target
-    return [Translation("", BELOW_THRESHOLD)] * len(texts)
+def _jobs(
+    settings: Translate, languages: Languages, untranslated: Sequence[_UntranslatedText], workspace: Workspace, cache: Path
+) -> list[LanguageJob]:
+    """Return the job of each language. Workers get the precision that is in the stage's key: that of this machine's device."""
+    resolved = {"precision": models.precision(settings)} if settings.backend in NEURAL_BACKENDS else {}
+    common: dict[str, Any] = {
+        "settings": settings.model_copy(update=resolved),
+        "source": languages.source,
+        "root": workspace.root,
+        "cache": cache,
+    }
+    return [
+        LanguageJob(
+            **common,
+            target=text.language,
+            file=text.file,
+            columns=tuple(direction.translation_column for direction in text.counts),
+        )
+        for text in untranslated
+    ]
 
 
 def _find_untranslated(languages: Languages, cleaned: Path) -> list[_UntranslatedText]:
@@ -185,10 +142,15 @@ def _skip(untranslated: Sequence[_UntranslatedText], workspace: Workspace) -> Me
     return {f"{text.language}.untranslated": text.total for text in untranslated}
 
 
-def _write_records(measurements: Sequence[Mapping[str, Any]], workspace: Workspace) -> None:
+def _write_records(settings: Translate, jobs: Sequence[LanguageJob], workspace: Workspace) -> None:
+    """Write the measured quality and the backend of each direction."""
+    measured = [(direction, job.measurement(direction)) for job in jobs for direction in job.directions]
     with workspace.part("quality.parquet") as path:
-        quality.write(path, [row for measurement in measurements for row in measurement["rows"]])
-    backends = [measurement["backend"] for measurement in measurements]
+        quality.write(path, [row for _, measurement in measured for row in measurement["rows"]])
+    backends = [
+        licences.record(settings, measurement["identity"], direction.source, direction.target)
+        for direction, measurement in measured
+    ]
     with workspace.part("backends.json") as path:
         path.write_text(json.dumps(backends, indent=1, ensure_ascii=False), encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ class TransformersBackend(NeuralBackend):
             self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(self._folder, local_files_only=True, dtype=dtype)
         except Exception as error:  # each model type raises errors of other types
             raise unreadable_model(self._folder, error) from None
-        self._device = _device(settings)
+        self._device = next(iter(models.gpu_names(settings)), "cpu")
         self._batch_tokens = models.batch_tokens(settings, self._device)
         self._model.to(self._device).eval()
         _disable_forced_end(self._model.generation_config)
@@ -50,7 +51,7 @@ class TransformersBackend(NeuralBackend):
         lengths = [len(row_ids) for row_ids in ids]
         translations = [Translation("", TOO_LONG)] * len(texts)
         rows = sorted((row for row in range(len(texts)) if lengths[row] <= self._max_tokens), key=lambda row: -lengths[row])
-        with self._lock:  # one batch at a time uses all cores
+        with self._lock, one_thread():
             for batch in batches_by_tokens(rows, lengths, self._batch_tokens):
                 for row, output in zip(batch, self._generate([ids[row] for row in batch], forced_token), strict=True):
                     translations[row] = self._decode(output)
@@ -97,11 +98,15 @@ def batches_by_tokens(rows: Iterable[int], lengths: Sequence[int], max_tokens: i
         yield batch
 
 
-def _device(settings: Translate) -> str:
-    _, gpus = models.devices(settings)
-    if gpus and (torch.cuda.is_available() or settings.device != "auto"):
-        return f"cuda:{gpus[0]}"
-    return "cpu"
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: some sums depend on the number of threads, which must not differ between machines and workers."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _disable_forced_end(generation_config: Any) -> None:

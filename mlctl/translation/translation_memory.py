@@ -1,7 +1,6 @@
 """Translation memory: the translations of all corpora and runs in one SQLite file.
 
-The memory is only a cache: if its file is damaged or cannot be used, translation continues without it. Rejections and outputs that
-`output_checks` rejects are not cached: they may be transient.
+The memory is only a cache: if its file is damaged or cannot be used, translation continues without it.
 """
 
 from __future__ import annotations
@@ -18,9 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-
-from mlctl.translation import output_checks
-from mlctl.translation.backend import BackendWrapper, Translation, TranslationBackend
 
 _BUSY_SECONDS = 60.0
 _KEYS_PER_QUERY = 5000  # SQLite allows 32,766 values in a query
@@ -148,35 +144,17 @@ class TranslationMemory:
         return FileLock(f"{self._path}.lock", timeout=self._busy_seconds)
 
 
-class MemoizedBackend(BackendWrapper):
-    """Looks texts up in the translation memory and translates only new ones."""
+def translation_key(identity: Mapping[str, str], source: str, target: str, text: str) -> bytes:
+    """Return the key of a text's translation.
 
-    def __init__(self, inner: TranslationBackend, memory: TranslationMemory) -> None:
-        super().__init__(inner)
-        self._memory = memory
-        self._identity = hashlib.sha256(json.dumps(inner.identity(), sort_keys=True).encode()).digest()
-        self._lookups = self._hits = 0
-
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-        """Return the translation of each text; each distinct text is translated once, or not at all if it is in the memory."""
-        keys = {text: self._key(text, source, target) for text in dict.fromkeys(texts)}
-        known = self._memory.get(list(keys.values()))
-        new = [text for text, key in keys.items() if key not in known]
-        translations = dict(zip(new, self._inner.translate(new, source, target) if new else [], strict=True))
-        checked = output_checks.check_outputs(new, [translations[text] for text in new], source, target)
-        self._memory.put({keys[text]: output.text for text, output in zip(new, checked, strict=True) if not output.rule})
-        self._lookups, self._hits = self._lookups + len(keys), self._hits + len(keys) - len(new)
-        return [translations[text] if text in translations else Translation(known[keys[text]]) for text in texts]
-
-    def close(self) -> None:
-        """Close the inner backend and the memory."""
-        if self._hits:
-            _log.info("%d of %d texts were in the translation memory", self._hits, self._lookups)
-        super().close()
-        self._memory.close()
-
-    def _key(self, text: str, source: str, target: str) -> bytes:
-        return hashlib.sha256(self._identity + f"{source}\0{target}\0".encode() + hashlib.sha256(text.encode()).digest()).digest()
+    Args:
+        identity: of everything that determines the translation besides the text and its languages.
+        source: language of the text.
+        target: language of the translation.
+        text: the text.
+    """
+    content = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
+    return hashlib.sha256(content + f"{source}\0{target}\0".encode() + hashlib.sha256(text.encode()).digest()).digest()
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -28,7 +28,8 @@ main()
 """
 
 ACTORS, CLEANERS = b"ray::WorkerActor", b"mlctl.cleaning.worker"
-ALIGNERS, SHARDERS, EVALUATORS = b"mlctl.alignment.worker", b"mlctl.sharding.worker", b"mlctl.evaluation.worker"
+ALIGNERS, SHARDERS = b"mlctl.alignment.worker", b"mlctl.sharding.worker"
+TRANSLATORS, EVALUATORS = b"mlctl.translation.worker", b"mlctl.evaluation.worker"
 
 
 def free_port() -> int:

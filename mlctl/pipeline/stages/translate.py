@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from mlctl.config import Recipe, key_settings
+from mlctl.execution.local_backend import LOCAL
+from mlctl.execution.registry import open_backend
 from mlctl.pipeline.licence_check import check_translation_licence
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 from storage import Store
@@ -34,9 +37,18 @@ def _work(context: StageContext) -> Metrics:
     root = Store(recipe.store).root  # caches beside the results: every run may use them and none needs them
     memory = root / "memory" / "translations.sqlite" if recipe.translate.remember else None
     converted = root / "models" / "ctranslate2"
-    return translation.translate(
-        recipe.translate, recipe.languages, context.inputs["clean"], context.workspace, context.progress, memory, converted
-    )
+    unused = recipe.translate.backend == "none"
+    with nullcontext(LOCAL) if unused else open_backend(recipe, context.workspace) as backend:
+        return translation.translate(
+            recipe.translate,
+            recipe.languages,
+            context.inputs["clean"],
+            context.workspace,
+            context.progress,
+            memory,
+            converted,
+            backend,
+        )
 
 
 STAGE = Stage(

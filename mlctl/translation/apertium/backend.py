@@ -24,7 +24,7 @@ _BATCH_LINES = 100  # in one pipeline
 
 
 class ApertiumBackend(ProgramBackend):
-    """Runs one pipeline of Apertium's programs for each worker; a pipeline is started when it is needed and stays up."""
+    """Runs one pipeline of Apertium's programs for each thread; a pipeline is started when it is needed and stays up."""
 
     def __init__(
         self, settings: Translate, source: str, target: str, cache: Path | None = None, timeout: float = _TIMEOUT
@@ -51,7 +51,7 @@ class ApertiumBackend(ProgramBackend):
         with self._lock:
             for pipeline in self._pipelines:
                 pipeline.stop()
-        self._workers.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
         for pipeline in self._pipelines:
             pipeline.close()
 

@@ -83,7 +83,7 @@ RUNTIME_ONLY = """
     download.index_url download.timeout download.lock download.retries download.backoff download.stall_timeout
     download.connections download.workers download.bandwidth download.max_file_gib download.max_unpacked_gib download.max_unpack_ratio download.opus_api download.opus_files
     clean.workers
-    translate.batch_tokens translate.workers translate.device translate.remember
+    translate.batch_tokens translate.workers translate.threads translate.device translate.remember
     align.workers align.device align.batch_tokens shard.workers model.allow_pickle
     train.devices train.nodes train.rendezvous train.threads train.cache_gradients train.micro_batch_tokens
     train.activation_checkpointing train.compile train.fsdp train.max_loss_rise train.checkpoint_seconds

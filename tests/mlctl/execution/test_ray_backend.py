@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from ray_cluster import ACTORS, ALIGNERS, CLEANERS, EVALUATORS, NO_RAY, SHARDERS, cluster_of_one, free_port, processes, wait_for
+from ray_cluster import (
+    ACTORS,
+    ALIGNERS,
+    CLEANERS,
+    EVALUATORS,
+    NO_RAY,
+    SHARDERS,
+    TRANSLATORS,
+    cluster_of_one,
+    free_port,
+    processes,
+    wait_for,
+)
 
 from mlctl import config
 from mlctl.alignment import align
@@ -38,11 +51,14 @@ from mlctl.execution.ray_backend import RayBackend
 from mlctl.execution.registry import check_backend
 from mlctl.schema import PAIR, SHARD
 from mlctl.sharding import shard
+from mlctl.translation import translate
 
 from ..alignment.synthetic_pairs import contents, mirrored, workspace, write
 from ..evaluation.conftest import row as made_row
 from ..evaluation.conftest import save_encoder, save_tokenizer
 from ..evaluation.tasks.test_finetuned import pawsx
+from ..translation import asked_program
+from ..translation.asked_program import AskedProgram
 
 pytestmark = [
     pytest.mark.ray,
@@ -213,6 +229,48 @@ def test_evaluated_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     assert killed
     assert "was lost; retrying on another" in caplog.text
     wait_for(lambda: not processes(ACTORS) and not processes(EVALUATORS))
+
+
+def test_translated_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
+    address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers do not open the translation memory: two runs with the same one do not translate a text twice."""
+    monkeypatch.setattr("mlctl.translation.step_graph._MAX_TEXTS_IN_PROCESS", defaultdict(int))
+    program, texts = AskedProgram(tmp_path / "program"), [asked_program.text(number) for number in range(200)]
+    source = asked_program.cleaned(tmp_path / "in", texts)
+
+    def translated(folder: Path, who: ExecutionBackend, workers: int, progress: Progress = silent) -> dict[str, bytes]:
+        chosen = program.settings(workers=workers)
+        translate(chosen, Languages(), source, workspace(folder), progress, tmp_path / f"memory-{workers}.sqlite", backend=who)
+        return contents(folder)
+
+    here = translated(tmp_path / "here", LOCAL, workers=1)
+    killed, kill = killer(ACTORS)
+    with RayBackend(address, workspace(tmp_path / "ray")) as cluster:
+        assert translated(tmp_path / "ray", cluster, 2, kill) == here
+    assert killed
+    assert "was lost; retrying on another" in caplog.text
+    program.asked()
+    with RayBackend(address, workspace(tmp_path / "again")) as cluster:
+        assert translated(tmp_path / "again", cluster, 2) == here
+    assert program.asked() == Counter(texts), "measured alone"
+    _, kill = killer(TRANSLATORS)
+    with RayBackend(address, workspace(tmp_path / "crash")) as cluster, pytest.raises(ProcessDiedError) as raised:
+        translated(tmp_path / "crash", cluster, 2, kill)
+    where = rf"on {socket.gethostname()}: its process was ended by SIGKILL"
+    assert re.fullmatch(rf"translation of fr, part 000\d\d {where}", raised.value.problem)
+    wait_for(lambda: not processes(ACTORS) and not processes(TRANSLATORS))
+
+
+def test_workers_ask_ray_for_cores(address: str, tmp_path: Path) -> None:
+    import ray
+
+    with RayBackend(address, workspace(tmp_path / "out")) as cluster:
+        worker = cluster.start_worker("mlctl.translation.worker", cores=2)
+        with pytest.raises(RuntimeError, match="validation error"):
+            worker.run({}, "nothing", "")
+        assert not ray.available_resources().get("CPU")
+        worker.close()
 
 
 def test_workers_ask_ray_for_gpus(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,6 +288,28 @@ def test_progress_starts_at_what_is_done_and_adds_up() -> None:
     assert calls == [(2, 5, "parts", {}), (3, 5, "parts", {"step": "map"}), (3, 5, "parts", {}), (5, 5, "parts", {})]
 
 
+def test_a_job_whose_last_steps_are_done_already_needs_no_more(tmp_path: Path) -> None:
+    """The results of earlier phases were lost, those of the last one are complete."""
+    job = PartlyDone(tmp_path, "a")
+    (tmp_path / "a-map-0").touch()
+    (tmp_path / "a-map-1").touch()
+    steps = graph([job])
+    done = Recorder()
+    run_in_process(steps, done)
+    assert done.names == ["a-split-0"]
+    assert steps.drained
+
+
+class PartlyDone(Job):
+    """A job without a last phase of one step."""
+
+    phases: ClassVar[tuple[str, ...]] = ("split", "map")
+
+    @property
+    def finished(self) -> bool:
+        return not any(self.unfinished(phase) for phase in self.phases)
+
+
 AFFINITY = """
 import os, sys
 from pathlib import Path

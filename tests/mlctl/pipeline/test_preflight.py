@@ -326,9 +326,10 @@ def test_where_a_champion_goes(override: str, message: str, tmp_path: Path, monk
     assert [message in problem for problem in found] == [True] * bool(message)
 
 
-@pytest.mark.parametrize("stage", ["clean", "align", "shard", "evaluate"])
+@pytest.mark.parametrize("stage", ["download", "clean", "translate", "align", "shard", "evaluate"])
 def test_a_cluster_that_is_not_there(stage: str, tmp_path: Path) -> None:
-    found = problems(recipe(tmp_path, "executor=ray", "ray_address=127.0.0.1:9"), stage)
+    program = ("translate.backend=command", "translate.command=[cat]")
+    found = problems(recipe(tmp_path, "executor=ray", "ray_address=127.0.0.1:9", *program), stage)
     assert any("Ray is not installed" in problem or "no Ray cluster answers at 127.0.0.1:9" in problem for problem in found)
 
 

@@ -47,9 +47,9 @@ def translations_of(command: tuple[str, ...], texts: list[str], **values: object
 @pytest.mark.parametrize("code", [UPPER, AT_THE_END])
 def test_programs_that_flush_and_programs_that_wait(code: str, tmp_path: Path) -> None:
     texts = [f"line {number}" for number in range(1_203)]
-    outputs = translations_of(program(tmp_path, code), texts, workers=2)
+    outputs = translations_of(program(tmp_path, code), texts, threads=2)
     assert outputs == [Translation(text.upper()) for text in texts]
-    assert translations_of(program(tmp_path, code), texts, workers=1) == outputs
+    assert translations_of(program(tmp_path, code), texts, threads=1) == outputs
 
 
 def test_a_program_for_one_way_is_asked_no_other(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_program_for_one_way_is_asked_no_other(tmp_path: Path) -> None:
         settings = Translate.model_validate({"backend": "command", "command": command})
         with contextlib.closing(BackendPool(settings)) as pool:
             pool.get("en", "es")
-            assert (pool.get_if_local("es", "en") is not None) == has_reverse
+            assert (pool.get_if_local("es", "en", [("en", "es")]) is not None) == has_reverse
             if has_reverse:
                 pool.get("en", "ca")
             else:

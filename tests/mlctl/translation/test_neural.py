@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -19,12 +20,13 @@ from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation import ctranslate2_conversion, models, registry
 from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, TranslationBackend
+from mlctl.translation.backend_pool import BackendPool
 
 TEXTS = tiny_models.sentences(200, seed=9)
 
 
 def load_backend(folder: Path, cache: Path | None, target: str = "fr", **changes: Any) -> TranslationBackend:
-    values = {"backend": "ctranslate2", "model": str(folder), "device": "cpu", "workers": 1, "max_tokens": 40, **changes}
+    values = {"backend": "ctranslate2", "model": str(folder), "device": "cpu", "threads": 1, "max_tokens": 40, **changes}
     return registry.load(Translate(**values), "en", target, cache)
 
 
@@ -61,20 +63,20 @@ def test_int8_says_nearly_the_same(word_map: Path, conversions: Path, reference:
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
-def test_neither_the_batch_nor_the_workers_change_what_is_texts_of(word_map: Path, conversions: Path, precision: str) -> None:
+def test_neither_the_batch_nor_the_threads_change_what_is_texts_of(word_map: Path, conversions: Path, precision: str) -> None:
     expected = dict(
         zip(TEXTS, load_backend(word_map, conversions, precision=precision).translate(TEXTS, "en", "fr"), strict=True)
     )
     draw = random.Random(0)
-    for batch_tokens, workers in ((16, 1), (300, 3), (4096, 2)):
-        backend = load_backend(word_map, conversions, precision=precision, batch_tokens=batch_tokens, workers=workers)
+    for batch_tokens, threads in ((16, 1), (300, 3), (4096, 2)):
+        backend = load_backend(word_map, conversions, precision=precision, batch_tokens=batch_tokens, threads=threads)
         some = draw.sample(TEXTS, draw.randint(1, len(TEXTS)))
         assert backend.translate(some, "en", "fr") == [expected[text] for text in some]
     assert backend.translate([], "en", "fr") == []
 
 
 def test_several_threads_translate_at_once(word_map: Path, conversions: Path, reference: list[str]) -> None:
-    backend, outputs = load_backend(word_map, conversions, precision="fp32", workers=2), {}
+    backend, outputs = load_backend(word_map, conversions, precision="fp32", threads=2), {}
 
     def work(number: int) -> None:
         outputs[number] = texts_of(backend.translate(TEXTS[number::4], "en", "fr"))
@@ -227,3 +229,11 @@ def test_what_the_device_does_not_have_is_refused(word_map: Path) -> None:
         models.precision(Translate(backend="ctranslate2", model=str(word_map), device="cpu", precision="fp16"))
     with pytest.raises(InputError, match=r"translate\.device"):
         models.devices(Translate(backend="ctranslate2", model=str(word_map), device="cuda:99"))
+
+
+def test_which_way_back_is_measured_does_not_depend_on_what_a_process_has_loaded(word_map: Path, conversions: Path) -> None:
+    settings = Translate(backend="ctranslate2", model=str(word_map), device="cpu")
+    with contextlib.closing(BackendPool(settings, conversions)) as pool:
+        pool.get("fr", "en")  # the recipe says so: the model has no languages of its own
+        assert pool.get_if_local("fr", "en", [("en", "fr")]) is None
+        assert pool.get_if_local("en", "fr", [("en", "fr"), ("fr", "en")]) is not None

@@ -22,7 +22,6 @@ from mlctl.translation.backend import EMPTY, TOO_LONG, Translation
 from mlctl.translation.fault_counter import FaultCounter
 from mlctl.translation.output_checks import COPIED, check_outputs
 from mlctl.translation.output_faults import CHATTER, GIBBERISH, LENGTH, MARKUP, NO_WORDS, NUMBERS, REPETITION, RULES, find_fault
-from mlctl.translation.translation_memory import MemoizedBackend, TranslationMemory
 
 TEXT = "The old house beyond the river has been empty for many years now."
 GOOD = {
@@ -186,37 +185,6 @@ def test_a_backend_with_too_many_faults_stops_with_an_example() -> None:
         counter.check()
     counter.add_counts(1_000, {TOO_LONG: 5})
     counter.check()
-
-
-def test_faulty_outputs_are_not_remembered(tmp_path: Path) -> None:
-    class Backend:
-        outputs = ("non " * 30, GOOD["fr"])
-
-        def identity(self) -> dict[str, str]:
-            return {"name": "test"}
-
-        def supports(self, source: str, target: str) -> bool:
-            del source, target
-            return True
-
-        def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
-            del source, target
-            return [True] * len(texts)
-
-        def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-            del source, target
-            return [Translation(self.outputs[0])] * len(texts)
-
-        def close(self) -> None:
-            pass
-
-    backend = Backend()
-    memoized = MemoizedBackend(backend, TranslationMemory(tmp_path / "memory.sqlite"))
-    assert memoized.translate([TEXT], "en", "fr") == [Translation("non " * 30)]
-    backend.outputs = (GOOD["fr"], "")
-    assert memoized.translate([TEXT], "en", "fr") == [Translation(GOOD["fr"])]
-    backend.outputs = ("", "")
-    assert memoized.translate([TEXT], "en", "fr") == [Translation(GOOD["fr"])]  # remembered
 
 
 PROGRAM = """

@@ -121,14 +121,19 @@ def test_too_many_faulty_outputs_stop_before_the_first_part(tmp_path: Path) -> N
 
 def test_below_the_least_chrf(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = dev_set(tmp_path, french=ENGLISH[::-1], min_chrf=40)
-    reason = quality.check(settings, quality.measure(settings, FORWARD, "fr", "en", "fr", []))
+    reason = quality.below_min_chrf(settings, quality.measure(settings, FORWARD, "fr", "en", "fr", []))
     assert reason.startswith("chrF ")
     assert reason.endswith("(dev.{language}), translate.min_chrf is 40")
     round_trip = Translate(min_chrf=60)
     lost = Dictionary("fr", "en", {})
-    assert "(round trip)" in quality.check(round_trip, quality.measure(round_trip, FORWARD, "fr", "en", "fr", ENGLISH, lost))
+    rows = quality.measure(round_trip, FORWARD, "fr", "en", "fr", ENGLISH, lost)
+    assert "(round trip)" in quality.below_min_chrf(round_trip, rows)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert quality.check(round_trip, quality.measure(round_trip, FORWARD, "fr", "en", "fr", ENGLISH)) == ""
+    quality.log(round_trip, "en→fr", "dictionary", rows)
+    assert "en→fr is not translated: chrF 14.8 (round trip)" in caplog.text
+    rows = quality.measure(round_trip, FORWARD, "fr", "en", "fr", ENGLISH)
+    assert quality.below_min_chrf(round_trip, rows) == ""
+    quality.log(round_trip, "en→fr", "dictionary", rows)
     assert "min_chrf cannot be checked" in caplog.text
 
 

@@ -142,7 +142,7 @@ def test_every_text_is_translated_in_order_and_in_parts(marian: Path, tmp_path: 
     for row in rows:
         assert row["target"] == row["target"].strip() != ""
         assert (row["synthetic"], row["origin"], row["licence"]) == ("target", f"x:{row['source']}", "CC0-1.0")
-    assert steps == [(8, 30, "segments"), (16, 30, "segments"), (24, 30, "segments"), (30, 30, "segments")]
+    assert steps == [(0, 30, "segments"), (8, 30, "segments"), (16, 30, "segments"), (24, 30, "segments"), (30, 30, "segments")]
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import signal
@@ -11,84 +10,39 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from mlctl.translation.backend import TOO_LONG, Translation
-from mlctl.translation.translation_memory import MemoizedBackend, TranslationMemory
+from mlctl.translation.translation_memory import TranslationMemory, translation_key
 
-
-class Reversing:
-    """A backend that reverses its texts, rejects long ones and records what it translated."""
-
-    def __init__(self, digest: str = "1") -> None:
-        self.digest = digest
-        self.translated: list[str] = []
-
-    def identity(self) -> dict[str, str]:
-        return {"backend": "reversing", "digest": self.digest}
-
-    def supports(self, source: str, target: str) -> bool:
-        return source != target
-
-    def fits(self, texts: Sequence[str], source: str, target: str) -> list[bool]:
-        assert self.supports(source, target)
-        return [len(text) < 40 for text in texts]
-
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
-        assert self.supports(source, target)
-        self.translated += texts
-        return [Translation(f"{target} {text[::-1]}") if len(text) < 40 else Translation("", TOO_LONG) for text in texts]
-
-    def close(self) -> None:
-        self.translated.append("closed")
-
-
-TEXTS = [f"text {number} é 猫" for number in range(2500)]
 KEYS = [number.to_bytes(32, "big") for number in range(12000)]
+TEXTS = {key: f"text {number} é 猫" for number, key in enumerate(KEYS[:2500])}
 
 
 def stored(path: Path) -> dict[bytes, str]:
     return TranslationMemory(path).get(KEYS)
 
 
-def test_what_was_translated_once_does_not_go_to_the_backend_again(tmp_path: Path) -> None:
-    path, first = tmp_path / "store" / "memory" / "t.sqlite", Reversing()
-    expected = first.translate(TEXTS, "en", "fr")
-    first.translated.clear()
-    assert MemoizedBackend(first, TranslationMemory(path)).translate([*TEXTS, *TEXTS[:9]], "en", "fr") == [
-        *expected,
-        *expected[:9],
+def test_what_is_stored_is_found_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "store" / "memory" / "t.sqlite"
+    TranslationMemory(path).put(TEXTS)
+    again = TranslationMemory(path)
+    assert again.get(KEYS) == TEXTS
+    assert again.get([KEYS[7], KEYS[9000], KEYS[3]]) == {KEYS[7]: TEXTS[KEYS[7]], KEYS[3]: TEXTS[KEYS[3]]}
+    again.close()
+    assert again.get(KEYS[:1]) == {KEYS[0]: TEXTS[KEYS[0]]}  # a closed file is opened again
+
+
+def test_another_backend_direction_or_text_has_another_key() -> None:
+    key = translation_key({"backend": "a", "digest": "1"}, "en", "fr", "text")
+    others = [
+        translation_key({"backend": "a", "digest": "2"}, "en", "fr", "text"),
+        translation_key({"backend": "a", "digest": "1"}, "fr", "en", "text"),
+        translation_key({"backend": "a", "digest": "1"}, "en", "fr", "text "),
     ]
-    assert first.translated == TEXTS
-    again = Reversing()  # of another run, whose corpus shares some sentences
-    assert MemoizedBackend(again, TranslationMemory(path)).translate([TEXTS[7], "new", TEXTS[3]], "en", "fr") == [
-        expected[7],
-        Translation("fr wen"),
-        expected[3],
-    ]
-    assert again.translated == ["new"]
-
-
-def test_another_backend_or_direction_is_another_memory(tmp_path: Path) -> None:
-    memory = TranslationMemory(tmp_path / "t.sqlite")
-    for backend, source, target in ((Reversing("1"), "en", "fr"), (Reversing("2"), "en", "fr"), (Reversing("1"), "fr", "en")):
-        outputs = MemoizedBackend(backend, memory).translate(["a b"], source, target)
-        assert (backend.translated, outputs) == (["a b"], [Translation(f"{target} b a")])
-
-
-def test_rejections_are_not_remembered(tmp_path: Path) -> None:
-    backend = Reversing()
-    memoized = MemoizedBackend(backend, TranslationMemory(tmp_path / "t.sqlite"))
-    for _ in range(2):
-        assert memoized.translate(["x" * 50, "y"], "en", "fr") == [Translation("", TOO_LONG), Translation("fr y")]
-    assert backend.translated == ["x" * 50, "y", "x" * 50]
-    assert memoized.fits(["x" * 50, "y"], "en", "fr") == [False, True]
-    memoized.close()
-    assert backend.translated[-1] == "closed"
-    assert memoized.translate(["y"], "en", "fr") == [Translation("fr y")]  # a closed file is opened again
+    assert len({key, *others}) == 4
+    assert translation_key({"digest": "1", "backend": "a"}, "en", "fr", "text") == key
 
 
 def test_thousands_of_texts_are_a_few_queries(tmp_path: Path) -> None:
@@ -104,14 +58,12 @@ def test_thousands_of_texts_are_a_few_queries(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["text = x'6162'", "digest = x'00'", "text = 5", "text = x'ff'"])
 def test_a_damaged_row_is_ignored_and_made_anew(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "t.sqlite"
-    MemoizedBackend(Reversing(), TranslationMemory(path)).translate(["one", "two"], "en", "fr")
+    TranslationMemory(path).put({KEYS[0]: "one", KEYS[1]: "two"})
     with sqlite3.connect(path) as connection:
-        connection.execute(f"UPDATE translations SET {damage} WHERE text = ?", (b"fr eno",))  # noqa: S608
-    for expected in (["one"], []):
-        backend = Reversing()
-        outputs = MemoizedBackend(backend, TranslationMemory(path)).translate(["one", "two"], "en", "fr")
-        assert outputs == [Translation("fr eno"), Translation("fr owt")]
-        assert backend.translated == expected
+        connection.execute(f"UPDATE translations SET {damage} WHERE text = ?", (b"one",))  # noqa: S608
+    assert stored(path) == {KEYS[1]: "two"}
+    TranslationMemory(path).put({KEYS[0]: "one"})
+    assert stored(path) == {KEYS[0]: "one", KEYS[1]: "two"}
 
 
 def truncate(path: Path) -> None:
@@ -143,14 +95,15 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
     memory.put(dict.fromkeys(KEYS, "long enough to fill some pages " * 4))
     memory.close()
     damage(path)  # type: ignore[operator]
-    expected = Reversing().translate(TEXTS, "en", "fr")
-    for _ in range(2):
-        assert MemoizedBackend(Reversing(), TranslationMemory(path)).translate(TEXTS, "en", "fr") == expected
+    found = TranslationMemory(path).get(KEYS)
+    assert set(found.values()) <= {"long enough to fill some pages " * 4}
+    memory = TranslationMemory(path)
+    memory.put(TEXTS)  # the damage may show only now
+    memory.put(TEXTS)
+    assert {key: text for key, text in memory.get(KEYS).items() if key in TEXTS} == TEXTS
     assert (tmp_path / "t.sqlite.damaged").exists()
     assert sum("was damaged" in record.message for record in caplog.records) == 1
-    backend = Reversing()
-    assert MemoizedBackend(backend, TranslationMemory(path)).translate(TEXTS, "en", "fr") == expected
-    assert len(backend.translated) <= len(TEXTS) // 2  # what was stored after the damage was detected is kept
+    assert stored(path) == memory.get(KEYS)
 
 
 def test_an_open_file_that_another_process_set_aside_is_left_alone(tmp_path: Path) -> None:
@@ -182,11 +135,10 @@ def unwritable_folder(folder: Path) -> Path:
 
 @pytest.mark.parametrize("make_path", [below_a_file, a_folder, unwritable_folder])
 def test_a_place_that_cannot_be_written_is_said_once(tmp_path: Path, make_path: object, caplog: pytest.LogCaptureFixture) -> None:
-    backend = Reversing()
-    memoized = MemoizedBackend(backend, TranslationMemory(make_path(tmp_path)))  # type: ignore[operator]
+    memory = TranslationMemory(make_path(tmp_path))  # type: ignore[operator]
     for _ in range(3):
-        assert memoized.translate(["a", "b"], "en", "fr") == [Translation("fr a"), Translation("fr b")]
-    assert backend.translated == ["a", "b"] * 3
+        memory.put({KEYS[0]: "a"})
+        assert memory.get(KEYS) == {}
     assert sum("continuing without it" in record.message for record in caplog.records) == 1
 
 
@@ -321,12 +273,3 @@ def test_a_memory_can_be_handed_to_another_process(tmp_path: Path) -> None:
     memory = TranslationMemory(tmp_path / "t.sqlite")
     memory.put({KEYS[0]: "a"})
     assert pickle.loads(pickle.dumps(memory)).get(KEYS[:1]) == {KEYS[0]: "a"}  # noqa: S301
-
-
-def test_how_much_was_known_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "mlctl")
-    memoized = MemoizedBackend(Reversing(), TranslationMemory(tmp_path / "t.sqlite"))
-    memoized.translate(["a", "b"], "en", "fr")
-    memoized.translate(["b", "c"], "en", "fr")
-    memoized.close()
-    assert "1 of 4 texts were in the translation memory" in caplog.text

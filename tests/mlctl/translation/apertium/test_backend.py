@@ -63,7 +63,7 @@ def settings(**values: object) -> Translate:
 
 @pytest.fixture
 def spanish() -> Iterator[ApertiumBackend]:
-    backend = ApertiumBackend(settings(workers=1), "en", "es")
+    backend = ApertiumBackend(settings(threads=1), "en", "es")
     yield backend
     backend.close()
 
@@ -139,7 +139,7 @@ def test_too_long_and_empty_text_is_named(spanish: ApertiumBackend) -> None:
 @needs_apertium
 def test_workers_and_neighbours_change_nothing(spanish: ApertiumBackend) -> None:
     texts = [f"{row[0]} {number}" for number in range(40) for row in SENTENCES]
-    two = ApertiumBackend(settings(workers=2), "en", "es")
+    two = ApertiumBackend(settings(threads=2), "en", "es")
     outputs = texts_of(spanish, texts)
     assert texts_of(two, texts) == outputs
     assert texts_of(two, texts[::-1]) == outputs[::-1]
@@ -165,7 +165,7 @@ def test_a_killed_program_costs_nothing(spanish: ApertiumBackend, program: int) 
 
 @needs_apertium
 def test_a_silent_program_is_replaced() -> None:
-    backend = ApertiumBackend(settings(workers=1), "en", "es", timeout=1.0)
+    backend = ApertiumBackend(settings(threads=1), "en", "es", timeout=1.0)
     texts_of(backend, ["A cat."])
     first = backend.pids
     os.kill(first[3], signal.SIGSTOP)
@@ -188,7 +188,7 @@ def test_its_processes_end_with_it(spanish: ApertiumBackend) -> None:
 def test_its_processes_end_when_their_parent_is_killed() -> None:
     code = (
         "import sys; from mlctl.config import Translate; from mlctl.translation.apertium.backend import ApertiumBackend as A;"
-        "a = A(Translate(backend='apertium', workers=1), 'en', 'es'); a.translate(['cat'], 'en', 'es');"
+        "a = A(Translate(backend='apertium', threads=1), 'en', 'es'); a.translate(['cat'], 'en', 'es');"
         "print(*a.pids, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
