@@ -22,6 +22,7 @@ from mlctl.execution.scheduler import BackendWorker, run_on_workers
 from mlctl.pipeline.stage import Ref, make, result_of
 from mlctl.pipeline.stages import stages_until
 from mlctl.sharding.shard_job import Phase as ShardPhase
+from mlctl.stage_names import StageName
 
 from ..alignment.synthetic_pairs import mirrored
 
@@ -38,14 +39,15 @@ class IsolatedWorker:
         """Nothing is to be waited for."""
 
     def run(self, job: Any, description: str, remedy: str, timeout: float | None = None, reads: Sequence[Path] = ()) -> None:
-        transfer = Transfer.of(self._url, Path(job.get("job", job)["root"]))
+        step = job.get("step", job)
+        transfer = Transfer.of(self._url, Path(step.get("job", step)["root"]))
         driver = DriverFiles(transfer)
         with contextlib.closing(ChildProcess(self._module)) as child:
             files = WorkerFiles(transfer, self._folder / str(self._jobs.total()))
             files.fetch(driver.publish(reads))
             parts = files.upload(child.run_and_list(files.localized(job), description, remedy, timeout))
         driver.receive(parts)
-        self._jobs[f"{self._module.split('.')[1]} {job.get('phase', 'parse')}"] += 1
+        self._jobs[f"{self._module.split('.')[1]} {step.get('phase', step.get('kind', 'parse'))}"] += 1
 
     def kill(self) -> None:
         """No job is stopped."""
@@ -72,7 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
-def recipe(folder: Path, store: str) -> config.Recipe:
+def recipe(folder: Path, store: str, **more: Any) -> config.Recipe:
     for language, side in (("en", "source"), ("fr", "target")):
         (folder / f"text.{language}").write_text("".join(f"{row[side]}\n" for row in mirrored("fr", 400)))
     return config.parse({
@@ -82,12 +84,13 @@ def recipe(folder: Path, store: str) -> config.Recipe:
         "align": {"part_rows": 150, "workers": 1},
         "shard": {"max_length": 24, "heldout_pairs": 5, "rows_per_shard": 100, "stop_words": 2, "min_lexicon_probability": 0.01},
         "model": {"scratch": {"vocabulary": 300}},
+        **more,
     })  # fmt: skip
 
 
-def made(recipe: config.Recipe) -> dict[str, Any]:
+def made(recipe: config.Recipe, last: StageName = "shard") -> dict[str, Any]:
     refs: dict[str, Ref] = {}
-    for stage in stages_until("shard"):
+    for stage in stages_until(last):
         refs[stage.name], _ = make(stage, recipe, tuple(refs[name] for name in stage.needs))
     return {name: result_of(ref).manifest.content for name, ref in refs.items()}
 
@@ -112,3 +115,28 @@ def test_every_step_names_what_it_reads(server: S3Server, tmp_path: Path, monkey
         "sharding": get_args(ShardPhase),
     }
     assert set(backend.jobs) == {f"{stage} {phase}" for stage, of_stage in phases.items() for phase in of_stage}
+
+
+def test_so_does_every_step_of_an_evaluation(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark's files are in a folder that the recipe names, relative to that of the run."""
+    monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for language, side in (("deu", "target"), ("eng", "source")):
+        Path("tatoeba").mkdir(exist_ok=True)
+        Path(f"tatoeba/tatoeba.deu-eng.{language}").write_text("".join(f"{row[side]}\n" for row in mirrored("de", 20, seed=3)))
+    more = {
+        "model": {"scratch": {"vocabulary": 300, "layers": 1, "hidden": 16, "heads": 2, "feed_forward": 32}},
+        "train": {"objective": "separate", "steps": 2, "batch_size": 8, "threads": 1, "devices": "cpu", "judge_every": 0},
+        "evaluate": {
+            "benchmarks": [{"name": "tatoeba", "source": {"kind": "folder", "path": "tatoeba"}, "languages": ["de"]}],
+            "embedding_map_sentences": 3,
+            "device": "cpu",
+        },
+    }
+    expected, url = made(recipe(tmp_path, str(tmp_path / "here"), **more), "evaluate"), "s3://lab/evaluation"
+    made(recipe(tmp_path, url, **more), "train")
+    backend = IsolatedBackend(url, tmp_path / "machines")
+    monkeypatch.setattr("mlctl.execution.registry.LOCAL", backend)
+    monkeypatch.setattr("mlctl.evaluation.placement._MAX_COST_IN_PROCESS", -1)
+    assert made(recipe(tmp_path, url, **more), "evaluate") == expected
+    assert backend.jobs == {"evaluation score": 4, "evaluation tokens": 2}
