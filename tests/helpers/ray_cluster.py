@@ -17,7 +17,12 @@ import pytest
 
 # Ray takes this machine's own address for 127.0.0.1 unless it believes that there can be no other machine.
 NO_RAY = "Ray is not installed: pip install '.[ray]'"
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
+LOOPBACK = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(16),  # one for all clusters of a process: Ray reads it once
+}
 
 # `ray start` for a second machine on the loopback interface: Ray replaces 127.0.0.1 by another address of this machine.
 _START = """
@@ -42,7 +47,7 @@ def free_port() -> int:
 def cluster_of_one(folder: Path) -> Iterator[str]:
     """Yield the address of a cluster of one machine with two cores and, so it believes, one GPU."""
     patch, port = pytest.MonkeyPatch(), free_port()
-    for name, value in (*LOOPBACK.items(), ("RAY_AUTH_TOKEN", secrets.token_hex(16))):
+    for name, value in LOOPBACK.items():
         patch.setenv(name, value)
     patch.delenv("RAY_ADDRESS", raising=False)
     pytest.importorskip("ray", reason=NO_RAY)  # it reads the environment when it is imported
