@@ -45,7 +45,9 @@ class IsolatedWorker:
         with contextlib.closing(ChildProcess(self._module)) as child:
             files = WorkerFiles(transfer, self._folder / str(self._jobs.total()))
             files.fetch(driver.publish(reads))
-            parts = files.upload(child.run_and_list(files.localized(job), description, remedy, timeout))
+            localized = files.localized(job)
+            assert [path for path in paths_in(localized) if not path.is_relative_to(files.folder)] == [], "on another machine"
+            parts = files.upload(child.run_and_list(localized, description, remedy, timeout))
         driver.receive(parts)
         self._jobs[f"{self._module.split('.')[1]} {step.get('phase', step.get('kind', 'parse'))}"] += 1
 
@@ -54,6 +56,13 @@ class IsolatedWorker:
 
     def close(self) -> None:
         """Each job's process is closed."""
+
+
+def paths_in(value: Any) -> list[Path]:
+    """Return the absolute paths in a job."""
+    if isinstance(value, dict | list):
+        return [path for item in (value.values() if isinstance(value, dict) else value) for path in paths_in(item)]
+    return [Path(value)] if isinstance(value, str) and value.startswith("/") else []
 
 
 class IsolatedBackend(LocalBackend):
