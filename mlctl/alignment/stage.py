@@ -65,26 +65,16 @@ def align(
     files = _pair_files(pairs, languages)
     gpus = _count_gpus(settings, backend)
     workers = settings.workers or min(backend.cores, gpus * _WORKERS_PER_GPU or backend.cores)
-    common: dict[str, Any] = {
-        "settings": settings,
-        "source": languages.source,
-        "seed": seed,
-        "root": workspace.root,
-        "encoder": encoder,
-        "threads": max(1, min(workers // len(languages.targets), backend.min_node_cores)),
-    }
-    jobs = [
-        LanguageJob(
-            **common,
-            target=target,
-            files=tuple(files[target]),
-            pairs=sum(map(arrow.row_count, files[target])),
-            priors=(priors or {}).get(target),
-        )
-        for target in languages.targets
-    ]
+    common: dict[str, Any] = {"settings": settings, "source": languages.source, "seed": seed, "encoder": encoder}
+    common |= {"root": workspace.root, "threads": max(1, min(workers // len(languages.targets), backend.min_node_cores))}
+    jobs = [_job(common, target, files[target], (priors or {}).get(target)) for target in languages.targets]
     run_steps(jobs, workers, functools.partial(backend.start_worker, gpus=1 / _WORKERS_PER_GPU if gpus else 0), progress)
     return _write_summary(jobs, workspace)
+
+
+def _job(common: dict[str, Any], target: str, files: Sequence[Path], priors: Path | None) -> LanguageJob:
+    pairs = sum(map(arrow.row_count, files))
+    return LanguageJob(**common, target=target, files=tuple(files), pairs=pairs, priors=priors)
 
 
 def _pair_files(folders: Sequence[Path], languages: Languages) -> dict[str, list[Path]]:

@@ -6,14 +6,16 @@ The second says what training itself changed; it is left out where it would be t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Progress, Workspace, silent
+from mlctl.evaluation.base_model import BaseModel
 from mlctl.evaluation.compared_models import open_models
-from mlctl.evaluation.evaluation_job import EvaluationJob, with_absolute_paths
+from mlctl.evaluation.evaluation_job import ComparedModel, EvaluationJob, with_absolute_paths
 from mlctl.evaluation.plan import make_plan, pooling_steps
 from mlctl.evaluation.result_tables import write_result
 from mlctl.evaluation.score_cache import ScoreCache
@@ -70,12 +72,38 @@ def evaluate(
     """
     _warn_of_slow_precision(settings)
     cache = score_cache or ScoreCache(workspace.scratch / "parts")
-
-    def search(folder: Path) -> Pooling | None:
-        return _search_pooling_of_base(settings, folder, sharded, cache, workspace, backend)
-
+    search = functools.partial(_search_pooling_of_base, settings, sharded, cache, workspace, backend)
     base, models = open_models(settings, model, trained, sharded / "tokenizer", base_encoder, search)
-    job = EvaluationJob(
+    job = _job(settings, languages, seed, sharded, cache, workspace, models)
+    averages = _evaluate(job, base, base_encoder is None, cache, workspace, backend, progress)
+    return {"languages": len(job.heldout), **_mean_metrics(averages)}
+
+
+def _evaluate(
+    job: EvaluationJob,
+    base: BaseModel,
+    compared: bool,
+    cache: ScoreCache,
+    workspace: Workspace,
+    backend: ExecutionBackend,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Run all steps and write the result; return the rows of `schema.AVERAGES`."""
+    run_steps([StepGroup(pooling_steps(job, base, compared, cache))], job.settings, cache, workspace, backend)
+    plan = make_plan(job, base, compared)
+    return write_result(plan, compute_scores(plan, cache, workspace, backend, progress), workspace)
+
+
+def _job(
+    settings: Evaluate,
+    languages: Languages,
+    seed: int,
+    sharded: Path,
+    cache: ScoreCache,
+    workspace: Workspace,
+    models: tuple[ComparedModel, ...],
+) -> EvaluationJob:
+    return EvaluationJob(
         settings=with_absolute_paths(settings),
         source=languages.source,
         targets=languages.targets,
@@ -85,12 +113,6 @@ def evaluate(
         root=workspace.root,
         models=models,
     )
-    compared = base_encoder is None
-    run_steps([StepGroup(pooling_steps(job, base, compared, cache))], settings, cache, workspace, backend)
-    plan = make_plan(job, base, compared)
-    results = compute_scores(plan, cache, workspace, backend, progress)
-    averages = write_result(plan, results, workspace)
-    return {"languages": len(job.heldout), **_mean_metrics(averages)}
 
 
 def _warn_of_slow_precision(settings: Evaluate) -> None:
@@ -102,7 +124,7 @@ def _warn_of_slow_precision(settings: Evaluate) -> None:
 
 
 def _search_pooling_of_base(
-    settings: Evaluate, folder: Path, sharded: Path, cache: ScoreCache, workspace: Workspace, backend: ExecutionBackend
+    settings: Evaluate, sharded: Path, cache: ScoreCache, workspace: Workspace, backend: ExecutionBackend, folder: Path
 ) -> Pooling | None:
     """Return the best pooling of a base model that says nothing, unless a stopped run has found it already."""
     step = BasePoolingStep(folder=folder, sharded=sharded, device=settings.device, root=workspace.root)

@@ -19,10 +19,10 @@ from mlctl.errors import InputError
 from mlctl.evaluation.evaluation_job import EvaluationJob
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.score_cache import folder_name, scores_name
-from mlctl.evaluation.single_thread import single_thread
 from mlctl.evaluation.tasks.base import PublishedTask
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
 from mlctl.modeling.sentence_config import Pooling
+from mlctl.modeling.single_thread import single_thread
 
 _BASE_POOLING = "base-pooling.json"  # in the scratch folder
 _PROGRESS_SECONDS = 60.0  # between two log records of a fine-tuning

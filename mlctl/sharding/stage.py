@@ -70,8 +70,7 @@ def shard(
     Raises:
         InputError: no training row is left, the encoder's tokenizer or an evaluation set cannot be used, or a signal ended a process.
     """
-    targets = languages.targets
-    job = _job(settings, targets, seed, aligned, workspace)
+    job = _job(settings, languages.targets, seed, aligned, workspace)
     sets = [*evaluation_texts(settings), *benchmarks]
 
     # Read the corpus, and plan what is held out of it.
@@ -84,7 +83,7 @@ def shard(
     _make_tokenizer(job, model, languages)
     _make_rows(job, backend, progress)
     runs = apply_caps(job.runs(), settings)
-    rows = [row for language in targets for row in funnel(language, plan, runs, settings.too_long == "drop")]
+    rows = [row for language in job.targets for row in funnel(language, plan, runs, settings.too_long == "drop")]
     _check_rows(rows, runs, settings)
 
     # Write the shards, the held-out pairs and the reports.
@@ -92,11 +91,10 @@ def shard(
     _write_heldout(job, plan)
     found = decontamination(sets, plan, runs)
     _write_reports(workspace, rows, found)
-    return {
-        **_metrics(runs, settings, targets, job.span_tokenizer, workspace),
-        **{name: value for language in targets for name, value in _word_pair_metrics(language, runs, rows).items()},
-        "decontaminated": _decontaminated(found),
-    }
+    metrics = _metrics(runs, settings, job.targets, job.span_tokenizer, workspace)
+    for language in job.targets:
+        metrics |= _word_pair_metrics(language, runs, rows)
+    return metrics | {"decontaminated": _decontaminated(found)}
 
 
 def _job(settings: Shard, targets: Sequence[str], seed: int, aligned: Path, workspace: Workspace) -> ShardJob:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from transformers import AutoModelForSeq2SeqLM
 from transformers.utils import logging as transformers_logging
 
 from mlctl.config import Translate
+from mlctl.modeling.single_thread import single_thread
 from mlctl.translation import models
 from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation
 from mlctl.translation.neural import NeuralBackend
@@ -51,7 +51,7 @@ class TransformersBackend(NeuralBackend):
         lengths = [len(row_ids) for row_ids in ids]
         translations = [Translation("", TOO_LONG)] * len(texts)
         rows = sorted((row for row in range(len(texts)) if lengths[row] <= self._max_tokens), key=lambda row: -lengths[row])
-        with self._lock, one_thread():
+        with self._lock, single_thread():
             for batch in batches_by_tokens(rows, lengths, self._batch_tokens):
                 for row, output in zip(batch, self._generate([ids[row] for row in batch], forced_token), strict=True):
                     translations[row] = self._decode(output)
@@ -96,17 +96,6 @@ def batches_by_tokens(rows: Iterable[int], lengths: Sequence[int], max_tokens: i
         batch.append(row)
     if batch:
         yield batch
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: some sums depend on the number of threads, which must not differ between machines and workers."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _disable_forced_end(generation_config: Any) -> None:

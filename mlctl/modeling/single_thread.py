@@ -1,4 +1,4 @@
-"""One thread for each process that evaluates: sums depend on the number of threads, and workers fill the cores."""
+"""One thread for torch: sums depend on the number of threads, and workers fill the cores."""
 
 from __future__ import annotations
 
