@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer
 
 from mlctl.config import FileFormat, Side
 from mlctl.corpora.corpus import Row
@@ -26,6 +26,11 @@ class TextFiles(BaseModel):
     columns: tuple[str, ...] = ()
     member: str = ""
     side: Side = "source"
+
+    @field_serializer("paths")
+    def _absolute(self, paths: tuple[Path, ...]) -> list[str]:
+        """Return the paths for JSON: a worker may run in another folder. Messages of this process keep those of the recipe."""
+        return [str(path.absolute()) for path in paths]
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows in the order of the file."""

@@ -42,7 +42,10 @@ class IsolatedWorker:
         step = job.get("step", job)
         transfer = Transfer.of(self._url, Path(step.get("job", step)["root"]))
         driver = DriverFiles(transfer)
-        with contextlib.closing(ChildProcess(self._module)) as child:
+        self._folder.mkdir(exist_ok=True)
+        with contextlib.chdir(self._folder):  # that of the run means nothing on another machine
+            process = ChildProcess(self._module)
+        with contextlib.closing(process) as child:
             files = WorkerFiles(transfer, self._folder / str(self._jobs.total()))
             files.fetch(driver.publish(reads))
             localized = files.localized(job)
@@ -88,7 +91,7 @@ def recipe(folder: Path, store: str, **more: Any) -> config.Recipe:
         (folder / f"text.{language}").write_text("".join(f"{row[side]}\n" for row in mirrored("fr", 400)))
     return config.parse({
         "store": store,
-        "download": {"sources": [{"kind": "files", "name": "text", "path": str(folder / "text.{language}")}]},
+        "download": {"sources": [{"kind": "files", "name": "text", "path": "text.{language}"}]},
         "clean": {"language_letters": 1000, "min_likelihood": -3, "max_copied_share": 1, "workers": 2},
         "align": {"part_rows": 150, "workers": 1},
         "shard": {"max_length": 24, "heldout_pairs": 5, "rows_per_shard": 100, "stop_words": 2, "min_lexicon_probability": 0.01},
@@ -105,6 +108,7 @@ def made(recipe: config.Recipe, last: StageName = "shard") -> dict[str, Any]:
 
 
 def test_every_step_names_what_it_reads(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "cache"))
     expected, url = made(recipe(tmp_path, str(tmp_path / "here"))), "s3://lab/steps"
     backend = IsolatedBackend(url, tmp_path / "machines")
