@@ -227,7 +227,7 @@ def peer_python(python: str) -> str | None:
 def train_lexicon(data: Path, language: str, max_lines: int, folder: Path) -> Path:
     """Align news, as an earlier run would have done, and return the lexicon."""
     pairs = list(zip(*(lines(data, "newstest", language, side) for side in ("en", language)), strict=True))[:max_lines]
-    rows = [dict.fromkeys(PAIR.names, "") | {"source": source, "target": target} for source, target in pairs]
+    rows = [dict.fromkeys(PAIR.names[:-1], "") | {"source": source, "target": target} for source, target in pairs]
     (folder / "in/pairs").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=PAIR), folder / f"in/pairs/{language}.parquet")
     (folder / "out").mkdir()

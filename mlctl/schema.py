@@ -21,6 +21,9 @@ WORD_PAIR = pa.struct(
     ]
 )
 
+#: Quality scores of a pair by name; null: it has none.
+SCORES_BY_NAME = pa.map_(pa.string(), pa.field("value", pa.float32(), nullable=False))
+
 #: A sentence pair with its origin. Untranslated text has one side only: `target` is null before forward translation, `source` before
 #: back-translation.
 PAIR = pa.schema(
@@ -36,6 +39,8 @@ PAIR = pa.schema(
         pa.field("origin", pa.string(), nullable=False),
         # The machine-translated side: "", "source" or "target".
         pa.field("synthetic", pa.string(), nullable=False),
+        # Of the corpus (NLLB's laser_score, …), of a source kind that scores what it finds, and of `clean.scores`.
+        pa.field("scores", SCORES_BY_NAME),
     ]
 )
 
@@ -100,6 +105,7 @@ SHARD = pa.schema(
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("licence", pa.string(), nullable=False),
         pa.field("synthetic", pa.string(), nullable=False),
+        pa.field("scores", SCORES_BY_NAME),
     ]
 )
 

@@ -9,11 +9,15 @@ from mlctl.config import Languages
 
 
 class Row(NamedTuple):
-    """A sentence pair with its position in the corpus (`origin`). One side may be None: it is to be made by translation."""
+    """A sentence pair with its position in the corpus (`origin`). One side may be None: it is to be made by translation.
+
+    `scores`: quality scores by name, finite; None: the corpus has none for it.
+    """
 
     source: str | None
     target: str | None
     origin: str
+    scores: Mapping[str, float] | None = None
 
 
 class Corpus(Protocol):

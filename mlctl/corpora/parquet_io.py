@@ -68,9 +68,10 @@ def _record_batch(rows: Sequence[Row], provenance: Provenance) -> pa.RecordBatch
         "target": [row.target for row in rows],
         "origin": [row.origin for row in rows],
         "synthetic": "",
+        "scores": [None if row.scores is None else list(row.scores.items()) for row in rows],
     }
     columns = [
-        pa.repeat(pa.scalar(value), len(rows)) if isinstance(value, str) else pa.array(value, pa.string())
-        for value in (values[name] for name in PAIR.names)
+        pa.repeat(pa.scalar(value), len(rows)) if isinstance(value, str) else pa.array(value, field.type)
+        for field, value in ((field, values[field.name]) for field in PAIR)
     ]
     return pa.record_batch(columns, schema=PAIR)

@@ -37,7 +37,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="align",
-    version=10,
+    version=11,
     needs=("clean", "translate"),
     settings=_settings,
     work=_work,

@@ -28,7 +28,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="clean",
-    version=8,
+    version=9,
     needs=("download",),
     settings=_settings,
     work=_work,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Folder of the store with parsed corpora, shared by all runs: a run fetches and reads only what is new.
 CACHE_FOLDER = "download-parts"
 
-_VERSION = 4
+_VERSION = 5
 
 
 def corpus_cache(recipe: Recipe) -> CorpusCache:

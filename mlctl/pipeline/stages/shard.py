@@ -57,7 +57,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="shard",
-    version=8,
+    version=9,
     needs=("align",),
     settings=_settings,
     work=_work,

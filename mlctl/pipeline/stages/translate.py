@@ -53,7 +53,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="translate",
-    version=5,
+    version=6,
     needs=("clean",),
     settings=_settings,
     work=_work,

@@ -58,7 +58,8 @@ def write_pairs(folder: Path, count: int, wrong: int) -> None:
     sources = [draw.sample(WORDS, draw.randint(7, 12)) for _ in range(count)]
     shifted = [*sources[1:wrong], sources[0], *sources[wrong:]] if wrong else sources
     rows = [
-        dict.fromkeys(PAIR.names, "") | {"source": " ".join(text), "target": " ".join(map(foreign, other)), "origin": str(number)}
+        dict.fromkeys(PAIR.names[:-1], "")
+        | {"source": " ".join(text), "target": " ".join(map(foreign, other)), "origin": str(number)}
         for number, (text, other) in enumerate(zip(sources, shifted, strict=True))
     ]
     (folder / "in/pairs/fr").mkdir(parents=True)

@@ -196,7 +196,7 @@ for number, line in enumerate(sys.stdin):
 
 
 def texts_of(folder: Path, texts: Sequence[str]) -> Path:
-    same = dict.fromkeys(PAIR.names, "") | {"source_language": "en", "target_language": "fr"}
+    same = dict.fromkeys(PAIR.names[:-1], "") | {"source_language": "en", "target_language": "fr"}
     (folder / "untranslated").mkdir(parents=True)
     rows = [{**same, "source": text, "target": None} for text in texts]
     pq.write_table(pa.Table.from_pylist(rows, schema=PAIR), folder / "untranslated/fr.parquet")
