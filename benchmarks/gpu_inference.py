@@ -18,10 +18,10 @@ from mlctl.alignment.combined import CombinedAligner
 from mlctl.alignment.embedding import EmbeddingAligner
 from mlctl.config import Evaluate
 from mlctl.config.align import Align
-from mlctl.evaluation.embedding.sentence_embeddings import embed
 from mlctl.evaluation.embedding.token_embeddings import open_encoder
 from mlctl.modeling.encoders import load_tokenizer
 from mlctl.modeling.sentence_config import Pooling
+from mlctl.modeling.sentence_embeddings import embed
 
 DEVICE, ENCODING, ALIGNMENT = "device", "encoding for evaluation", "alignment with an encoder"
 

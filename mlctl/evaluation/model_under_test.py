@@ -239,7 +239,7 @@ class ModelUnderTest:
 
     def embed_with_poolings(self, texts: Sequence[str], poolings: Sequence[Pooling]) -> list[Tensor]:
         """Return the embeddings (N, H) of texts for each pooling, from one pass; the prompt is added."""
-        from mlctl.evaluation.embedding.sentence_embeddings import embed
+        from mlctl.modeling.sentence_embeddings import embed
 
         prompted = [self.sentences.prompt + text for text in texts]
         limit = self.sentences.max_length

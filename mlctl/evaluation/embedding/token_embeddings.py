@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mlctl.errors import InputError
-from mlctl.evaluation.embedding.encoder_states import hidden_states
 from mlctl.modeling.devices import resolve_device
+from mlctl.modeling.encoder_states import hidden_states
 from mlctl.modeling.encoders import load_encoder
 from mlctl.modeling.pooling import pool_layers, pool_states, span_pool
 from mlctl.modeling.sentence_config import Pooling

@@ -21,11 +21,11 @@ from transformers import BertConfig, BertModel
 
 from mlctl.config import Model
 from mlctl.errors import InputError
-from mlctl.evaluation.embedding.sentence_embeddings import embed
 from mlctl.modeling import model_sources
 from mlctl.modeling.encoders import load_encoder, load_tokenizer
 from mlctl.modeling.sentence_config import Pooling as OurPooling
 from mlctl.modeling.sentence_config import describe_pooling, read_sentence_config, sentence_files
+from mlctl.modeling.sentence_embeddings import embed
 from mlctl.modeling.sentence_module_layers import load_sentence_modules
 from mlctl.modeling.sentence_modules import UnsupportedModuleError
 from mlctl.modeling.sentence_transformers_export import write_modules

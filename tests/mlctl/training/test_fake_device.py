@@ -77,10 +77,10 @@ def embed() -> None:
     import torch
     from transformers import BertConfig, BertModel
 
-    from mlctl.evaluation.embedding.encoder_states import hidden_states
-    from mlctl.evaluation.embedding.sentence_embeddings import _embed_batch
+    from mlctl.modeling.encoder_states import hidden_states
     from mlctl.modeling.pooling import span_pool
     from mlctl.modeling.sentence_config import Pooling
+    from mlctl.modeling.sentence_embeddings import _embed_batch
 
     geometry = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
     encoder, device = BertModel(BertConfig(vocab_size=60, **geometry)).eval(), torch.device("fakegpu")

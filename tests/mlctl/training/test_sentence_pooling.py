@@ -115,8 +115,8 @@ def test_the_export_says_what_the_source_said(shards: Path, tmp_path: Path, mode
 
 def test_what_was_trained_is_what_users_get(shards: Path, tmp_path: Path) -> None:
     """Prompt, maximum length and pooling: mlctl's vectors are those of sentence-transformers."""
-    from mlctl.evaluation.embedding.sentence_embeddings import embed
     from mlctl.modeling.encoders import load_encoder, load_tokenizer
+    from mlctl.modeling.sentence_embeddings import embed
 
     source = sentence_encoder(tmp_path / "source", shards, "Transformer", "Pooling", prompt="b5 ")
     run(tmp_path, source, shards)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mlctl.errors import InputError
-from mlctl.evaluation.embedding.encoder_states import hidden_states
+from mlctl.modeling.encoder_states import hidden_states
 from mlctl.modeling.encoders import max_positions
 from mlctl.modeling.pooling import pool_sentences
 from mlctl.modeling.sentence_config import Pooling

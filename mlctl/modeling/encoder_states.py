@@ -1,4 +1,4 @@
-"""The encoder's forward pass on token ids, the only one in evaluation.
+"""The forward pass of an encoder on token ids, for inference.
 
 Symbols: B sequences, T padded length in tokens, H size of the encoder's states.
 """
