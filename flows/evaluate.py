@@ -40,7 +40,7 @@ def evaluate(
 def _evaluate(recipe: Recipe, trained: Ref, until: str) -> Ref:
     refs = {name: Ref(stage=name, key=result.manifest.key, store=recipe.store) for name, result in lineage(trained).items()}
     refs["train"] = trained
-    refs["evaluate"] = tasks.evaluate.evaluate(recipe, refs["shard"], trained)
+    refs["evaluate"] = tasks.evaluate.evaluate(recipe, refs["align"], refs["shard"], trained)
     if until == "evaluate":
         return refs["evaluate"]
     written: Ref = tasks.report.report(recipe, *(refs[name] for name in report.STAGE.needs))

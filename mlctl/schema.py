@@ -219,6 +219,27 @@ AVERAGES = pa.schema(
     ]
 )
 
+#: The same fine-tuned benchmark in two modes, zero-shot and translate-train (projected labels), of one `model`: means over seeds, and the
+#: significance of their difference, as in DIFFERENCES. `language` is null for the mean over the languages without English.
+TRANSLATE_TRAIN = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("language", pa.string()),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("seeds", pa.int64(), nullable=False),
+        pa.field("zero_shot", pa.float64(), nullable=False),
+        pa.field("translate_train", pa.float64(), nullable=False),
+        pa.field("difference", pa.float64(), nullable=False),
+        pa.field("low", pa.float64(), nullable=False),
+        pa.field("high", pa.float64(), nullable=False),
+        pa.field("p", pa.float64(), nullable=False),
+        # With Holm's correction over the languages; null for the mean.
+        pa.field("corrected", pa.float64()),
+        pa.field("significant", pa.bool_(), nullable=False),
+    ]
+)
+
 #: Cosine between the gradients of alignment and of a fine-tuned task in one layer (null: in all layers together), and the lengths of both.
 #: `alignment` is "words" or "sentences"; a gradient of length 0 has no cosine.
 GRADIENTS = pa.schema(

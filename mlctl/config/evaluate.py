@@ -118,22 +118,41 @@ class Pawsx(FineTuned):
     name: Literal["pawsx"] = Field(description="Name of the benchmark.")
 
 
-class Udpos(FineTuned):
+class TranslateTrain(Section):
+    """Training examples in the target languages: aligned training pairs whose English side is tagged, the tags carried over the links."""
+
+    sentences: int = Field(1000, ge=1, description="Most examples of each language.")
+    min_confidence: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Least confidence of a tag: link times tag for parts of speech; of each tag and link of an entity.",
+    )
+    min_coverage: float = Field(0.8, ge=0, le=1, description="Least share of an example's words that have a tag.")
+
+
+class Tagging(FineTuned):
+    """Settings of the benchmarks that tag words."""
+
+    epochs: int = Field(
+        10, ge=1, description="Passes over the examples; the epoch with the best score on English dev is evaluated."
+    )
+    translate_train: TranslateTrain | None = Field(
+        None,
+        description="Also evaluate models that are fine-tuned on examples in the target languages with projected labels; null: zero-shot alone.",
+    )
+
+
+class Udpos(Tagging):
     """Part-of-speech tagging in 33 languages (XTREME)."""
 
     name: Literal["udpos"] = Field(description="Name of the benchmark.")
-    epochs: int = Field(
-        10, ge=1, description="Passes over the examples; the epoch with the best score on English dev is evaluated."
-    )
 
 
-class Panx(FineTuned):
+class Panx(Tagging):
     """Named entity recognition in 40 languages (XTREME)."""
 
     name: Literal["panx"] = Field(description="Name of the benchmark.")
-    epochs: int = Field(
-        10, ge=1, description="Passes over the examples; the epoch with the best score on English dev is evaluated."
-    )
 
 
 AnyBenchmark = Annotated[Tatoeba | Bucc | Ntrex | WordAlignment | Xnli | Pawsx | Udpos | Panx, Field(discriminator="name")]
@@ -194,6 +213,11 @@ class Evaluate(Section):
                 "gradient_examples needs a benchmark that fine-tunes: add udpos, panx, xnli or pawsx to benchmarks, or set it to 0"
             )
         return self
+
+    @property
+    def projects_labels(self) -> bool:
+        """Whether a benchmark is also evaluated in the mode translate-train, which reads the word alignment."""
+        return any(isinstance(benchmark, Tagging) and benchmark.translate_train for benchmark in self.benchmarks)
 
     @model_validator(mode="after")
     def _check_unique(self) -> Evaluate:

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from mlctl.config import Evaluate
-from mlctl.config.evaluate import AnyBenchmark, BenchmarkFolder, BenchmarkSource
+from mlctl.config.evaluate import AnyBenchmark, BenchmarkFolder, BenchmarkSource, Panx, Udpos
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.evaluation.data.heldout import Heldout, read_heldout
 from mlctl.evaluation.model_under_test import ModelDigests, ModelUnderTest
+from mlctl.evaluation.projection.projected_sets import ProjectedSets, projection_identity
+from mlctl.evaluation.projection.training_sample import sample_file
 from mlctl.evaluation.score_cache import ScoreCache
+from mlctl.evaluation.statistics.model_comparison import BASE
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
 from mlctl.evaluation.tasks.heldout_retrieval import HeldoutRetrieval
-from mlctl.evaluation.tasks.registry import open_task
+from mlctl.evaluation.tasks.registry import open_task, open_translate_train
+from mlctl.evaluation.tasks.tagging import TaggingTask
 from mlctl.modeling.sentence_config import SentenceConfig
 
 if TYPE_CHECKING:
@@ -37,7 +41,14 @@ class ComparedModel(BaseModel):
 
 
 class EvaluationJob(BaseModel):
-    """The evaluation of some models. `cache` is the folder of the score cache, `root` that of the stage's workspace."""
+    """The evaluation of some models.
+
+    Attributes:
+        cache: folder of the score cache.
+        root: folder of the stage's workspace.
+        samples: languages with a sample of aligned training pairs (`training_sample`), and its digest; empty unless a benchmark
+            projects labels.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,6 +60,7 @@ class EvaluationJob(BaseModel):
     cache: Path
     root: Path
     models: tuple[ComparedModel, ...]
+    samples: tuple[tuple[str, str], ...] = ()
 
     @property
     def benchmark_folders(self) -> list[Path]:
@@ -83,8 +95,21 @@ class EvaluationJob(BaseModel):
 
     @functools.cached_property
     def benchmarks(self) -> list[PublishedTask]:
-        """The published benchmarks of the recipe."""
-        return [open_task(entry) for entry in self.settings.benchmarks]
+        """The published benchmarks of the recipe, each followed by its mode translate-train if the recipe asks for it."""
+        return [task for entry in self.settings.benchmarks for task in self._modes(entry)]
+
+    def projection_tasks(self) -> list[TaggingTask]:
+        """Return the benchmarks of the mode translate-train."""
+        return [task for task in self.benchmarks if isinstance(task, TaggingTask) and task.projected]
+
+    @property
+    def tagger_seed(self) -> int:
+        """The seed of the fine-tuned base model whose tags are projected."""
+        return self.settings.seeds[0]
+
+    def sample(self, language: str) -> Path:
+        """Return the sample of aligned training pairs of a language."""
+        return self.scratch.path(sample_file(language))
 
     @functools.cached_property
     def tested(self) -> dict[str, ModelUnderTest]:
@@ -135,6 +160,23 @@ class EvaluationJob(BaseModel):
     def fine_tuned_tasks(self) -> list[FineTunedTask[Any]]:
         """Return the benchmarks that fine-tune."""
         return [task for task in self.benchmarks if isinstance(task, FineTunedTask)]
+
+    def _modes(self, entry: AnyBenchmark) -> list[PublishedTask]:
+        task = open_task(entry)
+        if not (isinstance(entry, Udpos | Panx) and entry.translate_train and isinstance(task, TaggingTask)):
+            return [task]
+        name, tagger = task.metadata.task, task.fine_tuned_identity(self.tested[BASE], self.tagger_seed)
+        identities = {
+            language: projection_identity(name, tagger, entry.translate_train, digest, language)
+            for language, digest in self.samples
+            if language in task.available_languages
+        }
+        if not identities:
+            raise InputError(
+                f"evaluate.benchmarks, {name}: translate_train has no aligned training pairs in any of its languages",
+                "add text in one of them to download.sources, or set translate_train to null",
+            )
+        return [task, open_translate_train(entry, ProjectedSets(identities, self.scores))]
 
     def _dev_pairs(self) -> Heldout:
         language = self.settings.pooling_dev or self.heldout[0].language

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mlctl.evaluation.base_model import BaseModel
 from mlctl.evaluation.data.tokenizer_coverage import covered_languages
 from mlctl.evaluation.evaluation_job import EvaluationJob
+from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.score_cache import ScoreCache, folder_name, scores_name
 from mlctl.evaluation.statistics.model_comparison import BASE, SAME_POOLING, TRAINED
 from mlctl.evaluation.step_graph import StepGroup
-from mlctl.evaluation.steps import EvaluationStep, FineTuneStep, PoolingStep, ScoreStep
+from mlctl.evaluation.steps import EvaluationStep, FineTuneStep, PoolingStep, ProjectionStep, ScoreStep
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
 
 if TYPE_CHECKING:
+    from mlctl.evaluation.projection.projected_sets import ProjectedSets
     from mlctl.evaluation.tasks.base import PublishedTask, Task
 
 
@@ -72,6 +74,23 @@ def pooling_steps(job: EvaluationJob, base: BaseModel, compared: bool, cache: Sc
     entries = {scores_name(job.tested[name].pooling_search): name for name in reversed(searching)}
     missing = [(name, entry) for entry, name in entries.items() if not cache.has(entry)]
     return [PoolingStep(job=job, model=name, entry=entry) for name, entry in missing]
+
+
+def projection_groups(job: EvaluationJob, cache: ScoreCache) -> list[StepGroup]:
+    """Return the steps that make the projected examples that are not cached, after the fine-tuning of the model that tags."""
+    groups = []
+    for mode in job.projection_tasks():
+        projected, task = cast("ProjectedSets", mode.projected), mode.metadata.task
+        entries = {language: projected.entry(language) for language in projected.identities}
+        steps = [
+            ProjectionStep(job=job, model=BASE, task=task, language=language, entry=entry)
+            for language, entry in entries.items()
+            if not cache.has(entry)
+        ]
+        zero_shot = job.task(mode.metadata.zero_shot_task)
+        tagging = _evaluation(job, BASE, zero_shot, TRAINING_LANGUAGE, job.tagger_seed)
+        groups.append(StepGroup(steps, list(_fine_tuning(job, tagging, cache)) if steps else []))
+    return groups
 
 
 def make_plan(job: EvaluationJob, base: BaseModel, compared: bool) -> EvaluationPlan:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from mlctl import schema
 from mlctl.core.workspace import Workspace
 from mlctl.evaluation.plan import EvaluationPlan
+from mlctl.evaluation.statistics.mode_comparison import mode_rows
 from mlctl.evaluation.statistics.model_comparison import (
     BASE,
     SAME_POOLING,
@@ -35,6 +36,9 @@ def write_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace
     _write(workspace, "items.parquet", _item_table(results))
     _write(workspace, "differences.parquet", pa.Table.from_pylist(differences, schema.DIFFERENCES))
     _write(workspace, "averages.parquet", pa.Table.from_pylist(averages, schema.AVERAGES))
+    if modes := {mode: zero_shot for mode, zero_shot in _zero_shot_tasks(plan).items() if zero_shot}:
+        rows = mode_rows(results, modes, settings.resamples, plan.job.seed)
+        _write(workspace, "translate_train.parquet", pa.Table.from_pylist(rows, schema.TRANSLATE_TRAIN))
     _join(scratch, token_file, workspace, "tokens.parquet")
     if settings.gradient_examples:
         _join(scratch, gradient_file, workspace, "gradients.parquet")
@@ -42,6 +46,11 @@ def write_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace
         with workspace.part("protocol.json") as path:
             path.write_text(json.dumps(_protocol(plan, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return averages
+
+
+def _zero_shot_tasks(plan: EvaluationPlan) -> dict[str, str]:
+    """Return, by benchmark, the one that it is the mode translate-train of; empty: it is zero-shot itself."""
+    return {task.metadata.task: task.metadata.zero_shot_task for task, _ in plan.benchmarks}
 
 
 def _join(scratch: Workspace, file_of: Callable[[str], str], workspace: Workspace, name: str) -> None:

@@ -12,19 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.config import Evaluate, Languages, Model
+from mlctl.config.evaluate import Tagging
 from mlctl.core.workspace import Progress, Workspace, silent
+from mlctl.errors import InputError
 from mlctl.evaluation.base_model import BaseModel
 from mlctl.evaluation.compared_models import open_models
 from mlctl.evaluation.evaluation_job import ComparedModel, EvaluationJob, with_absolute_paths
-from mlctl.evaluation.plan import make_plan, pooling_steps
+from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE
+from mlctl.evaluation.plan import make_plan, pooling_steps, projection_groups
+from mlctl.evaluation.projection.training_sample import sample_digests, write_samples
 from mlctl.evaluation.result_tables import write_result
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.evaluation.scoring import compute_scores
 from mlctl.evaluation.step_graph import StepGroup, run_steps
 from mlctl.evaluation.steps import BasePoolingStep
+from mlctl.evaluation.tasks.registry import open_task
+from mlctl.evaluation.tasks.tagging import TaggingTask
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.local_backend import LOCAL
 from mlctl.modeling.sentence_config import Pooling
+
+#: Sampled pairs for each projected example: many cannot be tagged well enough.
+PAIRS_FOR_EACH_EXAMPLE = 4
 
 
 def evaluate(
@@ -39,13 +48,14 @@ def evaluate(
     score_cache: ScoreCache | None = None,
     base_encoder: Path | None = None,
     backend: ExecutionBackend = LOCAL,
+    aligned: Path | None = None,
 ) -> dict[str, float | int]:
     """Evaluate the base and the trained encoder on the held-out pairs and on the recipe's benchmarks.
 
     `base` has its own pooling, prompt and maximum length where it has any, `base-same-pooling` the trained model's pooling.
 
     Writes `scores.parquet`, `items.parquet`, `differences.parquet`, `averages.parquet`, `tokens.parquet`, with `gradient_examples`
-    `gradients.parquet` (schemas of these names) and `protocol.json`: the benchmarks' metadata, settings and languages, each model's
+    `gradients.parquet`, with `translate_train` `translate_train.parquet` (schemas of these names) and `protocol.json`: the benchmarks' metadata, settings and languages, each model's
     pooling, and the tasks' notes. A second call resumes after the finished steps; neither that nor the backend changes a byte.
 
     Args:
@@ -61,6 +71,7 @@ def evaluate(
         base_encoder: folder of an encoder with the same tokenizer that replaces the encoder that training started from as `base`; it is
             evaluated as it is only.
         backend: where the steps run.
+        aligned: result of the align stage, which the mode translate-train needs.
 
     Returns:
         Mean main metric of each task and model over languages (without English) and seeds, in [0, 1], and the number of languages
@@ -74,7 +85,7 @@ def evaluate(
     cache = score_cache or ScoreCache(workspace.scratch / "parts")
     search = functools.partial(_search_pooling_of_base, settings, sharded, cache, workspace, backend)
     base, models = open_models(settings, model, trained, sharded / "tokenizer", base_encoder, search)
-    job = _job(settings, languages, seed, sharded, cache, workspace, models)
+    job = _with_samples(_job(settings, languages, seed, sharded, cache, workspace, models), aligned)
     averages = _evaluate(job, base, base_encoder is None, cache, workspace, backend, progress)
     return {"languages": len(job.heldout), **_mean_metrics(averages)}
 
@@ -90,6 +101,7 @@ def _evaluate(
 ) -> list[dict[str, Any]]:
     """Run all steps and write the result; return the rows of `schema.AVERAGES`."""
     run_steps([StepGroup(pooling_steps(job, base, compared, cache))], job.settings, cache, workspace, backend)
+    run_steps(projection_groups(job, cache), job.settings, cache, workspace, backend)
     plan = make_plan(job, base, compared)
     return write_result(plan, compute_scores(plan, cache, workspace, backend, progress), workspace)
 
@@ -113,6 +125,23 @@ def _job(
         root=workspace.root,
         models=models,
     )
+
+
+def _with_samples(job: EvaluationJob, aligned: Path | None) -> EvaluationJob:
+    """Return a job with samples of the aligned training pairs, if a benchmark projects labels."""
+    if not job.settings.projects_labels or aligned is None:
+        return job
+    if job.source != TRAINING_LANGUAGE:
+        raise InputError(
+            f"evaluate.benchmarks: translate_train carries English labels over, but the source language is {job.source!r}",
+            "set translate_train to null, or train with English as languages.source",
+        )
+    entries = [entry for entry in job.settings.benchmarks if isinstance(entry, Tagging) and entry.translate_train]
+    tasks = [open_task(entry) for entry in entries]
+    examples = {text for task in tasks if isinstance(task, TaggingTask) for text in task.sentences(task.english_examples())}
+    count = PAIRS_FOR_EACH_EXAMPLE * max(entry.translate_train.sentences for entry in entries if entry.translate_train)
+    write_samples(job.sharded, aligned, job.targets, examples, count, job.scratch)
+    return job.model_copy(update={"samples": tuple(sample_digests(job.scratch, job.targets).items())})
 
 
 def _warn_of_slow_precision(settings: Evaluate) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,9 +19,11 @@ from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.evaluation.evaluation_job import EvaluationJob
 from mlctl.evaluation.model_under_test import ModelUnderTest
+from mlctl.evaluation.projection.projected_sets import EXAMPLES, ProjectedSets
 from mlctl.evaluation.score_cache import folder_name, scores_name
 from mlctl.evaluation.tasks.base import PublishedTask
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
+from mlctl.evaluation.tasks.tagging import TaggingTask
 from mlctl.modeling.sentence_config import Pooling
 from mlctl.modeling.single_thread import single_thread
 
@@ -183,6 +186,13 @@ class FineTuneStep(ModelStep):
         return f"evaluate: {self.model}, fine-tuning on {self.task} with seed {self.seed}"
 
     @property
+    def reads(self) -> Sequence[Path]:
+        """See `EvaluationStep`."""
+        task = self.job.fine_tuned_task(self.task)
+        projected = task.projected if isinstance(task, TaggingTask) else None
+        return [*super().reads, *(projected.folders if projected else ())]
+
+    @property
     def cache_entry(self) -> str:
         """See `EvaluationStep`."""
         return self.entry
@@ -193,6 +203,53 @@ class FineTuneStep(ModelStep):
         _log.info("%s: fine-tuning on %s, seed %s", self.model, self.task, self.seed)
         model.on_progress = _log_at_intervals(f"{self.model}: fine-tuning on")
         task.fine_tune(model, self.seed)
+
+
+class ProjectionStep(ModelStep):
+    """Make the projected examples of a language for the mode translate-train of a benchmark; `task` is the mode's name."""
+
+    kind: Literal["projection"] = "projection"
+    task: str
+    language: str
+    entry: str
+
+    cost: ClassVar[int] = 4
+
+    @property
+    def description(self) -> str:
+        """See `EvaluationStep`."""
+        return f"evaluate: {self.task}, projected labels in {self.language}"
+
+    @property
+    def cache_entry(self) -> str:
+        """See `EvaluationStep`."""
+        return self.entry
+
+    @property
+    def reads(self) -> Sequence[Path]:
+        """See `EvaluationStep`."""
+        job, model = self.job, self.job.tested[self.model]
+        tagger = self._zero_shot.fine_tuned_identity(model, job.tagger_seed)
+        return [*super().reads, job.sample(self.language), job.scores.path(folder_name(tagger))]
+
+    @property
+    def _zero_shot(self) -> TaggingTask:
+        task = self.job.task(self.job.task(self.task).metadata.zero_shot_task)
+        return cast("TaggingTask", task)
+
+    def compute(self) -> None:
+        """See `EvaluationStep`."""
+        from mlctl.evaluation.projection.projected_examples import project, read_pairs, write_examples
+
+        mode, task = cast("TaggingTask", self.job.task(self.task)), self._zero_shot
+        model, pairs = self.job.model(self.model, task.metadata.task), read_pairs(self.job.sample(self.language))
+        tag = functools.partial(task.tag, model, self.job.tagger_seed)
+        examples = project(pairs, task.english_examples(), tag, task.tags_entities, task.translate_train)
+        _log.info("%s: %d projected examples in %s, of %d pairs", self.task, len(examples), self.language, len(pairs))
+        projected = cast("ProjectedSets", mode.projected)
+        self.job.scores.get_or_create_folder(
+            projected.identities[self.language], lambda folder, _: write_examples(examples, folder / EXAMPLES)
+        )
 
 
 class ScoreStep(ModelStep):
@@ -279,12 +336,14 @@ class GradientStep(ModelStep):
         from mlctl.evaluation.gradients.comparison import gradient_rows
 
         job, model = self.job, self.job.model(self.model)
-        rows = gradient_rows(model, job.fine_tuned_tasks(), job.heldout, job.settings.gradient_examples, job.seed)
+        tasks = [task for task in job.fine_tuned_tasks() if not task.metadata.zero_shot_task]
+        rows = gradient_rows(model, tasks, job.heldout, job.settings.gradient_examples, job.seed)
         write_rows(job.scratch, gradient_file(self.model), list(rows), schema.GRADIENTS)
 
 
 AnyStep = Annotated[
-    BasePoolingStep | PoolingStep | FineTuneStep | ScoreStep | TokenMapStep | GradientStep, Field(discriminator="kind")
+    BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep | TokenMapStep | GradientStep,
+    Field(discriminator="kind"),
 ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlctl.config import Evaluate, Recipe, key_settings
+from mlctl.config.evaluate import Tagging
 from mlctl.execution.registry import open_backend
 from mlctl.pipeline.stage import Metrics, Ref, Stage, StageContext, listed_files, result_of
 from mlctl.pipeline.stages.evaluate import benchmark_digests, score_cache
@@ -22,7 +23,7 @@ def challenge_stage(champion: Mapping[str, Ref]) -> Stage:
     """
     return Stage(
         name="challenge",
-        version=2,
+        version=3,
         needs=("shard", "train"),
         settings=_settings,
         work=functools.partial(_work, champion),
@@ -36,7 +37,12 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _evaluate(recipe: Recipe) -> Evaluate:
-    return recipe.evaluate.model_copy(update={"embedding_map_sentences": 0})  # no page shows a map of a challenge
+    """Return the settings without what a promotion does not look at: the map, and the mode translate-train."""
+    zero_shot = tuple(
+        entry.model_copy(update={"translate_train": None}) if isinstance(entry, Tagging) else entry
+        for entry in recipe.evaluate.benchmarks
+    )
+    return recipe.evaluate.model_copy(update={"embedding_map_sentences": 0, "benchmarks": zero_shot})
 
 
 def _outside(champion: Mapping[str, Ref], recipe: Recipe) -> dict[str, str]:

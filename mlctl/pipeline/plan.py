@@ -77,10 +77,10 @@ def explain(recipe: Recipe, stage: str) -> Explanation:
 
 
 def _plan(stage: Stage, recipe: Recipe, store: Store, plans: dict[str, StagePlan], fetch: bool) -> StagePlan:
-    missing = tuple(name for name in stage.needs if plans[name].result is None)
+    missing = tuple(name for name in stage.inputs(recipe) if plans[name].result is None)
     if missing:
         return StagePlan(stage.name, None, None, missing)
-    inputs = {name: result for name in stage.needs if (result := plans[name].result)}
+    inputs = {name: result for name in stage.inputs(recipe) if (result := plans[name].result)}
     if not fetch and not is_local(recipe, stage.name):
         return StagePlan(stage.name, None, None, undownloaded=True)
     try:

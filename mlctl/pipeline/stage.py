@@ -77,6 +77,11 @@ def _no_outside(recipe: Recipe) -> dict[str, str]:
     return {}
 
 
+def _nothing(recipe: Recipe) -> tuple[str, ...]:
+    del recipe
+    return ()
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage of the pipeline.
@@ -85,6 +90,7 @@ class Stage:
         name: of the stage, its section of the recipe and its folder of the store.
         version: raise it when the code begins to write other bytes for the same input.
         needs: stages whose results it reads.
+        unused: returns those of them that it does not read for a recipe; they are not part of the key.
         settings: returns the settings of a recipe that can change the result.
         work: writes the files of the result and returns its metrics.
         outside: returns digests of inputs that no stage made (files, models).
@@ -99,9 +105,15 @@ class Stage:
     settings: Callable[[Recipe], dict[str, Any]]
     work: Callable[[StageContext], Metrics]
     outside: Callable[[Recipe], dict[str, str]] = _no_outside
+    unused: Callable[[Recipe], tuple[str, ...]] = _nothing
     warm_start: WarmStart | None = None
     volatile: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+
+    def inputs(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return the stages whose results it reads for a recipe."""
+        unused = self.unused(recipe)
+        return tuple(name for name in self.needs if name not in unused)
 
     def request(self, recipe: Recipe, inputs: Mapping[str, Result], *, remember: bool = False) -> Request:
         """Return what a recipe asks of this stage.
@@ -134,7 +146,7 @@ def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress
     """
     store = Store(recipe.store)
     with use_store(recipe), explain_write_errors(store.root):
-        inputs = _open_all(refs)
+        inputs = _open_inputs(stage, recipe, refs)
         request = stage.request(recipe, inputs, remember=True)
         key = request.key
         with (
@@ -153,7 +165,7 @@ def make(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...], progress: Progress
 @explain_path_errors()
 def lookup(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...]) -> tuple[str, Result | None]:
     """Return the key that `make` would give a result, and that result if the store has it."""
-    key = stage.request(recipe, _open_all(refs), remember=True).key
+    key = stage.request(recipe, _open_inputs(stage, recipe, refs), remember=True).key
     return key, Store(recipe.store).find(stage.name, key)
 
 
@@ -196,8 +208,9 @@ def lineage(ref: Ref) -> dict[str, Result]:
     return results
 
 
-def _open_all(refs: tuple[Ref, ...]) -> dict[str, Result]:
-    return {ref["stage"]: result_of(ref) for ref in refs}
+def _open_inputs(stage: Stage, recipe: Recipe, refs: tuple[Ref, ...]) -> dict[str, Result]:
+    inputs = stage.inputs(recipe)
+    return {ref["stage"]: result_of(ref) for ref in refs if ref["stage"] in inputs}
 
 
 def _compute(

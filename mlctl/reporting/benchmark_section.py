@@ -59,7 +59,8 @@ def benchmark_context(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the template variables of the sections on scores.
 
     Returns:
-        `groups` (name, mean rows), `english` (rows of the fine-tuning language), `tasks` (a name and the rows of each), `scores`,
+        `groups` (name, mean rows), `english` (rows of the fine-tuning language), `modes` (zero-shot against
+        translate-train), `tasks` (a name and the rows of each), `scores`,
         `models` (pooling), `searched` (those with a search for it), `base_name`, `base_note`, `same_pooling` (whether there is such a
         column), `benchmarks` (metadata, settings, notes) and `charts`.
     """
@@ -74,6 +75,7 @@ def benchmark_context(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "groups": [(name, group) for name, group in groups.items() if group],
         "english": [row for row in rows if not row["zero_shot"]],
+        "modes": _mode_rows(figures["translate_train"], titles),
         "tasks": tasks,
         "scores": sort_rows(figures["scores"], titles),
         "models": _poolings(figures["protocol"]),
@@ -87,6 +89,16 @@ def benchmark_context(figures: Mapping[str, Any]) -> dict[str, Any]:
             **{f"benchmark-{task}": charts.benchmark_chart(task_rows) for task, task_rows in tasks},
         },
     }
+
+
+def _mode_rows(rows: Iterable[Row], titles: Mapping[str, str]) -> list[Row]:
+    """Return the rows of the comparison of modes with titles: by task and model, the mean first, then languages by name."""
+
+    def order(row: Row) -> tuple[Any, ...]:
+        language = row["language"]
+        return list(titles).index(row["task"]), row["model"], language is not None, language == "en", codes.name(language or "en")
+
+    return [{**row, "title": titles[row["task"]]} for row in sorted(rows, key=order)]
 
 
 def has_same_pooling(rows: Iterable[Row]) -> bool:

@@ -21,7 +21,7 @@ Figures = dict[str, Any]
 
 
 def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
-    """Return the content of `figures.json`: scores and protocol, the data, the training, gradients, pooling and map."""
+    """Return the content of `figures.json`: scores and protocol, modes, the data, the training, gradients, pooling and map."""
     evaluated = folders["evaluate"]
     return {
         "benchmark": tables.benchmark_rows(evaluated),
@@ -34,6 +34,7 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
         "translation": translation.translation_rows(folders.get("translate")),
         "final_losses": final_losses(folders["train"]),
         "judgements": judgement_figures(folders["train"]),
+        "translate_train": tables.mode_rows(evaluated),
         "gradients": tables.gradient_rows(evaluated),
         "pooling": read_json(folders["train"], "pooling.json", None),
         "map": token_map(settings, seed, evaluated),

@@ -72,7 +72,15 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def gradient_rows(evaluated: Path) -> list[Row]:
     """Return the cosines between gradients of alignment and tasks (`schema.GRADIENTS`); empty: they were not compared."""
-    path = evaluated / "gradients.parquet"
+    return _optional_rows(evaluated / "gradients.parquet")
+
+
+def mode_rows(evaluated: Path) -> list[Row]:
+    """Return the comparison of zero-shot and translate-train (`schema.TRANSLATE_TRAIN`); empty: no benchmark has both modes."""
+    return _optional_rows(evaluated / "translate_train.parquet")
+
+
+def _optional_rows(path: Path) -> list[Row]:
     rows: list[Row] = pq.read_table(path).to_pylist() if path.exists() else []
     return rows
 

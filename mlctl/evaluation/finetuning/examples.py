@@ -6,6 +6,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 #: Language of the training examples.
 TRAINING_LANGUAGE = "en"
+#: Tag of a word of a training example that has none: the word is read, but nothing is learned from it.
+NO_TAG = ""
 
 Example = TypeVar("Example")
 
@@ -19,7 +21,7 @@ class Pair(NamedTuple):
 
 
 class TaggedSentence(NamedTuple):
-    """A sentence's words and a tag for each."""
+    """A sentence's words and a tag for each; NO_TAG for a word that nothing is to be learned from."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]

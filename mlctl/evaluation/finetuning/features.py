@@ -13,7 +13,7 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from mlctl.errors import InputError
-from mlctl.evaluation.finetuning.examples import Pair, TaggedSentence
+from mlctl.evaluation.finetuning.examples import NO_TAG, Pair, TaggedSentence
 from mlctl.modeling.pooling import pad, pad_batch
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Row(NamedTuple):
     Attributes:
         input_ids: (T,) token ids.
         token_type_ids: (T,) number of the sentence that each token belongs to.
-        labels: of a pair its label, (1,); of tags one a subword (T,), IGNORED but for the first subword of a word.
+        labels: of a pair its label, (1,); of tags one a subword (T,), IGNORED but for the first subword of a word that has a tag.
         example: number of the example that it is a part of.
     """
 
@@ -88,7 +88,8 @@ def rows_of_tags(
         pieces = [ids or [_placeholder(tokenizer)] for ids in pieces]
         for window in _windows([len(ids) for ids in pieces], limit):
             ids = [token for word in window for token in pieces[word]][:limit]
-            labels = [label for word in window for label in _labels(len(pieces[word]), label_ids[sentence.tags[word]])][:limit]
+            tags = [_label_id(sentence.tags[word], label_ids) for word in window]
+            labels = [label for word, tag in zip(window, tags, strict=True) for label in _labels(len(pieces[word]), tag)][:limit]
             input_ids = [*prefix, *ids, *suffix]
             padded = [*[IGNORED] * len(prefix), *labels, *[IGNORED] * len(suffix)]
             rows.append(Row(input_ids, [0] * len(input_ids), padded, number))
@@ -134,6 +135,10 @@ def _subwords_of_words(words: Sequence[str], encoding: Encoding) -> list[list[in
         current = max(current, min(found, len(words) - 1))
         pieces[current].append(token)
     return pieces
+
+
+def _label_id(tag: str, label_ids: Mapping[str, int]) -> int:
+    return IGNORED if tag == NO_TAG else label_ids[tag]
 
 
 def _labels(subwords: int, label: int) -> list[int]:

@@ -26,13 +26,24 @@ def predict_tags(
     model: Any, rows: Sequence[Row], examples: int, padding: int, batch_rows: int, bf16: bool = False
 ) -> list[list[int]]:
     """Return a label id for each word of each example: that of its first subword."""
-    row_tags: list[list[int]] = [[] for _ in rows]
+    predicted = predict_tag_probabilities(model, rows, examples, padding, batch_rows, bf16)
+    return [[tag for tag, _ in tags] for tags in predicted]
+
+
+@torch.inference_mode()
+def predict_tag_probabilities(
+    model: Any, rows: Sequence[Row], examples: int, padding: int, batch_rows: int, bf16: bool = False
+) -> list[list[tuple[int, float]]]:
+    """Return (label id, its probability) for each word of each example: those of its first subword."""
+    row_tags: list[list[tuple[int, float]]] = [[] for _ in rows]
     for indices, labels, logits in _logits(model, rows, True, padding, batch_rows, bf16):
-        for index, is_first, best in zip(indices, labels != IGNORED, logits.argmax(-1), strict=True):
-            row_tags[index] = best[is_first].tolist()
-    predictions: list[list[int]] = [[] for _ in range(examples)]
-    for row, tags in zip(rows, row_tags, strict=True):
-        predictions[row.example] += tags
+        best = logits.argmax(-1)
+        probabilities = logits.softmax(-1).gather(-1, best.unsqueeze(-1)).squeeze(-1)
+        for index, is_first, tags, values in zip(indices, labels != IGNORED, best, probabilities, strict=True):
+            row_tags[index] = list(zip(tags[is_first].tolist(), values[is_first].tolist(), strict=True))
+    predictions: list[list[tuple[int, float]]] = [[] for _ in range(examples)]
+    for row, tagged in zip(rows, row_tags, strict=True):
+        predictions[row.example] += tagged
     return predictions
 
 

@@ -66,8 +66,8 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         names = ("examples", "test_examples", "epochs", "batch_size", "learning_rate", "max_length")
         return {name: getattr(self._entry, name) for name in names}
 
-    def data_digest(self, language: str) -> str:
-        """See `PublishedTask`."""
+    def data_digest(self, language: str | None = None) -> str:
+        """See `PublishedTask`; without a language that of the training and dev examples."""
         return self._sets.digest(language)
 
     def sample_texts(self, language: str) -> list[str]:
@@ -79,9 +79,13 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         dev = self._dev() if language == TRAINING_LANGUAGE else None
         return self.sentences([*self._test(language).examples, *(dev or ())])
 
-    def training_examples(self, count: int) -> Sequence[Example]:
-        """Return the first English training examples, of those that are fine-tuned on."""
-        return self._sets.train()[: self._entry.examples or None][:count]
+    def english_examples(self) -> list[Example]:
+        """Return the English training examples that are fine-tuned on."""
+        return self._sets.train()[: self._entry.examples or None]
+
+    def training_set(self) -> list[Example]:
+        """Return all examples that are fine-tuned on."""
+        return self.english_examples()
 
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
@@ -107,7 +111,7 @@ class FineTunedTask(PublishedTask, Generic[Example]):
             "revision": self.metadata.revision,
             "model": model.identity,
             "settings": self.settings,
-            "data": self._sets.digest(),
+            "data": self.data_digest(),
             "seed": seed or 0,
         }
 
@@ -138,9 +142,8 @@ class FineTunedTask(PublishedTask, Generic[Example]):
 
         entry = self._entry
         budget = Budget(entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length, model.bf16)
-        examples = self._sets.train()[: entry.examples or None]
         classifier = load_classifier(model.folder, len(self.labels), self.token_labels, seed).to(model.device)
-        rows, padding = self.rows(examples, model), model.tokenizer.pad_token_id
+        rows, padding = self.rows(self.training_set(), model), model.tokenizer.pad_token_id
 
         def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
             del figures

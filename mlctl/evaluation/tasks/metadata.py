@@ -20,6 +20,7 @@ class TaskMetadata:
         revision: of this implementation. Increased when it gives other scores for the same data and embeddings.
         protocol: how the task is evaluated, and where that differs from other implementations.
         fine_tuned: evaluated after fine-tuning on English, once for each seed.
+        zero_shot_task: the task that this one is the mode translate-train of; empty: it is zero-shot itself.
     """
 
     task: str
@@ -31,6 +32,7 @@ class TaskMetadata:
     revision: int
     protocol: str
     fine_tuned: bool = False
+    zero_shot_task: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the metadata as JSON values."""

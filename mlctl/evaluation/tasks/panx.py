@@ -27,6 +27,7 @@ class PanxTask(TaggingTask):
     )
     labels = tuple("O B-LOC I-LOC B-ORG I-ORG B-PER I-PER".split())
     xtreme_codes = _XTREME_CODES
+    tags_entities = True
 
     @staticmethod
     def xtreme_subset(language: str, code: str) -> str:

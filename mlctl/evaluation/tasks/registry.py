@@ -5,11 +5,13 @@ from __future__ import annotations
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from mlctl.config.evaluate import AnyBenchmark
+from mlctl.config.evaluate import AnyBenchmark, Panx, Udpos
 
 if TYPE_CHECKING:
+    from mlctl.evaluation.projection.projected_sets import ProjectedSets
     from mlctl.evaluation.tasks.base import PublishedTask
     from mlctl.evaluation.tasks.metadata import TaskMetadata
+    from mlctl.evaluation.tasks.tagging import TaggingTask
 
 #: `name` of an entry of evaluate.benchmarks → module and class.
 IMPLEMENTATIONS = {
@@ -31,6 +33,16 @@ def open_task(entry: AnyBenchmark) -> PublishedTask:
         InputError: its data are missing or malformed.
     """
     task: PublishedTask = _implementation(entry.name)(entry)
+    return task
+
+
+def open_translate_train(entry: Udpos | Panx, projected: ProjectedSets) -> TaggingTask:
+    """Return the mode translate-train of a benchmark that an entry of the recipe names.
+
+    Raises:
+        InputError: its data are missing or malformed.
+    """
+    task: TaggingTask = _implementation(entry.name)(entry, projected)
     return task
 
 

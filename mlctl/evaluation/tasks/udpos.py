@@ -27,6 +27,7 @@ class UdposTask(TaggingTask):
     )
     labels = tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X _".split())
     xtreme_codes = _XTREME_CODES
+    tags_entities = False
 
     @staticmethod
     def xtreme_subset(language: str, code: str) -> str:

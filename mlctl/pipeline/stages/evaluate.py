@@ -43,6 +43,10 @@ def _outside(recipe: Recipe) -> dict[str, str]:
     return {**digests, **benchmark_digests(recipe)}
 
 
+def _unused(recipe: Recipe) -> tuple[str, ...]:
+    return () if recipe.evaluate.projects_labels else ("align",)
+
+
 def _work(context: StageContext) -> Metrics:
     from mlctl import evaluation
 
@@ -59,15 +63,17 @@ def _work(context: StageContext) -> Metrics:
             context.progress,
             score_cache(recipe),
             backend=backend,
+            aligned=context.inputs.get("align"),
         )
 
 
 STAGE = Stage(
     name="evaluate",
-    version=5,
-    needs=("shard", "train"),
+    version=6,
+    needs=("align", "shard", "train"),
     settings=_settings,
     work=_work,
+    unused=_unused,
     outside=_outside,
     packages=("torch", "transformers"),
 )

@@ -90,6 +90,19 @@ def test_judgements_are_drawn_and_the_written_weights_are_named(page: Page) -> N
     assert [row["mean"] for row in values(page.charts()["curve-sentence-retrieval"])] == pytest.approx(expected)
 
 
+def test_zero_shot_and_translate_train_are_compared(page: Page) -> None:
+    assert "Zero-shot and translate-train" in page.text
+    section = page.part("languages")
+    for model in ("base", "trained"):
+        assert f"{model}mean without English50.0%62.5%+12.5*+11.5 to +13.5" in section
+        assert (
+            section.index(f"{model}mean without English")
+            < section.index(f"{model}French fr")
+            < section.index(f"{model}English en")
+        )
+        assert f"{model}English en50.0%50.0%" in section
+
+
 def test_gradients_of_alignment_and_tasks_are_drawn(page: Page) -> None:
     chart = page.charts()["gradients-xnli"]
     values = next(layer["data"]["values"] for layer in chart["layer"] if len(layer["data"]["values"]) > 1)
@@ -206,6 +219,7 @@ def test_figures_for_machines(report_folder: Path) -> None:
         "final_losses",
         "judgements",
         "gradients",
+        "translate_train",
         "pooling",
         "map",
     }
@@ -263,11 +277,13 @@ def test_a_run_with_the_least_there_can_be(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(tokens).slice(0, 0), tokens)
     (folders["train"] / "speed.jsonl").unlink()
     (folders["evaluate"] / "gradients.parquet").unlink()
+    (folders["evaluate"] / "translate_train.parquet").unlink()
     settings = Report(rejected_examples=0, projection="pca")
     report(settings, Recipe(name="least", report=settings), [], least, Workspace(tmp_path / "report"))
     page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
     assert [attributes["id"] for tag, attributes in page.tags if tag == "section"] == SECTIONS
     assert "The map is disabled" in page.text
+    assert "translate-train" not in page.text
     assert not any(chart.startswith("map") for chart in page.charts())
 
 

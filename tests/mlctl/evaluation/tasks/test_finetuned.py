@@ -59,7 +59,7 @@ def test_training_examples_are_named_with_or_without_gz(tmp_path: Path, name: st
         put(folder / name, ["Asuncion\tB-LOC", ""])
         task = open_task(settings(entry("panx", folder, train=train)).benchmarks[0])
         assert isinstance(task, FineTunedTask)
-        assert [example.words for example in task.training_examples(5)] == [("Asuncion",)]
+        assert [example.words for example in task.english_examples()[:5]] == [("Asuncion",)]
 
 
 def test_one_model_a_seed_judges_every_language(make_model: Make, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_number_of_test_examples_is_spread_over_dev_and_test_sets(make_model: 
     assert len(task.texts("en")) == 6  # three of the test set, three of dev
     (scores,) = task.evaluate(make_model(evaluate_settings), "sw", 0)
     assert len(scores.items) == 3
-    assert len(task.training_examples(100)) == 6
+    assert len(task.english_examples()) == 6
 
 
 def test_learned_from_dev_itself_the_last_epoch_counts(make_model: Make, tmp_path: Path) -> None:
