@@ -10,6 +10,7 @@ from flows.flow_run import existing_result, recipe_flow, run_flow
 from flows.recipe_parameter import RecipeParameter
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref, lineage
+from mlctl.pipeline.stages import evaluate as evaluate_stage
 from mlctl.pipeline.stages import report
 
 
@@ -40,7 +41,7 @@ def evaluate(
 def _evaluate(recipe: Recipe, trained: Ref, until: str) -> Ref:
     refs = {name: Ref(stage=name, key=result.manifest.key, store=recipe.store) for name, result in lineage(trained).items()}
     refs["train"] = trained
-    refs["evaluate"] = tasks.evaluate.evaluate(recipe, refs["align"], refs["shard"], trained)
+    refs["evaluate"] = tasks.evaluate.evaluate(recipe, *(refs[name] for name in evaluate_stage.STAGE.inputs(recipe)))
     if until == "evaluate":
         return refs["evaluate"]
     written: Ref = tasks.report.report(recipe, *(refs[name] for name in report.STAGE.needs))

@@ -16,7 +16,7 @@ def run_stages(recipe: Recipe, until: StageName, where: Where = "here") -> Ref:
     """Run the stages in order up to `until`, each on the results that it needs, and return the last reference."""
     refs: dict[str, Ref] = {}
     for stage in stages_until(until):
-        refs[stage.name] = at(where, TASKS[stage.name])(recipe, *(refs[name] for name in stage.needs))
+        refs[stage.name] = at(where, TASKS[stage.name])(recipe, *(refs[name] for name in stage.inputs(recipe)))
     return refs[until]
 
 

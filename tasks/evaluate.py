@@ -10,6 +10,6 @@ from tasks.stage_task import run_stage, stage_task
 
 
 @stage_task
-def evaluate(recipe: Recipe, aligned: Ref, sharded: Ref, trained: Ref) -> Ref:
-    """Evaluate both models on the held-out pairs of every language and on the recipe's benchmarks."""
-    return run_stage(STAGE, recipe, aligned, sharded, trained, publish=publish_benchmark)
+def evaluate(recipe: Recipe, *inputs: Ref) -> Ref:
+    """Evaluate both models on the held-out pairs of every language and on the recipe's benchmarks; `inputs` are those of the recipe."""
+    return run_stage(STAGE, recipe, *inputs, publish=publish_benchmark)

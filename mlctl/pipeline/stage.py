@@ -90,13 +90,13 @@ class Stage:
         name: of the stage, its section of the recipe and its folder of the store.
         version: raise it when the code begins to write other bytes for the same input.
         needs: stages whose results it reads.
-        unused: returns those of them that it does not read for a recipe; they are not part of the key.
         settings: returns the settings of a recipe that can change the result.
         work: writes the files of the result and returns its metrics.
         outside: returns digests of inputs that no stage made (files, models).
         warm_start: how the stage starts from earlier results; None: it never does.
         volatile: name patterns of files that differ between equal runs, such as timings.
         packages: distributions whose versions the manifest records.
+        unused: returns those of `needs` that it does not read for a recipe; they are not part of the key.
     """
 
     name: str
@@ -105,10 +105,10 @@ class Stage:
     settings: Callable[[Recipe], dict[str, Any]]
     work: Callable[[StageContext], Metrics]
     outside: Callable[[Recipe], dict[str, str]] = _no_outside
-    unused: Callable[[Recipe], tuple[str, ...]] = _nothing
     warm_start: WarmStart | None = None
     volatile: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    unused: Callable[[Recipe], tuple[str, ...]] = _nothing
 
     def inputs(self, recipe: Recipe) -> tuple[str, ...]:
         """Return the stages whose results it reads for a recipe."""

@@ -52,7 +52,7 @@ VALUES: dict[str, Any] = {
             {"name": "word-alignment", "source": {"kind": "folder", "path": "x"}},
             {"name": "xnli", "source": {"kind": "huggingface", "dataset": "a/b"}},
             {"name": "pawsx", "source": {"kind": "folder", "path": "x"}},
-            {"name": "udpos", "source": {"kind": "folder", "path": "x"}},
+            {"name": "udpos", "source": {"kind": "folder", "path": "x"}, "translate_train": {"sentences": 10}},
             {"name": "panx", "source": {"kind": "folder", "path": "x"}},
         ]
     },
@@ -100,7 +100,7 @@ DIGESTED_ELSEWHERE = """
 #: Other values to try where a choice of the setting's own, twice the number and so on are not valid.
 CANDIDATES: list[Any] = [
     *(1, 2, 0.5, "de", "other", "cpu", "cuda:1", "b:2", "https://b.example/x", "Statmt-europarl-10-deu-eng", "0" * 64),
-    *("s3://bucket/place", "env:HOOK", {"fr": "fr_FR"}, ""),
+    *("s3://bucket/place", "env:HOOK", {"fr": "fr_FR"}, "", {"sentences": 10}),
 ]
 
 
@@ -232,11 +232,11 @@ def made(content: str, key: str) -> Result:
 @pytest.mark.parametrize("name", STAGES)
 def test_a_key_depends_on_the_version_and_on_the_content_of_the_inputs(name: str, tmp_path: Path) -> None:
     stage, recipe = STAGES[name], Recipe(store=str(tmp_path))
-    inputs = {need: made("content", "key") for need in stage.needs}
+    inputs = {need: made("content", "key") for need in stage.inputs(recipe)}
     key = stage.request(recipe, inputs).key
     assert dataclasses.replace(stage, version=stage.version + 1).request(recipe, inputs).key != key
-    assert stage.request(recipe, {need: made("content", "other key") for need in stage.needs}).key == key, "equal bytes are equal"
-    for need in stage.needs:
+    assert stage.request(recipe, {need: made("content", "other key") for need in inputs}).key == key, "equal bytes are equal"
+    for need in inputs:
         assert stage.request(recipe, {**inputs, need: made("other", "key")}).key != key, need
 
 
