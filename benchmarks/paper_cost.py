@@ -85,13 +85,13 @@ def training_rate(recipe: Recipe, shards: Path, device: torch.device, precision:
 def tuned_and_asked(place: Path, device: torch.device, quick: bool) -> tuple[float, float]:
     """Return the tokens per second of fine-tuning and of encoding."""
     BASE.model().bert.save_pretrained(place / "encoder")
-    model, count = load_classifier(place / "encoder", 3, False, 0).to(device), 3 if quick or device.type == "cpu" else 50
+    model, count = load_classifier(place / "encoder", 3, "classifier", 0).to(device), 3 if quick or device.type == "cpu" else 50
     rows, clock, ticks = _rows(32 * count, 40), _clock(device), list[float]()
 
     def tick(*_: Any, **__: Any) -> None:
         ticks.append(clock())
 
-    fine_tune(model, rows, False, Budget(1, 32, 2e-5), 0, place / "scratch", 0, None, tick)
+    fine_tune(model, rows, "classifier", Budget(1, 32, 2e-5), 0, place / "scratch", 0, None, tick)
     learned = 32 * 40 / _median([later - sooner for sooner, later in itertools.pairwise(ticks)])
     model.eval()
     answered = _seconds(lambda _: predict_labels(model, rows[:64], 0, 64), 3, device)

@@ -155,7 +155,44 @@ class Panx(Tagging):
     name: Literal["panx"] = Field(description="Name of the benchmark.")
 
 
-AnyBenchmark = Annotated[Tatoeba | Bucc | Ntrex | WordAlignment | Xnli | Pawsx | Udpos | Panx, Field(discriminator="name")]
+class QuestionAnswering(FineTuned):
+    """Settings of the benchmarks that find the answer to a question in a text. The defaults are XTREME's."""
+
+    train: str = Field(
+        "",
+        description="English training questions: a file in the folder (plain or .gz; empty: train-v1.1.json, TyDiQA: its own English part), or "
+        "for kind huggingface the name of another data set with a split train (empty: SQuAD or the English part, as in XTREME).",
+    )
+    epochs: int = Field(3, ge=1, description="Passes over the examples; the last epoch is evaluated.")
+    learning_rate: float = Field(3e-5, gt=0, description="Learning rate of Adam at the first step; it decays linearly to 0.")
+    max_length: int = Field(
+        384, ge=80, description="Maximum number of subwords of a row; a longer context is read in overlapping windows."
+    )
+    stride: int = Field(128, ge=1, description="Subwords of the context from the beginning of a window to that of the next one.")
+    max_answer_length: int = Field(30, ge=1, description="Maximum number of subwords of an answer.")
+
+
+class Xquad(QuestionAnswering):
+    """Question answering in 11 languages (XTREME)."""
+
+    name: Literal["xquad"] = Field(description="Name of the benchmark.")
+
+
+class Mlqa(QuestionAnswering):
+    """Question answering in 7 languages (XTREME)."""
+
+    name: Literal["mlqa"] = Field(description="Name of the benchmark.")
+
+
+class Tydiqa(QuestionAnswering):
+    """Question answering in 9 languages, the gold passage task (XTREME)."""
+
+    name: Literal["tydiqa"] = Field(description="Name of the benchmark.")
+
+
+AnyBenchmark = Annotated[
+    Tatoeba | Bucc | Ntrex | WordAlignment | Xnli | Pawsx | Udpos | Panx | Xquad | Mlqa | Tydiqa, Field(discriminator="name")
+]
 
 
 class Evaluate(Section):

@@ -9,8 +9,10 @@ from typing import Any, Literal
 from mlctl.errors import InputError
 from mlctl.modeling.model_files import CONFIG, read_config
 
+#: Heads of fine-tuning: a label for each token, one for the sequence, or the first and last token of a span.
+Head = Literal["tagger", "classifier", "span"]
 #: What a model is loaded as.
-Use = Literal["encoder", "masked-lm", "tagger", "classifier"]
+Use = Literal["encoder", "masked-lm"] | Head
 
 _T5 = ("t5", "mt5", "umt5")  # encoder-decoders whose encoder transformers loads alone
 _BOTH_WAYS = ("bert-generation", "xlnet")  # in transformers' list of causal models, but their attention sees both sides
@@ -29,8 +31,14 @@ def auto_class(folder: Path, use: Use) -> Any:
     _check(config, folder)
     if config.get("model_type") in _T5:
         return _t5_class(config, folder, use)
-    names = {"encoder": "Model", "masked-lm": "ModelForMaskedLM", "tagger": "ModelForTokenClassification"}
-    return getattr(transformers, f"Auto{names.get(use, 'ModelForSequenceClassification')}")
+    names: dict[Use, str] = {
+        "encoder": "Model",
+        "masked-lm": "ModelForMaskedLM",
+        "tagger": "ModelForTokenClassification",
+        "classifier": "ModelForSequenceClassification",
+        "span": "ModelForQuestionAnswering",
+    }
+    return getattr(transformers, f"Auto{names[use]}")
 
 
 def is_encoder_of_t5(model: Any) -> bool:
@@ -46,10 +54,11 @@ def _t5_class(config: Mapping[str, Any], folder: Path, use: Use) -> Any:
             f"{folder}: {_class_name(config)} has no masked-LM head: of T5 models the encoder alone is trained",
             "set train.mlm_weight=0 and train.contrast_on_masked=false",
         )
-    if use == "classifier":
+    if use in ("classifier", "span"):
+        benchmarks = "xnli and pawsx" if use == "classifier" else "xquad, mlqa and tydiqa"
         raise InputError(
-            f"{folder}: {_class_name(config)} has no encoder with a head for sentence pairs",
-            "remove the benchmarks xnli and pawsx from evaluate.benchmarks",
+            f"{folder}: {_class_name(config)} has no encoder with a head for {'sentence pairs' if use == 'classifier' else 'answers'}",
+            f"remove the benchmarks {benchmarks} from evaluate.benchmarks",
         )
     return AutoModelForTextEncoding if use == "encoder" else AutoModelForTokenClassification
 

@@ -12,7 +12,7 @@ import torch
 
 from mlctl.config import ScratchModel
 from mlctl.errors import InputError
-from mlctl.modeling.architectures import auto_class
+from mlctl.modeling.architectures import Head, auto_class
 from mlctl.modeling.model_files import (
     check_tokenizer_files,
     check_weights,
@@ -45,19 +45,20 @@ def load_masked_lm(folder: Path, seed: int) -> Any:
     return _load(auto_class(folder, "masked-lm"), folder, seed, optional="")
 
 
-def load_classifier(folder: Path, labels: int, tagged: bool, seed: int) -> Any:
-    """Return the encoder of a Hugging Face folder, fp32, with a new classification head initialised from `seed`.
+def load_classifier(folder: Path, labels: int, head: Head, seed: int) -> Any:
+    """Return the encoder of a Hugging Face folder, fp32, with a new head initialised from `seed`.
 
     Args:
         folder: a folder that `load_encoder` can load.
         labels: number of classes.
-        tagged: whether each token has a label (AutoModelForTokenClassification), or the text (AutoModelForSequenceClassification).
+        head: tagger (AutoModelForTokenClassification), classifier (AutoModelForSequenceClassification) or span
+            (AutoModelForQuestionAnswering).
         seed: seed of the head and, if the folder has none, of the pooler below it.
 
     Raises:
         InputError: the folder holds no encoder for which transformers has such a head.
     """
-    return _load(auto_class(folder, "tagger" if tagged else "classifier"), folder, seed, optional="pooler.", num_labels=labels)
+    return _load(auto_class(folder, head), folder, seed, optional="pooler.", num_labels=labels)
 
 
 def scratch_model(geometry: ScratchModel, tokenizer: Path, max_length: int, seed: int) -> Any:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mlctl.errors import InputError
 from mlctl.evaluation.finetuning.examples import NO_TAG, Pair, TaggedSentence
+from mlctl.modeling.architectures import Head
 from mlctl.modeling.pooling import pad, pad_batch
 
 if TYPE_CHECKING:
@@ -30,18 +31,20 @@ class Row(NamedTuple):
     Attributes:
         input_ids: (T,) token ids.
         token_type_ids: (T,) number of the sentence that each token belongs to.
-        labels: of a pair its label, (1,); of tags one a subword (T,), IGNORED but for the first subword of a word that has a tag.
+        labels: of a pair its label, (1,); of a question the positions of the answer's first and last token, (2,); of tags one a subword (T,), IGNORED but for the first subword of a word that has a tag.
         example: number of the example that it is a part of.
+        offsets: of a question's row to predict, for each token its character range in the context; (0, 0) for other tokens.
     """
 
     input_ids: Sequence[int]
     token_type_ids: Sequence[int]
     labels: Sequence[int]
     example: int
+    offsets: Sequence[tuple[int, int]] = ()
 
 
 class Batch(NamedTuple):
-    """Rows padded to one length: ids, mask and token types (B, T); `labels` (B,) of pairs, (B, T) of tags."""
+    """Rows padded to one length: ids, mask and token types (B, T); `labels` (B,) of pairs, (B, 2) of questions, (B, T) of tags."""
 
     input_ids: Tensor
     attention_mask: Tensor
@@ -81,7 +84,7 @@ def rows_of_tags(
         raise InputError(f"the tokenizer of {tokenizer.name_or_path} returns no character offsets", "add its tokenizer.json")
     prefix, suffix = _special_tokens(tokenizer)
     limit, rows, replaced = max_length - len(prefix) - len(suffix), list[Row](), 0
-    encodings = _without_limits(tokenizer).encode_batch([" ".join(s.words) for s in sentences], add_special_tokens=False)
+    encodings = without_limits(tokenizer).encode_batch([" ".join(s.words) for s in sentences], add_special_tokens=False)
     for number, (sentence, encoding) in enumerate(zip(sentences, encodings, strict=True)):
         pieces = _subwords_of_words(sentence.words, encoding)
         replaced += sum(not ids for ids in pieces)
@@ -99,7 +102,8 @@ def rows_of_tags(
     return rows
 
 
-def _without_limits(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+def without_limits(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """Return a copy of a tokenizer that neither pads nor truncates."""
     copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     copy.no_padding()
     copy.no_truncation()
@@ -157,10 +161,10 @@ def _windows(sizes: Sequence[int], limit: int) -> Iterator[range]:
     yield range(first, len(sizes))
 
 
-def collate(rows: Sequence[Row], padding: int, token_labels: bool) -> Batch:
-    """Pad rows to the longest of them; `token_labels`: they have a label for each subword."""
+def collate(rows: Sequence[Row], padding: int, head: Head) -> Batch:
+    """Pad rows to the longest of them; their labels are those of a head."""
     input_ids, mask = pad_batch([row.input_ids for row in rows], padding)
-    labels = pad([row.labels for row in rows], IGNORED) if token_labels else torch.tensor([row.labels[0] for row in rows])
+    labels = torch.tensor([row.labels[0] for row in rows]) if head == "classifier" else pad([row.labels for row in rows], IGNORED)
     token_types = pad([row.token_type_ids for row in rows], 0)
     return Batch(input_ids, mask, token_types, labels)
 

@@ -22,6 +22,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from mlctl.core.workspace import Progress, silent
 from mlctl.evaluation.finetuning.features import Batch, Row, autocast, collate
+from mlctl.modeling.architectures import Head
 from mlctl.modeling.encoders import load_classifier, seeded
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
 from mlctl.modeling.training_checkpoint import CheckpointFolder
@@ -56,7 +57,7 @@ class Budget:
 def fine_tune(
     model: Any,
     rows: Sequence[Row],
-    token_labels: bool,
+    head: Head,
     budget: Budget,
     seed: int,
     scratch: Path,
@@ -67,9 +68,9 @@ def fine_tune(
     """Train a model with a head, in place; it ends with the weights of the epoch with the best dev metric (the first of equals).
 
     Args:
-        model: a transformers model that takes `labels` and returns a loss, on the device to train on.
+        model: a transformers model with a head, on the device to train on.
         rows: the training set.
-        token_labels: whether rows have a label for each subword.
+        head: what the labels of rows are of.
         budget: hyperparameters.
         seed: of order and dropout.
         scratch: folder of this training's checkpoints.
@@ -90,7 +91,7 @@ def fine_tune(
             epoch, batch = divmod(state.step, state.steps_per_epoch)
             if batch == 0 or not batches:
                 batches = _epoch_batches(rows, budget.batch_size, seed, epoch)
-            _train_step(state, collate(batches[batch], padding, token_labels), seed)
+            _train_step(state, collate(batches[batch], padding, head), head, seed)
             end_of_epoch = state.step % state.steps_per_epoch == 0
             if end_of_epoch:
                 state.update_best(epoch + 1, dev_metric)
@@ -109,9 +110,9 @@ def save(model: Any, result: Mapping[str, float], folder: Path) -> None:
     (folder / _RESULT).write_text(json.dumps(dict(result)) + "\n", encoding="utf-8")
 
 
-def load(folder: Path, labels: int, token_labels: bool, device: torch.device) -> Any:
+def load(folder: Path, labels: int, head: Head, device: torch.device) -> Any:
     """Return a model that `save` wrote, in evaluation mode."""
-    return load_classifier(folder, labels, token_labels, seed=0).to(device).eval()
+    return load_classifier(folder, labels, head, seed=0).to(device).eval()
 
 
 class _TrainingState:
@@ -166,12 +167,13 @@ class _TrainingState:
                     self.adam.state[weight] = {kind: value.to(weight.device) for kind, value in moments.items()}
 
 
-def _train_step(state: _TrainingState, batch: Batch, seed: int) -> None:
+def _train_step(state: _TrainingState, batch: Batch, head: Head, seed: int) -> None:
     device = next(state.model.parameters()).device
     state.model.train()
     ids, mask, types, labels = (column.to(device) for column in batch)
     with seeded(_draw_seed(seed, "step", state.step)), autocast(device, state.budget.bf16):
-        loss = state.model(input_ids=ids, attention_mask=mask, token_type_ids=types, labels=labels).loss
+        gold = {"start_positions": labels[:, 0], "end_positions": labels[:, 1]} if head == "span" else {"labels": labels}
+        loss = state.model(input_ids=ids, attention_mask=mask, token_type_ids=types, **gold).loss
     loss.backward()
     clip_grad_norm_(state.model.parameters(), state.budget.gradient_norm)
     for group in state.adam.param_groups:

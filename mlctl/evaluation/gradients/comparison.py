@@ -59,7 +59,7 @@ def gradient_rows(
 
 def _task_gradients(encoder: Any, task: FineTunedTask[Any], model: ModelUnderTest, examples: int) -> LayerGradients:
     rows = task.rows(task.english_examples()[: 2 * examples], model)
-    losses = task_losses(encoder, rows, task.token_labels, model.tokenizer.pad_token_id, len(task.labels))
+    losses = task_losses(encoder, rows, task.head, model.tokenizer.pad_token_id, len(task.labels))
     return layer_gradients(encoder, losses)
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from mlctl.errors import InputError
 from mlctl.evaluation.finetuning.features import IGNORED, Row, collate
 from mlctl.evaluation.gradients.linear_head import LinearHead, fit_head
+from mlctl.modeling.architectures import Head
 from mlctl.modeling.pooling import encode_tokens, pad_batch, pool_layers, pool_states, span_pool
 from mlctl.modeling.sentence_config import Pooling
 
@@ -65,7 +66,7 @@ def sentence_losses(encoder: Any, pairs: Sequence[Sequence[AlignedPair]], how: S
         yield _info_nce(source, target, _SENTENCE_TEMPERATURE) / total
 
 
-def task_losses(encoder: Any, rows: Sequence[Row], token_labels: bool, pad_id: int, classes: int) -> Iterator[Tensor]:
+def task_losses(encoder: Any, rows: Sequence[Row], head_of: Head, pad_id: int, classes: int) -> Iterator[Tensor]:
     """Yield the cross entropy of a linear head on the last layer's states of the second half of the rows.
 
     The head is fitted to the first half, with the encoder as it is: the gradient is that of fine-tuning's first steps, not that of a
@@ -78,11 +79,11 @@ def task_losses(encoder: Any, rows: Sequence[Row], token_labels: bool, pad_id: i
         raise InputError("a training set has fewer than two examples", "set evaluate.gradient_examples=0, or give it more")
     half = len(rows) // 2
     with torch.no_grad():
-        parts = [_labelled(encoder, batch, token_labels, pad_id) for batch in _batches(rows[:half])]
+        parts = [_labelled(encoder, batch, head_of, pad_id) for batch in _batches(rows[:half])]
     head: LinearHead = fit_head(torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]), classes)
     total = sum(sum(label != IGNORED for label in row.labels) for row in rows[half:])
     for batch in _batches(rows[half:]):
-        yield head.loss(*_labelled(encoder, batch, token_labels, pad_id)) / total
+        yield head.loss(*_labelled(encoder, batch, head_of, pad_id)) / total
 
 
 def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -102,15 +103,15 @@ def _states(encoder: Any, sentences: Sequence[Sequence[int]], how: SentenceVecto
     return encode_tokens(encoder, ids, mask, how.pooling.layers, how.pooling.weights), mask
 
 
-def _labelled(encoder: Any, rows: Sequence[Row], token_labels: bool, pad_id: int) -> tuple[Tensor, Tensor]:
+def _labelled(encoder: Any, rows: Sequence[Row], head_of: Head, pad_id: int) -> tuple[Tensor, Tensor]:
     """Return the states (N, H) that have a label, and the labels (N,): of each tagged subword, or of the first token."""
-    ids, mask, types, labels = (column.to(encoder.device) for column in collate(rows, pad_id, token_labels))
+    ids, mask, types, labels = (column.to(encoder.device) for column in collate(rows, pad_id, head_of))
     inputs = {"input_ids": ids, "attention_mask": mask}
     if getattr(encoder.config, "type_vocab_size", 0) > 1:  # BERT tells the sentences of a pair apart; others take no types
         inputs["token_type_ids"] = types
     output = encoder(**inputs, output_hidden_states=True)
     states = pool_layers(output.hidden_states, [-1])
-    if not token_labels:
+    if head_of == "classifier":
         return states[:, 0], labels
     labelled = labels != IGNORED
     return states[labelled], labels[labelled]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 from mlctl.config.evaluate import FineTuned
 from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE, Example, ExampleSets, NamedExamples, evenly_spaced
 from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask
+from mlctl.modeling.architectures import Head
 
 if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.features import Row
@@ -29,8 +30,8 @@ class FineTunedTask(PublishedTask, Generic[Example]):
 
     #: The labels, in the order of their ids.
     labels: ClassVar[Sequence[str]]
-    #: Whether each token has a label, or the whole sequence one.
-    token_labels: ClassVar[bool]
+    #: The head that is fine-tuned with the encoder.
+    head: ClassVar[Head]
 
     def __init__(self, entry: FineTuned, sets: ExampleSets[Example]) -> None:
         self._entry, self._sets = entry, sets
@@ -53,6 +54,10 @@ class FineTunedTask(PublishedTask, Generic[Example]):
     @abstractmethod
     def sentences(self, examples: Sequence[Example]) -> list[str]:
         """Return the sentences of examples."""
+
+    def training_rows(self, model: ModelUnderTest) -> list[Row]:
+        """Return the training set as tokenised rows."""
+        return self.rows(self.training_set(), model)
 
     @property
     def default_languages(self) -> list[str]:
@@ -133,7 +138,7 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         folder = self.fine_tune(model, seed)
         if self._loaded is None or self._loaded[0] != folder:
             self._loaded = None  # frees the previous model before the next one is loaded
-            self._loaded = folder, load(folder, len(self.labels), self.token_labels, model.device)
+            self._loaded = folder, load(folder, len(self.labels), self.head, model.device)
         return self._loaded[1]
 
     def _fine_tune(self, model: ModelUnderTest, seed: int, folder: Path, scratch: Path) -> None:
@@ -142,15 +147,15 @@ class FineTunedTask(PublishedTask, Generic[Example]):
 
         entry = self._entry
         budget = Budget(entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length, model.bf16)
-        classifier = load_classifier(model.folder, len(self.labels), self.token_labels, seed).to(model.device)
-        rows, padding = self.rows(self.training_set(), model), model.tokenizer.pad_token_id
+        classifier = load_classifier(model.folder, len(self.labels), self.head, seed).to(model.device)
+        rows, padding = self.training_rows(model), model.tokenizer.pad_token_id
 
         def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
             del figures
             model.on_progress(f"{self.metadata.task}, seed {seed}, {done} of {total} {unit}")
 
         dev_metric = self._dev_metric(model)
-        result = fine_tune(classifier, rows, self.token_labels, budget, seed, scratch, padding, dev_metric, progress)
+        result = fine_tune(classifier, rows, self.head, budget, seed, scratch, padding, dev_metric, progress)
         save(classifier, result, folder)
 
     def _dev_metric(self, model: ModelUnderTest) -> Callable[[Any], float] | None:

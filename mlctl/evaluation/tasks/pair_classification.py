@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class PairClassificationTask(FineTunedTask[Pair]):
     """See `FineTunedTask`."""
 
-    token_labels = False
+    head = "classifier"
     #: XTREME's name of a language's subset, with {} for the language.
     xtreme_subset: ClassVar[str]
     #: Data set with the English examples, if XTREME's has none.

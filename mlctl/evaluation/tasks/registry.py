@@ -23,6 +23,9 @@ IMPLEMENTATIONS = {
     "pawsx": "pawsx:PawsxTask",
     "udpos": "udpos:UdposTask",
     "panx": "panx:PanxTask",
+    "xquad": "xquad:XquadTask",
+    "mlqa": "mlqa:MlqaTask",
+    "tydiqa": "tydiqa:TydiqaTask",
 }
 
 

@@ -40,7 +40,7 @@ class TaggingTask(FineTunedTask[TaggedSentence]):
         projected: examples in the target languages, for the mode translate-train; None: zero-shot.
     """
 
-    token_labels = True
+    head = "tagger"
     #: Codes of the languages in XTREME's data set.
     xtreme_codes: ClassVar[Sequence[str]]
     #: Whether tags are entities (IOB2).

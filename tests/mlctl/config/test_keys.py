@@ -54,6 +54,9 @@ VALUES: dict[str, Any] = {
             {"name": "pawsx", "source": {"kind": "folder", "path": "x"}},
             {"name": "udpos", "source": {"kind": "folder", "path": "x"}, "translate_train": {"sentences": 10}},
             {"name": "panx", "source": {"kind": "folder", "path": "x"}},
+            {"name": "xquad", "source": {"kind": "folder", "path": "x"}},
+            {"name": "mlqa", "source": {"kind": "folder", "path": "x"}},
+            {"name": "tydiqa", "source": {"kind": "folder", "path": "x"}},
         ]
     },
 }

@@ -49,8 +49,8 @@ def test_what_is_no_encoder_is_refused_by_name(tmp_path: Path, kind: str, class_
     loads: list[Callable[[], Any]] = [
         lambda: load_encoder(folder),
         lambda: load_masked_lm(folder, 0),
-        lambda: load_classifier(folder, 2, True, 0),
-        lambda: load_classifier(folder, 2, False, 0),
+        lambda: load_classifier(folder, 2, "tagger", 0),
+        lambda: load_classifier(folder, 2, "classifier", 0),
     ]
     for load in loads:
         with pytest.raises(InputError, match=problem) as caught:
@@ -88,8 +88,8 @@ def test_of_t5_the_encoder_alone_is_trained_and_published(
 
 def test_encoder_of_t5_with_a_head(tmp_path: Path) -> None:
     folder = save(tmp_path / "model", "mt5", "MT5EncoderModel", **T5)
-    tagger = load_classifier(folder, 3, True, 0)
+    tagger = load_classifier(folder, 3, "tagger", 0)
     ids, mask, labels = torch.tensor([[5, 6]]), torch.ones(1, 2), torch.tensor([[0, -100]])
     assert tagger(input_ids=ids, attention_mask=mask, token_type_ids=torch.zeros_like(ids), labels=labels).loss > 0
     with pytest.raises(InputError, match="has no encoder with a head for sentence pairs"):
-        load_classifier(folder, 3, False, 0)
+        load_classifier(folder, 3, "classifier", 0)

@@ -20,6 +20,7 @@ from mlctl.evaluation.finetuning.examples import Pair, TaggedSentence
 from mlctl.evaluation.finetuning.features import IGNORED, Row, rows_of_pairs, rows_of_tags
 from mlctl.evaluation.finetuning.predict import predict_labels, predict_tags
 from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
+from mlctl.modeling.architectures import Head
 from mlctl.modeling.encoders import load_classifier
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
 
@@ -66,8 +67,8 @@ def accuracy_on(rows: list[Row]) -> Callable[[Any], float]:
 
 def test_pairs_are_learned(encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     rows = pair_rows(tokenizer)
-    model = load_classifier(encoder, 2, False, seed=1)
-    result = fine_tune(model, rows, False, Budget(30, 4, 3e-3), 1, tmp_path, 0, accuracy_on(rows))
+    model = load_classifier(encoder, 2, "classifier", seed=1)
+    result = fine_tune(model, rows, "classifier", Budget(30, 4, 3e-3), 1, tmp_path, 0, accuracy_on(rows))
     assert result["dev"] == 1
     assert predict_labels(model, rows, 0, 3) == [row.labels[0] for row in rows]
 
@@ -76,13 +77,13 @@ def test_tags_are_learned_and_rows_of_other_lengths_change_no_answer(
     encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     rows = rows_of_tags(TAGGED, tokenizer, {"ADJ": 0, "NOUN": 1}, 32)
-    model = load_classifier(encoder, 2, True, seed=1)
+    model = load_classifier(encoder, 2, "tagger", seed=1)
     gold = [[{"ADJ": 0, "NOUN": 1}[tag] for tag in sentence.tags] for sentence in TAGGED]
 
     def dev_metric(model: Any) -> float:
         return float(predict_tags(model, rows, len(TAGGED), 0, 4) == gold)
 
-    assert fine_tune(model, rows, True, Budget(30, 4, 3e-3), 1, tmp_path, 0, dev_metric)["dev"] == 1
+    assert fine_tune(model, rows, "tagger", Budget(30, 4, 3e-3), 1, tmp_path, 0, dev_metric)["dev"] == 1
     assert all(predict_tags(model, rows, len(TAGGED), 0, size) == gold for size in (1, 5, 64))
 
 
@@ -97,13 +98,13 @@ def test_long_sentences_are_cut_between_words_and_none_is_lost(tokenizer: PreTra
     assert len(rows) > 2
 
 
-@pytest.mark.parametrize("tagged", [False, True])
+@pytest.mark.parametrize("head", ["classifier", "tagger"])
 def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_table(
-    encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, tagged: bool, monkeypatch: pytest.MonkeyPatch
+    encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = rows_of_tags(TAGGED, tokenizer, {"ADJ": 0, "NOUN": 1}, 32) if tagged else pair_rows(tokenizer)
+    rows = rows_of_tags(TAGGED, tokenizer, {"ADJ": 0, "NOUN": 1}, 32) if head == "tagger" else pair_rows(tokenizer)
     met = {0, *(token for row in rows for token in row.input_ids)}
-    models = [load_classifier(encoder, 2, tagged, seed=1) for _ in range(2)]
+    models = [load_classifier(encoder, 2, head, seed=1) for _ in range(2)]
     before = models[0].get_input_embeddings().weight.detach().clone()
     seen = []
 
@@ -115,7 +116,7 @@ def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_tabl
     for model, whole in zip(models, (False, True), strict=True):
         if whole:
             monkeypatch.setattr(trainer, "train_embedding_rows", lambda *_: contextlib.nullcontext())
-        fine_tune(model, rows, tagged, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, dev_metric)
+        fine_tune(model, rows, head, Budget(3, 4, 3e-3), 1, tmp_path / str(whole), 0, dev_metric)
     after = [model.get_input_embeddings().weight.detach() for model in models]
     stay = [number for number in range(len(WORDS)) if number not in met]
     assert stay
@@ -127,7 +128,7 @@ def test_embeddings_that_no_row_has_stay_and_the_others_learn_as_in_a_whole_tabl
 
 
 def test_a_narrow_table_is_what_learns_and_what_a_checkpoint_holds(encoder: Path) -> None:
-    model = load_classifier(encoder, 2, False, seed=1)
+    model = load_classifier(encoder, 2, "classifier", seed=1)
     with train_embedding_rows(model, [0, 7, 5, 7]):
         assert dict(model.named_parameters())["bert.embeddings.word_embeddings.weight"].shape == (3, 32)
     assert dict(model.named_parameters())["bert.embeddings.word_embeddings.weight"].shape == (len(WORDS), 32)
@@ -149,8 +150,8 @@ def test_killed_and_gone_on_with_the_weights_are_the_same(
             if done == stop:
                 raise KilledError
 
-        model = load_classifier(encoder, 2, False, seed=5)
-        fine_tune(model, rows, False, budget, 5, scratch, 0, accuracy_on(rows), progress)
+        model = load_classifier(encoder, 2, "classifier", seed=5)
+        fine_tune(model, rows, "classifier", budget, 5, scratch, 0, accuracy_on(rows), progress)
         return dict(model.named_parameters())
 
     whole = run(tmp_path / "whole", None)
@@ -161,7 +162,7 @@ def test_killed_and_gone_on_with_the_weights_are_the_same(
 
 
 def test_another_seed_is_another_head_and_order(encoder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    heads = [load_classifier(encoder, 2, False, seed=seed).classifier.weight for seed in (1, 1, 2)]
+    heads = [load_classifier(encoder, 2, "classifier", seed=seed).classifier.weight for seed in (1, 1, 2)]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
     rows = pair_rows(tokenizer)

@@ -122,16 +122,16 @@ def test_losses_of_alignment_are_their_formulas_within_each_language(encoder: An
 def test_the_head_is_fitted_to_other_examples_than_the_gradient_is_of(encoder: Any) -> None:
     rows = [Row([2, 9 + number % 2, 10, 3], [0] * 4, [-100, number % 2, 1 - number % 2, -100], number) for number in range(8)]
     swapped = [*rows[:4], *(row._replace(labels=[-100, row.labels[2], row.labels[1], -100]) for row in rows[4:])]
-    right, wrong = (sum(loss.item() for loss in task_losses(encoder, of, True, 0, 2)) for of in (rows, swapped))
+    right, wrong = (sum(loss.item() for loss in task_losses(encoder, of, "tagger", 0, 2)) for of in (rows, swapped))
     assert right < 0.5
     assert wrong > 1
     with pytest.raises(InputError, match="fewer than two examples"):
-        list(task_losses(encoder, rows[:1], True, 0, 2))
+        list(task_losses(encoder, rows[:1], "tagger", 0, 2))
 
 
 def test_the_second_sentence_of_a_pair_has_its_own_type(encoder: Any) -> None:
     rows = [Row([2, 9, 3, 10, 3], [0, 0, 0, number % 2, number % 2], [number % 2], number) for number in range(8)]
-    assert sum(loss.item() for loss in task_losses(encoder, rows, False, 0, 2)) < 0.5, "only the types tell the labels"
+    assert sum(loss.item() for loss in task_losses(encoder, rows, "classifier", 0, 2)) < 0.5, "only the types tell the labels"
 
 
 def run(write_sharded: Write, copied_rows: Rows, trained: Path, root: Path, examples: int) -> Path:
