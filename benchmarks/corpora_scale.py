@@ -240,12 +240,15 @@ def process_tree(pid: int) -> list[int]:
 
 
 def memory_of(pid: int) -> int:
-    """Return the proportional set size of a process in bytes (shared pages divided among their users); 0 if it has exited."""
+    """Return the anonymous memory of a process in bytes (shared pages divided among their users); 0 if it has exited.
+
+    Pages of mapped files are a cache: they are dropped when memory is needed.
+    """
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return 0
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 
 @dataclass

@@ -5,7 +5,8 @@
 The text is that of corpora_scale.py, in two plain files. Each stage runs in a new process, on all cores, and its figures are kept in
 FOLDER: run the command again after an interruption, and it goes on in the stage that was interrupted (whose time then is the sum of its
 starts, and whose CPU time and memory are those of the last one). Without FOLDER a temporary one is used; 10 million pairs need some
-20 GB. Peak memory is that of all processes, shared pages counted once. --quick: 20,000 and 60,000 pairs. The last line is JSON.
+20 GB. Peak memory is the anonymous memory of all processes, shared pages counted once; pages of mapped files, which are dropped when
+memory is needed, are not part of it. --quick: 20,000 and 60,000 pairs. The last line is JSON.
 """
 
 from __future__ import annotations
