@@ -18,7 +18,10 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         return {"backend": "none", "languages": key_settings(recipe.languages)}
     # The list of licences changes no byte; in the key, a shorter list checks again before a result is used.
     sections = {"translate": recipe.translate, "languages": recipe.languages, "licences": recipe.licences}
-    return {name: key_settings(section) for name, section in sections.items()}
+    settings = {name: key_settings(section) for name, section in sections.items()}
+    if recipe.translate.backend != "openai":
+        del settings["translate"]["openai"]
+    return settings
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
