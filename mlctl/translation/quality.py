@@ -77,7 +77,7 @@ def measure(
     common = {"language": language, "direction": f"{source}→{target}", "backend": licences.backend_name(backend.identity())}
     dev = [dev_set for dev_set in settings.dev if dev_set.target == language]
     results = [row for dev_set in dev for row in _dev_set_scores(dev_set, backend, source, target)]
-    sample = _sample(texts)
+    sample = draw(texts)
     translations = backend.translate(sample, source, target) if sample else []
     outputs = output_checks.check_outputs(sample, translations, source, target) if sample else []
     if accepted is not None:
@@ -170,8 +170,8 @@ def _row(metric: str, value: float, items: int, data_set: str) -> Row:
     return {"set": data_set, "metric": metric, "value": round(value, 4), "items": items}
 
 
-def _sample(texts: Iterable[str]) -> list[str]:
-    """Return distinct texts with the smallest hashes, which do not depend on the order of the texts."""
+def draw(texts: Iterable[str]) -> list[str]:
+    """Return the texts on which a backend is measured: 200 distinct ones with the smallest hashes, in any order of the texts."""
     drawn = heapq.nsmallest(_SAMPLE_TEXTS, ((shuffle_key(text), text) for text in texts))
     return list(dict.fromkeys(text for _, text in drawn))
 
