@@ -125,7 +125,7 @@ def _jobs(
         "source": languages.source,
         "root": workspace.root,
         "cache": cache,
-        "memory": memory if keeps_answers else None,
+        "memory": (memory or workspace.scratch / "answers.sqlite") if keeps_answers else None,
     }
     return [
         LanguageJob(

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from chat_server import KEY, ChatServer, text, translation
 
 from mlctl.config import Languages
 from mlctl.errors import InputError
+from mlctl.execution.backend import Worker
 from mlctl.translation import translate
 
 from .asked_program import cleaned, contents, workspace
@@ -116,24 +117,45 @@ def test_neither_concurrency_nor_workers_change_a_byte(
     assert "rejected/fr/00000.parquet" in contents(tmp_path / "a")
 
 
+class NoWorkers:
+    """An execution backend that has many cores, and must not be asked for a worker."""
+
+    cores = min_node_cores = 64
+    gpus = 2
+
+    def start_worker(self, module: str, gpus: float = 0, cores: int = 1) -> Worker:
+        raise AssertionError((module, gpus, cores))
+
+
+def test_the_process_of_the_run_asks_on_every_execution_backend(
+    server: ChatServer, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlctl.translation.step_graph._MAX_TEXTS_IN_PROCESS", defaultdict(int))
+    translate(settings(server, workers=8), LANGUAGES, source, workspace(tmp_path / "a"), backend=NoWorkers())
+    translate(settings(server), LANGUAGES, source, workspace(tmp_path / "b"))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
 RUN = """
 import sys
 from pathlib import Path
 from mlctl.config import Languages, Translate
 from mlctl.core.workspace import Workspace
 from mlctl.translation import translate
-settings, (source, work, memory) = Translate.model_validate_json(sys.argv[1]), map(Path, sys.argv[2:])
-translate(settings, Languages(), source, Workspace(work), memory=memory)
+settings, (source, work, *memory) = Translate.model_validate_json(sys.argv[1]), map(Path, sys.argv[2:])
+translate(settings, Languages(), source, Workspace(work), memory=memory[0] if memory else None)
 """
 
 
-def test_a_killed_run_asks_for_nothing_again_that_it_has_got(tmp_path: Path, memory: Path) -> None:
+@pytest.mark.parametrize("remember", [True, False])
+def test_a_killed_run_asks_for_nothing_again_that_it_has_got(tmp_path: Path, memory: Path, remember: bool) -> None:
     """It is killed in the middle of measuring, and of a part; what was on its way may be asked for again."""
     texts = [text(number) for number in range(400)]
     source, work = cleaned(tmp_path / "in", texts), workspace(tmp_path / "work")
+    memory = memory if remember else work.scratch / "answers.sqlite"
     with ChatServer(tmp_path / "server", delay=0.01) as server:
         chosen = settings(server, part_rows=100)
-        arguments = [chosen.model_dump_json(), str(source), str(work.root), str(memory)]
+        arguments = [chosen.model_dump_json(), str(source), str(work.root), *([str(memory)] if remember else [])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         for stored in (60, 480):  # of 400 there and 200 back
             with subprocess.Popen([sys.executable, "-c", RUN, *arguments], env=environment) as process:
@@ -145,7 +167,7 @@ def test_a_killed_run_asks_for_nothing_again_that_it_has_got(tmp_path: Path, mem
                 os.kill(process.pid, signal.SIGKILL)
         unfinished = len(list(work.path("pairs/fr").glob("[0-9]*.parquet")))
         kept = rows(memory)
-        metrics = translate(chosen, LANGUAGES, source, work, memory=memory)
+        metrics = translate(chosen, LANGUAGES, source, work, memory=memory if remember else None)
         asked = Counter((entry["text"], entry["target"]) for entry in server.log())
         assert unfinished < 4
         assert kept < 600
