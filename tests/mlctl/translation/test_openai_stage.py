@@ -153,11 +153,11 @@ def test_a_killed_run_asks_for_nothing_again_that_it_has_got(tmp_path: Path, mem
     texts = [text(number) for number in range(400)]
     source, work = cleaned(tmp_path / "in", texts), workspace(tmp_path / "work")
     memory = memory if remember else work.scratch / "answers.sqlite"
-    with ChatServer(tmp_path / "server", delay=0.01) as server:
+    with ChatServer(tmp_path / "server", delay=0.03) as server:
         chosen = settings(server, part_rows=100)
         arguments = [chosen.model_dump_json(), str(source), str(work.root), *([str(memory)] if remember else [])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        for stored in (60, 480):  # of 400 there and 200 back
+        for stored in (60, 420):  # 200 are measured there and back, then 200 more are translated
             with subprocess.Popen([sys.executable, "-c", RUN, *arguments], env=environment) as process:
                 end = time.monotonic() + 90
                 while not memory.exists() or rows(memory) < stored:
