@@ -82,7 +82,7 @@ TRANSLATION = [
         f"{_STAGE}::test_a_key_that_cannot_be_sent_is_not_shown",
         key_in_messages=('one_line.replace(self._key, "…") if self._key else one_line', "one_line"),
         key_of_another_server=("os.environ.get(settings.api_key_variable", 'os.environ.get("OPENAI_API_KEY"'),
-        trickling_answer_never_ends=("if time.monotonic() > end or len(body)", "if len(body)"),
+        trickling_answer_never_ends=("if time.monotonic() > end:", "if False:"),
         key_with_line_breaks_sent=("if not (key.isascii() and key.isprintable()):", "if False:"),
     ),
     *group(

@@ -112,7 +112,7 @@ class ServerClient:
         except any_error as error:
             return Reply(NO_ANSWER, message=self._without_key(_reason(error)))
         except _connection_errors() as error:  # while the body was read
-            return Reply(NO_ANSWER, message=self._without_key(f"the connection broke: {_reason(error)}"))
+            return Reply(NO_ANSWER, message=self._without_key(f"the answer broke off: {_reason(error)}"))
 
     def _without_key(self, message: str) -> str:
         """Return a message in one line, without the key: servers repeat what they were sent."""
@@ -148,11 +148,14 @@ def check_server(settings: OpenAI) -> None:
 
 
 def unreachable(client: ServerClient, reply: Reply) -> InputError:
-    """Return the error for a server that does not answer."""
+    """Return the error for a server that answers no request, or refuses all of them."""
     status = f"status {reply.status}: " if reply.status else ""
+    remedy = "start the server, or correct translate.openai.base_url"
+    if 400 <= reply.status < 500 and reply.status != 429:
+        remedy = "change the setting of translate.openai that the server's message is about"
     return InputError(
         f"translate.openai: the server at {client.address} does not work ({status}{reply.message})",
-        "start the server, or correct translate.openai.base_url; what was translated is kept and not requested again",
+        f"{remedy}; what was translated is kept and not requested again",
     )
 
 
@@ -177,13 +180,16 @@ def _read(response: Any, end: float) -> bytes:
     """Return the body of a response.
 
     Raises:
-        TimeoutError: it is not complete in time, or too large.
+        TimeoutError: it is not complete in time.
+        OSError: it is too large.
     """
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
-        if time.monotonic() > end or len(body) > _MAX_BODY:
+        if time.monotonic() > end:
             raise TimeoutError
+        if len(body) > _MAX_BODY:
+            raise OSError(f"the answer has more than {_MAX_BODY >> 20} MiB")
     return bytes(body)
 
 

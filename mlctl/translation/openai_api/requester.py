@@ -72,7 +72,7 @@ class Requester:
 
         Raises:
             InputError: the server does not work, refuses the key or the model, or the cost could exceed the limit.
-            StoppedError: this was found for another request.
+            StoppedError: the backend was closed.
         """
         try:
             return self._ask(request)
@@ -107,8 +107,7 @@ class Requester:
     def _ask(self, request: ChatRequest) -> Outcome:
         retries = 0
         while True:
-            successes = self._successes
-            reply, answer = self._negotiate(request)
+            reply, answer, successes = self._negotiate(request)
             if answer:
                 return Outcome(answer)
             if reply.code == CONTENT_FILTER:
@@ -125,20 +124,20 @@ class Requester:
             self._back_off(reply, retries)
             retries += 1
 
-    def _negotiate(self, request: ChatRequest) -> tuple[Reply, Answer | None]:
-        """Send a request; if the server refuses it, send it without what it may not understand."""
+    def _negotiate(self, request: ChatRequest) -> tuple[Reply, Answer | None, int]:
+        """Send a request; if the server refuses it, send it without what it may not understand. Return as `_send`."""
         body = self._dialect.body(request)
         while True:
-            reply, answer = self._send(body)
+            reply, answer, successes = self._send(body)
             if answer:
                 self._succeed(body)
             other = None if answer or _is_transient(reply) else self._dialect.without_refused(body, request, reply.message)
             if other is None:
-                return reply, answer
+                return reply, answer, successes
             body = other
 
-    def _send(self, body: dict[str, Any]) -> tuple[Reply, Answer | None]:
-        """Send one request under the limits; return what came back, and the answer in it.
+    def _send(self, body: dict[str, Any]) -> tuple[Reply, Answer | None, int]:
+        """Send one request under the limits; return what came back, the answer in it, and how many answers there were before.
 
         Raises:
             InputError: nothing that is sent later can succeed.
@@ -147,7 +146,7 @@ class Requester:
         estimated = estimate_tokens(prompt)
         self._wait_for_turn(estimated)
         reserved = self._spending.reserve(Usage(1, max_tokens(prompt), self._dialect.max_completion_tokens))
-        reply, used = Reply(NO_ANSWER), None
+        reply, used, successes = Reply(NO_ANSWER), None, self._successes
         try:
             reply = self._connect().complete(body)
             answer = parse(reply.body) if reply.is_success else None
@@ -160,7 +159,7 @@ class Requester:
         if reply.is_success and not answer:
             reply = Reply(NO_ANSWER, message="the server's answer is no chat completion")
         self._check_reply(reply, str(body["model"]))
-        return reply, answer
+        return reply, answer, successes
 
     def _wait_for_turn(self, tokens: int) -> None:
         """Wait until the limits allow a request.
@@ -178,7 +177,7 @@ class Requester:
     def _back_off(self, reply: Reply, retries: int) -> None:
         """Wait before a request is repeated: as long as the server asks for, or twice as long as before, with jitter."""
         asked = retry_after(reply)
-        if asked is not None and reply.status == _TOO_MANY:
+        if asked and reply.status == _TOO_MANY:
             self._limiter.pause(asked)  # the limit is that of all requests
             return
         seconds = min(_MAX_BACKOFF, _FIRST_BACKOFF * 2 ** min(retries, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
@@ -219,7 +218,7 @@ class Requester:
             self.check()
             if self._successes > successes:
                 return
-            probe, answer = self._negotiate(ChatRequest(model, _PROBE))
+            probe, answer, _ = self._negotiate(ChatRequest(model, _PROBE))
             if not answer:
                 raise server.unreachable(self._connect(), probe if probe.message else reply)
 

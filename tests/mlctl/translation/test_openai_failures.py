@@ -152,7 +152,11 @@ def test_requests_of_a_minute_are_limited(server: ChatServer) -> None:
         ("status:402", "the account is out of credit", "add credit and run again"),
         ("status:429,,86400", r"asks to wait for 86,400 s", "run again then"),
         ("status:500", r"does not work \(status 500: planned 500\)", r"correct translate\.openai\.base_url"),
-        ("status:400", r"does not work \(status 400: planned 400\)", r"start the server"),
+        (
+            "status:400",
+            r"does not work \(status 400: planned 400\)",
+            r"change the setting of translate\.openai that the server's",
+        ),
         ("status:429", r"does not work \(status 429: planned 429\)", r"start the server"),
         ("reset", r"does not work \(Server disconnected", r"start the server"),
         ("hang:9", r"does not work \(no complete answer within 0\.5 s\)", r"start the server"),
