@@ -142,13 +142,14 @@ class Requester:
         Raises:
             InputError: nothing that is sent later can succeed.
         """
+        client = self._connect()  # before its turn: it takes most of a second
         prompt = str(body["messages"][0]["content"])
         estimated = estimate_tokens(prompt)
         self._wait_for_turn(estimated)
         reserved = self._spending.reserve(Usage(1, max_tokens(prompt), self._dialect.max_completion_tokens))
         reply, used, successes = Reply(NO_ANSWER), None, self._successes
         try:
-            reply = self._connect().complete(body)
+            reply = client.complete(body)
             answer = parse(reply.body) if reply.is_success else None
             if reply.is_success:
                 used = _usage(answer, reply, estimated)
