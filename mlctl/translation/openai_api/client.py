@@ -111,8 +111,8 @@ class ServerClient:
             return Reply(NO_ANSWER, message=f"no complete answer within {timeout:g} s")
         except any_error as error:
             return Reply(NO_ANSWER, message=self._without_key(_reason(error)))
-        except _connection_errors() as error:  # while the body was read
-            return Reply(NO_ANSWER, message=self._without_key(f"the answer broke off: {_reason(error)}"))
+        except _connection_errors() as error:  # while the body was read, or of a name that no host can have
+            return Reply(NO_ANSWER, message=self._without_key(f"there is no whole answer: {_reason(error)}"))
 
     def _without_key(self, message: str) -> str:
         """Return a message in one line, without the key: servers repeat what they were sent."""
@@ -207,7 +207,7 @@ def _openai() -> Any:
 def _connection_errors() -> tuple[type[Exception], ...]:
     import httpx2
 
-    return (httpx2.HTTPError, httpx2.StreamError, OSError)
+    return (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError, UnicodeError)
 
 
 def _server_message(body: object) -> str:

@@ -194,6 +194,12 @@ def test_no_server_is_one_error(tmp_path: Path) -> None:
     assert "Connection refused" in found[0].problem
 
 
+@pytest.mark.parametrize("url", ["http://a..b/v1", "http://two words/v1", "http://no.such.host.invalid/v1", "http://127.0.0.1:1"])
+def test_a_wrong_address_is_one_error(url: str) -> None:
+    [problem] = run_checks(settings(url, {"timeout": 5}))
+    assert problem.problem.startswith(f"translate.openai: the server at {url} does not work (")
+
+
 def test_a_server_that_dies_loses_nothing(tmp_path: Path) -> None:
     texts = [text(number) for number in range(45)]
     source, work, memory = cleaned(tmp_path / "in", texts), workspace(tmp_path / "work"), tmp_path / "memory.sqlite"
