@@ -7,6 +7,7 @@ import email.utils
 import itertools
 import logging
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from chat_server import ChatServer, text, translation
 
 from mlctl.config import Languages
 from mlctl.errors import InputError
-from mlctl.translation import checks, translate
+from mlctl.translation import checks, fingerprint, translate
 from mlctl.translation.backend import EMPTY, FAILED, UNFINISHED, BackendFiles, Translation
 from mlctl.translation.openai_api.backend import OpenAIBackend
 from mlctl.translation.output_checks import WRONG_LANGUAGE, check_outputs
@@ -192,6 +193,17 @@ def test_no_server_is_one_error(tmp_path: Path) -> None:
     found = list(run_checks(chosen))
     assert len(found) == 1
     assert "Connection refused" in found[0].problem
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    [problem] = run_checks(settings("http://127.0.0.1:1/v1"))
+    assert str(problem) == (
+        "translate.backend openai needs the package openai\n  → install the extra: pip install 'mlctl-encoders[openai]'"
+    )
+    assert fingerprint(settings("http://127.0.0.1:1/v1"), Languages()), (
+        "the key of a result needs neither the package nor a server"
+    )
 
 
 @pytest.mark.parametrize("url", ["http://a..b/v1", "http://two words/v1", "http://no.such.host.invalid/v1", "http://127.0.0.1:1"])
