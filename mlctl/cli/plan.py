@@ -34,10 +34,12 @@ def plan(
     from mlctl.pipeline.cost_estimate import estimate
     from mlctl.pipeline.preflight import combine, find_problems
     from mlctl.pipeline.training_settings import training_lines
+    from mlctl.pipeline.translation_cost import translation_lines
 
     estimates = estimate(loaded, online=not offline)
     out.print(_table(estimates.stages))
-    for text in training_lines(loaded):
+    plans = [estimated.plan for estimated in estimates.stages]
+    for text in (*translation_lines(loaded, plans), *training_lines(loaded)):
         out.print(Text(text), soft_wrap=True)
     downloads = ["to download: nothing"] if estimates.stages[0].plan.result else _downloads(estimates.sources)
     for line in (*downloads, *_totals(estimates), _free_space(Store(loaded.store).root)):

@@ -40,6 +40,7 @@ PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$": "use letters, digits, `_`, `.`, `+` and `-`, a letter or digit first",
     r"^(auto|cpu|cuda(:\d+)?)$": "use auto, cpu, cuda or cuda:N",
     r"^(\S+:\d+)?$": "give host:port",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "give the name of an environment variable, never the key itself",
     "^([0-9a-f]{64})?$": "give 64 hexadecimal digits (`sha256sum FILE`)",
     r"^[^\s-]+-[^\s-]+-[^\s-]+-[^\s-]+(-[^\s-]+)?$": "give group-name-version-language-language, as `mlctl corpora search` prints it",
 }

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mlctl.config.base import Language, Section, digested_elsewhere, runtime_only
+from mlctl.config.translate_openai import OpenAI
 
-Backend = Literal["none", "ctranslate2", "transformers", "apertium", "command"]
+Backend = Literal["none", "ctranslate2", "transformers", "apertium", "command", "openai"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-#: Backends that need `translate.model`.
+#: Backends that load a model of a folder or the hub.
 NEURAL_BACKENDS = ("ctranslate2", "transformers")
 
 
@@ -34,13 +35,18 @@ class Translate(Section):
     backend: Backend = Field(
         "none",
         description="none: text without a translation is left out. ctranslate2: Marian, NLLB, M2M-100 and MADLAD models, fast. "
-        "transformers: any Hugging Face sequence-to-sequence model, slower. apertium: rules, no model. command: your own program.",
+        "transformers: any Hugging Face sequence-to-sequence model, slower. apertium: rules, no model. command: your own program. "
+        "openai: a server with OpenAI's API, such as vLLM, llama.cpp, Ollama or a hosted one.",
     )
     model: str = digested_elsewhere(
         "",
-        description="Folder or hub name of the translation model; {source} and {target} stand for the languages' codes.",
+        description="Folder or hub name of the translation model (openai: the server's name of it); {source} and {target} stand for the "
+        "languages' codes.",
     )
-    revision: str = Field("main", description="Revision of a model from the hub.")
+    revision: str = Field(
+        "main",
+        description="Revision of a model from the hub (openai: is not sent; change it when the server has another model of the same name).",
+    )
     licence: str = Field(
         "",
         description="Licence of the model or program (SPDX id), which its translations get; empty: the licence of the model's card.",
@@ -56,7 +62,7 @@ class Translate(Section):
         description="Precision of a neural model; auto: int8 for ctranslate2 on a CPU, bf16 on a GPU, fp32 for transformers.",
     )
     beams: int = Field(1, ge=1, le=16, description="Beam size; 1: greedy.")
-    max_tokens: int = Field(256, ge=8, description="Most tokens of one sentence (apertium, command: words).")
+    max_tokens: int = Field(256, ge=8, description="Most tokens of one sentence (apertium, command: words; openai: estimated).")
     long_text: Literal["split", "reject"] = Field(
         "split",
         description="What happens to longer text. split: it is split at sentence ends, and the translations are joined. reject: it is "
@@ -80,6 +86,7 @@ class Translate(Section):
         "Checked on 200 texts before the first part, and after every part.",
     )
     part_rows: int = Field(2000, ge=1, description="Sentences of a part: the most that a crash can lose.")
+    openai: OpenAI = Field(OpenAI(), description="Server of backend openai, its prompt and what it may cost.")
     batch_tokens: int = runtime_only(0, "Padded source tokens of a batch; 0: 1,024 on a CPU core, 16,384 on a GPU.", ge=0)
     workers: int = runtime_only(
         0,
@@ -100,6 +107,10 @@ class Translate(Section):
     def _settings_fit(self) -> Translate:
         if self.backend in NEURAL_BACKENDS and not self.model:
             raise ValueError(f"backend {self.backend!r} needs translate.model: a folder or a hub name")
+        if self.backend == "openai" and not (self.model and self.openai.base_url):
+            raise ValueError(
+                "backend 'openai' needs translate.model, the server's name of the model, and translate.openai.base_url"
+            )
         if self.backend == "command" and not self.command:
             raise ValueError("backend 'command' needs translate.command: a program that reads and writes lines")
         if self.backend == "transformers" and self.precision == "int8":

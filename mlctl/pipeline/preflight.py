@@ -136,7 +136,7 @@ def _translate(context: _Context) -> Iterator[Check]:
 
     yield _raising(check_backend, recipe)
     check_model = partial(_check_translation_model, context)
-    yield from map(_raising, translation.checks(recipe.translate, recipe.languages, check_model))
+    yield from map(_raising, translation.checks(recipe.translate, recipe.languages, check_model, context.online))
     if context.online or is_local(recipe, "translate"):
         yield _raising(check_translation_licence, recipe)
 

@@ -20,6 +20,7 @@ Row = dict[str, Any]
 METRICS = ("chrf", "bleu", "round_trip_chrf", "empty", "copies", "wrong_language", "faulty")
 
 _SIGNATURES = b"signatures"
+_USAGE = {"requests": "requests", "input_tokens": "input tokens", "output_tokens": "output tokens"}
 
 
 def translation_rows(translate: Path | None) -> list[Row]:
@@ -63,6 +64,15 @@ def backend_rows(folders: Mapping[str, Path], settings: Translate) -> list[Row]:
         }
         for record in backend_records(folders.get("translate"))
     ]
+
+
+def server_usage(metrics: Mapping[str, Any]) -> str:
+    """Return what the translations of a server used, in words, from the metrics of the stage; "" for another backend."""
+    if "input_tokens" not in metrics:
+        return ""
+    numbers = (f"{metrics[name]:,} {words}" for name, words in _USAGE.items())
+    cost = f", which cost {metrics['cost']:.3g} at the recipe's prices" if metrics["cost"] else ""
+    return f"The server {metrics['server']} answered {', '.join(numbers)}{cost}."
 
 
 def signatures(translate: Path | None) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Translation: writes the missing side of monolingual text with a translation backend, in both directions.
 
 - `stage.translate` is the stage; `parts` translates and writes the parts of one language, `quality` measures a backend first.
-- `backend` has the protocol, `registry` the implementations by the recipe's name: `ctranslate`, `transformers_backend`, `apertium/`,
-  `external_command`. `backend_pool` loads each backend of a run once; `splitting`, `pivot` and `translation_memory` wrap backends.
+- `backend` has the protocol, `registry` the implementations by the recipe's name: `ctranslate2_backend`, `transformers_backend`,
+  `apertium/`, `external_command`, `openai_api/`. `backend_pool` loads each backend of a run once; `splitting`, `pivot` and `translation_memory` wrap backends.
 - `availability` checks before a run what translation needs from outside.
 - `fingerprint` is what the stage's key has of backends; `licences` checks under which licence they translate.
 

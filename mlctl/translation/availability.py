@@ -14,18 +14,32 @@ from mlctl.translation import dev_sets, models, registry
 CheckModel = Callable[[str], None]
 
 
-def checks(settings: Translate, languages: Languages, check_model: CheckModel) -> Iterator[Callable[[], None]]:
+def checks(
+    settings: Translate, languages: Languages, check_model: CheckModel, online: bool = True
+) -> Iterator[Callable[[], None]]:
     """Yield a check for each dev set and target language; each raises an InputError if something is missing.
 
-    The way back from a target language is not checked: only monolingual text of that language needs it.
+    `online`: whether a server is asked. The way back from a target language is not checked: only monolingual text of that language needs it.
     """
     if settings.backend == "none":
         return
     for dev_set in settings.dev:
         yield partial(dev_sets.check, dev_set, languages)
+    if settings.backend == "openai":
+        yield from _server_checks(settings, online)
+        return
     if settings.device.startswith("cuda"):
         yield partial(_check_device, settings)
     yield from (partial(_check_target, settings, languages.source, target, check_model) for target in languages.targets)
+
+
+def _server_checks(settings: Translate, online: bool) -> Iterator[Callable[[], None]]:
+    """Yield the checks of a server and of the files of its prompts."""
+    from mlctl.translation.openai_api import client, prompt
+
+    yield partial(prompt.check_tables, settings.openai)
+    if online:
+        yield partial(client.check_server, settings.openai)
 
 
 def _check_device(settings: Translate) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from mlctl.core.cpu import usable_cores
@@ -22,6 +23,25 @@ TOO_LONG, UNFINISHED, EMPTY = "too many tokens", "unfinished translation", "empt
 RULES = (TOO_LONG, UNFINISHED, EMPTY)
 #: Rule of a text on which a program crashes or does not answer, also when it is retried alone.
 FAILED = "backend failed"
+
+
+@dataclass(frozen=True)
+class BackendFiles:
+    """Files that the backends of a run share.
+
+    Attributes:
+        models: folder of converted models; None: models are converted again each time.
+        memory: file of the translation memory, for a backend that stores its answers itself; None: without one.
+        usage: file that counts the tokens of a server's answers; None: they are not kept.
+    """
+
+    models: Path | None = None
+    memory: Path | None = None
+    usage: Path | None = None
+
+
+#: No file is shared.
+NO_FILES = BackendFiles()
 
 
 class TranslationBackend(Protocol):

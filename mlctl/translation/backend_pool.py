@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from mlctl.config import Translate
 from mlctl.config.translate import NEURAL_BACKENDS
 from mlctl.errors import InputError
 from mlctl.translation import models, registry
-from mlctl.translation.backend import TranslationBackend
+from mlctl.translation.backend import NO_FILES, BackendFiles, TranslationBackend
 from mlctl.translation.pivot import PivotBackend, PivotStep
 from mlctl.translation.splitting import SplittingBackend
 
@@ -24,11 +23,11 @@ _log = logging.getLogger(__name__)
 class BackendPool:
     """Loads backends for language pairs, wrapped with the splitting of long text, and closes them all. Thread-safe."""
 
-    def __init__(self, settings: Translate, cache: Path | None = None) -> None:
-        """Take the recipe's settings and the folder of converted models."""
+    def __init__(self, settings: Translate, files: BackendFiles = NO_FILES) -> None:
+        """Take the recipe's settings and the files that the backends share."""
         self._settings = settings
-        self._cache = cache
-        self._loaded: dict[tuple[str, str, str], TranslationBackend] = {}  # by model, source and target
+        self._files = files
+        self._loaded: dict[tuple[str, str, str], TranslationBackend] = {}  # by name, source and target
         self._lock = threading.RLock()
 
     def get(self, source: str, target: str) -> TranslationBackend:
@@ -68,12 +67,16 @@ class BackendPool:
         needed = [step for pair in pairs for step in (pair, *(pivot_steps(*pair, pivot) if pivot else []))]
         with self._lock:
             for key, backend in list(self._loaded.items()):
-                if not any(key[0] == self._settings.model_for(*pair) and backend.supports(*pair) for pair in needed):
+                if not any(key[0] == self._name(*pair) and backend.supports(*pair) for pair in needed):
                     self._loaded.pop(key).close()
 
     def close(self) -> None:
         """Close all backends."""
         self.keep_only([])
+
+    def _name(self, source: str, target: str) -> str:
+        """Return the name of what is loaded for a pair: that of its model; a server has the models of all pairs."""
+        return self._settings.openai.base_url if self._settings.backend == "openai" else self._settings.model_for(source, target)
 
     def _is_local(self, source: str, target: str, used: Iterable[Pair]) -> bool:
         """Return whether a neural model of the used pairs translates the pair, or there is a local one for this direction."""
@@ -93,13 +96,13 @@ class BackendPool:
 
     def _direct(self, source: str, target: str) -> TranslationBackend:
         """Return a backend for a pair. A multilingual model is loaded once for all its pairs."""
-        name = self._settings.model_for(source, target)
+        name = self._name(source, target)
         with self._lock:
             for key, loaded in self._loaded.items():
                 if key[0] == name and loaded.supports(source, target):
                     return loaded
             check_commands(self._settings, [*((key[1], key[2]) for key in self._loaded), (source, target)])
-            backend = registry.load(self._settings, source, target, self._cache)
+            backend = registry.load(self._settings, source, target, self._files)
             if not backend.supports(source, target):
                 backend.close()
                 raise InputError(
@@ -110,17 +113,17 @@ class BackendPool:
             return wrapped
 
 
-_process_pools: dict[tuple[Translate, Path], BackendPool] = {}  # one at most
+_process_pools: dict[tuple[Translate, BackendFiles], BackendPool] = {}  # one at most
 _process_lock = threading.Lock()
 
 
-def process_pool(settings: Translate, cache: Path) -> BackendPool:
+def process_pool(settings: Translate, files: BackendFiles) -> BackendPool:
     """Return the pool that the steps of this process share; with other settings than before, a new one."""
     with _process_lock:
-        if (settings, cache) not in _process_pools:
+        if (settings, files) not in _process_pools:
             _close_pools()
-            _process_pools[settings, cache] = BackendPool(settings, cache)
-        return _process_pools[settings, cache]
+            _process_pools[settings, files] = BackendPool(settings, files)
+        return _process_pools[settings, files]
 
 
 def close_process_pool() -> None:

@@ -12,21 +12,21 @@ import ctranslate2
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation import ctranslate2_conversion, models
-from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, thread_count
+from mlctl.translation.backend import NO_FILES, TOO_LONG, UNFINISHED, BackendFiles, Translation, thread_count
 from mlctl.translation.neural import NeuralBackend
 
 
 class CTranslate2Backend(NeuralBackend):
     """Greedy or beam search: on a CPU one thread a batch, all with one model; on GPUs one model each."""
 
-    def __init__(self, settings: Translate, source: str, target: str, cache: Path | None = None) -> None:
-        """Load the model for a language pair; `cache` keeps the converted model for other runs.
+    def __init__(self, settings: Translate, source: str, target: str, files: BackendFiles = NO_FILES) -> None:
+        """Load the model for a language pair; `files.models` keeps the converted model for other runs.
 
         Raises:
             InputError: the model is missing, or cannot be fetched, read or converted.
         """
         super().__init__(settings, source, target)
-        self._translator = self._load(cache)
+        self._translator = self._load(files.models)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
         """Translate texts in batches of similar length; return the translations in the order of the texts."""

@@ -14,7 +14,7 @@ from mlctl.config import Translate
 from mlctl.core.hashing import file_digest, named_digest
 from mlctl.core.url_redaction import redact_command
 from mlctl.errors import InputError
-from mlctl.translation.backend import EMPTY, FAILED, Translation
+from mlctl.translation.backend import EMPTY, FAILED, NO_FILES, BackendFiles, Translation
 from mlctl.translation.process_group import ProcessGroup, describe_exit, last_lines
 from mlctl.translation.program_backend import ProgramBackend
 from mlctl.translation.program_text import quote, to_single_line
@@ -34,18 +34,18 @@ class CommandBackend(ProgramBackend):
         settings: Translate,
         source: str,
         target: str,
-        cache: Path | None = None,
+        files: BackendFiles = NO_FILES,
         start_seconds: float = _START_SECONDS,
         line_seconds: float = _LINE_SECONDS,
     ) -> None:
-        """Find the program; `cache` is not used.
+        """Find the program; `files` are not used.
 
         A process is killed after `start_seconds` and `line_seconds` for each line.
 
         Raises:
             InputError: there is no such program.
         """
-        del cache
+        del files
         self._arguments = settings.command_for(source, target)
         self._program = _find_program(self._arguments[0])
         super().__init__(settings, source, target, _BATCH_LINES)

@@ -21,7 +21,7 @@ from mlctl.core.arrow import row_count, row_range
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.translation import ctranslate2_conversion, output_checks, quality
-from mlctl.translation.backend import Translation
+from mlctl.translation.backend import BackendFiles, Translation
 from mlctl.translation.backend_pool import BackendPool, process_pool
 from mlctl.translation.fault_counter import describe_fault
 from mlctl.translation.parts import Direction, TranslateFunction, directions, translate_rows
@@ -45,6 +45,7 @@ class LanguageJob(BaseModel):
         file: the untranslated texts.
         root: folder of the result.
         cache: folder of converted models.
+        memory: file of the translation memory, for a backend that stores its answers itself; None: without one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +60,7 @@ class LanguageJob(BaseModel):
     file: Path
     root: Path
     cache: Path
+    memory: Path | None = None
 
     @property
     def workspace(self) -> Workspace:
@@ -69,6 +71,11 @@ class LanguageJob(BaseModel):
     def scratch(self) -> Workspace:
         """Where measurements and known translations are stored for the next steps."""
         return Workspace(self.workspace.scratch / f"translate-{self.target}")
+
+    @property
+    def files(self) -> BackendFiles:
+        """The files that the backends of all languages share."""
+        return BackendFiles(self.cache, self.memory, usage_file(self.workspace))
 
     @functools.cached_property
     def directions(self) -> list[Direction]:
@@ -263,7 +270,7 @@ class TranslateStep(BaseModel):
     def pool(self) -> BackendPool:
         """The backends of this process."""
         settings = self.job.settings.model_copy(update={"device": self.device, "threads": self.threads})
-        return process_pool(settings, self.job.cache)
+        return process_pool(settings, self.job.files)
 
     def run(self) -> None:
         """Do the work in this process."""
@@ -271,6 +278,11 @@ class TranslateStep(BaseModel):
             self.job.measure(self.number, self.pool)
         else:
             self.job.translate(self.number, self.has_known, self.pool)
+
+
+def usage_file(workspace: Workspace) -> Path:
+    """Return the file that counts the tokens of a server's answers. It survives a crash."""
+    return workspace.scratch / "usage.txt"
 
 
 def _measurement_name(direction: Direction) -> str:

@@ -91,6 +91,8 @@ def _licensed(settings: Translate, directions: Iterable[tuple[str, str]]) -> lis
         return []
     if settings.backend == "apertium":
         return [("apertium", _spdx(settings.licence))]
+    if settings.backend == "openai":
+        return [(settings.model, _spdx(settings.licence) or UNKNOWN)]
     if settings.backend == "command":
         return [(settings.command[0], _spdx(settings.licence) or UNKNOWN)]
     names = dict.fromkeys(settings.model_for(source, target) for source, target in directions)

@@ -187,13 +187,14 @@ def _is_unpronounceable(word: str, vowels: frozenset[str]) -> bool:
 
 
 def _has_other_length(text: str, output: str, source: str, target: str) -> bool:
-    expected = len(text) * _density(target) / _density(source)
-    if abs(len(output) - expected) <= max(_SLACK * _density(target), 4):
+    expected = len(text) * density(target) / density(source)
+    if abs(len(output) - expected) <= max(_SLACK * density(target), 4):
         return False
     return len(output) < _MIN_LENGTH * expected or len(output) > _MAX_LENGTH * expected
 
 
-def _density(language: str) -> float:
+def density(language: str) -> float:
+    """Return how many characters a text in a language has, relative to English."""
     return _DENSITY.get(script(language) or "", 1.0)
 
 

@@ -48,11 +48,14 @@ class Parallelism:
 def choose_parallelism(settings: Translate, backend: ExecutionBackend, languages: Sequence[Sequence[Pair]]) -> Parallelism:
     """Return the workers of a stage; `languages` has the language pairs of each language that is translated.
 
+    A server is asked by this process alone, so that the limits of its requests hold for the whole stage.
     On GPUs there is one worker a GPU, or as many as the recipe says, which share them. On CPUs the workers and their threads fill the
     cores, never more. Each worker has its own models: by default there is one worker a core with one thread or, where that many models
     would not fit into half of the memory, fewer with several threads, which share a model. The transformers backend and programs use
     one thread a worker.
     """
+    if settings.backend == "openai":
+        return Parallelism(1, 1, [_CPU])
     if gpus := _gpu_names(settings, backend):
         workers = settings.workers or len(gpus)
         return Parallelism(workers, 1, [gpus[number % len(gpus)] for number in range(workers)], min(1, len(gpus) / workers))

@@ -5,34 +5,34 @@ from __future__ import annotations
 import contextlib
 import pkgutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from mlctl.config import Translate
 from mlctl.errors import InputError
-from mlctl.translation.backend import TranslationBackend
+from mlctl.translation.backend import NO_FILES, BackendFiles, TranslationBackend
 
-#: Module and class of each backend. The class is called with the settings, source, target and model cache of `load`.
+#: Module and class of each backend. The class is called with the settings, source, target and files of `load`.
 BACKENDS = {
     "ctranslate2": "mlctl.translation.ctranslate2_backend:CTranslate2Backend",
     "transformers": "mlctl.translation.transformers_backend:TransformersBackend",
     "apertium": "mlctl.translation.apertium.backend:ApertiumBackend",
     "command": "mlctl.translation.external_command:CommandBackend",
+    "openai": "mlctl.translation.openai_api.backend:OpenAIBackend",
 }
 
 
-def load(settings: Translate, source: str, target: str, cache: Path | None = None) -> TranslationBackend:
+def load(settings: Translate, source: str, target: str, files: BackendFiles = NO_FILES) -> TranslationBackend:
     """Load the recipe's backend for a language pair.
 
     Args:
         settings: the name of the backend and its settings.
         source: language of the texts (BCP 47).
         target: language of the translations (BCP 47).
-        cache: folder of converted models that runs share; None: models are converted again each time.
+        files: files that the backends of a run share.
 
     Raises:
         InputError: the model or program is missing, cannot be fetched or read, or does not support the languages.
     """
-    backend: TranslationBackend = pkgutil.resolve_name(BACKENDS[settings.backend])(settings, source, target, cache)
+    backend: TranslationBackend = pkgutil.resolve_name(BACKENDS[settings.backend])(settings, source, target, files)
     return backend
 
 

@@ -24,14 +24,20 @@ class SplittingBackend(BackendWrapper):
         if not self._splits:
             return translations
         long = [row for row, translation in enumerate(translations) if translation.rule == TOO_LONG]
-        pieces = {row: split for row in long if (split := self._split(texts[row], source, target))}
+        pieces = {row: split for row in long if (split := self.split(texts[row], source, target))}
         flat = [piece for split in pieces.values() for piece in split]
         translated = iter(self._inner.translate(flat, source, target) if flat else [])
         for row, split in pieces.items():
             translations[row] = _join([next(translated) for _ in split])
         return translations
 
-    def _split(self, text: str, source: str, target: str) -> list[str]:
+    def pieces(self, text: str, source: str, target: str) -> list[str]:
+        """Return the texts as which a text is translated: itself, its pieces, or none if it is rejected as `TOO_LONG`."""
+        if self._inner.fits([text], source, target)[0]:
+            return [text] if text.strip() else []
+        return self.split(text, source, target) if self._splits else []
+
+    def split(self, text: str, source: str, target: str) -> list[str]:
         """Return the pieces of a text, each as long as fits; none if a single sentence is too long."""
         sentences = list(SentenceBreaker(text, source))
         if len(sentences) < 2 or not all(self._inner.fits([sentence.strip() for sentence in sentences], source, target)):

@@ -6,7 +6,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 from mlctl import schema
 from mlctl.config import Languages, Translate
 from mlctl.config.translate import NEURAL_BACKENDS
+from mlctl.core.url_redaction import redact_url
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.local_backend import LOCAL
 from mlctl.translation import licences, models, output_checks, quality
 from mlctl.translation.backend import RULES as BACKEND_RULES
 from mlctl.translation.backend_pool import check_commands
-from mlctl.translation.language_job import LanguageJob
+from mlctl.translation.language_job import LanguageJob, usage_file
+from mlctl.translation.openai_api.spending import read_usage
 from mlctl.translation.parts import Direction, directions
 from mlctl.translation.quality import BELOW_THRESHOLD
 from mlctl.translation.step_graph import GraphRun
@@ -76,7 +78,8 @@ def translate(
         backend: where the steps run.
 
     Returns:
-        `<t>.translated` and `<t>.rejected` for each language with untranslated text; `<t>.untranslated` without a backend.
+        `<t>.translated` and `<t>.rejected` for each language with untranslated text; `<t>.untranslated` without a backend. With the backend
+        openai also `server`, its address, `requests`, `input_tokens` and `output_tokens` of its answers, and `cost`.
 
     Raises:
         InputError: the model or program is missing, cannot be fetched or read, does not support a language, too many of its outputs
@@ -86,28 +89,43 @@ def translate(
     if settings.backend == "none" or not untranslated:
         return _skip(untranslated, workspace)
     check_commands(settings, [(direction.source, direction.target) for text in untranslated for direction in text.counts])
-    jobs = _jobs(settings, languages, untranslated, workspace, cache or workspace.scratch / "models")
+    jobs = _jobs(settings, languages, untranslated, workspace, cache or workspace.scratch / "models", memory)
     GraphRun(settings, jobs, TranslationMemory(memory) if memory else None, progress).run(backend)
     _write_records(settings, jobs, workspace)
     counts = {job.target: job.counts(range(len(job.part_sizes))) for job in jobs}
     _write_funnel(untranslated, {language: rules for language, (_, rules) in counts.items()}, RULES, workspace)
-    return {
+    return _usage(settings, workspace) | {
         f"{language}.{name}": number
         for language, (translated, rules) in counts.items()
         for name, number in (("translated", translated), ("rejected", rules.total()))
     }
 
 
+def _usage(settings: Translate, workspace: Workspace) -> Metrics:
+    """Return where the translations come from and what their tokens cost, in all runs that the result took."""
+    if settings.backend != "openai":
+        return {}
+    usage = read_usage(usage_file(workspace))
+    return {"server": redact_url(settings.openai.base_url), **asdict(usage), "cost": usage.cost(settings.openai)}
+
+
 def _jobs(
-    settings: Translate, languages: Languages, untranslated: Sequence[_UntranslatedText], workspace: Workspace, cache: Path
+    settings: Translate,
+    languages: Languages,
+    untranslated: Sequence[_UntranslatedText],
+    workspace: Workspace,
+    cache: Path,
+    memory: Path | None,
 ) -> list[LanguageJob]:
     """Return the job of each language. Workers get the precision that is in the stage's key: that of this machine's device."""
     resolved = {"precision": models.precision(settings)} if settings.backend in NEURAL_BACKENDS else {}
+    keeps_answers = settings.backend == "openai"
     common: dict[str, Any] = {
         "settings": settings.model_copy(update=resolved),
         "source": languages.source,
         "root": workspace.root,
         "cache": cache,
+        "memory": (memory or workspace.scratch / "answers.sqlite") if keeps_answers else None,
     }
     return [
         LanguageJob(

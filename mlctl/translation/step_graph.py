@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from mlctl.config import Translate
@@ -29,7 +29,7 @@ WORKER = "mlctl.translation.worker"
 # are translated as fast in this process.
 _MAX_TEXTS_IN_PROCESS = {"ctranslate2": 5000, "transformers": 100, "apertium": 5000, "command": 5000}
 # Parts that this process translates at the same time: with two, the next one's sentences are queued while one is written.
-_CONCURRENT_PARTS = {"ctranslate2": 2}
+_CONCURRENT_PARTS = {"ctranslate2": 2, "openai": 2}
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ class GraphRun:
     ) -> None:
         """Take the settings, the jobs, the translation memory (None: without one) and the progress callback, which gets texts."""
         self._settings, self._jobs = settings, jobs
-        self._memory = MemoryExchange(memory)
+        # The backend openai stores each answer itself: it was paid for, and a part can take long.
+        self._memory = MemoryExchange(None if settings.backend == "openai" else memory)
         self._missing = sum(job.part_sizes[part] for job in jobs for part in job.unfinished("translate"))
         total = sum(sum(job.part_sizes) for job in jobs)
         self._counter = ProgressCounter(progress, total - self._missing, total, "segments")
@@ -68,7 +69,8 @@ class GraphRun:
                 self._run_on_workers(chosen, backend)
 
     def _run_in_process(self, chosen: Parallelism) -> None:
-        workers = [ThreadWorker() for _ in range(_CONCURRENT_PARTS.get(self._settings.backend, 1))]
+        stop = close_process_pool if self._settings.backend == "openai" else None
+        workers = [ThreadWorker(stop) for _ in range(_CONCURRENT_PARTS.get(self._settings.backend, 1))]
         try:
             run_on_workers(self._graph(chosen), workers, self._report)
         finally:
@@ -136,6 +138,10 @@ class DeviceWorker(StepWorker[TranslateStep]):
 class ThreadWorker(StepWorker[TranslateStep]):
     """Runs steps in this process, in the scheduler's threads, which share the backends."""
 
+    def __init__(self, stop: Callable[[], None] | None) -> None:
+        """Take what ends a running step; None: it ends by itself."""
+        self._stop = stop
+
     def start(self) -> None:
         """Do nothing."""
 
@@ -144,7 +150,9 @@ class ThreadWorker(StepWorker[TranslateStep]):
         step.run()
 
     def kill(self) -> None:
-        """Do nothing: a running step ends by itself."""
+        """End a running step, if that is possible."""
+        if self._stop:
+            self._stop()
 
     def close(self) -> None:
         """Do nothing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 from mlctl.config import Translate
 from mlctl.modeling.single_thread import single_thread
 from mlctl.translation import models
-from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation
+from mlctl.translation.backend import NO_FILES, TOO_LONG, UNFINISHED, BackendFiles, Translation
 from mlctl.translation.neural import NeuralBackend
 from mlctl.translation.tokenizer import unreadable_model
 
@@ -24,13 +23,13 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class TransformersBackend(NeuralBackend):
     """Greedy or beam search, on a GPU if there is one."""
 
-    def __init__(self, settings: Translate, source: str, target: str, cache: Path | None = None) -> None:
-        """Load the model for a language pair; nothing is converted, so that `cache` is not used.
+    def __init__(self, settings: Translate, source: str, target: str, files: BackendFiles = NO_FILES) -> None:
+        """Load the model for a language pair; nothing is converted, so that `files` are not used.
 
         Raises:
             InputError: the model is missing, or cannot be fetched or read.
         """
-        del cache
+        del files
         super().__init__(settings, source, target)
         transformers_logging.disable_progress_bar()
         try:

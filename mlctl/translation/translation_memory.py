@@ -75,6 +75,21 @@ class TranslationMemory:
         if rows:
             self._attempt(insert, None)
 
+    def put_if_absent(self, key: bytes, text: str) -> str:
+        """Store a text unless its key is stored already; return the text that is stored."""
+        row = (key, text.encode(), _digest(key, text.encode()))
+
+        def insert(connection: sqlite3.Connection) -> str:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for _, stored, digest in _rows(connection, [key]):
+                    if _is_intact(key, stored, digest):
+                        return str(stored.decode())
+                connection.execute(_INSERT, row)
+            return text
+
+        return self._attempt(insert, text)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

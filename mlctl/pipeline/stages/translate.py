@@ -10,6 +10,7 @@ from mlctl.execution.local_backend import LOCAL
 from mlctl.execution.registry import open_backend
 from mlctl.pipeline.licence_check import check_translation_licence
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
+from mlctl.pipeline.translation_memory import memory_file
 from storage import Store
 
 
@@ -18,7 +19,10 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         return {"backend": "none", "languages": key_settings(recipe.languages)}
     # The list of licences changes no byte; in the key, a shorter list checks again before a result is used.
     sections = {"translate": recipe.translate, "languages": recipe.languages, "licences": recipe.licences}
-    return {name: key_settings(section) for name, section in sections.items()}
+    settings = {name: key_settings(section) for name, section in sections.items()}
+    if recipe.translate.backend != "openai":
+        del settings["translate"]["openai"]
+    return settings
 
 
 def _outside(recipe: Recipe) -> dict[str, str]:
@@ -34,9 +38,8 @@ def _work(context: StageContext) -> Metrics:
 
     recipe = context.recipe
     check_translation_licence(recipe)
-    root = Store(recipe.store).root  # caches beside the results: every run may use them and none needs them
-    memory = root / "memory" / "translations.sqlite" if recipe.translate.remember else None
-    converted = root / "models" / "ctranslate2"
+    # Caches beside the results: every run may use them and none needs them.
+    memory, converted = memory_file(recipe), Store(recipe.store).root / "models" / "ctranslate2"
     unused = recipe.translate.backend == "none"
     with nullcontext(LOCAL) if unused else open_backend(recipe, context.workspace) as backend:
         return translation.translate(

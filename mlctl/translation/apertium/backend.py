@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 from mlctl.config import Translate
 from mlctl.errors import InputError
@@ -14,7 +13,7 @@ from mlctl.translation.apertium import modes, stream
 from mlctl.translation.apertium.modes import Mode
 from mlctl.translation.apertium.pipeline import Pipeline
 from mlctl.translation.apertium.stream import StreamText
-from mlctl.translation.backend import EMPTY, FAILED, Translation
+from mlctl.translation.backend import EMPTY, FAILED, NO_FILES, BackendFiles, Translation
 from mlctl.translation.program_backend import ProgramBackend
 from mlctl.translation.program_text import quote
 
@@ -27,14 +26,14 @@ class ApertiumBackend(ProgramBackend):
     """Runs one pipeline of Apertium's programs for each thread; a pipeline is started when it is needed and stays up."""
 
     def __init__(
-        self, settings: Translate, source: str, target: str, cache: Path | None = None, timeout: float = _TIMEOUT
+        self, settings: Translate, source: str, target: str, files: BackendFiles = NO_FILES, timeout: float = _TIMEOUT
     ) -> None:
-        """Find the mode for a language pair (BCP 47); `timeout` is in seconds for one text, `cache` is not used.
+        """Find the mode for a language pair (BCP 47); `timeout` is in seconds for one text, `files` are not used.
 
         Raises:
             InputError: Apertium or the mode is not installed.
         """
-        del cache
+        del files
         self._mode = modes.require(source, target)
         super().__init__(settings, source, target, _BATCH_LINES)
         self._timeout = timeout

@@ -36,8 +36,9 @@ VALUES: dict[str, Any] = {
         ]
     },
     "translate": {
-        "backend": "ctranslate2",
+        "backend": "openai",  # of another backend, the settings of its section do not count
         "model": "a/b",
+        "openai": {"base_url": "http://a.example/v1"},
         "command": ["cat"],
         "dev": [{"target": "fr", "path": "dev.{language}"}],
     },
@@ -87,6 +88,9 @@ RUNTIME_ONLY = """
     download.connections download.workers download.bandwidth download.max_file_gib download.max_unpacked_gib download.max_unpack_ratio download.opus_api download.opus_files
     clean.workers
     translate.batch_tokens translate.workers translate.threads translate.device translate.remember
+    translate.openai.base_url translate.openai.api_key_variable translate.openai.concurrency translate.openai.requests_per_minute
+    translate.openai.tokens_per_minute translate.openai.input_price translate.openai.output_price translate.openai.max_cost
+    translate.openai.timeout translate.openai.max_retries
     align.workers align.device align.batch_tokens shard.workers model.allow_pickle
     train.devices train.nodes train.rendezvous train.threads train.cache_gradients train.micro_batch_tokens
     train.activation_checkpointing train.compile train.fsdp train.max_loss_rise train.checkpoint_seconds
@@ -96,14 +100,14 @@ RUNTIME_ONLY = """
 """.split()
 #: … or name a file, folder or model whose content is in the key.
 DIGESTED_ELSEWHERE = """
-    download.sources.files.path clean.lexicon translate.model translate.dev.path align.priors align.encoder
+    download.sources.files.path clean.lexicon translate.model translate.dev.path translate.openai.glossary translate.openai.examples align.priors align.encoder
     shard.decontaminate.path model.name model.start model.scratch.tokenizer evaluate.benchmarks.source.folder.path
 """.split()
 
 #: Other values to try where a choice of the setting's own, twice the number and so on are not valid.
 CANDIDATES: list[Any] = [
     *(1, 2, 0.5, "de", "other", "cpu", "cuda:1", "b:2", "https://b.example/x", "Statmt-europarl-10-deu-eng", "0" * 64),
-    *("s3://bucket/place", "env:HOOK", {"fr": "fr_FR"}, "", {"sentences": 10}),
+    *("s3://bucket/place", "env:HOOK", {"fr": "fr_FR"}, "", {"sentences": 10}, "{target}: {text}", "{}"),
 ]
 
 

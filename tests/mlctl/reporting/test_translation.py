@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,14 @@ def test_the_page_shows_them_and_the_notice_names_the_backends(folders: dict[str
     assert "Part of it was translated by machine:" in page
     assert "(CC-BY-NC-4.0): 2 sentence pairs" in page
     assert "- fr→en by apertium fra-eng: 1 sentence pairs" in page
+
+
+@pytest.mark.parametrize(("cost", "said"), [(0.0, "."), (1.2345, ", which cost 1.23 at the recipe&#39;s prices.")])
+def test_the_page_says_what_a_server_was_paid(folders: dict[str, Path], recipe: Recipe, cost: float, said: str) -> None:
+    metrics = {"server": "http://a/v1", "requests": 1200, "input_tokens": 34567, "output_tokens": 8, "cost": cost}
+    stages = [dataclasses.replace(record, metrics=metrics if record.stage == "translate" else {}) for record in records()]
+    page = render(Report(), make_figures(Report(), 0, folders), recipe, stages, folders)
+    assert f"The server http://a/v1 answered 1,200 requests, 34,567 input tokens, 8 output tokens{said}</p>" in page
 
 
 def test_the_notice_calls_a_model_as_the_recipe_does(folders: dict[str, Path]) -> None:

@@ -19,7 +19,7 @@ from sacrebleu.metrics.chrf import CHRF
 from mlctl.config import Translate
 from mlctl.errors import InputError
 from mlctl.translation import ctranslate2_conversion, models, registry
-from mlctl.translation.backend import TOO_LONG, UNFINISHED, Translation, TranslationBackend
+from mlctl.translation.backend import TOO_LONG, UNFINISHED, BackendFiles, Translation, TranslationBackend
 from mlctl.translation.backend_pool import BackendPool
 
 TEXTS = tiny_models.sentences(200, seed=9)
@@ -27,7 +27,7 @@ TEXTS = tiny_models.sentences(200, seed=9)
 
 def load_backend(folder: Path, cache: Path | None, target: str = "fr", **changes: Any) -> TranslationBackend:
     values = {"backend": "ctranslate2", "model": str(folder), "device": "cpu", "threads": 1, "max_tokens": 40, **changes}
-    return registry.load(Translate(**values), "en", target, cache)
+    return registry.load(Translate(**values), "en", target, BackendFiles(cache))
 
 
 def texts_of(translations: list[Translation]) -> list[str]:
@@ -233,7 +233,7 @@ def test_what_the_device_does_not_have_is_refused(word_map: Path) -> None:
 
 def test_which_way_back_is_measured_does_not_depend_on_what_a_process_has_loaded(word_map: Path, conversions: Path) -> None:
     settings = Translate(backend="ctranslate2", model=str(word_map), device="cpu")
-    with contextlib.closing(BackendPool(settings, conversions)) as pool:
+    with contextlib.closing(BackendPool(settings, BackendFiles(conversions))) as pool:
         pool.get("fr", "en")  # the recipe says so: the model has no languages of its own
         assert pool.get_if_local("fr", "en", [("en", "fr")]) is None
         assert pool.get_if_local("en", "fr", [("en", "fr"), ("fr", "en")]) is not None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mlctl.config import Languages, Translate
+from mlctl.config.translate_openai import OpenAI
 from mlctl.errors import InputError
 from mlctl.translation.licences import backend_name, check_licence, licence, record
 
@@ -86,6 +87,9 @@ def test_programs_and_rules() -> None:
     assert licence(Translate(backend="apertium"), LANGUAGES) == ""  # the output of a program is not under the program's licence
     assert licence(Translate(backend="command", command=("marian",)), LANGUAGES) == "unknown"
     assert licence(Translate(backend="command", command=("marian",), licence="cc-by-4.0"), LANGUAGES) == "CC-BY-4.0"
+    server = OpenAI(base_url="http://localhost:8000/v1")
+    assert licence(Translate(backend="openai", model="owner/name", openai=server), LANGUAGES) == "unknown"
+    assert licence(Translate(backend="openai", model="owner/name", openai=server, licence="mit"), LANGUAGES) == "MIT"
 
 
 def test_a_model_outside_the_list_stops_the_run_by_name(tmp_path: Path) -> None:

@@ -34,6 +34,19 @@ def test_what_is_stored_is_found_by_others(tmp_path: Path) -> None:
     assert again.get(KEYS[:1]) == {KEYS[0]: TEXTS[KEYS[0]]}  # a closed file is opened again
 
 
+def test_the_first_translation_of_a_text_stays(tmp_path: Path) -> None:
+    one, other = (TranslationMemory(tmp_path / "t.sqlite") for _ in range(2))
+    assert one.put_if_absent(KEYS[0], "first") == "first"
+    assert other.put_if_absent(KEYS[0], "second") == "first"
+    assert other.put_if_absent(KEYS[1], "third") == "third"
+    assert one.get(KEYS[:3]) == {KEYS[0]: "first", KEYS[1]: "third"}
+    with sqlite3.connect(tmp_path / "t.sqlite") as connection:
+        connection.execute("UPDATE translations SET digest = x'00' WHERE key = ?", (KEYS[0],))
+    assert one.put_if_absent(KEYS[0], "fourth") == "fourth", "a damaged row is replaced"
+    (tmp_path / "file").touch()
+    assert TranslationMemory(tmp_path / "file" / "t.sqlite").put_if_absent(KEYS[0], "fifth") == "fifth"
+
+
 def test_another_backend_direction_or_text_has_another_key() -> None:
     key = translation_key({"backend": "a", "digest": "1"}, "en", "fr", "text")
     others = [
