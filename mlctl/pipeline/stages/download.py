@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Recipe, key_settings
 from mlctl.execution.registry import open_backend
+from mlctl.pipeline import download_champion
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
-from mlctl.pipeline.warm_start import cache_guard
+from mlctl.pipeline.warm_start import WarmStart, cache_guard
 from storage import Store
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def _work(context: StageContext) -> Metrics:
             recipe.licences,
             corpus_cache(recipe),
             backend,
+            context.reused.get(download_champion.ENCODER),
         )
 
 
@@ -61,6 +63,7 @@ STAGE = Stage(
     settings=_settings,
     work=_work,
     outside=_outside,
+    warm_start=WarmStart("download-champions", download_champion.requested, download_champion.choose),
     volatile=("retrieved.json",),
     packages=("license-expression", "polib", "pyarrow"),
 )
