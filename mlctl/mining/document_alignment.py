@@ -53,7 +53,7 @@ class AlignmentCosts:
     """
 
     max_merge: int = 4
-    skip: float = 0.4
+    skip: float = 0.45
     length: float = 0.08
     merge: float = 0.1
 

@@ -39,9 +39,9 @@ def write_encoder(folder: Path, size: int = 64) -> Path:
 
     vocabulary = words()
     types = ["[PAD]", "[UNK]", ".", *vocabulary, *map(translated, vocabulary)]
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(types)}, unk_token="[UNK]"))  # noqa: S106
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(types)}, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_max_length=128)  # noqa: S106
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_max_length=128)
     fast.save_pretrained(folder)
     torch.manual_seed(3)
     config = BertConfig(
