@@ -34,7 +34,7 @@ ALIGNED = pa.schema(
 ROWS_FILE, INFO = "rows.arrow", "info.json"
 
 _MAX_REASONS = 20
-_HTML = ("<!doctype html", "<html")
+_HTML = ("<!doctypehtml", "<html")  # without spaces, as it is split into sentences
 
 
 class DocumentStep(BaseModel):
@@ -145,7 +145,7 @@ def _sentences(document: DocumentText, language: str, step: DocumentStep) -> lis
         found = [row for number, line in lines for row in sentences_of(line, f"{document.name}:{number}", language, split)]
     if not found:
         raise InputError(f"{document.path or document.name} has no text")
-    if found[0].text.lower().startswith(_HTML):
+    if "".join(sentence.text for sentence in found[:4]).replace(" ", "").lower().startswith(_HTML):
         raise InputError(f"{document.path or document.name} is HTML: extract its text first")
     return found
 

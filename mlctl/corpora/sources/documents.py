@@ -71,7 +71,9 @@ class DocumentsKind(EncodedKind[DocumentsSource]):
 
         encoder = self.encoder(context)
         fetched = self._fetch(context)
-        jobs = [self._job(target, self._pairs(target, fetched), encoder, context.scratch) for target in self.targets]
+        jobs = [
+            self._job(target, self._pairs(target, fetched, log_alone=True), encoder, context.scratch) for target in self.targets
+        ]
         yield AlignedCorpus(self.source, self.targets, [*self.text_files().values(), *fetched.values()], encoder, jobs)
 
     def _job(self, target: str, pairs: Sequence[_Pair], encoder: Encoder, scratch: Path) -> DocumentJob:
@@ -94,10 +96,10 @@ class DocumentsKind(EncodedKind[DocumentsSource]):
     def _sides(self, target: str) -> list[tuple[str, _Cell]]:
         return [(side, cell) for pair in self._pairs(target, {}) for side, cell in zip(("source", "target"), pair, strict=True)]
 
-    def _pairs(self, target: str, fetched: Mapping[str, Path]) -> list[_Pair]:
-        """Return the documents of a target language. Raises InputError if there are none."""
+    def _pairs(self, target: str, fetched: Mapping[str, Path], log_alone: bool = False) -> list[_Pair]:
+        """Return the documents of a target language; `log_alone`: log files without a counterpart. Raises InputError if there are none."""
         if not self.source.table:
-            return self._paired_files(target)
+            return self._paired_files(target, log_alone)
         table = self._table(target)
         rows = list(self._rows(target))
         if self.source.cells == "paths":
@@ -106,29 +108,24 @@ class DocumentsKind(EncodedKind[DocumentsSource]):
             return [(_Cell(row[0], fetched[row[0]]), _Cell(row[1], fetched[row[1]])) for _, row in rows]
         return [(_text_cell(table, number, row[0]), _text_cell(table, number, row[1])) for number, row in rows]
 
-    def _paired_files(self, target: str) -> list[_Pair]:
-        """Return the files of both sides that have the same key; log those without a counterpart."""
+    def _paired_files(self, target: str, log_alone: bool) -> list[_Pair]:
+        """Return the files of both sides that have the same key."""
         sides = [
             {text.key: text for text in find_text(pattern, target, f"{self.name}: {setting}")}
             for setting, pattern in (("source", self.source.source), ("target", self.source.target))
         ]
         common = [key for key in sides[0] if key in sides[1]]
-        alone = [side[key].name for side, other in (sides, sides[::-1]) for key in side if key not in other]
-        listed = ", ".join(alone[:_MAX_NAMES]) + (f" and {len(alone) - _MAX_NAMES} more" if len(alone) > _MAX_NAMES else "")
         if not common:
+            listed = _listed(list(sides[0])[:1] + list(sides[1]))
             problem = f"{self.name}: no document in {target} has the name of one in {self.languages.source}; there are {listed}"
             raise InputError(
                 problem, "give both files of a document the same name in two folders, or use a pattern with * or a table"
             )
-        if alone and target not in self._logged:
-            self._logged.add(target)
-            log.warning("%s: %d documents have no counterpart in %s: %s", self.name, len(alone), target, listed)
+        if log_alone:
+            _log_alone(
+                self.name, target, [side[key].name for side, other in (sides, sides[::-1]) for key in side if key not in other]
+            )
         return [(_Cell(sides[0][key].name, sides[0][key].path), _Cell(sides[1][key].name, sides[1][key].path)) for key in common]
-
-    @property
-    def _logged(self) -> set[str]:
-        logged: set[str] = self.__dict__.setdefault("_logged_targets", set())
-        return logged
 
     def _table(self, target: str) -> Path:
         if len(self.targets) > 1 and "{target}" not in self.source.table:
@@ -169,6 +166,16 @@ class DocumentsKind(EncodedKind[DocumentsSource]):
         texts = [WebText((url,), "", local_path(url, file_name(url), Path()).name) for url in urls]
         _, folder = fetch_texts(texts, context, self.name)
         return {url: folder / text.name for url, text in zip(urls, texts, strict=True)}
+
+
+def _log_alone(corpus: str, target: str, names: Sequence[str]) -> None:
+    if names:
+        log.warning("%s: %d documents have no counterpart in %s: %s", corpus, len(names), target, _listed(names))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
 
 
 def _text_cell(table: Path, number: int, cell: str) -> _Cell:

@@ -94,7 +94,7 @@ def test_one_to_many_and_sentences_that_one_side_lacks(source: MakeSource, tmp_p
     assert [row["origin"] for row in rows if row["target"] == joined[0]] == ["x.txt:4+1 = x.txt:4"]
     assert not [pair for pair in found if sentences[10] in pair[0] or target[15] in pair[1] or target[16] in pair[1]]
     assert len(found) == 24 - 1 - 3
-    assert (sentences[3], joined[0]) not in pairs(run(source(split="lines", max_merge=1), tmp_path / "single"))
+    assert not [row for row in run(source(split="lines", max_merge=1), tmp_path / "single") if "+" in row["origin"]]
 
 
 def test_documents_with_the_same_text_for_the_star(source: MakeSource, documents: dict[str, list[str]], tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_document_on_one_side_or_in_another_encoding_is_set_aside(
     (tmp_path / "fr/c.txt").write_bytes(b"caf\xe9\n")
     (tmp_path / "fr/sub/b.txt").write_text("<!DOCTYPE html><p>Bonjour</p>")
     assert pairs(run(source(), tmp_path / "out")) == expected(documents, "a.txt")
-    assert "1 documents have no counterpart in fr: alone.txt" in caplog.text
+    assert caplog.text.count("1 documents have no counterpart in fr: alone.txt") == 1
     assert "2 documents are set aside" in caplog.text
     assert "c.txt, line 1 is not UTF-8" in caplog.text
     assert "b.txt is HTML" in caplog.text
@@ -122,7 +122,7 @@ def test_a_document_on_one_side_or_in_another_encoding_is_set_aside(
     for name in ("a.txt", "c.txt", "sub/b.txt"):
         (tmp_path / "fr" / name).unlink()
     (tmp_path / "fr/z.txt").write_text("x")
-    with pytest.raises(InputError, match=r"no document in fr has the name of one in en; there are a\.txt, alone\.txt"):
+    with pytest.raises(InputError, match=r"no document in fr has the name of one in en; there are a\.txt, z\.txt"):
         run(source(), tmp_path / "none")
 
 
@@ -148,13 +148,14 @@ def test_table_of_urls_is_fetched_and_pinned(
 ) -> None:
     for language in ("en", "fr"):
         server.files[f"/{language}/a.txt"] = (tmp_path / language / "a.txt").read_bytes()
-    (tmp_path / "urls.tsv").write_text(f"{server.url}/en/a.txt\t{server.url}/fr/a.txt\n")
+    english, french = (server.url(f"/{language}/a.txt") for language in ("en", "fr"))
+    (tmp_path / "urls.tsv").write_text(f"{english}\t{french}\n")
     web = source(table=str(tmp_path / "urls.tsv"), cells="urls")
     assert pairs(run(web, tmp_path / "out")) == expected(documents, "a.txt")
     locked = json.loads((tmp_path / "x.lock").read_text())["files"]
-    assert sorted(locked) == [f"{server.url}/en/a.txt", f"{server.url}/fr/a.txt"]
+    assert sorted(locked) == [english, french]
     state = inspect_sources(Download(sources=(web,), lock=str(tmp_path / "x.lock")), FRENCH)
-    assert {f"{server.url}/en/a.txt", "docs: urls.tsv"} <= set(state.states)
+    assert {english, "docs: urls.tsv"} <= set(state.states)
     server.files["/fr/a.txt"] = b"changed\n"
     with pytest.raises(InputError, match=r"fr/a\.txt"):
         run(web, tmp_path / "changed")
@@ -213,11 +214,12 @@ def test_wrong_settings(source: MakeSource, tmp_path: Path) -> None:
         run(source(table="x.tsv"), tmp_path / "out", Languages(targets=("fr", "de")))
 
 
-def test_progress_and_log_name_what_was_found(
+def test_without_a_pair_the_log_says_why(
     source: MakeSource, documents: dict[str, list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    run(source(min_score=0.999), tmp_path / "out")
+    with pytest.raises(InputError, match="no source has text for en-fr"):
+        run(source(min_score=0.999), tmp_path / "out")
     assert (
         "docs: fr 0 pairs from 3 pairs of documents; 0 sentences without a counterpart, 60 blocks below min_score" in caplog.text
     )
