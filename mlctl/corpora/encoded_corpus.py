@@ -7,18 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlctl.config import DocumentsSource, MineSource
 from mlctl.core.hashing import file_digest
-from mlctl.core.workspace import Progress
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.file_info import joint_sha256
-from mlctl.execution.backend import ExecutionBackend
-
-if TYPE_CHECKING:
-    from mlctl.mining.document_job import DocumentJob
-    from mlctl.mining.mining_job import MiningJob
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +79,3 @@ class EncodedCorpus(ABC):
     def details(self) -> dict[str, Any]:
         """Return the encoder, and how the pairs were found, for the provenance."""
         return {"encoder": self._encoder.identity(), "found": {target: self.counts(target) for target in self.targets}}
-
-
-def make_pairs(corpora: Sequence[EncodedCorpus], workers: int, backend: ExecutionBackend, progress: Progress) -> None:
-    """Run the unfinished steps of all corpora; see `mlctl.mining.runner.make_pairs`."""
-    if not corpora:
-        return
-    from mlctl.corpora.aligned_corpus import AlignedCorpus
-    from mlctl.corpora.mined_corpus import MinedCorpus
-    from mlctl.mining import runner
-
-    mining: list[MiningJob] = [corpus.job for corpus in corpora if isinstance(corpus, MinedCorpus)]
-    documents: list[DocumentJob] = [job for corpus in corpora if isinstance(corpus, AlignedCorpus) for job in corpus.jobs]
-    runner.make_pairs(mining, documents, workers, backend, progress)
-    for corpus in corpora:
-        corpus.log()

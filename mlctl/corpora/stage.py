@@ -14,9 +14,10 @@ from mlctl.core.unpack_limits import active_limits
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.corpus_cache import CorpusCache, cache_identity
-from mlctl.corpora.encoded_corpus import EncodedCorpus, make_pairs
+from mlctl.corpora.encoded_corpus import EncodedCorpus
 from mlctl.corpora.licences import LicencePolicy, spdx
 from mlctl.corpora.lockfile import Lockfile, renewed_digests
+from mlctl.corpora.pair_making import make_pairs
 from mlctl.corpora.parts import Part, write_parts
 from mlctl.corpora.source_checks import find_problems
 from mlctl.corpora.sources.pip_download import discard_unfinished
@@ -74,7 +75,7 @@ def download(
         for target in corpus.targets
     ]
     with active_limits(context.unpack_limits):
-        make_pairs([corpus for corpus in corpora if isinstance(corpus, EncodedCorpus)], settings.workers, backend, progress)
+        make_pairs(corpora, settings.workers, backend, progress)
         write_parts(parts, settings, workspace, backend, progress)
     if cache:
         _store(cache, opened, names, workspace, lock)

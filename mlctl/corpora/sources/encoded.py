@@ -85,7 +85,7 @@ class EncodedKind(SourceKind[S]):
         from mlctl.modeling.model_sources import tokenizer_files
         from mlctl.modeling.sentence_config import sentence_files
 
-        folder = self._resolve()
+        folder: Path = self._resolve()
         files = [folder / CONFIG, *weight_files(folder), *tokenizer_files(folder)]
         named = {file.name: file for file in files} | sentence_files(folder)
         return {f"encoder/{name}": named[name] for name in sorted(named)}

@@ -65,5 +65,5 @@ STAGE = Stage(
     outside=_outside,
     warm_start=WarmStart("download-champions", download_champion.requested, download_champion.choose),
     volatile=("retrieved.json",),
-    packages=("license-expression", "polib", "pyarrow"),
+    packages=("icu4py", "license-expression", "polib", "pyarrow", "torch", "transformers"),
 )

@@ -184,6 +184,7 @@ download(Download(sources=(source,), lock=out + ".lock"), Languages(targets=("fr
 """
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_and_on_workers_the_bytes_are_equal(
     source: MakeSource, documents: dict[str, list[str]], encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,7 @@ download(settings, Languages(targets=("fr", "de")), Workspace(Path(out)))
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_and_resumed_the_bytes_are_equal(
     text: tuple[Path, set[tuple[str, str]]], encoder: Path, tmp_path: Path
 ) -> None:
@@ -179,7 +180,7 @@ def test_killed_at_any_step_and_resumed_the_bytes_are_equal(
     killed.mkdir()
     subprocess.run([*command, str(whole)], check=True)
     kept: dict[Path, int] = {}
-    for commits in (2, 6, 11, 17, 14):  # each run goes on from the one before
+    for commits in (4, 15, 24):  # each run goes on from the one before
         assert subprocess.run([*command, str(killed), str(commits)], check=False).returncode == -signal.SIGKILL
         assert {path: path.stat().st_ino for path in kept} == kept, "what was finished is made again"
         kept = {path: path.stat().st_ino for path in killed.rglob("*.npy") if not path.name.startswith(".part-")}
