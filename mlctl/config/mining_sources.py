@@ -103,7 +103,7 @@ class DocumentsSource(Section):
     prompt: str = Field("", description=_PROMPT)
     max_merge: int = Field(4, ge=1, le=8, description="Maximum sentences of one side that are aligned with one of the other.")
     min_score: float = Field(
-        0.2, ge=-1, le=1, description="Minimum score of a pair: 0 is as similar as two sentences at random, 1 is equal vectors."
+        0.3, ge=-1, le=1, description="Minimum score of a pair: 0 is as similar as two sentences at random, 1 is equal vectors."
     )
     device: str = runtime_only("auto", "Device of the encoder: auto (a GPU where there is one), cpu, cuda or cuda:N.")
     targets: tuple[Language, ...] = Field((), description="Target languages of this corpus; empty: all of the recipe.")

@@ -118,10 +118,11 @@ def test_long_documents_are_aligned_in_a_band(monkeypatch: pytest.MonkeyPatch) -
 def test_score_is_one_for_equal_vectors_and_about_zero_at_random() -> None:
     draw = np.random.default_rng(0)
     lengths = np.full(40, 80.0)
-    same, other = Document(unit(draw.normal(size=(40, SIZE))), lengths), Document(unit(draw.normal(size=(40, SIZE))), lengths)
+    # All vectors have much in common, as those of most encoders: cosines at random are far above 0.
+    same, other = (Document(unit(draw.normal(size=(40, SIZE)) + 1.5), lengths) for _ in range(2))
     assert [block.score for block in align_documents(same, same)] == pytest.approx([1.0] * 40, abs=0.05)
     unrelated = align_documents(same, other, AlignmentCosts(skip=5.0))
-    assert abs(np.mean([block.score for block in unrelated if block.score])) < 0.2
+    assert abs(np.mean([block.score for block in unrelated if block.score])) < 0.4
 
 
 def test_lengths_decide_where_vectors_do_not() -> None:

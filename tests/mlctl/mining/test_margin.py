@@ -47,8 +47,9 @@ def test_exact_search_is_that_of_the_definition(tmp_path: Path, monkeypatch: pyt
     assert np.allclose(found["cosine"][:, 0], [queries[n] @ vectors[line[0]] for n, line in enumerate(expected)], atol=1e-6)
 
 
-def test_of_equal_vectors_the_first_rows_are_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_FIRST_COLUMNS", 2)
+@pytest.mark.parametrize("columns", [2, 1024])
+def test_of_equal_vectors_the_first_rows_are_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr(index, "_FIRST_COLUMNS", columns)
     same = np.repeat(unit(1, 8, 0), 200, axis=0)
     assert ExactIndex(on_disk(tmp_path / "v", same)).search(same[:3], 5)["row"].tolist() == [[0, 1, 2, 3, 4]] * 3
 
