@@ -14,7 +14,7 @@ from mlctl.corpora.encoded_corpus import EncodedCorpus, Encoder
 from mlctl.mining import mining_job as names
 from mlctl.mining.mining_job import MiningJob
 from mlctl.mining.mining_steps import PAIRS_FILE
-from mlctl.mining.sentence_files import take
+from mlctl.mining.sentence_files import SentenceTables
 
 _BATCH_ROWS = 8192
 _COUNTS = ("documents", "set_aside", "sentences", "duplicates", "left_out")
@@ -32,11 +32,13 @@ class MinedCorpus(EncodedCorpus):
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the pairs, best first, with the score `margin`."""
         text, path = self.job.text(target), self.job.workspace.path
-        sides = [[path(part.sentences) for part in self.job.pool(text, side)] for side in ("source", "target")]
+        sides = {
+            side: SentenceTables([path(part.sentences) for part in self.job.pool(text, side)]) for side in ("source", "target")
+        }
         pairs = np.load(path(names.pairs_name(target)) / PAIRS_FILE, mmap_mode="r")
         for first in range(0, len(pairs), _BATCH_ROWS):
             block = pairs[first : first + _BATCH_ROWS]
-            found = [take(files, block[side].tolist()) for files, side in zip(sides, ("source", "target"), strict=True)]
+            found = [tables.take(block[side]) for side, tables in sides.items()]
             for source, other, margin in zip(*found, block["margin"].tolist(), strict=True):
                 yield Row(source.text, other.text, f"{source.origin} = {other.origin}", {"margin": margin})
 

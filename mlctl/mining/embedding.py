@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,12 @@ def embed(folder: Path, texts: Sequence[str], prompt: str, device: str) -> Matri
     from mlctl.mining.encoder import encode
 
     return encode(folder, texts, prompt, device)
+
+
+def release() -> None:
+    """Free the encoder that this process holds, if it holds one."""
+    if encoder := sys.modules.get("mlctl.mining.encoder"):
+        encoder.release()
 
 
 def is_gpu(device: str) -> bool:

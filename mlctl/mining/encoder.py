@@ -35,6 +35,11 @@ def is_gpu(device: str) -> bool:
     return resolve_device(device, _SETTING).type != "cpu"
 
 
+def release() -> None:
+    """Free the encoder."""
+    _load.cache_clear()
+
+
 @functools.lru_cache(maxsize=1)
 def _load(folder: Path, device: str) -> SentenceEncoder:
     return SentenceEncoder(folder, device, setting=_SETTING)

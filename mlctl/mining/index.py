@@ -109,7 +109,9 @@ def clusters(nlist: int, rows: int) -> int:
 def require_faiss() -> Any:
     """Return the library, set to one thread. Raises InputError if it is not installed."""
     if not has_faiss():
-        raise InputError("an index of kind ivf needs FAISS, which is not installed", f"run `{install_extras('mine')}`")
+        raise InputError(
+            "an index of kind ivf needs FAISS, which is not installed", f"run `{install_extras('mine')}`, or set `index: exact`"
+        )
     import faiss
 
     faiss.omp_set_num_threads(1)

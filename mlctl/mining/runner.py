@@ -16,6 +16,7 @@ from mlctl.execution.step_graph import IndependentSteps, PhasedGraph, Step, Step
 from mlctl.mining import mining_job as names
 from mlctl.mining.document_job import DocumentJob
 from mlctl.mining.document_steps import DocumentStep
+from mlctl.mining.embedding import release
 from mlctl.mining.index import check_memory, require_faiss
 from mlctl.mining.mining_job import MiningJob, Phase
 from mlctl.mining.mining_steps import MiningStep
@@ -110,7 +111,10 @@ def _run(graph: StepGraph[S], placement: _Placement, progress: Progress, total: 
 
     workers = min(placement.workers, total or placement.workers)
     if workers < 2:
-        run_in_process(graph, report)
+        try:
+            run_in_process(graph, report)
+        finally:
+            release()  # later stages of the run need the memory
     else:
         run_on_workers(graph, [placement.start() for _ in range(workers)], report)
 

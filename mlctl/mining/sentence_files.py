@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import regex  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict
@@ -99,10 +101,27 @@ def rows_of(path: Path) -> Iterator[Sentence]:
         yield from map(Sentence, batch.column(0).to_pylist(), batch.column(1).to_pylist())
 
 
-def take(paths: Sequence[Path], rows: Sequence[int]) -> list[Sentence]:
-    """Return rows of several files, counted through all of them, in the order of `rows`."""
-    table = pa.concat_tables([read_table(path) for path in paths]).take(pa.array(rows, pa.int64()))
-    return list(map(Sentence, table.column("text").to_pylist(), table.column("origin").to_pylist()))
+class SentenceTables:
+    """Sentences in several files as one table.
+
+    Args:
+        paths: in order.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._tables = [read_table(path) for path in paths]
+        self._starts = np.cumsum([0, *(table.num_rows for table in self._tables)])
+
+    def take(self, rows: npt.NDArray[np.int64]) -> list[Sentence]:
+        """Return rows, counted through all files, in the order of `rows`."""
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        found: list[Sentence | None] = [None] * len(rows)
+        for number in np.unique(numbers):
+            places = np.flatnonzero(numbers == number)
+            part = self._tables[number].take(pa.array(rows[places] - self._starts[number]))
+            for place, sentence in zip(places.tolist(), map(Sentence, *(column.to_pylist() for column in part)), strict=True):
+                found[place] = sentence
+        return [sentence for sentence in found if sentence]
 
 
 def no_text(source: str, where: str, reasons: Sequence[str]) -> InputError:

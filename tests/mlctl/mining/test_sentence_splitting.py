@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.errors import InputError
-from mlctl.mining.sentence_files import Sentence, SentenceFilter, TextFile, read_sentences, rows_of, take, write_table
+from mlctl.mining.sentence_files import Sentence, SentenceFilter, SentenceTables, TextFile, read_sentences, rows_of, write_table
 from mlctl.mining.sentence_splitting import join_sentences, split_sentences
 
 TEXTS = {
@@ -65,4 +66,5 @@ def test_rows_of_several_tables_by_number(tmp_path: Path) -> None:
     assert write_table(tmp_path / "b", []) == 0
     write_table(tmp_path / "c", rows[9000:])
     assert list(rows_of(tmp_path / "a")) == rows[:9000]
-    assert take([tmp_path / name for name in "abc"], [19_999, 0, 9000, 8999]) == [rows[n] for n in (19_999, 0, 9000, 8999)]
+    numbers = [19_999, 0, 9000, 8999, 0]
+    assert SentenceTables([tmp_path / name for name in "abc"]).take(np.array(numbers)) == [rows[n] for n in numbers]

@@ -93,6 +93,7 @@ def test_planted_translations_are_found(source: MakeSource, text: tuple[Path, se
     counts = found(tmp_path / "out")
     assert counts["source"] == {"documents": 2, "set_aside": 0, "sentences": 210, "duplicates": 5, "left_out": 2}
     assert (counts["pairs"], counts["index"]) == (len(rows), "exact")
+    assert sys.modules["mlctl.mining.encoder"]._load.cache_info().currsize == 0, "the stages after this one need the memory"
 
 
 def test_percentile_and_number_of_pairs(source: MakeSource, tmp_path: Path) -> None:
