@@ -221,7 +221,7 @@ def planted(options: argparse.Namespace) -> Figures:
     figures = {}
     print("\nplanted pairs: one sentence in five has its translation among the others")
     for language in ("de", "zh") if not options.quick else ("de",):
-        count = 100 if options.quick else 800
+        count = 100 if options.quick else 400
         lines = list(zip(news(options.data, language, "en"), news(options.data, language), strict=True))
         lines = [pair for pair in dict(lines).items() if all(pair)]
         random.Random(language).shuffle(lines)

@@ -39,8 +39,8 @@ def download(
     progress: Progress = silent,
     licences: config.Licences | None = None,
     cache: CorpusCache | None = None,
-    backend: ExecutionBackend = LOCAL,
     champion: Path | None = None,
+    backend: ExecutionBackend = LOCAL,
 ) -> dict[str, Any]:
     """Write the text of all sources to `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR), with `provenance.json` and, for the times
     of retrieval, `retrieved.json`.

@@ -51,8 +51,8 @@ def _work(context: StageContext) -> Metrics:
             context.progress,
             recipe.licences,
             corpus_cache(recipe),
-            backend,
             context.reused.get(download_champion.ENCODER),
+            backend,
         )
 
 
