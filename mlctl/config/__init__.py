@@ -7,6 +7,7 @@ from mlctl.config.download import Download
 from mlctl.config.evaluate import Evaluate
 from mlctl.config.languages import Languages
 from mlctl.config.licences import Licences
+from mlctl.config.mining_sources import DocumentsSource, MineSource
 from mlctl.config.model import Model, ScratchModel
 from mlctl.config.recipe import Recipe, load, parse
 from mlctl.config.report import Report
@@ -36,6 +37,7 @@ __all__ = [
     "Clean",
     "Column",
     "DevSet",
+    "DocumentsSource",
     "Download",
     "Evaluate",
     "EvaluationSet",
@@ -46,6 +48,7 @@ __all__ = [
     "Languages",
     "Licences",
     "LocalesSource",
+    "MineSource",
     "Model",
     "ModelKind",
     "MtdataSource",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from mlctl.config.base import Language, Section, digested_elsewhere
+from mlctl.config.mining_sources import DocumentsSource, MineSource
 from mlctl.core.url_redaction import redact_text
 
 
@@ -225,5 +226,6 @@ class MtdataSource(Section):
 
 
 Source = Annotated[
-    LocalesSource | FilesSource | UrlSource | OpusSource | HuggingfaceSource | MtdataSource, Field(discriminator="kind")
+    LocalesSource | FilesSource | UrlSource | OpusSource | HuggingfaceSource | MtdataSource | MineSource | DocumentsSource,
+    Field(discriminator="kind"),
 ]

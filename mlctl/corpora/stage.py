@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from mlctl.core.unpack_limits import active_limits
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.corpora.corpus import Corpus
 from mlctl.corpora.corpus_cache import CorpusCache, cache_identity
+from mlctl.corpora.encoded_corpus import EncodedCorpus
 from mlctl.corpora.licences import LicencePolicy, spdx
 from mlctl.corpora.lockfile import Lockfile, renewed_digests
+from mlctl.corpora.pair_making import make_pairs
 from mlctl.corpora.parts import Part, write_parts
 from mlctl.corpora.source_checks import find_problems
 from mlctl.corpora.sources.pip_download import discard_unfinished
@@ -36,6 +39,7 @@ def download(
     progress: Progress = silent,
     licences: config.Licences | None = None,
     cache: CorpusCache | None = None,
+    champion: Path | None = None,
     backend: ExecutionBackend = LOCAL,
 ) -> dict[str, Any]:
     """Write the text of all sources to `pairs/<target>/<NN>-<corpus>.parquet` (schema PAIR), with `provenance.json` and, for the times
@@ -43,7 +47,7 @@ def download(
 
     Files are fetched here and read on the workers of a backend, a step for each corpus and target language. A second call after a
     crash keeps finished parts; fetched files stay in the scratch folder until the stage is complete. Corpora in the cache are not
-    fetched again. Neither that nor the backend changes a byte.
+    fetched again. Neither that nor the backend changes a byte. `champion` is the encoder of sources whose model is the champion.
 
     Returns:
         Counts: `corpora`, `pairs`, `untranslated`, and `pairs.<target>`, `untranslated.<target>` for each language.
@@ -60,6 +64,7 @@ def download(
         raise problem
     discard_unfinished(workspace.scratch)
     context = FetchContext.from_settings(settings, lock, workspace.scratch, progress)
+    context = dataclasses.replace(context, champion=champion)
     with active_limits(context.unpack_limits):
         opened = _open(kinds, context, policy, cache, progress)
     corpora = [corpus for _, unit_corpora in opened for corpus in unit_corpora]
@@ -70,6 +75,7 @@ def download(
         for target in corpus.targets
     ]
     with active_limits(context.unpack_limits):
+        make_pairs(corpora, settings.workers, backend, progress)
         write_parts(parts, settings, workspace, backend, progress)
     if cache:
         _store(cache, opened, names, workspace, lock)
@@ -148,6 +154,7 @@ def _record(corpus: Corpus, name: str, workspace: Workspace) -> dict[str, Any]:
         "sha256": corpus.sha256(),
         "pairs": {target: pairs for target, (pairs, _) in counts.items()},
         "untranslated": {target: untranslated for target, (_, untranslated) in counts.items()},
+        **(corpus.details() if isinstance(corpus, EncodedCorpus) else {}),
     }
 
 

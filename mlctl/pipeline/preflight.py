@@ -19,7 +19,7 @@ from mlctl.errors import InputError
 from mlctl.execution.registry import check_backend
 from mlctl.modeling.hub_access import HubAccess, HubUnreachableError
 from mlctl.modeling.model_kind import model_kind
-from mlctl.pipeline import align_warm_start, clean_warm_start
+from mlctl.pipeline import align_warm_start, clean_warm_start, download_champion
 from mlctl.pipeline.licence_check import check_translation_licence
 from mlctl.pipeline.plan import plan
 from mlctl.pipeline.recipe_models import is_local, models_of
@@ -117,7 +117,11 @@ def _download(context: _Context) -> Iterator[Check]:
     recipe = context.recipe
     yield _raising(check_backend, recipe)
     yield partial(corpora.find_problems, recipe.download, recipe.languages, recipe.licences)
+    yield from _models(context, "download")
+    yield _raising(download_champion.check, recipe)
     for index, source in enumerate(recipe.download.sources):
+        if source.kind in ("mine", "documents"):
+            yield from _device(source.device, f"download.sources.{index}.device")
         if source.kind == "huggingface":
             setting = f"download.sources.{index}.dataset"
             yield _raising(context.hub.check_dataset, source.dataset, source.revision, setting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlctl.config import Model, Recipe
+from mlctl.config import DocumentsSource, MineSource, Model, Recipe
 from mlctl.config.align import WITH_ENCODER
 from mlctl.config.translate import NEURAL_BACKENDS
 from mlctl.modeling.hub_access import is_cached
@@ -15,6 +15,8 @@ from mlctl.pipeline.warm_start import CHAMPION, LAST
 def models_of(recipe: Recipe, stage: str) -> Iterator[tuple[str, Model]]:
     """Yield the setting and the model of each model that a stage reads. What earlier runs trained is left out."""
     model, align = recipe.model, recipe.align
+    if stage == "download":
+        yield from _source_encoders(recipe)
     if stage == "align" and align.engine in WITH_ENCODER and align.encoder not in {"", LAST, CHAMPION}:
         yield "align.encoder", Model(name=align.encoder, allow_pickle=model.allow_pickle)
     elif (stage == "align" and align.engine in WITH_ENCODER) or stage in {"shard", "train", "evaluate"}:
@@ -31,6 +33,16 @@ def is_local(recipe: Recipe, stage: str) -> bool:
         names = {translate.model_for(recipe.languages.source, target) for target in recipe.languages.targets}
         models += [Model(name=name, revision=translate.revision) for name in names]
     return all(Path(model.name).expanduser().is_dir() or is_cached(model.name, model.revision) for model in models)
+
+
+def _source_encoders(recipe: Recipe) -> Iterator[tuple[str, Model]]:
+    for index, source in enumerate(recipe.download.sources):
+        if isinstance(source, (MineSource, DocumentsSource)):
+            setting = f"download.sources.{index}.model"
+            if source.model != CHAMPION:
+                yield setting, Model(name=source.model, revision=source.revision)
+            elif recipe.model.name:  # until there is a champion
+                yield setting, recipe.model
 
 
 def _encoder(model: Model) -> Iterator[tuple[str, Model]]:

@@ -6,18 +6,22 @@ from typing import Any
 
 from mlctl import config
 from mlctl.config import Download, Languages, Source
+from mlctl.corpora.sources.documents import DocumentsKind
 from mlctl.corpora.sources.files import FilesKind
 from mlctl.corpora.sources.huggingface import HuggingfaceKind
 from mlctl.corpora.sources.locales import LocalesKind
+from mlctl.corpora.sources.mine import MineKind
 from mlctl.corpora.sources.mtdata import MtdataKind
 from mlctl.corpora.sources.opus import OpusKind
 from mlctl.corpora.sources.source_kind import SourceKind
 from mlctl.corpora.sources.url import UrlKind
 
 SOURCE_KINDS: dict[type[Any], type[SourceKind[Any]]] = {
+    config.DocumentsSource: DocumentsKind,
     config.FilesSource: FilesKind,
     config.HuggingfaceSource: HuggingfaceKind,
     config.LocalesSource: LocalesKind,
+    config.MineSource: MineKind,
     config.MtdataSource: MtdataKind,
     config.OpusSource: OpusKind,
     config.UrlSource: UrlKind,

@@ -21,12 +21,13 @@ S = TypeVar("S", bound=Source)
 
 @dataclass(frozen=True)
 class FetchContext:
-    """What a source needs to fetch text; files in `scratch` survive a crash."""
+    """What a source needs to fetch text; files in `scratch` survive a crash. `champion` is the encoder that a source can name so."""
 
     downloader: Downloader
     lock: Lockfile
     unpack_limits: UnpackLimits
     scratch: Path
+    champion: Path | None = None
 
     @classmethod
     def from_settings(cls, settings: Download, lock: Lockfile, scratch: Path, progress: Progress = silent) -> Self:

@@ -5,7 +5,6 @@ Symbols: N and M sentences of the two texts, H size of the embeddings, K neighbo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -60,23 +59,6 @@ def mine(source: Tensor, target: Tensor, score: Literal["margin", "cosine"], nei
     sources = torch.cat([source_rows, backward_rows]).cpu().numpy()
     targets = torch.cat([forward_rows, target_rows]).cpu().numpy()
     return _one_to_one(sources, targets, torch.cat([forward_scores, backward_scores]).double().cpu().numpy())
-
-
-def threshold(scores: Sequence[float], correct: Sequence[bool], gold: int) -> float:
-    """Return the score threshold with the highest F1, halfway to the next lower score.
-
-    Args:
-        scores: of P candidates, in descending order.
-        correct: whether each is a gold pair.
-        gold: number of gold pairs.
-    """
-    if not any(correct):
-        return float("inf")
-    hits = np.cumsum(correct)
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + gold)
-    last = np.append(np.diff(scores) != 0, True)  # of equal scores all are accepted or none
-    best = int(np.argmax(np.where(last, f1, -1)))
-    return float(scores[best]) if best + 1 == len(hits) else (scores[best] + scores[best + 1]) / 2
 
 
 def _nearest(source: Tensor, target: Tensor, neighbours: int) -> tuple[_Neighbours, _Neighbours]:

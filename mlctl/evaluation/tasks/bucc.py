@@ -143,10 +143,10 @@ def _scores(dev: _MinedPairs, test: _MinedPairs, direction: str, test_name: str)
     """Tune the threshold on dev, score test: F1 as 2 hits / (mined + gold pairs), by sentence of the source text."""
     import numpy as np
 
-    from mlctl.evaluation.metrics.bitext_mining import threshold
     from mlctl.evaluation.metrics.item_scores import ItemScores, ratio_of_sums
+    from mlctl.mining.threshold import best_threshold
 
-    minimum = threshold(dev.scores, [pair in dev.gold for pair in dev.pairs], len(dev.gold))
+    minimum = best_threshold(dev.scores, [pair in dev.gold for pair in dev.pairs], len(dev.gold))
     mined = {pair for pair, score in zip(test.pairs, test.scores, strict=True) if score >= minimum}
     items = sorted({source for source, _ in mined | test.gold})
     index = {name: row for row, name in enumerate(items)}

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Recipe, key_settings
 from mlctl.execution.registry import open_backend
+from mlctl.pipeline import download_champion
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
-from mlctl.pipeline.warm_start import cache_guard
+from mlctl.pipeline.warm_start import WarmStart, cache_guard
 from storage import Store
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def _work(context: StageContext) -> Metrics:
             context.progress,
             recipe.licences,
             corpus_cache(recipe),
+            context.reused.get(download_champion.ENCODER),
             backend,
         )
 
@@ -61,6 +63,7 @@ STAGE = Stage(
     settings=_settings,
     work=_work,
     outside=_outside,
+    warm_start=WarmStart("download-champions", download_champion.requested, download_champion.choose),
     volatile=("retrieved.json",),
-    packages=("license-expression", "polib", "pyarrow"),
+    packages=("icu4py", "license-expression", "polib", "pyarrow", "torch", "transformers"),
 )

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bilingual_encoder
 import fsspec
 import psutil
 import pytest
@@ -181,3 +182,21 @@ def test_a_store_that_cannot_be_reached_is_named(
         made(on_ray, "align", stop)
     server.start()
     assert made(on_ray, "align") == {name: expected[name] for name in ("download", "clean", "translate", "align")}
+
+
+def test_text_is_mined_on_machines_that_do_not_see_it(
+    other: subprocess.Popen[bytes], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr("mlctl.mining.runner._MAX_BYTES_IN_PROCESS", -1)
+    folder = tmp_path / "first/text"  # hidden from the second machine
+    folder.mkdir()
+    source, target, _ = bilingual_encoder.mixed(30, 30)
+    (folder / "en.txt").write_text("\n".join(source))
+    (folder / "fr.txt").write_text("\n".join(target))
+    encoder = bilingual_encoder.write_encoder(tmp_path / "first/encoder")
+    mined = {"kind": "mine", "name": "mined", "source": f"{folder}/en.txt", "target": f"{folder}/fr.txt"}
+    sources = [{**mined, "model": str(encoder), "min_margin": 1.2}]
+    download = {"sources": sources, "lock": str(tmp_path / "lock"), "workers": 3}
+    here = config.parse({"download": download, "store": str(tmp_path / "here")})
+    on_ray = {"store": f"s3://lab/{request.node.name[:20]}", "executor": "ray", "ray_address": address}
+    assert made(config.parse({"download": download, **on_ray}), "download") == made(here, "download")

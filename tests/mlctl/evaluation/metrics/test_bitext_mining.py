@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlctl.evaluation.metrics import bitext_mining
+from mlctl.mining.threshold import best_threshold
 
 
 def by_hand(source: np.ndarray, target: np.ndarray, score: str, k: int) -> list[tuple[int, int]]:
@@ -66,4 +67,4 @@ def test_no_other_threshold_is_better(candidates: list[tuple[int, bool]], missed
         taken = [good for score, good in zip(scores, right, strict=True) if score >= minimum]
         return 2 * sum(taken) / (len(taken) + gold) if len(taken) + gold else 0.0
 
-    assert f1(bitext_mining.threshold(scores, right, gold)) == max(f1(minimum) for minimum in [*scores, 99.0])
+    assert f1(best_threshold(scores, right, gold)) == max(f1(minimum) for minimum in [*scores, 99.0])
