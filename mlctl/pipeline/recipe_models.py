@@ -9,12 +9,17 @@ from mlctl.config import Model, Recipe
 from mlctl.config.align import WITH_ENCODER
 from mlctl.config.translate import NEURAL_BACKENDS
 from mlctl.modeling.hub_access import is_cached
+from mlctl.pipeline import score_models
 from mlctl.pipeline.warm_start import CHAMPION, LAST
 
 
 def models_of(recipe: Recipe, stage: str) -> Iterator[tuple[str, Model]]:
     """Yield the setting and the model of each model that a stage reads. What earlier runs trained is left out."""
     model, align = recipe.model, recipe.align
+    if stage == "clean":
+        yield from score_models.named_models(recipe)
+        if score_models.requested(recipe) and model.name:  # the champion's place, as long as there is none
+            yield "model.name", model
     if stage == "align" and align.engine in WITH_ENCODER and align.encoder not in {"", LAST, CHAMPION}:
         yield "align.encoder", Model(name=align.encoder, allow_pickle=model.allow_pickle)
     elif (stage == "align" and align.engine in WITH_ENCODER) or stage in {"shard", "train", "evaluate"}:
