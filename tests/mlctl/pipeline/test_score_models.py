@@ -105,6 +105,17 @@ def test_without_a_champion_the_recipes_model_scores(tmp_path: Path, encoder: Pa
     assert min(scores(cleaned(named)[0])) > 0.99
 
 
+def test_scores_of_a_source_reach_the_clean_pairs_and_drop_some(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("".join(f"{word} {word}\t{TRANSLATIONS[word]} x\t{n / 10}\n" for n, word in enumerate(VOCABULARY[:20])))
+    source = {"kind": "files", "name": "a", "path": str(path), "format": "tsv", "targets": ["fr"], "scores": {"laser": 3}}
+    values = {"language_letters": 1000, "workers": 1, "scores": {"laser": {"kind": "corpus", "min": 1.45}}}
+    asked = parse({"name": "x", "store": str(tmp_path / "store"), "download": {"sources": [source]}, "clean": values})
+    result, _ = cleaned(asked)
+    rows = pq.read_table(result.folder / "pairs/fr.parquet").to_pylist()
+    assert [dict(row["scores"]) for row in rows] == [{"laser": pytest.approx(n / 10)} for n in range(15, 20)]
+
+
 def test_what_is_missing_is_found_before_the_run(tmp_path: Path) -> None:
     problems = find_problems(recipe(tmp_path, "/no/such/folder"), ("clean",), online=False)
     assert [error.problem for error in problems] == ["clean.scores.e5.model: there is no folder '/no/such/folder'"]
