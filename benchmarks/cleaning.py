@@ -85,18 +85,25 @@ def run_mlctl(rows: Sequence[Row], language: str) -> Outcome:
 
 
 class StageResult(NamedTuple):
-    """Result of the stage: the kept targets and the rules that dropped the other rows, by row, and the time in seconds."""
+    """Result of the stage: the kept targets and the rules that dropped the other rows, by row, the time in seconds, and kept rows' scores."""
 
     kept: dict[int, str]
     dropped: dict[int, str]
     seconds: float
+    scores: dict[int, dict[str, float]]
 
     def outcome(self, rows: Sequence[Row]) -> Outcome:
         handled = [n not in self.kept or is_repaired(row, self.kept[n]) for n, row in enumerate(rows)]
         return Outcome(handled, self.seconds)
 
 
-def run_stage(rows: Sequence[Row], language: str, lexicons: dict[str, Path]) -> StageResult:
+def run_stage(
+    rows: Sequence[Row],
+    language: str,
+    lexicons: dict[str, Path],
+    settings: Clean | None = None,
+    encoders: dict[str, Path] | None = None,
+) -> StageResult:
     """Run the stage, from Parquet to Parquet."""
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder, "in/pairs", language, "00-noisy.parquet")
@@ -114,12 +121,13 @@ def run_stage(rows: Sequence[Row], language: str, lexicons: dict[str, Path]) -> 
         out = Path(folder, "out")
         out.mkdir()
         start = time.perf_counter()
-        clean(Clean(), Languages(targets=(language,)), Path(folder, "in"), Workspace(out), lexicons=lexicons)
+        languages = Languages(targets=(language,))
+        clean(settings or Clean(), languages, Path(folder, "in"), Workspace(out), lexicons=lexicons, encoders=encoders)
         seconds = time.perf_counter() - start
-        kept = pq.read_table(out / f"pairs/{language}.parquet", columns=["origin", "target"]).to_pylist()
+        kept = pq.read_table(out / f"pairs/{language}.parquet", columns=["origin", "target", "scores"]).to_pylist()
         dropped = pq.read_table(out / f"rejected/{language}.parquet", columns=["origin", "rule"]).to_pylist()
     texts, rules = ({int(row["origin"]): row[name] for row in columns} for name, columns in (("target", kept), ("rule", dropped)))
-    return StageResult(texts, rules, seconds)
+    return StageResult(texts, rules, seconds, {int(row["origin"]): dict(row["scores"] or ()) for row in kept})
 
 
 def is_repaired(row: Row, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Adds seven kinds of noise to clean parallel lines, for `cleaning.py` to detect."""
+"""Adds seven kinds of noise to clean parallel lines, for `cleaning.py` to detect, and three that rules miss, for `scores.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 KINDS = ("shifted", "wrong language", "copy", "truncation", "mojibake", "ratio", "near duplicate")
+HARD_KINDS = ("other translation", "other word", "near miss")  # fluent text that is not the translation
 SHARE = 0.03  # of the clean lines, for each kind
 SHIFTED_RUN = 10
 
@@ -19,8 +20,8 @@ class Row(NamedTuple):
     original: str = ""  # the target before mojibake: cleaning may repair it instead of dropping the row
 
 
-def add_noise(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: random.Random) -> list[Row]:
-    """Return clean pairs with noise of each kind in `SHARE` of them; near duplicates are added."""
+def add_noise(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: random.Random, hard: bool = False) -> list[Row]:
+    """Return clean pairs with noise of each kind in `SHARE` of them, also of the hard kinds if asked; near duplicates are added."""
     rows = [Row(*pair) for pair in pairs]
     count = max(20, int(SHARE * len(pairs)))
     used = shift(rows, count, rng)
@@ -32,6 +33,13 @@ def add_noise(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: rand
             row = free.pop()
             if corrupted := corrupt(pairs[row], others, rng):
                 rows[row] = Row(*corrupted, kind, pairs[row][1] if kind == "mojibake" else "")
+                done += 1
+    for kind, corrupt_line in HARD_NOISE.items() if hard else ():
+        done = 0
+        while done < count and free:
+            row = free.pop()
+            if target := corrupt_line(pairs, row, rng):
+                rows[row] = Row(pairs[row][0], target, kind)
                 done += 1
     near = [Row(*near_copy(pairs[row], rng), KINDS[6]) for row in free if long_enough(pairs[row])][:count]
     return rows + near  # each after its original, whose row has no noise
@@ -104,6 +112,41 @@ NOISE: dict[str, Callable[[tuple[str, str], Sequence[str], random.Random], Corru
     "truncation": truncation,
     "mojibake": mojibake,
     "ratio": ratio,
+}
+
+
+def other_translation(pairs: Sequence[tuple[str, str]], row: int, rng: random.Random) -> str:
+    """Return the target of another line, of about the same length: fluent, but another sentence."""
+    length = len(pairs[row][1])
+    for other in rng.choices(range(len(pairs)), k=200):
+        if abs(other - row) > 20 and 0.8 * length <= len(pairs[other][1]) <= 1.25 * length:
+            return pairs[other][1]
+    return ""
+
+
+def other_word(pairs: Sequence[tuple[str, str]], row: int, rng: random.Random) -> str:
+    """Replace one word of four letters or more (two Han characters) by one of another line."""
+    words = _WORD.findall(pairs[row][1])
+    if len(words) < 3:
+        return ""
+    for other in rng.choices(range(len(pairs)), k=20):
+        new = [word for word in _WORD.findall(pairs[other][1]) if word not in pairs[row][1]]
+        if new:
+            return pairs[row][1].replace(rng.choice(words), rng.choice(new), 1)
+    return ""
+
+
+def near_miss(pairs: Sequence[tuple[str, str]], row: int, rng: random.Random) -> str:
+    """Return the target of a line nearby, mostly of the same document."""
+    other = row + rng.choice((-3, -2, -1, 1, 2, 3))
+    return pairs[other][1] if 0 <= other < len(pairs) and pairs[other][1] != pairs[row][1] else ""
+
+
+_WORD = re.compile(r"[^\W\d_\u3400-\u9fff]{4,}|[\u3400-\u9fff]{2}")
+HARD_NOISE: dict[str, Callable[[Sequence[tuple[str, str]], int, random.Random], str]] = {
+    "other translation": other_translation,
+    "other word": other_word,
+    "near miss": near_miss,
 }
 
 

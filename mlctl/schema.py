@@ -55,6 +55,31 @@ def untranslated_rows(metadata: FileMetaData) -> int:
 #: A rejected pair: the pair as it was read, and the name of the rule that rejected it.
 REJECTED = PAIR.append(pa.field("rule", pa.string(), nullable=False))
 
+#: Distribution of a score of `clean.scores` over a language's pairs that its rules kept: pairs with a score from `low` to `high` (the
+#: last bin includes it), and the lowest score that is not dropped (null: none is).
+SCORE_HISTOGRAM = pa.schema(
+    [
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("score", pa.string(), nullable=False),
+        pa.field("low", pa.float32(), nullable=False),
+        pa.field("high", pa.float32(), nullable=False),
+        pa.field("pairs", pa.int64(), nullable=False),
+        pa.field("cut", pa.float32()),
+    ]
+)
+
+#: Pairs with the scores that are nearest to a cut, `kept` above and dropped below it.
+SCORE_EXAMPLES = pa.schema(
+    [
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("score", pa.string(), nullable=False),
+        pa.field("value", pa.float32(), nullable=False),
+        pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+    ]
+)
+
 #: Word translations: p(target|source), p(source|target), and the number of links (mean of both directions).
 LEXICON = pa.schema(
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl import config
-from mlctl.cleaning import corpus_filters, row_filters
+from mlctl.cleaning import corpus_filters, row_filters, score_filter
 from mlctl.cleaning.language_job import LanguageJob
 from mlctl.cleaning.script_warnings import warn_of_losses, warn_of_unknown_scripts
 from mlctl.cleaning.step_graph import run_steps
@@ -30,9 +30,11 @@ def clean(
     progress: Progress = silent,
     lexicons: Mapping[str, Path] | None = None,
     backend: ExecutionBackend = LOCAL,
+    encoders: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
     """Write clean `pairs/<t>.parquet`, `untranslated/<t>.parquet` (if any), `rejected/<t>.parquet`, `funnel.parquet` and
-    `reasons.json` (what each rule drops).
+    `reasons.json` (what each rule drops); with `clean.scores` also `scores/<t>.parquet` (SCORE_HISTOGRAM) and
+    `score_examples/<t>.parquet` (SCORE_EXAMPLES).
 
     The steps of all languages run side by side; a second call resumes after the finished ones. Neither that nor the backend
     changes a byte. Rejected rows keep their downloaded text.
@@ -45,19 +47,20 @@ def clean(
         progress: gets the number of filtered rows.
         lexicons: by target language, word translations (schema LEXICON) learned from other text.
         backend: where the steps run.
+        encoders: by the name of a score of kind `encoder`, the folder of its encoder.
 
     Returns:
         Counts: `rows_in`, `pairs`, `untranslated`, and each with `.<t>` for one language.
 
     Raises:
         InputError: no text is left in any language (the message names the rule that dropped the most), a lexicon cannot be read,
-            or a signal ended a process.
+            a scorer failed, or a signal ended a process.
     """
     descriptions = reasons(settings, languages.source, languages.targets[0])
     common: dict[str, Any] = {"settings": settings, "source": languages.source, "downloaded": downloaded, "root": workspace.root}
     jobs = [LanguageJob(**common, target=target, lexicon=(lexicons or {}).get(target)) for target in languages.targets]
     warn_of_unknown_scripts(settings, languages.source, languages.targets)
-    run_steps(jobs, settings.workers or backend.cores, backend, progress)
+    run_steps(jobs, settings.workers, backend, progress, encoders or {})
     funnels = [read_funnel(workspace, language, descriptions) for language in languages.targets]
     for funnel in funnels:
         warn_of_losses(funnel, languages.source, workspace)
@@ -70,7 +73,7 @@ def clean(
 
 def reasons(settings: config.Clean, source: str, target: str) -> dict[str, str]:
     """Return the rules' names in the order in which they are applied, each with what it drops."""
-    return row_filters.reasons(settings, source, target) | corpus_filters.reasons(settings)
+    return row_filters.reasons(settings, source, target) | corpus_filters.reasons(settings) | score_filter.reasons(settings)
 
 
 def _check_text_left(funnels: Sequence[Funnel], descriptions: Mapping[str, str]) -> None:

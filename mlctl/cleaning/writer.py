@@ -11,12 +11,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlctl.cleaning.duplicates import Mask
+from mlctl.cleaning.score_filter import ScoreFilter
 from mlctl.core.arrow import batches, row_count
+from mlctl.core.score_columns import ScoreArray, score_arrays, score_column
 from mlctl.core.workspace import Workspace
 from mlctl.schema import FUNNEL, PAIR, REJECTED
 
@@ -60,22 +63,37 @@ class TableWriters:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def write(self, rows: pa.Table, results: pa.Table, dropped_by: Mapping[str, Mask]) -> None:
+    def write(
+        self,
+        rows: pa.Table,
+        results: pa.Table,
+        rules: npt.NDArray[Any],
+        scores: Mapping[str, ScoreArray],
+        score_filter: ScoreFilter,
+    ) -> None:
         """Write the rows of a part: accepted ones with their clean text, dropped ones with their downloaded text and the rule.
 
         Args:
             rows: downloaded rows (PAIR), N of them.
             results: the row filters' results (FILTER_RESULT), N rows.
-            dropped_by: for each rule of the corpus filters, the rows that it drops (N,).
+            rules: the rule that drops each row (N,), of those that look at its text; "": none.
+            scores: the scores of the pairs that these rules keep, by name, (N,) each.
+            score_filter: drops pairs by their scores.
         """
-        rules = np.array(results["rule"].to_pylist(), dtype=object)
-        for rule, dropped in dropped_by.items():
-            rules[dropped] = rule
-        accepted, paired = rules == "", np.asarray(results["paired"])
+        rows = _with_scores(rows, scores)
         clean = _with_clean_text(rows, results)
+        for rule, dropped in score_filter.apply(scores, clean["source"], clean["target"]).items():
+            rules[dropped & (rules == "")] = rule
+        accepted, paired = rules == "", np.asarray(results["paired"])
         self._write("pairs", clean, accepted & paired)
         self._write("untranslated", clean, accepted & ~paired)
         self._write("rejected", rows.append_column(REJECTED.field("rule"), pa.array(rules, pa.string())), ~accepted)
+
+    def write_statistics(self, score_filter: ScoreFilter) -> None:
+        """Write the distribution of the scores and the examples at their cuts."""
+        for kind, table in (("scores", score_filter.histogram()), ("score_examples", score_filter.examples())):
+            with self._workspace.part(f"{kind}/{self._language}.parquet") as path:
+                pq.write_table(table, path, compression="zstd")
 
     def _write(self, kind: str, rows: pa.Table, mask: Mask) -> None:
         if mask.any():
@@ -104,6 +122,17 @@ def write_funnel(funnels: Sequence[Funnel], workspace: Workspace) -> None:
     rows = [row for funnel in funnels for row in funnel.rows()]
     with workspace.part("funnel.parquet") as path:
         pq.write_table(pa.Table.from_pylist(rows, schema=FUNNEL), path, compression="zstd")
+
+
+def _with_scores(rows: pa.Table, scores: Mapping[str, ScoreArray]) -> pa.Table:
+    """Return rows with further scores; one of `clean.scores` takes the place of a corpus's score of the same name."""
+    if not scores:
+        return rows
+    new = {name: values for name, values in scores.items() if not np.isnan(values).all()}
+    own = score_arrays(rows["scores"])
+    merged = {**own, **{name: np.where(np.isnan(values), own.get(name, values), values) for name, values in new.items()}}
+    index = rows.schema.get_field_index("scores")
+    return rows.set_column(index, rows.schema.field(index), score_column(merged, rows.num_rows))
 
 
 def _with_clean_text(rows: pa.Table, results: pa.Table) -> pa.Table:

@@ -67,4 +67,6 @@ def _key_value(value: Any) -> Any:
         return key_settings(value)
     if isinstance(value, (tuple, list)):
         return [_key_value(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _key_value(item) for name, item in value.items()}
     return value

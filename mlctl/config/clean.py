@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mlctl.config.base import Section, digested_elsewhere, runtime_only
+from mlctl.config.scores import Score, ScoreName
 
 
 class Clean(Section):
@@ -98,5 +99,10 @@ class Clean(Section):
         "last",
         description="Word translations with which the lexical model starts. last: those of the last align result for other text of the same "
         "languages, if there is one. none: it starts without. Else the folder of an align result.",
+    )
+    scores: dict[ScoreName, Score] = Field(
+        {},
+        description="Quality scores of the pairs that the rules keep, by name, in order; each is added to the column `scores` and can drop "
+        "pairs: {e5: {kind: encoder, model: intfloat/multilingual-e5-small, min: 0.8}}.",
     )
     workers: int = runtime_only(0, "Processes that clean at the same time; 0: one for each core.", ge=0)

@@ -37,6 +37,8 @@ RENAMED = {
 PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "use letters, digits, `_`, `.` and `-`, a letter or digit first",
     r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$": "use letters, digits, `_`, `.` and `-`, a letter or digit first",
+    r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$": "use letters, digits, `_` and `-`, a letter or digit first",
+    r"^[A-Za-z0-9][A-Za-z0-9_-]*$": "use letters, digits, `_` and `-`, a letter or digit first",
     r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$": "use letters, digits, `_`, `.`, `+` and `-`, a letter or digit first",
     r"^(auto|cpu|cuda(:\d+)?)$": "use auto, cpu, cuda or cuda:N",
     r"^(\S+:\d+)?$": "give host:port",

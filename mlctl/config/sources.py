@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from mlctl.config.base import Language, Section, digested_elsewhere
 from mlctl.config.mining_sources import DocumentsSource, MineSource
+from mlctl.config.scores import ScoreName
 from mlctl.core.url_redaction import redact_text
 
 
@@ -31,6 +32,8 @@ Column = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) 
 Side = Literal["source", "target"]
 _MONOLINGUAL_ONLY = "side 'target' is only for monolingual text"
 _FORMATS_WITH_COLUMNS = ("tsv", "jsonl", "parquet")
+_FORMATS_WITH_SCORES = (*_FORMATS_WITH_COLUMNS, "tmx")
+ScoreColumns = dict[ScoreName, Column]
 
 
 class FilesSource(Section):
@@ -61,6 +64,11 @@ class FilesSource(Section):
         description="Language of monolingual text (`lines`, one column). source: it is translated into each target language. "
         "target: it is text in the target language, and is back-translated.",
     )
+    scores: ScoreColumns = Field(
+        {},
+        description="Quality scores of the pairs by name, each with its column, written as in `columns`; tmx: the type of a <prop>. "
+        "{laser_score: 3} reads the third column. An empty or missing value is no score.",
+    )
     member: str = Field(
         "", description="File to read in an archive with several; {language} and {target} stand for codes as in `path`."
     )
@@ -75,6 +83,10 @@ class FilesSource(Section):
         numbers = [int(column) for column in self.columns if column.isdecimal()]
         if self.format == "tsv" and numbers and (len(numbers) < len(self.columns) or 0 in numbers):
             raise ValueError(f"columns of a tsv are numbers from 1, or names in its first line, given {list(self.columns)}")
+        if self.scores and self.format not in _FORMATS_WITH_SCORES:
+            raise ValueError(f"format {self.format!r} has no scores: use `scores` only with {', '.join(_FORMATS_WITH_SCORES)}")
+        if self.format == "tsv" and "0" in self.scores.values():
+            raise ValueError("scores of a tsv are in columns with numbers from 1, or names in its first line")
         if self.side == "target" and self.format != "lines" and len(self.columns) != 1:
             raise ValueError(f"{_MONOLINGUAL_ONLY}: set `format: lines`, or name one column in `columns`")
         return self
@@ -124,6 +136,7 @@ class UrlSource(Section):
     format: FileFormat = Field("moses", description="Format of the text, as for kind `files`.")
     columns: tuple[Column, ...] = Field((), max_length=2, description="Columns of source and target, as for kind `files`.")
     side: Side = Field("source", description="Language of monolingual text, as for kind `files`.")
+    scores: ScoreColumns = Field({}, description="Quality scores of the pairs and their columns, as for kind `files`.")
     codes: Codes = Field({}, description="Codes of languages in URLs and members where they are not the tags: {zh: zh_CN}.")
     sha256: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="Digest that the file must have; empty: that in download.lock."
@@ -144,7 +157,7 @@ class UrlSource(Section):
         if self.sha256 and "{" in "".join(self.urls):
             raise ValueError("sha256 is the digest of one file, but urls with {language} or {target} name several: remove it")
         try:
-            FilesSource(name=self.name, path="-", format=self.format, columns=self.columns, side=self.side)
+            FilesSource(name=self.name, path="-", format=self.format, columns=self.columns, scores=self.scores, side=self.side)
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         return self
@@ -198,6 +211,7 @@ class HuggingfaceSource(Section):
         "main", min_length=1, description="Commit, branch or tag on the hub; use a commit for a reproducible result."
     )
     columns: tuple[Column, ...] = Field((), max_length=2, description="Columns of source and target, as for kind `files`.")
+    scores: ScoreColumns = Field({}, description="Quality scores of the pairs and their columns, as for kind `files`.")
     side: Side = Field("source", description="Language of monolingual text, as for kind `files`.")
     targets: tuple[Language, ...] = Field((), description="Target languages of this corpus; empty: all of the recipe.")
     licence: str = Field("", description="Licence of the text (SPDX id); empty: that in the dataset card.")

@@ -194,6 +194,12 @@ class Train(Section):
         description="Rows of a language with n rows are visited in proportion to n to this power: below 1, small languages more often; 1: "
         "every row once per epoch.",
     )
+    weight_by: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$",
+        description="Quality score by which a pair's contrastive losses are weighed: from 0 to 2, by the rank of its score among the "
+        "training pairs of its language; pairs without the score weigh 1; empty: all weigh the same.",
+    )
     learning_rate: float | None = Field(None, gt=0, description=f"Peak learning rate of Adam{_BY_KIND}")
     warmup_steps: int | None = Field(
         None, ge=0, description="Steps over which the learning rate grows from 0; null: a tenth of the steps."

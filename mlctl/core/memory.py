@@ -1,4 +1,4 @@
-"""The memory that this process and its children may still use: that of the machine, and the limit of its container."""
+"""The memory that this process and its children may still use, and how many workers fit into it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from mlctl.core.cgroups import cgroup_folders
+from mlctl.core.cpu import usable_cores
 
 _LIMIT_V1, _USAGE_V1 = "memory.limit_in_bytes", "memory.usage_in_bytes"
 _LIMIT_V2, _USAGE_V2 = "memory.max", "memory.current"
@@ -20,6 +21,15 @@ def available_memory(root: Path = Path("/")) -> int:
         root: folder that contains `proc/self/cgroup` and `sys/fs/cgroup`.
     """
     return max(0, min([int(psutil.virtual_memory().available), *_left_in_cgroups(root)]))
+
+
+def workers_in_memory(cores: int, needed: int) -> int:
+    """Return one worker for each core, as far as memory allows: `needed` bytes each.
+
+    The machines of a cluster are taken to have as much memory for each core as this one.
+    """
+    local = usable_cores()
+    return max(1, cores * min(local, available_memory() // needed) // local)
 
 
 def _left_in_cgroups(root: Path) -> Iterator[int]:

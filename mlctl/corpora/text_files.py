@@ -26,6 +26,7 @@ class TextFiles(BaseModel):
     columns: tuple[str, ...] = ()
     member: str = ""
     side: Side = "source"
+    scores: dict[str, str] = {}
 
     @field_serializer("paths")
     def _absolute(self, paths: tuple[Path, ...]) -> list[str]:
@@ -43,6 +44,7 @@ class TextFiles(BaseModel):
             columns=self.columns,
             member=self.member,
             side=self.side,
+            scores=self.scores,
         )
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlctl.config import Evaluate
-from mlctl.core.cpu import usable_cores
-from mlctl.core.memory import available_memory
+from mlctl.core.memory import workers_in_memory
 from mlctl.evaluation.steps import EvaluationStep
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.modeling.model_files import weight_files
@@ -56,21 +55,12 @@ def place(steps: Sequence[EvaluationStep], at_once: int, settings: Evaluate, bac
         return Placement(0)
     gpus, visible = _gpus(settings.device, backend)
     needed = _WORKER_BYTES + max(weights[step.encoder] * step.weights_in_memory for step in steps)
-    workers = min(settings.workers or gpus or default_workers(backend.cores, needed), at_once)
+    workers = min(settings.workers or gpus or workers_in_memory(backend.cores, needed), at_once)
     if not settings.workers and not gpus and workers < min(backend.cores, at_once):
         _log.info("%d workers on %d cores: each is counted with %.1f GB of memory", workers, backend.cores, needed / 1e9)
     if workers < 2 and (is_local or not gpus):
         return Placement(0)
     return Placement(workers, gpus, visible)
-
-
-def default_workers(cores: int, needed: int) -> int:
-    """Return one worker for each core, as far as memory allows: `needed` bytes each.
-
-    The machines of a cluster are taken to have as much memory for each core as this one.
-    """
-    local = usable_cores()
-    return max(1, cores * min(local, available_memory() // needed) // local)
 
 
 def _gpus(device: str, backend: ExecutionBackend) -> tuple[int, Sequence[str]]:

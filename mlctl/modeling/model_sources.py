@@ -19,6 +19,9 @@ from mlctl.modeling.sentence_modules import MODULES, read_modules
 #: Identity of a model from scratch, which follows from the recipe alone.
 SCRATCH = "scratch"
 
+#: What `identity` digests.
+Part = Literal["tokenizer", "weights", "sentences"]
+
 _HUB_NAME = re.compile(r"(?=.{1,96}$)\w[\w.-]*(/\w[\w.-]*)?")  # as the hub's client demands
 _TOKENIZER_FILES = (
     "*.model",
@@ -76,7 +79,7 @@ def _local_folder(model: Model, setting: str) -> Path | None:
     return None
 
 
-def identity(model: Model, what: Literal["tokenizer", "weights", "sentences"], setting: str = "model.name") -> str:
+def identity(model: Model, what: Part, setting: str = "model.name") -> str:
     """Return a digest of the encoder's tokenizer, of its configuration and weights, or of what it says about sentence vectors.
 
     The digest is sha256 over the sorted (name, sha256) of these files, so it does not depend on their folder; "scratch" if no encoder is

@@ -1,4 +1,4 @@
-"""What cleaning starts from: the lexicons that word alignment learned from other text."""
+"""What cleaning takes from earlier results: the lexicons that word alignment learned from other text, and the champion that scores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlctl.config import Recipe
+from mlctl.pipeline import score_models
 from mlctl.pipeline.warm_start import LAST, NONE, Choice, from_folder, newest
 from storage import Manifest, Store
 
@@ -13,29 +14,34 @@ _PATH = "models/{}/lexicon.parquet"
 
 
 def requested(recipe: Recipe) -> dict[str, str]:
-    """Return the setting that says what is reused."""
-    return {"lexicon": recipe.clean.lexicon}
+    """Return the settings that say what is reused."""
+    return {"lexicon": recipe.clean.lexicon, **score_models.requested(recipe)}
 
 
 def choose(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
-    """Return what is available now: `lexicon.<t>` by target language.
+    """Return what is available now: `lexicon.<t>` by target language, and `score.<name>` for scores of the champion.
 
     Raises:
-        InputError: the folder that the recipe names has no lexicon.
+        InputError: the folder that the recipe names has no lexicon, or there is no encoder for a score.
     """
-    if recipe.clean.lexicon == NONE:
-        return {}
-    return _last(recipe, base) if recipe.clean.lexicon == LAST else _from_folder(recipe)
+    return _lexicons(recipe, base) | score_models.choose(recipe)
 
 
 def check(recipe: Recipe) -> None:
-    """Check that the folder that the recipe names has a lexicon.
+    """Check that the folder that the recipe names has a lexicon, and that there is an encoder for scores of the champion.
 
     Raises:
-        InputError: it has none.
+        InputError: one is missing.
     """
     if recipe.clean.lexicon not in {LAST, NONE}:
         _from_folder(recipe)
+    score_models.check(recipe)
+
+
+def _lexicons(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
+    if recipe.clean.lexicon == NONE:
+        return {}
+    return _last(recipe, base) if recipe.clean.lexicon == LAST else _from_folder(recipe)
 
 
 def _from_folder(recipe: Recipe) -> Choice:

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlctl.config import Model, Recipe, resolve_train
 from mlctl.config.evaluate import BenchmarkDataset
+from mlctl.config.scores import EncoderScore, ProgramScore
 from mlctl.config.train_checks import check_dev_pairs, check_fsdp, check_interpolation, check_lora
 from mlctl.core.path_errors import explain_path_errors
 from mlctl.errors import InputError
@@ -23,6 +24,7 @@ from mlctl.pipeline import align_warm_start, clean_warm_start, download_champion
 from mlctl.pipeline.licence_check import check_translation_licence
 from mlctl.pipeline.plan import plan
 from mlctl.pipeline.recipe_models import is_local, models_of
+from mlctl.scoring.registry import open_program
 from mlctl.stage_names import STAGE_NAMES
 
 #: The checks of re-training, besides those of the stages: what is published and who is notified.
@@ -128,8 +130,15 @@ def _download(context: _Context) -> Iterator[Check]:
 
 
 def _clean(context: _Context) -> Iterator[Check]:
-    yield _raising(clean_warm_start.check, context.recipe)
-    yield _raising(check_backend, context.recipe)
+    recipe = context.recipe
+    yield _raising(clean_warm_start.check, recipe)
+    yield _raising(check_backend, recipe)
+    yield from _models(context, "clean")
+    for name, score in recipe.clean.scores.items():
+        if isinstance(score, EncoderScore):
+            yield from _device(score.device, f"clean.scores.{name}.device")
+        elif isinstance(score, ProgramScore):
+            yield _raising(open_program, score, name, recipe.languages.source, recipe.languages.targets[0])
 
 
 def _translate(context: _Context) -> Iterator[Check]:

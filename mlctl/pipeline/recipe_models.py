@@ -9,6 +9,7 @@ from mlctl.config import DocumentsSource, MineSource, Model, Recipe
 from mlctl.config.align import WITH_ENCODER
 from mlctl.config.translate import NEURAL_BACKENDS
 from mlctl.modeling.hub_access import is_cached
+from mlctl.pipeline import score_models
 from mlctl.pipeline.warm_start import CHAMPION, LAST
 
 
@@ -17,6 +18,10 @@ def models_of(recipe: Recipe, stage: str) -> Iterator[tuple[str, Model]]:
     model, align = recipe.model, recipe.align
     if stage == "download":
         yield from _source_encoders(recipe)
+    if stage == "clean":
+        yield from score_models.named_models(recipe)
+        if score_models.requested(recipe) and model.name:  # the champion's place, as long as there is none
+            yield "model.name", model
     if stage == "align" and align.engine in WITH_ENCODER and align.encoder not in {"", LAST, CHAMPION}:
         yield "align.encoder", Model(name=align.encoder, allow_pickle=model.allow_pickle)
     elif (stage == "align" and align.engine in WITH_ENCODER) or stage in {"shard", "train", "evaluate"}:

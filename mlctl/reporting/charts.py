@@ -175,6 +175,56 @@ def gradient_chart(rows: Sequence[Row]) -> Spec:
     return _spec((zero + lines + points).properties(height=190, description="Cosine of gradients by layer"))
 
 
+def score_chart(rows: Sequence[Row], score: str) -> Spec:
+    """Return the chart of a quality score's distribution: for each language the share of its pairs by score, and its cut as a dashed line.
+
+    Args:
+        rows: of `schema.SCORE_HISTOGRAM`, of one score.
+        score: its name.
+    """
+    languages = list(dict.fromkeys(row["language"] for row in rows))
+    totals = {tag: sum(row["pairs"] for row in rows if row["language"] == tag) for tag in languages}
+    values = [
+        {
+            "language": codes.name(row["language"]),
+            "low": row["low"],
+            "high": row["high"],
+            "share": row["pairs"] / totals[row["language"]],
+        }
+        for row in rows
+    ]
+    # A line ends where its last bin does: the step after the last point is not drawn.
+    values += [{**value, "low": value["high"]} for value, row in zip(values, rows, strict=True) if row is _last_bin(rows, row)]
+    cuts = [{"language": codes.name(tag), "cut": cut} for tag in languages if (cut := _cut_of(rows, tag)) is not None]
+    colour = alt.Color(
+        "language:N", scale=_fixed_scale([codes.name(tag) for tag in languages], MEANING_COLOURS), legend=alt.Legend()
+    )
+    x = alt.X("low:Q", title=score, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False, tickCount=6))
+    y = alt.Y("share:Q", title="share of pairs", axis=alt.Axis(tickCount=4, format="~%"))
+    tooltip = [
+        alt.Tooltip("language:N"),
+        alt.Tooltip("low:Q", title="from", format=".4~g"),
+        alt.Tooltip("high:Q", title="to", format=".4~g"),
+        alt.Tooltip("share:Q", format=".1%"),
+    ]
+    chart = alt.Chart(alt.Data(values=values)).mark_line(interpolate="step-after", strokeWidth=1.5)
+    layers = chart.encode(x=x, y=y, color=colour, tooltip=tooltip)
+    if cuts:
+        rules = alt.Chart(alt.Data(values=cuts)).mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
+        layers = layers + rules.encode(
+            x="cut:Q", color=colour, tooltip=[alt.Tooltip("language:N"), alt.Tooltip("cut:Q", format=".4~g")]
+        )
+    return _spec(layers.properties(height=190, description=f"Distribution of the score {score}"))
+
+
+def _last_bin(rows: Sequence[Row], row: Row) -> Row:
+    return max((other for other in rows if other["language"] == row["language"]), key=lambda other: float(other["high"]))
+
+
+def _cut_of(rows: Sequence[Row], language: str) -> float | None:
+    return next((row["cut"] for row in rows if row["language"] == language), None)
+
+
 def curves_chart(rows: Sequence[Row], title: str, colours: Mapping[str, str], from_zero: bool = False) -> Spec:
     """Return the chart of several runs' curves: rows with `run, step, mean`; `colours` by run."""
     chart = alt.Chart(alt.Data(values=[{name: row[name] for name in ("run", "step", "mean")} for row in rows])).mark_line(

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mlctl.config import Report
-from mlctl.reporting import tables, translation
+from mlctl.reporting import pair_scores, tables, translation
 from mlctl.reporting.attribution import decontamination
 from mlctl.reporting.curves import final_losses, judgement_curves
 from mlctl.reporting.embedding_map import neighbour_agreement, project
@@ -30,6 +30,7 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
         "protocol": tables.protocol(evaluated),
         "totals": tables.total_rows(folders),
         "funnel": tables.funnel_rows(folders[stage] for stage in STAGE_NAMES if stage in folders),
+        "pair_scores": pair_scores.histogram_rows(folders),
         "decontamination": decontamination(folders.get("shard")),
         "translation": translation.translation_rows(folders.get("translate")),
         "final_losses": final_losses(folders["train"]),

@@ -10,7 +10,18 @@ from mlctl import languages as codes
 from mlctl.config import Recipe, Report, yaml_text
 from mlctl.core import url_redaction
 from mlctl.modeling.sentence_config import POOLING_REASONS, Pooling, describe_layers, describe_pooling
-from mlctl.reporting import alignment, attribution, charts, curves, formatting, html_page, samples, tables, translation
+from mlctl.reporting import (
+    alignment,
+    attribution,
+    charts,
+    curves,
+    formatting,
+    html_page,
+    pair_scores,
+    samples,
+    tables,
+    translation,
+)
 from mlctl.reporting.alignment_drawing import draw
 from mlctl.reporting.benchmark_section import HELD_OUT, benchmark_context, sort_rows, task_titles
 from mlctl.reporting.figures import Figures
@@ -52,6 +63,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
         _training(figures, stages, folders["train"]),
         _gradients(figures),
         _data(figures, settings, folders),
+        _pair_scores(figures, folders),
         _alignment(recipe, folders),
         _map(figures, recipe),
         _sources(recipe, folders),
@@ -133,6 +145,19 @@ def _data(figures: Figures, settings: Report, folders: Mapping[str, Path]) -> di
             for rule in rules
             if (rule["stage"], rule["rule"]) in examples
         ],
+    }
+
+
+def _pair_scores(figures: Figures, folders: Mapping[str, Path]) -> dict[str, Any]:
+    histogram, examples = figures["pair_scores"], pair_scores.example_rows(folders)
+    names = pair_scores.score_names(histogram)
+    return {
+        "pair_scores": [
+            (name, pair_scores.summary_rows(histogram, name), [row for row in examples if row["score"] == name]) for name in names
+        ],
+        "charts": {
+            f"score-{name}": charts.score_chart([row for row in histogram if row["score"] == name], name) for name in names
+        },
     }
 
 

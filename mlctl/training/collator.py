@@ -70,6 +70,7 @@ class Batch:
         pairs: B.
         tokens: number of tokens of both sides, without padding.
         step: the step that trains on it, from 0.
+        weights: (B,) weights of the rows' contrastive losses, with the mean 1; None: all are 1.
         tlm_micro_batches: with translation language modelling, what the masked-LM loss reads on this process in place of
             `micro_batches`: sentence pairs as one sequence, and sentences.
     """
@@ -87,11 +88,17 @@ class Batch:
     tokens: int
     step: int
     tlm_micro_batches: tuple[MicroBatch, ...] = ()
+    weights: Tensor | None = None
 
     @property
     def masked_micro_batches(self) -> tuple[MicroBatch, ...]:
         """What the masked-LM loss reads on this process."""
         return self.tlm_micro_batches or self.micro_batches
+
+    @property
+    def word_pair_weights(self) -> Tensor | None:
+        """The weights of the word pairs' contrastive losses, (N,): those of their rows; None: all are 1."""
+        return None if self.weights is None else self.weights.index_select(0, self.word_pair_rows)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -157,6 +164,7 @@ class Collator:
             tokens=int(sequences.lengths.sum()),
             step=step,
             tlm_micro_batches=self._tlm_micro_batches(rows, epoch),
+            weights=None if rows.weights is None else torch.from_numpy((rows.weights / rows.weights.mean()).astype(np.float32)),
         )
 
     def _tlm_micro_batches(self, rows: Rows, epoch: int) -> tuple[MicroBatch, ...]:

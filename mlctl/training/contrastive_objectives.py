@@ -41,7 +41,8 @@ class JointObjective(nn.Module):
             self.projection(torch.cat([sentences.index_select(0, batch.word_pair_rows), words], dim=1))
             for sentences, words in zip(pooled.sentences, pooled.words, strict=True)
         )
-        return self._loss(x, y, self.temperature(batch.step), self._false_negatives.word_mask(pooled.sentences, batch))
+        excluded = self._false_negatives.word_mask(pooled.sentences, batch)
+        return self._loss(x, y, self.temperature(batch.step), excluded, batch.word_pair_weights)
 
 
 class SentenceObjective(nn.Module):
@@ -57,7 +58,8 @@ class SentenceObjective(nn.Module):
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
         x, y = (self.projection(sentences) for sentences in pooled.sentences)
-        return self._loss(x, y, self.temperature(batch.step), self._false_negatives.sentence_mask(pooled.sentences, batch))
+        excluded = self._false_negatives.sentence_mask(pooled.sentences, batch)
+        return self._loss(x, y, self.temperature(batch.step), excluded, batch.weights)
 
 
 class WordsObjective(nn.Module):
@@ -74,7 +76,8 @@ class WordsObjective(nn.Module):
     def forward(self, pooled: Pooled, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
         x, y = (self.projection(words) for words in pooled.words)
-        return self._loss(x, y, self.temperature(batch.step), self._false_negatives.word_mask(pooled.sentences, batch))
+        excluded = self._false_negatives.word_mask(pooled.sentences, batch)
+        return self._loss(x, y, self.temperature(batch.step), excluded, batch.word_pair_weights)
 
 
 class SeparateObjective(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from mlctl.errors import InputError
 from mlctl.training.language_sampling import LanguageSampler
 from mlctl.training.ragged_array import RaggedArray
 from mlctl.training.sampler import ShardSlice
+from mlctl.training.score_weights import shard_weights
 
 _COLUMNS = ("source_ids", "target_ids", "word_pairs", "source_identity", "target_identity")
 _REMEDY = "delete the result of the shard stage and run it again"
@@ -33,12 +34,14 @@ class Rows:
         token_ids: token ids of the source and of the target side.
         word_pairs: (…, 4) source start and end, target start and end, in subwords.
         identities: (n,) of the source and of the target side; equal for sentences with the same text.
+        weights: (n,) float64 weights of the rows' contrastive losses; None: all are 1.
     """
 
     row_ids: NDArray[np.int64]
     token_ids: tuple[RaggedArray, RaggedArray]
     word_pairs: RaggedArray
     identities: tuple[NDArray[np.int64], NDArray[np.int64]]
+    weights: NDArray[np.float64] | None = None
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """Return the rows with these indices in this order."""
@@ -47,6 +50,7 @@ class Rows:
             (self.token_ids[0].take(rows), self.token_ids[1].take(rows)),
             self.word_pairs.take(rows),
             (self.identities[0][rows], self.identities[1][rows]),
+            None if self.weights is None else self.weights[rows],
         )
 
     def split_by_word_pair(self, first_id: int) -> Rows:
@@ -64,6 +68,7 @@ class Rows:
             ),
             RaggedArray(self.word_pairs.values, np.arange(count), np.ones(count, np.int64)),
             (self.identities[0][row], self.identities[1][row]),
+            None if self.weights is None else self.weights[row],
         )
 
     @classmethod
@@ -78,6 +83,7 @@ class Rows:
             (source, target),
             RaggedArray.concatenate([part.word_pairs for part in parts]),
             (source_identities, target_identities),
+            None if parts[0].weights is None else np.concatenate([part.weights for part in parts if part.weights is not None]),
         )
 
 
@@ -88,13 +94,14 @@ class ShardReader:
         sharded: result of the shard stage.
         cached_shards: number of shards that are kept in memory; None: all that have been read.
         sample_unit: what is read as a sample: a row (sentence-pair), or each word pair of a row with its sentences (word-pair).
+        weight_by: the score by whose rank rows are weighed; empty: all weigh the same.
 
     Attributes:
         shard_rows: number of rows of each shard.
         shard_samples: number of samples of each shard.
 
     Raises:
-        InputError: the folder has no shard, or one cannot be read.
+        InputError: the folder has no shard, one cannot be read, or no row has the score `weight_by`.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class ShardReader:
         sharded: Path,
         cached_shards: int | None = 2,  # a batch may span two
         sample_unit: SampleUnit = "sentence-pair",
+        weight_by: str = "",
     ) -> None:
         self._files = sorted((sharded / "train").glob("*.parquet"))
         if not self._files:
@@ -114,6 +122,7 @@ class ShardReader:
         counts = [int(self._word_pair_counts(shard).sum()) for shard in range(len(self._files))] if self._by_word_pair else None
         self.shard_samples = counts or self.shard_rows
         self._first_samples = np.cumsum([0, *self.shard_samples])
+        self._weights = shard_weights(self._scored_tables(), weight_by) if weight_by else None
         self._cached_shard = lru_cache(maxsize=cached_shards)(self._read_shard)
 
     @property
@@ -152,6 +161,9 @@ class ShardReader:
         counts = [np.bincount(languages_of(shard), minlength=len(languages)) for shard in range(len(self._files))]
         return LanguageSampler(np.stack(counts), languages_of, alpha, seed)
 
+    def _scored_tables(self) -> Iterator[Any]:
+        return (_table(file, ("target_language", "scores")) for file in self._files)
+
     def _language_column(self, shard: int, side: str) -> Any:
         name = f"{side}_language"
         return _table(self._files[shard], [name])[name]
@@ -173,6 +185,7 @@ class ShardReader:
             (RaggedArray.from_list_column(table["source_ids"]), RaggedArray.from_list_column(table["target_ids"])),
             RaggedArray.from_list_column(table["word_pairs"]),
             (table["source_identity"].to_numpy(), table["target_identity"].to_numpy()),
+            None if self._weights is None else self._weights[shard],
         )
         if not _spans_are_valid(rows):
             raise InputError(f"{self._files[shard]} is damaged: a word lies outside of its sentence", _REMEDY)

@@ -20,7 +20,9 @@ from mlctl.modeling.pooling import full_precision
 _ROWS_IN_MEMORY = 4096
 
 
-def cz_nce(x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor | None = None) -> Tensor:
+def cz_nce(
+    x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
     """Return the CZ-NCE loss of x (N, D) and y (N, D), the mean of log Σ e^(s− − s+) over the 2N samples of both sides.
 
     It falls below zero where the positive has the largest similarity, down to log(2N − 2) − (1 + 1/(N − 1))/τ: never clamp it.
@@ -31,13 +33,17 @@ def cz_nce(x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor |
         temperature: τ; a scalar tensor where it is learned.
         excluded: (N, N) symmetric; true where samples i and j are excluded as negatives of each other, on any side. The diagonal
             is not read: row i of the other side is always the positive. A sample left without negatives counts as 0.
+        weights: (N,) positive; the mean is Σ w_i (ℓ_i + ℓ'_i) / Σ 2 w_i over the losses ℓ, ℓ' of sample i on both sides. They weigh a
+            sample as a query and positive, not as a negative of others. None, as all ones, gives the plain mean.
     """
-    return _contrastive_loss(x, y, temperature, excluded, positive_in_denominator=False)
+    return _contrastive_loss(x, y, temperature, excluded, weights, positive_in_denominator=False)
 
 
-def info_nce(x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor | None = None) -> Tensor:
+def info_nce(
+    x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
     """Return the InfoNCE loss, the mean of −log(e^s+ / (e^s+ + Σ e^s−)); arguments as in `cz_nce`."""
-    return _contrastive_loss(x, y, temperature, excluded, positive_in_denominator=True)
+    return _contrastive_loss(x, y, temperature, excluded, weights, positive_in_denominator=True)
 
 
 #: The losses by the value of the setting `train.loss`.
@@ -84,14 +90,19 @@ def _overlap(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _contrastive_loss(
-    x: Tensor, y: Tensor, temperature: float | Tensor, excluded: Tensor | None, positive_in_denominator: bool
+    x: Tensor,
+    y: Tensor,
+    temperature: float | Tensor,
+    excluded: Tensor | None,
+    weights: Tensor | None,
+    positive_in_denominator: bool,
 ) -> Tensor:
     """Return the mean loss of the samples of both sides; 0 where there is no sample."""
 
-    def row_loss_sum(queries: Tensor, positive: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
+    def row_loss_sum(queries: Tensor, positive: Tensor, mask: Tensor, weights: Tensor, candidates: Tensor) -> Tensor:
         negatives = (queries @ candidates.T / temperature).masked_fill(mask.repeat(1, 2), float("-inf"))
         rows = info_nce_rows(positive, negatives) if positive_in_denominator else cz_nce_rows(positive, negatives)
-        return rows.sum()
+        return (rows * weights).sum()
 
     with torch.autocast(x.device.type, enabled=False):  # bf16 similarities are off by 0.03 after division by τ
         x, y = functional.normalize(full_precision(x), dim=1), functional.normalize(full_precision(y), dim=1)
@@ -99,8 +110,10 @@ def _contrastive_loss(
         positive = (x * y).sum(dim=1).repeat(2) / temperature
         diagonal = torch.eye(len(x), dtype=torch.bool, device=x.device)  # the sample itself, or its positive
         mask = (diagonal if excluded is None else diagonal | excluded).repeat(2, 1)
+        both_weights = torch.ones_like(positive) if weights is None else weights.repeat(2).to(positive.dtype)
+        count = max(len(both), 1) if weights is None else both_weights.sum().clamp(min=torch.finfo(both.dtype).tiny)
         if len(both) <= _ROWS_IN_MEMORY:
-            return row_loss_sum(both, positive, mask, both) / max(len(both), 1)
-        parts = zip(*(torch.split(tensor, _ROWS_IN_MEMORY) for tensor in (both, positive, mask)), strict=True)
+            return row_loss_sum(both, positive, mask, both_weights, both) / count
+        parts = zip(*(torch.split(tensor, _ROWS_IN_MEMORY) for tensor in (both, positive, mask, both_weights)), strict=True)
         sums = [checkpoint(row_loss_sum, *part, both, use_reentrant=False, preserve_rng_state=False) for part in parts]
-        return torch.stack(sums).sum() / len(both)
+        return torch.stack(sums).sum() / count

@@ -125,7 +125,7 @@ def train_in_process(
     SIGTERM stops the training after a step, unless the caller handles it and passes a `stop` request.
     """
     settings, tokenizer = job.settings, load_tokenizer(job.tokenizer)
-    shards = ShardReader(job.sharded, sample_unit=settings.sample_unit)
+    shards = ShardReader(job.sharded, sample_unit=settings.sample_unit, weight_by=settings.weight_by)
     with deterministic(device, settings.threads, group.local_size):
         objective = _objective(job, device, group)
         judge = open_judge(job.sharded, tokenizer.pad_token_id, settings, job.pooling.pooling, objective.sentence_modules, group)

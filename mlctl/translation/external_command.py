@@ -14,10 +14,10 @@ from mlctl.config import Translate
 from mlctl.core.hashing import file_digest, named_digest
 from mlctl.core.url_redaction import redact_command
 from mlctl.errors import InputError
+from mlctl.execution.process_group import ProcessGroup, describe_exit, last_lines
+from mlctl.execution.program_text import quote, to_single_line
 from mlctl.translation.backend import EMPTY, FAILED, NO_FILES, BackendFiles, Translation
-from mlctl.translation.process_group import ProcessGroup, describe_exit, last_lines
 from mlctl.translation.program_backend import ProgramBackend
-from mlctl.translation.program_text import quote, to_single_line
 
 _log = logging.getLogger(__name__)
 # Lines of one process: enough to make its start time negligible. Batches must not depend on the number of threads, since neural

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlctl.errors import InputError
+from mlctl.execution.program_text import quote
 from mlctl.translation import output_checks
 from mlctl.translation.backend import Translation
-from mlctl.translation.program_text import quote
 
 _MIN_FAULTY = 10  # outputs; fewer are no sign of a faulty backend
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mlctl.config import Translate
+from mlctl.execution.program_text import count_words, to_single_line
 from mlctl.translation.backend import EMPTY, TOO_LONG, Translation, thread_count
-from mlctl.translation.program_text import count_words, to_single_line
 
 
 class ProgramBackend(ABC):

@@ -6,7 +6,7 @@ number of the unit).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast, get_args
@@ -15,6 +15,7 @@ from mlctl.config import FileFormat, Side
 from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import moses
+from mlctl.corpora.readers.scores import warn_of_missing
 from mlctl.corpora.readers.selection import PairSelection
 from mlctl.errors import InputError
 
@@ -47,6 +48,7 @@ def open_pairs(
     columns: Sequence[str] = (),
     member: str = "",
     side: Side = "source",
+    scores: Mapping[str, str] | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of one language pair of a file, in the order of the file.
 
@@ -58,19 +60,21 @@ def open_pairs(
         columns: Names (JSONL, Parquet) or numbers from 1 (TSV) of the two columns; see the readers.
         member: Which file of a zip is read; `{language}` in it stands for a side's code.
         side: Language of monolingual text (lines, one column): the source language or the target language.
+        scores: Columns (TMX: types of <prop>) of quality scores, by the score's name.
 
     Raises:
         InputError: while reading: the file is missing, damaged, not of this format, or lacks the languages.
     """
     if format not in FORMATS:
         raise InputError(f"there is no format {format!r}", f"use one of {', '.join(FORMATS)}")
-    selection = PairSelection(source, target, tuple(columns), side)
+    selection = PairSelection(source, target, tuple(columns), side, scores or {})
     if format == "moses":
         return moses.read(_sides(path, member, selection))
     if isinstance(path, tuple):
         raise InputError(f"format {format} reads one file, given {len(path)}", "use the format `moses`")
     reader = cast(_Reader, import_module(f"{__name__}.{_MODULES[format]}"))
-    return reader.read(FileLocation(path, member), selection)
+    location = FileLocation(path, member)
+    return warn_of_missing(reader.read(location, selection), selection.scores, str(location))
 
 
 def _sides(path: Path | tuple[Path, Path], member: str, selection: PairSelection) -> tuple[FileLocation, FileLocation]:

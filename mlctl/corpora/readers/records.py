@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mlctl.corpora.corpus import Row
+from mlctl.corpora.readers.scores import read_scores
 from mlctl.corpora.readers.selection import PairSelection, language_of
 from mlctl.errors import InputError
 
@@ -22,6 +24,7 @@ class Columns:
     def __init__(self, selection: PairSelection) -> None:
         self._selection = selection
         self._names = selection.column_names
+        self._score_columns = selection.score_columns
 
     def row(self, record: Mapping[str, Any], where: str, origin: str) -> Row | None:
         """Return the row of a record; None if it has no text in the source language, or in the column of monolingual text.
@@ -34,11 +37,22 @@ class Columns:
             return None
         if len(sides) == 1:
             return self._selection.monolingual_row(_text(sides[0], where), origin)
-        return Row(_text(sides[0], where), None if sides[1] is None else _text(sides[1], where) or None, origin)
+        source, target = _text(sides[0], where), None if sides[1] is None else _text(sides[1], where) or None
+        scores = read_scores(self._score_columns, partial(_field_or_none, record), where) if target else None
+        return Row(source, target, origin, scores)
 
     def needed(self, columns: Iterable[str]) -> list[str]:
-        """Return the columns of a file that are read; empty: all."""
+        """Return the columns of a file that are read; empty: all.
+
+        Raises:
+            InputError: the column of a score is missing.
+        """
         existing = list(columns)
+        scored = [_column_of(column, existing, name) for name, column in self._score_columns.items()]
+        texts = self._text_columns(existing)
+        return [name for name in existing if name in texts or name in scored] if texts else []
+
+    def _text_columns(self, existing: Sequence[str]) -> list[str]:
         if self._names:
             return [name for name in existing if any(name == column or column.startswith(f"{name}.") for column in self._names)]
         if TRANSLATION in existing:
@@ -85,6 +99,22 @@ def _field(record: Mapping[str, Any], name: str) -> Any:
     if not dot or not isinstance(inner, Mapping):
         raise KeyError(name)
     return _field(inner, rest)
+
+
+def _field_or_none(record: Mapping[str, Any], name: str) -> Any:
+    try:
+        return _field(record, name)
+    except KeyError:
+        return None
+
+
+def _column_of(column: str, existing: Sequence[str], score: str) -> str:
+    """Return the column of a file that contains a score."""
+    found = next((name for name in existing if name == column or column.startswith(f"{name}.")), None)
+    if found is None:
+        listed = ", ".join(map(repr, existing[:8]))
+        raise InputError(f"scores: there is no column {column!r} for {score!r}", f"correct `scores`; there are {listed}")
+    return found
 
 
 def _holds_languages(value: Any) -> bool:

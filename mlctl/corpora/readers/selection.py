@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from mlctl.config import Side
 from mlctl.corpora.archives.compression import FileLocation
@@ -25,12 +26,14 @@ class PairSelection:
         target: canonical tag.
         columns: names or numbers of the columns, for formats with columns; empty: see the readers.
         side: language of monolingual text.
+        scores: columns (tmx: types of <prop>) of quality scores, by the score's name.
     """
 
     source: str
     target: str
     columns: tuple[str, ...] = ()
     side: Side = "source"
+    scores: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def languages(self) -> tuple[str, str]:
@@ -47,9 +50,22 @@ class PairSelection:
             for name, tag in zip(self.columns, tags, strict=False)
         )
 
+    @property
+    def score_columns(self) -> dict[str, str]:
+        """The columns of scores, with {target} replaced."""
+        return {name: column.replace("{target}", self.target) for name, column in self.scores.items()}
+
     def monolingual_row(self, text: str, origin: str) -> Row:
         """Return the row of a text without translation."""
         return Row(text, None, origin) if self.side == "source" else Row(None, text, origin)
+
+
+class Unit(NamedTuple):
+    """A numbered unit of a file: its texts by language, and its scores (None: it has none)."""
+
+    number: int
+    texts: Mapping[str, str]
+    scores: Mapping[str, float] | None = None
 
 
 @lru_cache(maxsize=4096)  # bounded: a file may contain any number of codes
@@ -61,19 +77,18 @@ def language_of(code: str) -> str | None:
         return None
 
 
-def select_rows(
-    units: Iterable[tuple[int, Mapping[str, str]]], location: FileLocation, selection: PairSelection
-) -> Iterator[Row]:
-    """Yield the rows of numbered units, each with its texts by language; a unit without text in the source language is skipped.
+def select_rows(units: Iterable[Unit], location: FileLocation, selection: PairSelection) -> Iterator[Row]:
+    """Yield the rows of units; a unit without text in the source language is skipped.
 
     Raises:
         InputError: at the end, if the file has no text in a language of the pair (unless it has none at all).
     """
     seen: set[str] = set()
-    for number, texts in units:
+    for number, texts, scores in units:
         seen.update(texts)
         if source := texts.get(selection.source):
-            yield Row(source, texts.get(selection.target) or None, f"{location.name}#{number}")
+            target = texts.get(selection.target) or None
+            yield Row(source, target, f"{location.name}#{number}", scores if target else None)
     for tag in (selection.source, selection.target):
         if seen and tag not in seen:
             listed = ", ".join(sorted(seen)[:12])

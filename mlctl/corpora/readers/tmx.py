@@ -9,7 +9,8 @@ from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import xml
 from mlctl.corpora.readers.inline_markup import InlineText
-from mlctl.corpora.readers.selection import PairSelection, language_of, select_rows
+from mlctl.corpora.readers.scores import read_scores
+from mlctl.corpora.readers.selection import PairSelection, Unit, language_of, select_rows
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
@@ -20,9 +21,21 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
     Of several variants in one language the first one is used. Raises InputError as `xml.elements` and `select_rows` do.
     """
     inline = InlineText(location)
-    units = enumerate((unit for _, unit in xml.elements(location, ("tu",))), 1)
-    yield from select_rows(((number, _texts(unit, inline)) for number, unit in units), location, selection)
+    elements = enumerate((unit for _, unit in xml.elements(location, ("tu",))), 1)
+    units = (Unit(number, _texts(unit, inline), _scores(unit, location, selection)) for number, unit in elements)
+    yield from select_rows(units, location, selection)
     inline.log_warnings()
+
+
+def _scores(unit: Any, location: FileLocation, selection: PairSelection) -> dict[str, float] | None:
+    """Return the scores in the unit's <prop> elements, its own before those of its variants; of several of one type the first one."""
+    if not selection.scores:
+        return None
+    properties: dict[str, str] = {}
+    for element in (*unit, *(child for variant in unit for child in variant)):
+        if isinstance(element.tag, str) and xml.local(element) == "prop":
+            properties.setdefault(element.get("type") or "", element.text or "")
+    return read_scores(selection.score_columns, properties.get, f"{location}, line {unit.sourceline}")
 
 
 def _texts(unit: Any, inline: InlineText) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers.lines import read_lines
+from mlctl.corpora.readers.scores import read_scores
 from mlctl.corpora.readers.selection import PairSelection, language_of
 from mlctl.errors import InputError
 from mlctl.languages import name as language_name
@@ -28,7 +29,7 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
 
     Raises:
         InputError: also when a line has another number of columns than the first one, or fewer than are read; when the header has no
-            column of that name; when the first columns are not text and `columns` does not say which are.
+            column of that name; when the first columns are not text and `columns` does not say which are; when a score is no number.
     """
     lines = read_lines(location)
     first = next(lines, None)
@@ -37,17 +38,24 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
     fields = first[1].split("\t")
     header = _header(fields, selection)
     numbers = _numbers(fields, header, location, selection)
+    scores = _score_indices(fields, location, selection)
+    is_header = bool(header) or any(not column.isdecimal() for column in selection.scores.values())
+    needed = max([*numbers, *(index + 1 for index in scores.values())])
     columns = empty = 0
-    for number, line in lines if header else itertools.chain([first], lines):
+    for number, line in lines if is_header else itertools.chain([first], lines):
         if not line.strip(" \t\r"):
             empty += 1
             continue
         fields = line.split("\t")
         columns = columns or len(fields)
-        if len(fields) < max(numbers) or len(fields) != columns:
-            raise _wrong_columns(location, number, len(fields), columns, max(numbers))
+        if len(fields) < needed or len(fields) != columns:
+            raise _wrong_columns(location, number, len(fields), columns, needed)
         text, origin = fields[numbers[0] - 1], f"{location.name}:{number}"
-        yield Row(text, fields[numbers[1] - 1] or None, origin) if len(numbers) == 2 else selection.monolingual_row(text, origin)
+        if len(numbers) < 2:
+            yield selection.monolingual_row(text, origin)
+            continue
+        target = fields[numbers[1] - 1] or None
+        yield Row(text, target, origin, read_scores(scores, fields.__getitem__, f"{location}, line {number}") if target else None)
     if empty:
         log.info("%s: %d empty lines (paragraph breaks) skipped", location.name, empty)
 
@@ -87,6 +95,17 @@ def _numbers(fields: Sequence[str], header: tuple[int, ...], location: FileLocat
         )
         raise InputError(problem, "name the columns of source and target, for example `columns: [2, 3]`")
     return header or (1, 2)
+
+
+def _score_indices(fields: Sequence[str], location: FileLocation, selection: PairSelection) -> dict[str, int]:
+    """Return the index of each score's column, from 0; with a name among them the first line is a header."""
+    names, indices = [field.strip() for field in fields], {}
+    for score, column in selection.score_columns.items():
+        if not column.isdecimal() and column not in names:
+            problem = f"{location}, line 1 has no column {column!r} for the score {score!r}"
+            raise InputError(problem, f"it has {', '.join(map(repr, fields[:8]))}; correct `scores`")
+        indices[score] = int(column) - 1 if column.isdecimal() else names.index(column)
+    return indices
 
 
 def _is_named(selection: PairSelection) -> bool:

@@ -9,7 +9,7 @@ from mlctl.corpora.archives.compression import FileLocation
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import xml
 from mlctl.corpora.readers.inline_markup import InlineText
-from mlctl.corpora.readers.selection import PairSelection, language_of, select_rows
+from mlctl.corpora.readers.selection import PairSelection, Unit, language_of, select_rows
 
 _UNITS, _CONTAINERS = ("trans-unit", "segment"), ("xliff", "file")
 # States of a target that is a copy of the source, or an unreviewed machine translation.
@@ -28,7 +28,7 @@ def read(location: FileLocation, selection: PairSelection) -> Iterator[Row]:
     inline.log_warnings()
 
 
-def _units(location: FileLocation, inline: InlineText) -> Iterator[tuple[int, dict[str, str]]]:
+def _units(location: FileLocation, inline: InlineText) -> Iterator[Unit]:
     root = languages = _languages(None)
     number = 0
     for name, element in xml.elements(location, _UNITS, _CONTAINERS):
@@ -40,7 +40,7 @@ def _units(location: FileLocation, inline: InlineText) -> Iterator[tuple[int, di
         number += 1
         sides = {xml.local(child): child for child in reversed(element) if isinstance(child.tag, str)}
         untranslated = element.get("state") in _UNTRANSLATED
-        yield number, dict(_texts(sides, languages, untranslated, inline))
+        yield Unit(number, dict(_texts(sides, languages, untranslated, inline)))
 
 
 def _texts(

@@ -80,6 +80,7 @@ class FilesCorpus(TextFilesCorpus):
             columns=self._source.columns,
             member=self._member(target),
             side=self._source.side,
+            scores=self._source.scores,
         )
         return (text,)
 

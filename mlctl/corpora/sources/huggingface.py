@@ -74,11 +74,12 @@ class HuggingfaceCorpus:
         digest = hashlib.sha256()
         for target in self.targets:
             for row in self.rows(target):
-                digest.update(json.dumps([target, row.source, row.target], ensure_ascii=False).encode() + b"\n")
+                scores = [dict(row.scores)] if row.scores else []
+                digest.update(json.dumps([target, row.source, row.target, *scores], ensure_ascii=False).encode() + b"\n")
         return digest.hexdigest()
 
     def sha256(self) -> str:
-        """Return the digest of the text that is read: it does not depend on how the hub packs the files."""
+        """Return the digest of the text and the scores that are read: it does not depend on how the hub packs the files."""
         return self._digest
 
     def retrieved(self) -> Mapping[str, str]:
@@ -87,7 +88,8 @@ class HuggingfaceCorpus:
 
     def rows(self, target: str) -> Iterator[Row]:
         """Yield the rows of one target language in the order of the dataset."""
-        columns = Columns(PairSelection(self._language, target, self._source.columns, self._source.side))
+        source = self._source
+        columns = Columns(PairSelection(self._language, target, source.columns, source.side, source.scores))
         dataset = self._load(target)
         needed = columns.needed(dataset.column_names)
         batches = (dataset.select_columns(needed) if needed else dataset).iter(batch_size=_BATCH_ROWS if needed else 1)

@@ -50,6 +50,7 @@ class UrlKind(WebSourceKind[UrlSource]):
             path=str(folder / self._file_pattern()),
             format=source.format,
             columns=source.columns,
+            scores=source.scores,
             side=source.side,
             targets=source.targets,
             version=source.version,

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlctl.config import Recipe, key_settings
 from mlctl.execution.registry import open_backend
-from mlctl.pipeline import clean_warm_start
+from mlctl.pipeline import clean_warm_start, score_models
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 from mlctl.pipeline.warm_start import WarmStart
 
@@ -22,7 +22,14 @@ def _work(context: StageContext) -> Metrics:
     lexicons = {target: reused[name] for target in recipe.languages.targets if (name := f"lexicon.{target}") in reused}
     with open_backend(recipe, context.workspace) as backend:
         return cleaning.clean(
-            recipe.clean, recipe.languages, context.inputs["download"], context.workspace, context.progress, lexicons, backend
+            recipe.clean,
+            recipe.languages,
+            context.inputs["download"],
+            context.workspace,
+            context.progress,
+            lexicons,
+            backend,
+            score_models.encoders(recipe, reused),
         )
 
 
@@ -32,6 +39,7 @@ STAGE = Stage(
     needs=("download",),
     settings=_settings,
     work=_work,
+    outside=score_models.digests,
     warm_start=WarmStart("clean-lexicons", clean_warm_start.requested, clean_warm_start.choose),
     packages=("ftfy", "py3langid", "pyarrow", "regex", "rensa"),
 )

@@ -9,13 +9,13 @@ from functools import cached_property
 
 from mlctl.config import Translate
 from mlctl.errors import InputError
+from mlctl.execution.program_text import quote
 from mlctl.translation.apertium import modes, stream
 from mlctl.translation.apertium.modes import Mode
 from mlctl.translation.apertium.pipeline import Pipeline
 from mlctl.translation.apertium.stream import StreamText
 from mlctl.translation.backend import EMPTY, FAILED, NO_FILES, BackendFiles, Translation
 from mlctl.translation.program_backend import ProgramBackend
-from mlctl.translation.program_text import quote
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = 120.0  # seconds for one text, which usually takes milliseconds

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from mlctl.translation.process_group import OutputTail, ProcessGroup, describe_exit
+from mlctl.execution.process_group import OutputTail, ProcessGroup, describe_exit
 
 _READ_BYTES = 65536
 _POLL_SECONDS = 0.2  # between checks that all programs are running

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from mlctl.translation.program_text import to_single_line
+from mlctl.execution.program_text import to_single_line
 
 #: Part of the backend's identity. Increase it when the encoding or decoding changes, so that no old translation is reused.
 VERSION = "1"

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from mlctl.execution.program_text import to_single_line
 from mlctl.translation.backend import EMPTY, UNFINISHED, Translation
 from mlctl.translation.output_faults import CHATTER
-from mlctl.translation.program_text import to_single_line
 
 #: Name of the translation in structured output.
 FIELD = "translation"

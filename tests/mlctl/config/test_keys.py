@@ -107,7 +107,16 @@ DIGESTED_ELSEWHERE = """
 #: Other values to try where a choice of the setting's own, twice the number and so on are not valid.
 CANDIDATES: list[Any] = [
     *(1, 2, 0.5, "de", "other", "cpu", "cuda:1", "b:2", "https://b.example/x", "Statmt-europarl-10-deu-eng", "0" * 64),
-    *("s3://bucket/place", "env:HOOK", {"fr": "fr_FR"}, "", {"sentences": 10}, "{target}: {text}", "{}"),
+    *(
+        "s3://bucket/place",
+        "env:HOOK",
+        {"fr": "fr_FR"},
+        {"e5": {"kind": "lexicon"}},
+        "",
+        {"sentences": 10},
+        "{target}: {text}",
+        "{}",
+    ),
 ]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from mlctl.config import Evaluate
 from mlctl.core.cpu import usable_cores
-from mlctl.core.memory import available_memory
-from mlctl.evaluation.placement import Placement, default_workers, place
+from mlctl.core.memory import available_memory, workers_in_memory
+from mlctl.evaluation.placement import Placement, place
 from mlctl.evaluation.steps import BasePoolingStep
 from mlctl.execution.local_backend import LOCAL
 
@@ -24,11 +24,11 @@ def steps(tmp_path: Path) -> list[BasePoolingStep]:
 
 def test_a_worker_a_core_as_far_as_memory_allows() -> None:
     cores, memory = usable_cores(), available_memory()
-    assert default_workers(cores, 1) == cores
-    assert default_workers(cores, memory) == 1
-    assert default_workers(cores, 100 * memory) == 1, "one is tried, whatever it needs"
-    assert default_workers(10 * cores, 1) == 10 * cores, "of a cluster"
-    assert default_workers(10 * cores, memory * 2 // (2 * cores + 1)) == 10 * cores
+    assert workers_in_memory(cores, 1) == cores
+    assert workers_in_memory(cores, memory) == 1
+    assert workers_in_memory(cores, 100 * memory) == 1, "one is tried, whatever it needs"
+    assert workers_in_memory(10 * cores, 1) == 10 * cores, "of a cluster"
+    assert workers_in_memory(10 * cores, memory * 2 // (2 * cores + 1)) == 10 * cores
 
 
 def test_little_is_done_in_this_process_and_more_on_workers(

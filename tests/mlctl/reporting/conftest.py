@@ -208,6 +208,22 @@ def funnel(stage: str, language: str, *steps: tuple[str, int, int]) -> list[dict
     return [{"stage": stage, "language": language, "rule": rule, "rows_in": a, "rows_out": b} for rule, a, b in steps]
 
 
+def histogram(language: str) -> list[dict[str, Any]]:
+    """Two scores in four bins each: one with a cut, one without."""
+    return [
+        {"language": language, "score": score, "low": start / 4, "high": (start + 1) / 4, "pairs": 10 * start + 5, "cut": cut}
+        for score, cut in (("e5", 0.5), ("laser_score", None))
+        for start in range(4)
+    ]
+
+
+def cut_examples(language: str) -> list[dict[str, Any]]:
+    sides = {"source": f"at the cut {HOSTILE}", "target": f"{language} {HOSTILE}"}
+    return [
+        {"language": language, "score": "e5", "value": value, "kept": value >= 0.5, **sides} for value in (0.5625, 0.5, 0.4375)
+    ]
+
+
 def write_results(root: Path) -> dict[str, Path]:
     """Write the result of each stage."""
     for language in LANGUAGES:
@@ -216,6 +232,8 @@ def write_results(root: Path) -> dict[str, Path]:
         put(root / "download" / "pairs" / language / "00-x.parquet", [*good, pair(language, "new", None)], schema.PAIR)
         put(root / "clean" / "pairs" / f"{language}.parquet", good, schema.PAIR)
         put(root / "clean" / "rejected" / f"{language}.parquet", dropped, schema.REJECTED)
+        put(root / "clean" / "scores" / f"{language}.parquet", histogram(language), schema.SCORE_HISTOGRAM)
+        put(root / "clean" / "score_examples" / f"{language}.parquet", cut_examples(language), schema.SCORE_EXAMPLES)
         lines = [
             aligned(
                 language,

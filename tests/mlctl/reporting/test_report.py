@@ -115,6 +115,19 @@ def test_gradients_of_alignment_and_tasks_are_drawn(page: Page) -> None:
     assert "0.02" in page.text, "of all layers together"
 
 
+def test_scores_of_pairs_are_drawn_with_their_cuts(page: Page, folders: dict[str, Path], recipe: Recipe, tmp_path: Path) -> None:
+    lines, cuts = (layer["data"]["values"] for layer in page.charts()["score-e5"]["layer"])
+    assert cuts == [{"language": name, "cut": 0.5} for name in ("Arabic", "French")]
+    arabic = [(row["low"], row["share"]) for row in lines if row["language"] == "Arabic"]
+    assert sorted(arabic) == [(0, 5 / 80), (0.25, 15 / 80), (0.5, 25 / 80), (0.75, 35 / 80), (1, 35 / 80)]
+    assert "layer" not in page.charts()["score-laser_score"], "a score without a cut"
+    assert "at the cut" in page.text
+    assert page.text.count("0.4375") == len(LANGUAGES)
+    without = {**folders, "clean": tmp_path}
+    report(recipe.report, recipe, records(), without, Workspace(tmp_path))
+    assert not any(name.startswith("score-") for name in Page((tmp_path / "report.html").read_text(encoding="utf-8")).charts())
+
+
 def test_all_tasks_are_told_and_english_apart(page: Page) -> None:
     head, languages, protocol = (page.part(section) for section in ("benchmark", "languages", "protocol"))
     assert head.index("Held-out pairs") < head.index("Published benchmarks") < head.index("Tatoeba")
@@ -166,6 +179,8 @@ def test_every_chart_has_its_place(page: Page) -> None:
         "curve-speed",
         "map-base",
         "map-trained",
+        "score-e5",
+        "score-laser_score",
     }
 
 
@@ -214,6 +229,7 @@ def test_figures_for_machines(report_folder: Path) -> None:
         *score_sections,
         "totals",
         "funnel",
+        "pair_scores",
         "decontamination",
         "translation",
         "final_losses",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ CASES += [
         "same_word_negatives": False,
     },
     {**CASES[10], "tlm_share": 0.5},
+    {**CASES[10], "weight_by": "quality"},
+    {**CASES[2], "weight_by": "quality"},
     {**CASES[8], "objective": "words", "projection": "mlp", "layers": [1]},  # the layers above have no gradient
 ]
 
@@ -90,7 +93,10 @@ def step(case: dict[str, Any], group: ProcessGroup, cached: bool, dropout: float
     settings = resolve_train(Train.model_validate(case), "scratch")
     tlm = TranslationLm(settings.tlm_share, 24, TEMPLATE, True, RULE, PAD, 5) if settings.tlm_share else None
     collator = Collator(settings, 5, PAD, None if tlm else RULE, group, tlm)
-    objective, batch = objective_of(settings, dropout), collator.collate(rows_of(rows), 2)
+    visited = rows_of(rows)
+    if settings.weight_by:
+        visited = replace(visited, weights=np.linspace(0.1, 1.9, rows))
+    objective, batch = objective_of(settings, dropout), collator.collate(visited, 2)
     reducer = GradientReducer(objective.model.parameters(), objective.contrastive.parameters(), group, bucket_size=1000)
     for _ in range(1 if group.size == 1 else 2):  # the sums of the second step begin in the backward pass
         objective.zero_grad()

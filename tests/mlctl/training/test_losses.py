@@ -14,21 +14,28 @@ BOTH = pytest.mark.parametrize("loss", [cz_nce, info_nce])
 
 
 def by_hand(kind: str, x: list[list[float]], y: list[list[float]], temperature: float, same: list[list[bool]]) -> float:
-    """The equations of ML-CTL, row by row in plain Python."""
+    """The mean of all rows."""
+    return sum(rows_by_hand(kind, x, y, temperature, same)) / (2 * len(x))
+
+
+def rows_by_hand(
+    kind: str, x: list[list[float]], y: list[list[float]], temperature: float, same: list[list[bool]]
+) -> list[float]:
+    """The equations of ML-CTL, row by row in plain Python: those of x, then those of y."""
 
     def similarity(a: list[float], b: list[float]) -> float:
         length = math.sqrt(sum(p * p for p in a)) * math.sqrt(sum(p * p for p in b))
         return sum(p * q for p, q in zip(a, b, strict=True)) / length / temperature
 
-    total = 0.0
+    losses = []
     for here, there in ((x, y), (y, x)):
         for i in range(len(x)):
             others = [j for j in range(len(x)) if j != i and not same[i][j]]
             negatives = [math.exp(similarity(here[i], side[j])) for side in (here, there) for j in others]
             positive = math.exp(similarity(here[i], there[i]))
-            if negatives:
-                total -= math.log(positive / (sum(negatives) + (positive if kind == "info_nce" else 0.0)))
-    return total / (2 * len(x))
+            denominator = sum(negatives) + (positive if kind == "info_nce" else 0.0)
+            losses.append(-math.log(positive / denominator) if negatives else 0.0)
+    return losses
 
 
 def pair(rows: int, size: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -45,6 +52,40 @@ def test_against_the_formula(loss: Loss, rows: int, seed: int, temperature: floa
     same = (draws < masked) | (draws < masked).T
     expected = by_hand(loss.__name__, x.tolist(), y.tolist(), temperature, same.tolist())
     assert loss(x, y, temperature, same).item() == pytest.approx(expected, rel=1e-10, abs=1e-10)
+
+
+@BOTH
+@given(rows=st.integers(1, 7), seed=st.integers(0, 1000), data=st.data())
+def test_weights_make_the_weighted_mean_of_the_rows(loss: Loss, rows: int, seed: int, data: st.DataObject) -> None:
+    """Against the equations in plain Python: the loss without weights is the mean of 2N rows, of which each is weighed."""
+    x, y = pair(rows, seed=seed)
+    weights = data.draw(st.lists(st.floats(0.01, 2), min_size=rows, max_size=rows))
+    none = [[False] * rows for _ in range(rows)]
+    losses = rows_by_hand(loss.__name__, x.tolist(), y.tolist(), 0.3, none)
+    expected = sum(weight * row for weight, row in zip(weights * 2, losses, strict=True)) / (2 * sum(weights))
+    found = loss(x, y, 0.3, None, torch.tensor(weights, dtype=torch.float64)).item()
+    assert found == pytest.approx(expected, rel=1e-10, abs=1e-10)
+
+
+@BOTH
+@pytest.mark.parametrize("rows", [5, 2049])  # in one part, and in several
+def test_equal_weights_change_no_bit(loss: Loss, rows: int) -> None:
+    results = []
+    for weights in (None, torch.ones(rows)):
+        x, y = (side.float().requires_grad_() for side in pair(rows))
+        value = loss(x, y, 0.07, None, weights)
+        value.backward()
+        assert x.grad is not None
+        assert y.grad is not None
+        results.append((value.detach(), x.grad, y.grad))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+@BOTH
+def test_gradcheck_with_weights(loss: Loss) -> None:
+    x, y = (side.requires_grad_() for side in pair(4))
+    weights = torch.tensor([0.2, 1.7, 0.9, 1.2], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda a, b: loss(a, b, 0.2, None, weights), (x, y))
 
 
 @BOTH

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mlctl.config import Translate, key_settings, parse
 from mlctl.config.translate_openai import OpenAI
 from mlctl.errors import InputError
+from mlctl.execution.program_text import to_single_line
 from mlctl.translation.backend import EMPTY, UNFINISHED, Translation
 from mlctl.translation.openai_api import language_table
 from mlctl.translation.openai_api.answer import Answer, unwrap
@@ -26,7 +27,6 @@ from mlctl.translation.openai_api.requester import retry_after
 from mlctl.translation.openai_api.spending import Spending, Usage, read_usage
 from mlctl.translation.openai_api.token_estimate import estimate_answer_tokens, estimate_tokens, max_tokens
 from mlctl.translation.output_faults import CHATTER
-from mlctl.translation.program_text import to_single_line
 
 LINES = st.text(st.characters(exclude_categories=["Cs"]))
 

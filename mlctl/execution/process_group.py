@@ -1,4 +1,4 @@
-"""Programs of a backend as one process group, which ends when its backend is closed or this process dies."""
+"""Programs as one process group, which ends when it is closed or this process dies."""
 
 from __future__ import annotations
 
