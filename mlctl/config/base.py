@@ -9,6 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from mlctl import languages as codes
 from mlctl.errors import InputError
 
+#: Value of a setting that names an encoder: the champion of the recipe.
+CHAMPION = "champion"
+
 _IN_KEY = "in_key"  # in the field's JSON schema: false keeps a setting out of the stage's key
 
 

@@ -8,9 +8,6 @@ from pydantic import Field, model_validator
 
 from mlctl.config.base import Language, Section, digested_elsewhere, runtime_only
 
-#: The value of `model` that stands for the champion of the recipe.
-CHAMPION = "champion"
-
 _MODEL = (
     "Folder or hub name of a sentence encoder (sentence-transformers, or any encoder: mean of its last layer); champion: the "
     "champion of the recipe, before there is one `model.name`."

@@ -9,9 +9,6 @@ from pydantic import Field, model_validator
 
 from mlctl.config.base import Language, Section, digested_elsewhere, runtime_only
 
-#: `model` of an encoder score: the current champion of the recipe.
-CHAMPION = "champion"
-
 #: Name of a score: of an entry of `clean.scores`, and of the column `scores`.
 ScoreName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 _PLACEHOLDERS = ("source", "target", "pairs", "sources", "targets", "scores")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mlctl.config import Model
-from mlctl.core.hashing import file_digest, named_digest
+from mlctl.core.hashing import content_digest, file_digest, named_digest
 from mlctl.errors import InputError
 from mlctl.modeling.model_files import CONFIG, check_tokenizer_files, is_pickle, read_config, weight_files
 from mlctl.modeling.sentence_config import sentence_files
@@ -95,6 +95,12 @@ def identity(model: Model, what: Part, setting: str = "model.name") -> str:
         files = sentence_files(folder, model.allow_pickle)
         return named_digest((name, file_digest(file)) for name, file in files.items())
     return weights_digest(folder)
+
+
+def encoder_digest(model: Model, setting: str) -> str:
+    """Return the digest of an encoder, of its tokenizer and of what it says about sentence vectors; see `identity`."""
+    parts: tuple[Part, ...] = ("tokenizer", "weights", "sentences")
+    return content_digest({part: identity(model, part, setting) for part in parts})
 
 
 def weights_digest(folder: Path) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 from mlctl.config import Model, Recipe
 from mlctl.config.align import WITH_ENCODER, WITH_PRIORS
+from mlctl.config.base import CHAMPION
 from mlctl.core.hashing import content_digest
 from mlctl.errors import InputError
 from mlctl.modeling import model_sources
 from mlctl.pipeline.champion import registry_of
-from mlctl.pipeline.warm_start import CHAMPION, LAST, NONE, Choice, from_folder, newest, source_in
+from mlctl.pipeline.warm_start import LAST, NONE, Choice, from_folder, newest, source_in
 from storage import Store
 
 _PATH = "models/{}"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlctl.config import DocumentsSource, MineSource, Recipe
-from mlctl.core.hashing import content_digest
-from mlctl.errors import InputError
-from mlctl.modeling import model_sources
-from mlctl.pipeline.champion import registry_of
-from mlctl.pipeline.warm_start import CHAMPION, NONE, Choice, source_in
-from storage import Store
+from mlctl.config.base import CHAMPION
+from mlctl.pipeline.champion_encoder import champion_encoder, check_champion_encoder
+from mlctl.pipeline.warm_start import NONE, Choice
 
 #: Name of the encoder among what the stage starts from.
 ENCODER = "champion"
@@ -29,21 +26,8 @@ def choose(recipe: Recipe, base: Mapping[str, Any]) -> Choice:
         InputError: there is neither.
     """
     del base
-    if not sources_with_champion(recipe):
-        return {}
-    store, champion = Store(recipe.store), registry_of(recipe).read().champion
-    if (
-        champion
-        and (trained := store.find("train", champion.results["train"]))
-        and (source := source_in(store, trained, "model"))
-    ):
-        return {ENCODER: source}
-    if not recipe.model.name:
-        index = sources_with_champion(recipe)[0]
-        problem = f"download.sources.{index}.model is champion, but {registry_of(recipe).name} has no champion and no model.name"
-        raise InputError(problem, "name an encoder in the source's model, or set model.name")
-    digests = {part: model_sources.identity(recipe.model, part) for part in ("tokenizer", "weights", "sentences")}
-    return {ENCODER: {"digest": content_digest(digests), "path": str(model_sources.resolve(recipe.model).absolute())}}
+    sources = sources_with_champion(recipe)
+    return {ENCODER: champion_encoder(recipe, _setting(sources))} if sources else {}
 
 
 def sources_with_champion(recipe: Recipe) -> list[int]:
@@ -57,5 +41,9 @@ def sources_with_champion(recipe: Recipe) -> list[int]:
 
 def check(recipe: Recipe) -> None:
     """Check that there is an encoder if a source needs the champion. Raises InputError if not."""
-    if sources_with_champion(recipe) and not recipe.model.name:
-        choose(recipe, {})
+    if sources := sources_with_champion(recipe):
+        check_champion_encoder(recipe, _setting(sources))
+
+
+def _setting(sources: Sequence[int]) -> str:
+    return f"download.sources.{sources[0]}.model"

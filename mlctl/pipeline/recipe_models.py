@@ -7,10 +7,11 @@ from pathlib import Path
 
 from mlctl.config import DocumentsSource, MineSource, Model, Recipe
 from mlctl.config.align import WITH_ENCODER
+from mlctl.config.base import CHAMPION
 from mlctl.config.translate import NEURAL_BACKENDS
 from mlctl.modeling.hub_access import is_cached
 from mlctl.pipeline import score_models
-from mlctl.pipeline.warm_start import CHAMPION, LAST
+from mlctl.pipeline.warm_start import LAST
 
 
 def models_of(recipe: Recipe, stage: str) -> Iterator[tuple[str, Model]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlctl.config import Model, Recipe
+from mlctl.config.base import CHAMPION
 from mlctl.config.scores import EncoderScore
-from mlctl.errors import InputError
 from mlctl.modeling import model_sources
-from mlctl.pipeline.champion import registry_of
-from mlctl.pipeline.warm_start import CHAMPION, Choice, source_in
+from mlctl.pipeline.champion_encoder import champion_encoder, check_champion_encoder
+from mlctl.pipeline.warm_start import Choice
 from mlctl.scoring import identity
-from storage import Store
 
 _ENTRY = "score."  # of a choice: what `model: champion` of a score stands for
 
@@ -28,8 +27,8 @@ def choose(recipe: Recipe) -> Choice:
     Raises:
         InputError: there is neither.
     """
-    names = requested(recipe)
-    return dict.fromkeys(names, _champion(recipe)) if names else {}
+    names = list(requested(recipe))
+    return dict.fromkeys(names, champion_encoder(recipe, _setting(names))) if names else {}
 
 
 def check(recipe: Recipe) -> None:
@@ -38,8 +37,8 @@ def check(recipe: Recipe) -> None:
     Raises:
         InputError: there is none.
     """
-    if requested(recipe) and not _champion_source(recipe):
-        _check_named(recipe)
+    if names := list(requested(recipe)):
+        check_champion_encoder(recipe, _setting(names))
 
 
 def named_models(recipe: Recipe) -> Iterator[tuple[str, Model]]:
@@ -80,34 +79,6 @@ def _encoder_scores(recipe: Recipe) -> Iterator[tuple[str, EncoderScore]]:
             yield name, score
 
 
-def _champion(recipe: Recipe) -> dict[str, str]:
-    if source := _champion_source(recipe):
-        return source
-    _check_named(recipe)
-    folder = model_sources.resolve(recipe.model).absolute()
-    return {"digest": identity.encoder_digest(recipe.model, "model.name"), "path": str(folder)}
-
-
-def _champion_source(recipe: Recipe) -> dict[str, str]:
-    """Return the entry of a choice for the champion's model; empty without a champion.
-
-    Raises:
-        InputError: it is missing from the store, or damaged.
-    """
-    registry = registry_of(recipe)
-    if champion := registry.read().champion:
-        store = Store(recipe.store)
-        trained = store.find("train", champion.results["train"])
-        if trained and (source := source_in(store, trained, "model")):
-            return source
-        problem = f"champion {champion.number} of {registry.name} is missing from {recipe.store}, or damaged"
-        raise InputError(problem, "go back to an earlier one: `mlctl champion rollback`")
-    return {}
-
-
-def _check_named(recipe: Recipe) -> None:
-    if not recipe.model.name:
-        raise InputError(
-            f"clean.scores: `model: champion`, but {registry_of(recipe).name} has no champion yet and the recipe's model is made from scratch",
-            "name a folder or hub name, or add the score when there is a champion",
-        )
+def _setting(names: Sequence[str]) -> str:
+    """Return the setting of the first of these entries of a choice."""
+    return f"clean.scores.{names[0].removeprefix(_ENTRY)}.model"

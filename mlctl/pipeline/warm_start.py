@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.config import Recipe
+from mlctl.config.base import CHAMPION
 from mlctl.core.hashing import content_digest, key_of, tree_digest
 from mlctl.core.locks import locked
 from mlctl.core.workspace import Workspace
@@ -23,7 +24,7 @@ Choice = dict[str, dict[str, str]]
 
 _log = logging.getLogger(__name__)
 
-LAST, CHAMPION, NONE = "last", "champion", "none"
+LAST, NONE = "last", "none"
 _MOVING = {LAST, CHAMPION}  # what they stand for changes from run to run
 
 

@@ -24,15 +24,9 @@ def digest(settings: Score, name: str, source: str, targets: Sequence[str]) -> s
         InputError: the model or the program is missing.
     """
     if isinstance(settings, EncoderScore):
-        return encoder_digest(encoder_model(settings), f"clean.scores.{name}.model")
+        return model_sources.encoder_digest(encoder_model(settings), f"clean.scores.{name}.model")
     if isinstance(settings, CommandScore):
         return program_digest(settings.command[0], settings.command[1:], f"clean.scores.{name}.command")
     if isinstance(settings, BicleanerAiScore):
         return content_digest({target: bicleaner_ai.digest(settings, name, source, target) for target in targets})
     return comet_qe.digest(settings, name) if isinstance(settings, CometQeScore) else None
-
-
-def encoder_digest(model: Model, setting: str) -> str:
-    """Return the digest of an encoder, of its tokenizer and of what it says about sentence vectors."""
-    parts: tuple[model_sources.Part, ...] = ("tokenizer", "weights", "sentences")
-    return content_digest({part: model_sources.identity(model, part, setting) for part in parts})

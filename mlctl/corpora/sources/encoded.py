@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlctl.config import DocumentsSource, MineSource, Model
-from mlctl.config.mining_sources import CHAMPION
+from mlctl.config.base import CHAMPION
 from mlctl.corpora.corpus import select_targets
 from mlctl.corpora.encoded_corpus import Encoder
 from mlctl.corpora.lockfile import Lockfile

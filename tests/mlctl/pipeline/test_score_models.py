@@ -82,7 +82,7 @@ def test_a_folder_is_in_the_key_by_its_content(tmp_path: Path, encoder: Path) ->
 def test_champion_is_the_champion_of_the_recipe(tmp_path: Path, encoder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     asked = recipe(tmp_path, "champion")
-    with pytest.raises(InputError, match=r"`model: champion`, but x has no champion yet and .* from scratch"):
+    with pytest.raises(InputError, match=r"clean.scores.*model is champion, but x has no champion yet and .* from scratch"):
         score_models.check(asked)
     assert any("has no champion yet" in str(error) for error in find_problems(asked, ("clean",), online=False))
     first = promote(asked, "a" * 24, 0, 0)
