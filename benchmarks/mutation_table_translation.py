@@ -60,6 +60,7 @@ TRANSLATION = [
     *group(
         "mlctl/translation/openai_api/answer_store.py",
         f"{_STAGE}::test_what_changes_answers_is_asked_for_again",
+        f"{_STAGE}::test_a_glossary_asks_again_only_for_texts_with_its_terms",
         f"{_STAGE}::test_a_killed_run_asks_for_nothing_again_that_it_has_got",
         temperature_not_in_the_key=('"temperature": str(options.temperature),', ""),
         seed_not_in_the_key=('"seed": str(options.seed),', ""),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlctl.config.translate_openai import OpenAI
+from mlctl.core.distribution import install_extras
 from mlctl.core.url_redaction import redact_url
 from mlctl.errors import InputError
 
@@ -198,8 +199,7 @@ def _openai() -> Any:
     try:
         import openai
     except ImportError:
-        remedy = "install the extra: pip install 'mlctl-encoders[openai]'"
-        raise InputError("translate.backend openai needs the package openai", remedy) from None
+        raise InputError("translate.backend openai needs the package openai", f"run `{install_extras('openai')}`") from None
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each request
     return openai
 

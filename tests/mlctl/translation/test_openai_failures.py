@@ -55,6 +55,11 @@ def with_rule(rule: str, output: str = "") -> list[Translation]:
     return [Translation(output, rule) if number == BAD else right for number, right in enumerate(RIGHT)]
 
 
+def time_limit(behaviour: str) -> float:
+    """Return the seconds until an answer has to be complete: few where none comes, many for a busy machine."""
+    return 2.0 if behaviour.startswith(("hang", "drip")) else 30.0
+
+
 @pytest.mark.parametrize(
     ("behaviour", "rule", "output"),
     [
@@ -76,15 +81,15 @@ def with_rule(rule: str, output: str = "") -> list[Translation]:
         ('body:{"choices": [{"message": {"content": "Le te', FAILED, ""),
         ("body:<html>gateway</html>", FAILED, ""),
         ('body:{"error": {"message": "overloaded"}}', FAILED, ""),
-        ("hang:3", FAILED, ""),
-        ("drip:40", FAILED, ""),
+        ("hang:6", FAILED, ""),
+        ("drip:60", FAILED, ""),
     ],
 )
 def test_one_bad_answer_rejects_one_text(server: ChatServer, tmp_path: Path, behaviour: str, rule: str, output: str) -> None:
     """Its neighbours are translated, it is not remembered, and another run asks for it alone."""
     server.plan({TEXTS[BAD]: [f"{behaviour}!"]})
     memory = tmp_path / "memory.sqlite"
-    assert translations(server, memory, timeout=1.0, max_retries=1) == with_rule(rule, output)
+    assert translations(server, memory, timeout=time_limit(behaviour), max_retries=1) == with_rule(rule, output)
     asked = server.asked()
     transient = rule == FAILED and not behaviour.startswith("status:4")
     assert asked[TEXTS[BAD]] == (2 if transient else 1)
@@ -107,10 +112,10 @@ def test_half_an_object_is_no_translation(server: ChatServer) -> None:
     assert translations(server) == with_rule(CHATTER, '{"translation": "Le texte 5 est')
 
 
-@pytest.mark.parametrize("behaviour", ["status:429", "status:429,,0.05", "status:500", "status:408", "cut", "hang:2"])
+@pytest.mark.parametrize("behaviour", ["status:429", "status:429,,0.05", "status:500", "status:408", "cut", "hang:6"])
 def test_what_may_pass_is_tried_again(server: ChatServer, behaviour: str) -> None:
     server.plan({TEXTS[BAD]: [behaviour, behaviour], TEXTS[0]: [behaviour]})
-    assert translations(server, timeout=1.0) == RIGHT
+    assert translations(server, timeout=time_limit(behaviour)) == RIGHT
     asked = server.asked()
     assert (asked[TEXTS[BAD]], asked[TEXTS[0]], asked[TEXTS[1]]) == (3, 2, 1)
 
@@ -160,7 +165,7 @@ def test_requests_of_a_minute_are_limited(server: ChatServer) -> None:
         ),
         ("status:429", r"does not work \(status 429: planned 429\)", r"start the server"),
         ("reset", r"does not work \(Server disconnected", r"start the server"),
-        ("hang:9", r"does not work \(no complete answer within 0\.5 s\)", r"start the server"),
+        ("hang:9", r"does not work \(no complete answer within 2 s\)", r"start the server"),
     ],
 )
 def test_a_server_that_fails_for_all_texts_is_one_error(
@@ -169,7 +174,7 @@ def test_a_server_that_fails_for_all_texts_is_one_error(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     server.plan({"*": [f"{behaviour}!"]})
     with pytest.raises(InputError, match=message) as caught:
-        translations(server, max_retries=1, timeout=0.5)
+        translations(server, max_retries=1, timeout=time_limit(behaviour))
     assert server.url in caught.value.problem or "asks to wait" in message or "credit" in message
     assert re.search(remedy, caught.value.remedy)
     assert len(server.log()) <= 4 * 3 + 2, "nothing more is asked"
@@ -198,9 +203,8 @@ def test_no_server_is_one_error(tmp_path: Path) -> None:
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
     [problem] = run_checks(settings("http://127.0.0.1:1/v1"))
-    assert str(problem) == (
-        "translate.backend openai needs the package openai\n  → install the extra: pip install 'mlctl-encoders[openai]'"
-    )
+    assert problem.problem == "translate.backend openai needs the package openai"
+    assert "[openai]" in problem.remedy
     assert fingerprint(settings("http://127.0.0.1:1/v1"), Languages()), (
         "the key of a result needs neither the package nor a server"
     )
