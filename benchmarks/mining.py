@@ -21,11 +21,13 @@ import argparse
 import gzip
 import importlib.util
 import json
+import multiprocessing
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--quick", action="store_true", help="five minutes on two cores")
+    parser.add_argument("--workers", type=int, default=2, help="processes that embed BUCC's sentences")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, required=True)
     options = parser.parse_args()
@@ -152,10 +155,8 @@ def bucc(options: argparse.Namespace) -> Figures | None:
     gold = {tuple(line.split("\t")) for line in read(options.data / "bucc/zh-en.dev.gold.gz")}
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        source, target = (
-            vector_parts(Path(folder) / str(number), encode(options.encoder, list(side.values()), PROMPT, "auto"))
-            for number, side in enumerate(sides)
-        )
+        embedded = embed_in_parts(options, [list(side.values()) for side in sides])
+        source, target = (vector_parts(Path(folder) / str(number), vectors) for number, vectors in enumerate(embedded))
         print(
             f"\nBUCC zh-en: {len(source):,} × {len(target):,} sentences, {len(gold)} gold pairs, {time.monotonic() - started:.0f} s to embed"
         )
@@ -174,6 +175,19 @@ def bucc(options: argparse.Namespace) -> Figures | None:
         [(ids[0][i], ids[1][j], m) for i, j, m in zip(*(c.tolist() for c in best), strict=True)], gold, ids[0]
     )
     return figures
+
+
+def embed_in_parts(options: argparse.Namespace, sides: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """Return the vectors of each side's sentences, embedded by several processes, a few thousand at a time."""
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+        futures = [
+            [
+                pool.submit(encode, options.encoder, side[first : first + 4096], PROMPT, "auto")
+                for first in range(0, len(side), 4096)
+            ]
+            for side in sides
+        ]
+        return [np.concatenate([future.result() for future in side]) for side in futures]
 
 
 def real_recall(queries: VectorParts, candidates: VectorParts, folder: Path) -> Iterator[tuple[int, float]]:

@@ -28,6 +28,7 @@ WORKER = "mlctl.mining.worker"
 # Workers take seconds to start and to load the encoder: so many bytes of text are embedded faster in this process.
 _MAX_BYTES_IN_PROCESS = 2**18
 _WORKER_BYTES = 10**9  # memory of a worker besides weights: torch and a batch
+_WORKER_TEXT = 2**16  # bytes of text for each worker: with less, the start of another one takes longer than it saves
 _WORKERS_PER_GPU = 4
 _SIZE_NAMES = ("hidden_size", "d_model", "dim")
 
@@ -82,13 +83,13 @@ class _Placement:
     def of(cls, jobs: Sequence[MiningJob | DocumentJob], workers: int, backend: ExecutionBackend) -> _Placement:
         """Return the placement of jobs."""
         gpus = max((_count_gpus(job.settings.device, backend) for job in jobs), default=0)
-        if sum(map(_text_bytes, jobs)) <= _MAX_BYTES_IN_PROCESS:
+        size = sum(map(_text_bytes, jobs))
+        if size <= _MAX_BYTES_IN_PROCESS:
             workers = 1
-        elif gpus:
-            workers = workers or min(backend.cores, gpus * _WORKERS_PER_GPU)
-        else:
-            needed = _WORKER_BYTES + 2 * max((_weights_size(job.encoder) for job in jobs), default=0)
-            workers = workers or max(1, backend.cores * min(usable_cores(), available_memory() // needed) // usable_cores())
+        elif not workers:
+            workers = min(
+                gpus * _WORKERS_PER_GPU or _cores_with_memory(jobs, backend), backend.cores, max(2, size // _WORKER_TEXT)
+            )
         share = 1 / _WORKERS_PER_GPU if gpus else 0
         return cls(workers, lambda: BackendWorker(backend.start_worker(WORKER, gpus=share)))
 
@@ -178,6 +179,12 @@ def _count_gpus(device: str, backend: ExecutionBackend) -> int:
     from mlctl.mining.embedding import is_gpu
 
     return int(is_gpu(device))
+
+
+def _cores_with_memory(jobs: Sequence[MiningJob | DocumentJob], backend: ExecutionBackend) -> int:
+    """Return the cores of all machines, as far as memory allows; a cluster is taken to have as much for each core as this machine."""
+    needed = _WORKER_BYTES + 2 * max((_weights_size(job.encoder) for job in jobs), default=0)
+    return max(1, backend.cores * min(usable_cores(), available_memory() // needed) // usable_cores())
 
 
 def _weights_size(folder: Path) -> int:

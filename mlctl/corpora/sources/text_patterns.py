@@ -40,7 +40,7 @@ def find_text(pattern: str, target: str, setting: str) -> list[FoundText]:
     if path.is_dir():
         found = [FoundText(file, name, file_types.without_packing(name)) for file, name in _files_below(path)]
     elif path.is_file():
-        found = [FoundText(path, path.name, path.name)]
+        found = [FoundText(path, path.name, "")]  # the one file of either side
     else:
         found = _matching(str(path))
     if not found:

@@ -103,6 +103,8 @@ def test_documents_with_the_same_text_for_the_star(source: MakeSource, documents
     rows = run(source(source=f"{tmp_path}/*.en.txt", target=f"{tmp_path}/*.{{target}}.txt"), tmp_path / "out")
     assert pairs(rows) == expected(documents, "a.txt")
     assert rows[0]["origin"] == "1.en.txt:1 = 1.fr.txt:1"
+    rows = run(source(source=f"{tmp_path}/1.en.txt", target=f"{tmp_path}/1.{{target}}.txt"), tmp_path / "one")
+    assert pairs(rows) == expected(documents, "a.txt"), "one file on each side"
 
 
 def test_a_document_on_one_side_or_in_another_encoding_is_set_aside(

@@ -261,6 +261,17 @@ def test_an_inverted_file_needs_faiss(source: MakeSource, tmp_path: Path, monkey
         run(source(index="ivf"), tmp_path / "out")
 
 
+def test_large_text_needs_faiss_and_that_is_known_before_it_is_embedded(
+    source: MakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlctl.mining.mining_job._MAX_EXACT", 210 * 210 - 1)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(InputError, match=r"needs FAISS(.|\n)*index: exact"):
+        run(source(), tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.npy"))
+    assert run(source(index="exact"), tmp_path / "exact")
+
+
 @pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="FAISS is not installed")
 def test_an_inverted_file_finds_what_exact_search_finds(source: MakeSource, tmp_path: Path) -> None:
     exact = run(source(), tmp_path / "exact")
