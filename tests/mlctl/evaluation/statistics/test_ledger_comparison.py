@@ -79,6 +79,15 @@ def test_p_and_interval_cover_items_and_trainings_and_p_is_corrected(tmp_path: P
     assert [row["corrected"] for row in tables.gains] == holm([row["p"] for row in tables.gains])
 
 
+def test_what_one_component_alone_would_show_is_no_difference_among_many(tmp_path: Path) -> None:
+    seeds: list[Shares] = [{"fr": (0.4, 0.4 + gain)} for gain in (0.2, 0.3, 0.25)]
+    (alone,) = compare_components([component(tmp_path, "alone", seeds)], RESAMPLES, 0).gains
+    assert (alone["verdict"], alone["corrected"]) == ("helps", alone["p"])
+    among = compare_components([component(tmp_path, f"{number}", seeds) for number in range(8)], RESAMPLES, 0).gains
+    assert {row["p"] for row in among} == {alone["p"]}
+    assert {row["verdict"] for row in among} == {"no difference"}
+
+
 def test_the_test_over_trainings_is_students() -> None:
     values = [0.1, 0.15, 0.02, 0.2]
     expected = stats.ttest_1samp(values, 0)
