@@ -190,6 +190,14 @@ EVALUATION = [
         ),
     ),
     *group(
+        "mlctl/evaluation/statistics/ledger_comparison.py",
+        "tests/mlctl/evaluation/statistics/test_ledger_comparison.py",
+        ledger_without_the_test_over_trainings=('max(p, row["p"])', 'row["p"]'),
+        ledger_without_correction=("corrected < ALPHA", 'row["p"] < ALPHA'),
+        language_judged_with_itself=('(language == self.language) == (scope == "itself")', "True"),
+        harm_called_help=('if row["difference"] > 0', 'if row["difference"] < 1'),
+    ),
+    *group(
         "mlctl/evaluation/statistics/promotion.py",
         _FIGURES,
         _PROMOTION,

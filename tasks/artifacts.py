@@ -11,7 +11,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.utilities.context import get_task_and_flow_run_ids
 
 from mlctl.evaluation import PromotionDecision
-from mlctl.pipeline import sweep
+from mlctl.pipeline import ledger, sweep
 from mlctl.reporting import (
     PICTURE,
     alignment,
@@ -19,6 +19,7 @@ from mlctl.reporting import (
     charts,
     curves,
     json_files,
+    ledger_tables,
     markdown,
     png_export,
     regressions,
@@ -126,6 +127,18 @@ def publish_sweep(store: str, result: Result) -> None:
     _publish(TableArtifact(table=rows, key="sweep", description=sweep_tables.legend(figures)))
     if link := report_links.link(store, result, sweep.PAGE):
         _publish(LinkArtifact(link=link, link_text=sweep.PAGE, key="sweep-page", description="The page of this sweep"))
+
+
+def publish_ledger(store: str, result: Result) -> None:
+    """Show a ledger: what each component is worth in each task, what it costs, and a link to its page."""
+    figures, costs = (json_files.read_json(result.folder, name, {}) for name in (ledger.FIGURES, ledger.COSTS))
+    shown = ledger_tables.kinds(figures)
+    gains = [{"kind": kind, **row} for kind in shown for row in ledger_tables.gain_rows(figures, kind)]
+    _publish(TableArtifact(table=gains, key="ledger", description=f"{ledger_tables.LEGEND} {ledger_tables.REMINDER}"))
+    rows = [{"kind": kind, **row} for kind in shown for row in ledger_tables.cost_rows(figures, costs, kind)]
+    _publish(TableArtifact(table=rows, key="ledger-costs", description=ledger_tables.COST_NOTE))
+    if link := report_links.link(store, result, ledger.PAGE):
+        _publish(LinkArtifact(link=link, link_text=ledger.PAGE, key="ledger-page", description="The page of this ledger"))
 
 
 def publish_scrub(rows: list[dict[str, Any]], description: str) -> None:

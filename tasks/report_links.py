@@ -1,4 +1,4 @@
-"""Addresses of reports and of pages of sweeps on the report server that `mlctl up` starts."""
+"""Addresses of reports and of pages of sweeps and ledgers on the report server that `mlctl up` starts."""
 
 from __future__ import annotations
 

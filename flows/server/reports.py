@@ -25,13 +25,14 @@ from tasks.report_links import stores
 
 HOST = "127.0.0.1"
 
+_STAGES = ("report", "sweep", "ledger")  # whose results have a page
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
 _TYPES = {".html": "text/html", ".png": "image/png"}  # all others are shown as text
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 
 
 def report_app(stores_file: Path) -> Starlette:
-    """Return the application: `GET /STORE/KEY/FILE` for the files in the manifest of a report or a sweep, 404 for everything else.
+    """Return the application: `GET /STORE/KEY/FILE` for the files in the manifest of a result with a page, 404 for everything else.
 
     Names of other hosts are refused, so that no page of another site can read a report through the browser.
     """
@@ -48,12 +49,12 @@ def report_app(stores_file: Path) -> Starlette:
 
 
 def _find(store: str | None, key: str, name: str) -> Path | None:
-    """Return a file of a report or a sweep; None: the store has no such result, or its manifest no such file."""
+    """Return a file of a result with a page; None: the store has no such result, or its manifest no such file."""
     if store is None or not _KEY.fullmatch(key):
         return None
     try:
         opened = Store(store)
-        report = opened.find("report", key) or opened.find("sweep", key)
+        report = next((result for stage in _STAGES if (result := opened.find(stage, key))), None)
     except StoreError:
         return None
     if report is None or name not in {file.name for file in report.manifest.files}:

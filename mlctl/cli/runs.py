@@ -17,6 +17,7 @@ from storage import Manifest, Store
 from storage.run_log import Run, RunLog, short_ids
 
 _NAME_LENGTH = 16
+_LAST_STAGES = {"sweep": "evaluate", "ledger": "train"}  # of the runs that these flows consist of
 
 
 def runs(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> None:
@@ -36,8 +37,8 @@ def runs(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> Non
 
 def _details(store: Store, run: Run) -> list[str]:
     """Return lines on a run: its overrides, the stages that it computed, the main scores, its error."""
-    if run.name == "sweep":
-        return _sweep_details(store, run)
+    if run.name in _LAST_STAGES:
+        return _comparison_details(store, run)
     computed = [stage.stage for stage in run.stages if stage.state == "computed"]
     cached = sum(stage.state == "cached" for stage in run.stages)
     lines = [
@@ -50,14 +51,14 @@ def _details(store: Store, run: Run) -> list[str]:
     return [line for line in lines if line]
 
 
-def _sweep_details(store: Store, run: Run) -> list[str]:
-    """Return lines on a sweep: its overrides, how many of its runs have finished, its page, its error."""
-    finished = sum(stage.stage == "evaluate" for stage in run.stages)
-    key = next((stage.key for stage in run.stages if stage.stage == "sweep"), "")
+def _comparison_details(store: Store, run: Run) -> list[str]:
+    """Return lines on a sweep or a ledger: its overrides, how many of its runs have finished, its page, its error."""
+    finished = sum(stage.stage == _LAST_STAGES[run.name] for stage in run.stages)
+    key = next((stage.key for stage in run.stages if stage.stage == run.name), "")
     lines = [
         escape(" ".join(run.overrides)),
-        f"sweep: {finished} run{'' if finished == 1 else 's'} finished",
-        escape(str(store.folder("sweep", key) / "sweep.html")) if key else "",
+        f"{run.name}: {finished} run{'' if finished == 1 else 's'} finished",
+        escape(str(store.folder(run.name, key) / f"{run.name}.html")) if key else "",
         escape(run.error.partition("\n")[0]),
     ]
     return [line for line in lines if line]

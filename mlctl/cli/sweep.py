@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +13,11 @@ from rich.table import Column, Table
 
 from mlctl.cli.flow_command import run_flow
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
-from mlctl.cli.units import format_duration
 
 if TYPE_CHECKING:
     from mlctl.config.sweep import Sweep
     from mlctl.pipeline.stage import Ref
-    from mlctl.pipeline.sweep_plan import StageTotal
-    from mlctl.pipeline.sweep_runs import SweepRun
+    from mlctl.pipeline.variant_runs import VariantRun
 
 
 def sweep(
@@ -37,7 +35,8 @@ def sweep(
     """Train variants of a recipe with several seeds and compare them; what the store has is not computed again."""
     loaded = load_recipe(recipe, overrides)
     from mlctl.config.sweep import load_sweep
-    from mlctl.pipeline.sweep_runs import check_runs, plan_runs
+    from mlctl.pipeline.sweep_runs import plan_runs
+    from mlctl.pipeline.variant_runs import check_runs
 
     definition = load_sweep(sweep)
     runs = plan_runs(loaded, definition, overrides or ())  # wrong settings end the command before Prefect is loaded
@@ -67,32 +66,15 @@ def sweep(
     out.print(state.message, soft_wrap=True, markup=False)
 
 
-def _print_plan(sweep: Sweep, runs: list[SweepRun]) -> None:
-    from mlctl.pipeline.sweep_plan import plan_sweep
+def _print_plan(sweep: Sweep, runs: list[VariantRun]) -> None:
+    from mlctl.cli.variant_plan import print_plan
+    from mlctl.pipeline.variant_plan import plan_variants
     from mlctl.reporting.sweep_tables import describe_baseline
 
-    planned = plan_sweep(runs)
+    planned = plan_variants(runs)
     variants, seeds = len(planned.variants), len(sweep.seeds)
     counts = f"{len(runs)} runs ({variants} variant{'' if variants == 1 else 's'} × {seeds} seed{'' if seeds == 1 else 's'})"
-    out.print(f"{sweep.name}: {counts}, compared with {describe_baseline(sweep.baseline)}", soft_wrap=True, markup=False)
-    stages = Table("stage", *(Column(name, justify="right") for name in ("results", "cached", "to compute", "time")), box=SIMPLE)
-    for total in planned.stages:
-        missing = total.results - total.cached
-        time = "?" if total.seconds is None else format_duration(total.seconds) if missing else ""
-        stages.add_row(total.stage, str(total.results), str(total.cached), str(missing), time)
-    finished = Table(Column("variant", overflow="fold"), Column("finished runs", justify="right", no_wrap=True), box=SIMPLE)
-    for name, (count, all_runs) in planned.variants.items():
-        finished.add_row(escape(name), f"{count} of {all_runs}")
-    out.print(stages, finished)
-    out.print(f"time, one run after another: {_total_time(planned.stages)}", soft_wrap=True)
-
-
-def _total_time(stages: Sequence[StageTotal]) -> str:
-    missing = [total for total in stages if total.results > total.cached]
-    unknown = ", ".join(total.stage for total in missing if total.seconds is None)
-    known = [total.seconds for total in missing if total.seconds is not None]
-    time = format_duration(sum(known)) if known or not missing else "no estimate"
-    return f"{time}{f', without {unknown}: not measured yet' if unknown and known else ''}"
+    print_plan(planned, f"{sweep.name}: {counts}, compared with {describe_baseline(sweep.baseline)}")
 
 
 def _print_comparison(ref: Ref) -> None:

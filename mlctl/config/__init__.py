@@ -25,6 +25,7 @@ from mlctl.config.sources import (
     Source,
     UrlSource,
     WebAddress,
+    source_name,
 )
 from mlctl.config.train import Train
 from mlctl.config.train_defaults import MAX_DEV_PAIRS, ModelKind, ResolvedTrain, resolve_train
@@ -71,5 +72,6 @@ __all__ = [
     "parse",
     "resolve_train",
     "runtime_only",
+    "source_name",
 ]
 # fmt: on

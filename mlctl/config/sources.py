@@ -243,3 +243,14 @@ Source = Annotated[
     LocalesSource | FilesSource | UrlSource | OpusSource | HuggingfaceSource | MtdataSource | MineSource | DocumentsSource,
     Field(discriminator="kind"),
 ]
+
+
+def source_name(source: Source) -> str:
+    """Return the name of a source for people: of its corpus, or its packages."""
+    if isinstance(source, LocalesSource):
+        return ", ".join(source.packages)
+    if isinstance(source, OpusSource):
+        return source.corpus
+    if isinstance(source, MtdataSource):
+        return source.id
+    return source.name or source.dataset if isinstance(source, HuggingfaceSource) else source.name

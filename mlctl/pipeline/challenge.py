@@ -1,4 +1,7 @@
-"""challenge: a challenger against the champion, under one harness, on held-out pairs that neither was trained on."""
+"""challenge: a challenger against the champion, under one harness, on held-out pairs that neither was trained on.
+
+In a ledger the model of the full recipe challenges that of the recipe without a component.
+"""
 
 from __future__ import annotations
 

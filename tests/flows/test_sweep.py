@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
-import os
 import shutil
-import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import httpx
 import psutil
 import pytest
 import yaml
+from killing import kill_when, until
 
 from flows.sweep import resolve_sweep
 from mlctl.cli.main import main
@@ -29,7 +26,6 @@ from storage.run_log import RunLog
 
 SHARED = ["download", "clean", "translate", "align", "shard"]
 SWEEP = {"name": "loss", "seeds": [0, 1], "grid": {"train.loss": ["cz-nce", "info-nce"]}}
-PATIENCE = 300
 
 
 @pytest.fixture(scope="module")
@@ -211,35 +207,7 @@ def test_killed_and_resumed_the_comparison_is_equal(folder: Path, tmp_path: Path
     for stage in SHARED:
         shutil.copytree(folder / "store" / stage, store / stage)
     arguments = [str(folder / "tiny.yaml"), str(folder / "loss.yaml"), f"store={store}"]
-    killed = multiprocessing.get_context("forkserver").Process(target=run_quietly, args=(arguments, str(tmp_path / "log")))
-    killed.start()
-    until(lambda: Store(store).results("evaluate") or killed.exitcode is not None)
-    children = psutil.Process(killed.pid).children(recursive=True)
-    killed.kill()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
-    until(lambda: not any(is_alive(child) for child in children))
+    kill_when(lambda: Store(store).results("evaluate"), ["sweep", *arguments], tmp_path / "log")
     assert len(Store(store).results("evaluate")) < 4
     assert main(["sweep", *arguments, "--parallel", "2"]) == 0
     assert comparison(store) == comparison(folder / "store")
-
-
-def run_quietly(arguments: list[str], log: str) -> None:
-    with Path(log).open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    main(["sweep", *arguments])
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def until(check: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.1)

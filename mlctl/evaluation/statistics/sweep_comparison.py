@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from mlctl.evaluation.statistics.model_comparison import ModelScores, Row, comparisons_by_task, is_significant
+from mlctl.evaluation.statistics.model_comparison import ModelScores, Row, comparisons_by_task, difference_rows, is_significant
 from mlctl.evaluation.statistics.paired_tests import PairedComparison, holm, mean, standard_deviation
 from mlctl.evaluation.statistics.run_comparison import TaskLanguage, compare_runs, read_scores
 
@@ -24,7 +24,7 @@ class Training:
     Attributes:
         seed: of the training.
         evaluated: its evaluate result.
-        questions: `run_comparison.protocol_digests` of it.
+        questions: `run_comparison.protocol_digests` of it; tasks and languages that are left out are not compared.
     """
 
     seed: int
@@ -91,9 +91,12 @@ class _Pair:
 
     def rows(self, resamples: int, seed: int) -> tuple[list[Row], list[Row]]:
         """Return rows of `schema.DIFFERENCES` and of `schema.AVERAGES`."""
-        if self.other is None:
-            return _tables(self.training.evaluated)
-        return compare_runs(self.other.evaluated, self.training.evaluated, self.alike, resamples, seed)
+        if self.other is not None:
+            return compare_runs(self.other.evaluated, self.training.evaluated, self.alike, resamples, seed)
+        differences, averages = _tables(self.training.evaluated)
+        if all((row["task"], row["language"]) in self.alike for row in differences):
+            return differences, averages
+        return difference_rows(list(self.scores()), resamples, seed)
 
 
 @dataclass(frozen=True)
@@ -129,14 +132,7 @@ class _Variant:
 
     def training_rows(self, resamples: int, seed: int) -> list[_TrainingRows]:
         pairs = {pair.training.seed: pair for pair in self.pairs or ()}
-        return [
-            _TrainingRows(
-                training.seed,
-                _by_task_and_language(*_tables(training.evaluated)),
-                _by_task_and_language(*pairs[training.seed].rows(resamples, seed)) if training.seed in pairs else {},
-            )
-            for training in self.trainings
-        ]
+        return [_training_rows(training, pairs.get(training.seed), resamples, seed) for training in self.trainings]
 
     def average_rows(
         self, rows: Sequence[_TrainingRows], pooled: Mapping[str, PairedComparison], corrected: Mapping[tuple[str, str], float]
@@ -156,6 +152,14 @@ class _Variant:
         results = [_numbered(result, index) for index, pair in enumerate(pairs) for result in pair.scores()]
         found = comparisons_by_task(results, resamples, seed, len(pairs))
         return {task: mean(comparisons) for task, comparisons in found.items()}
+
+
+def _training_rows(training: Training, pair: _Pair | None, resamples: int, seed: int) -> _TrainingRows:
+    paired = _by_task_and_language(*pair.rows(resamples, seed)) if pair else {}
+    is_own = (
+        pair is not None and pair.other is None
+    )  # the comparison is with its own base model, so that its rows have its own scores
+    return _TrainingRows(training.seed, paired if is_own else _by_task_and_language(*_tables(training.evaluated)), paired)
 
 
 def _pairs(trainings: Sequence[Training], others: Mapping[int, Training] | None) -> list[_Pair]:

@@ -75,7 +75,7 @@ def test_up_again_changes_nothing(operated: Any, silent: str) -> None:
 
 def test_every_form_begins_with_the_name_of_a_recipe_and_overrides(operated: Any) -> None:
     found = {d["name"]: d for d in operated.post("deployments/filter", {})}
-    assert set(found) == {"prepare", "train", "evaluate", "pipeline", "demo", "retrain", "sweep", "scrub"}
+    assert set(found) == {"prepare", "train", "evaluate", "pipeline", "demo", "retrain", "sweep", "ledger", "scrub"}
     for deployment in (deployment for name, deployment in found.items() if name != "scrub"):
         form = deployment["parameter_openapi_schema"]["properties"]
         first, second = sorted(form, key=lambda name: form[name]["position"])[:2]

@@ -11,7 +11,8 @@ import yaml
 from mlctl import config, recipes
 from mlctl.config.sweep import load_sweep, parse_sweep
 from mlctl.errors import InputError
-from mlctl.pipeline.sweep_runs import check_runs, plan_runs
+from mlctl.pipeline.sweep_runs import plan_runs
+from mlctl.pipeline.variant_runs import check_runs
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,4 +1,4 @@
-"""What a sweep would compute: the results of each stage that its runs share or have for themselves, cached or not, with estimated times."""
+"""What runs of variants would compute: the results of each stage that they share or have for themselves, cached or not, with estimated times."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mlctl.config import Recipe, Section, key_settings
+from mlctl.config import Section, key_settings
 from mlctl.pipeline.cost_estimate import Estimate, estimate
-from mlctl.pipeline.sweep_runs import STAGES, SweepRun
+from mlctl.pipeline.variant_runs import VariantRun
 
 _SHARED = ("seed", "languages", "licences", "model")  # sections that every stage may read
 
@@ -31,30 +31,31 @@ class StageTotal:
 
 
 @dataclass(frozen=True)
-class SweepPlan:
-    """What a sweep would compute: totals by stage, and for each variant its finished runs and all of them."""
+class VariantPlan:
+    """What runs of variants would compute: totals by stage, and for each variant its finished runs and all of them."""
 
     stages: Sequence[StageTotal]
     variants: dict[str, tuple[int, int]]
 
 
-def plan_sweep(runs: Sequence[SweepRun]) -> SweepPlan:
+def plan_variants(runs: Sequence[VariantRun]) -> VariantPlan:
     """Return what the runs would compute. Nothing is computed or fetched."""
-    found: dict[str, dict[str, Estimate]] = {stage: {} for stage in STAGES}
+    found: dict[str, dict[str, Estimate]] = {}
     variants: dict[str, tuple[int, int]] = {}
     for run in runs:
-        estimates = [entry for entry in estimate(run.recipe, online=False).stages if entry.plan.stage in STAGES]
-        for entry, settings in zip(estimates, _settings(run.recipe), strict=True):
-            found[entry.plan.stage].setdefault(entry.plan.key or settings, entry)
+        estimates = [entry for entry in estimate(run.recipe, online=False).stages if entry.plan.stage in run.stages]
+        for entry, settings in zip(estimates, _settings(run), strict=True):
+            found.setdefault(entry.plan.stage, {}).setdefault(entry.plan.key or settings, entry)
         finished, count = variants.get(run.variant.name, (0, 0))
         variants[run.variant.name] = (finished + bool(estimates[-1].plan.result), count + 1)
-    return SweepPlan([_total(stage, list(entries.values())) for stage, entries in found.items()], variants)
+    return VariantPlan([_total(stage, list(entries.values())) for stage, entries in found.items()], variants)
 
 
-def _settings(recipe: Recipe) -> Iterator[str]:
+def _settings(run: VariantRun) -> Iterator[str]:
     """Yield for each stage the settings of it and of all before it: equal ones stand for one result while its key is not known."""
+    recipe = run.recipe
     values = {name: _plain(getattr(recipe, name)) for name in _SHARED}
-    for stage in STAGES:
+    for stage in run.stages:
         values[stage] = _plain(getattr(recipe, stage))
         yield json.dumps({**values, "model": recipe.model.model_dump(mode="json")}, sort_keys=True, default=str)
 

@@ -1,4 +1,4 @@
-"""Runs of a sweep as child processes: one that fails or is killed loses no other, and each starts with fresh memory."""
+"""Runs of variants as child processes: one that fails or is killed loses no other, and each starts with fresh memory."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ from prefect.context import FlowRunContext, hydrated_context, serialize_context
 from prefect.states import Crashed
 
 from flows.pipeline import pipeline
-from mlctl.config import Recipe
 from mlctl.core.interruption import ending_on_signals, on_interruption
 from mlctl.pipeline import run_log
 from mlctl.pipeline.stage import Ref
-from mlctl.pipeline.sweep_runs import LAST_STAGE, SweepRun
+from mlctl.pipeline.variant_runs import VariantRun
 
 logger = logging.getLogger("mlctl.stages")
 
 _SECONDS, _CTRL_C_SECONDS = 25.0, 3.0  # that a training may take for its checkpoint: `training.interruption`
 # Imported once by the server that forks the children, which therefore start at once. Optimisers import torch._dynamo.
 _PRELOADED = [
-    "flows.sweep_process",
+    "flows.run_processes",
     "torch._dynamo",
     "transformers.models.bert.modeling_bert",
     "mlctl.training.stage",
@@ -46,11 +45,11 @@ _PRELOADED = [
 class Outcome:
     """How a run ended: `error` is empty if it completed."""
 
-    run: SweepRun
+    run: VariantRun
     error: str
 
 
-def run_in_processes(runs: Sequence[SweepRun], parallel: int, overrides: Sequence[str]) -> Iterator[Outcome]:
+def run_in_processes(runs: Sequence[VariantRun], parallel: int, overrides: Sequence[str]) -> Iterator[Outcome]:
     """Run each in a child process, as a subflow of the current flow run, and yield how it ended.
 
     Args:
@@ -69,7 +68,7 @@ def run_in_processes(runs: Sequence[SweepRun], parallel: int, overrides: Sequenc
                     running[child.process.sentinel] = child
                 for sentinel in wait(list(running)):
                     yield running.pop(cast("int", sentinel)).outcome()
-        finally:  # nothing, unless an error or a signal ends the sweep
+        finally:  # nothing, unless an error or a signal ends them all
             _stop(list(running.values()), "")
 
 
@@ -77,17 +76,17 @@ def run_in_processes(runs: Sequence[SweepRun], parallel: int, overrides: Sequenc
 class _Child:
     """A child process and the end of the pipe on which it reports."""
 
-    run: SweepRun
+    run: VariantRun
     process: Any
     reports: Connection
 
     @classmethod
-    def start(cls, context: Any, run: SweepRun, overrides: Sequence[str], quiet: bool) -> _Child:
+    def start(cls, context: Any, run: VariantRun, overrides: Sequence[str], quiet: bool) -> _Child:
         reports, sender = context.Pipe(duplex=False)
         flow_run = cast("FlowRunContext", FlowRunContext.get())
         prefect_context = {**serialize_context(), "settings_context": {}}
         del prefect_context["flow_run_context"]["flow"]  # its module's locks cannot be sent
-        call = pickle.dumps((run.recipe, run.name, [*overrides, *run.overrides], prefect_context, quiet))
+        call = pickle.dumps((run, [*overrides, *run.overrides], prefect_context, quiet))
         with _environment(PREFECT_API_URL=str(flow_run.client.api_url).rstrip("/")):  # also if the server is a temporary one
             process = context.Process(target=_main, args=(dict(os.environ), call, sender), name=run.name)
             process.start()
@@ -169,12 +168,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _run(recipe: Recipe, name: str, overrides: Sequence[str], context: dict[str, Any], quiet: bool) -> tuple[bool, str]:
+def _run(run: VariantRun, overrides: Sequence[str], context: dict[str, Any], quiet: bool) -> tuple[bool, str]:
     """Run the pipeline as a subflow of the flow run in `context`; return whether it completed, and its message."""
     if quiet:
         os.environ["TTY_COMPATIBLE"] = "0"  # for rich: no progress bars, of which each would overwrite the others
-    named = pipeline.with_options(flow_run_name=lambda: name)
+    named = pipeline.with_options(flow_run_name=lambda: run.name)
     context["flow_run_context"]["flow"] = pipeline  # only its task runner is used
     with hydrated_context(context), run_log.recording_overrides(overrides):
-        state: State[Ref] = named(recipe, until=LAST_STAGE, return_state=True)
+        state: State[Ref] = named(run.recipe, until=run.until, return_state=True)
     return state.is_completed(), state.message or ""
