@@ -195,7 +195,9 @@ def histogram(language: str) -> list[dict[str, Any]]:
 
 def cut_examples(language: str) -> list[dict[str, Any]]:
     sides = {"source": f"at the cut {HOSTILE}", "target": f"{language} {HOSTILE}"}
-    return [{"language": language, "score": "e5", "value": value, "kept": value >= 0.5, **sides} for value in (0.5625, 0.5, 0.4375)]
+    return [
+        {"language": language, "score": "e5", "value": value, "kept": value >= 0.5, **sides} for value in (0.5625, 0.5, 0.4375)
+    ]
 
 
 def write_results(root: Path) -> dict[str, Path]:
