@@ -53,7 +53,8 @@ def _language_codes(column: Any, codes: dict[str, int]) -> NDArray[np.int32]:
     """Return the code of each row's language, (rows,); new languages are added to `codes`."""
     encoded = column.combine_chunks().dictionary_encode()
     own = [codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()]
-    return np.array(own, np.int32)[np.asarray(encoded.indices)]
+    indices: NDArray[np.int32] = np.array(own, np.int32)[np.asarray(encoded.indices)]
+    return indices
 
 
 def _weights(languages: NDArray[np.int32], scores: ScoreArray) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ray_cluster import cluster_of_one
 from word_encoders import save_word_encoder
 
 from mlctl.cleaning import clean
@@ -22,6 +23,7 @@ from mlctl.config import Clean, Languages
 from mlctl.config.scores import EncoderScore
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
+from mlctl.execution.ray_backend import RayBackend
 from mlctl.schema import PAIR, REJECTED
 from mlctl.scoring.encoder import EncoderScorer
 
@@ -128,7 +130,7 @@ def test_each_kind_is_in_the_column_and_drops_in_order(tmp_path: Path, encoder: 
     assert funnel[-3:] == ["score e5", "score laser", "score length"]
     assert list(json.loads((out / "reasons.json").read_text()))[-3:] == funnel[-3:]
     histogram = pq.read_table(out / "scores/fr.parquet").to_pylist()
-    assert sum(row["pairs"] for row in histogram if row["score"] == "e5") == 39
+    assert [sum(row["pairs"] for row in histogram if row["score"] == name) for name in scores] == [39, 19, 39], "kept pairs alone"
     assert {row["cut"] for row in histogram if row["score"] == "length"} == {cut}
     examples = pq.read_table(out / "score_examples/fr.parquet").to_pylist()
     assert {row["source"] for row in examples if row["score"] == "e5" and not row["kept"]} == {
@@ -260,6 +262,22 @@ def test_workers_and_kills_change_nothing(tmp_path: Path, encoder: Path) -> None
     assert {name for name in content(tmp_path / "one") if name.startswith("score")} == {
         f"{kind}/{language}.parquet" for kind in ("scores", "score_examples") for language in ("de", "fr")
     }
+
+
+@pytest.mark.ray
+def test_on_ray_the_scores_are_the_same_to_the_byte(tmp_path: Path, encoder: Path) -> None:
+    for language, seed in (("fr", 0), ("de", 1)):
+        write(tmp_path, make_pairs(1500, seed), language)  # of each a part, and together enough for workers
+    margin = {"kind": "encoder", "model": "-", "metric": "margin", "min_percentile": 5, "device": "cpu"}
+    scores = {"margin": margin, "length": command(tmp_path), "lexicon": {"kind": "lexicon"}}
+    here = run(tmp_path, scores, encoder=encoder)
+    values = Clean.model_validate({**SETTINGS, "workers": 2, "scores": scores})
+    (tmp_path / "ray").mkdir()
+    workspace = Workspace(tmp_path / "ray")
+    with cluster_of_one(tmp_path) as address, RayBackend(address, workspace) as cluster:
+        languages, encoders = Languages(targets=("de", "fr")), dict.fromkeys(scores, encoder)
+        clean(values, languages, tmp_path / "in", workspace, backend=cluster, encoders=encoders)
+    assert content(tmp_path / "ray") == content(here)
 
 
 def test_a_run_without_scorers_does_not_load_torch(tmp_path: Path) -> None:

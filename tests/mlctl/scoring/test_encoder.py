@@ -61,7 +61,9 @@ def expected_margin(sources: np.ndarray, targets: np.ndarray, k: int, row: int) 
 @pytest.mark.parametrize("neighbours", [1, 3])
 def test_the_margin_is_the_equation_of_the_paper(neighbours: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    vectors = [torch.nn.functional.normalize(torch.rand(2500, 8, generator=generator), dim=1) for _ in range(2)]
+    sources = torch.rand(2500, 8, generator=generator)
+    noise = torch.rand(2500, 8, generator=generator)  # a pair's own translation is among the nearest
+    vectors = [torch.nn.functional.normalize(side, dim=1) for side in (sources, sources + 0.1 * noise)]
     ids = torch.arange(2500)
     found = margins(*vectors, ids, ids, neighbours)
     arrays = [side.double().numpy() for side in vectors]
