@@ -392,9 +392,9 @@ def estimate(figures: Figures) -> None:
     exact = 2 * TEN_MILLION**2 / figures["exact_comparisons_a_core_second"] / 3600
     print(f"10 M × 10 M: embedding {hours:,.0f} core hours, exact search {exact:,.0f} core hours", end="")
     if figures["ivf"]:
-        rate = figures["ivf"]["queries_a_core_second_by_nprobe"][32]
+        rate = figures["ivf"]["queries_a_core_second_by_nprobe"][64]
         slower = (TEN_MILLION / figures["ivf"]["rows"]) ** 0.5
-        print(f", inverted file (nprobe 32) {2 * TEN_MILLION * slower / rate / 3600:,.0f} core hours", end="")
+        print(f", inverted file (nprobe 64) {2 * TEN_MILLION * slower / rate / 3600:,.0f} core hours", end="")
     print()
 
 

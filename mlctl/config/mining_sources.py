@@ -58,7 +58,7 @@ class MineSource(Section):
         "10^11 comparisons.",
     )
     nlist: int = Field(0, ge=0, description="Clusters of the index (ivf); 0: twice the square root of the number of sentences.")
-    nprobe: int = Field(32, ge=1, description="Clusters that are searched (ivf).")
+    nprobe: int = Field(64, ge=1, description="Clusters that are searched (ivf).")
     device: str = runtime_only("auto", "Device of the encoder: auto (a GPU where there is one), cpu, cuda or cuda:N.")
     targets: tuple[Language, ...] = Field((), description="Target languages of this corpus; empty: all of the recipe.")
     version: str = Field("", description="Version of the corpus, stored with every pair.")
