@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import Flow
 from prefect.context import FlowRunContext
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
 from flows.recipe_parameter import name_of, resolve
 from flows.run_summary import collect_warnings, show_summary
@@ -79,6 +79,31 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
             show_summary(loaded, ref, run, warnings)
             finished.append(ref)
             return ref
+    except (InputError, StoreError) as error:
+        return cast("Ref", Failed(message=str(error), data=error))
+    finally:
+        calls.end_run()
+
+
+def run_comparison(
+    name: str, recipe: object, overrides: Sequence[str], prepare: Callable[[Recipe], Callable[[], tuple[Ref, str]]]
+) -> Ref:
+    """Do the work of a flow that runs and compares variants of a recipe, as one entry of the run log. An error that the user can fix fails the
+    run with a message.
+
+    Args:
+        name: of the flow.
+        recipe: the flow's parameter.
+        overrides: the flow's parameter.
+        prepare: checks the flow's other parameters, before anything is recorded, and returns the work: it returns the result and a summary.
+    """
+    take_signals()
+    try:
+        loaded = resolve(recipe, overrides)
+        work = prepare(loaded)
+        with use_store(loaded), run_log.recording_overrides(overrides), run_log.record_run(name, loaded):
+            ref, message = work()
+        return cast("Ref", Completed(message=message, data=ref))
     except (InputError, StoreError) as error:
         return cast("Ref", Failed(message=str(error), data=error))
     finally:

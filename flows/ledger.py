@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
 from prefect.context import FlowRunContext
-from prefect.states import Completed, Failed
 
-from flows.flow_run import finished, recipe_flow
-from flows.recipe_parameter import RecipeParameter, name_of, resolve
+from flows.flow_run import finished, recipe_flow, run_comparison
+from flows.recipe_parameter import RecipeParameter, name_of
 from flows.variant_runs import CompletedRuns
 from mlctl.config import Recipe
-from mlctl.core.interruption import take_signals
 from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
-from mlctl.pipeline import run_log
 from mlctl.pipeline.ledger import LeftOut, ledger_stage
 from mlctl.pipeline.ledger_components import Component
 from mlctl.pipeline.ledger_plan import comparison
 from mlctl.pipeline.ledger_runs import COMPARED_BY, LedgerRequest, full_runs, known_text, leave_one_out_runs, planned_runs
 from mlctl.pipeline.stage import Ref, make, result_of
-from mlctl.pipeline.store_session import use_store
 from mlctl.pipeline.variant_runs import VariantRun, check_runs
 from storage import StoreError
 from tasks.artifacts import publish_ledger
 from tasks.challenge import challenge
-from tasks.server_calls import calls
 
 logger = logging.getLogger("mlctl.stages")
 
@@ -61,18 +56,13 @@ def ledger(
         seeds: Number of trainings of each recipe.
         parallel: Runs at the same time.
     """
-    take_signals()
-    try:
-        loaded, request = resolve(recipe, overrides), LedgerRequest(tuple(kinds), tuple(only), seeds)
+
+    def prepare(loaded: Recipe) -> Callable[[], tuple[Ref, str]]:
+        request = LedgerRequest(tuple(kinds), tuple(only), seeds)
         request.check(overrides)
-        with use_store(loaded), run_log.recording_overrides(overrides), run_log.record_run("ledger", loaded):
-            check_runs(planned_runs(loaded, request), later=COMPARED_BY)
-            ref, message = _Ledger(loaded, request, parallel, overrides).run()
-        return cast("Ref", Completed(message=message, data=ref))
-    except (InputError, StoreError) as error:
-        return cast("Ref", Failed(message=str(error), data=error))
-    finally:
-        calls.end_run()
+        return _Ledger(loaded, request, parallel, overrides).run
+
+    return run_comparison("ledger", recipe, overrides, prepare)
 
 
 @dataclass
@@ -91,6 +81,7 @@ class _Ledger:
         Raises:
             InputError: runs have failed; the ledger has the others.
         """
+        check_runs(planned_runs(self.recipe, self.request), later=COMPARED_BY)
         full = self._trained(full_runs(self.recipe, self.request.seeds))
         if not full:
             raise self.state.failure(_REMEDY) or InputError("no training of the full recipe was finished")

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from prefect.context import FlowRunContext
-from prefect.states import Completed, Failed
 from pydantic import WithJsonSchema
 
-from flows.flow_run import finished, recipe_flow
-from flows.recipe_parameter import RecipeParameter, name_of, resolve
+from flows.flow_run import finished, recipe_flow, run_comparison
+from flows.recipe_parameter import RecipeParameter, name_of
 from flows.variant_runs import CompletedRuns
 from mlctl.config import Recipe
 from mlctl.config.sweep import Sweep, SweepDefinition, load_sweep, parse_sweep
-from mlctl.core.interruption import take_signals
 from mlctl.core.long_values import cut_long_values
 from mlctl.errors import InputError
-from mlctl.pipeline import run_log, sweep_runs
+from mlctl.pipeline import sweep_runs
 from mlctl.pipeline.stage import Ref, make, result_of
-from mlctl.pipeline.store_session import use_store
 from mlctl.pipeline.sweep import EvaluatedVariant, sweep_stage
 from mlctl.pipeline.variant_runs import VariantRun, check_runs
-from storage import StoreError
 from tasks.artifacts import publish_sweep
-from tasks.server_calls import calls
 
 _SweepFile = Annotated[
     str, WithJsonSchema({"type": "string", "title": "Sweep file", "description": "Path of a YAML file on the worker's machine."})
@@ -59,19 +54,13 @@ def sweep(
         sweep: The variants and seeds: a YAML file, or its content.
         parallel: Runs at the same time.
     """
-    take_signals()
-    try:
-        loaded = resolve(recipe, overrides)
+
+    def prepare(loaded: Recipe) -> Callable[[], tuple[Ref, str]]:
         definition = resolve_sweep(sweep)
         runs = sweep_runs.plan_runs(loaded, definition, overrides)
-        with use_store(loaded), run_log.recording_overrides(overrides), run_log.record_run("sweep", loaded):
-            check_runs(runs)
-            ref, message = _sweep(loaded, definition, runs, parallel, overrides)
-        return cast("Ref", Completed(message=message, data=ref))
-    except (InputError, StoreError) as error:
-        return cast("Ref", Failed(message=str(error), data=error))
-    finally:
-        calls.end_run()
+        return lambda: _sweep(loaded, definition, runs, parallel, overrides)
+
+    return run_comparison("sweep", recipe, overrides, prepare)
 
 
 def resolve_sweep(sweep: object) -> SweepDefinition:
@@ -96,6 +85,7 @@ def _sweep(
     Raises:
         InputError: runs have failed; the others are compared.
     """
+    check_runs(runs)
     state = CompletedRuns()
     state.complete(runs, parallel, overrides, "sweep")
     failure = state.failure("fix the cause, or remove the variant, and run the same command again: finished runs are cached")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl.cli.options import out
 from mlctl.core.interruption import ending_on_signals
 from mlctl.core.url_redaction import redact_url
 from mlctl.errors import InputError
+
+if TYPE_CHECKING:
+    from mlctl.pipeline.stage import Ref
 
 _SETTINGS_FILES = (".env", "prefect.toml", "pyproject.toml")  # of the current folder: Prefect reads its settings there, too
 
@@ -53,6 +56,40 @@ def run_flow(store: str, load: Callable[[], Callable[[], Any]]) -> Any:
     if not state.is_completed():
         raise InputError(state.message or "the run did not complete")
     return state
+
+
+def run_comparison(store: str, load: Callable[[], Callable[[], Any]], show: Callable[[Ref], None]) -> None:
+    """Run a flow that compares runs, and show what it has compared, also if some runs failed.
+
+    Args:
+        store: of the recipe.
+        load: imports the flow, and returns a function that runs it and returns its final state.
+        show: prints a result.
+
+    Raises:
+        InputError: the Prefect server cannot be used, or the flow failed.
+    """
+    compared: list[Ref] = []
+
+    def load_recorded() -> Callable[[], Any]:
+        from flows.flow_run import finished
+
+        run = load()
+
+        def start() -> Any:
+            before = len(finished)
+            state = run()
+            compared.extend(finished[before:])
+            return state
+
+        return start
+
+    try:
+        state = run_flow(store, load_recorded)
+    finally:
+        for ref in compared:
+            show(ref)
+    out.print(state.message, soft_wrap=True, markup=False)
 
 
 def _finished_without_server(error: Exception) -> Any:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Column, Table
 
-from mlctl.cli.flow_command import run_flow
+from mlctl.cli.flow_command import run_comparison
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
 
 if TYPE_CHECKING:
@@ -52,26 +52,13 @@ def ledger(
     if plan:
         _print_plan(loaded, request, online=not offline)
         return
-    written: list[Ref] = []
 
     def load() -> Callable[[], Any]:
-        from flows.flow_run import finished
         from flows.ledger import ledger as flow
 
-        def start() -> Any:
-            before = len(finished)
-            state = flow(loaded, list(overrides or ()), list(kinds), list(only or ()), seeds, parallel, return_state=True)
-            written.extend(finished[before:])
-            return state
+        return lambda: flow(loaded, list(overrides or ()), list(kinds), list(only or ()), seeds, parallel, return_state=True)
 
-        return start
-
-    try:
-        state = run_flow(loaded.store, load)
-    finally:  # also if some runs failed
-        for ref in written:
-            _print_ledger(ref)
-    out.print(state.message, soft_wrap=True, markup=False)
+    run_comparison(loaded.store, load, _print_ledger)
 
 
 def _print_plan(recipe: Recipe, request: LedgerRequest, online: bool) -> None:

@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Column, Table
 
-from mlctl.cli.flow_command import run_flow
+from mlctl.cli.flow_command import run_comparison
 from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
 
 if TYPE_CHECKING:
@@ -44,26 +44,13 @@ def sweep(
         _print_plan(definition.sweep, runs)
         check_runs(runs, online=not offline)
         return
-    compared: list[Ref] = []
 
     def load() -> Callable[[], Any]:
-        from flows.flow_run import finished
         from flows.sweep import sweep as flow
 
-        def start() -> Any:
-            before = len(finished)
-            state = flow(loaded, list(overrides or ()), str(sweep), parallel, return_state=True)
-            compared.extend(finished[before:])
-            return state
+        return lambda: flow(loaded, list(overrides or ()), str(sweep), parallel, return_state=True)
 
-        return start
-
-    try:
-        state = run_flow(loaded.store, load)
-    finally:  # also if some runs failed
-        for ref in compared:
-            _print_comparison(ref)
-    out.print(state.message, soft_wrap=True, markup=False)
+    run_comparison(loaded.store, load, _print_comparison)
 
 
 def _print_plan(sweep: Sweep, runs: list[VariantRun]) -> None:
