@@ -186,14 +186,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._drop()
 
     def _drip(self, value: str) -> None:
-        """Never be silent for long, and never end."""
+        """Never be silent for long, and end with a good answer after so many tenths of a second."""
+        body = json.dumps({"choices": [{"message": {"content": translation("5", "French")}}]}).encode()
         self.send_response(200)
-        self.send_header("Content-Length", "100000")
+        self.send_header("Content-Length", str(int(value) + len(body)))
         self.end_headers()
-        for _ in range(int(value or 600)):
+        for _ in range(int(value)):
             self.wfile.write(b" ")
             self.wfile.flush()
             time.sleep(0.1)
+        self.wfile.write(body)
 
     def _exit(self, value: str) -> None:
         os._exit(int(value or 1))
