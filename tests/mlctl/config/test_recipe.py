@@ -33,7 +33,7 @@ from mlctl.errors import InputError
         ("translate.backend=transformers", "needs translate.model"),
         (
             "download.sources=[{kind: locals}]",
-            "download.sources.0.kind: use locales, files, url, opus, huggingface or mtdata; did you",
+            "download.sources.0.kind: use locales, files, url, opus, huggingface, mtdata, mine or documents; did you",
         ),
         (
             "download.sources=[{kind: opus, corpus: T, license: MIT}]",
