@@ -132,4 +132,5 @@ class _Ledger:
 
     def _summary(self, runs: int, existed: bool) -> str:
         nothing = "; nothing was computed" if self.state.cached == runs and existed else ""
-        return f"{runs} runs: {runs - self.state.cached} computed, {self.state.cached} cached{nothing}"
+        counted = f"{runs} run{'' if runs == 1 else 's'}"
+        return f"{counted}: {runs - self.state.cached} computed, {self.state.cached} cached{nothing}"
