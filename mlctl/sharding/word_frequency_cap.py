@@ -17,6 +17,8 @@ Integers = npt.NDArray[np.int64]
 _ALL = np.uint64((1 << 64) - 1)
 # The draws below a word's share are the lowest `max_word_pairs` and some more: standard deviations above the mean.
 _MARGIN_DEVIATIONS = 6
+# Of each word's draws: the more, the fewer draws are in memory at the same time.
+_BINS = 128
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,42 @@ class WordFrequencyCap:
         share = (max_word_pairs + _MARGIN_DEVIATIONS * np.sqrt(max_word_pairs)) / counts
         margin = np.where(share < 1, (np.minimum(share, 1) * (1 << 63)).astype(np.uint64) * np.uint64(2), _ALL)
         candidates = cls(words, margin)
-        parts = [candidates._draws_below_bound(table) for table in tables()] if len(words) else []
-        indices = np.concatenate([np.empty(0, np.int64), *(indices for indices, _ in parts)])
-        draws = np.concatenate([np.empty(0, np.uint64), *(draws for _, draws in parts)])
-        order = np.lexsort((draws, indices))
-        indices, draws = indices[order], draws[order]
+        return cls(words, candidates._lowered(tables, max_word_pairs)) if len(words) else candidates
+
+    def _lowered(self, tables: Callable[[], Iterator[pa.Table]], max_word_pairs: int) -> Draws:
+        """Return the bound of each word, (W,), below which there are `max_word_pairs` draws; its own if there are no more below that.
+
+        The draws of all words do not fit into memory: those below the bounds are counted by bin, then only the bin with the draw that is
+        looked for is read.
+        """
+        width = self.below // np.uint64(_BINS) + np.uint64(1)
+        counts = np.zeros(len(self.words) * _BINS, np.int32)
+        for table in tables():
+            indices, draws = self._draws_below_bound(table)
+            counts += np.bincount(indices * _BINS + (draws // width[indices]).astype(np.int64), minlength=len(counts)).astype(
+                np.int32
+            )
+        before = counts.reshape(-1, _BINS).cumsum(1)
+        over_cap = before[:, -1] > max_word_pairs
+        chosen = np.where(over_cap, (before > max_word_pairs).argmax(1), -1)
+        indices, draws = self._draws_in_bins(tables(), width, chosen)
         # Word pairs with the same text have the same draw: if the first one over the cap is dropped, its equals are, too.
-        first_over_cap = np.searchsorted(indices, np.arange(len(words))) + max_word_pairs
-        over_cap = first_over_cap < np.searchsorted(indices, np.arange(len(words)), side="right")
-        below = margin.copy()
-        below[over_cap] = draws[first_over_cap[over_cap]]
-        return cls(words, below)
+        first = np.searchsorted(indices, np.flatnonzero(over_cap))
+        skipped = np.where(chosen > 0, np.take_along_axis(before, np.maximum(chosen - 1, 0)[:, None], 1)[:, 0], 0)[over_cap]
+        below = self.below.copy()
+        below[over_cap] = draws[first + max_word_pairs - skipped]
+        return below
+
+    def _draws_in_bins(self, tables: Iterator[pa.Table], width: Draws, chosen: Integers) -> tuple[Integers, Draws]:
+        """Return the draws in one bin of each word (−1: none) with the indices of their words, in ascending order."""
+        parts = [(np.empty(0, np.int64), np.empty(0, np.uint64))]
+        for table in tables:
+            indices, draws = self._draws_below_bound(table)
+            inside = (draws // width[indices]).astype(np.int64) == chosen[indices]
+            parts.append((indices[inside], draws[inside]))
+        indices, draws = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((draws, indices))
+        return indices[order], draws[order]
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the rows that keep a word pair, with the word pairs that are kept."""
