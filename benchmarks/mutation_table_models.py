@@ -20,8 +20,8 @@ TRAINING = [
         "mlctl/training/losses.py",
         *_LOSSES,
         cz_nce_with_positive_in_denominator=(
-            "excluded, positive_in_denominator=False)",
-            "excluded, positive_in_denominator=True)",
+            "excluded, weights, positive_in_denominator=False)",
+            "excluded, weights, positive_in_denominator=True)",
         ),
         cz_nce_sign=(
             "torch.logsumexp(negatives, dim=1) - positive).masked",

@@ -27,6 +27,7 @@ def add_noise(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: rand
     used = shift(rows, count, rng)
     free = [row for row in range(len(rows)) if row not in used]
     rng.shuffle(free)
+    skipped: list[int] = []  # rows that a kind does not fit: Swahili has few letters that can be decoded wrongly
     for kind, corrupt in NOISE.items():
         done = 0
         while done < count and free:
@@ -34,10 +35,12 @@ def add_noise(pairs: Sequence[tuple[str, str]], others: Sequence[str], rng: rand
             if corrupted := corrupt(pairs[row], others, rng):
                 rows[row] = Row(*corrupted, kind, pairs[row][1] if kind == "mojibake" else "")
                 done += 1
+            else:
+                skipped.append(row)
     for kind, corrupt_line in HARD_NOISE.items() if hard else ():
         done = 0
-        while done < count and free:
-            row = free.pop()
+        while done < count and (free or skipped):
+            row = (free or skipped).pop()
             if target := corrupt_line(pairs, row, rng):
                 rows[row] = Row(pairs[row][0], target, kind)
                 done += 1

@@ -11,6 +11,7 @@ from mlctl.cleaning.corpus_statistics import CorpusStatistics
 from mlctl.cleaning.language_job import PHASES, CleanStep, LanguageJob, Phase
 from mlctl.cleaning.score_job import ScoreJob, ScoreStep, close_encoders
 from mlctl.config.scores import CorpusScore, EncoderScore, ProgramScore
+from mlctl.core.files import discard
 from mlctl.core.workspace import Progress, silent
 from mlctl.execution.backend import ExecutionBackend, Worker
 from mlctl.execution.scheduler import BackendWorker, ProgressCounter, StepWorker, run_in_process, run_on_workers
@@ -43,6 +44,9 @@ def run_steps(
         InputError: a signal ended a worker's process; the other workers are stopped.
     """
     jobs = sorted(jobs, key=lambda job: -job.inputs.rows)  # the largest first: what it ends with is one step
+    for job in jobs:
+        if job.finished:  # a kill can have come between its tables and the removal of its scratch files
+            discard(job.scratch.root)
     scores = [name for name, score in jobs[0].settings.scores.items() if not isinstance(score, CorpusScore)]
     if not scores:
         _run_phases(jobs, PHASES, workers, backend, progress)

@@ -310,7 +310,11 @@ def test_a_finished_language_is_kept(write: Write, tmp_path: Path) -> None:
     metrics, out = run(tmp_path, "fr", "de", max_repeats=0)
     before, kept = content(out), (out / "pairs/de.parquet").stat().st_ino
     (out / "pairs/fr.parquet").unlink()
+    left = out / ".scratch/clean-de/filtered/000000.parquet"  # by a kill just before the end
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"left")
     assert run(tmp_path, "fr", "de", max_repeats=0) == (metrics, out)
+    assert not left.exists()
     assert content(out) == before
     assert (out / "pairs/de.parquet").stat().st_ino == kept
 
