@@ -187,6 +187,7 @@ def record_batch(source: pa.Array, target: pa.Array, start: int) -> pa.RecordBat
     fixed = {"source_language": "en", "target_language": LANGUAGE, "corpus": "synthetic", "version": "1", "licence": "CC0-1.0"}
     columns = {name: pa.repeat(pa.scalar(value), len(source)) for name, value in (fixed | {"synthetic": ""}).items()}
     columns |= {"source": source, "target": target, "origin": pa.array([f"line:{start + row}" for row in range(len(source))])}
+    columns["scores"] = pa.nulls(len(source), PAIR.field("scores").type)
     return pa.record_batch([columns[name] for name in PAIR.names], schema=PAIR)
 
 

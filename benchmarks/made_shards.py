@@ -71,6 +71,7 @@ def rows(rng: np.random.Generator, count: int, first: int, cumulative: npt.NDArr
         columns[f"{name}_ids"] = list_array(side, pa.array(subwords(rng, side, cumulative), pa.int32()))
         columns[f"{name}_identity"] = pa.array(np.arange(first, first + count) * 2 + (name == "target"))
     columns["word_pairs"] = word_pairs(rng, lengths)
+    columns["scores"] = pa.nulls(count, SHARD.field("scores").type)
     return pa.table([columns[name] for name in SHARD.names], schema=SHARD)
 
 

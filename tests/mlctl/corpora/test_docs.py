@@ -22,6 +22,14 @@ def test_each_kind_has_a_recipe_that_parses(kind: str) -> None:
     assert {source.kind for source in recipe.download.sources} == {kind}
 
 
+def test_every_other_recipe_of_the_page_parses() -> None:
+    text = SECTION.sub("", PAGE.read_text(encoding="utf-8"))
+    examples = re.findall(r"```yaml\n(download:\n.*?)```", text, re.DOTALL)
+    assert examples
+    for example in examples:
+        parse({"languages": {"source": "en", "targets": ["fr", "de"]}, **yaml.safe_load(example)}, "docs/corpora.md")
+
+
 def test_every_kind_and_every_format_is_there() -> None:
     kinds = {member.model_fields["kind"].default for member in get_args(get_args(Source)[0])}
     assert set(SECTIONS) == kinds
