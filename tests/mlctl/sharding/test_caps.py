@@ -9,9 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlctl import config, schema
 from mlctl.config import Languages, Model, ScratchModel, Shard
+from mlctl.core.random import splitmix64
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.sharding import shard
@@ -138,3 +141,32 @@ def test_a_cap_that_leaves_nothing_is_told_and_so_is_a_wrong_one(aligned: Path, 
     with pytest.raises(InputError, match=r"shard\.max_synthetic"):
         config.parse({"shard": {"max_synthetic": -1}})
     assert config.parse({"shard": {"max_synthetic": None}}).shard.max_synthetic is None
+
+
+@given(st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 40), st.integers(1, 4))
+@settings(max_examples=60)
+def test_the_bound_of_each_word_is_that_of_all_its_draws_sorted(seed: int, words: int, most: int, parts: int) -> None:
+    draw = np.random.default_rng(seed)
+    names = draw.integers(0, 2**64, words, dtype=np.uint64)
+    tables = []
+    for _ in range(parts):
+        lengths = draw.integers(0, 4, 100)
+        chosen = names[np.minimum(draw.geometric(0.3, lengths.sum()) - 1, words - 1)]
+        lists = pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32()), pa.array(chosen))
+        keys = draw.integers(0, 2**64, 90, dtype=np.uint64)
+        tables.append(pa.table({"key": pa.array(np.append(keys, keys[:10])), "word_pair_words": lists}))
+    cap = WordFrequencyCap.fit(lambda: iter(tables), most)
+    columns = [(table["key"].to_numpy(), table["word_pair_words"].to_pylist()) for table in tables]
+    pairs = [
+        (word, splitmix64(key ^ np.uint64(word)))
+        for keys, rows in columns
+        for key, row in zip(keys, rows, strict=True)
+        for word in row
+    ]
+    counts = Counter(word for word, _ in pairs)
+    assert cap.words.tolist() == sorted(word for word, count in counts.items() if count > most)
+    for word, below in zip(cap.words.tolist(), cap.below.tolist(), strict=True):
+        draws = sorted(int(value) for name, value in pairs if name == word)
+        kept = sum(value < below for value in draws)
+        assert kept <= most
+        assert kept == sum(value < draws[most] for value in draws) or below <= draws[most], "equal draws go together"
