@@ -69,11 +69,7 @@ def download(
         opened = _open(kinds, context, policy, cache, progress)
     corpora = [corpus for _, unit_corpora in opened for corpus in unit_corpora]
     names = [f"{_number(index, len(corpora))}-{slug(corpus.name)}" for index, corpus in enumerate(corpora)]
-    parts = [
-        Part(corpus, languages.source, target, _part_name(name, target))
-        for corpus, name in zip(corpora, names, strict=True)
-        for target in corpus.targets
-    ]
+    parts = _parts(corpora, names, languages.source)
     with active_limits(context.unpack_limits):
         make_pairs(corpora, settings.workers, backend, progress)
         write_parts(parts, settings, workspace, backend, progress)
@@ -85,6 +81,15 @@ def download(
     # A separate file, as it differs in every run that fetches: the others stay equal to the byte.
     _write_json([_retrieval(corpus) for corpus in corpora], "retrieved.json", workspace)
     return _metrics(records, languages)
+
+
+def _parts(corpora: Sequence[Corpus], names: Sequence[str], source: str) -> list[Part]:
+    """Return the parts of the result: one for each corpus and target language."""
+    return [
+        Part(corpus, source, target, _part_name(name, target))
+        for corpus, name in zip(corpora, names, strict=True)
+        for target in corpus.targets
+    ]
 
 
 def local_files(settings: config.Download, languages: config.Languages) -> dict[str, str]:

@@ -54,9 +54,8 @@ def evaluate(
 
     `base` has its own pooling, prompt and maximum length where it has any, `base-same-pooling` the trained model's pooling.
 
-    Writes `scores.parquet`, `items.parquet`, `differences.parquet`, `averages.parquet`, `tokens.parquet`, with `gradient_examples`
-    `gradients.parquet`, with `translate_train` `translate_train.parquet` (schemas of these names) and `protocol.json`: the benchmarks' metadata, settings and languages, each model's
-    pooling, and the tasks' notes. A second call resumes after the finished steps; neither that nor the backend changes a byte.
+    Writes `scores`, `items`, `differences`, `averages`, `tokens` and, by settings, `gradients` and `translate_train` as Parquet (schemas of
+    these names), and `protocol.json`: metadata, settings, languages, poolings and notes. A second call resumes after the finished steps; neither that nor the backend changes a byte.
 
     Args:
         settings: benchmarks, size of the map, arithmetic and device.
@@ -68,8 +67,7 @@ def evaluate(
         workspace: where the result is written.
         progress: called after each score.
         score_cache: cache shared by runs; None: one in the workspace, until the result is complete.
-        base_encoder: folder of an encoder with the same tokenizer that replaces the encoder that training started from as `base`; it is
-            evaluated as it is only.
+        base_encoder: folder of an encoder with the same tokenizer that takes the place of `base`, evaluated as it is only.
         backend: where the steps run.
         aligned: result of the align stage, which the mode translate-train needs.
 

@@ -21,15 +21,8 @@ LEGEND = (
 )
 
 _NOT_COMPARED = "–"
-_CSV_COLUMNS = (
-    "task",
-    "language",
-    "variant",
-    "metric",
-    "languages",
-    "compared_languages",
-    "trainings",
-    "compared_trainings",
+#: Columns of a comparison, in CSV files.
+COMPARISON_COLUMNS = (
     "baseline",
     "baseline_deviation",
     "score",
@@ -41,6 +34,17 @@ _CSV_COLUMNS = (
     "p",
     "corrected",
     "significant",
+)
+_CSV_COLUMNS = (
+    "task",
+    "language",
+    "variant",
+    "metric",
+    "languages",
+    "compared_languages",
+    "trainings",
+    "compared_trainings",
+    *COMPARISON_COLUMNS,
     "better",
     "worse",
 )

@@ -40,14 +40,7 @@ class HubSets(Generic[Example]):
         default_train: str = "",
     ) -> None:
         self.location, self._source, self._make_example = source.dataset, source, make_example
-        available = set(sources.dataset_subsets(source))
-        names = {language: next((name for name in names if name in available), None) for language, names in subsets.items()}
-        self._subsets = {language: name for language, name in names.items() if name}
-        if not self._subsets:
-            raise InputError(
-                f"evaluate.benchmarks, {title}: no subset {' or '.join(subsets[TRAINING_LANGUAGE])} in {self.location}",
-                "name google/xtreme, the original, or a folder with such subsets",
-            )
+        self._subsets = find_subsets(source, title, subsets)
         one_for_all = len(set(self._subsets.values())) < len(self._subsets)
         self._train = train or (default_train if one_for_all else "")
         if one_for_all:
@@ -94,3 +87,18 @@ class HubSets(Generic[Example]):
 
     def _make_examples(self, rows: Iterable[dict[str, Any]]) -> list[Example]:
         return [example for example in map(self._make_example, rows) if example is not None]
+
+
+def find_subsets(source: BenchmarkDataset, title: str, subsets: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the subset of each language that a data set has: the first of its possible names.
+
+    Raises:
+        InputError: it has none.
+    """
+    available = set(sources.dataset_subsets(source))
+    names = {language: next((name for name in names if name in available), "") for language, names in subsets.items()}
+    if found := {language: name for language, name in names.items() if name}:
+        return found
+    expected = " or ".join(subsets[TRAINING_LANGUAGE])
+    problem = f"evaluate.benchmarks, {title}: no subset {expected} in {source.dataset}"
+    raise InputError(problem, "name google/xtreme, the original, or a folder with such subsets")

@@ -13,6 +13,7 @@ from mlctl.config.evaluate import BenchmarkDataset, BenchmarkFolder
 from mlctl.errors import InputError
 from mlctl.evaluation.data import sources
 from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE, NamedExamples
+from mlctl.evaluation.finetuning.hub_dataset import find_subsets
 from mlctl.evaluation.finetuning.qa_files import Question, question_of_row, read_questions
 
 #: Returns the language of a question (canonical tag), from its id; for files with the questions of all languages.
@@ -113,8 +114,8 @@ class HubQuestions:
         train: data set whose split `train` is learned from; empty: `default_train`.
         title: of the benchmark, for messages.
         subsets: possible names of each language's subset.
-        splits: names of the split with the test questions, the first that is there counts.
-        default_train: (data set, subset) of the training questions; without a data set a subset of `source`.
+        split: name of the split with the test questions.
+        default_train: subset of `source` with the training questions or, if it has none of that name, a data set.
         language_of: for subsets with the questions of all languages.
 
     Raises:
@@ -133,14 +134,8 @@ class HubQuestions:
     ) -> None:
         self.location, self._source, self._title, self._split = source.dataset, source, title, split
         self._language_of = language_of
-        available = sources.dataset_subsets(source)
-        found = {language: next((name for name in names if name in available), "") for language, names in subsets.items()}
-        self._subsets = {language: name for language, name in found.items() if name}
-        if not self._subsets:
-            expected = " or ".join(subsets[TRAINING_LANGUAGE])
-            problem = f"evaluate.benchmarks, {title}: no subset {expected} in {self.location}"
-            raise InputError(problem, "name google/xtreme, the original, or a folder with such subsets")
-        own = default_train in available
+        self._subsets = find_subsets(source, title, subsets)
+        own = default_train in sources.dataset_subsets(source)
         self._train = BenchmarkDataset(kind="huggingface", dataset=train or default_train) if train or not own else None
         self._train_subset = default_train
 
