@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from mlctl.evaluation.finetuning.examples import TaggedSentence
+from mlctl.evaluation.finetuning.examples import NO_TAG, TaggedSentence
 from mlctl.evaluation.finetuning.features import IGNORED, Row, rows_of_tags
 
 SENTENCES = [
@@ -129,3 +129,15 @@ def test_text_that_looks_like_a_special_token_is_text() -> None:
     (row,) = rows(["a", "</s>", "b"], "byte-level")
     assert tokenizer("byte-level").eos_token_id not in row.input_ids[1:-1]
     assert labelled(row) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_word_without_a_tag_is_read_and_has_no_label(kind: str) -> None:
+    words = tuple(SENTENCES[0].split())
+    label_ids = {"A": 0, "B": 1}
+    tags = tuple("A" if number % 2 else "B" for number in range(len(words)))
+    (whole,) = rows_of_tags([TaggedSentence(words, tags)], tokenizer(kind), label_ids, 512)
+    (partly,) = rows_of_tags([TaggedSentence(words, (NO_TAG, *tags[1:]))], tokenizer(kind), label_ids, 512)
+    assert partly.input_ids == whole.input_ids
+    first = next(place for place, label in enumerate(whole.labels) if label != IGNORED)
+    assert partly.labels == [*whole.labels[:first], IGNORED, *whole.labels[first + 1 :]]

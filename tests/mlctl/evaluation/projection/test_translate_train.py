@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,6 +187,21 @@ def test_text_of_english_examples_keeps_its_own_labels(results: Path) -> None:
     assert set(projected[0].tags) == {"X"}
     assert {tag for example in projected[1:] for tag in example.tags} == {"NOUN"}
     assert list(known.words) not in asked
+
+
+def test_other_settings_or_other_text_are_another_fine_tuned_model(results: Path, benchmark: Path) -> None:
+    few, rounds = {"sentences": 5}, list[int]()
+    text = results / "aligned/pairs/fr.parquet"
+    for mode in ({"sentences": 40}, few, few, None):
+        if mode is None:  # the same pairs, with other confidences
+            rows = [{**row, "confidences": [0.9] * len(row["confidences"])} for row in pq.read_table(text).to_pylist()]
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema.ALIGNED), text)
+        quickly = {"epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "translate_train": mode or few}
+        run(results, settings(entry("udpos", benchmark, **quickly), seeds=(0,), resamples=100, embedding_map_sentences=0))
+        shutil.rmtree(results / "out")
+        rounds.append(len(list((results / "parts-out").glob("udpos-translate-train-model-*.folder"))))
+    assert rounds == [2, 4, 4, 6], "of two encoders"
+    assert len(list((results / "parts-out").glob("udpos-model-*.folder"))) == 2
 
 
 def test_workers_make_the_same_bytes_and_a_second_run_computes_nothing(
