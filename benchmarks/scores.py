@@ -51,7 +51,7 @@ class Measured(NamedTuple):
         """Return the counts by kind, of the rules alone or with a score's cut; dropped clean rows are divided among the kinds."""
         handled = self.result.outcome(self.rows).handled
         if metric:
-            handled = [done or self.result.scores[row][metric] < cut for row, done in enumerate(handled)]
+            handled = [done or self.is_below(row, metric, cut) for row, done in enumerate(handled)]
         outcome = Outcome(handled, self.result.seconds)
         kinds = Counter(row.kind for row in self.rows)
         found = Counter(row.kind for row, done in zip(self.rows, outcome.handled, strict=True) if done)
@@ -63,8 +63,11 @@ class Measured(NamedTuple):
         clean_rows = [number for number, row in enumerate(self.rows) if not row.kind]
         if not metric:
             return sum(number in self.result.dropped for number in clean_rows) / len(clean_rows)
-        scores = self.result.scores
-        return sum(number in scores and scores[number][metric] < cut for number in clean_rows) / len(clean_rows)
+        return sum(self.is_below(number, metric, cut) for number in clean_rows) / len(clean_rows)
+
+    def is_below(self, row: int, metric: str, cut: float) -> bool:
+        """Tell whether a cut drops a row; rows that are dropped already, or are too short, have no score."""
+        return self.result.scores.get(row, {}).get(metric, cut) < cut
 
 
 def measure(name: str, rows: list[Row], language: str, encoder: Path) -> Measured:
@@ -94,7 +97,7 @@ def hard_f1(counts: dict[str, Counts]) -> float:
 
 def choose_cut(tuned: Measured, metric: str) -> float:
     """Return the cut with the best F1 over the hard kinds among those that lose few clean rows."""
-    values = sorted(scores[metric] for scores in tuned.result.scores.values())
+    values = sorted(scores[metric] for scores in tuned.result.scores.values() if metric in scores)
     candidates = np.quantile(values, np.linspace(0, 0.3, 301)).tolist()
     allowed = [cut for cut in candidates if tuned.clean_loss(metric, cut) <= MAX_CLEAN_LOSS]
     return max(allowed, key=lambda cut: hard_f1(tuned.counts(metric, cut)))

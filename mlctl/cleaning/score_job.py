@@ -63,7 +63,7 @@ class ScoreJob(BaseModel):
         return [*job.inputs.files, *results, job.rules_file, *models]
 
     def score(self, part: int, device: str) -> None:
-        """Score the pairs of a part that all rules keep."""
+        """Score the pairs of a part that all rules keep, less those that are too short for the score."""
         first, last = self.job.inputs.parts[part]
         scores = np.full(last - first, np.nan, np.float32)
         scorer = self._scorer(device)
@@ -82,14 +82,23 @@ class ScoreJob(BaseModel):
 
         The last part is short: it gets the rows before it, so that its pairs are compared with as many as those of other parts.
         """
-        own = self.job.kept_pairs(part)
+        own = self._long_pairs(part)
         first, last = self.job.inputs.parts[part]
         if not compares or not part or last - first == PART_ROWS:
             return own
-        before = self.job.kept_pairs(part - 1)
+        before = self._long_pairs(part - 1)
         start = int(np.searchsorted(before.rows, last - PART_ROWS))
         rows = np.concatenate([before.rows[start:], own.rows])
         return KeptPairs(rows, before.sources[start:] + own.sources, before.targets[start:] + own.targets)
+
+    def _long_pairs(self, part: int) -> KeptPairs:
+        """Return the pairs of a part that all rules keep and that are long enough for the score."""
+        pairs, settings = self.job.kept_pairs(part), self.job.settings.scores[self.name]
+        if not isinstance(settings, EncoderScore):
+            return pairs
+        lengths = [max(len(source), len(target)) for source, target in zip(pairs.sources, pairs.targets, strict=True)]
+        rows = np.flatnonzero(np.array(lengths, np.int64) >= settings.shortest).tolist()
+        return KeptPairs(pairs.rows[rows], [pairs.sources[row] for row in rows], [pairs.targets[row] for row in rows])
 
     def _scorer(self, device: str) -> Scorer | None:
         """Return the scorer; None: the language has too few pairs for a lexical model."""

@@ -11,6 +11,8 @@ from mlctl.config.base import Language, Section, digested_elsewhere, runtime_onl
 
 #: Name of a score: of an entry of `clean.scores`, and of the column `scores`.
 ScoreName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+#: Chosen on the messages of three programs in four languages: a cut chosen on news drops 0.2% of those that are longer, or fewer.
+_MIN_CHARACTERS = {"cosine": 15, "margin": 50}
 _PLACEHOLDERS = ("source", "target", "pairs", "sources", "targets", "scores")
 
 
@@ -59,6 +61,12 @@ class EncoderScore(_Score):
         "among the pairs of the same part (arXiv 1811.01136).",
     )
     neighbours: int = Field(4, ge=1, le=64, description="Nearest neighbours of each side that the margin compares with.")
+    min_characters: int | None = Field(
+        None,
+        ge=0,
+        description="Pairs whose longer side has fewer characters get no score, and are not dropped by it: the vectors of a few words say "
+        "little. null: 15 for the cosine, 50 for the margin.",
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="Arithmetic of the encoder; vectors are pooled in fp32."
     )
@@ -66,6 +74,11 @@ class EncoderScore(_Score):
     device: str = runtime_only(
         "auto", "auto (every GPU, else the CPU), cpu, cuda or cuda:N.", pattern=r"^(auto|cpu|cuda(:\d+)?)$"
     )
+
+    @property
+    def shortest(self) -> int:
+        """Least characters of the longer side of a scored pair."""
+        return _MIN_CHARACTERS[self.metric] if self.min_characters is None else self.min_characters
 
 
 class LexiconScore(_Score):

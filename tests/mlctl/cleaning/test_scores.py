@@ -98,7 +98,7 @@ def test_each_kind_is_in_the_column_and_drops_in_order(tmp_path: Path, encoder: 
     pairs[5] = pairs[4]  # a duplicate is not scored
     write(tmp_path, pairs, scores=[{"laser": n / 10, "other": 1.0} if n % 2 else {} for n in range(40)])
     scores = {
-        "e5": {"kind": "encoder", "model": "-", "min": 0.99},
+        "e5": {"kind": "encoder", "model": "-", "min": 0.99, "min_characters": 0},
         "laser": {"kind": "corpus", "min": 1},
         "length": {**command(tmp_path), "min_percentile": 20},
     }
@@ -173,7 +173,7 @@ def test_without_a_lexical_model_a_lexicon_score_drops_nothing(tmp_path: Path) -
 def test_the_short_last_part_is_compared_with_as_many_pairs_as_others(tmp_path: Path, encoder: Path) -> None:
     pairs = make_pairs(PART_ROWS + 50, wrong=3)
     write(tmp_path, pairs)
-    out = run(tmp_path, {"margin": {"kind": "encoder", "model": "-", "metric": "margin"}}, encoder=encoder)
+    out = run(tmp_path, {"margin": {"kind": "encoder", "model": "-", "metric": "margin", "min_characters": 0}}, encoder=encoder)
     last = {int(row["origin"]): row["scores"]["margin"] for row in rows(out / "pairs/fr.parquet")}
     settings = EncoderScore(model="-", metric="margin")
     window = [row for row in sorted(last) if row >= 50]
@@ -182,6 +182,24 @@ def test_the_short_last_part_is_compared_with_as_many_pairs_as_others(tmp_path: 
     own = [row >= PART_ROWS for row in window]
     assert sum(own) == 50
     assert [last[row] for row in window if row >= PART_ROWS] == pytest.approx(expected[own].tolist(), abs=1e-6)
+
+
+def test_short_pairs_have_no_encoder_score_and_are_nobodys_neighbours(tmp_path: Path, encoder: Path) -> None:
+    """The longer side counts; with every scored pair below the limit, the short ones are all that is left."""
+    pairs = make_pairs(60)
+    lengths = [max(len(side) for side in pair) for pair in pairs]
+    assert {17, 23, 29} <= set(lengths)  # three, four and five words of five characters
+    write(tmp_path, pairs)
+    score = {"kind": "encoder", "model": "-", "metric": "margin", "min_characters": 24}
+    scores = {"m": score, "dropping": {**score, "min": 99.0}}
+    out = run(tmp_path, scores, encoder=encoder)
+    kept, dropped = rows(out / "pairs/fr.parquet"), rows(out / "rejected/fr.parquet")
+    assert {int(row["origin"]) for row in kept} == {number for number, length in enumerate(lengths) if length < 24}
+    assert all(not row["scores"] for row in kept)
+    scorer = EncoderScorer(EncoderScore(model="-", metric="margin"), encoder, "cpu", "m")
+    scored = [int(row["origin"]) for row in dropped]
+    expected = scorer.score([pairs[row][0] for row in scored], [pairs[row][1] for row in scored], "en", "fr")
+    assert [row["scores"]["m"] for row in dropped] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +254,8 @@ def test_workers_and_kills_change_nothing(tmp_path: Path, encoder: Path) -> None
     write(tmp_path, make_pairs(PART_ROWS + 900))
     write(tmp_path, make_pairs(60, seed=1), "de")
     scores = {
-        "cosine": {"kind": "encoder", "model": "-", "min_percentile": 5},
-        "margin": {"kind": "encoder", "model": "-", "metric": "margin", "min_percentile": 2},
+        "cosine": {"kind": "encoder", "model": "-", "min_percentile": 5, "min_characters": 0},
+        "margin": {"kind": "encoder", "model": "-", "metric": "margin", "min_percentile": 2, "min_characters": 0},
         "length": command(tmp_path),
     }
 
@@ -268,7 +286,7 @@ def test_workers_and_kills_change_nothing(tmp_path: Path, encoder: Path) -> None
 def test_on_ray_the_scores_are_the_same_to_the_byte(tmp_path: Path, encoder: Path) -> None:
     for language, seed in (("fr", 0), ("de", 1)):
         write(tmp_path, make_pairs(1500, seed), language)  # of each a part, and together enough for workers
-    margin = {"kind": "encoder", "model": "-", "metric": "margin", "min_percentile": 5, "device": "cpu"}
+    margin = {"kind": "encoder", "model": "-", "metric": "margin", "min_percentile": 5, "min_characters": 0, "device": "cpu"}
     scores = {"margin": margin, "length": command(tmp_path), "lexicon": {"kind": "lexicon"}}
     here = run(tmp_path, scores, encoder=encoder)
     values = Clean.model_validate({**SETTINGS, "workers": 2, "scores": scores})

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlctl.config import key_settings, parse
+from mlctl.config.scores import EncoderScore
 from mlctl.errors import InputError
 
 E5 = {"kind": "encoder", "model": "intfloat/multilingual-e5-small", "min": 0.8}
@@ -52,3 +53,10 @@ def test_overrides_of_one_setting() -> None:
     recipe = parse({"clean": {"scores": {"e5": E5}}}, overrides=["clean.scores.e5.min=0.9", "clean.scores.seen={kind: lexicon}"])
     assert recipe.clean.scores["e5"].min == 0.9
     assert list(recipe.clean.scores) == ["e5", "seen"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "given", "shortest"), [("cosine", None, 15), ("margin", None, 50), ("margin", 0, 0), ("cosine", 30, 30)]
+)
+def test_the_shortest_scored_pair_depends_on_the_metric(metric: Any, given: int | None, shortest: int) -> None:
+    assert EncoderScore(model="-", metric=metric, min_characters=given).shortest == shortest
