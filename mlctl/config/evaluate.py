@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mlctl.config.align import Extraction
 from mlctl.config.base import Language, Section, digested_elsewhere, runtime_only
 
+#: Protocols of fine-tuning besides XTREME's.
+Protocol = Literal["layer-mixture", "checkpoint-average"]
 Pooling = Literal["auto", "trained", "last", "cls", "search"] | Annotated[int, Field(ge=0)]
 
 
@@ -104,6 +106,18 @@ class FineTuned(Benchmark):
     batch_size: int = Field(32, ge=1, description="Examples a step.")
     learning_rate: float = Field(2e-5, gt=0, description="Learning rate of Adam at the first step; it decays linearly to 0.")
     max_length: int = Field(128, ge=8, description="Maximum number of subwords of an example; longer tagged sentences are split.")
+    protocols: tuple[Protocol, ...] = Field(
+        (),
+        description="Also evaluate models that are fine-tuned otherwise, each as a task of its own: layer-mixture (the head reads a learned "
+        "mixture of all layers, arXiv 2205.08497), checkpoint-average (mean of the weights after each epoch, arXiv 2305.16834).",
+    )
+
+    @field_validator("protocols")
+    @classmethod
+    def _check_protocols(cls, value: tuple[Protocol, ...]) -> tuple[Protocol, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"each may occur once, given {list(value)}")
+        return value
 
 
 class Xnli(FineTuned):

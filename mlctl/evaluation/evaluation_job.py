@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from mlctl.config import Evaluate
-from mlctl.config.evaluate import AnyBenchmark, BenchmarkFolder, BenchmarkSource, Panx, Udpos
+from mlctl.config.evaluate import AnyBenchmark, BenchmarkFolder, BenchmarkSource, FineTuned, Panx, TranslateTrain, Udpos
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
 from mlctl.evaluation.data.heldout import Heldout, read_heldout
@@ -95,7 +95,7 @@ class EvaluationJob(BaseModel):
 
     @functools.cached_property
     def benchmarks(self) -> list[PublishedTask]:
-        """The published benchmarks of the recipe, each followed by its mode translate-train if the recipe asks for it."""
+        """The published benchmarks of the recipe, each followed by the modes and protocols that the recipe asks for."""
         return [task for entry in self.settings.benchmarks for task in self._modes(entry)]
 
     def projection_tasks(self) -> list[TaggingTask]:
@@ -163,11 +163,17 @@ class EvaluationJob(BaseModel):
 
     def _modes(self, entry: AnyBenchmark) -> list[PublishedTask]:
         task = open_task(entry)
-        if not (isinstance(entry, Udpos | Panx) and entry.translate_train and isinstance(task, TaggingTask)):
-            return [task]
+        modes: list[PublishedTask] = [task]
+        if isinstance(entry, Udpos | Panx) and entry.translate_train and isinstance(task, TaggingTask):
+            modes.append(self._translate_train(entry, entry.translate_train, task))
+        if isinstance(entry, FineTuned) and isinstance(task, FineTunedTask):
+            modes += [task.under(protocol) for protocol in entry.protocols]
+        return modes
+
+    def _translate_train(self, entry: Udpos | Panx, settings: TranslateTrain, task: TaggingTask) -> TaggingTask:
         name, tagger = task.metadata.task, task.fine_tuned_identity(self.tested[BASE], self.tagger_seed)
         identities = {
-            language: projection_identity(name, tagger, entry.translate_train, digest, language)
+            language: projection_identity(name, tagger, settings, digest, language)
             for language, digest in self.samples
             if language in task.available_languages
         }
@@ -176,7 +182,7 @@ class EvaluationJob(BaseModel):
                 f"evaluate.benchmarks, {name}: translate_train has no aligned training pairs in any of its languages",
                 "add text in one of them to download.sources, or set translate_train to null",
             )
-        return [task, open_translate_train(entry, ProjectedSets(identities, self.scores))]
+        return open_translate_train(entry, ProjectedSets(identities, self.scores))
 
     def _dev_pairs(self) -> Heldout:
         language = self.settings.pooling_dev or self.heldout[0].language

@@ -336,7 +336,8 @@ class GradientStep(ModelStep):
         from mlctl.evaluation.gradients.comparison import gradient_rows
 
         job, model = self.job, self.job.model(self.model)
-        tasks = [task for task in job.fine_tuned_tasks() if task.head != "span" and not task.metadata.zero_shot_task]
+        standard = [task for task in job.fine_tuned_tasks() if task.protocol is None and not task.metadata.zero_shot_task]
+        tasks = [task for task in standard if task.head != "span"]
         rows = gradient_rows(model, tasks, job.heldout, job.settings.gradient_examples, job.seed)
         write_rows(job.scratch, gradient_file(self.model), list(rows), schema.GRADIENTS)
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlctl.config import Evaluate, Recipe, key_settings
-from mlctl.config.evaluate import Tagging
 from mlctl.execution.registry import open_backend
 from mlctl.pipeline.stage import Metrics, Ref, Stage, StageContext, listed_files, result_of
 from mlctl.pipeline.stages.evaluate import benchmark_digests, score_cache
@@ -35,14 +34,18 @@ def challenge_stage(champion: Mapping[str, Ref]) -> Stage:
     )
 
 
+#: Settings of benchmarks that add tasks at which a promotion does not look.
+_BENCHMARK_DEFAULTS: dict[str, Any] = {"translate_train": None, "protocols": ()}
+
+
 def _settings(recipe: Recipe) -> dict[str, Any]:
     return {"evaluate": key_settings(_evaluate(recipe)), "languages": key_settings(recipe.languages), "seed": recipe.seed}
 
 
 def _evaluate(recipe: Recipe) -> Evaluate:
-    """Return the settings without what a promotion does not look at: the map, and the mode translate-train."""
+    """Return the settings without what a promotion does not look at: the map, the mode translate-train, and further protocols."""
     zero_shot = tuple(
-        entry.model_copy(update={"translate_train": None}) if isinstance(entry, Tagging) else entry
+        entry.model_copy(update={name: value for name, value in _BENCHMARK_DEFAULTS.items() if name in type(entry).model_fields})
         for entry in recipe.evaluate.benchmarks
     )
     return recipe.evaluate.model_copy(update={"embedding_map_sentences": 0, "benchmarks": zero_shot})

@@ -16,14 +16,17 @@ from time import monotonic
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from mlctl.config.evaluate import Protocol
 from mlctl.core.workspace import Progress, silent
 from mlctl.evaluation.finetuning.features import Batch, Row, autocast, collate
 from mlctl.modeling.architectures import Head
 from mlctl.modeling.encoders import load_classifier, seeded
+from mlctl.modeling.layer_mixture import MIXTURE, mix_layers
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
 from mlctl.modeling.training_checkpoint import CheckpointFolder
 
@@ -44,6 +47,9 @@ class Budget:
         max_length: subwords of a row.
         bf16: autocast to it on a CPU, too; a GPU always does.
         gradient_norm: gradients are clipped to it.
+        protocol: "checkpoint-average" ends with the mean of the weights after each epoch, the others with one epoch's; with
+            "layer-mixture" the head reads a `LayerMixture`, whose learning rate is `mixture_rate` at the first step.
+        mixture_rate: see `protocol`. The mixture's few numbers begin equal and would hardly move at the encoder's rate.
     """
 
     epochs: int
@@ -52,6 +58,8 @@ class Budget:
     max_length: int = 128
     bf16: bool = False
     gradient_norm: float = 1.0
+    protocol: Protocol | None = None
+    mixture_rate: float = 1e-2
 
 
 def fine_tune(
@@ -67,8 +75,10 @@ def fine_tune(
 ) -> dict[str, float]:
     """Train a model with a head, in place; it ends with the weights of the epoch with the best dev metric (the first of equals).
 
+    With the protocol "checkpoint-average" it ends with the mean of the weights after each epoch (Schmidt et al. 2023, arXiv 2305.16834).
+
     Args:
-        model: a transformers model with a head, on the device to train on.
+        model: a transformers model with a head, on the device to train on, that `new_classifier` has made for the budget's protocol.
         rows: the training set.
         head: what the labels of rows are of.
         budget: hyperparameters.
@@ -79,7 +89,7 @@ def fine_tune(
         progress: called after each step.
 
     Returns:
-        `dev`, the best metric, and `epoch`, counted from 1.
+        `dev`, the metric of these weights, and `epoch`, counted from 1; of averaged weights the last one.
     """
     with train_embedding_rows(model, itertools.chain([padding], *(row.input_ids for row in rows))):
         state = _TrainingState(model, budget, len(rows))
@@ -100,7 +110,18 @@ def fine_tune(
                 folder.save(state.step, state.tensors(), -state.best)
                 last_checkpoint = monotonic()
         state.load_best()
+    if budget.protocol == "checkpoint-average":
+        with torch.no_grad():
+            return {"dev": dev_metric(model) if dev_metric else state.best, "epoch": state.best_epoch}
     return {"dev": state.best, "epoch": state.best_epoch}
+
+
+def new_classifier(folder: Path, labels: int, head: Head, seed: int, protocol: Protocol | None = None) -> Any:
+    """Return an encoder with a new head, as a protocol of fine-tuning wants it; see `load_classifier`."""
+    model = load_classifier(folder, labels, head, seed)
+    if protocol == "layer-mixture":
+        mix_layers(model)
+    return model
 
 
 def save(model: Any, result: Mapping[str, float], folder: Path) -> None:
@@ -110,9 +131,14 @@ def save(model: Any, result: Mapping[str, float], folder: Path) -> None:
     (folder / _RESULT).write_text(json.dumps(dict(result)) + "\n", encoding="utf-8")
 
 
-def load(folder: Path, labels: int, head: Head, device: torch.device) -> Any:
+def load(folder: Path, labels: int, head: Head, device: torch.device, protocol: Protocol | None = None) -> Any:
     """Return a model that `save` wrote, in evaluation mode."""
-    return load_classifier(folder, labels, head, seed=0).to(device).eval()
+    model = new_classifier(folder, labels, head, seed=0, protocol=protocol)
+    if mixture := getattr(model, MIXTURE, None):
+        with safe_open(folder / _WEIGHTS, framework="pt") as weights, torch.no_grad():
+            for name, parameter in mixture.named_parameters():
+                parameter.copy_(weights.get_tensor(f"{MIXTURE}.{name}"))
+    return model.to(device).eval()
 
 
 class _TrainingState:
@@ -122,20 +148,31 @@ class _TrainingState:
         self.model, self.budget = model, budget
         self.steps_per_epoch = -(-rows // budget.batch_size)
         self.steps, self.step = self.steps_per_epoch * budget.epochs, 0
-        self.adam = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, weight_decay=0.0, fused=True)
+        self.adam = torch.optim.AdamW(_parameter_groups(model, budget), weight_decay=0.0, fused=True)
         self.best, self.best_epoch, self._best_weights = float("-inf"), 0, dict[str, Tensor]()
 
     def update_best(self, epoch: int, dev_metric: Callable[[Any], float] | None) -> None:
-        """Copy the weights if they are better than before; without a dev metric the later ones are."""
+        """Copy the weights if they are better than before; without a dev metric the later ones are. Or add them to the mean."""
         self.model.eval()
+        if self.budget.protocol == "checkpoint-average":
+            self._add_to_mean(epoch)
+            return
         with torch.no_grad():
             value = float(epoch) if dev_metric is None else dev_metric(self.model)
         if value > self.best:
             self.best, self.best_epoch = value, epoch
             self._best_weights = {name: weight.detach().to("cpu", copy=True) for name, weight in self.model.named_parameters()}
 
+    def _add_to_mean(self, epoch: int) -> None:
+        """Update the mean of the weights after each epoch, with those of epoch `epoch`."""
+        self.best, self.best_epoch = float(epoch), epoch
+        for name, weight in self.model.named_parameters():
+            new = weight.detach().to("cpu")
+            mean = self._best_weights.get(name)
+            self._best_weights[name] = new.clone() if mean is None else mean + (new - mean) / epoch
+
     def load_best(self) -> None:
-        """Load the best epoch's weights."""
+        """Load the best epoch's weights, or the mean."""
         with torch.no_grad():
             for name, weight in self.model.named_parameters():
                 weight.copy_(self._best_weights[name])
@@ -167,6 +204,14 @@ class _TrainingState:
                     self.adam.state[weight] = {kind: value.to(weight.device) for kind, value in moments.items()}
 
 
+def _parameter_groups(model: Any, budget: Budget) -> list[dict[str, Any]]:
+    """Return the parameters with their learning rates at the first step: of the encoder with its head, and of the mixture of layers."""
+    mixture = [weight for name, weight in model.named_parameters() if name.startswith(f"{MIXTURE}.")]
+    others = [weight for name, weight in model.named_parameters() if not name.startswith(f"{MIXTURE}.")]
+    groups = [(others, budget.learning_rate), *([(mixture, budget.mixture_rate)] if mixture else [])]
+    return [{"params": weights, "lr": rate, "initial_lr": rate} for weights, rate in groups]
+
+
 def _train_step(state: _TrainingState, batch: Batch, head: Head, seed: int) -> None:
     device = next(state.model.parameters()).device
     state.model.train()
@@ -177,7 +222,7 @@ def _train_step(state: _TrainingState, batch: Batch, head: Head, seed: int) -> N
     loss.backward()
     clip_grad_norm_(state.model.parameters(), state.budget.gradient_norm)
     for group in state.adam.param_groups:
-        group["lr"] = state.budget.learning_rate * (1 - state.step / state.steps)
+        group["lr"] = group["initial_lr"] * (1 - state.step / state.steps)
     state.adam.step()
     state.adam.zero_grad(set_to_none=True)
     state.step += 1

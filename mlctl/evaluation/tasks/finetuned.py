@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
-from mlctl.config.evaluate import FineTuned
+from mlctl.config.evaluate import FineTuned, Protocol
 from mlctl.evaluation.finetuning.examples import TRAINING_LANGUAGE, Example, ExampleSets, NamedExamples, evenly_spaced
 from mlctl.evaluation.tasks.base import SAMPLE_SIZE, PublishedTask
 from mlctl.modeling.architectures import Head
@@ -16,6 +18,21 @@ if TYPE_CHECKING:
     from mlctl.evaluation.finetuning.features import Row
     from mlctl.evaluation.metrics.item_scores import ItemScores
     from mlctl.evaluation.model_under_test import ModelUnderTest
+
+
+#: What a protocol of fine-tuning is called in titles, and what it changes of a benchmark's.
+_PROTOCOLS: Mapping[Protocol, tuple[str, str]] = {
+    "layer-mixture": (
+        "mixture of layers",
+        "Protocol layer-mixture: the head reads a learned softmax-weighted mean of the states of all layers, the embeddings included, "
+        "which begins as their mean (after Chen et al. 2022, arXiv 2205.08497).",
+    ),
+    "checkpoint-average": (
+        "checkpoint average",
+        "Protocol checkpoint-average: the mean of the weights after each epoch is evaluated, whatever the scores on English dev "
+        "(Schmidt et al. 2023, arXiv 2305.16834).",
+    ),
+}
 
 
 class FineTunedTask(PublishedTask, Generic[Example]):
@@ -32,6 +49,8 @@ class FineTunedTask(PublishedTask, Generic[Example]):
     labels: ClassVar[Sequence[str]]
     #: The head that is fine-tuned with the encoder.
     head: ClassVar[Head]
+    #: The protocol of fine-tuning; None: XTREME's.
+    protocol: Protocol | None = None
 
     def __init__(self, entry: FineTuned, sets: ExampleSets[Example]) -> None:
         self._entry, self._sets = entry, sets
@@ -54,6 +73,19 @@ class FineTunedTask(PublishedTask, Generic[Example]):
     @abstractmethod
     def sentences(self, examples: Sequence[Example]) -> list[str]:
         """Return the sentences of examples."""
+
+    def under(self, protocol: Protocol) -> Self:
+        """Return this benchmark with another protocol of fine-tuning, as a task of its own name."""
+        task = copy.copy(self)
+        title, text = _PROTOCOLS[protocol]
+        task.protocol, task._loaded = protocol, None
+        task.metadata = replace(
+            self.metadata,
+            task=f"{self.metadata.task}-{protocol}",
+            title=f"{self.metadata.title}, {title}",
+            protocol=f"{text} {self.metadata.protocol}",
+        )
+        return task
 
     def training_rows(self, model: ModelUnderTest) -> list[Row]:
         """Return the training set as tokenised rows."""
@@ -138,16 +170,15 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         folder = self.fine_tune(model, seed)
         if self._loaded is None or self._loaded[0] != folder:
             self._loaded = None  # frees the previous model before the next one is loaded
-            self._loaded = folder, load(folder, len(self.labels), self.head, model.device)
+            self._loaded = folder, load(folder, len(self.labels), self.head, model.device, self.protocol)
         return self._loaded[1]
 
     def _fine_tune(self, model: ModelUnderTest, seed: int, folder: Path, scratch: Path) -> None:
-        from mlctl.evaluation.finetuning.trainer import Budget, fine_tune, save
-        from mlctl.modeling.encoders import load_classifier
+        from mlctl.evaluation.finetuning.trainer import Budget, fine_tune, new_classifier, save
 
-        entry = self._entry
-        budget = Budget(entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length, model.bf16)
-        classifier = load_classifier(model.folder, len(self.labels), self.head, seed).to(model.device)
+        entry, protocol = self._entry, self.protocol
+        budget = Budget(entry.epochs, entry.batch_size, entry.learning_rate, entry.max_length, model.bf16, protocol=protocol)
+        classifier = new_classifier(model.folder, len(self.labels), self.head, seed, protocol).to(model.device)
         rows, padding = self.training_rows(model), model.tokenizer.pad_token_id
 
         def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:

@@ -22,6 +22,7 @@ from mlctl.pipeline.stage import StageContext
 from mlctl.pipeline.stages.evaluate import CACHE_FOLDER, STAGE
 
 from .conftest import entry, save_tokenizer, settings
+from .tasks.test_finetuned import QUICK, panx
 from .tasks.test_published import bucc, ntrex, tatoeba
 
 Rows = Callable[[str], list[dict[str, Any]]]
@@ -77,6 +78,22 @@ def test_tables_of_a_run(sharded: Path, trained: Path, tmp_path: Path) -> None:
     protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
     assert [one["metadata"]["task"] for one in protocol["benchmarks"]] == ["tatoeba", "ntrex"]
     assert protocol["models"]["base"]["pooling_search"]["language"] == "fr"
+
+
+def test_further_protocols_are_tasks_of_their_own(sharded: Path, trained: Path, tmp_path: Path) -> None:
+    for root, protocols in ((tmp_path / "xtreme", []), (tmp_path / "all", ["layer-mixture", "checkpoint-average"])):
+        one = entry("panx", panx(tmp_path / "p"), protocols=protocols, **QUICK)
+        run(sharded, trained, root, settings(one, resamples=200, seeds=[0, 1]))
+    scores = [row for row in table(tmp_path / "all", "scores") if row["task"].startswith("panx")]
+    by_task = {task: [row for row in scores if row["task"] == task] for task in dict.fromkeys(row["task"] for row in scores)}
+    assert set(by_task) == {"panx", "panx-layer-mixture", "panx-checkpoint-average"}
+    assert by_task["panx"] == [row for row in table(tmp_path / "xtreme", "scores") if row["task"] == "panx"]
+    weights = [path.read_bytes() for path in (tmp_path / "all/parts").rglob("model.safetensors")]
+    assert len(set(weights)) == len(weights) == 12, "two models, two seeds, and three fine-tunings of each"
+    assert all({row["seed"] for row in rows} == {0, 1} for rows in by_task.values())
+    metadata = [one["metadata"] for one in json.loads((tmp_path / "all/out/protocol.json").read_text())["benchmarks"]]
+    assert [one["title"].partition(", ")[2] for one in metadata] == ["", "mixture of layers", "checkpoint average"]
+    assert {row["task"] for row in table(tmp_path / "all", "averages")} >= set(by_task)
 
 
 def _value(root: Path, row: dict[str, Any], model: str) -> float:

@@ -8,6 +8,7 @@ import pytest
 
 from mlctl.config import Recipe
 from mlctl.pipeline import cost_estimate
+from mlctl.pipeline.challenge import challenge_stage
 from mlctl.pipeline.plan import plan
 from mlctl.pipeline.stage import Ref, Stage, StageContext, make, result_of
 from mlctl.pipeline.stages import STAGES, stages_until
@@ -27,6 +28,17 @@ def test_names_sections_tasks_and_estimates_follow_the_tuple_of_stages() -> None
 def test_a_stage_needs_only_stages_before_it() -> None:
     for number, stage in enumerate(STAGES):
         assert set(stage.needs) <= {before.name for before in STAGES[:number]}
+
+
+def test_a_challenge_is_under_the_standard_protocol_alone() -> None:
+    source = {"kind": "folder", "path": "data"}
+    more = {"translate_train": {}, "protocols": ["layer-mixture"]}
+    recipes = [
+        Recipe.model_validate({"evaluate": {"benchmarks": [{"name": "panx", "source": source, **own}]}}) for own in ({}, more)
+    ]
+    keys = [challenge_stage({}).settings(recipe) for recipe in recipes]
+    assert keys[0] == keys[1]
+    assert STAGES[-2].settings(recipes[0]) != STAGES[-2].settings(recipes[1])
 
 
 def test_the_parts_of_a_key_are_computed_once_and_what_is_reused_is_handed_to_the_work(tmp_path: Path) -> None:

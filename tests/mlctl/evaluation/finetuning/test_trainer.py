@@ -15,11 +15,12 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
+from mlctl.config.evaluate import Protocol
 from mlctl.evaluation.finetuning import trainer
 from mlctl.evaluation.finetuning.examples import Pair, TaggedSentence
 from mlctl.evaluation.finetuning.features import IGNORED, Row, rows_of_pairs, rows_of_tags
 from mlctl.evaluation.finetuning.predict import predict_labels, predict_tags
-from mlctl.evaluation.finetuning.trainer import Budget, fine_tune
+from mlctl.evaluation.finetuning.trainer import Budget, fine_tune, new_classifier
 from mlctl.modeling.architectures import Head
 from mlctl.modeling.encoders import load_classifier
 from mlctl.modeling.sparse_embeddings import train_embedding_rows
@@ -138,19 +139,25 @@ class KilledError(Exception):
     pass
 
 
+@pytest.mark.parametrize("protocol", [None, "layer-mixture", "checkpoint-average"])
 @pytest.mark.parametrize("at", [1, 6, 8, 13])
 def test_killed_and_gone_on_with_the_weights_are_the_same(
-    encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+    encoder: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    tmp_path: Path,
+    at: int,
+    protocol: Protocol | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trainer, "_CHECKPOINT_SECONDS", 0)
-    rows, budget = pair_rows(tokenizer), Budget(4, 4, 3e-3)
+    rows, budget = pair_rows(tokenizer), Budget(4, 4, 3e-3, protocol=protocol)
 
     def run(scratch: Path, stop: int | None) -> dict[str, torch.Tensor]:
         def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
             if done == stop:
                 raise KilledError
 
-        model = load_classifier(encoder, 2, "classifier", seed=5)
+        model = new_classifier(encoder, 2, "classifier", 5, protocol)
         fine_tune(model, rows, "classifier", budget, 5, scratch, 0, accuracy_on(rows), progress)
         return dict(model.named_parameters())
 
@@ -159,6 +166,48 @@ def test_killed_and_gone_on_with_the_weights_are_the_same(
         run(tmp_path / "cut", at)
     resumed = run(tmp_path / "cut", None)
     assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
+
+
+def test_averaged_weights_are_the_mean_of_those_after_each_epoch(
+    encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    rows, after_epochs = pair_rows(tokenizer), list[dict[str, torch.Tensor]]()
+
+    def collect(model: Any) -> float:
+        after_epochs.append({name: weight.detach().double().clone() for name, weight in model.named_parameters()})
+        return accuracy_on(rows)(model)
+
+    fine_tune(
+        load_classifier(encoder, 2, "classifier", seed=3), rows, "classifier", Budget(4, 4, 3e-3), 3, tmp_path / "a", 0, collect
+    )
+    model, budget = (
+        new_classifier(encoder, 2, "classifier", 3, "checkpoint-average"),
+        Budget(4, 4, 3e-3, protocol="checkpoint-average"),
+    )
+    result = fine_tune(model, rows, "classifier", budget, 3, tmp_path / "b", 0, accuracy_on(rows))
+    assert len(after_epochs) == 4
+    trained_rows = sorted({0, *(token for row in rows for token in row.input_ids)})
+    for name, weight in model.named_parameters():
+        mean = torch.stack([weights[name] for weights in after_epochs]).mean(0)
+        own = weight[trained_rows] if "word_embeddings" in name else weight
+        torch.testing.assert_close(own.double(), mean, rtol=0, atol=1e-6)
+    assert result == {"dev": accuracy_on(rows)(model), "epoch": 4}
+
+
+def test_a_mixture_of_layers_is_learned_and_saved(encoder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    rows, budget = pair_rows(tokenizer), Budget(10, 4, 3e-3, protocol="layer-mixture")
+    model = new_classifier(encoder, 2, "classifier", 1, "layer-mixture")
+    result = fine_tune(model, rows, "classifier", budget, 1, tmp_path / "scratch", 0, accuracy_on(rows))
+    assert result["dev"] == 1
+    shares = model.layer_mixture.logits.detach()
+    assert len(shares) == 3
+    assert shares.std() > 0.05  # at the encoder's learning rate of a real run it would stay at zero
+    (tmp_path / "saved").mkdir()
+    trainer.save(model, result, tmp_path / "saved")
+    loaded = trainer.load(tmp_path / "saved", 2, "classifier", torch.device("cpu"), "layer-mixture")
+    with torch.no_grad():
+        ids = torch.arange(len(WORDS))[None]
+        assert torch.equal(loaded(ids).logits, model(ids).logits)
 
 
 def test_another_seed_is_another_head_and_order(encoder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
