@@ -120,6 +120,15 @@ def test_settings_tables_give_default_and_key(page: str, setting: str, default: 
     assert (in_key == "yes") == (not (isinstance(extra, dict) and extra.get("in_key") is False)), page
 
 
+def test_the_table_of_benchmarks_is_what_its_script_writes() -> None:
+    spec = importlib.util.spec_from_file_location("benchmark_table", ROOT / "docs" / "benchmark_table.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.TABLE.findall(text_of("docs/evaluate.md")) == [module.table()], "run python docs/benchmark_table.py"
+
+
 def test_renamed_settings_are_listed() -> None:
     [section] = [match[0] for page in PAGES for match in RENAMED_SECTION.finditer(text_of(page))]
     assert dict(re.findall(r"^\| `(.+?)` \| `(.+?)` \|$", section, re.MULTILINE)) == RENAMED

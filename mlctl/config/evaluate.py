@@ -88,6 +88,47 @@ class WordAlignment(Benchmark):
     )
 
 
+class Flores(Benchmark):
+    """Sentence retrieval and bitext mining among the same sentences in over 200 languages (FLORES+, xSIM, xSIM++)."""
+
+    name: Literal["flores"] = Field(description="Name of the benchmark.")
+    pivot: Language = Field("en", description="Language that every other language is paired with.")
+    split: Literal["devtest", "dev"] = Field("devtest", description="Set of sentences.")
+    neighbours: int = Field(4, ge=1, le=64, description="Nearest neighbours that the margin of xSIM averages over.")
+
+
+class Lareqa(Benchmark):
+    """Retrieval of answers from a pool of 11 languages (LAReQA on XQuAD-R, XTREME-R)."""
+
+    name: Literal["lareqa"] = Field(description="Name of the benchmark.")
+    context: bool = Field(
+        True,
+        description="Whether a candidate's text is its sentence and then its whole paragraph, as in XTREME-R; false: the sentence.",
+    )
+
+
+class Mewslix(Benchmark):
+    """Retrieval of the entity that a mention in one of 11 languages refers to (Mewsli-X, XTREME-R)."""
+
+    name: Literal["mewslix"] = Field(description="Name of the benchmark.")
+    split: Literal["test", "dev"] = Field("test", description="Set of mentions.")
+    candidates: int = Field(
+        0, ge=0, description="Number of entities to retrieve from: those of the mentions, then the first of the file; 0: all."
+    )
+
+
+class Sts17(Benchmark):
+    """Semantic similarity of sentences in two languages (STS 2017)."""
+
+    name: Literal["sts17"] = Field(description="Name of the benchmark.")
+
+
+class Sts22(Benchmark):
+    """Similarity of news articles in two languages (SemEval 2022, task 8)."""
+
+    name: Literal["sts22"] = Field(description="Name of the benchmark.")
+
+
 class FineTuned(Benchmark):
     """Settings of every benchmark that fine-tunes on English examples. The defaults are XTREME's for mBERT."""
 
@@ -204,8 +245,59 @@ class Tydiqa(QuestionAnswering):
     name: Literal["tydiqa"] = Field(description="Name of the benchmark.")
 
 
+class Sib200(FineTuned):
+    """Topic classification in over 200 languages (SIB-200). The defaults are those of its authors."""
+
+    name: Literal["sib200"] = Field(description="Name of the benchmark.")
+    train: str = Field(
+        "",
+        description="English training examples: a file in the folder (plain or .gz; empty: eng_Latn/train.tsv), or for kind huggingface "
+        "the name of another data set with a split train (empty: the benchmark's own split).",
+    )
+    epochs: int = Field(
+        20, ge=1, description="Passes over the examples; the epoch with the best score on English dev is evaluated."
+    )
+    learning_rate: float = Field(1e-5, gt=0, description="Learning rate of Adam at the first step; it decays linearly to 0.")
+    max_length: int = Field(164, ge=8, description="Maximum number of subwords of a sentence.")
+
+
+class Belebele(FineTuned):
+    """Reading comprehension with four choices in 122 languages (Belebele). The defaults are RoBERTa's for RACE."""
+
+    name: Literal["belebele"] = Field(description="Name of the benchmark.")
+    train: str = Field(
+        "",
+        description="English training questions: a file in the folder (plain or .gz; empty: belebele_training_set.tsv), or for kind "
+        "huggingface the name of a data set with splits train and validation (empty: ehovy/race).",
+    )
+    epochs: int = Field(
+        4, ge=1, description="Passes over the questions; the epoch with the best score on English dev is evaluated."
+    )
+    batch_size: int = Field(16, ge=1, description="Questions a step.")
+    learning_rate: float = Field(1e-5, gt=0, description="Learning rate of Adam at the first step; it decays linearly to 0.")
+    max_length: int = Field(512, ge=16, description="Maximum number of subwords of passage, question and one choice together.")
+
+
 AnyBenchmark = Annotated[
-    Tatoeba | Bucc | Ntrex | WordAlignment | Xnli | Pawsx | Udpos | Panx | Xquad | Mlqa | Tydiqa, Field(discriminator="name")
+    Tatoeba
+    | Bucc
+    | Ntrex
+    | Flores
+    | Lareqa
+    | Mewslix
+    | Sts17
+    | Sts22
+    | WordAlignment
+    | Xnli
+    | Pawsx
+    | Udpos
+    | Panx
+    | Xquad
+    | Mlqa
+    | Tydiqa
+    | Sib200
+    | Belebele,
+    Field(discriminator="name"),
 ]
 
 
@@ -261,7 +353,7 @@ class Evaluate(Section):
     def _check_gradients(self) -> Evaluate:
         if self.gradient_examples and not any(isinstance(benchmark, FineTuned) for benchmark in self.benchmarks):
             raise ValueError(
-                "gradient_examples needs a benchmark that fine-tunes: add udpos, panx, xnli or pawsx to benchmarks, or set it to 0"
+                "gradient_examples needs a benchmark that fine-tunes: add udpos, panx, xnli, pawsx or sib200 to benchmarks, or set it to 0"
             )
         return self
 

@@ -81,8 +81,9 @@ def _protocol(plan: EvaluationPlan, results: Sequence[ModelScores]) -> dict[str,
             "same_pooling": "evaluated" if plan.evaluations[SAME_POOLING] else "equal",
         },
         "benchmarks": [
-            {"metadata": task.metadata.as_json(), "settings": task.settings, "languages": list(languages)}
+            {"metadata": metadata.as_json(), "settings": task.settings, "languages": list(languages)}
             for task, languages in plan.benchmarks
+            for metadata in (task.metadata, *task.further_scores)
         ],
         "models": {model.name: model.protocol_entry(plan.embeds_sentences) for model in plan.models},
         "resamples": plan.job.settings.resamples,

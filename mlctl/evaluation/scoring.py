@@ -16,6 +16,7 @@ from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.evaluation.statistics.model_comparison import TRAINED, ModelScores
 from mlctl.evaluation.step_graph import StepGroup, run_steps
 from mlctl.evaluation.steps import EvaluationStep, GradientStep, ScoreStep, TokenMapStep, gradient_file, token_file, write_rows
+from mlctl.evaluation.tasks.base import PublishedTask
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.scheduler import ProgressCounter
 
@@ -92,7 +93,8 @@ def _log_scores(evaluation: Evaluation, scores: Sequence[ItemScores]) -> None:
     of_tasks = {result.task: result for result in _model_scores(evaluation, scores)}
     for name in evaluation.task.score_names:
         if name not in of_tasks:
-            _log.warning("%s: no %s, too few aligned words among the held-out pairs", language, name)
+            if not isinstance(evaluation.task, PublishedTask):  # the data of a benchmark may have no such scores of a language
+                _log.warning("%s: no %s, too few aligned words among the held-out pairs", language, name)
             continue
         metric = evaluation.task.metadata.metric
         values = ", ".join(f"{item.direction} {100 * item.metrics[metric]:.1f}%" for item in of_tasks[name].scores)

@@ -337,7 +337,7 @@ class GradientStep(ModelStep):
 
         job, model = self.job, self.job.model(self.model)
         standard = [task for task in job.fine_tuned_tasks() if task.protocol is None and not task.metadata.zero_shot_task]
-        tasks = [task for task in standard if task.head != "span"]
+        tasks = [task for task in standard if task.head in ("tagger", "classifier")]
         rows = gradient_rows(model, tasks, job.heldout, job.settings.gradient_examples, job.seed)
         write_rows(job.scratch, gradient_file(self.model), list(rows), schema.GRADIENTS)
 

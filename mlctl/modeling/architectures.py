@@ -9,12 +9,18 @@ from typing import Any, Literal
 from mlctl.errors import InputError
 from mlctl.modeling.model_files import CONFIG, read_config
 
-#: Heads of fine-tuning: a label for each token, one for the sequence, or the first and last token of a span.
-Head = Literal["tagger", "classifier", "span"]
+#: Heads of fine-tuning: a label for each token, one for the sequence, the first and last token of a span, or one of several sequences.
+Head = Literal["tagger", "classifier", "span", "choice"]
 #: What a model is loaded as.
 Use = Literal["encoder", "masked-lm"] | Head
 
 _T5 = ("t5", "mt5", "umt5")  # encoder-decoders whose encoder transformers loads alone
+#: Uses that no T5 model has a class for: what they are for, and the benchmarks.
+_WITHOUT_T5: dict[Use, tuple[str, str]] = {
+    "classifier": ("sentence pairs and topics", "xnli, pawsx and sib200"),
+    "span": ("answers", "xquad, mlqa and tydiqa"),
+    "choice": ("choices", "belebele"),
+}
 _BOTH_WAYS = ("bert-generation", "xlnet")  # in transformers' list of causal models, but their attention sees both sides
 _REMEDY = "name an encoder such as BERT, XLM-RoBERTa, ModernBERT, multilingual E5 or mT5"
 
@@ -37,6 +43,7 @@ def auto_class(folder: Path, use: Use) -> Any:
         "tagger": "ModelForTokenClassification",
         "classifier": "ModelForSequenceClassification",
         "span": "ModelForQuestionAnswering",
+        "choice": "ModelForMultipleChoice",
     }
     return getattr(transformers, f"Auto{names[use]}")
 
@@ -54,10 +61,10 @@ def _t5_class(config: Mapping[str, Any], folder: Path, use: Use) -> Any:
             f"{folder}: {_class_name(config)} has no masked-LM head: of T5 models the encoder alone is trained",
             "set train.mlm_weight=0 and train.contrast_on_masked=false",
         )
-    if use in ("classifier", "span"):
-        benchmarks = "xnli and pawsx" if use == "classifier" else "xquad, mlqa and tydiqa"
+    if use in _WITHOUT_T5:
+        kind, benchmarks = _WITHOUT_T5[use]
         raise InputError(
-            f"{folder}: {_class_name(config)} has no encoder with a head for {'sentence pairs' if use == 'classifier' else 'answers'}",
+            f"{folder}: {_class_name(config)} has no encoder with a head for {kind}",
             f"remove the benchmarks {benchmarks} from evaluate.benchmarks",
         )
     return AutoModelForTextEncoding if use == "encoder" else AutoModelForTokenClassification

@@ -51,8 +51,8 @@ def load_classifier(folder: Path, labels: int, head: Head, seed: int) -> Any:
     Args:
         folder: a folder that `load_encoder` can load.
         labels: number of classes.
-        head: tagger (AutoModelForTokenClassification), classifier (AutoModelForSequenceClassification) or span
-            (AutoModelForQuestionAnswering).
+        head: tagger (AutoModelForTokenClassification), classifier (AutoModelForSequenceClassification), span
+            (AutoModelForQuestionAnswering) or choice (AutoModelForMultipleChoice).
         seed: seed of the head and, if the folder has none, of the pooler below it.
 
     Raises:

@@ -13,7 +13,14 @@ Row = dict[str, Any]
 
 _SHORT_TEXT = 140
 _MIN_P = 0.001
-_METRICS = {"f1": "F1", "agreement": "1 − AER", "aer": "AER"}
+_METRICS = {
+    "f1": "F1",
+    "agreement": "1 − AER",
+    "aer": "AER",
+    "map": "mAP@20",
+    "spearman": "Spearman's ρ",
+    "same_language": "answers in the query's language",
+}
 #: Items of the tasks on held-out pairs.
 _HELD_OUT_ITEMS = {"sentence-retrieval": "sentence", "word-retrieval": "word"}
 

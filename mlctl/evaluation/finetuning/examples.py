@@ -20,11 +20,39 @@ class Pair(NamedTuple):
     label: str
 
 
+class LabelledText(NamedTuple):
+    """A text and its label."""
+
+    text: str
+    label: str
+
+
+class Choices(NamedTuple):
+    """A question about a passage, answers to choose from, and as the label the number of the right one, from 1."""
+
+    name: str
+    passage: str
+    question: str
+    answers: tuple[str, ...]
+    label: str
+
+
 class TaggedSentence(NamedTuple):
     """A sentence's words and a tag for each; NO_TAG for a word that nothing is to be learned from."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
+
+
+class Labelled(Protocol):
+    """An example with one label."""
+
+    @property
+    def label(self) -> str:
+        """The label."""
+
+
+LabelledExample = TypeVar("LabelledExample", bound=Labelled)
 
 
 class NamedExamples(NamedTuple, Generic[Example]):

@@ -13,7 +13,7 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from mlctl.errors import InputError
-from mlctl.evaluation.finetuning.examples import NO_TAG, Pair, TaggedSentence
+from mlctl.evaluation.finetuning.examples import NO_TAG, Choices, LabelledText, Pair, TaggedSentence
 from mlctl.modeling.architectures import Head
 from mlctl.modeling.pooling import pad, pad_batch
 
@@ -34,6 +34,7 @@ class Row(NamedTuple):
         labels: of a pair its label, (1,); of a question the positions of the answer's first and last token, (2,); of tags one a subword (T,), IGNORED but for the first subword of a word that has a tag.
         example: number of the example that it is a part of.
         offsets: of a question's row to predict, for each token its character range in the context; (0, 0) for other tokens.
+        choices: of a row with several answers to choose from, which follow one another in `input_ids`, the length of each in tokens.
     """
 
     input_ids: Sequence[int]
@@ -41,10 +42,12 @@ class Row(NamedTuple):
     labels: Sequence[int]
     example: int
     offsets: Sequence[tuple[int, int]] = ()
+    choices: Sequence[int] = ()
 
 
 class Batch(NamedTuple):
-    """Rows padded to one length: ids, mask and token types (B, T); `labels` (B,) of pairs, (B, 2) of questions, (B, T) of tags."""
+    """Rows padded to one length: ids, mask and token types (B, T), with C choices (B, C, T); `labels` (B,) of pairs and choices, (B, 2) of
+    questions, (B, T) of tags."""
 
     input_ids: Tensor
     attention_mask: Tensor
@@ -65,6 +68,34 @@ def rows_of_pairs(
     )
     columns = zip(encoded["input_ids"], encoded["token_type_ids"], pairs, strict=True)
     return [Row(ids, types, [label_ids[pair.label]], number) for number, (ids, types, pair) in enumerate(columns)]
+
+
+def rows_of_texts(
+    texts: Sequence[LabelledText], tokenizer: PreTrainedTokenizerBase, label_ids: Mapping[str, int], max_length: int
+) -> list[Row]:
+    """Return a row for each text, truncated to `max_length` subwords."""
+    encoded = tokenizer([text.text for text in texts], truncation=True, max_length=max_length, return_token_type_ids=True)
+    columns = zip(encoded["input_ids"], encoded["token_type_ids"], texts, strict=True)
+    return [Row(ids, types, [label_ids[text.label]], number) for number, (ids, types, text) in enumerate(columns)]
+
+
+def rows_of_choices(
+    questions: Sequence[Choices], tokenizer: PreTrainedTokenizerBase, label_ids: Mapping[str, int], max_length: int
+) -> list[Row]:
+    """Return a row for each question: [CLS] passage [SEP] question answer [SEP] for each answer, the passage truncated."""
+    pairs = [
+        Pair(question.passage, f"{question.question} {answer}", question.label)
+        for question in questions
+        for answer in question.answers
+    ]
+    encoded, rows, first = rows_of_pairs(pairs, tokenizer, label_ids, max_length), list[Row](), 0
+    for number, question in enumerate(questions):
+        choices = encoded[first : first + len(question.answers)]
+        first += len(choices)
+        ids = [token for choice in choices for token in choice.input_ids]
+        types = [kind for choice in choices for kind in choice.token_type_ids]
+        rows.append(Row(ids, types, choices[0].labels, number, choices=[len(choice.input_ids) for choice in choices]))
+    return rows
 
 
 def rows_of_tags(
@@ -163,10 +194,24 @@ def _windows(sizes: Sequence[int], limit: int) -> Iterator[range]:
 
 def collate(rows: Sequence[Row], padding: int, head: Head) -> Batch:
     """Pad rows to the longest of them; their labels are those of a head."""
+    one_label = head in ("classifier", "choice")
+    labels = torch.tensor([row.labels[0] for row in rows]) if one_label else pad([row.labels for row in rows], IGNORED)
+    if head == "choice":
+        return _collate_choices(rows, padding, labels)
     input_ids, mask = pad_batch([row.input_ids for row in rows], padding)
-    labels = torch.tensor([row.labels[0] for row in rows]) if head == "classifier" else pad([row.labels for row in rows], IGNORED)
-    token_types = pad([row.token_type_ids for row in rows], 0)
-    return Batch(input_ids, mask, token_types, labels)
+    return Batch(input_ids, mask, pad([row.token_type_ids for row in rows], 0), labels)
+
+
+def _collate_choices(rows: Sequence[Row], padding: int, labels: Tensor) -> Batch:
+    input_ids, mask = pad_batch([part for row in rows for part in _split(row.input_ids, row.choices)], padding)
+    types = pad([part for row in rows for part in _split(row.token_type_ids, row.choices)], 0)
+    shape = (len(rows), len(rows[0].choices), -1)
+    return Batch(input_ids.view(shape), mask.view(shape), types.view(shape), labels)
+
+
+def _split(values: Sequence[int], lengths: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start, end in itertools.pairwise(itertools.accumulate(lengths, initial=0)):
+        yield values[start:end]
 
 
 def autocast(device: torch.device, bf16: bool) -> torch.autocast:

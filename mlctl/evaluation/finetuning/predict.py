@@ -16,10 +16,13 @@ N_BEST = 20
 
 
 @torch.inference_mode()
-def predict_labels(model: Any, rows: Sequence[Row], padding: int, batch_rows: int, bf16: bool = False) -> list[int]:
-    """Return the label id of each row."""
+def predict_labels(
+    model: Any, rows: Sequence[Row], padding: int, batch_rows: int, bf16: bool = False, head: Head = "classifier"
+) -> list[int]:
+    """Return the label id of each row; a row with choices counts as so many rows of a batch."""
     predictions = [0] * len(rows)
-    for indices, _, logits in _logits(model, rows, "classifier", padding, batch_rows, bf16):
+    choices = max((len(row.choices) for row in rows), default=0)
+    for indices, _, logits in _logits(model, rows, head, padding, max(1, batch_rows // max(1, choices)), bf16):
         for index, label in zip(indices, logits.argmax(-1).tolist(), strict=True):
             predictions[index] = label
     return predictions

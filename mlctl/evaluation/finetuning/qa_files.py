@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlctl.errors import InputError
+from mlctl.evaluation.data.json_files import describe, read_json, text_of
 from mlctl.evaluation.data.sources import data_remedy
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def read_questions(file: Path, title: str) -> list[Question]:
         InputError: the file is not JSON of that form, a question has no answer, or two have the same id; the message names the file and
             the question.
     """
-    return list(_checked(_questions(_read_json(file, title), file, title), str(file), title))
+    return list(_checked(_questions(read_json(file, title), file, title), str(file), title))
 
 
 def question_of_row(row: dict[str, Any], title: str) -> Question:
@@ -63,29 +62,19 @@ def question_of_row(row: dict[str, Any], title: str) -> Question:
         raise InputError(problem, data_remedy(title)) from None
 
 
-def _read_json(file: Path, title: str) -> Any:
-    opened = gzip.open if file.suffix == ".gz" else open
-    try:
-        with opened(file, "rt", encoding="utf-8") as stream:
-            return json.load(stream)
-    except (ValueError, OSError, EOFError, RecursionError) as error:
-        raise InputError(f"{file} is not JSON in UTF-8: {error}", data_remedy(title)) from None
-
-
 def _questions(content: Any, file: Path, title: str) -> Iterator[Question]:
     name = ""
     try:
         for article in content["data"]:
             for paragraph in article["paragraphs"]:
-                context = _text(paragraph["context"])
+                context = text_of(paragraph["context"])
                 for entry in paragraph["qas"]:
                     name = str(entry["id"])
-                    given = ((_text(answer["text"]), int(answer["answer_start"])) for answer in entry["answers"])
-                    yield Question(name, _text(entry["question"]), context, _answers(context, given))
+                    given = ((text_of(answer["text"]), int(answer["answer_start"])) for answer in entry["answers"])
+                    yield Question(name, text_of(entry["question"]), context, _answers(context, given))
     except (KeyError, TypeError, ValueError) as error:
         after = f" after question {name!r}" if name else ""
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{file} is not in the form of SQuAD v1.1{after}: {reason}", data_remedy(title)) from None
+        raise InputError(f"{file} is not in the form of SQuAD v1.1{after}: {describe(error)}", data_remedy(title)) from None
 
 
 def _checked(questions: Iterable[Question], where: str, title: str) -> Iterator[Question]:
@@ -118,10 +107,3 @@ def _find(context: str, text: str, start: int) -> int:
         places.append(place)
         place = context.find(text, place + 1)
     return min(places, key=lambda found: abs(found - start)) if places else -1
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{str(value)[:40]!r} is not text")
-    value.encode()  # a lone surrogate is a ValueError
-    return value

@@ -53,12 +53,24 @@ def mine(source: Tensor, target: Tensor, score: Literal["margin", "cosine"], nei
     source, target = normalize(source.float(), dim=1), normalize(target.float(), dim=1)
     forward, backward = _nearest(source, target, neighbours)
     means = forward.cosines.mean(1), backward.cosines.mean(1)
-    forward_rows, forward_scores = _best(forward, means[0], means[1], score)
-    backward_rows, backward_scores = _best(backward, means[1], means[0], score)
+    forward_rows, forward_scores = _best(forward, _scores(forward, means[0], means[1], score))
+    backward_rows, backward_scores = _best(backward, _scores(backward, means[1], means[0], score))
     source_rows, target_rows = (torch.arange(len(side), device=source.device) for side in (source, target))
     sources = torch.cat([source_rows, backward_rows]).cpu().numpy()
     targets = torch.cat([forward_rows, target_rows]).cpu().numpy()
     return _one_to_one(sources, targets, torch.cat([forward_scores, backward_scores]).double().cpu().numpy())
+
+
+def nearest_by_margin(source: Tensor, target: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
+    """Return for each sentence of the source text its K nearest targets (N, K), as rows, and their margins (N, K).
+
+    Args:
+        source: (N, H).
+        target: (M, H).
+        neighbours: K, or M if that is smaller.
+    """
+    forward, backward = _nearest(normalize(source.float(), dim=1), normalize(target.float(), dim=1), neighbours)
+    return forward.rows, _scores(forward, forward.cosines.mean(1), backward.cosines.mean(1), "margin")
 
 
 def _nearest(source: Tensor, target: Tensor, neighbours: int) -> tuple[_Neighbours, _Neighbours]:
@@ -84,11 +96,15 @@ def _merge(first: _Neighbours, second: _Neighbours, count: int) -> _Neighbours:
     return _Neighbours(best.values, rows.gather(0, best.indices))
 
 
-def _best(near: _Neighbours, own_means: Tensor, other_means: Tensor, score: str) -> tuple[Tensor, Tensor]:
-    """Return the best neighbour of each sentence and its score; the means are of both texts' cosines with their neighbours."""
-    scores = near.cosines
-    if score == "margin":
-        scores = scores / ((own_means[:, None] + other_means[near.rows]) / 2).clamp(min=_EPSILON)
+def _scores(near: _Neighbours, own_means: Tensor, other_means: Tensor, score: str) -> Tensor:
+    """Return the score of each neighbour (N, K); the means are of both texts' cosines with their neighbours."""
+    if score == "cosine":
+        return near.cosines
+    return near.cosines / ((own_means[:, None] + other_means[near.rows]) / 2).clamp(min=_EPSILON)
+
+
+def _best(near: _Neighbours, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best neighbour of each sentence and its score."""
     best = scores.argmax(1, keepdim=True)
     return near.rows.gather(1, best)[:, 0], scores.gather(1, best)[:, 0]
 

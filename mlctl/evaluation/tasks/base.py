@@ -55,6 +55,8 @@ class PublishedTask(ABC):
     """
 
     metadata: TaskMetadata
+    #: Metadata of the scores that share its pass of the encoder; their main metric has the same name.
+    further_scores: Sequence[TaskMetadata] = ()
     #: See `Task`.
     embeds_sentences = True
 
@@ -68,7 +70,7 @@ class PublishedTask(ABC):
     @property
     def score_names(self) -> Sequence[str]:
         """See `Task`."""
-        return (self.metadata.task,)
+        return [metadata.task for metadata in (self.metadata, *self.further_scores)]
 
     @property
     def languages(self) -> list[str]:

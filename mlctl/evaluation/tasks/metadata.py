@@ -16,7 +16,7 @@ class TaskMetadata:
         citation: the publication to cite.
         licence: the licence that the data's publishers state.
         languages: BCP 47 tags of the protocol's languages; empty: all languages of the data.
-        metric: the main metric, a share where more is better; it is what the paired test compares.
+        metric: the main metric, a share or a correlation where more is better; it is what the paired test compares.
         revision: of this implementation. Increased when it gives other scores for the same data and embeddings.
         protocol: how the task is evaluated, and where that differs from other implementations.
         fine_tuned: evaluated after fine-tuning on English, once for each seed.

@@ -18,6 +18,11 @@ IMPLEMENTATIONS = {
     "tatoeba": "tatoeba:TatoebaTask",
     "bucc": "bucc:BuccTask",
     "ntrex": "ntrex:NtrexTask",
+    "flores": "flores:FloresTask",
+    "lareqa": "lareqa:LareqaTask",
+    "mewslix": "mewslix:MewslixTask",
+    "sts17": "sts17:Sts17Task",
+    "sts22": "sts22:Sts22Task",
     "word-alignment": "word_alignment:WordAlignmentTask",
     "xnli": "xnli:XnliTask",
     "pawsx": "pawsx:PawsxTask",
@@ -26,6 +31,8 @@ IMPLEMENTATIONS = {
     "xquad": "xquad:XquadTask",
     "mlqa": "mlqa:MlqaTask",
     "tydiqa": "tydiqa:TydiqaTask",
+    "sib200": "sib200:Sib200Task",
+    "belebele": "belebele:BelebeleTask",
 }
 
 
@@ -50,8 +57,9 @@ def open_translate_train(entry: Udpos | Panx, projected: ProjectedSets) -> Taggi
 
 
 def all_metadata() -> list[TaskMetadata]:
-    """Return the metadata of all published benchmarks."""
-    return [_implementation(name).metadata for name in IMPLEMENTATIONS]
+    """Return the metadata of all scores of all published benchmarks."""
+    tasks = map(_implementation, IMPLEMENTATIONS)
+    return [metadata for task in tasks for metadata in (task.metadata, *task.further_scores)]
 
 
 def _implementation(name: str) -> Any:

@@ -58,6 +58,13 @@ VALUES: dict[str, Any] = {
             {"name": "xquad", "source": {"kind": "folder", "path": "x"}},
             {"name": "mlqa", "source": {"kind": "folder", "path": "x"}},
             {"name": "tydiqa", "source": {"kind": "folder", "path": "x"}},
+            {"name": "flores", "source": {"kind": "folder", "path": "x"}},
+            {"name": "lareqa", "source": {"kind": "folder", "path": "x"}},
+            {"name": "mewslix", "source": {"kind": "folder", "path": "x"}},
+            {"name": "sts17", "source": {"kind": "folder", "path": "x"}},
+            {"name": "sts22", "source": {"kind": "folder", "path": "x"}},
+            {"name": "sib200", "source": {"kind": "folder", "path": "x"}},
+            {"name": "belebele", "source": {"kind": "folder", "path": "x"}},
         ]
     },
 }

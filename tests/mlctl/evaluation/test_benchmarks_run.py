@@ -20,8 +20,11 @@ from mlctl.core.workspace import Workspace
 from mlctl.evaluation import ScoreCache, digests, evaluate
 from mlctl.pipeline.stage import StageContext
 from mlctl.pipeline.stages.evaluate import CACHE_FOLDER, STAGE
+from mlctl.reporting import tables
+from mlctl.reporting.benchmark_section import benchmark_context
 
 from .conftest import entry, save_tokenizer, settings
+from .tasks import published_sets
 from .tasks.test_finetuned import QUICK, panx
 from .tasks.test_published import bucc, ntrex, tatoeba
 
@@ -94,6 +97,56 @@ def test_further_protocols_are_tasks_of_their_own(sharded: Path, trained: Path, 
     metadata = [one["metadata"] for one in json.loads((tmp_path / "all/out/protocol.json").read_text())["benchmarks"]]
     assert [one["title"].partition(", ")[2] for one in metadata] == ["", "mixture of layers", "checkpoint average"]
     assert {row["task"] for row in table(tmp_path / "all", "averages")} >= set(by_task)
+
+
+def test_retrieval_similarity_and_learned_sets_in_one_run(sharded: Path, trained: Path, tmp_path: Path) -> None:
+    learned = {"epochs": 1, "batch_size": 8, "learning_rate": 5e-3, "test_examples": 8}
+    names = ("flores", "lareqa", "mewslix", "sts17", "sts22", "sib200", "belebele")
+    entries = [
+        entry(name, getattr(published_sets, name)(tmp_path / name), **(learned if name in ("sib200", "belebele") else {}))
+        for name in names
+    ]
+    run(sharded, trained, tmp_path, settings(*entries, pooling="last", resamples=100, seeds=[0]))
+    expected = {
+        "flores": "de zh",
+        "flores-xsim": "de zh",
+        "flores-xsim-plus-plus": "de zh",
+        "lareqa": "de en zh",
+        "mewslix": "de tr",
+        "sts17": "de es",
+        "sts17-monolingual": "ar en",
+        "sts22": "de",
+        "sts22-monolingual": "pl",
+        "sib200": "de en zh",
+        "belebele": "de en zh",
+    }
+    differences = table(tmp_path, "differences")
+    found = {task: " ".join(row["language"] for row in differences if row["task"] == task) for task in expected}
+    assert found == expected
+    for row in differences:
+        assert (row["base"], row["trained"]) == pytest.approx(
+            (_value(tmp_path, row, "base"), _value(tmp_path, row, "trained")), abs=1e-5
+        )
+        assert row["low"] <= row["difference"] <= row["high"]
+    constant = {row["task"]: row["base"] for row in table(tmp_path, "averages") if not row["task"].startswith(("sib", "bele"))}
+    assert set(constant.values()) == {0}, "the base model gives all texts one vector"
+    assert {row["task"] for row in differences if row["significant"]} >= {"flores", "flores-xsim", "lareqa", "sts17", "sts22"}
+    figures = {
+        "protocol": tables.protocol(tmp_path / "out"),
+        "benchmark": tables.benchmark_rows(tmp_path / "out"),
+        "means": tables.mean_rows(tmp_path / "out"),
+        "scores": tables.score_rows(tmp_path / "out"),
+        "translate_train": tables.mode_rows(tmp_path / "out"),
+    }
+    context = benchmark_context(figures)
+    cards = {one["metadata"]["task"]: one["metadata"] for one in context["benchmarks"]}
+    assert list(cards) == list(expected)
+    assert all(card[name] for card in cards.values() for name in ("title", "citation", "licence", "protocol", "revision"))
+    titles = {task: rows[0]["title"] for task, rows in context["tasks"]}
+    assert {task: titles[task] for task in expected} == {task: card["title"] for task, card in cards.items()}
+    bias = [row["trained"] for row in context["scores"] if (row["task"], row["metric"]) == ("lareqa", "same_language")]
+    assert len(bias) == 3
+    assert all(0 < share < 1 for share in bias)
 
 
 def _value(root: Path, row: dict[str, Any], model: str) -> float:

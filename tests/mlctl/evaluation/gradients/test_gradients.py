@@ -173,5 +173,5 @@ def test_without_the_setting_nothing_is_written(write_sharded: Write, copied_row
 
 
 def test_the_setting_needs_a_benchmark_that_fine_tunes(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="add udpos, panx, xnli or pawsx"):
+    with pytest.raises(ValidationError, match="add udpos, panx, xnli, pawsx or sib200"):
         settings(entry("tatoeba", tmp_path), gradient_examples=10)
