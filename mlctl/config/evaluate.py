@@ -343,6 +343,11 @@ class Evaluate(Section):
         description="English training examples of each benchmark that fine-tunes whose gradient is compared, layer by layer, with that of "
         "alignment on the held-out pairs (arXiv 2603.18863); 0: off.",
     )
+    mteb: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (),
+        description="Tasks and benchmarks that mteb's own runner evaluates both models on, by mteb's names, such as BelebeleRetrieval or "
+        "MTEB(Multilingual, v2).",
+    )
     batch_rows: int = runtime_only(128, "Sentences in one batch of the encoder.", ge=1)
     device: str = runtime_only("auto", "Device: auto, cpu, cuda or cuda:N.")
     workers: int = runtime_only(

@@ -46,6 +46,7 @@ class EvaluationJob(BaseModel):
     Attributes:
         cache: folder of the score cache.
         root: folder of the stage's workspace.
+        base_name: name of the base model on the hub, under which mteb knows it; empty: it has none.
         samples: languages with a sample of aligned training pairs (`training_sample`), and its digest; empty unless a benchmark
             projects labels.
     """
@@ -60,6 +61,7 @@ class EvaluationJob(BaseModel):
     cache: Path
     root: Path
     models: tuple[ComparedModel, ...]
+    base_name: str = ""
     samples: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -22,14 +22,14 @@ from mlctl.evaluation.statistics.model_comparison import (
     item_columns,
     score_rows,
 )
-from mlctl.evaluation.steps import gradient_file, token_file
+from mlctl.evaluation.steps import gradient_file, mteb_file, token_file
 
 #: Models with token states and gradients.
 MAPPED = (BASE, TRAINED)
 
 
 def write_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace: Workspace) -> list[dict[str, Any]]:
-    """Write the tables and `protocol.json`; return the rows of `schema.AVERAGES`."""
+    """Write the tables, `mteb.json` if the recipe asks for it, and `protocol.json`; return the rows of `schema.AVERAGES`."""
     settings, scratch = plan.job.settings, plan.job.scratch
     differences, averages = difference_rows(results, settings.resamples, plan.job.seed)
     _write(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(results), schema.SCORES))
@@ -42,10 +42,17 @@ def write_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace
     _join(scratch, token_file, workspace, "tokens.parquet")
     if settings.gradient_examples:
         _join(scratch, gradient_file, workspace, "gradients.parquet")
-    if not workspace.has("protocol.json"):
-        with workspace.part("protocol.json") as path:
-            path.write_text(json.dumps(_protocol(plan, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if settings.mteb:
+        found = {model: json.loads(scratch.path(mteb_file(model)).read_text(encoding="utf-8")) for model in MAPPED}
+        _write_json(workspace, "mteb.json", found)
+    _write_json(workspace, "protocol.json", _protocol(plan, results))
     return averages
+
+
+def _write_json(workspace: Workspace, name: str, content: dict[str, Any]) -> None:
+    if not workspace.has(name):
+        with workspace.part(name) as path:
+            path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _zero_shot_tasks(plan: EvaluationPlan) -> dict[str, str]:

@@ -15,7 +15,17 @@ from mlctl.evaluation.result_tables import MAPPED
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.evaluation.statistics.model_comparison import TRAINED, ModelScores
 from mlctl.evaluation.step_graph import StepGroup, run_steps
-from mlctl.evaluation.steps import EvaluationStep, GradientStep, ScoreStep, TokenMapStep, gradient_file, token_file, write_rows
+from mlctl.evaluation.steps import (
+    EvaluationStep,
+    GradientStep,
+    MtebStep,
+    ScoreStep,
+    TokenMapStep,
+    gradient_file,
+    mteb_file,
+    token_file,
+    write_rows,
+)
 from mlctl.evaluation.tasks.base import PublishedTask
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.scheduler import ProgressCounter
@@ -62,7 +72,7 @@ def _groups(plan: EvaluationPlan, missing: Sequence[Evaluation], cache: ScoreCac
 
 
 def _other_steps(job: EvaluationJob, model: str) -> Iterator[EvaluationStep]:
-    """Yield the steps that write a model's token states and gradients, unless an earlier run has."""
+    """Yield the steps that write a model's token states, gradients and mteb's results, unless an earlier run has."""
     if model not in MAPPED:
         return
     if not job.settings.embedding_map_sentences:
@@ -71,6 +81,8 @@ def _other_steps(job: EvaluationJob, model: str) -> Iterator[EvaluationStep]:
         yield TokenMapStep(job=job, model=model, pooling=job.compared(TRAINED).sentences.pooling)
     if job.settings.gradient_examples and not job.scratch.has(gradient_file(model)):
         yield GradientStep(job=job, model=model)
+    if job.settings.mteb and not job.scratch.has(mteb_file(model)):
+        yield MtebStep(job=job, model=model)
 
 
 def _read(cache: ScoreCache, entry: str) -> list[ItemScores]:

@@ -15,6 +15,7 @@ from mlctl.config import Evaluate, Languages, Model
 from mlctl.config.evaluate import Tagging
 from mlctl.core.workspace import Progress, Workspace, silent
 from mlctl.errors import InputError
+from mlctl.evaluation import mteb_runner
 from mlctl.evaluation.base_model import BaseModel
 from mlctl.evaluation.compared_models import open_models
 from mlctl.evaluation.evaluation_job import ComparedModel, EvaluationJob, with_absolute_paths
@@ -55,7 +56,7 @@ def evaluate(
     `base` has its own pooling, prompt and maximum length where it has any, `base-same-pooling` the trained model's pooling.
 
     Writes `scores`, `items`, `differences`, `averages`, `tokens` and, by settings, `gradients` and `translate_train` as Parquet (schemas of
-    these names), and `protocol.json`: metadata, settings, languages, poolings and notes. A second call resumes after the finished steps; neither that nor the backend changes a byte.
+    these names), with `settings.mteb` also `mteb.json`, and `protocol.json`: metadata, settings, languages, poolings and notes. A second call resumes after the finished steps; neither that nor the backend changes a byte.
 
     Args:
         settings: benchmarks, size of the map, arithmetic and device.
@@ -80,10 +81,13 @@ def evaluate(
             process.
     """
     _warn_of_slow_precision(settings)
+    if settings.mteb:
+        mteb_runner.find_tasks(settings.mteb)
     cache = score_cache or ScoreCache(workspace.scratch / "parts")
     search = functools.partial(_search_pooling_of_base, settings, sharded, cache, workspace, backend)
     base, models = open_models(settings, model, trained, sharded / "tokenizer", base_encoder, search)
     job = _with_samples(_job(settings, languages, seed, sharded, cache, workspace, models), aligned)
+    job = job.model_copy(update={"base_name": model.name if base_encoder is None else ""})
     averages = _evaluate(job, base, base_encoder is None, cache, workspace, backend, progress)
     return {"languages": len(job.heldout), **_mean_metrics(averages)}
 

@@ -342,10 +342,37 @@ class GradientStep(ModelStep):
         write_rows(job.scratch, gradient_file(self.model), list(rows), schema.GRADIENTS)
 
 
+class MtebStep(ModelStep):
+    """Evaluate a model by mteb's own runner."""
+
+    kind: Literal["mteb"] = "mteb"
+
+    cost: ClassVar[int] = 20
+
+    @property
+    def description(self) -> str:
+        """See `EvaluationStep`."""
+        return f"evaluate: {self.model}, mteb"
+
+    def compute(self) -> None:
+        """See `EvaluationStep`."""
+        from mlctl.evaluation.mteb_runner import run_tasks
+
+        model, job = self.job.model(self.model), self.job
+        results = run_tasks(model, job.settings.mteb, job.base_name)
+        with job.scratch.part(mteb_file(self.model)) as path:
+            path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 AnyStep = Annotated[
-    BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep | TokenMapStep | GradientStep,
+    BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep | TokenMapStep | GradientStep | MtebStep,
     Field(discriminator="kind"),
 ]
+
+
+def mteb_file(model: str) -> str:
+    """Return the file of a model's results by mteb in the scratch folder."""
+    return f"mteb-{model}.json"
 
 
 def token_file(model: str) -> str:

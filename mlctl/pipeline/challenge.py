@@ -48,7 +48,7 @@ def _evaluate(recipe: Recipe) -> Evaluate:
         entry.model_copy(update={name: value for name, value in _BENCHMARK_DEFAULTS.items() if name in type(entry).model_fields})
         for entry in recipe.evaluate.benchmarks
     )
-    return recipe.evaluate.model_copy(update={"embedding_map_sentences": 0, "benchmarks": zero_shot})
+    return recipe.evaluate.model_copy(update={"embedding_map_sentences": 0, "benchmarks": zero_shot, "mteb": ()})
 
 
 def _outside(champion: Mapping[str, Ref], recipe: Recipe) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl import languages as codes
 from mlctl.config import Recipe, yaml_text
@@ -12,11 +12,21 @@ from mlctl.core import url_redaction
 from mlctl.reporting import attribution, benchmark_section, formatting, regressions, translation
 from mlctl.reporting.figures import Figures
 
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
 _METHOD = (
     "It was trained by multi-level contrastive learning, which pulls translations of sentences and of words together: *Multi-Level "
     "Contrastive Learning for Cross-Lingual Alignment*, ICASSP 2022, arXiv 2202.13083."
 )
 
+# Kinds of the fine-tuned tasks on the hub; all others compare embeddings.
+_HUB_TASKS = {
+    **dict.fromkeys(("udpos", "panx"), "token-classification"),
+    **dict.fromkeys(("xquad", "mlqa", "tydiqa"), "question-answering"),
+    **dict.fromkeys(("xnli", "pawsx", "sib200"), "text-classification"),
+    "belebele": "multiple-choice",
+}
 
 _USAGE = """## Usage
 
@@ -60,7 +70,7 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
     settings = url_redaction.redact_values(recipe.model_dump(mode="json", exclude={"store"}))
     classes = "`AutoModel`, `AutoModelForMaskedLM`" if figures["final_losses"]["mlm"] is not None else "`AutoModel`"
     sections = [
-        _header(recipe),
+        _header(figures, recipe),
         f"# {recipe.report.title or recipe.name}",
         f"A text encoder for {languages}. {_METHOD} {formatting.describe_base(recipe.model)}",
         _USAGE.replace("VECTORS", formatting.describe_vectors(figures["protocol"]["models"]["trained"])).replace(
@@ -74,17 +84,44 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _header(recipe: Recipe) -> str:
+def _header(figures: Figures, recipe: Recipe) -> str:
     from huggingface_hub import ModelCardData
 
+    results = list(_model_index(figures))
     data = ModelCardData(
         language=[recipe.languages.source, *recipe.languages.targets],
         base_model=recipe.model.name if "/" in recipe.model.name and not Path(recipe.model.name).exists() else None,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["feature-extraction", "multilingual", "cross-lingual-alignment", "ml-ctl"],
+        model_name=(recipe.report.title or recipe.name) if results else None,
+        eval_results=results or None,
     )
     return f"---\n{data.to_yaml()}\n---"
+
+
+def _model_index(figures: Figures) -> Iterator[EvalResult]:
+    """Yield the trained model's main score on each published benchmark and language, as the hub's `model-index` has them: shares in [0, 1]."""
+    from huggingface_hub import EvalResult
+
+    titles = benchmark_section.task_titles(figures["protocol"])
+    kinds = {entry["metadata"]["task"]: _hub_task(entry["metadata"]) for entry in figures["protocol"]["benchmarks"]}
+    for row in benchmark_section.sort_rows(figures["benchmark"], titles):
+        if row["task"] in kinds:
+            yield EvalResult(
+                task_type=kinds[row["task"]],
+                dataset_type=row["task"],
+                dataset_name=row["title"],
+                dataset_config=row["language"],
+                metric_type=row["metric"],
+                metric_name=formatting.format_metric(row["metric"]),
+                metric_value=row["trained"],
+            )
+
+
+def _hub_task(metadata: Mapping[str, Any]) -> str:
+    """Return the hub's name of the kind of a task."""
+    return _HUB_TASKS.get(metadata.get("zero_shot_task") or metadata["task"], "sentence-similarity")
 
 
 def _results(figures: Figures) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlctl.config import Evaluate
+from mlctl.evaluation.mteb_runner import mteb_version
 
 if TYPE_CHECKING:
     from mlctl.evaluation.tasks.base import PublishedTask
@@ -29,9 +30,11 @@ def check(settings: Evaluate) -> None:
     """Check that the data of all benchmarks are available, before anything is computed.
 
     Raises:
-        InputError: those of a benchmark are missing, or do not have the languages that the recipe names.
+        InputError: those of a benchmark are missing, or do not have the languages that the recipe names; or mteb is not installed.
     """
     _open_tasks(settings)
+    if settings.mteb:
+        mteb_version()
 
 
 def digests(settings: Evaluate) -> dict[str, str]:

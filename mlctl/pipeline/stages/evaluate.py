@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlctl.config import Recipe, key_settings
+from mlctl.evaluation.mteb_runner import mteb_version
 from mlctl.execution.registry import open_backend
 from mlctl.modeling import model_sources
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
@@ -40,7 +41,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 def _outside(recipe: Recipe) -> dict[str, str]:
     digests = {what: model_sources.identity(recipe.model, what) for what in ("weights", "sentences")}
-    return {**digests, **benchmark_digests(recipe)}
+    version = {"mteb": mteb_version()} if recipe.evaluate.mteb else {}
+    return {**digests, **version, **benchmark_digests(recipe)}
 
 
 def _unused(recipe: Recipe) -> tuple[str, ...]:

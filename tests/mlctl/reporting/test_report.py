@@ -250,6 +250,16 @@ def test_the_models_card_tells_results_sources_and_recipe(report_folder: Path, r
     card = ModelCard.load(report_folder / "README.md")
     assert card.data.language == ["en", *recipe.languages.targets]
     assert card.data.library_name == "sentence-transformers"
+    rows = json.loads((report_folder / "figures.json").read_text(encoding="utf-8"))["benchmark"]
+    expected = {
+        (row["task"], row["language"], row["metric"]): row["trained"] for row in rows if not row["task"].endswith("-retrieval")
+    }
+    results = card.data.eval_results
+    assert {(one.dataset_type, one.dataset_config, one.metric_type): one.metric_value for one in results} == pytest.approx(
+        expected
+    )
+    kinds = {one.dataset_type: one.task_type for one in results}
+    assert (kinds["tatoeba"], kinds["xnli"]) == ("sentence-similarity", "text-classification")
     shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", card.text, re.DOTALL)[0])
     assert shown["name"] == recipe.name
     assert "store" not in shown, "the store's path is private"

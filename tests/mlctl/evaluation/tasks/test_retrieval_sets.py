@@ -43,6 +43,10 @@ def test_flores_retrieves_and_mines_with_altered_translations(make_model: Make, 
     found = scores(make_model, task, "de")
     names = [f"flores {one}" for one in ("en→de", "de→en")] + [f"flores-{one} de→en" for one in ("xsim", "xsim-plus-plus")]
     assert list(found) == names
+    assert {
+        *sentences(data.PAIRS),
+        *json.loads((tmp_path / "f/devtest_augmented/eng_Latn_errtype.devtest.json").read_text()),
+    } == set(task.texts("en")), "altered sentences are kept out of training, too"
     english, german = sentences(data.PAIRS), [data.translated(number) for number in range(data.PAIRS)]
     altered = json.loads((tmp_path / "f" / "devtest_augmented" / "eng_Latn_errtype.devtest.json").read_text())
     of_german, of_english, of_altered = (
@@ -123,6 +127,7 @@ def test_lareqa_ranks_the_sentences_of_all_languages(make_model: Make, tmp_path:
     ranked = [np.argsort(-row).tolist() for row in asked @ candidates.T]
     expected = [average_precision(correct[question["id"]], rows) for question, rows in zip(questions, ranked, strict=True)]
     assert found.part.tolist() == pytest.approx(expected, abs=1e-6)
+    assert task.texts("zh") == [*(question["question"] for question in questions), *(pool[row] for row in range(72) if own[row])]
     assert found.metrics["map"] == pytest.approx(np.mean(expected))
     assert 0.05 < found.metrics["map"] < 1
     assert found.metrics["same_language"] == pytest.approx(np.mean([own[row] for rows in ranked for row in rows[:20]]))
