@@ -13,7 +13,7 @@ import pytest
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
-from mlctl.evaluation import evaluate
+from mlctl.evaluation import check, evaluate
 
 from .conftest import save_encoder, save_tokenizer, settings
 from .tasks.published_sets import scored_pairs
@@ -87,6 +87,17 @@ def test_its_results_are_beside_ours(
     assert found["base"] != found["trained"]
     if name:
         assert by_hand(trained / "model", prompts) != by_hand(trained / "model"), "the prompts change the vectors"
+
+
+def test_without_the_library_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlctl.evaluation import mteb_runner
+
+    def missing(name: str) -> str:
+        raise mteb_runner.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(mteb_runner.metadata, "version", missing)
+    with pytest.raises(InputError, match=r"evaluate\.mteb needs the library `mteb`\n.*\[mteb\]"):
+        check(settings(mteb=["STS17"]))
 
 
 def test_names_are_of_tasks_and_benchmarks() -> None:

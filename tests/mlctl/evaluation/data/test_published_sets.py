@@ -314,6 +314,14 @@ def everything(task: PublishedTask) -> Iterator[object]:
         yield task.parallel("de")
 
 
+def test_braces_of_a_text_are_not_taken_for_those_of_the_mention(tmp_path: Path) -> None:
+    content = data.contextual_mentions("de", 1)
+    content["context"].update(text="a {b} Smith {c} d", sentence_spans=[{"start": 0, "end": 17}])
+    content["mentions"] = [{"example_id": "1", "mention_span": {"start": 6, "end": 11, "text": "Smith"}, "entity_id": "Q1"}]
+    (mention,) = read_mentions([data.put_json(tmp_path / "x.jsonl", content)])
+    assert mention.text == "Smith: a (b) { Smith } (c) d"
+
+
 def json_values() -> st.SearchStrategy[Any]:
     leaves = st.none() | st.booleans() | st.integers(-5, 60) | st.text(max_size=4)
     return st.recursive(

@@ -152,7 +152,7 @@ def test_lareqas_candidates_have_their_context_and_questions_without_a_sentence_
     without = scores(make_model, opened("lareqa", folder, context=False), "de")["lareqa de→all"]
     assert without.part.tolist() != found.part.tolist()
     assert len(pool) == 71
-    german["data"][0]["paragraphs"][0]["sentence_breaks"].clear()
+    german["data"][0]["paragraphs"][0]["sentence_breaks"][:] = [[0, 4]]  # up to the first answer: the paragraph answers nothing
     data.put_json(folder / "xquad-r" / "de.json", german)
     assert len(opened("lareqa", folder)._pool.texts) == 69  # type: ignore[attr-defined]
 
