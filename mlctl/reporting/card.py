@@ -105,7 +105,7 @@ def _model_index(figures: Figures) -> Iterator[EvalResult]:
     from huggingface_hub import EvalResult
 
     titles = benchmark_section.task_titles(figures["protocol"])
-    kinds = {entry["metadata"]["task"]: _hub_task(entry["metadata"]) for entry in figures["protocol"]["benchmarks"]}
+    kinds = {name: _hub_task(name) for name in (entry["metadata"]["task"] for entry in figures["protocol"]["benchmarks"])}
     for row in benchmark_section.sort_rows(figures["benchmark"], titles):
         if row["task"] in kinds:
             yield EvalResult(
@@ -119,9 +119,9 @@ def _model_index(figures: Figures) -> Iterator[EvalResult]:
             )
 
 
-def _hub_task(metadata: Mapping[str, Any]) -> str:
-    """Return the hub's name of the kind of a task."""
-    return _HUB_TASKS.get(metadata.get("zero_shot_task") or metadata["task"], "sentence-similarity")
+def _hub_task(task: str) -> str:
+    """Return the hub's name of the kind of a task, or of a mode or protocol of it (`panx-translate-train`)."""
+    return _HUB_TASKS.get(task.partition("-")[0], "sentence-similarity")
 
 
 def _results(figures: Figures) -> Iterator[str]:

@@ -47,6 +47,9 @@ def test_what_is_learned_in_english_is_asked_in_every_language(
     assert german.part.tolist() == chinese.part.tolist()
     assert german.direction == "en→de"
     assert "deu_Latn" in german.notes["evaluated_on"]
+    mixed = task.under("layer-mixture").evaluate(model, "de", 0)[0]
+    assert mixed.task == f"{name}-layer-mixture"
+    assert mixed.metrics["accuracy"] > 0.4
 
 
 def test_the_dev_part_of_the_training_file_selects_the_epoch(tmp_path: Path) -> None:
