@@ -22,7 +22,7 @@ from mlctl.evaluation.statistics.model_comparison import (
     item_columns,
     score_rows,
 )
-from mlctl.evaluation.steps import gradient_file, mteb_file, token_file
+from mlctl.evaluation.step_files import gradient_file, mteb_file, token_file
 
 #: Models with token states and gradients.
 MAPPED = (BASE, TRAINED)

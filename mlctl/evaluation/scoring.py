@@ -14,18 +14,9 @@ from mlctl.evaluation.plan import Evaluation, EvaluationPlan, score_groups
 from mlctl.evaluation.result_tables import MAPPED
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.evaluation.statistics.model_comparison import TRAINED, ModelScores
+from mlctl.evaluation.step_files import gradient_file, mteb_file, token_file, write_rows
 from mlctl.evaluation.step_graph import StepGroup, run_steps
-from mlctl.evaluation.steps import (
-    EvaluationStep,
-    GradientStep,
-    MtebStep,
-    ScoreStep,
-    TokenMapStep,
-    gradient_file,
-    mteb_file,
-    token_file,
-    write_rows,
-)
+from mlctl.evaluation.steps import EvaluationStep, GradientStep, MtebStep, ScoreStep, TokenMapStep
 from mlctl.evaluation.tasks.base import PublishedTask
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.scheduler import ProgressCounter

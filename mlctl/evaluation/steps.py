@@ -21,6 +21,7 @@ from mlctl.evaluation.evaluation_job import EvaluationJob
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.projection.projected_sets import EXAMPLES, ProjectedSets
 from mlctl.evaluation.score_cache import folder_name, scores_name
+from mlctl.evaluation.step_files import gradient_file, mteb_file, token_file, write_rows
 from mlctl.evaluation.tasks.base import PublishedTask
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
 from mlctl.evaluation.tasks.tagging import TaggingTask
@@ -368,30 +369,6 @@ AnyStep = Annotated[
     BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep | TokenMapStep | GradientStep | MtebStep,
     Field(discriminator="kind"),
 ]
-
-
-def mteb_file(model: str) -> str:
-    """Return the file of a model's results by mteb in the scratch folder."""
-    return f"mteb-{model}.json"
-
-
-def token_file(model: str) -> str:
-    """Return the name of a model's token states in the scratch folder."""
-    return f"tokens-{model}.parquet"
-
-
-def gradient_file(model: str) -> str:
-    """Return the name of a model's gradients in the scratch folder."""
-    return f"gradients-{model}.parquet"
-
-
-def write_rows(workspace: Workspace, name: str, rows: Sequence[dict[str, Any]], columns: Any) -> None:
-    """Write rows as a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with workspace.part(name) as path:
-        pq.write_table(pa.Table.from_pylist(rows, columns), path, compression="zstd")
 
 
 def _log_at_intervals(prefix: str) -> Callable[[str], None]:
