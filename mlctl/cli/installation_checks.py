@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from mlctl import __version__
 from mlctl.cli.findings import Check, Finding, problem
 from mlctl.core.distribution import DISTRIBUTION, install_command, install_extras
-from mlctl.core.top_level import check_project, replaced_packages
+from mlctl.core.top_level import PACKAGES, check_project, replaced_packages
 from mlctl.errors import InputError
 
 #: Extras for the development of mlctl itself.
@@ -47,8 +47,13 @@ def _versions() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
+    owners = metadata.packages_distributions()
+    for name in PACKAGES:
+        if others := sorted(set(owners.get(name, ())) - {DISTRIBUTION}):
+            remedy = "install mlctl in an environment of its own, or uninstall both and then install mlctl again"
+            yield Finding(f"package {name}", "problem", f"{', '.join(others)} has a package of this name, too", remedy)
     for name, folder in replaced_packages():
-        remedy = "uninstall the other distribution, or install mlctl in an environment of its own"
+        remedy = "remove it from Python's path, or install mlctl in an environment of its own"
         yield Finding(f"package {name}", "problem", f"is imported from {folder}, which is not mlctl's", remedy)
     try:
         check_project(Path.cwd())

@@ -102,7 +102,19 @@ def test_unmet_requirements_are_problems_and_extras_are_absent(tmp_path: Path, m
     assert "[s3]" in findings["extra s3"].remedy
 
 
-def test_a_package_that_another_distribution_replaces(tmp_path: Path) -> None:
+def test_a_package_of_another_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not [name for name in found(named("_packages")) if name.startswith("package ")]
+    info = tmp_path / "other-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.4\nName: other\nVersion: 1.0\n")
+    (info / "top_level.txt").write_text("tasks\nother\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    findings = found(named("_packages"))
+    assert (findings["package tasks"].state, "other has a package" in findings["package tasks"].found) == ("problem", True)
+    assert "package storage" not in findings
+
+
+def test_a_package_that_is_imported_from_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "storage").mkdir()
     (tmp_path / "storage" / "__init__.py").touch()
     program = "import mlctl.core.top_level as t, sys; sys.path.insert(0, sys.argv[1]); print(*t.replaced_packages())"
