@@ -13,6 +13,7 @@ from pydantic import WithJsonSchema
 from flows.flow_run import finished, recipe_flow, run_comparison
 from flows.recipe_parameter import RecipeParameter, name_of
 from flows.variant_runs import CompletedRuns
+from mlctl import sweeps
 from mlctl.config import Recipe
 from mlctl.config.sweep import Sweep, SweepDefinition, load_sweep, parse_sweep
 from mlctl.core.long_values import cut_long_values
@@ -23,10 +24,9 @@ from mlctl.pipeline.sweep import EvaluatedVariant, sweep_stage
 from mlctl.pipeline.variant_runs import VariantRun, check_runs
 from tasks.artifacts import publish_sweep
 
-_SweepFile = Annotated[
-    str, WithJsonSchema({"type": "string", "title": "Sweep file", "description": "Path of a YAML file on the worker's machine."})
-]
-SweepParameter = _SweepFile | Sweep
+_SWEEP = "Name of a built-in sweep, or path of a YAML file on the worker's machine."
+_SweepName = Annotated[str, WithJsonSchema({"type": "string", "title": "Sweep", "description": _SWEEP})]
+SweepParameter = _SweepName | Sweep
 
 
 def _run_name() -> str:
@@ -43,7 +43,7 @@ def _run_name() -> str:
 def sweep(
     recipe: RecipeParameter = "demo",
     overrides: list[str] = [],  # noqa: B006 - a literal default is shown in the form
-    sweep: SweepParameter = "benchmarks/sweeps/seeds.yaml",
+    sweep: SweepParameter = "seeds",
     parallel: int = 1,
 ) -> Ref:
     """Train variants of a recipe with several seeds and compare them: each a run of the pipeline; what the store has is not computed again.
@@ -51,7 +51,7 @@ def sweep(
     Args:
         recipe: What the variants change: the name of a recipe, a YAML file, or all settings.
         overrides: Settings to change in all runs, one a line: train.steps=200.
-        sweep: The variants and seeds: a YAML file, or its content.
+        sweep: The variants and seeds: a built-in sweep, a YAML file, or its content.
         parallel: Runs at the same time.
     """
 
@@ -64,16 +64,18 @@ def sweep(
 
 
 def resolve_sweep(sweep: object) -> SweepDefinition:
-    """Return the sweep of a flow's parameter: a YAML file, its content, or a `Sweep`.
+    """Return the sweep of a flow's parameter: the name of a built-in sweep, a YAML file, its content, or a `Sweep`.
 
     Raises:
-        InputError: there is no such file, or it is not a sweep.
+        InputError: there is no such sweep or file, or it is not a sweep.
     """
     if isinstance(sweep, (str, Path)):
-        return load_sweep(Path(sweep))
+        return load_sweep(sweeps.find(str(sweep)))
     values = sweep.model_dump(mode="json") if isinstance(sweep, Sweep) else sweep
     if not isinstance(values, dict):
-        raise InputError(f"sweep: {sweep!r} is not a sweep", "give the path of a YAML file, or its content")
+        raise InputError(
+            f"sweep: {sweep!r} is not a sweep", "give the name of a built-in sweep, the path of a YAML file, or its content"
+        )
     return parse_sweep(values)
 
 

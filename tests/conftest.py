@@ -23,6 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.append(str(Path(__file__).parent / "helpers"))  # not `tests`: its folder `mlctl` would hide the package
 
 import tiny
+from installation import Installation, install
 
 # The same examples in every run, so that what fails has been changed; `pytest --hypothesis-profile default` looks for new ones.
 # And a machine's speed is no assertion: without this, an example that takes 200 ms fails.
@@ -55,6 +56,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(folder), PIP_DISABLE_PIP_VERSION_CHECK="1")
     os.environ.pop("PIP_EXTRA_INDEX_URL", None)
     return folder
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """mlctl's wheel, installed in an environment of its own outside the checkout."""
+    return install(tmp_path_factory.mktemp("installation"))
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ from flows.server import setup
 from mlctl import config, recipes
 from mlctl.core.files import atomic_write_text
 from mlctl.core.locks import locked
+from mlctl.core.top_level import check_project
 from mlctl.errors import InputError
+from mlctl.project import PREFECT_FILE
 from tasks import report_links
 
-#: Folder of prefect.yaml and of the code that the workers run.
-PROJECT = Path(flows.__file__).parents[1]
-#: Folder of server data and logs, if no other is given.
-STATE = PROJECT / ".mlctl"
+#: Folder of server data and logs in a project folder, if no other is given.
+STATE = ".mlctl"
 
 SERVER, REPORTS = "server", "reports"
 DEFAULT_PORT = 4200
@@ -52,15 +52,20 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class LocalServices:
-    """The services of one state folder; the servers listen on these ports of the loopback interface."""
+    """The services of one state folder; the servers listen on these ports of the loopback interface.
+
+    Runs start in the folder `project`: relative paths of recipes and stores begin there.
+    """
 
     state: Path
+    project: Path
     port: int
     reports_port: int
 
     @classmethod
     def of(cls, state: Path, port: int | None = None) -> LocalServices:
-        """Return the services of a state folder: on its ports if they were started before, else on `port` and the next free one.
+        """Return the services of a state folder, for the current folder as their project: on the ports on which they were started before, else on
+        `port` and the next free one.
 
         Raises:
             InputError: the server is running on another port.
@@ -72,7 +77,7 @@ class LocalServices:
         reports = ports.get(REPORTS, chosen + 1)
         if not running(state, REPORTS):
             reports = next(free for free in range(reports, 65536) if free != chosen and _is_free(free))
-        return cls(state, chosen, reports)
+        return cls(state, Path.cwd(), chosen, reports)
 
     @property
     def ui(self) -> str:
@@ -95,6 +100,12 @@ class LocalServices:
         return {report_links.URL: self.reports, report_links.STORES: str(self.state / "stores.json")}
 
     @property
+    def prefect_file(self) -> Path:
+        """File with the deployments: prefect.yaml of the project, else that of the package."""
+        own = self.project / PREFECT_FILE.name
+        return own if own.is_file() else PREFECT_FILE
+
+    @property
     def logs(self) -> Path:
         """Folder of the log files."""
         return self.state / "logs"
@@ -103,8 +114,10 @@ class LocalServices:
         """Start the services that are not running and wait until all are ready; call `report` with each that was started.
 
         Raises:
-            InputError: a service did not start, or the port is in use.
+            InputError: a service did not start, the port is in use, or the project hides a package of mlctl.
         """
+        check_project(self.project)
+        setup.check_names(self.prefect_file)
         self.logs.mkdir(parents=True, exist_ok=True)
         with locked(self.state / "lock"):
             if self._start(SERVER, *_prefect("server", "start", "--host", "127.0.0.1", "--port", str(self.port))):
@@ -131,22 +144,28 @@ class LocalServices:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         with temporary_settings({PREFECT_API_URL: self.api}):
-            setup.check_names(PROJECT / "prefect.yaml")
-            setup.check_checkout(PROJECT)
+            setup.check_project(self.project)
             setup.create_pools(POOLS)
-            if setup.deployed_digest() != _digest():
+            if setup.deployed_digest() != (digest := self._digest()):
                 self._deploy()
-                setup.record_deployed(_digest())
+                setup.record_deployed(digest)
                 report("deployed " + ", ".join(setup.deployments()))
 
     def _deploy(self) -> None:
         log = self.logs / "deploy.log"
         with log.open("w") as out:
-            done = subprocess.run(
-                _prefect("deploy", "--all"), cwd=PROJECT, env=self._environment(), stdout=out, stderr=out, check=False
-            )
+            command = _prefect("deploy", "--all", "--prefect-file", str(self.prefect_file))
+            done = subprocess.run(command, cwd=self.project, env=self._environment(), stdout=out, stderr=out, check=False)
         if done.returncode:
             raise InputError(f"`prefect deploy --all` failed:\n{_tail(log)}", f"see {log}")
+
+    def _digest(self) -> str:
+        """Return a digest of everything that the deployments are made from."""
+        digest = hashlib.sha256(json.dumps(config.Recipe.model_json_schema(), sort_keys=True).encode())
+        digest.update(json.dumps([recipes.names(), str(self.project)]).encode())
+        for file in (self.prefect_file, *sorted(Path(flows.__file__).parent.glob("*.py"))):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
 
     def _start_worker(self, pool: str, limit: int | None, report: Callable[[str], None]) -> None:
         since = time.time()
@@ -170,7 +189,7 @@ class LocalServices:
         with (self.logs / f"{service}.log").open("a") as log:
             process = subprocess.Popen(
                 command,
-                cwd=PROJECT,
+                cwd=self.project,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -211,10 +230,16 @@ class LocalServices:
         return {**inherited, **{name: os.environ.get(name, value) for name, value in _SETTINGS.items()}, **own}
 
 
-def link_reports(state: Path = STATE) -> None:
-    """Have the runs of this process link their reports to the report server, if they use the server that runs from a state folder."""
+def default_state() -> Path:
+    """Return the state folder of the current folder's project."""
+    return Path.cwd() / STATE
+
+
+def link_reports() -> None:
+    """Have the runs of this process link their reports to the report server, if they use the server of the current folder's project."""
     from prefect.settings import PREFECT_API_URL
 
+    state = default_state()
     if running(state, SERVER) and running(state, REPORTS):
         services = LocalServices.of(state)
         if (PREFECT_API_URL.value() or "").rstrip("/") == services.api:
@@ -320,15 +345,6 @@ def _is_used(port: int) -> bool:
 
 def _prefect(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-
-
-def _digest() -> str:
-    """Return a digest of everything that the deployments are made from."""
-    digest = hashlib.sha256(json.dumps(config.Recipe.model_json_schema(), sort_keys=True).encode())
-    digest.update(json.dumps(recipes.names()).encode())
-    for file in (PROJECT / "prefect.yaml", *sorted((PROJECT / "flows").glob("*.py"))):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _tail(log: Path) -> str:

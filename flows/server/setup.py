@@ -18,6 +18,7 @@ from flows.server.automations import create_automations
 from mlctl.errors import InputError
 
 _DEPLOYED = "mlctl_deployed"
+_ENTRYPOINTS = ("flows.", "flows/")  # of mlctl's deployments: modules, and files until version 0.2.0
 
 
 def create_pools(pools: Mapping[str, int | None]) -> None:
@@ -34,29 +35,43 @@ def create_pools(pools: Mapping[str, int | None]) -> None:
 
 
 def check_names(file: Path) -> None:
-    """Check that no two deployments of prefect.yaml have one name: the later would replace the earlier, or look like it in the UI.
+    """Check that prefect.yaml deploys flows of mlctl, and no two under one name: the later would replace the earlier, or look like it in the UI.
 
     Raises:
-        InputError: two have.
+        InputError: it deploys none, or two have one name.
     """
-    names = Counter(deployment.get("name") for deployment in yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"])
+    deployments = _deployments_of(file)
+    if not any(str(deployment.get("entrypoint", "")).startswith(_ENTRYPOINTS) for deployment in deployments):
+        problem = f"{file} has no deployment of mlctl's flows, such as `entrypoint: flows.pipeline.pipeline`"
+        raise InputError(problem, "run `mlctl up` in a folder of its own; `mlctl init FOLDER` writes a prefect.yaml there")
+    names = Counter(deployment.get("name") for deployment in deployments)
     if repeated := [str(name) for name, count in names.items() if count > 1]:
         raise InputError(f"{file}: two deployments are named {repeated[0]}", "give each deployment a name of its own")
 
 
-def check_checkout(project: Path) -> None:
-    """Check that the server's deployments are not those of another checkout, which deploying would replace.
+def _deployments_of(file: Path) -> list[dict[str, Any]]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not a YAML file: {error}", "correct it; `mlctl init FOLDER` writes one that is") from None
+    deployments = values.get("deployments") if isinstance(values, dict) else None
+    return [deployment for deployment in deployments or [] if isinstance(deployment, dict)]
+
+
+def check_project(project: Path) -> None:
+    """Check that the server's deployments are not those of another project folder, which deploying would replace.
 
     Raises:
         InputError: they are.
     """
     with get_client(sync_client=True) as client:
-        folders = {folder for deployment in client.read_deployments() for folder in _folders(deployment.pull_steps or [])}
-    others = sorted(str(folder) for folder in folders if folder != project and (folder / "prefect.yaml").is_file())
+        deployments = [one for one in client.read_deployments() if (one.entrypoint or "").startswith(_ENTRYPOINTS)]
+    folders = {folder for deployment in deployments for folder in _folders(deployment.pull_steps or [])}
+    others = sorted(str(folder) for folder in folders if folder != project and folder.is_dir())
     if others:
         raise InputError(
-            f"this server has the deployments of another checkout: {', '.join(others)}",
-            "run `mlctl up` there, or give this checkout a server and a database of its own",
+            f"this server has the deployments of another folder: {', '.join(others)}",
+            "run `mlctl up` there, or give this folder a server and a database of its own",
         )
 
 

@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from mlctl.cli.options import out
-from mlctl.errors import InputError
 
 State = Annotated[
-    Path | None, typer.Option("--state", help="Folder of server data and logs.", show_default=".mlctl of the project")
+    Path | None, typer.Option("--state", help="Folder of server data and logs.", show_default=".mlctl in the current folder")
 ]
 
 
@@ -25,11 +24,9 @@ def up(
     ] = None,
     state: State = None,
 ) -> None:
-    """Start Prefect's server, workers and deployments on this machine, and print the addresses."""
-    from flows.server.local import PROJECT, LocalServices
+    """Start Prefect's server, workers and deployments on this machine, for the current folder, and print the addresses."""
+    from flows.server.local import LocalServices
 
-    if not (PROJECT / "prefect.yaml").is_file():
-        raise InputError(f"no prefect.yaml in {PROJECT}", "`mlctl up` needs an installation from a clone: run `make demo` there")
     services = LocalServices.of(_folder(state), port)
     services.up(lambda line: out.print(line, soft_wrap=True))
     end = f"mlctl down --state {shlex.quote(str(state))}" if state else "mlctl down"
@@ -44,11 +41,12 @@ def down(state: State = None) -> None:
     """Stop what `mlctl up` started, and the current runs: they resume when they are started again."""
     from flows.server.local import down as stop
 
-    count = stop(_folder(state))
-    out.print(f"stopped {count} processes" if count else "nothing was running")
+    folder = _folder(state)
+    count = stop(folder)
+    out.print(f"stopped {count} processes" if count else f"nothing was running from {folder}", soft_wrap=True)
 
 
 def _folder(state: Path | None) -> Path:
-    from flows.server.local import STATE
+    from flows.server.local import default_state
 
-    return state.expanduser().absolute() if state else STATE
+    return state.expanduser().absolute() if state else default_state()

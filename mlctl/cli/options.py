@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mlctl import config, recipes
+from mlctl import config, recipes, sweeps
 from mlctl.config import schema_paths
 from mlctl.errors import InputError
 from storage import Store
@@ -19,7 +19,13 @@ from storage import Store
 def complete_recipe(incomplete: str) -> Iterator[str | tuple[str, str]]:
     """Yield the built-in recipes and the YAML files that a word of the command line may become."""
     yield from ((name, text) for name, text in recipes.descriptions().items() if name.startswith(incomplete))
-    yield from (str(path) for path in sorted(Path().glob("*.y*ml")) if str(path).startswith(incomplete))
+    yield from _yaml_files(incomplete)
+
+
+def complete_sweep(incomplete: str) -> Iterator[str | tuple[str, str]]:
+    """Yield the built-in sweeps and the YAML files that a word of the command line may become."""
+    yield from ((name, text) for name, text in sweeps.descriptions().items() if name.startswith(incomplete))
+    yield from _yaml_files(incomplete)
 
 
 def complete_override(incomplete: str) -> Iterator[str]:
@@ -75,6 +81,10 @@ def existing_store(folder: str, recipe: str = "") -> Store:
             "name its folder with --store, its recipe with --recipe, or set MLCTL_STORE",
         )
     return store
+
+
+def _yaml_files(incomplete: str) -> Iterator[str]:
+    yield from (str(path) for path in sorted(Path().glob("*.y*ml")) if str(path).startswith(incomplete))
 
 
 def _chosen_store(folder: str, recipe: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""`mlctl store`: list, verify and clean up the results."""
+"""`mlctl store`: list, verify, migrate and clean up the results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, out
 from mlctl.cli.units import format_size
 
-store_app = typer.Typer(no_args_is_help=True, help="List, verify and clean up the results.")
+store_app = typer.Typer(no_args_is_help=True, help="List, verify, migrate and clean up the results.")
 
 
 @store_app.command("ls")
@@ -42,6 +42,28 @@ def verify(recipe: OptionalRecipe = "", store: StoreFolder = DEFAULT_STORE) -> N
     count = f"{results} result{'' if results == 1 else 's'}"
     out.print(f"{findings} problem{'' if findings == 1 else 's'}" if findings else f"every file of {count} is unchanged")
     raise typer.Exit(1 if findings else 0)
+
+
+@store_app.command("migrate")
+def migrate(
+    recipe: OptionalRecipe = "",
+    store: StoreFolder = DEFAULT_STORE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be migrated.")] = False,
+) -> None:
+    """Bring the results of an older version of mlctl to the present format; exit code 1 if one is damaged, which stays as it is."""
+    from storage.migrate import migrate as migrate_results
+
+    migrated = damaged = 0
+    for result in migrate_results(existing_store(store, recipe), dry_run):
+        name = f"{result.stage} {result.key[:8]}"
+        if result.damage:
+            damaged += 1
+            out.print(f"{name}: not migrated: {result.damage}", soft_wrap=True)
+        else:
+            migrated += 1
+            out.print(f"{name}: {'would be ' if dry_run else ''}migrated from format {result.format}", soft_wrap=True)
+    out.print(f"{migrated} result{'' if migrated == 1 else 's'} {'to migrate' if dry_run else 'migrated'}, {damaged} damaged")
+    raise typer.Exit(1 if damaged else 0)
 
 
 @store_app.command("gc")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from mlctl.cli.flow_command import run_comparison
-from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
+from mlctl.cli.options import Overrides, RecipeName, complete_sweep, load_recipe, out
 
 if TYPE_CHECKING:
     from mlctl.config.sweep import Sweep
@@ -22,7 +21,12 @@ if TYPE_CHECKING:
 
 def sweep(
     recipe: RecipeName,
-    sweep: Annotated[Path, typer.Argument(help="YAML file with the variants and seeds (docs/sweep.md).")],
+    sweep: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in sweep (docs/sweep.md), or a YAML file with the variants and seeds.", autocompletion=complete_sweep
+        ),
+    ],
     overrides: Overrides = None,
     parallel: Annotated[int, typer.Option("--parallel", help="Runs at the same time.", min=1)] = 1,
     plan: Annotated[
@@ -34,11 +38,12 @@ def sweep(
 ) -> None:
     """Train variants of a recipe with several seeds and compare them; what the store has is not computed again."""
     loaded = load_recipe(recipe, overrides)
+    from mlctl import sweeps
     from mlctl.config.sweep import load_sweep
     from mlctl.pipeline.sweep_runs import plan_runs
     from mlctl.pipeline.variant_runs import check_runs
 
-    definition = load_sweep(sweep)
+    definition = load_sweep(sweeps.find(sweep))
     runs = plan_runs(loaded, definition, overrides or ())  # wrong settings end the command before Prefect is loaded
     if plan:
         _print_plan(definition.sweep, runs)
@@ -48,7 +53,7 @@ def sweep(
     def load() -> Callable[[], Any]:
         from flows.sweep import sweep as flow
 
-        return lambda: flow(loaded, list(overrides or ()), str(sweep), parallel, return_state=True)
+        return lambda: flow(loaded, list(overrides or ()), sweep, parallel, return_state=True)
 
     run_comparison(loaded.store, load, _print_comparison)
 

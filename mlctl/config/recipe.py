@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from mlctl import recipes
 from mlctl.config import error_messages, recipe_file, schema_paths
 from mlctl.config.align import Align
 from mlctl.config.base import Section, runtime_only
@@ -77,7 +78,7 @@ def parse(
 
 
 def load(path: Path, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a YAML recipe, merge it over the one that it names as its `base`, and apply dotted overrides such as `train.steps=200`.
+    """Read a YAML recipe, merge it over the one that it names as its `base` (a file in its folder, or a built-in recipe), and apply dotted overrides such as `train.steps=200`.
 
     `defaults` are values of top-level settings that neither the recipe nor its base sets.
 
@@ -121,7 +122,14 @@ def _read(path: Path, derived: tuple[Path, ...]) -> Layer:
     if "base" not in layer.values:
         return layer
     base, origin = layer.values.pop("base"), layer.origins.pop(("base",))
-    if not isinstance(base, str) or (base_path := path.parent / base).resolve() in {file.resolve() for file in (*derived, path)}:
-        problem = f"{origin}: base: {base!r} is not a valid base recipe (not a file name, or circular)"
-        raise InputError(problem, "name a YAML file in the same folder: `base: paper.yaml`")
+    base_path = _base_file(path.parent, base) if isinstance(base, str) else None
+    if base_path is None or base_path.resolve() in {file.resolve() for file in (*derived, path)}:
+        problem = f"{origin}: base: {base!r} is not a valid base recipe (not a name, or circular)"
+        raise InputError(problem, "name a YAML file in the same folder, or a built-in recipe: `base: refine`")
     return layer.over(_read(base_path, (*derived, path)))
+
+
+def _base_file(folder: Path, base: str) -> Path:
+    """Return the file of a base recipe: in the folder of the recipe, else the built-in one of this name."""
+    beside = folder / base
+    return beside if beside.is_file() else recipes.builtin(base) or beside

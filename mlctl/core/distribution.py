@@ -16,13 +16,19 @@ DISTRIBUTION = "mlctl-encoders"
 _CHECKOUT = Path(__file__).parents[2]
 
 
+def install_command() -> str:
+    """Return the command that installs what this installation needs."""
+    return f"{shlex.quote(sys.executable)} -m pip install {_requirement()}"
+
+
 def install_extras(*extras: str) -> str:
-    """Return the command that adds extras to this installation: from its checkout, its repository or the package index."""
-    return f"{shlex.quote(sys.executable)} -m pip install {_requirement(','.join(extras))}"
+    """Return the command that adds extras to this installation: from its checkout, its wheel, its repository or the package index."""
+    return f"{shlex.quote(sys.executable)} -m pip install {_requirement(*extras)}"
 
 
-def _requirement(extras: str) -> str:
+def _requirement(*names: str) -> str:
     """Return pip's arguments for this installation with extras, from where it was installed (PEP 610)."""
+    extras = f"[{','.join(names)}]" if names else ""
     origin = _origin()
     url = str(origin.get("url", ""))
     folder = _folder(url) if "dir_info" in origin else None
@@ -30,11 +36,13 @@ def _requirement(extras: str) -> str:
         folder = _CHECKOUT  # the package is imported from a checkout that is not installed
     if folder is not None:
         editable = "" if origin and not origin["dir_info"].get("editable") else "--editable "
-        return f"{editable}{shlex.quote(f'{folder}[{extras}]')}"
+        return f"{editable}{shlex.quote(f'{folder}{extras}')}"
     if "vcs_info" in origin:
         version = origin["vcs_info"]
-        return shlex.quote(f"{DISTRIBUTION}[{extras}] @ {version['vcs']}+{url}@{version['commit_id']}")
-    return shlex.quote(f"{DISTRIBUTION}[{extras}]")
+        return shlex.quote(f"{DISTRIBUTION}{extras} @ {version['vcs']}+{url}@{version['commit_id']}")
+    if "archive_info" in origin:
+        return shlex.quote(f"{DISTRIBUTION}{extras} @ {url}")
+    return shlex.quote(f"{DISTRIBUTION}{extras}")
 
 
 def _origin() -> dict[str, Any]:

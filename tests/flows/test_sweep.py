@@ -66,6 +66,9 @@ def test_a_flow_takes_a_file_its_content_or_a_sweep(tmp_path: Path) -> None:
     assert expected == [{"train.loss": "cz-nce"}, {"train.loss": "info-nce"}]
     for given in (str(write(tmp_path, "loss", SWEEP)), Sweep(**SWEEP)):
         assert [variant.settings for variant in resolve_sweep(given).variants("recipe")] == expected
+    assert [variant.name for variant in resolve_sweep("seeds").variants("recipe")] == ["recipe"]
+    with pytest.raises(InputError, match="no sweep 'seed'"):
+        resolve_sweep("seed")
     with pytest.raises(InputError, match="3 is not a sweep"):
         resolve_sweep(3)
 

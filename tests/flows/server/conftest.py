@@ -1,13 +1,10 @@
-"""`mlctl up` in a clean clone with a home of its own: a real server on a free port, real workers, shared by these tests."""
+"""`mlctl up` in a new project, of the installed wheel and with a home of its own: a real server on a free port, real workers, shared by these tests."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,8 +16,8 @@ import httpx
 import psutil
 import pytest
 import tiny
+from installation import Installation
 
-ROOT = Path(__file__).parents[3]
 PATIENCE = 600.0  # seconds; machines of CI are shared
 
 
@@ -28,7 +25,8 @@ PATIENCE = 600.0  # seconds; machines of CI are shared
 class Operated:
     """A machine under `mlctl up`, seen from outside."""
 
-    clone: Path
+    installation: Installation
+    project: Path
     home: Path
     port: int
 
@@ -44,7 +42,7 @@ class Operated:
     @staticmethod
     def recipe(store: Path, **train: Any) -> dict[str, Any]:
         values = tiny.recipe(store)
-        # an engine that compiles nothing when it is first used in a clone
+        # an engine that compiles nothing when it is first used after the installation
         return {**values, "align": {"workers": 1, "engine": "fast_align"}, "train": {**values["train"], **train}}
 
     @property
@@ -53,15 +51,10 @@ class Operated:
 
     @property
     def state(self) -> Path:
-        return self.clone / ".mlctl"
+        return self.project / ".mlctl"
 
-    def do(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        own = {"PYTHONPATH": str(self.clone), "HOME": str(self.home), "PREFECT_API_URL": self.api, "COLUMNS": "400"}
-        command = [sys.executable, "-P", "-m", module, *arguments]
-        return subprocess.run(
-            command, cwd=self.clone, env={**inherited, **own}, capture_output=True, text=True, timeout=400, check=False
-        )
+    def do(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.installation.run(self.project, program, *arguments, HOME=str(self.home), PREFECT_API_URL=self.api)
 
     def mlctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.do("mlctl", *arguments)
@@ -148,29 +141,19 @@ def environment(process: psutil.Process) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def operated(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Operated]:
+def operated(tmp_path_factory: pytest.TempPathFactory, installation: Installation, wheels: Path) -> Iterator[Operated]:
     folder = tmp_path_factory.mktemp("operations")
     (folder / "home").mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    machine = Operated(_clone(folder / "clone"), folder / "home", port)
+    machine = Operated(installation, folder / "project", folder / "home", port)
+    machine.project.mkdir()
     try:
+        assert machine.mlctl("init", "--name", "own", "--targets", "fr,de", "--model", "scratch").returncode == 0
         machine.up()
         yield machine
     finally:
         machine.mlctl("down")
         for process in machine.processes():
             process.kill()
-
-
-def _clone(folder: Path) -> Path:
-    """Copy what is in the repository, or is about to be, and nothing that was made here."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    return folder

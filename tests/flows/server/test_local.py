@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.server.setup import check_checkout, check_names
+from flows.server.setup import check_names, check_project
 from mlctl import recipes
 from mlctl.errors import InputError
 from storage import Store
@@ -83,30 +83,42 @@ def test_every_form_begins_with_the_name_of_a_recipe_and_overrides(operated: Any
         names, file, settings = form["recipe"]["anyOf"]
         assert names["enum"] == recipes.names()
         assert (file["type"], settings["$ref"]) == ("string", "#/definitions/Recipe")
-        assert deployment["parameters"]["recipe"] == "demo"
+        assert deployment["parameters"]["recipe"] == ("demo" if deployment["name"] == "demo" else "own.yaml")
         assert deployment["enforce_parameter_schema"]
     pools = {d["name"]: d["work_pool_name"] for d in found.values()}
     assert (pools["prepare"], pools["train"], pools["evaluate"], pools["pipeline"]) == ("cpu", "gpu", "gpu", "cpu")
     assert operated.post("work_pools/filter", {"work_pools": {"name": {"any_": ["gpu"]}}})[0]["concurrency_limit"] == 1
 
 
-def test_another_checkout_does_not_replace_the_deployments(operated: Any, tmp_path: Path) -> None:
+def test_another_project_does_not_replace_the_deployments(operated: Any, tmp_path: Path) -> None:
     with temporary_settings({PREFECT_API_URL: operated.api}):
-        check_checkout(operated.clone)
-        with pytest.raises(InputError, match=f"the deployments of another checkout: {operated.clone}"):
-            check_checkout(tmp_path)
+        check_project(operated.project)
+        with pytest.raises(InputError, match=f"the deployments of another folder: {operated.project}"):
+            check_project(tmp_path)
 
 
 def test_two_deployments_of_one_name_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "prefect.yaml").write_text("deployments: [{name: demo}, {name: mine}, {name: demo}]", encoding="utf-8")
+    entries = ", ".join(f"{{name: {name}, entrypoint: flows.pipeline.pipeline}}" for name in ("demo", "mine", "demo"))
+    (tmp_path / "prefect.yaml").write_text(f"deployments: [{entries}]", encoding="utf-8")
     with pytest.raises(InputError, match="two deployments are named demo"):
+        check_names(tmp_path / "prefect.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "name: other", "deployments: [{name: demo, entrypoint: 'theirs.py:flow'}]"])
+def test_the_prefect_file_of_something_else_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "prefect.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"no deployment of mlctl's flows(.|\n)*mlctl init"):
         check_names(tmp_path / "prefect.yaml")
 
 
 def assert_that_the_report_opens_from_the_page(operated: Any, run_id: str, store: Path) -> None:
     """Follow the address in the run's artifacts and log; nothing else is served."""
-    artifacts = operated.post("artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
-    (link,) = (a["data"].split("](")[1].removesuffix(")") for a in artifacts if a["key"] == "report-page")
+
+    def links() -> list[str]:
+        artifacts = operated.post("artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+        return [a["data"].split("](")[1].removesuffix(")") for a in artifacts if a["key"] == "report-page"]
+
+    (link,) = operated.until(links, "the link to the report, which is sent while the run goes on")
     said = operated.said(run_id).splitlines()
     assert f"report: {link}" in said
     assert any(line.startswith("Sentence retrieval: ") and " → " in line for line in said)
@@ -221,7 +233,7 @@ def test_down_ends_everything_also_what_lost_its_parent(operated: Any, prepared:
     assert done.returncode == 0
     assert done.stdout.startswith("stopped ")
     assert not operated.processes()
-    assert operated.mlctl("down").stdout == "nothing was running\n"
+    assert operated.mlctl("down").stdout == f"nothing was running from {operated.state}\n"
     again = operated.mlctl("up")
     assert f"export PREFECT_API_URL={operated.api}" in again.stdout, "on the port of the last time"
     assert operated.run(run_id)["state_name"] == "Crashed", "it said so before it ended"

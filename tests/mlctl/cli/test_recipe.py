@@ -41,6 +41,18 @@ def test_a_folder_does_not_hide_a_built_in_recipe(tmp_path: Path, monkeypatch: p
     assert recipes.find("paper") == Path("paper")
 
 
+@pytest.mark.parametrize("command", [["plan", "studies/studi"], ["sweep", "demo", "seed"]])
+def test_studies_and_sweeps_are_found_by_name_and_suggested(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert f"did you mean {'studies/study' if command[0] == 'plan' else 'seeds'}?" in error
+
+
+@pytest.mark.parametrize("name", ["../recipes/demo", "studies/../demo", "studies", "studies/", "sweeps/seeds"])
+def test_names_are_no_paths_into_the_package(name: str) -> None:
+    assert recipes.builtin(name) is None
+
+
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "x/" * 3000])
 def test_a_name_that_no_file_can_have(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", name]) == 1
@@ -56,6 +68,8 @@ def test_a_name_that_no_file_can_have(name: str, capsys: pytest.CaptureFixture[s
         ("mlctl run mi", "mine.yaml"),
         ("mlctl run demo train.st", "train.steps="),
         ("mlctl pl", "plan"),
+        ("mlctl run studies/sc", "studies/scratch"),
+        ("mlctl sweep demo see", "seeds"),
     ],
 )
 def test_the_shell_completes_commands_recipes_and_settings(

@@ -169,6 +169,14 @@ def test_a_recipe_says_only_what_differs_from_its_base(tmp_path: Path) -> None:
     assert (recipe.train.steps, recipe.train.word_pairs, recipe.train.batch_size) == (9, 2, 8)
 
 
+def test_a_base_is_a_built_in_recipe_unless_the_folder_has_such_a_file(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("base: demo\nname: mine\n")
+    demo = config.load(recipes.find("demo"))
+    assert config.load(tmp_path / "demo.yaml") == demo.model_copy(update={"name": "mine"})
+    (tmp_path / "demo").write_text("train: {steps: 3}\n")
+    assert config.load(tmp_path / "demo.yaml").train.steps == 3
+
+
 @pytest.mark.parametrize("base", ["me.yaml", "over.yaml", "[a]", "gone.yaml"])
 def test_a_base_that_is_none(tmp_path: Path, base: str) -> None:
     (tmp_path / "me.yaml").write_text(f"base: {base}\n")
@@ -207,10 +215,10 @@ def test_a_sample_of_one_word_pair_has_no_number_of_word_pairs() -> None:
     assert config.resolve_train(config.Train(sample_unit="word-pair"), "masked-lm").word_pairs == 1
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", recipes.descriptions())
 def test_ready_recipes_are_valid_and_survive_a_round_trip(name: str) -> None:
     recipe = config.load(recipes.find(name))
-    assert recipe.name == name
+    assert recipe.name == name.rpartition("/")[2]
     assert config.parse(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe
 
 

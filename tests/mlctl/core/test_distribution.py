@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlctl.core.distribution import DISTRIBUTION, install_extras
+from mlctl.core.distribution import DISTRIBUTION, install_command, install_extras
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -41,8 +41,12 @@ def install(folder: Path, origin: dict[str, Any] | None, monkeypatch: pytest.Mon
             {"url": "https://git.example/m.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}},
             ["mlctl-encoders[ray,s3] @ git+https://git.example/m.git@ab12"],
         ),
+        (
+            {"url": "file:///tmp/m-0.2.0-py3-none-any.whl", "archive_info": {"hash": "sha256=ab"}},
+            ["mlctl-encoders[ray,s3] @ file:///tmp/m-0.2.0-py3-none-any.whl"],
+        ),
     ],
-    ids=["editable", "folder", "repository"],
+    ids=["editable", "folder", "repository", "wheel"],
 )
 def test_extras_are_installed_from_where_mlctl_was_installed(
     origin: dict[str, Any], arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -55,6 +59,7 @@ def test_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     install(tmp_path, None, monkeypatch)
     monkeypatch.setattr("mlctl.core.distribution._CHECKOUT", tmp_path)
     assert shlex.split(install_extras("ray"))[-1] == "mlctl-encoders[ray]"
+    assert shlex.split(install_command())[-1] == "mlctl-encoders"
 
 
 def test_the_project_has_this_name_and_these_extras() -> None:

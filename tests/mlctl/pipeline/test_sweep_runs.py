@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlctl import config, recipes
+from mlctl import config, recipes, sweeps
 from mlctl.config.sweep import load_sweep, parse_sweep
 from mlctl.errors import InputError
 from mlctl.pipeline.sweep_runs import plan_runs
@@ -82,11 +82,8 @@ def test_the_example_of_the_page_has_as_many_runs_as_it_says() -> None:
     assert "temperature=0.03 anchor_weight=10" in variants
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks/sweeps").glob("*.yaml")), ids=lambda file: file.stem)
-def test_sweeps_of_the_benchmarks_are_valid(file: Path) -> None:
-    assert plan_runs(config.load(recipes.find("demo")), load_sweep(file))
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks/recipes").glob("*.yaml")), ids=lambda file: file.stem)
-def test_recipes_of_the_benchmarks_are_valid(file: Path) -> None:
-    assert config.load(file).name == file.stem
+@pytest.mark.parametrize("name", sweeps.names())
+def test_built_in_sweeps_are_valid(name: str) -> None:
+    definition = load_sweep(sweeps.find(name))
+    assert definition.sweep.name == name
+    assert plan_runs(config.load(recipes.find("demo")), definition)
