@@ -265,6 +265,24 @@ TRANSLATE_TRAIN = pa.schema(
     ]
 )
 
+#: A score on the leaderboard. `kind` is "trained", "base" or "published" (of a paper, `source`: an average over languages, whose `language`
+#: is ""). `set` tells results in one task on other items, or by other settings, apart. `main`: the main metric, over both directions,
+#: whose `deviation` is the standard deviation over `seeds` (null: one); other metrics are means over directions and seeds.
+LEADERBOARD = pa.schema(
+    [
+        *(
+            pa.field(name, pa.string(), nullable=False)
+            for name in ("model", "name", "kind", "run", "changes", "created", "weights", "task", "set", "language", "metric")
+        ),
+        pa.field("main", pa.bool_(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("deviation", pa.float64()),
+        pa.field("seeds", pa.int64()),
+        pa.field("items", pa.int64()),
+        pa.field("source", pa.string(), nullable=False),
+    ]
+)
+
 #: Cosine between the gradients of alignment and of a fine-tuned task in one layer (null: in all layers together), and the lengths of both.
 #: `alignment` is "words" or "sentences"; a gradient of length 0 has no cosine.
 GRADIENTS = pa.schema(

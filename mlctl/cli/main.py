@@ -15,6 +15,7 @@ from mlctl import __version__
 from mlctl.cli.champion import champion_app, retrain
 from mlctl.cli.compare import compare
 from mlctl.cli.corpora import corpora_app
+from mlctl.cli.leaderboard import leaderboard
 from mlctl.cli.ledger import ledger
 from mlctl.cli.local_server import down, up
 from mlctl.cli.plan import explain, plan
@@ -34,7 +35,7 @@ _HELP = "Pull the languages of a multilingual text encoder closer together: text
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=_HELP)
 app.command()(run)
 add_stage_commands(app)
-for _command in (plan, explain, runs, compare, export, recipe, sweep, ledger, retrain, up, down):
+for _command in (plan, explain, runs, compare, leaderboard, export, recipe, sweep, ledger, retrain, up, down):
     app.command()(_command)
 app.add_typer(champion_app, name="champion")
 app.add_typer(corpora_app, name="corpora")

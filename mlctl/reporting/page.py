@@ -231,6 +231,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
         "server_usage": translation.server_usage(next((record.metrics for record in stages if record.stage == "translate"), {})),
         "time": {"all": seconds, "saved": saved, "computed": seconds - saved},
         "pinned": [(name, version) for name, version in environment if name not in _NOT_ON_PYPI and "," not in version],
+        "store": settings["store"],
         "recipe_yaml": yaml_text.dump(dict(settings), width=100),
         "environment": environment,
     }

@@ -322,4 +322,4 @@ def test_everything_the_page_is_made_of_is_packaged() -> None:
     import mlctl.reporting
 
     kinds = {path.suffix for path in Path(mlctl.reporting.__file__).parent.iterdir() if path.is_file()}
-    assert kinds <= {".py", ".html", ".css"}, "package-data of pyproject.toml names these"
+    assert kinds <= {".py", ".html", ".css", ".js"}, "package-data of pyproject.toml names these"
