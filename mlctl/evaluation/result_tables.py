@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.core.workspace import Workspace
+from mlctl.evaluation.changes.model_geometry import geometry_file
+from mlctl.evaluation.changes.result_rows import change_rows
 from mlctl.evaluation.plan import EvaluationPlan
 from mlctl.evaluation.statistics.mode_comparison import mode_rows
 from mlctl.evaluation.statistics.model_comparison import (
@@ -24,7 +26,7 @@ from mlctl.evaluation.statistics.model_comparison import (
 )
 from mlctl.evaluation.steps import gradient_file, token_file
 
-#: Models with token states and gradients.
+#: Models with token states, gradients and geometry.
 MAPPED = (BASE, TRAINED)
 
 
@@ -42,6 +44,11 @@ def write_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace
     _join(scratch, token_file, workspace, "tokens.parquet")
     if settings.gradient_examples:
         _join(scratch, gradient_file, workspace, "gradients.parquet")
+    if settings.changed_items:
+        _join(scratch, geometry_file, workspace, "geometry.parquet")
+        changed, lengths = change_rows(plan, results)
+        _write(workspace, "changed_items.parquet", pa.Table.from_pylist(changed, schema.CHANGED_ITEMS))
+        _write(workspace, "length_scores.parquet", pa.Table.from_pylist(lengths, schema.LENGTH_SCORES))
     if not workspace.has("protocol.json"):
         with workspace.part("protocol.json") as path:
             path.write_text(json.dumps(_protocol(plan, results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from mlctl import schema
 from mlctl.core.workspace import Progress, Workspace
 from mlctl.errors import InputError
+from mlctl.evaluation.changes.model_geometry import geometry_file
 from mlctl.evaluation.evaluation_job import EvaluationJob
 from mlctl.evaluation.metrics.item_scores import ItemScores
 from mlctl.evaluation.plan import Evaluation, EvaluationPlan, score_groups
@@ -15,7 +16,16 @@ from mlctl.evaluation.result_tables import MAPPED
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.evaluation.statistics.model_comparison import TRAINED, ModelScores
 from mlctl.evaluation.step_graph import StepGroup, run_steps
-from mlctl.evaluation.steps import EvaluationStep, GradientStep, ScoreStep, TokenMapStep, gradient_file, token_file, write_rows
+from mlctl.evaluation.steps import (
+    EvaluationStep,
+    GeometryStep,
+    GradientStep,
+    ScoreStep,
+    TokenMapStep,
+    gradient_file,
+    token_file,
+    write_rows,
+)
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.scheduler import ProgressCounter
 
@@ -27,7 +37,7 @@ def compute_scores(
 ) -> list[ModelScores]:
     """Return all scores in the order of the tables. Those that are cached cost no worker and load no model.
 
-    Token states and gradients are written to the scratch folder.
+    Token states, gradients and geometry are written to the scratch folder.
     """
     evaluations = plan.in_order
     found = {one.entry: scores for one in evaluations if (scores := cache.find(one.entry)) is not None}
@@ -61,7 +71,7 @@ def _groups(plan: EvaluationPlan, missing: Sequence[Evaluation], cache: ScoreCac
 
 
 def _other_steps(job: EvaluationJob, model: str) -> Iterator[EvaluationStep]:
-    """Yield the steps that write a model's token states and gradients, unless an earlier run has."""
+    """Yield the steps that write a model's token states, gradients and geometry, unless an earlier run has."""
     if model not in MAPPED:
         return
     if not job.settings.embedding_map_sentences:
@@ -70,6 +80,8 @@ def _other_steps(job: EvaluationJob, model: str) -> Iterator[EvaluationStep]:
         yield TokenMapStep(job=job, model=model, pooling=job.compared(TRAINED).sentences.pooling)
     if job.settings.gradient_examples and not job.scratch.has(gradient_file(model)):
         yield GradientStep(job=job, model=model)
+    if job.settings.changed_items and not job.scratch.has(geometry_file(model)):
+        yield GeometryStep(job=job, model=model)
 
 
 def _read(cache: ScoreCache, entry: str) -> list[ItemScores]:

@@ -342,8 +342,26 @@ class GradientStep(ModelStep):
         write_rows(job.scratch, gradient_file(self.model), list(rows), schema.GRADIENTS)
 
 
+class GeometryStep(ModelStep):
+    """Write the geometry of a model's sentence vectors of held-out pairs."""
+
+    kind: Literal["geometry"] = "geometry"
+
+    @property
+    def description(self) -> str:
+        """See `EvaluationStep`."""
+        return f"evaluate: {self.model}, geometry of sentence vectors"
+
+    def compute(self) -> None:
+        """See `EvaluationStep`."""
+        from mlctl.evaluation.changes.model_geometry import geometry_file, model_geometry
+
+        job, model = self.job, self.job.model(self.model)
+        write_rows(job.scratch, geometry_file(self.model), list(model_geometry(model, job.heldout, job.source)), schema.GEOMETRY)
+
+
 AnyStep = Annotated[
-    BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep | TokenMapStep | GradientStep,
+    BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep | TokenMapStep | GradientStep | GeometryStep,
     Field(discriminator="kind"),
 ]
 
