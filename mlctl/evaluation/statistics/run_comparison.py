@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +44,11 @@ def score_digests(
 ) -> dict[TaskLanguage, str]:
     """Return `protocol_digests`, given the `heldout_items`; a task and language of unknown items is left out."""
     protocol = json.loads((evaluated / "protocol.json").read_text(encoding="utf-8"))
-    settings, data = dict[str, Any](), dict[str, str]()
-    for entry in protocol["benchmarks"]:
-        metadata = entry["metadata"]
-        settings[metadata["task"]] = [metadata["revision"], entry["settings"]]
-        data[metadata["task"]] = metadata.get("zero_shot_task") or metadata["task"]  # both modes are tested on the same items
-    items: dict[TaskLanguage, Any] = {}
-    for task, language in _directions_and_seeds(evaluated):
-        digest = data_digests.get(f"{data.get(task)}.{language}")
+    settings = {entry["metadata"]["task"]: [entry["metadata"]["revision"], entry["settings"]] for entry in protocol["benchmarks"]}
+    ways, items = _directions_and_seeds(evaluated), dict[TaskLanguage, Any]()
+    for task, language in ways:
+        digest = data_digests.get(f"{_benchmark(task, data_digests)}.{language}")
         items[task, language] = heldout.get((task, language)) if task in HELD_OUT else digest and [digest, settings[task]]
-    ways = _directions_and_seeds(evaluated)
     return {key: _digest([ways[key], of_key]) for key, of_key in items.items() if of_key}
 
 
@@ -107,6 +102,12 @@ def _directions_and_seeds(evaluated: Path) -> dict[TaskLanguage, list[Any]]:
         seed = -1 if row["seed"] is None else row["seed"]
         found.setdefault((row["task"], row["language"]), set()).add((row["direction"], seed))
     return {key: sorted(ways) for key, ways in found.items()}
+
+
+def _benchmark(task: str, data_digests: Iterable[str]) -> str:
+    """Return the benchmark with the data of a task: a mode and a protocol (`udpos-translate-train`) have those of the benchmark (`udpos`)."""
+    known = {name.rpartition(".")[0] for name in data_digests}
+    return max((name for name in known if f"{task}-".startswith(f"{name}-")), key=len, default=task)
 
 
 def _digest(value: Any) -> str:

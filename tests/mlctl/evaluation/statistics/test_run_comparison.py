@@ -18,7 +18,7 @@ from mlctl.config import Languages, Model
 from mlctl.core.workspace import Workspace
 from mlctl.evaluation import evaluate
 from mlctl.evaluation.statistics.model_comparison import difference_rows
-from mlctl.evaluation.statistics.run_comparison import compare_runs, protocol_digests
+from mlctl.evaluation.statistics.run_comparison import _benchmark, compare_runs, protocol_digests
 
 from ..conftest import entry, save_encoder, save_tokenizer, sentences, settings
 
@@ -118,6 +118,20 @@ def test_translate_train_is_compared_on_the_items_of_zero_shot(results: tuple[Pa
     assert after["tatoeba-translate-train", "de"] != after["tatoeba", "de"]
     other = protocol_digests(first, sharded, {**DIGESTS, "tatoeba.de": "other"}, 0)
     assert other["tatoeba-translate-train", "de"] != after["tatoeba-translate-train", "de"]
+
+
+@pytest.mark.parametrize(
+    ("task", "benchmark"),
+    [
+        ("udpos", "udpos"),
+        ("udpos-layer-mixture", "udpos"),
+        ("xnli-translate-train", "xnli-translate"),
+        ("xnl", "xnl"),
+        ("x", "x"),
+    ],
+)
+def test_modes_and_protocols_have_the_data_of_their_benchmark(task: str, benchmark: str) -> None:
+    assert _benchmark(task, ["udpos.de", "xnli.de", "xnli-translate.de", "weights"]) == benchmark
 
 
 def differences(evaluated: Path) -> dict[tuple[str, str], dict[str, Any]]:
