@@ -265,6 +265,62 @@ TRANSLATE_TRAIN = pa.schema(
     ]
 )
 
+#: Items of a task that one model has right and the other wrong: `change` is "gained" (by training) or "lost", `selection` "random" or
+#: "surest"; scores in [0, 1], means over seeds and directions. `text` is what was asked, shortened.
+CHANGED_ITEMS = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("task", "change", "selection", "language", "item", "text")),
+        pa.field("base", pa.float64(), nullable=False),
+        pa.field("trained", pa.float64(), nullable=False),
+    ]
+)
+
+#: Scores of the items of a task and language by the length of their text: `length` is "short", "medium" or "long" (a third of the items
+#: each), with the median of their `characters`, and the number of items that training gained and lost.
+LENGTH_SCORES = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("length", pa.string(), nullable=False),
+        pa.field("items", pa.int64(), nullable=False),
+        pa.field("characters", pa.float64(), nullable=False),
+        pa.field("base", pa.float64(), nullable=False),
+        pa.field("trained", pa.float64(), nullable=False),
+        pa.field("gained", pa.int64(), nullable=False),
+        pa.field("lost", pa.int64(), nullable=False),
+    ]
+)
+
+#: Geometry of the sentence vectors of held-out sentences (`language` is null: all together): "anisotropy" (mean cosine of two sentences),
+#: "hubness" (skewness of how often a sentence is among the 10 nearest) and "language-probe" (accuracy of a linear model).
+GEOMETRY = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("measure", pa.string(), nullable=False),
+        pa.field("language", pa.string()),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("sentences", pa.int64(), nullable=False),
+    ]
+)
+
+#: A score on the leaderboard. `kind` is "trained", "base" or "published" (of a paper, `source`: an average over languages, whose `language`
+#: is ""). `set` tells results in one task on other items, or by other settings, apart. `main`: the main metric, over both directions,
+#: whose `deviation` is the standard deviation over `seeds` (null: one); other metrics are means over directions and seeds.
+LEADERBOARD = pa.schema(
+    [
+        *(
+            pa.field(name, pa.string(), nullable=False)
+            for name in ("model", "name", "kind", "run", "changes", "created", "weights", "task", "set", "language", "metric")
+        ),
+        pa.field("main", pa.bool_(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("deviation", pa.float64()),
+        pa.field("seeds", pa.int64()),
+        pa.field("items", pa.int64()),
+        pa.field("source", pa.string(), nullable=False),
+    ]
+)
+
 #: Cosine between the gradients of alignment and of a fine-tuned task in one layer (null: in all layers together), and the lengths of both.
 #: `alignment` is "words" or "sentences"; a gradient of length 0 has no cosine.
 GRADIENTS = pa.schema(

@@ -176,6 +176,24 @@ class Store:
         """Return the folders of damaged results, which were moved out of the way."""
         return sorted((self.root / _DAMAGED).glob("*"))
 
+    def keys(self, stage: str) -> list[str]:
+        """Return the keys of all results and drafts of a stage, sorted: those of this machine, and those behind the store's URL.
+
+        Raises:
+            StoreError: the service behind the URL cannot be used.
+        """
+        remote = self._remote.list_names(stage) if self._remote else []
+        return sorted({folder.name for folder in self.folders(stage)} | {name for name in remote if len(name) == KEY_LENGTH})
+
+    def manifest(self, stage: str, key: str) -> Manifest | None:
+        """Return the manifest of a result without its files; None: there is no complete result.
+
+        Raises:
+            StoreError: the service behind the URL cannot be used.
+        """
+        local = Manifest.read(self.folder(stage, key))
+        return local or (self._remote.manifest(stage, key) if self._remote else None)
+
     def nearest(self, stage: str, parts: Mapping[str, Any]) -> Result | None:
         """Return the result of a stage whose key parts differ least from `parts` (the newest of ties)."""
         results = [result for result in self.results(stage) if result.manifest.key != key_of(parts)]

@@ -52,6 +52,7 @@ OptionalRecipe = Annotated[
     str, typer.Option("--recipe", help="Recipe whose store is used.", show_default=False, autocompletion=complete_recipe)
 ]
 
+_NAME_STORE = "name its folder with --store, its recipe with --recipe, or set MLCTL_STORE"
 DEFAULT_STORE = ""  # the one of MLCTL_STORE or of a recipe without a store
 
 out = Console(highlight=False)
@@ -67,19 +68,22 @@ def load_recipe(name: str, overrides: list[str] | None) -> config.Recipe:
     return config.load(recipes.find(name), overrides or (), {"store": store} if store else {})
 
 
-def existing_store(folder: str, recipe: str = "") -> Store:
+def existing_store(folder: str, recipe: str = "", option: str = "--store", remedy: str = _NAME_STORE) -> Store:
     """Return the store of a folder or URL; without one, that of a recipe, of MLCTL_STORE, or `mlctl-store`.
+
+    Args:
+        folder: a folder or URL; empty: none is named.
+        recipe: whose store is used if none is named.
+        option: what names the folder on the command line.
+        remedy: of the error.
 
     Raises:
         InputError: there is no such folder.
     """
-    chosen, origin = _chosen_store(folder, recipe)
+    chosen, origin = _chosen_store(folder, recipe, option)
     store = Store(chosen)
     if "://" not in chosen and not store.root.is_dir():
-        raise InputError(
-            f"there is no store at {store.root} ({origin})",
-            "name its folder with --store, its recipe with --recipe, or set MLCTL_STORE",
-        )
+        raise InputError(f"there is no store at {store.root} ({origin})", remedy)
     return store
 
 
@@ -87,10 +91,10 @@ def _yaml_files(incomplete: str) -> Iterator[str]:
     yield from (str(path) for path in sorted(Path().glob("*.y*ml")) if str(path).startswith(incomplete))
 
 
-def _chosen_store(folder: str, recipe: str) -> tuple[str, str]:
+def _chosen_store(folder: str, recipe: str, option: str) -> tuple[str, str]:
     """Return the folder or URL of a store, and what names it."""
     if folder:
-        return folder, "--store"
+        return folder, option
     if recipe:
         return load_recipe(recipe, None).store, f"the store of the recipe {recipe}"
     if store := os.environ.get("MLCTL_STORE"):

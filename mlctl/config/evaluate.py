@@ -348,6 +348,13 @@ class Evaluate(Section):
         description="Tasks and benchmarks that mteb's own runner evaluates both models on, by mteb's names, such as BelebeleRetrieval or "
         "MTEB(Multilingual, v2).",
     )
+    changed_items: int = Field(
+        10,
+        ge=0,
+        le=1000,
+        description="Items of each task that training gained, and that it lost, whose text is stored: so many at random, and the surest. With "
+        "them scores by length, and the geometry of the sentence vectors; 0: none of these.",
+    )
     batch_rows: int = runtime_only(128, "Sentences in one batch of the encoder.", ge=1)
     device: str = runtime_only("auto", "Device: auto, cpu, cuda or cuda:N.")
     workers: int = runtime_only(

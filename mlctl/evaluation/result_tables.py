@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from mlctl import schema
 from mlctl.core.workspace import Workspace
+from mlctl.evaluation.changes.result_rows import change_rows
 from mlctl.evaluation.plan import EvaluationPlan
 from mlctl.evaluation.statistics.mode_comparison import mode_rows
 from mlctl.evaluation.statistics.model_comparison import (
@@ -22,9 +23,9 @@ from mlctl.evaluation.statistics.model_comparison import (
     item_columns,
     score_rows,
 )
-from mlctl.evaluation.step_files import gradient_file, mteb_file, token_file
+from mlctl.evaluation.step_files import geometry_file, gradient_file, mteb_file, token_file
 
-#: Models with token states and gradients.
+#: Models with token states, gradients and geometry.
 MAPPED = (BASE, TRAINED)
 
 
@@ -45,6 +46,11 @@ def write_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace
     if settings.mteb:
         found = {model: json.loads(scratch.path(mteb_file(model)).read_text(encoding="utf-8")) for model in MAPPED}
         _write_json(workspace, "mteb.json", found)
+    if settings.changed_items:
+        _join(scratch, geometry_file, workspace, "geometry.parquet")
+        changed, lengths = change_rows(plan, results)
+        _write(workspace, "changed_items.parquet", pa.Table.from_pylist(changed, schema.CHANGED_ITEMS))
+        _write(workspace, "length_scores.parquet", pa.Table.from_pylist(lengths, schema.LENGTH_SCORES))
     _write_json(workspace, "protocol.json", _protocol(plan, results))
     return averages
 

@@ -14,9 +14,9 @@ from mlctl.evaluation.plan import Evaluation, EvaluationPlan, score_groups
 from mlctl.evaluation.result_tables import MAPPED
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.evaluation.statistics.model_comparison import TRAINED, ModelScores
-from mlctl.evaluation.step_files import gradient_file, mteb_file, token_file, write_rows
+from mlctl.evaluation.step_files import geometry_file, gradient_file, mteb_file, token_file, write_rows
 from mlctl.evaluation.step_graph import StepGroup, run_steps
-from mlctl.evaluation.steps import EvaluationStep, GradientStep, MtebStep, ScoreStep, TokenMapStep
+from mlctl.evaluation.steps import EvaluationStep, GeometryStep, GradientStep, MtebStep, ScoreStep, TokenMapStep
 from mlctl.evaluation.tasks.base import PublishedTask
 from mlctl.execution.backend import ExecutionBackend
 from mlctl.execution.scheduler import ProgressCounter
@@ -29,7 +29,7 @@ def compute_scores(
 ) -> list[ModelScores]:
     """Return all scores in the order of the tables. Those that are cached cost no worker and load no model.
 
-    Token states and gradients are written to the scratch folder.
+    Token states, gradients and geometry are written to the scratch folder.
     """
     evaluations = plan.in_order
     found = {one.entry: scores for one in evaluations if (scores := cache.find(one.entry)) is not None}
@@ -63,7 +63,7 @@ def _groups(plan: EvaluationPlan, missing: Sequence[Evaluation], cache: ScoreCac
 
 
 def _other_steps(job: EvaluationJob, model: str) -> Iterator[EvaluationStep]:
-    """Yield the steps that write a model's token states, gradients and mteb's results, unless an earlier run has."""
+    """Yield the steps that write a model's token states, gradients, geometry and mteb's results, unless an earlier run has."""
     if model not in MAPPED:
         return
     if not job.settings.embedding_map_sentences:
@@ -74,6 +74,8 @@ def _other_steps(job: EvaluationJob, model: str) -> Iterator[EvaluationStep]:
         yield GradientStep(job=job, model=model)
     if job.settings.mteb and not job.scratch.has(mteb_file(model)):
         yield MtebStep(job=job, model=model)
+    if job.settings.changed_items and not job.scratch.has(geometry_file(model)):
+        yield GeometryStep(job=job, model=model)
 
 
 def _read(cache: ScoreCache, entry: str) -> list[ItemScores]:

@@ -55,8 +55,9 @@ def evaluate(
 
     `base` has its own pooling, prompt and maximum length where it has any, `base-same-pooling` the trained model's pooling.
 
-    Writes `scores`, `items`, `differences`, `averages`, `tokens` and, by settings, `gradients` and `translate_train` as Parquet (schemas of
-    these names), with `settings.mteb` also `mteb.json`, and `protocol.json`: metadata, settings, languages, poolings and notes. A second call resumes after the finished steps; neither that nor the backend changes a byte.
+    Writes `scores`, `items`, `differences`, `averages`, `tokens` and, by settings, `gradients`, `translate_train`, `changed_items`,
+    `length_scores` and `geometry` as Parquet (schemas of these names), with `settings.mteb` also `mteb.json`, and `protocol.json`: metadata,
+    settings, languages, poolings and notes. A second call resumes after the finished steps; neither that nor the backend changes a byte.
 
     Args:
         settings: benchmarks, size of the map, arithmetic and device.

@@ -23,6 +23,11 @@ def gradient_file(model: str) -> str:
     return f"gradients-{model}.parquet"
 
 
+def geometry_file(model: str) -> str:
+    """Return the name of a model's geometry in the scratch folder."""
+    return f"geometry-{model}.parquet"
+
+
 def write_rows(workspace: Workspace, name: str, rows: Sequence[dict[str, Any]], columns: Any) -> None:
     """Write rows as a Parquet file."""
     import pyarrow as pa

@@ -21,7 +21,7 @@ from mlctl.evaluation.evaluation_job import EvaluationJob
 from mlctl.evaluation.model_under_test import ModelUnderTest
 from mlctl.evaluation.projection.projected_sets import EXAMPLES, ProjectedSets
 from mlctl.evaluation.score_cache import folder_name, scores_name
-from mlctl.evaluation.step_files import gradient_file, mteb_file, token_file, write_rows
+from mlctl.evaluation.step_files import geometry_file, gradient_file, mteb_file, token_file, write_rows
 from mlctl.evaluation.tasks.base import PublishedTask
 from mlctl.evaluation.tasks.finetuned import FineTunedTask
 from mlctl.evaluation.tasks.tagging import TaggingTask
@@ -343,6 +343,24 @@ class GradientStep(ModelStep):
         write_rows(job.scratch, gradient_file(self.model), list(rows), schema.GRADIENTS)
 
 
+class GeometryStep(ModelStep):
+    """Write the geometry of a model's sentence vectors of held-out pairs."""
+
+    kind: Literal["geometry"] = "geometry"
+
+    @property
+    def description(self) -> str:
+        """See `EvaluationStep`."""
+        return f"evaluate: {self.model}, geometry of sentence vectors"
+
+    def compute(self) -> None:
+        """See `EvaluationStep`."""
+        from mlctl.evaluation.changes.model_geometry import model_geometry
+
+        job, model = self.job, self.job.model(self.model)
+        write_rows(job.scratch, geometry_file(self.model), list(model_geometry(model, job.heldout, job.source)), schema.GEOMETRY)
+
+
 class MtebStep(ModelStep):
     """Evaluate a model by mteb's own runner."""
 
@@ -366,7 +384,8 @@ class MtebStep(ModelStep):
 
 
 AnyStep = Annotated[
-    BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep | TokenMapStep | GradientStep | MtebStep,
+    BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep
+    | TokenMapStep | GradientStep | GeometryStep | MtebStep,
     Field(discriminator="kind"),
 ]
 

@@ -43,12 +43,13 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _evaluate(recipe: Recipe) -> Evaluate:
-    """Return the settings without what a promotion does not look at: the map, the mode translate-train, and further protocols."""
+    """Return the settings without what a promotion does not look at: the map, what changed, the mode translate-train, and further protocols."""
     zero_shot = tuple(
         entry.model_copy(update={name: value for name, value in _BENCHMARK_DEFAULTS.items() if name in type(entry).model_fields})
         for entry in recipe.evaluate.benchmarks
     )
-    return recipe.evaluate.model_copy(update={"embedding_map_sentences": 0, "benchmarks": zero_shot, "mteb": ()})
+    left_out = {"embedding_map_sentences": 0, "changed_items": 0, "mteb": ()}
+    return recipe.evaluate.model_copy(update={**left_out, "benchmarks": zero_shot})
 
 
 def _outside(champion: Mapping[str, Ref], recipe: Recipe) -> dict[str, str]:

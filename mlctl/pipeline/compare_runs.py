@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlctl.core.files import atomic_write_text
 from mlctl.errors import InputError
 from mlctl.evaluation.statistics import run_comparison
 from mlctl.pipeline.export import find_run
+from mlctl.pipeline.page_file import write_text
 from mlctl.pipeline.stage import Ref, lineage
 from mlctl.pipeline.stage_records import stage_record
 from mlctl.reporting import run_comparison_page, tables
@@ -33,7 +33,7 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
         page: file to write.
 
     Raises:
-        InputError: too few or too many names, a run that is not found, or the same result twice.
+        InputError: too few or too many names, a run that is not found, the same result twice, or a page that cannot be written.
     """
     if not 2 <= len(names) <= run_comparison_page.MAX_RUNS:
         raise InputError(f"{len(names)} runs given", f"name two to {run_comparison_page.MAX_RUNS}: `mlctl runs` lists them")
@@ -42,12 +42,7 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
         _check_different(names, [run.key for run in runs])
         paired = [_pair(runs[0], other) for other in runs[1:]]
         text = run_comparison_page.render([run.run for run in runs], paired)
-    page = page.expanduser().absolute()
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(page, text)
-    except OSError as error:
-        raise InputError(f"cannot write {page}: {error}", "name another file") from error
+    write_text(page, text)
     return [run.key for run in runs]
 
 

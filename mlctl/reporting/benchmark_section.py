@@ -35,6 +35,12 @@ def sort_rows(rows: Iterable[Row], titles: Mapping[str, str]) -> list[Row]:
     ]
 
 
+def sort_tasks(rows: Iterable[Row], titles: Mapping[str, str]) -> list[Row]:
+    """Return rows sorted by task in the order of `titles`, and otherwise as they are; tasks without a title are left out."""
+    ranks = {task: rank for rank, task in enumerate(titles)}
+    return sorted((row for row in rows if row["task"] in ranks), key=lambda row: ranks[row["task"]])
+
+
 def format_row(row: Mapping[str, Any]) -> dict[str, str]:
     """Format a row of a comparison: `metric`, `base`, `trained` and `difference`, in percent; * marks a significant difference.
 

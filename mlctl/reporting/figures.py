@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from mlctl.config import Report
 from mlctl.reporting import pair_scores, tables, translation
 from mlctl.reporting.attribution import decontamination
+from mlctl.reporting.changes import change_figures
 from mlctl.reporting.curves import final_losses, judgement_curves
 from mlctl.reporting.embedding_map import neighbour_agreement, project
 from mlctl.reporting.json_files import read_json
@@ -21,10 +22,11 @@ Figures = dict[str, Any]
 
 
 def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Figures:
-    """Return the content of `figures.json`: scores and protocol, modes, the data, the training, gradients, pooling and map."""
+    """Return the content of `figures.json`: scores and protocol, modes, changes, the data, the training, gradients, pooling and map."""
     evaluated = folders["evaluate"]
+    benchmark = tables.benchmark_rows(evaluated)
     return {
-        "benchmark": tables.benchmark_rows(evaluated),
+        "benchmark": benchmark,
         "means": tables.mean_rows(evaluated),
         "scores": tables.score_rows(evaluated),
         "protocol": tables.protocol(evaluated),
@@ -35,6 +37,7 @@ def make_figures(settings: Report, seed: int, folders: Mapping[str, Path]) -> Fi
         "translation": translation.translation_rows(folders.get("translate")),
         "final_losses": final_losses(folders["train"]),
         "judgements": judgement_figures(folders["train"]),
+        "changes": change_figures(folders, benchmark),
         "translate_train": tables.mode_rows(evaluated),
         "gradients": tables.gradient_rows(evaluated),
         "pooling": read_json(folders["train"], "pooling.json", None),

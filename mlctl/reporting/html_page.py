@@ -37,11 +37,12 @@ def render_template(template: str, chart_specs: Mapping[str, charts.Spec], conte
     Args:
         template: file of this package that extends `frame.html`.
         chart_specs: name → chart; the template has an element for each. Without any the page has no scripts.
-        context: variables of the template, among them `title` and `sections` (id → name).
+        context: variables of the template, among them `title` and `sections` (id → name); `script` is a script of the page (`read_script`),
+            which finds `data` as JSON in the element of that id.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_read))
     environment.filters.update(_FILTERS, script_digest=_script_digest)
-    common = {"css": css(), "bundle": _vega_bundle() if chart_specs else "", "version": mlctl.__version__}
+    common = {"css": css(), "script": "", "bundle": _vega_bundle() if chart_specs else "", "version": mlctl.__version__}
     chart_data = {"theme": charts.THEME, "charts": dict(chart_specs)}
     return environment.get_template(template).render({**common, "charts": chart_data, **context})
 
@@ -49,6 +50,12 @@ def render_template(template: str, chart_specs: Mapping[str, charts.Spec], conte
 def css() -> str:
     """Return the styles of every page."""
     return _read("page.css")
+
+
+def read_script(*names: str) -> str:
+    """Return scripts of this package as one, as a page contains it; they see each other's names, and the page sees none."""
+    content = "\n".join(map(_read, names)).replace("</script", "<\\/script")
+    return f'(function () {{\n"use strict";\n{content}}})();\n'
 
 
 def _read(name: str) -> str:

@@ -23,7 +23,7 @@ from mlctl.reporting import (
     translation,
 )
 from mlctl.reporting.alignment_drawing import draw
-from mlctl.reporting.benchmark_section import HELD_OUT, benchmark_context, sort_rows, task_titles
+from mlctl.reporting.benchmark_section import HELD_OUT, benchmark_context, group_by_task, sort_rows, sort_tasks, task_titles
 from mlctl.reporting.figures import Figures
 from mlctl.reporting.records import StageRecord
 from mlctl.reporting.regressions import worse_tasks
@@ -31,6 +31,7 @@ from mlctl.reporting.regressions import worse_tasks
 _SECTIONS = {
     "benchmark": "Benchmarks",
     "languages": "By language",
+    "changes": "What changed",
     "protocol": "Evaluation protocol",
     "training": "Training",
     "data": "Data",
@@ -60,6 +61,7 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
     parts = [
         _headline(figures, settings, recipe, stages),
         benchmark_context(figures),
+        _changes(figures),
         _training(figures, stages, folders["train"]),
         _gradients(figures),
         _data(figures, settings, folders),
@@ -115,6 +117,38 @@ def _training(figures: Figures, stages: Sequence[StageRecord], train: Path) -> d
             f"curve-{name}": charts.curve_chart(rows, curves.NAMES[name][0], name == "speed") for name, rows in available.items()
         },
     }
+
+
+def _changes(figures: Figures) -> dict[str, Any]:
+    found, titles = figures["changes"], task_titles(figures["protocol"])
+    examples = [(task, _examples([row for row in found["items"] if row["task"] == task])) for task in titles]
+    groups = {
+        by: group_by_task(sort_tasks([row for row in found["groups"] if row["by"] == by], titles))
+        for by in dict.fromkeys(row["by"] for row in found["groups"])
+    }
+    probed = {row["language"] for row in found["geometry"] if row["measure"] == "language-probe"} - {None}
+    return {
+        "titles": titles,
+        "changes": {
+            "tasks": sort_tasks(found["tasks"], titles),
+            "examples": [(titles[task], sides) for task, sides in examples if sides],
+            "groups": list(groups.items()),
+            "geometry": found["geometry"],
+            "chance": 1 / max(1, len(probed)),
+        },
+    }
+
+
+def _examples(rows: Sequence[tables.Row]) -> list[tuple[str, list[tables.Row]]]:
+    """Return changed items by kind, with the name of each kind; those that are drawn at random first."""
+    names = {
+        ("lost", "random"): "Lost, at random",
+        ("lost", "surest"): "Lost, the surest",
+        ("gained", "random"): "Gained, at random",
+        ("gained", "surest"): "Gained, the surest",
+    }
+    by_kind = {kind: [row for row in rows if (row["change"], row["selection"]) == kind] for kind in names}
+    return [(names[kind], own) for kind, own in by_kind.items() if own]
 
 
 def _gradients(figures: Figures) -> dict[str, Any]:
@@ -231,6 +265,7 @@ def _run(recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:
         "server_usage": translation.server_usage(next((record.metrics for record in stages if record.stage == "translate"), {})),
         "time": {"all": seconds, "saved": saved, "computed": seconds - saved},
         "pinned": [(name, version) for name, version in environment if name not in _NOT_ON_PYPI and "," not in version],
+        "store": settings["store"],
         "recipe_yaml": yaml_text.dump(dict(settings), width=100),
         "environment": environment,
     }

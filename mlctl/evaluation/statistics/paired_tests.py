@@ -73,9 +73,9 @@ def compare(base: ItemMatrix, trained: ItemMatrix, resamples: int, seed: int, tr
             as a whole, since scores of one training are no independent observations (Davison and Hinkley 1997, section 3.8).
     """
     items, groups = base.part.shape[1], trainings or len(base.part)
-    by_seed = np.concatenate([_resampled(base, trained, rows) for rows in _item_samples(items, resamples, seed)])
-    randomised = np.concatenate([_exchanged(base, trained, coins) for coins in _coin_tosses(items, resamples, seed)])
-    seeds = np.random.default_rng([seed, groups, 2]).integers(0, groups, (resamples, groups))
+    by_seed = np.concatenate([_resampled(base, trained, rows) for rows in item_samples(items, resamples, seed)])
+    randomised = np.concatenate([_exchanged(base, trained, coins) for coins in coin_tosses(items, resamples, seed)])
+    seeds = seed_samples(groups, resamples, seed)
     bootstrap = np.take_along_axis(_group_means(by_seed, groups), seeds, 1).mean(1)
     base_scores, trained_scores = (_group_means(_scores(model)[None], groups)[0] for model in (base, trained))
     return PairedComparison(base_scores, trained_scores, bootstrap, randomised)
@@ -101,7 +101,7 @@ def standard_deviation(values: Array) -> float | None:
 
 
 def _scores(items: ItemMatrix) -> Array:
-    return _ratio(items.part.sum(1), items.whole.sum(1))
+    return ratio(items.part.sum(1), items.whole.sum(1))
 
 
 def _group_means(values: Array, groups: int) -> Array:
@@ -112,7 +112,7 @@ def _group_means(values: Array, groups: int) -> Array:
 def _resampled(base: ItemMatrix, trained: ItemMatrix, rows: npt.NDArray[np.int64]) -> Array:
     """Return the differences (R', S) for resampled items (R', N)."""
     scores = [
-        [_ratio(part[rows].sum(1), whole[rows].sum(1)) for part, whole in zip(*model, strict=True)] for model in (base, trained)
+        [ratio(part[rows].sum(1), whole[rows].sum(1)) for part, whole in zip(*model, strict=True)] for model in (base, trained)
     ]
     return (np.array(scores[1]) - np.array(scores[0])).T
 
@@ -120,21 +120,28 @@ def _resampled(base: ItemMatrix, trained: ItemMatrix, rows: npt.NDArray[np.int64
 def _exchanged(base: ItemMatrix, trained: ItemMatrix, coins: Array) -> Array:
     """Return the differences (R',) of the means over seeds; an item's results are exchanged in all seeds or in none."""
     part, whole = (coins @ (new - old).T for old, new in zip(base, trained, strict=True))
-    base_scores = _ratio(base.part.sum(1) + part, base.whole.sum(1) + whole)
-    trained_scores = _ratio(trained.part.sum(1) - part, trained.whole.sum(1) - whole)
+    base_scores = ratio(base.part.sum(1) + part, base.whole.sum(1) + whole)
+    trained_scores = ratio(trained.part.sum(1) - part, trained.whole.sum(1) - whole)
     return np.asarray((trained_scores - base_scores).mean(1), np.float64)
 
 
-def _item_samples(items: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+def item_samples(items: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield blocks (R', N) of the rows that each resample of the bootstrap draws."""
     random = np.random.default_rng([seed, items, 0])
     for rows in _blocks(items, resamples):
         yield random.integers(0, items, (rows, items))
 
 
-def _coin_tosses(items: int, resamples: int, seed: int) -> Iterator[Array]:
+def coin_tosses(items: int, resamples: int, seed: int) -> Iterator[Array]:
+    """Yield blocks (R', N) of 0 and 1: the items whose results a resample of the randomisation exchanges."""
     random = np.random.default_rng([seed, items, 1])
     for rows in _blocks(items, resamples):
         yield random.integers(0, 2, (rows, items), dtype=np.int8).astype(np.float64)
+
+
+def seed_samples(seeds: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return the seeds (R, S) of fine-tuning that each resample of the bootstrap draws."""
+    return np.random.default_rng([seed, seeds, 2]).integers(0, seeds, (resamples, seeds))
 
 
 def _blocks(items: int, resamples: int) -> Iterator[int]:
@@ -143,5 +150,6 @@ def _blocks(items: int, resamples: int) -> Iterator[int]:
         yield min(block_rows, resamples - first)
 
 
-def _ratio(part: Array, whole: Array) -> Array:
+def ratio(part: Array, whole: Array) -> Array:
+    """Return part / whole, 0 where the denominator is 0."""
     return np.divide(part, whole, out=np.zeros_like(part, np.float64), where=whole > 0)

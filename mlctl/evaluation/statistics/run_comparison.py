@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from mlctl.modeling import model_sources
 
 TaskLanguage = tuple[str, str]
 
+#: Tasks on the held-out pairs.
+HELD_OUT = frozenset({SENTENCE_RETRIEVAL, WORD_RETRIEVAL})
+
 _SCORE_COLUMNS = ["task", "language", "seed", "direction"]
 
 
@@ -32,17 +35,32 @@ def protocol_digests(evaluated: Path, sharded: Path, data_digests: Mapping[str, 
         data_digests: of the benchmarks' data, by `<benchmark>.<language>`, as `evaluation.digests` returned them.
         seed: the recipe's, which draws words.
     """
+    languages = {language for task, language in _directions_and_seeds(evaluated) if task in HELD_OUT}
+    return score_digests(evaluated, heldout_items(sharded, languages, seed), data_digests)
+
+
+def score_digests(
+    evaluated: Path, heldout: Mapping[TaskLanguage, Any], data_digests: Mapping[str, str]
+) -> dict[TaskLanguage, str]:
+    """Return `protocol_digests`, given the `heldout_items`; a task and language of unknown items is left out."""
     protocol = json.loads((evaluated / "protocol.json").read_text(encoding="utf-8"))
     settings = {entry["metadata"]["task"]: [entry["metadata"]["revision"], entry["settings"]] for entry in protocol["benchmarks"]}
-    directions = _directions_and_seeds(evaluated)
-    heldout_languages = {language for task, language in directions if task in {SENTENCE_RETRIEVAL, WORD_RETRIEVAL}}
-    heldout_items = _heldout_items(sharded, heldout_languages, seed)
-    return {
-        (task, language): _digest(
-            [ways, heldout_items.get((task, language)) or [data_digests[f"{task}.{language}"], settings[task]]]
-        )
-        for (task, language), ways in directions.items()
-    }
+    ways, items = _directions_and_seeds(evaluated), dict[TaskLanguage, Any]()
+    for task, language in ways:
+        digest = data_digests.get(f"{_benchmark(task, data_digests)}.{language}")
+        items[task, language] = heldout.get((task, language)) if task in HELD_OUT else digest and [digest, settings[task]]
+    return {key: _digest([ways[key], of_key]) for key, of_key in items.items() if of_key}
+
+
+def heldout_items(sharded: Path, languages: Collection[str], seed: int) -> dict[TaskLanguage, Any]:
+    """Return what determines the held-out items: of sentences their texts, of words also tokens and tokenizer."""
+    tokenizer = model_sources.files_digest(model_sources.tokenizer_files(sharded / "tokenizer")) if languages else ""
+    items: dict[TaskLanguage, Any] = {}
+    for pairs in read_heldout(sharded, sorted(languages)) if languages else ():
+        sides = (pairs.source, pairs.target)
+        items[SENTENCE_RETRIEVAL, pairs.language] = [[number_identities(side.identities), list(side.texts)] for side in sides]
+        items[WORD_RETRIEVAL, pairs.language] = [heldout_digest(pairs), tokenizer, seed]
+    return items
 
 
 def compare_runs(
@@ -86,15 +104,10 @@ def _directions_and_seeds(evaluated: Path) -> dict[TaskLanguage, list[Any]]:
     return {key: sorted(ways) for key, ways in found.items()}
 
 
-def _heldout_items(sharded: Path, languages: Collection[str], seed: int) -> dict[TaskLanguage, Any]:
-    """Return what determines the held-out items: of sentences their texts, of words also tokens and tokenizer."""
-    tokenizer = model_sources.files_digest(model_sources.tokenizer_files(sharded / "tokenizer")) if languages else ""
-    items: dict[TaskLanguage, Any] = {}
-    for pairs in read_heldout(sharded, sorted(languages)) if languages else ():
-        sides = (pairs.source, pairs.target)
-        items[SENTENCE_RETRIEVAL, pairs.language] = [[number_identities(side.identities), list(side.texts)] for side in sides]
-        items[WORD_RETRIEVAL, pairs.language] = [heldout_digest(pairs), tokenizer, seed]
-    return items
+def _benchmark(task: str, data_digests: Iterable[str]) -> str:
+    """Return the benchmark with the data of a task: a mode and a protocol (`udpos-translate-train`) have those of the benchmark (`udpos`)."""
+    known = {name.rpartition(".")[0] for name in data_digests}
+    return max((name for name in known if f"{task}-".startswith(f"{name}-")), key=len, default=task)
 
 
 def _digest(value: Any) -> str:

@@ -99,6 +99,11 @@ class PublishedTask(ABC):
     def texts(self, language: str) -> Iterable[str]:
         """Return all text of an available language that models are evaluated, tuned or selected by: it is kept out of training."""
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """Return the text of the items of a language, by the names that `evaluate` gives them; empty: the task shows none."""
+        del language
+        return {}
+
     @abstractmethod
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""

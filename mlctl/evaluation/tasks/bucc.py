@@ -99,6 +99,10 @@ class BuccTask(PublishedTask):
             yield from source.values()
             yield from target.values()
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`: the sentences of the set that is scored."""
+        return _read(self._sets[language][list(self._sets[language])[:2][-1]]).source
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
         del seed

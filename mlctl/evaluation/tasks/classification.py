@@ -39,5 +39,4 @@ class ClassificationTask(FineTunedTask[LabelledExample]):
 
         gold = [self._label_ids[example.label] for example in examples]
         correct = np.array([label == predicted for label, predicted in zip(gold, predictions, strict=True)], np.bool_)
-        items = [str(number) for number in range(len(examples))]
-        return replace(accuracy_scores(self.metadata.task, direction, correct, items), notes=notes)
+        return replace(accuracy_scores(self.metadata.task, direction, correct, self.item_names(examples)), notes=notes)

@@ -116,6 +116,17 @@ class FineTunedTask(PublishedTask, Generic[Example]):
         dev = self._dev() if language == TRAINING_LANGUAGE else None
         return self.sentences([*self._test(language).examples, *(dev or ())])
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`."""
+        examples = self._test(language).examples
+        return {
+            name: "\n".join(self.sentences([example])) for name, example in zip(self.item_names(examples), examples, strict=True)
+        }
+
+    def item_names(self, examples: Sequence[Example]) -> list[str]:
+        """Return the names of examples as items: their numbers."""
+        return [str(number) for number in range(len(examples))]
+
     def english_examples(self) -> list[Example]:
         """Return the English training examples that are fine-tuned on."""
         return self._sets.train()[: self._entry.examples or None]

@@ -85,6 +85,11 @@ class FloresTask(PublishedTask):
         """See `PublishedTask`; altered sentences are part of it."""
         return [*self._data.sentences(language), *(altered.text for altered in self._data.altered(language))]
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`: sentence and its translation in the pivot language."""
+        pivot, sentences = self.parallel(language)
+        return {str(row): f"{text}\n{other}" for row, (text, other) in enumerate(zip(sentences, pivot, strict=True))}
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
         import torch

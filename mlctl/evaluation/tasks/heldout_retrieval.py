@@ -10,6 +10,8 @@ from mlctl.evaluation.data.heldout import Heldout, WordPair, heldout_digest, wor
 from mlctl.evaluation.tasks.metadata import TaskMetadata
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from mlctl.evaluation.metrics.item_scores import ItemScores
     from mlctl.evaluation.model_under_test import ModelUnderTest
 
@@ -69,12 +71,28 @@ class HeldoutRetrieval:
             "seed": self._seed,
         }
 
+    def item_texts(self, task: str, language: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+        """Return the text of the items of a task on held-out pairs, target side first, by the names that `evaluate` gives them."""
+        pairs = self._pairs[language]
+        if task == SENTENCE_RETRIEVAL:
+            sides = zip(pairs.target.texts, pairs.source.texts, strict=True)
+            return {str(row): f"{target}\n{source}" for row, (target, source) in enumerate(sides)}
+        return {
+            str(number): f"{_word(tokenizer, pairs.target.ids, pair.row, pair.target)} – "
+            f"{_word(tokenizer, pairs.source.ids, pair.row, pair.source)}\n{pairs.target.texts[pair.row]}"
+            for number, pair in enumerate(word_pairs_of(pairs, tokenizer, self._seed))
+        }
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`; a task with fewer than two items has no scores."""
         del seed
         pairs, tasks = self._pairs[language], self._settings.tasks
         word_pairs = word_pairs_of(pairs, model.tokenizer, self._seed) if WORD_RETRIEVAL in tasks else []
         return _evaluate(model, pairs, word_pairs, self._source_language, self._settings.batch_rows, tasks)
+
+
+def _word(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]], row: int, span: tuple[int, int]) -> str:
+    return str(tokenizer.decode(list(ids[row][slice(*span)]))).strip()
 
 
 def _evaluate(

@@ -72,6 +72,10 @@ class LareqaTask(PublishedTask):
         questions, candidates = self._languages[language]
         return [*(question.text for question in questions), *(candidate.sentence for candidate in candidates)]
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`: the questions."""
+        return {question.name: question.text for question in self._languages[language].questions}
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`; a question without a right sentence in any language is left out."""
         from mlctl.evaluation.tasks.multilingual_pool import pool_scores

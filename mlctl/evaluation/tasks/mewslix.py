@@ -70,6 +70,10 @@ class MewslixTask(PublishedTask):
         mentions, by_name = self._mentions_in(language), {entity.name: entity for entity in self._entities}
         return [text for mention in mentions for text in (mention.text, by_name[mention.entity].text)]
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`: the mention in its sentence."""
+        return {mention.name: mention.text for mention in self._mentions_in(language)}
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
         from mlctl.evaluation.tasks.multilingual_pool import pool_scores

@@ -68,6 +68,11 @@ class NtrexTask(PublishedTask):
         """See `PublishedTask`."""
         return lines(self._files[language])
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`: sentence and its translation in the pivot language."""
+        pivot, texts = read_parallel(self._files[self._pivot], self._files[language], self.data_remedy)
+        return {str(row): f"{text}\n{other}" for row, (text, other) in enumerate(zip(texts, pivot, strict=True))}
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
         from mlctl.evaluation.tasks.translation_retrieval import translation_retrieval

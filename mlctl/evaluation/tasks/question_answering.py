@@ -74,8 +74,16 @@ class QuestionAnsweringTask(FineTunedTask[Question]):
         )
         whole = np.ones(len(part), np.float32)
         metrics = {"f1": ratio_of_sums(part, whole), "exact_match": ratio_of_sums(exact, whole)}
-        names = [example.name for example in examples]
-        return ItemScores(self.metadata.task, direction, metrics, names, part, whole, notes)
+        return ItemScores(self.metadata.task, direction, metrics, self.item_names(examples), part, whole, notes)
+
+    def item_names(self, examples: Sequence[Question]) -> list[str]:
+        """See `FineTunedTask`: the ids of the questions."""
+        return [example.name for example in examples]
+
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`: question and first gold answer; contexts are long."""
+        questions = self._test(language).examples
+        return {question.name: f"{question.question}\n{question.answers[0].text}" for question in questions}
 
     def sentences(self, examples: Sequence[Question]) -> list[str]:
         """See `FineTunedTask`: questions and contexts, each once."""

@@ -116,9 +116,8 @@ class TaggingTask(FineTunedTask[TaggedSentence]):
 
         predicted = [[self.labels[tag] for tag in tags] for tags in predictions]
         counts = count_chunks([example.tags for example in examples], predicted)
-        items = [str(number) for number in range(len(examples))]
         part, whole = 2 * counts.correct, counts.predicted + counts.gold
-        return ItemScores(self.metadata.task, direction, chunk_metrics(counts), items, part, whole, notes)
+        return ItemScores(self.metadata.task, direction, chunk_metrics(counts), self.item_names(examples), part, whole, notes)
 
     def sentences(self, examples: Sequence[TaggedSentence]) -> list[str]:
         """See `FineTunedTask`."""

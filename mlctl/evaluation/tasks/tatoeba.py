@@ -83,6 +83,11 @@ class TatoebaTask(PublishedTask):
         pairs = self._data.pairs(language)
         return pairs.texts + pairs.english
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`: sentence and English translation."""
+        pairs = self._data.pairs(language)
+        return {str(row): f"{text}\n{english}" for row, (text, english) in enumerate(zip(*pairs, strict=True))}
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
         from mlctl.evaluation.tasks.translation_retrieval import translation_retrieval

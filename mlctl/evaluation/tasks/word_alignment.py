@@ -70,6 +70,13 @@ class WordAlignmentTask(PublishedTask):
         """See `PublishedTask`."""
         return (" ".join(side) for gold_files in self._sets[language] for pair in self._read(gold_files).pairs for side in pair)
 
+    def item_texts(self, language: str) -> dict[str, str]:
+        """See `PublishedTask`: both sentences."""
+        golds = map(self._read, self._sets[language])
+        return {
+            f"{gold.name}:{number}": "\n".join(map(" ".join, pair)) for gold in golds for number, pair in enumerate(gold.pairs, 1)
+        }
+
     def evaluate(self, model: ModelUnderTest, language: str, seed: int | None) -> list[ItemScores]:
         """See `Task`."""
         del seed

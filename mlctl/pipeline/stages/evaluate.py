@@ -71,7 +71,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="evaluate",
-    version=6,
+    version=7,
     needs=("align", "shard", "train"),
     settings=_settings,
     work=_work,

@@ -130,6 +130,9 @@ def test_retrieval_similarity_and_learned_sets_in_one_run(sharded: Path, trained
         assert row["low"] <= row["difference"] <= row["high"]
     constant = {row["task"]: row["base"] for row in table(tmp_path, "averages") if not row["task"].startswith(("sib", "bele"))}
     assert set(constant.values()) == {0}, "the base model gives all texts one vector"
+    gained = {row["task"]: row["text"] for row in table(tmp_path, "changed_items") if row["change"] == "gained"}
+    assert gained.keys() >= {"flores", "flores-xsim", "lareqa", "mewslix"}
+    assert all(gained.values())
     assert {row["task"] for row in differences if row["significant"]} >= {"flores", "flores-xsim", "lareqa", "sts17", "sts22"}
     figures = {
         "protocol": tables.protocol(tmp_path / "out"),

@@ -91,7 +91,7 @@ def test_equal_runs_write_equal_bytes(sharded: Path, trained: Path, tmp_path: Pa
     run(sharded, trained, tmp_path / "one")
     run(sharded, trained, tmp_path / "two")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    tables = ("averages", "differences", "items", "scores", "tokens")
+    tables = ("averages", "changed_items", "differences", "geometry", "items", "length_scores", "scores", "tokens")
     assert set(contents(tmp_path / "one")) == {"protocol.json", *(f"{name}.parquet" for name in tables)}
 
 

@@ -190,7 +190,9 @@ sys.exit(bool({"torch", "transformers"} & set(sys.modules)))
 
 
 def test_cached_scores_start_no_worker_and_load_no_torch(sharded: Path, trained: Path, data: Path) -> None:
-    how = settings(entry("tatoeba", data / "t"), pooling="search", resamples=100, embedding_map_sentences=0, workers=2)
+    how = settings(
+        entry("tatoeba", data / "t"), pooling="search", resamples=100, embedding_map_sentences=0, changed_items=0, workers=2
+    )
     files = in_process(how, sharded, trained, data / "first")
     folders = [str(folder) for folder in (sharded, trained, data / "first" / "parts", data / "second" / "out")]
     done = subprocess.run([sys.executable, "-c", CACHED, *folders, how.model_dump_json()], check=False)

@@ -78,3 +78,10 @@ def test_what_cannot_be_compared_is_said(
     assert main(["compare", *names, "--store", str(store), "--page", str(tmp_path / "c.html")]) == 1
     assert said in capfd.readouterr().err
     assert not (tmp_path / "c.html").exists()
+
+
+def test_a_folder_is_not_replaced_by_the_page(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    assert main(["compare", *runs(store), "--store", str(store), "--page", str(tmp_path / "mine")]) == 1
+    assert "mine: it is a folder" in capfd.readouterr().err
+    assert (tmp_path / "mine").is_dir()

@@ -164,6 +164,52 @@ def gradients() -> list[dict[str, Any]]:
     ]
 
 
+def changed_items() -> list[dict[str, Any]]:
+    """Two items that were gained and one that was lost."""
+    kinds = [("gained", "random", "de"), ("gained", "surest", "sw"), ("lost", "random", "de")]
+    return [
+        {
+            "task": "tatoeba",
+            "change": change,
+            "selection": selection,
+            "language": language,
+            "item": str(number),
+            "text": f"changed {number} {HOSTILE}\nits translation",
+            "base": float(change == "lost"),
+            "trained": float(change == "gained"),
+        }
+        for number, (change, selection, language) in enumerate(kinds)
+    ]
+
+
+def length_scores() -> list[dict[str, Any]]:
+    """Long sentences gain more than short ones, in both languages."""
+    return [
+        {
+            "task": "tatoeba",
+            "language": language,
+            "length": length,
+            "items": 30,
+            "characters": 20.0 * (number + 1),
+            "base": 0.5,
+            "trained": 0.5 + 0.1 * number,
+            "gained": 3 * number,
+            "lost": 1,
+        }
+        for language in ("de", "sw")
+        for number, length in enumerate(("short", "medium", "long"))
+    ]
+
+
+def geometry() -> list[dict[str, Any]]:
+    rows = [("anisotropy", None, 0.8), ("hubness", "fr", 2.5), ("language-probe", "en", 0.9), ("language-probe", "fr", 0.7)]
+    return [
+        {"model": model, "measure": measure, "language": language, "value": value - shift, "sentences": 20}
+        for model, shift in (("base", 0.0), ("trained", 0.25))
+        for measure, language, value in rows
+    ]
+
+
 def modes() -> list[dict[str, Any]]:
     """Translate-train is better in French and in the mean, and no different in English."""
     rows = [(None, 0.125, None), ("en", 0.0, 1.0), ("fr", 0.125, 0.002)]
@@ -286,6 +332,9 @@ def write_results(root: Path) -> dict[str, Path]:
     (root / "evaluate" / "protocol.json").write_text(json.dumps(protocol()), encoding="utf-8")
     put(root / "evaluate" / "tokens.parquet", tokens(), schema.TOKEN_STATES)
     put(root / "evaluate" / "gradients.parquet", gradients(), schema.GRADIENTS)
+    put(root / "evaluate" / "changed_items.parquet", changed_items(), schema.CHANGED_ITEMS)
+    put(root / "evaluate" / "length_scores.parquet", length_scores(), schema.LENGTH_SCORES)
+    put(root / "evaluate" / "geometry.parquet", geometry(), schema.GEOMETRY)
     put(root / "evaluate" / "translate_train.parquet", modes(), schema.TRANSLATE_TRAIN)
     return {stage: root / stage for stage in STAGES}
 

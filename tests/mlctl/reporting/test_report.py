@@ -28,6 +28,7 @@ from .page import Page, values
 SECTIONS = [
     "benchmark",
     "languages",
+    "changes",
     "protocol",
     "training",
     "data",
@@ -227,6 +228,7 @@ def test_figures_for_machines(report_folder: Path) -> None:
     score_sections = {"benchmark", "means", "scores", "protocol"}
     assert set(figures) == {
         *score_sections,
+        "changes",
         "totals",
         "funnel",
         "pair_scores",
@@ -332,4 +334,14 @@ def test_everything_the_page_is_made_of_is_packaged() -> None:
     import mlctl.reporting
 
     kinds = {path.suffix for path in Path(mlctl.reporting.__file__).parent.iterdir() if path.is_file()}
-    assert kinds <= {".py", ".html", ".css"}, "package-data of pyproject.toml names these"
+    assert kinds <= {".py", ".html", ".css", ".js"}, "package-data of pyproject.toml names these"
+
+
+def test_what_changed_is_folded(page: Page) -> None:
+    changes = page.part("changes")
+    assert "Tatoeba180186" in changes, "items, gained, lost"
+    for words in ("Tatoeba: examples", "Lost, at random", "Gained, the surest", "By length", "By family", "chance: 50.0%"):
+        assert words in changes
+    assert changes.index("Lost, at random") < changes.index("Gained, at random")
+    assert "changed 2" in changes
+    assert "anisotropyall0.8000.550" in changes

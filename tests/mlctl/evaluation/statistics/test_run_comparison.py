@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mlctl import schema
 from mlctl.config import Languages, Model
 from mlctl.core.workspace import Workspace
 from mlctl.evaluation import evaluate
 from mlctl.evaluation.statistics.model_comparison import difference_rows
-from mlctl.evaluation.statistics.run_comparison import compare_runs, protocol_digests
+from mlctl.evaluation.statistics.run_comparison import _benchmark, compare_runs, protocol_digests
 
 from ..conftest import entry, save_encoder, save_tokenizer, sentences, settings
 
@@ -95,6 +98,40 @@ def test_only_some_places(results: tuple[Path, Path, Path]) -> None:
     assert (row["language"], average["languages"]) == ("de", 1)
     assert np.isclose(row["difference"], average["difference"])
     assert compare_runs(first, second, (), 100, 0) == difference_rows((), 100, 0)
+
+
+def test_translate_train_is_compared_on_the_items_of_zero_shot(results: tuple[Path, Path, Path]) -> None:
+    """Its data have no digest of their own; its settings tell it apart."""
+    first, _, sharded = results
+    before = protocol_digests(first, sharded, DIGESTS, 0)
+    protocol = json.loads((first / "protocol.json").read_text())
+    scores = pq.read_table(first / "scores.parquet").to_pylist()
+    [entry] = protocol["benchmarks"]
+    metadata = {**entry["metadata"], "task": "tatoeba-translate-train", "zero_shot_task": "tatoeba"}
+    mode = {"metadata": metadata, "settings": {**entry["settings"], "projected_sentences": 10}}
+    (first / "protocol.json").write_text(json.dumps({**protocol, "benchmarks": [entry, mode]}))
+    own = [{**row, "task": "tatoeba-translate-train"} for row in scores if row["task"] == "tatoeba"]
+    pq.write_table(pa.Table.from_pylist([*scores, *own], schema.SCORES), first / "scores.parquet")
+    after = protocol_digests(first, sharded, DIGESTS, 0)
+    assert after.keys() - before.keys() == {("tatoeba-translate-train", "fr"), ("tatoeba-translate-train", "de")}
+    assert {key: after[key] for key in before} == before
+    assert after["tatoeba-translate-train", "de"] != after["tatoeba", "de"]
+    other = protocol_digests(first, sharded, {**DIGESTS, "tatoeba.de": "other"}, 0)
+    assert other["tatoeba-translate-train", "de"] != after["tatoeba-translate-train", "de"]
+
+
+@pytest.mark.parametrize(
+    ("task", "benchmark"),
+    [
+        ("udpos", "udpos"),
+        ("udpos-layer-mixture", "udpos"),
+        ("xnli-translate-train", "xnli-translate"),
+        ("xnl", "xnl"),
+        ("x", "x"),
+    ],
+)
+def test_modes_and_protocols_have_the_data_of_their_benchmark(task: str, benchmark: str) -> None:
+    assert _benchmark(task, ["udpos.de", "xnli.de", "xnli-translate.de", "weights"]) == benchmark
 
 
 def differences(evaluated: Path) -> dict[tuple[str, str], dict[str, Any]]:
