@@ -25,7 +25,6 @@ def benchmarks_part() -> str:
 
 def _card(metadata: TaskMetadata) -> str:
     facts: Sequence[tuple[str, str]] = [
-        ("name in the recipe", f"`{metadata.task}`"),
         ("main metric", metadata.metric),
         ("languages", " ".join(metadata.languages) or "all languages of the data"),
         ("fine-tuned", "yes, on English, once for each seed" if metadata.fine_tuned else "no"),
@@ -33,7 +32,7 @@ def _card(metadata: TaskMetadata) -> str:
         ("citation", metadata.citation),
         ("revision of this implementation", str(metadata.revision)),
     ]
-    return f"## {metadata.title} {{ #{metadata.task} }}\n\n{metadata.protocol}\n\n{table(('', ''), facts)}\n"
+    return f"## {metadata.title} {{ #{metadata.task} }}\n\n{metadata.protocol}\n\n{table(('name in the recipe', f'`{metadata.task}`'), facts)}\n"
 
 
 def recipes_part() -> str:

@@ -72,7 +72,7 @@ class _Sections:
                 field.get("description") or self.models[model].get("description", ""),
                 "",
             )
-        default = f"`{json.dumps(field['default'], ensure_ascii=False)}`" if "default" in field else "required"
+        default = f"`{_yaml(field['default'])}`" if "default" in field else "required"
         in_key = "–" if field.get("in_key") is False else "yes"
         return (f"`{name}`", self._value(field), default, field.get("description", ""), in_key)
 
@@ -93,6 +93,11 @@ class _Sections:
     def _link(self, model: str) -> str:
         tags = [field["const"] for field in self.models[model]["properties"].values() if "const" in field]
         return f"[{tags[0] if tags else model}](#{model})"
+
+
+def _yaml(value: Any) -> str:
+    """Return a default as one writes it in a recipe."""
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 def _limits(field: dict[str, Any]) -> str:
