@@ -1,7 +1,8 @@
 """Builds the documentation site: `python docs/website/build.py [--folder FOLDER] [--repository URL]` (`make docs`).
 
-The site is FOLDER/site (default build/website/site) and can be opened from the disk: no page needs a server or a network. Every warning
-of the generator (a broken link, an unknown anchor, a name that the API reference does not find) is an error.
+The site is FOLDER/site (default build/website/site). Its pages open from the disk, without a network; the search needs a web server.
+Every warning of the generator (a broken link, an unknown anchor, a name that the API reference does not find) is an
+error.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> int:
         site = build(arguments.folder.resolve(), arguments.repository)
     except subprocess.CalledProcessError:
         return 1
-    print(f"site: {site / 'index.html'}")
+    print(f"site: {site / 'index.html'}, with search: python -m http.server --bind 127.0.0.1 --directory {site}")
     return 0
 
 
