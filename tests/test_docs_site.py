@@ -78,6 +78,12 @@ def plain(text: str) -> str:
     return re.sub(r"[\s`*\\]", "", text)
 
 
+def test_lists_inside_lists_are_indented_by_four() -> None:
+    """GitHub shows two as well; the site would show one list."""
+    sources = [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in REPOSITORY_PAGES)]
+    assert not [path for path in sources if re.search(r"^ {1,3}[-*] ", path.read_text(encoding="utf-8"), re.MULTILINE)]
+
+
 def shown(site: Path, page: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", (site / "reference" / page).read_text(encoding="utf-8")))
 

@@ -5,7 +5,9 @@ A page names a part with the comment `<!-- generated: NAME -->`, where its text 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from api_reference import api_part
 from command_reference import commands_part
@@ -16,6 +18,8 @@ from tables import table
 from mlctl import recipes
 from mlctl.evaluation.tasks.metadata import TaskMetadata
 from mlctl.evaluation.tasks.registry import all_metadata
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def benchmarks_part() -> str:
@@ -40,10 +44,17 @@ def recipes_part() -> str:
     return table(("recipe", "description"), [(f"`{name}`", text) for name, text in recipes.descriptions().items()])
 
 
+def extras_part() -> str:
+    """Return README's table of extras; its links lead to pages of docs/, from a page one folder below."""
+    [rows] = re.findall(r"^\| extra \|.*?\n\n", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return str(rows).replace("](docs/", "](../")
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "api": api_part,
     "benchmarks": benchmarks_part,
     "commands": commands_part,
+    "extras": extras_part,
     "recipes": recipes_part,
     "schemas": schemas_part,
     "settings": settings_part,
