@@ -177,13 +177,16 @@ def test_links_lead_to_pages_of_the_site(repository: Path) -> None:
     assert "[home](../index.md) [up](../index.md) [install](../tutorial/first-run.md#install) [code](../source/x/y.py.md)" in text
     assert "[how](../contributing.md#rules) [web](https://example.org)" in text
     assert text.endswith("\n```sh\ncat [x](../../none.py)\n```\n\nMADE\n")  # a code block stays as it is
+    assert "<!--" not in text
     assert "print(1)" in (pages / "source/x/y.py.md").read_text(encoding="utf-8")
     assert not (pages / "website").exists()
 
 
 def test_links_lead_to_the_repository_where_it_has_an_address(repository: Path) -> None:
     pages = staged(repository, "https://example.org/mlctl/")
-    assert "[code](https://example.org/mlctl/blob/main/x/y.py)" in (pages / "a/page.md").read_text(encoding="utf-8")
+    text = (pages / "a/page.md").read_text(encoding="utf-8")
+    assert "[code](https://example.org/mlctl/blob/main/x/y.py)" in text
+    assert "[home](../index.md) [up](../index.md)" in text  # a page of the site stays one
     assert not (pages / "source").exists()
 
 
