@@ -21,10 +21,7 @@ from mlctl.config.base import Section
 from mlctl.config.error_messages import RENAMED
 
 ROOT = Path(__file__).parents[1]
-PAGES = {
-    path.relative_to(ROOT).as_posix(): path
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
-}
+PAGES = {path.relative_to(ROOT).as_posix(): path for path in (*ROOT.glob("[A-Z]*.md"), *(ROOT / "docs").rglob("*.md"))}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)

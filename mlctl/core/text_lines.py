@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from backports import zstd
-
 from mlctl.core.unpack_limits import LimitedStream, UnpackBudget, stream_limits
+from mlctl.core.zstandard import zstd
 from mlctl.errors import InputError
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".zst": zstd.open}

@@ -384,8 +384,15 @@ class MtebStep(ModelStep):
 
 
 AnyStep = Annotated[
-    BasePoolingStep | PoolingStep | FineTuneStep | ProjectionStep | ScoreStep
-    | TokenMapStep | GradientStep | GeometryStep | MtebStep,
+    BasePoolingStep
+    | PoolingStep
+    | FineTuneStep
+    | ProjectionStep
+    | ScoreStep
+    | TokenMapStep
+    | GradientStep
+    | GeometryStep
+    | MtebStep,
     Field(discriminator="kind"),
 ]
 

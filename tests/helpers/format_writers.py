@@ -14,8 +14,9 @@ from pathlib import Path
 import polib
 import pyarrow as pa
 import pyarrow.parquet as pq
-from backports import zstd
 from lxml import etree
+
+from mlctl.core.zstandard import zstd
 
 Pairs = Sequence[tuple[str, str]]
 _XLIFF2 = "urn:oasis:names:tc:xliff:document:2.0"

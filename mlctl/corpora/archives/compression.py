@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import IO, Any, cast
 
-from backports import zstd
-
 from mlctl.core.unpack_limits import LimitedStream, UnpackBudget, stream_limits
+from mlctl.core.zstandard import zstd
 from mlctl.corpora.archives import file_types, tar_stream, zip_members
 from mlctl.errors import InputError
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from backports import zstd
 
 from mlctl.core.text_lines import lines, numbered_lines
+from mlctl.core.zstandard import zstd
 from mlctl.errors import InputError
 
 TEXT = "\ufeffone\r\ntwo\u2028still two\x0bstill\n\nfour".encode()

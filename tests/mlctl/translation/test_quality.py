@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from backports import zstd
 
 from mlctl import schema
 from mlctl.config import DevSet, Languages, Translate
+from mlctl.core.zstandard import zstd
 from mlctl.errors import InputError
 from mlctl.translation import dev_sets, quality
 from mlctl.translation.backend import TOO_LONG, Translation

@@ -15,12 +15,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from backports import zstd
 from format_writers import a_zip
 
 from mlctl import config
 from mlctl.core.unpack_limits import UnpackLimits, active_limits
 from mlctl.core.workspace import Workspace
+from mlctl.core.zstandard import zstd
 from mlctl.corpora.archives.compression import FileLocation, members, open_bytes
 from mlctl.corpora.archives.unpack import unpack
 from mlctl.corpora.readers import open_pairs

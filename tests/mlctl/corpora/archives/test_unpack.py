@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from backports import zstd
 from format_writers import a_zip
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.core.unpack_limits import UnpackLimits
+from mlctl.core.zstandard import zstd
 from mlctl.corpora.archives import unpack as archives
 from mlctl.corpora.archives.unpack import DamagedError, kind_of, members, read, unpack
 from mlctl.errors import InputError

@@ -14,10 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from backports import zstd
 from format_writers import a_zip
 
 from mlctl.config import FilesSource, Languages
+from mlctl.core.zstandard import zstd
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import open_pairs
 from mlctl.corpora.sources.files import FilesCorpus

@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from backports import zstd
 from format_writers import PACKERS, WRITERS, xliff2
 
+from mlctl.core.zstandard import zstd
 from mlctl.corpora.corpus import Row
 from mlctl.corpora.readers import FORMATS, open_pairs
 from mlctl.errors import InputError

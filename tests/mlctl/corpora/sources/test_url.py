@@ -15,12 +15,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from backports import zstd
 from format_writers import a_zip
 from webserver import Handler, Server, cut, status
 
 from mlctl.config import Download, Languages, UrlSource, key_settings, parse
 from mlctl.core.workspace import Workspace
+from mlctl.core.zstandard import zstd
 from mlctl.corpora import download, local_files
 from mlctl.errors import InputError
 
