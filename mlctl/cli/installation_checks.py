@@ -18,12 +18,13 @@ from mlctl.core.top_level import PACKAGES, check_project, replaced_packages
 from mlctl.errors import InputError
 
 #: Extras for the development of mlctl itself.
-_DEVELOPMENT = {"scale-test", "test"}
+_DEVELOPMENT = {"docs", "scale-test", "test"}
 _USES = {
     "corpora": "sources and benchmarks of kind huggingface, mtdata",
     "lora": "train.lora",
     "mine": "an inverted file (FAISS) for mining large text",
     "mlflow": "the tracker mlflow",
+    "mteb": "tasks of mteb by its own runner",
     "openai": "translate.backend=openai",
     "ray": "executor: ray",
     "s3": "a store on S3",
@@ -72,7 +73,7 @@ def _requirements() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    requirements = [one for one in _requires() if one.marker is not None]
+    requirements = [one for one in _requires() if one.marker is not None and not one.marker.evaluate({"extra": ""})]
     for extra in sorted(set(_metadata("Provides-Extra")) - _DEVELOPMENT):
         needed = [one for one in requirements if one.marker and one.marker.evaluate({"extra": extra})]
         unmet = [text for one in needed if (text := _unmet(one))]

@@ -85,6 +85,7 @@ def test_unmet_requirements_are_problems_and_extras_are_absent(tmp_path: Path, m
         "Requires-Dist: numpy>=999",
         "Requires-Dist: no-such-package",
         'Requires-Dist: neither; python_version < "3"',
+        'Requires-Dist: of-every-python-now; python_version >= "3"',
         "Provides-Extra: s3",
         'Requires-Dist: no-such-s3; extra == "s3"',
         "Provides-Extra: ray",
@@ -95,7 +96,7 @@ def test_unmet_requirements_are_problems_and_extras_are_absent(tmp_path: Path, m
     assert findings["Python"].state == "problem"
     required = findings["required packages"]
     assert required.state == "problem"
-    assert "numpy>=999 is needed; no-such-package is not installed" in required.found
+    assert "numpy>=999 is needed; no-such-package is not installed; of-every-python-now is not installed" in required.found
     assert "neither" not in required.found
     assert (findings["extra s3"].state, findings["extra ray"].state) == ("absent", "ok")
     assert "a store on S3" in findings["extra s3"].found
