@@ -21,6 +21,8 @@ from typing import IO, Any, TypeVar, cast
 
 import psutil
 
+from mlctl.errors import InputError
+
 T = TypeVar("T")
 
 _MARK = "MLCTL_RUN"  # set in the environment of all child processes of a run
@@ -89,6 +91,9 @@ def _start_temporary_server() -> str | None:
     """Start Prefect's temporary server where none is configured, and return its API's URL.
 
     It gets a session of its own, so that a terminal's Ctrl-C does not end it: the run still reports to it how it ended.
+
+    Raises:
+        InputError: it did not start, or not in time.
     """
     from prefect.settings import get_current_settings
 
@@ -101,7 +106,14 @@ def _start_temporary_server() -> str | None:
     processes.Popen = functools.partial(subprocess.Popen, start_new_session=True)
     server.subprocess = processes  # type: ignore[attr-defined]
     temporary = server.SubprocessASGIServer()
-    temporary.start()
+    try:
+        temporary.start()
+    except RuntimeError as error:  # it ended, or did not answer in time
+        raise InputError(
+            f"Prefect's temporary server did not start: {error}",
+            "free the machine and run again, set PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS to more seconds, or start a server of its own "
+            "with `mlctl up`",
+        ) from None
     return temporary.api_url
 
 

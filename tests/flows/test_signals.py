@@ -80,6 +80,16 @@ def test_ctrl_c_with_a_temporary_server(recipe: Path, tmp_path: Path) -> None:
     until(lambda: not marked(environment))
 
 
+def test_a_temporary_server_that_does_not_start_in_time_is_one_error(recipe: Path, tmp_path: Path) -> None:
+    environment = {**without_server(tmp_path / "home"), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "0"}
+    assert start(recipe, tmp_path / "log", environment).wait(PATIENCE) == 1
+    text = (tmp_path / "log").read_text()
+    assert "mlctl: Prefect's temporary server did not start: Timed out" in text
+    assert "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS" in text
+    assert "Traceback" not in text
+    until(lambda: not marked(environment))
+
+
 @pytest.mark.parametrize("to_group", [True, False])
 def test_sigterm_with_a_server(to_group: bool, recipe: Path, server: str, tmp_path: Path) -> None:
     store, name = tmp_path / "store", f"sigterm-{to_group}"
