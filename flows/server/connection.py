@@ -15,6 +15,11 @@ from mlctl.errors import InputError
 _TIMEOUT = 10.0  # seconds
 
 
+def configured_server() -> str | None:
+    """Return the URL of the configured server's API."""
+    return get_current_settings().api.url
+
+
 def connection(url: str | None = None) -> dict[str, Any]:
     """Return the arguments of an HTTP client for the server of a URL, or for the configured one: base URL, headers, verification."""
     settings = get_current_settings()
@@ -32,8 +37,8 @@ def check_server() -> None:
     Raises:
         InputError: the server cannot be reached, refuses the credentials, or is no Prefect server.
     """
-    api = get_current_settings().api
-    if not api.url:
+    url = configured_server()
+    if not url:
         return
     try:
         with httpx.Client(timeout=_TIMEOUT, **connection()) as client:
@@ -43,7 +48,7 @@ def check_server() -> None:
         raise _unusable(f"cannot be reached: {reason}") from error
     if response.status_code in (401, 403):
         raise InputError(
-            f"the Prefect server {redact_url(api.url)} refuses the credentials (status {response.status_code})",
+            f"the Prefect server {redact_url(url)} refuses the credentials (status {response.status_code})",
             "set PREFECT_API_AUTH_STRING (or PREFECT_API_KEY) to those of the server",
         )
     if not response.is_success or "json" not in response.headers.get("content-type", ""):

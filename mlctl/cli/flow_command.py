@@ -24,9 +24,9 @@ def names_server() -> bool:
     profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
     if "PREFECT_API_URL" not in os.environ and not profiles.exists() and not any(map(os.path.exists, _SETTINGS_FILES)):
         return False
-    from prefect.settings import get_current_settings
+    from flows.server.connection import configured_server  # not Prefect itself: `flows` sets its defaults before it is imported
 
-    return bool(get_current_settings().api.url)
+    return bool(configured_server())
 
 
 def run_flow(store: str, load: Callable[[], Callable[[], Any]]) -> Any:

@@ -134,13 +134,11 @@ def _server() -> Iterator[Finding]:
     if not names_server():
         yield Finding("Prefect server", "absent", "none is configured: a run starts one for itself", "mlctl up")
         return
-    from prefect.settings import get_current_settings
-
-    from flows.server.connection import check_server
+    from flows.server.connection import check_server, configured_server
 
     try:
         check_server()
     except InputError as error:
         yield problem("Prefect server", error)
     else:
-        yield Finding("Prefect server", "ok", redact_url(get_current_settings().api.url or ""))
+        yield Finding("Prefect server", "ok", redact_url(configured_server() or ""))
