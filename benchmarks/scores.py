@@ -66,7 +66,7 @@ class Measured(NamedTuple):
         return sum(self.is_below(number, metric, cut) for number in clean_rows) / len(clean_rows)
 
     def is_below(self, row: int, metric: str, cut: float) -> bool:
-        """Tell whether a cut drops a row; rows that are dropped already, or are too short, have no score."""
+        """Return whether a cut drops a row; rows that are dropped already, or are too short, have no score."""
         return self.result.scores.get(row, {}).get(metric, cut) < cut
 
 

@@ -110,10 +110,7 @@ def fine_tune(
                 folder.save(state.step, state.tensors(), -state.best)
                 last_checkpoint = monotonic()
         state.load_best()
-    if budget.protocol == "checkpoint-average":
-        with torch.no_grad():
-            return {"dev": dev_metric(model) if dev_metric else state.best, "epoch": state.best_epoch}
-    return {"dev": state.best, "epoch": state.best_epoch}
+    return {"dev": state.dev(dev_metric), "epoch": state.best_epoch}
 
 
 def new_classifier(folder: Path, labels: int, head: Head, seed: int, protocol: Protocol | None = None) -> Any:
@@ -177,6 +174,13 @@ class _TrainingState:
             for name, weight in self.model.named_parameters():
                 weight.copy_(self._best_weights[name])
         self.model.eval()
+
+    def dev(self, dev_metric: Callable[[Any], float] | None) -> float:
+        """Return the dev metric of the weights that are loaded at the end; of a mean of weights it is not known before."""
+        if self.budget.protocol != "checkpoint-average" or dev_metric is None:
+            return self.best
+        with torch.no_grad():
+            return dev_metric(self.model)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state as tensors by name."""
