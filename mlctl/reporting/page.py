@@ -23,7 +23,8 @@ from mlctl.reporting import (
     translation,
 )
 from mlctl.reporting.alignment_drawing import draw
-from mlctl.reporting.benchmark_section import HELD_OUT, benchmark_context, group_by_task, sort_rows, sort_tasks, task_titles
+from mlctl.reporting.benchmark_rows import HELD_OUT, group_by_task, sort_rows, sort_tasks, task_titles
+from mlctl.reporting.benchmark_section import benchmark_context
 from mlctl.reporting.figures import Figures
 from mlctl.reporting.records import StageRecord
 from mlctl.reporting.regressions import worse_tasks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 from mlctl.reporting import charts, html_page, vega_process
 
@@ -12,11 +13,11 @@ _COLOUR = re.compile(r"--([a-z]+): (#[0-9a-f]{6});")
 _VARIABLE = re.compile(r"var\(--([a-z]+)\)")
 
 
-def png(chart: charts.Spec) -> bytes:
-    """Render a chart in the page's light colours on white; empty, with a warning, where this machine cannot draw it."""
+def pngs(drawn: Sequence[charts.Spec]) -> list[bytes]:
+    """Render charts in the page's light colours on white; each empty, with one warning, where this machine cannot draw them."""
     colours: dict[str, str] = {}
     for name, colour in _COLOUR.findall(html_page.css()):
         colours.setdefault(name, colour)  # the light ones are defined first
-    spec = {**chart, "width": _WIDTH, "config": {**charts.THEME, "background": colours["page"]}}
-    resolved = _VARIABLE.sub(lambda match: colours[match[1]], json.dumps(spec))
-    return vega_process.vegalite_to_png(resolved, _SCALE)
+    config = {**charts.THEME, "background": colours["page"]}
+    specs = [json.dumps({**chart, "width": _WIDTH, "config": config}) for chart in drawn]
+    return vega_process.vegalite_to_pngs([_VARIABLE.sub(lambda match: colours[match[1]], spec) for spec in specs], _SCALE)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl import languages as codes
-from mlctl.reporting import benchmark_section, charts, curves, formatting, html_page, tables
+from mlctl.reporting import benchmark_rows, benchmark_section, charts, curves, formatting, html_page, tables
 from mlctl.reporting.records import StageRecord
 
 Row = dict[str, Any]
@@ -65,12 +65,12 @@ def render(runs: Sequence[ComparedRun], paired: Sequence[Paired]) -> str:
         paired: one for each run but the first.
     """
     columns = [_run_column(letter, run, colour) for letter, run, colour in zip(_LETTERS, runs, charts.RUN_COLOURS, strict=False)]
-    titles = {task: title for run in reversed(columns) for task, title in benchmark_section.task_titles(run["protocol"]).items()}
+    titles = {task: title for run in reversed(columns) for task, title in benchmark_rows.task_titles(run["protocol"]).items()}
     against = [
         {
             **run,
             "not_comparable": sorted(pair.not_comparable),
-            "tasks": benchmark_section.group_by_task(benchmark_section.sort_rows(pair.differences, titles)),
+            "tasks": benchmark_rows.group_by_task(benchmark_rows.sort_rows(pair.differences, titles)),
         }
         for run, pair in zip(columns[1:], paired, strict=True)
     ]

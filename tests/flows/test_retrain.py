@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import forked
 import httpx
 import pytest
 import yaml
@@ -223,15 +224,16 @@ def test_changed_text_starts_what_follows_from_the_champion(world: World, server
     assert world.runs == before, "what decides about an encoder is no news"
 
 
+@pytest.mark.slow
 def test_killed_while_it_promotes_the_pointer_is_whole_and_the_next_run_goes_on(world: World, server: str) -> None:
-    command = [sys.executable, str(SCRIPT), str(world.recipe), f"train.steps={GOOD}"]
-    assert subprocess.run(command, check=False, capture_output=True, timeout=300).returncode == -signal.SIGKILL
+    assert forked.run_file(SCRIPT, str(world.recipe), f"train.steps={GOOD}") == -signal.SIGKILL
     assert world.standing.current == 1
     assert world.retrain(f"train.steps={GOOD}") == 0
     assert world.standing.current == 2
     assert set(world.states().values()) == {"cached"}
 
 
+@pytest.mark.slow
 def test_of_two_at_the_same_time_one_does_the_work(world: World, server: str) -> None:
     world.write_text(slice(0, 210))
     before = world.runs
@@ -297,6 +299,7 @@ def test_another_tokenizer_is_refused_before_anything_runs(world: World, server:
     assert world.runs == before
 
 
+@pytest.mark.slow
 def test_the_champion_aligns_words(world: World, server: str) -> None:
     world.write_text(slice(0, 210))
     settings = ["align.engine=embedding", "align.encoder=champion", "align.min_link_coverage=0"]

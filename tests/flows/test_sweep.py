@@ -205,6 +205,7 @@ def test_all_problems_are_listed_before_anything_starts(folder: Path, capfd: pyt
     assert len(RunLog(Store(folder / "store")).runs()) == runs
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_the_comparison_is_equal(folder: Path, tmp_path: Path, server: str) -> None:
     store = tmp_path / "store"
     for stage in SHARED:

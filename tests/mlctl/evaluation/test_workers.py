@@ -96,6 +96,7 @@ def in_process(how: Evaluate, sharded: Path, trained: Path, root: Path) -> dict[
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_workers_write_the_bytes_of_one_process(
     sharded: Path, trained: Path, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,6 +119,7 @@ def test_workers_write_the_bytes_of_one_process(
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_stage_with_a_message_and_the_next_call_finishes(
     sharded: Path, trained: Path, data: Path
 ) -> None:
@@ -138,6 +140,7 @@ def test_a_killed_worker_ends_the_stage_with_a_message_and_the_next_call_finishe
     assert files == in_process(both_kinds(data), sharded, trained, data / "here")
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_worker_and_the_next_one_finishes(sharded: Path, trained: Path, data: Path) -> None:
     how, arguments = both_kinds(data, workers=2), [sys.executable, str(Path(__file__).with_name("kill_at.py"))]
     arguments += ["2", str(sharded), str(trained), str(data / "killed"), how.model_dump_json()]
@@ -201,6 +204,7 @@ def test_cached_scores_start_no_worker_and_load_no_torch(sharded: Path, trained:
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_a_score_that_another_run_computes_is_waited_for(sharded: Path, trained: Path, data: Path) -> None:
     """Another process holds the lock of one score; this run computes all others, then takes the score when it is there."""
     in_process(both_kinds(data), sharded, trained, data / "other")
@@ -229,6 +233,7 @@ def test_a_score_that_another_run_computes_is_waited_for(sharded: Path, trained:
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_a_run_that_waits_for_another_one_can_be_stopped(sharded: Path, trained: Path, data: Path) -> None:
     in_process(both_kinds(data), sharded, trained, data / "other")
     score = next((data / "other" / "parts").glob("tatoeba-*.parquet")).name
