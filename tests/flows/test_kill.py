@@ -14,6 +14,7 @@ from typing import Any
 
 import forked
 import psutil
+import pytest
 
 from mlctl.cli.main import main
 from storage import Store

@@ -25,6 +25,8 @@ from storage import Store
 from storage.champion_registry import ChampionRegistry, RegistryState
 from storage.run_log import RunLog
 
+pytestmark = pytest.mark.slow
+
 BAD, GOOD = 1, 80  # steps
 SCRIPT = Path(__file__).with_name("kill_at_promotion.py")
 
@@ -224,7 +226,6 @@ def test_changed_text_starts_what_follows_from_the_champion(world: World, server
     assert world.runs == before, "what decides about an encoder is no news"
 
 
-@pytest.mark.slow
 def test_killed_while_it_promotes_the_pointer_is_whole_and_the_next_run_goes_on(world: World, server: str) -> None:
     assert forked.run_file(SCRIPT, str(world.recipe), f"train.steps={GOOD}") == -signal.SIGKILL
     assert world.standing.current == 1
@@ -233,7 +234,6 @@ def test_killed_while_it_promotes_the_pointer_is_whole_and_the_next_run_goes_on(
     assert set(world.states().values()) == {"cached"}
 
 
-@pytest.mark.slow
 def test_of_two_at_the_same_time_one_does_the_work(world: World, server: str) -> None:
     world.write_text(slice(0, 210))
     before = world.runs
@@ -299,7 +299,6 @@ def test_another_tokenizer_is_refused_before_anything_runs(world: World, server:
     assert world.runs == before
 
 
-@pytest.mark.slow
 def test_the_champion_aligns_words(world: World, server: str) -> None:
     world.write_text(slice(0, 210))
     settings = ["align.engine=embedding", "align.encoder=champion", "align.min_link_coverage=0"]

@@ -24,6 +24,8 @@ from mlctl.errors import InputError
 from storage import Store
 from storage.run_log import RunLog
 
+pytestmark = pytest.mark.slow
+
 SHARED = ["download", "clean", "translate", "align", "shard"]
 SWEEP = {"name": "loss", "seeds": [0, 1], "grid": {"train.loss": ["cz-nce", "info-nce"]}}
 
@@ -205,7 +207,6 @@ def test_all_problems_are_listed_before_anything_starts(folder: Path, capfd: pyt
     assert len(RunLog(Store(folder / "store")).runs()) == runs
 
 
-@pytest.mark.slow
 def test_killed_and_resumed_the_comparison_is_equal(folder: Path, tmp_path: Path, server: str) -> None:
     store = tmp_path / "store"
     for stage in SHARED:

@@ -17,6 +17,8 @@ from mlctl.errors import InputError
 from storage import Store
 from storage.run_log import RunLog
 
+pytestmark = pytest.mark.slow
+
 STAGES = ["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
 SLOW = {"steps": 200}  # long enough to be interrupted
 
@@ -132,7 +134,6 @@ def assert_that_the_report_opens_from_the_page(operated: Any, run_id: str, store
     assert httpx.post(link).status_code == 405
 
 
-@pytest.mark.slow
 def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
     operated: Any, prepared: Path, tmp_path: Path
 ) -> None:
@@ -168,7 +169,6 @@ def test_two_runs_train_once_and_a_crashed_training_goes_on_from_its_checkpoint(
     assert_that_the_report_opens_from_the_page(operated, again, prepared)
 
 
-@pytest.mark.slow
 def test_cancelling_a_run_ends_its_training_and_the_next_run_goes_on(operated: Any, prepared: Path) -> None:
     recipe = operated.recipe(prepared, steps=500)
     parent = operated.start("pipeline/pipeline", recipe=recipe, until="train")
@@ -184,7 +184,6 @@ def test_cancelling_a_run_ends_its_training_and_the_next_run_goes_on(operated: A
     assert [s.stage for s in RunLog(Store(prepared)).runs()[0].stages][-1] == "train"
 
 
-@pytest.mark.slow
 def test_a_failed_training_fails_the_pipeline_with_its_message(operated: Any, prepared: Path) -> None:
     parent = operated.start("pipeline/pipeline", recipe=operated.recipe(prepared, batch_size=5000))
     message = operated.wait(parent, "Failed", "Completed")["state"]["message"]
@@ -193,7 +192,6 @@ def test_a_failed_training_fails_the_pipeline_with_its_message(operated: Any, pr
     assert "/runs/flow-run/" in message
 
 
-@pytest.mark.slow
 def test_a_server_that_was_killed_comes_back_and_the_run_completes(operated: Any, prepared: Path) -> None:
     recipe = operated.recipe(prepared, **SLOW, learning_rate=3e-3)
     run_id = operated.start("train/train", recipe=recipe)
@@ -207,7 +205,6 @@ def test_a_server_that_was_killed_comes_back_and_the_run_completes(operated: Any
     operated.completes(run_id)
 
 
-@pytest.mark.slow
 def test_a_schedule_fires(operated: Any, prepared: Path) -> None:
     deployment = operated.deployment("prepare/prepare")
     schedule = {
@@ -229,7 +226,6 @@ def test_a_run_that_fell_silent_is_declared_crashed(operated: Any, silent: str) 
     assert operated.wait(silent, "Crashed")["state"]["message"] == "no heartbeat: its process is gone"
 
 
-@pytest.mark.slow
 def test_down_ends_everything_also_what_lost_its_parent(operated: Any, prepared: Path) -> None:
     run_id = operated.start("train/train", recipe=operated.recipe(prepared, steps=1000))
     operated.wait(run_id, "Running")

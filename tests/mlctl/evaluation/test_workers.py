@@ -313,8 +313,8 @@ def test_a_step_needs_nothing_but_what_it_says(sharded: Path, trained: Path, dat
             message = message.replace(f'"{data / name}"', f'"{there / name}"')
         run_here(STEPS.validate_json(message))
         kind = json.loads(message)["kind"]
-        name = {"tokens": "out/.scratch/tokens-{}.parquet", "gradients": "out/.scratch/gradients-{}.parquet"}.get(kind)
-        written = name.format(step.model) if name and isinstance(step, ModelStep) else f"parts/{step.cache_entry}"
+        of_model = kind in ("tokens", "gradients", "geometry") and isinstance(step, ModelStep)
+        written = f"out/.scratch/{kind}-{step.model}.parquet" if of_model else f"parts/{step.cache_entry}"
         assert _bytes(there / "here" / written) == _bytes(here / written) != {}
         known = {path.name for path in (*step.reads, here / written)}
         assert {path.name for path in (there / "here" / "parts").glob("[!.]*")} <= known, "nothing is computed a second time"
@@ -322,7 +322,7 @@ def test_a_step_needs_nothing_but_what_it_says(sharded: Path, trained: Path, dat
 
     monkeypatch.setattr(EvaluationStep, "run", run_twice)
     in_process(both_kinds(data, pooling="search", gradient_examples=4), sharded, trained, here)
-    assert kinds == {"pooling": 2, "fine-tune": 4, "score": SCORES, "tokens": 2, "gradients": 2}
+    assert kinds == {"pooling": 2, "fine-tune": 4, "score": SCORES, "tokens": 2, "gradients": 2, "geometry": 2}
 
 
 def _copy(path: Path, to: Path) -> None:

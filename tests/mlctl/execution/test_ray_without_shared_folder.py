@@ -30,6 +30,7 @@ from mlctl.stage_names import StageName
 from ..alignment.synthetic_pairs import mirrored
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.ray,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="hides folders by mount namespaces"),
     needs_s3,
@@ -113,7 +114,6 @@ def on_ray(address: str, text: str, request: pytest.FixtureRequest) -> config.Re
     return recipe(text, store=f"s3://lab/{request.node.name[:20]}", executor="ray", ray_address=address)
 
 
-@pytest.mark.slow
 def test_its_files_go_through_the_store(
     other: subprocess.Popen[bytes],
     on_ray: config.Recipe,
@@ -130,7 +130,6 @@ def test_its_files_go_through_the_store(
     assert list((tmp_path / "second/cache/steps").iterdir()) == []
 
 
-@pytest.mark.slow
 def test_a_machine_that_is_lost_costs_the_steps_that_it_ran(
     other: subprocess.Popen[bytes], on_ray: config.Recipe, expected: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -156,7 +155,6 @@ SCRIPT = """
 """
 
 
-@pytest.mark.slow
 def test_a_run_that_is_killed_resumes(
     other: subprocess.Popen[bytes], on_ray: config.Recipe, expected: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,7 +170,6 @@ def test_a_run_that_is_killed_resumes(
     assert left_behind(on_ray) == []
 
 
-@pytest.mark.slow
 def test_a_store_that_cannot_be_reached_is_named(
     address: str, text: str, other: subprocess.Popen[bytes], server: S3Server, on_ray: config.Recipe, expected: dict[str, Any]
 ) -> None:
@@ -188,7 +185,6 @@ def test_a_store_that_cannot_be_reached_is_named(
     assert made(on_ray, "align") == {name: expected[name] for name in ("download", "clean", "translate", "align")}
 
 
-@pytest.mark.slow
 def test_text_is_mined_on_machines_that_do_not_see_it(
     other: subprocess.Popen[bytes], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -49,7 +49,7 @@ settings, model, shards, folder = sys.argv[1:]
 train(Train.model_validate_json(settings), Model.model_validate_json(model), 3, Path(shards), Workspace(Path(folder)))
 """
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +97,12 @@ def test_shards_learn_what_one_process_learns(whole: Path, sharded: Path) -> Non
     [{"cache_gradients": True, "micro_batch_tokens": 30}, {"activation_checkpointing": True}],
     ids=["cached", "recomputed"],
 )
-@pytest.mark.slow
 def test_gradient_caching_and_activation_checkpointing_change_nothing(
     changes: dict[str, Any], whole: Path, shards: Path, tmp_path: Path
 ) -> None:
     assert_equal_trainings(run(shards, tmp_path, fsdp=True, **changes), whole)
 
 
-@pytest.mark.slow
 def test_killed_it_resumes_to_the_same_bytes_and_in_one_process_too(shards: Path, sharded: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "fsdp": True, "checkpoint_seconds": 0.001}
     command = [
@@ -137,7 +135,6 @@ def test_killed_it_resumes_to_the_same_bytes_and_in_one_process_too(shards: Path
     assert_equal_trainings(run(shards, tmp_path / "alone", fsdp=True, devices="cpu"), sharded)
 
 
-@pytest.mark.slow
 def test_a_checkpoint_of_one_process_is_continued_in_shards(shards: Path, whole: Path, tmp_path: Path) -> None:
     class StopError(Exception):
         pass

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import setuptools  # noqa: F401 - torch.compile needs it, and imports it too late where a test has imported distutils
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed

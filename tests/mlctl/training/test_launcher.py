@@ -134,7 +134,7 @@ def straight(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder, {"metrics": metrics, "updates": updates, "left": training_processes()}
 
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
 
 
 def test_two_processes_learn_what_one_learns(straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path) -> None:
@@ -148,7 +148,6 @@ def test_two_processes_learn_what_one_learns(straight: tuple[Path, dict[str, Any
     assert digests(tmp_path)["base/model.safetensors"] == digests(folder)["base/model.safetensors"]
 
 
-@pytest.mark.slow
 def test_killed_and_gone_on_with_it_gives_the_same_bytes(
     killed: Path, straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path
 ) -> None:
@@ -160,7 +159,6 @@ def test_killed_and_gone_on_with_it_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("devices", ["cpu", ["cpu"] * 3], ids=["one", "three"])
-@pytest.mark.slow
 def test_gone_on_with_by_another_number_of_processes_it_sees_the_same_rows(
     killed: Path, straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path, devices: Any
 ) -> None:
@@ -186,7 +184,6 @@ class KillOnce:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.slow
 def test_a_killed_process_is_started_again_and_the_bytes_are_the_same(
     straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, rank: int
 ) -> None:
@@ -200,7 +197,6 @@ def test_a_killed_process_is_started_again_and_the_bytes_are_the_same(
     assert training_processes() == []
 
 
-@pytest.mark.slow
 def test_a_process_that_is_killed_again_and_again_is_named_with_its_signal(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +208,6 @@ def test_a_process_that_is_killed_again_and_again_is_named_with_its_signal(
     assert list((tmp_path / ".scratch" / "checkpoints").glob("step-*"))
 
 
-@pytest.mark.slow
 def test_the_next_run_goes_on_where_the_agent_was_killed(
     straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path
 ) -> None:
@@ -269,7 +264,6 @@ def torchrun(address: str, restarts: int = 0, **environment: str) -> AbstractCon
     return started(command, **{"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **environment})
 
 
-@pytest.mark.slow
 def test_two_machines_learn_what_two_processes_learn(straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     updates: list[int] = []
@@ -282,7 +276,6 @@ def test_two_machines_learn_what_two_processes_learn(straight: tuple[Path, dict[
     assert digests(tmp_path) == digests(straight[0])
 
 
-@pytest.mark.slow
 def test_a_process_that_is_killed_on_another_machine_is_started_again(
     straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -298,7 +291,6 @@ def test_a_process_that_is_killed_on_another_machine_is_started_again(
 
 
 @pytest.mark.parametrize("lost", ["machine", "process"])
-@pytest.mark.slow
 def test_a_machine_that_is_lost_ends_the_training_with_a_message(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
@@ -314,7 +306,6 @@ def test_a_machine_that_is_lost_ends_the_training_with_a_message(
     assert list((tmp_path / ".scratch" / "checkpoints").glob("step-*"))
 
 
-@pytest.mark.slow
 def test_what_one_machine_refuses_ends_the_other(shards: Path, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     with torchrun(address) as other:
@@ -354,7 +345,6 @@ def main_command(shards: Path, folder: Path, **changes: Any) -> list[str]:
 WORKER = [sys.executable, "-m", "mlctl.training.worker"]
 
 
-@pytest.mark.slow
 def test_ranks_are_taken_from_the_environment(straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path) -> None:
     port = free_port()
     with with_ranks(WORKER, 1, port) as other, with_ranks(main_command(shards, tmp_path, devices="auto"), 0, port) as main:
@@ -363,7 +353,6 @@ def test_ranks_are_taken_from_the_environment(straight: tuple[Path, dict[str, An
     assert digests(tmp_path) == digests(straight[0])
 
 
-@pytest.mark.slow
 def test_a_lost_process_of_the_environment_ends_the_training_with_a_message(shards: Path, tmp_path: Path) -> None:
     port = free_port()
     with with_ranks(WORKER, 1, port) as other, with_ranks(main_command(shards, tmp_path, steps=100_000), 0, port) as main:
@@ -374,7 +363,6 @@ def test_a_lost_process_of_the_environment_ends_the_training_with_a_message(shar
     assert "another process of the training was lost" in message
 
 
-@pytest.mark.slow
 def test_what_all_processes_refuse_ends_all_of_them_with_the_message(shards: Path, tmp_path: Path) -> None:
     port = free_port()
     with with_ranks(WORKER, 1, port) as other, with_ranks(main_command(shards, tmp_path, batch_size=65), 0, port) as main:
@@ -383,7 +371,6 @@ def test_what_all_processes_refuse_ends_all_of_them_with_the_message(shards: Pat
     assert all("train.batch_size is 65, but there are only 64 training rows" in message for message in messages)
 
 
-@pytest.mark.slow
 def test_an_error_of_the_main_process_alone_ends_the_others_with_its_message(shards: Path, tmp_path: Path) -> None:
     failing = (
         "def fail(*_, **__):\n    from mlctl.errors import InputError\n    raise InputError('the room is hot', 'open a window')\n"
@@ -410,7 +397,6 @@ class Cancelled(BaseException):
     pass
 
 
-@pytest.mark.slow
 def test_cancelled_it_leaves_no_process(shards: Path, tmp_path: Path) -> None:
     def cancel(*_: Any, **__: Any) -> None:
         raise Cancelled
@@ -420,7 +406,6 @@ def test_cancelled_it_leaves_no_process(shards: Path, tmp_path: Path) -> None:
     assert training_processes() == []
 
 
-@pytest.mark.slow
 def test_what_people_can_mend_comes_out_as_it_is(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^train\.batch_size is 65, but there are only 64 training rows"):
         run(shards, tmp_path, batch_size=65)
