@@ -4,10 +4,13 @@ For notebooks and scripts, without a server:
 
     import mlctl
 
-    recipe = mlctl.load_recipe("mine.yaml", ["train.steps=200"])
-    results = mlctl.run(recipe)              # or mlctl.results(recipe), of an earlier run
-    results.scores                           # a data frame
-    results.charts["curve-loss"]             # a chart of the report
+    results = mlctl.run("mine.yaml", overrides=["train.steps=200"])
+    results.scores                                                      # a data frame
+    results.charts["curve-loss"]                                        # a chart of the report
+
+- `load_recipe` validates a recipe; `run` runs its stages, `results` finds those of an earlier run.
+- `clean` and `align` do what the stages of these names do, with sentences in memory; `encode` returns sentence vectors.
+- `compare` sets runs side by side, with tests of their differences.
 
 Stages are cached and resumed as by the command `mlctl run`, under the same keys. What a user can fix is raised as `InputError`: its
 message names the setting, the file or the line, and the remedy. Data frames need pandas (extra `notebook`).

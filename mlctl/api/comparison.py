@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, match_args=False)
 class Comparison:
     """Runs side by side: A is the first, and B, C … are compared with it.
 
@@ -44,6 +44,11 @@ class Comparison:
     charts: Mapping[str, alt.TopLevelMixin] = field(repr=False)
     _store: Store = field(repr=False)
     _names: Sequence[str] = field(repr=False)
+
+    def __repr__(self) -> str:
+        """Return the letter and the name of each run."""
+        listed = ", ".join(f"{run} {name}" for run, name in zip(self.runs["run"], self.runs["name"], strict=True))
+        return f"<mlctl.Comparison of {listed}>"
 
     def write_page(self, path: str | Path) -> Path:
         """Write the comparison as an HTML page, as `mlctl compare` does, and return its path.

@@ -56,7 +56,7 @@ def results(recipe: RecipeLike, *, overrides: Sequence[str] = ()) -> Results:
     return Results(loaded, found)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, match_args=False)
 class Results:
     """The results of a recipe's stages: data frames, charts, and the folders of the model and the report.
 

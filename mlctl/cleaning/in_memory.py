@@ -53,4 +53,4 @@ def _read(workspace: Workspace, kind: str, target: str) -> pa.Table:
     table = pq.read_table(path) if path.exists() else REJECTED.empty_table()
     if "rule" in table.column_names:
         return table.cast(REJECTED)
-    return table.append_column(REJECTED.field("rule"), pa.array([""] * table.num_rows)).cast(REJECTED)
+    return table.append_column(REJECTED.field("rule"), pa.repeat("", table.num_rows)).cast(REJECTED)

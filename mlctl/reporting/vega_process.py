@@ -9,6 +9,8 @@ import sys
 
 _log = logging.getLogger(__name__)
 
+_bundles: list[str] = []  # what this process has got: it takes two seconds
+
 _TIMEOUT = 120.0  # seconds
 _BUNDLE = "sys.stdout.write(vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;'))"
 _PNG = "sys.stdout.buffer.write(vl_convert.vegalite_to_png(sys.stdin.read(), scale=float(sys.argv[1])))"
@@ -16,7 +18,9 @@ _PNG = "sys.stdout.buffer.write(vl_convert.vegalite_to_png(sys.stdin.read(), sca
 
 def javascript_bundle() -> str:
     """Return Vega-Embed as one script, from the installed package; empty, with a warning, where this machine cannot run it."""
-    return _run("the charts of the page cannot be drawn", _BUNDLE, "").decode()
+    if not _bundles and (bundle := _run("the charts of the page cannot be drawn", _BUNDLE, "")):
+        _bundles.append(bundle.decode())
+    return _bundles[0] if _bundles else ""
 
 
 def vegalite_to_png(chart: str, scale: float) -> bytes:
