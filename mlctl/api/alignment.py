@@ -15,6 +15,7 @@ from mlctl.api.sentences import pair_table
 from mlctl.config import Align, Recipe
 from mlctl.config.align import WITH_ENCODER
 from mlctl.errors import InputError
+from mlctl.modeling.torch_import import import_torch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,5 +89,6 @@ def _encoder(recipe: Recipe, run: Results | None, encoder: Results | str | Path 
     """Return the folder of the aligner's encoder; None: it needs none, or none is named."""
     if recipe.align.engine not in WITH_ENCODER:
         return None
+    import_torch()
     named = encoder or recipe.align.encoder or (run.recipe.model.name if run else "")
     return encoder_folder(named, "encoder") if named else None

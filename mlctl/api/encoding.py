@@ -10,6 +10,7 @@ from mlctl.api.results import Results
 from mlctl.api.sentences import text_list
 from mlctl.config import Model
 from mlctl.modeling import model_sources
+from mlctl.modeling.torch_import import import_torch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +44,7 @@ def encode(
     """
     checked = [text for text in text_list(texts, "texts") if text is not None]
     folder = encoder_folder(model)
+    import_torch()
     from mlctl.modeling.sentence_encoder import SentenceEncoder
 
     return SentenceEncoder(folder, device, batch_rows=batch_size).encode(checked)

@@ -33,7 +33,7 @@ def clean_table(
         InputError: a scorer failed, or a signal ended a process.
     """
     [target] = languages.targets
-    numbers = pa.array([f"{row:012}" for row in range(rows.num_rows)])  # found again by it, and sorted
+    numbers = pa.array([f"{row:012}" for row in range(rows.num_rows)], pa.string())  # found again by it, and sorted
     numbered = rows.set_column(PAIR.get_field_index("origin"), PAIR.field("origin"), numbers)
     with tempfile.TemporaryDirectory(prefix="mlctl-clean-") as name:
         folder = Path(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import inspect
 import pydoc
 import subprocess
@@ -60,6 +61,15 @@ def test_help_has_every_function_with_its_arguments_and_errors() -> None:
         assert (inspect.getdoc(getattr(mlctl.Results, name)) or "") in " ".join(text.split()) or name in text
 
 
+def test_the_examples_in_help_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLCTL_STORE", raising=False)
+    runner, examples = doctest.DocTestRunner(), doctest.DocTestParser()
+    for name in FUNCTIONS:
+        runner.run(examples.get_doctest(inspect.getdoc(getattr(mlctl, name)) or "", {}, name, None, None))
+    assert runner.summarize(verbose=False).failed == 0
+    assert runner.tries >= 6
+
+
 def test_a_recipe_is_loaded_from_whatever_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nseed: 3\n", encoding="utf-8")
@@ -106,7 +116,13 @@ def test_text_without_translation_is_cleaned_too() -> None:
     assert checked.source[0] == "A small house"
     assert checked.target[1] == "Une petite maison"
     assert checked.reason[2] == "a side has fewer than 2 letters"
-    assert mlctl.clean([], [], ("en", "fr")).empty
+
+
+def test_nothing_is_cleaned_and_aligned_to_nothing() -> None:
+    assert list(mlctl.clean([], [], ("en", "fr")).columns) == ["source", "target", "rule", "reason"]
+    links = mlctl.align([], [], ("en", "fr"))
+    assert links.empty
+    assert links.columns[0] == "pair"
 
 
 def test_without_pandas_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
