@@ -37,7 +37,7 @@ def test_the_import_loads_nothing() -> None:
 
 
 def test_names_of_types_and_of_the_import_are_the_same() -> None:
-    [block] = [node for node in ast.parse(inspect.getsource(mlctl)).body if isinstance(node, ast.If)]
+    block = next(node for node in ast.parse(inspect.getsource(mlctl)).body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     assert {alias.name: node.module for node in imports for alias in node.names} == mlctl._MODULES
     assert sorted([*mlctl._MODULES, "__version__"]) == sorted(mlctl.__all__)
