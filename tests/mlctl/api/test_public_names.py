@@ -111,11 +111,12 @@ def test_what_is_given_wrongly_is_named(function: str, given: tuple[Any, ...], p
 
 
 def test_text_without_translation_is_cleaned_too() -> None:
-    checked = mlctl.clean(["A <b>small</b> house", None, "12"], [None, "Une petite maison", float("nan")], ("en", "fr"))
-    assert checked.rule.to_list() == ["", "", "too few letters"]
-    assert checked.source[0] == "A small house"
-    assert checked.target[1] == "Une petite maison"
-    assert checked.reason[2] == "a side has fewer than 2 letters"
+    sources, targets = ["12", "A <b>small</b> house", None, "Hello"], [float("nan"), None, "Une petite maison", "Bonjour"]
+    checked = mlctl.clean(sources, targets, ("en", "fr"))
+    assert checked.rule.to_list() == ["too few letters", "", "", ""], "in the order of the pairs"
+    assert checked.reason[0] == "a side has fewer than 2 letters"
+    assert checked.source[1] == "A small house"
+    assert checked.target.to_list()[2:] == ["Une petite maison", "Bonjour"]
 
 
 def test_nothing_is_cleaned_and_aligned_to_nothing() -> None:
