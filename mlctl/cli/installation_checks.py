@@ -11,11 +11,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from mlctl import __version__
 from mlctl.cli.findings import Check, Finding, problem
 from mlctl.core.distribution import DISTRIBUTION, install_command, install_extras
 from mlctl.core.top_level import PACKAGES, check_project, replaced_packages
 from mlctl.errors import InputError
+from mlctl.version import __version__
 
 #: Extras for the development of mlctl itself.
 _DEVELOPMENT = {"docs", "scale-test", "test"}
@@ -25,6 +25,7 @@ _USES = {
     "mine": "an inverted file (FAISS) for mining large text",
     "mlflow": "the tracker mlflow",
     "mteb": "tasks of mteb by its own runner",
+    "notebook": "data frames of the API (import mlctl)",
     "openai": "translate.backend=openai",
     "ray": "executor: ray",
     "s3": "a store on S3",

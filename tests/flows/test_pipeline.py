@@ -95,6 +95,19 @@ def test_without_a_server_a_second_run_starts_none(folder: Path, tmp_path: Path)
     assert len(RunLog(Store(folder / "store")).runs()) == runs, "nothing is recorded of a run that is still to come"
 
 
+def test_a_run_in_a_notebook_has_the_same_results(folder: Path, tmp_path: Path) -> None:
+    run(folder)
+    results = mlctl.run(folder / "tiny.yaml", verbose=False)
+    assert states(folder) == dict.fromkeys(STAGES, "cached")
+    later = ("train", "evaluate", "report")
+    shutil.copytree(folder / "store", tmp_path / "store", ignore=shutil.ignore_patterns(*later))
+    here = mlctl.run(folder / "tiny.yaml", overrides=[f"store={tmp_path / 'store'}"], verbose=False)
+    assert [stage.state for stage in RunLog(Store(tmp_path / "store")).runs()[0].stages[-3:]] == ["computed"] * 3
+    for stage in later:
+        made, by_command = (Store("").open(found.folder(stage)).manifest for found in (here, results))
+        assert (made.key, made.content) == (by_command.key, by_command.content), stage
+
+
 def test_the_parts_of_the_pipeline_run_by_themselves(folder: Path, tmp_path: Path) -> None:
     run(folder)
     recipe = config.load(folder / "tiny.yaml")

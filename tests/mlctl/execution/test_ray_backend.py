@@ -321,7 +321,7 @@ def test_a_machine_that_cannot_take_part_is_named(address: str, tmp_path: Path, 
         with pytest.raises(InputError, match=rf"^{socket.gethostname()} of the Ray cluster does not see .*out") as raised:
             cluster.start_worker("mlctl.cleaning.worker").run({}, "cleaning", "")
         assert "behind a URL" in raised.value.remedy
-        monkeypatch.setattr("mlctl.__version__", "9.9")
+        monkeypatch.setattr("mlctl.version.__version__", "9.9")
         with pytest.raises(InputError, match=r"of the Ray cluster has mlctl .*, this machine mlctl 9\.9"):
             cluster.start_worker("mlctl.cleaning.worker").run({}, "cleaning", "")
 
