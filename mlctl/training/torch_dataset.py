@@ -43,6 +43,7 @@ class ParallelExample(NamedTuple):
         word_pairs: (n, 4) source start and end, target start and end, in subwords, half-open.
         text_ids: of the source and of the target side; equal for sentences with the same text, which must not be each other's negatives.
         languages: indices in `languages` of the dataset, of the source and of the target side.
+        weight: of the pair's contrastive losses, as `train.weight_by`, with a mean of 1 over the training text; None: all weigh the same.
     """
 
     pair_id: int
@@ -51,14 +52,17 @@ class ParallelExample(NamedTuple):
     word_pairs: NDArray[np.int32]
     text_ids: tuple[int, int]
     languages: tuple[int, int]
+    weight: float | None = None
 
 
 class _Shards:
     """Reads examples from shards. It pickles as its arguments, for DataLoader workers that are spawned."""
 
-    def __init__(self, sharded: Path, cached_shards: int | None, sample_unit: SampleUnit = "sentence-pair") -> None:
-        self._arguments = (sharded, cached_shards, sample_unit)
-        self.reader = ShardReader(sharded, cached_shards, sample_unit)
+    def __init__(
+        self, sharded: Path, cached_shards: int | None, weight_by: str, sample_unit: SampleUnit = "sentence-pair"
+    ) -> None:
+        self._arguments = (sharded, cached_shards, weight_by, sample_unit)
+        self.reader = ShardReader(sharded, cached_shards, sample_unit, weight_by)
         self.languages = self.reader.languages()
         self._cached_languages = lru_cache(maxsize=cached_shards)(self._languages)
 
@@ -80,7 +84,8 @@ def _example(rows: Rows, row: int, epoch: int, languages: Any) -> ParallelExampl
     source, target = rows.token_ids
     text_ids = (int(rows.identities[0][row]), int(rows.identities[1][row]))
     word_pairs = rows.word_pairs[row]
-    return ParallelExample(int(rows.row_ids[row]), epoch, (source[row], target[row]), word_pairs, text_ids, languages)
+    weight = None if rows.weights is None else float(rows.weights[row])
+    return ParallelExample(int(rows.row_ids[row]), epoch, (source[row], target[row]), word_pairs, text_ids, languages, weight)
 
 
 class ParallelDataset(Dataset[ParallelExample]):
@@ -92,16 +97,17 @@ class ParallelDataset(Dataset[ParallelExample]):
     Args:
         sharded: result folder of the shard stage.
         cached_shards: number of shards kept in memory; None: all that have been read.
+        weight_by: the quality score by whose rank the examples are weighed, as `train.weight_by`; empty: they have no weights.
 
     Attributes:
         languages: the languages, to which the examples' indices refer.
 
     Raises:
-        InputError: the folder has no shard, or one cannot be read.
+        InputError: the folder has no shard, one cannot be read, or no row has the score `weight_by`.
     """
 
-    def __init__(self, sharded: str | Path, cached_shards: int | None = None) -> None:
-        self._shards = _Shards(Path(sharded), cached_shards)
+    def __init__(self, sharded: str | Path, cached_shards: int | None = None, weight_by: str = "") -> None:
+        self._shards = _Shards(Path(sharded), cached_shards, weight_by)
         self._first_rows = np.cumsum([0, *self._shards.reader.shard_rows])
         self._epoch = 0
         self.languages = self._shards.languages
@@ -137,13 +143,14 @@ class ParallelIterableDataset(IterableDataset[ParallelExample]):
         sample_unit: sentence-pair, or word-pair to yield each word pair as an example with its sentences, as `train.sample_unit`.
         rank: of this process; it yields the pairs rank, rank + world_size, … of each step.
         world_size: number of processes.
+        weight_by: the quality score by whose rank the examples are weighed, as `train.weight_by`; empty: they have no weights.
 
     Attributes:
         languages: the languages, to which the examples' indices refer.
 
     Raises:
-        InputError: the folder has no shard, one cannot be read, there are fewer rows than `batch_size`, or world_size does not divide
-            batch_size.
+        InputError: the folder has no shard, one cannot be read, there are fewer rows than `batch_size`, world_size does not divide
+            batch_size, or no row has the score `weight_by`.
     """
 
     def __init__(
@@ -156,12 +163,13 @@ class ParallelIterableDataset(IterableDataset[ParallelExample]):
         rank: int = 0,
         world_size: int = 1,
         sample_unit: SampleUnit = "sentence-pair",
+        weight_by: str = "",
     ) -> None:
         if batch_size % world_size:
             raise InputError(
                 f"batch_size is {batch_size}, which {world_size} processes cannot share equally", "change batch_size"
             )
-        self._shards = _Shards(Path(sharded), 2, sample_unit)
+        self._shards = _Shards(Path(sharded), 2, weight_by, sample_unit)
         reader = self._shards.reader
         self._order = (reader.shard_samples, batch_size, seed)
         self._language_alpha = language_alpha
@@ -223,6 +231,7 @@ class ParallelCollator:
         pair_ids: (B,) row numbers.
         text_ids: (B, 2) equal for equal sentences.
         languages: (B, 2) indices in `languages` of the dataset.
+        weights: (B,) of the pairs' contrastive losses, with a `weight_by` of the dataset only; mlctl divides them by their mean in a step.
         masked_input_ids, labels: (B, 2, T), with mlm_probability above 0 only: tokens masked, and the ids to predict, −100 elsewhere.
 
     Args:
@@ -254,6 +263,8 @@ class ParallelCollator:
             "text_ids": torch.tensor([example.text_ids for example in examples]),
             "languages": torch.tensor([example.languages for example in examples]),
         }
+        if weights := [example.weight for example in examples if example.weight is not None]:
+            batch["weights"] = torch.tensor(weights)
         return batch if self._masking is None else {**batch, **self._mask(examples, input_ids, attention_mask, self._masking)}
 
     def _sample_word_pairs(self, examples: Sequence[ParallelExample]) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -178,6 +179,25 @@ def test_word_pairs_and_masks_are_those_of_training(shards: Path, tokenizer: Pre
     assert not (changed & ~mask).any()
     assert (batch["masked_input_ids"] != batch["input_ids"])[~changed].sum() == 0
     assert torch.equal(batch["text_ids"], torch.stack(expected.identities, dim=1))
+
+
+def test_weights_are_those_of_training(shards: Path, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    shutil.copytree(shards, tmp_path / "scored")
+    for file in (tmp_path / "scored" / "train").iterdir():
+        rows = pq.read_table(file).to_pylist()
+        for row in rows:
+            row["scores"] = [("quality", float(len(row["source_ids"])))]
+        pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), file)
+    reader = ShardReader(tmp_path / "scored", weight_by="quality")
+    expected = reader.read(Sampler(reader.shard_samples, BATCH, SEED).batch(0)).weights
+    assert expected is not None
+    assert len(set(expected.tolist())) > 2
+    steps = ParallelIterableDataset(tmp_path / "scored", BATCH, SEED, steps=1, weight_by="quality")
+    batch = ParallelCollator(tokenizer)(list(pickle.loads(pickle.dumps(steps))))  # noqa: S301
+    assert batch["weights"].tolist() == pytest.approx(expected.tolist())
+    by_row = ParallelDataset(tmp_path / "scored", weight_by="quality")
+    assert [by_row[pair].weight for pair in batch["pair_ids"].tolist()] == expected.tolist()
+    assert "weights" not in ParallelCollator(tokenizer)([ParallelDataset(tmp_path / "scored")[0]])
 
 
 def test_map_style_rows_are_those_of_the_files(shards: Path, tokenizer: PreTrainedTokenizerBase) -> None:
