@@ -16,6 +16,7 @@ from mlctl.cli.champion import champion_app, retrain
 from mlctl.cli.compare import compare
 from mlctl.cli.corpora import corpora_app
 from mlctl.cli.doctor import doctor
+from mlctl.cli.export import export
 from mlctl.cli.init import init
 from mlctl.cli.leaderboard import leaderboard
 from mlctl.cli.ledger import ledger
@@ -23,7 +24,7 @@ from mlctl.cli.local_server import down, up
 from mlctl.cli.plan import explain, plan
 from mlctl.cli.recipe import recipe
 from mlctl.cli.run import add_stage_commands, run
-from mlctl.cli.runs import export, runs
+from mlctl.cli.runs import runs
 from mlctl.cli.store import store_app
 from mlctl.cli.sweep import sweep
 from mlctl.core.long_values import cut_long_values

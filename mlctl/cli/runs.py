@@ -1,17 +1,14 @@
-"""`mlctl runs` and `mlctl export`: what ran, and a run's model in a folder."""
+"""`mlctl runs`: what ran."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, load_recipe, out, shorten
+from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, out, shorten
 from mlctl.cli.units import format_duration
 from storage import Manifest, Store
 from storage.run_log import Run, RunLog, short_ids
@@ -78,27 +75,3 @@ def _scores(store: Store, run: Run) -> str:
         if f"{task}_base" in means
     ]
     return "; ".join(shown)
-
-
-def export(
-    folder: Annotated[str, typer.Argument(help="Folder to write: a new one, or that of an earlier export.")],
-    run: Annotated[
-        str,
-        typer.Option(
-            "--run",
-            help="Id of a run (`mlctl runs`) or a prefix of it; default: the newest with a report (with --recipe: of that recipe).",
-        ),
-    ] = "",
-    recipe: OptionalRecipe = "",
-    store: StoreFolder = DEFAULT_STORE,
-    force: Annotated[
-        bool, typer.Option("--force", help="Export it even if it is significantly worse than its base model.")
-    ] = False,
-) -> None:
-    """Export a run's model, its card, attribution and figures into one folder, ready to publish; with --recipe, of that recipe."""
-    from mlctl.pipeline.export import export as export_run
-
-    name = load_recipe(recipe, None).name if recipe else ""
-    exported = export_run(existing_store(store, recipe), Path(folder), run, recipe_name=name, force=force)
-    out.print(f"run:    {exported.id} ({exported.recipe.get('name', '')})")
-    out.print(f"folder: {Path(folder).expanduser().absolute()}", soft_wrap=True)
