@@ -134,22 +134,35 @@ def _export(graph: _SentenceGraph, loaded: _Loaded, file: Path) -> None:
     weights = sum(value.numel() * value.element_size() for value in graph.state_dict().values())
     try:
         with _silent():
-            torch.onnx.export(
+            program: Any = torch.onnx.export(
                 graph,
                 (example, torch.ones_like(example)),
-                file,
                 input_names=["input_ids", "attention_mask"],
                 output_names=[TOKENS, SENTENCES],
                 dynamic_shapes=(sizes, sizes),
-                external_data=weights > _LARGEST_FILE,
                 dynamo=True,
                 verbose=False,
             )
+            _remove_traces(program)
+            program.save(file, external_data=weights > _LARGEST_FILE)
     except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever tracing and translation of any encoder raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"torch cannot export this encoder to ONNX: {reason}", _WITHOUT) from error
+
+
+def _remove_traces(program: Any) -> None:
+    """Remove what the exporter notes for developers: stack traces with paths of this machine."""
+    model = program.model
+    for one in (model, model.graph, *model.functions.values()):
+        one.metadata_props.clear()
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
 
 
 def _quantise(folder: Path) -> None:

@@ -77,7 +77,9 @@ def test_the_record_has_sizes_and_cosines_and_every_file(exported: Path, encoder
     fp32, int8 = found["onnx"]
     assert (fp32["name"], int8["name"]) == ("onnx/model.onnx", "onnx/model_int8.onnx")
     assert fp32["bytes"] == files[fp32["name"]].stat().st_size
-    assert int8["bytes"] < 0.75 * fp32["bytes"]
+    assert fp32["bytes"] - int8["bytes"] > 0.4 * files["model.safetensors"].stat().st_size
+    for name in (fp32["name"], int8["name"]):
+        assert b".py" not in files[name].read_bytes(), "no traces of this machine"
     assert fp32["least"] > 0.99999
     assert 0.9 < int8["least"] <= int8["mean"] < 1.0
     assert fp32["sentences"] == int8["sentences"] == 200, "of both languages"
