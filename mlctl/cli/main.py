@@ -16,6 +16,7 @@ from mlctl.cli.champion import champion_app, retrain
 from mlctl.cli.compare import compare
 from mlctl.cli.corpora import corpora_app
 from mlctl.cli.doctor import doctor
+from mlctl.cli.evaluate import evaluate
 from mlctl.cli.export import export
 from mlctl.cli.init import init
 from mlctl.cli.leaderboard import leaderboard
@@ -38,7 +39,23 @@ _HELP = "Pull the languages of a multilingual text encoder closer together: text
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=_HELP)
 app.command()(run)
 add_stage_commands(app)
-for _command in (init, doctor, plan, explain, runs, compare, leaderboard, export, recipe, sweep, ledger, retrain, up, down):
+for _command in (
+    evaluate,
+    init,
+    doctor,
+    plan,
+    explain,
+    runs,
+    compare,
+    leaderboard,
+    export,
+    recipe,
+    sweep,
+    ledger,
+    retrain,
+    up,
+    down,
+):
     app.command()(_command)
 app.add_typer(champion_app, name="champion")
 app.add_typer(corpora_app, name="corpora")
