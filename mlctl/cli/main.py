@@ -38,24 +38,8 @@ _HELP = "Pull the languages of a multilingual text encoder closer together: text
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=_HELP)
 app.command()(run)
-add_stage_commands(app)
-for _command in (
-    evaluate,
-    init,
-    doctor,
-    plan,
-    explain,
-    runs,
-    compare,
-    leaderboard,
-    export,
-    recipe,
-    sweep,
-    ledger,
-    retrain,
-    up,
-    down,
-):
+add_stage_commands(app, {"evaluate": evaluate})
+for _command in (init, doctor, plan, explain, runs, compare, leaderboard, export, recipe, sweep, ledger, retrain, up, down):
     app.command()(_command)
 app.add_typer(champion_app, name="champion")
 app.add_typer(corpora_app, name="corpora")

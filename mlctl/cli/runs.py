@@ -14,6 +14,8 @@ from storage import Manifest, Store
 from storage.run_log import Run, RunLog, short_ids
 
 _NAME_LENGTH = 16
+_ENCODER = "evaluate-encoder"  # its only model is the base model
+_SCORED = ("evaluate", _ENCODER)
 _LAST_STAGES = {"sweep": "evaluate", "ledger": "train"}  # of the runs that these flows consist of
 
 
@@ -63,11 +65,13 @@ def _comparison_details(store: Store, run: Run) -> list[str]:
 
 def _scores(store: Store, run: Run) -> str:
     """Return the mean scores of base and trained model in %, by task; empty before the evaluation."""
-    key = next((stage.key for stage in run.stages if stage.stage == "evaluate" and stage.state in ("computed", "cached")), "")
-    manifest = Manifest.read(store.folder("evaluate", key)) if key else None
+    done = [stage for stage in run.stages if stage.stage in _SCORED and stage.state in ("computed", "cached")]
+    manifest = Manifest.read(store.folder(done[0].stage, done[0].key)) if done else None
     if manifest is None:
         return ""
     means = manifest.metrics
+    if manifest.stage == _ENCODER:
+        return "; ".join(f"{name.removesuffix('_base')} {100 * mean:.1f}" for name, mean in means.items())
     tasks = [name.removesuffix("_trained") for name in means if name.endswith("_trained")]
     shown = [
         f"{task} {100 * means[f'{task}_base']:.1f} → {100 * means[f'{task}_trained']:.1f}"
