@@ -34,7 +34,8 @@ _TOKENIZER_FILES = (
     "vocab.txt",
 )
 _HUB_CONFIGS = ("*.json",)
-_HUB_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors")  # pickled weights only where there are no others
+# The card says the licence; pickled weights only where there are no others.
+_HUB_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "README.md")
 #: Modules of sentence-transformers, such as 1_Pooling; other folders hold other frameworks' weights.
 _MODULE_FILES = re.compile(r"\d+_\w+/[^/]+\.(json|safetensors)")
 _MODULE_PICKLE = re.compile(r"\d+_\w+/pytorch_model\.bin")

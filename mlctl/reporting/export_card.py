@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mlctl import languages as codes
 from mlctl.errors import InputError
 from mlctl.modeling.model_files import read_json
 from mlctl.modeling.sentence_config import read_sentence_config
+from mlctl.reporting.card_metadata import UNKNOWN, hub_languages
 from mlctl.reporting.formatting import format_number, format_percent
 
 CARD = "README.md"
@@ -46,7 +49,7 @@ def write_plain_card(folder: Path, name: str, base_model: str) -> None:
 
     data = ModelCardData(
         base_model=base_model or None,
-        license="unknown",
+        license=UNKNOWN,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["feature-extraction"],
@@ -71,13 +74,13 @@ def add_variants(folder: Path, languages: Sequence[str], done: Mapping[str, Any]
     file = folder / CARD
     try:
         card = ModelCard(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise InputError(
             f"{file.name} of the model has a damaged header: {error}", "repair the YAML between its lines ---"
         ) from None
     data: Any = card.data
     if languages:
-        data.language = list(languages)
+        data.language = hub_languages(languages)
     if "onnx" in done:
         data.tags = list(dict.fromkeys([*(data.tags or []), "onnx"]))
     sections = ["\n".join(lines(folder, done[name])) for name, lines in _SECTIONS.items() if name in done]
