@@ -25,6 +25,7 @@ _USES = {
     "mine": "an inverted file (FAISS) for mining large text",
     "mlflow": "the tracker mlflow",
     "mteb": "tasks of mteb by its own runner",
+    "onnx": "mlctl export --onnx and --int8",
     "openai": "translate.backend=openai",
     "ray": "executor: ray",
     "s3": "a store on S3",

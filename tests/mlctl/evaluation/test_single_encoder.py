@@ -22,6 +22,7 @@ from mlctl.evaluation import ScoreCache, evaluate
 from mlctl.modeling.sentence_config import Pooling
 from mlctl.modeling.sentence_transformers_export import write_modules
 from mlctl.pipeline.encoder_evaluation import evaluate_models
+from mlctl.pipeline.encoder_scores import task_scores
 from mlctl.pipeline.leaderboard import leaderboard
 from storage import Store
 from storage.run_log import RunLog
@@ -158,6 +159,20 @@ def test_without_modules_the_last_layer_is_averaged_as_by_sentence_transformers(
     right = similar.argmax(1) == torch.arange(20)
     rows = [row for row in pq.read_table(result.folder / "scores.parquet").to_pylist() if row["language"] == "fr"]
     assert [row["value"] for row in rows if row["metric"] == "accuracy"] == [pytest.approx(float(right.float().mean()))]
+
+
+def test_means_are_over_the_languages_of_all_encoders_without_english() -> None:
+    def row(model: str, language: str, score: float) -> dict[str, Any]:
+        common = {"task": "xnli", "title": "XNLI", "metric": "accuracy", "main": True}
+        return {**common, "model": model, "language": language, "score": score}
+
+    rows = [row("a", "en", 0.9), row("a", "de", 0.5), row("a", "sw", 0.1), row("b", "en", 0.8), row("b", "de", 0.6)]
+    [task] = task_scores(["a", "b"], rows)
+    assert (task.languages, task.left_out, task.means) == (["de"], ["sw"], [0.5, 0.6])
+    [english] = task_scores(["a", "b"], [one for one in rows if one["language"] == "en"])
+    assert english.means == [0.9, 0.8]
+    [nothing] = task_scores(["a", "b"], [row("a", "sw", 0.1), row("b", "de", 0.6)])
+    assert nothing.means == [None, None]
 
 
 def test_some_languages_alone(world: World, capfd: pytest.CaptureFixture[str]) -> None:
