@@ -59,7 +59,7 @@ def check_encoder(settings: Evaluate, model: Model) -> None:
     Raises:
         InputError: it is not there, or has modules that mlctl cannot reproduce.
     """
-    _sentences(resolve(model), settings, model.allow_pickle)
+    _sentences(resolve(model, "MODEL"), settings, model.allow_pickle)
 
 
 def evaluate_encoder(

@@ -173,12 +173,18 @@ def _from_hub(model: Model, setting: str, patterns: Sequence[str]) -> Path:
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise InputError(
             f"{setting}: neither a folder nor a model on the hub: {name!r} (revision {revision!r})",
-            f"check the spelling and {setting.partition('.')[0]}.revision; a private model needs `hf auth login`",
+            f"check the spelling{_revision_of(setting)}; a private model needs `hf auth login`",
         ) from None
     except InputError:
         raise
     except Exception as error:  # whatever the hub client's transport raises: offline, refused, timed out, interrupted
         return _from_cache(name, revision, setting, patterns, error)
+
+
+def _revision_of(setting: str) -> str:
+    """Return the setting of the revision, for a message; an argument of a command has none."""
+    section, _, name = setting.rpartition(".")
+    return f" and {section.partition('.')[0]}.revision" if name and section else ""
 
 
 def _wanted(files: Sequence[str], patterns: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from mlctl.errors import InputError
 #: Sentences by language.
 Texts = Mapping[str, Sequence[str]]
 
-_MOST = 1_000_000  # sentences of a language, evenly spaced over the text
+_MOST = 300_000  # sentences of a language, evenly spaced over the text of a file
 _PLACE = "{language}"
 
 
@@ -84,7 +83,8 @@ def _sides(file: Path, wanted: Sequence[str]) -> Iterator[tuple[str, list[str]]]
     for side in ("source", "target"):
         language = first[f"{side}_language"]
         if not wanted or language in wanted:
-            yield language, [text for text in parquet.read(columns=[side])[side].to_pylist() if text]
+            column = parquet.read(columns=[side])[side]
+            yield language, [text for text in column.take(list(_evenly(len(column)))).to_pylist() if text]
 
 
 def _languages(cleaned: Path) -> set[str]:
@@ -95,4 +95,9 @@ def _languages(cleaned: Path) -> set[str]:
 def _sample(texts: Sequence[str]) -> Sequence[str]:
     """Return the different texts that are not empty, at most `_MOST`."""
     different = list(dict.fromkeys(filter(None, texts)))
-    return list(itertools.islice(different, 0, None, -(-len(different) // _MOST) or 1))
+    return [different[index] for index in _evenly(len(different))]
+
+
+def _evenly(count: int) -> range:
+    """Return at most `_MOST` of so many indices."""
+    return range(0, count, -(-count // _MOST) or 1)
