@@ -190,9 +190,13 @@ def _run_onnx(file: Path, rows: Sequence[Sequence[int]], loaded: _Loaded) -> Vec
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     inputs = ({"input_ids": ids.numpy(), "attention_mask": mask.numpy()} for ids, mask in _batches(rows, loaded))
-    return np.concatenate([session.run([SENTENCES], given)[0] for given in inputs])
+    try:
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return np.concatenate([session.run([SENTENCES], given)[0] for given in inputs])
+    except Exception as error:  # the runtime's own classes, one for each of its error codes
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"onnxruntime cannot run {file.name} of this encoder: {reason}", _WITHOUT) from error
 
 
 def _batches(rows: Sequence[Sequence[int]], loaded: _Loaded) -> Iterator[tuple[Tensor, Tensor]]:
