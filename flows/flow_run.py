@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -12,16 +11,16 @@ from prefect import Flow
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
-from flows.recipe_parameter import name_of, resolve
+from flows.recipe_parameter import name_of
 from flows.run_summary import collect_warnings, show_summary
-from mlctl.config import Recipe
+from mlctl.config import Recipe, resolve
 from mlctl.core.interruption import take_signals
 from mlctl.core.long_values import cut_long_values
 from mlctl.core.url_redaction import redact_values
 from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.plan import plan
-from mlctl.pipeline.preflight import check
+from mlctl.pipeline.run import recorded_run
 from mlctl.pipeline.stage import Ref, lineage
 from mlctl.pipeline.store_session import use_store
 from mlctl.stage_names import StageName
@@ -73,8 +72,7 @@ def run_flow(name: str, recipe: object, overrides: Sequence[str], stages: Iterab
     try:
         loaded = resolve(recipe, overrides)
         with use_store(loaded), run_log.recording_overrides(overrides), collect_warnings() as warnings:
-            with contextlib.nullcontext() if _is_triggered() else run_log.record_run(name, loaded) as run:
-                check(loaded, stages)
+            with recorded_run(name, loaded, stages, is_part=_is_triggered()) as run:
                 ref = work(loaded)
             show_summary(loaded, ref, run, warnings)
             finished.append(ref)

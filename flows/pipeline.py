@@ -6,6 +6,7 @@ from flows.deployment_runs import Where, at, cancel_children, runs_here
 from flows.flow_run import recipe_flow, run_flow
 from flows.recipe_parameter import RecipeParameter
 from mlctl.config import Recipe
+from mlctl.pipeline import run
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.stages import stages_until
 from mlctl.stage_names import StageName
@@ -13,11 +14,8 @@ from tasks.registry import TASKS
 
 
 def run_stages(recipe: Recipe, until: StageName, where: Where = "here") -> Ref:
-    """Run the stages in order up to `until`, each on the results that it needs, and return the last reference."""
-    refs: dict[str, Ref] = {}
-    for stage in stages_until(until):
-        refs[stage.name] = at(where, TASKS[stage.name])(recipe, *(refs[name] for name in stage.inputs(recipe)))
-    return refs[until]
+    """Run the stages up to `until` as tasks, and return the last reference."""
+    return run.run_stages(recipe, until, lambda stage: at(where, TASKS[stage.name]))
 
 
 @recipe_flow("pipeline", on_cancellation=[cancel_children])

@@ -11,8 +11,8 @@ from prefect.states import Completed, Failed
 from flows.deployment_runs import Where
 from flows.flow_run import recipe_flow
 from flows.pipeline import pipeline
-from flows.recipe_parameter import RecipeParameter, resolve
-from mlctl.config import Recipe
+from flows.recipe_parameter import RecipeParameter
+from mlctl.config import Recipe, resolve
 from mlctl.core.interruption import take_signals
 from mlctl.errors import InputError
 from mlctl.pipeline import preflight, retraining, run_log

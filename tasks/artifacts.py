@@ -15,13 +15,11 @@ from mlctl.pipeline import ledger, sweep
 from mlctl.reporting import (
     PICTURE,
     alignment,
-    benchmark_section,
-    charts,
+    benchmark_rows,
     curves,
     json_files,
     ledger_tables,
     markdown,
-    png_export,
     regressions,
     run_summary,
     samples,
@@ -49,12 +47,12 @@ def publish_funnel(result: Result, examples: int) -> None:
 
 def publish_benchmark(result: Result) -> None:
     """Show base and trained model side by side: each language of each task, and the means over languages."""
-    named = benchmark_section.task_titles(tables.protocol(result.folder))
+    named = benchmark_rows.task_titles(tables.protocol(result.folder))
     languages, means = tables.benchmark_rows(result.folder), tables.mean_rows(result.folder)
     worse = regressions.worse_tasks(languages, means, named)
-    _publish_scores("benchmark", benchmark_section.sort_rows(languages, named), "language", "by language", worse)
+    _publish_scores("benchmark", benchmark_rows.sort_rows(languages, named), "language", "by language", worse)
     _publish_scores(
-        "benchmark-means", benchmark_section.sort_rows(means, named), "languages", "means over languages without English", worse
+        "benchmark-means", benchmark_rows.sort_rows(means, named), "languages", "means over languages without English", worse
     )
 
 
@@ -66,9 +64,9 @@ def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str, w
         "trained": "trained",
         "difference": "difference",
     }
-    if not benchmark_section.has_same_pooling(rows):
+    if not benchmark_rows.has_same_pooling(rows):
         del names["base_same_pooling"]
-    formatted = [benchmark_section.format_row(row) for row in rows]
+    formatted = [benchmark_rows.format_row(row) for row in rows]
     table = [
         {"task": row["title"], column: row[column], **{title: cells.get(name, "equal") for name, title in names.items()}}
         for row, cells in zip(rows, formatted, strict=True)
@@ -81,6 +79,8 @@ def _publish_scores(key: str, rows: list[tables.Row], column: str, which: str, w
 
 def publish_training(result: Result) -> None:
     """Show the metrics of training, its judgements on dev pairs, and its curves as pictures."""
+    from mlctl.reporting import charts, png_export  # here: they load Altair, which most runs and every cached one do without
+
     metrics = [{"metric": name, "value": _rounded(value)} for name, value in result.manifest.metrics.items() if value is not None]
     _publish(TableArtifact(table=metrics, key="training", description="Metrics of training"))
     judged = curves.judgement_curves(result.folder)
@@ -90,11 +90,10 @@ def publish_training(result: Result) -> None:
         _publish(
             TableArtifact(table=table, key="judgements", description="Judgements on dev pairs by step; 0 is before training")
         )
-    drawn = {"loss": "loss-curve", **{name: f"{name}-curve" for name in curves.JUDGED}}
-    for name, rows in curves.all_curves(result.folder).items():
-        if name in drawn:
-            title = curves.NAMES[name][0]
-            _publish_picture(png_export.png(charts.curve_chart(rows, title)), drawn[name], f"{title} by step")
+    curve_rows = {name: rows for name, rows in curves.all_curves(result.folder).items() if name in ("loss", *curves.JUDGED)}
+    drawn = png_export.pngs([charts.curve_chart(rows, curves.NAMES[name][0]) for name, rows in curve_rows.items()])
+    for name, picture in zip(curve_rows, drawn, strict=True):
+        _publish_picture(picture, f"{name}-curve", f"{curves.NAMES[name][0]} by step")
 
 
 def publish_report(store: str, result: Result) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import time
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -20,12 +19,12 @@ from rich.table import Column
 from rich.theme import Theme
 
 from mlctl.core.workspace import Progress
+from mlctl.pipeline.progress_log import ProgressLog, ProgressView, short
 from tasks.run_logging import log_console
 from tasks.server_calls import calls
 
 logger = logging.getLogger("mlctl.progress")
 
-_LOG_SECONDS = 15.0
 _ARTIFACT_SECONDS = 5.0
 
 
@@ -33,7 +32,10 @@ _ARTIFACT_SECONDS = 5.0
 def show_progress(stage: str) -> Iterator[Progress]:
     """Yield the `Progress` of a stage; its reports are shown until the block ends."""
     console = log_console()
-    views = [_Bar(stage, console) if console.is_terminal else _Log(stage), *([_Artifact(stage)] if TaskRunContext.get() else [])]
+    views = [
+        _Bar(stage, console) if console.is_terminal else ProgressLog(stage),
+        *([_Artifact(stage)] if TaskRunContext.get() else []),
+    ]
 
     def progress(done: int, total: int | None, unit: str, **figures: float | str) -> None:
         for view in list(views):
@@ -52,28 +54,7 @@ def show_progress(stage: str) -> Iterator[Progress]:
             view.close()
 
 
-class _View:
-    """One display of progress, with a minimum interval in seconds between updates."""
-
-    def __init__(self, stage: str, seconds: float) -> None:
-        self.stage, self.seconds, self.updated_at = stage, seconds, time.monotonic()
-
-    def show(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        if time.monotonic() - self.updated_at >= self.seconds:
-            self.draw(done, total, unit, figures)
-            self.updated_at = time.monotonic()
-
-    def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        raise NotImplementedError
-
-    def finish(self) -> None:
-        """Show that the stage is done."""
-
-    def close(self) -> None:
-        """Remove the display."""
-
-
-class _Bar(_View):
+class _Bar(ProgressView):
     """A bar below the log lines: both are written to one console, which keeps them apart."""
 
     def __init__(self, stage: str, console: Console) -> None:
@@ -93,7 +74,7 @@ class _Bar(_View):
 
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
         state = f"{done}/{total} {unit}" if total else f"{done} {unit}"
-        shown = ", ".join(f"{name} {_short(value)}" for name, value in figures.items())
+        shown = ", ".join(f"{name} {short(value)}" for name, value in figures.items())
         if unit != self.unit:  # another step of the stage: the time that is left is measured anew
             for task in self.bar.task_ids:
                 self.bar.remove_task(task)
@@ -107,35 +88,7 @@ class _Bar(_View):
         self.bar.console.pop_theme()
 
 
-class _Log(_View):
-    def __init__(self, stage: str) -> None:
-        super().__init__(stage, _LOG_SECONDS)
-        self.first: tuple[float, int] | None = None
-
-    def show(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        self.first = self.first or (time.monotonic(), done)
-        super().show(done, total, unit, figures)
-
-    def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
-        details = ", ".join(f"{name} {_short(value)}" for name, value in figures.items())
-        logger.info(
-            "%s: %s%s %s%s%s",
-            self.stage,
-            done,
-            f" of {total}" if total else "",
-            unit,
-            details and f", {details}",
-            self._time_left(done, total),
-        )
-
-    def _time_left(self, done: int, total: int | None) -> str:
-        if not total or not self.first or done <= self.first[1]:
-            return ""
-        seconds = (total - done) * (time.monotonic() - self.first[0]) / (done - self.first[1])
-        return f", {int(seconds // 60)}:{int(seconds % 60):02d} left"
-
-
-class _Artifact(_View):
+class _Artifact(ProgressView):
     def __init__(self, stage: str) -> None:
         super().__init__(stage, _ARTIFACT_SECONDS)
         self.task_run, self.flow_run = get_task_and_flow_run_ids()
@@ -145,7 +98,7 @@ class _Artifact(_View):
     def draw(self, done: int, total: int | None, unit: str, figures: dict[str, float | str]) -> None:
         if total:
             self.description = ", ".join(
-                [f"{self.stage}: {unit}", *(f"{name} {_short(value)}" for name, value in figures.items())]
+                [f"{self.stage}: {unit}", *(f"{name} {short(value)}" for name, value in figures.items())]
             )
             self._send(round(100 * done / total, 1))
 
@@ -171,7 +124,3 @@ class _Artifact(_View):
             flow_run_id=self.flow_run,
         )
         self.id = client.create_artifact(request).id
-
-
-def _short(value: float | str) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

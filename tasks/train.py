@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlctl.config import Recipe
 from mlctl.pipeline.stage import Ref
 from mlctl.pipeline.stages.train import STAGE
+from tasks import termination  # noqa: F401 - Prefect lets a training save its checkpoint
 from tasks.artifacts import publish_training
 from tasks.stage_task import run_stage, stage_task
 

@@ -94,6 +94,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, name in enumerate(("operations", "flows")) if name in item.path.parts), 2))
 
 
+_BEGAN = time.monotonic()
+
+
+@pytest.hookimpl(tryfirst=True)  # before the test's fixtures, which can be the slow part
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip slow tests once the minutes of MLCTL_TEST_MINUTES have passed: a slow machine has no time for all of them."""
+    minutes = float(os.environ.get("MLCTL_TEST_MINUTES", "inf"))
+    if time.monotonic() - _BEGAN > 60 * minutes and item.get_closest_marker("slow"):
+        pytest.skip(f"slow, and the {minutes:g} minutes of MLCTL_TEST_MINUTES have passed")
+
+
 def write_recipe(folder: Path, values: dict[str, Any]) -> Path:
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")

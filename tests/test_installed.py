@@ -69,6 +69,7 @@ def test_mlctl_is_imported_from_its_environment(installation: Installation, fold
     assert all(Path(file).is_relative_to(installation.python.parents[1]) for file in files)
 
 
+@pytest.mark.slow
 def test_the_demo_and_its_retraining_run_from_the_wheel(installation: Installation, folder: Path, wheels: Path) -> None:
     trained = installation.run(folder, "mlctl", "retrain", "demo", *SHORT, HOME=str(folder))
     assert trained.returncode == 0, trained.stdout + trained.stderr

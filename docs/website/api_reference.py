@@ -4,6 +4,17 @@ from __future__ import annotations
 
 #: Heading → public names under it. Everything else is internal and may change without notice.
 NAMES = {
+    "Notebooks": [
+        "mlctl.load_recipe",
+        "mlctl.run",
+        "mlctl.results",
+        "mlctl.Results",
+        "mlctl.align",
+        "mlctl.clean",
+        "mlctl.encode",
+        "mlctl.compare",
+        "mlctl.Comparison",
+    ],
     "Recipes": ["mlctl.config.load", "mlctl.config.parse", "mlctl.config.Recipe", "mlctl.errors.InputError"],
     "Store": ["storage.Store", "storage.Result"],
     "Stages": [

@@ -1,4 +1,4 @@
-"""The parts of the reference that are generated from the code: settings, commands, schemas, benchmarks, recipes, Python names.
+"""The parts of the reference that are generated from the code: settings, commands, schemas, benchmarks, recipes, Python names, the notebook.
 
 A page names a part with the comment `<!-- generated: NAME -->`, where its text appears on the site.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from api_reference import api_part
 from command_reference import commands_part
+from notebook_page import notebook_part
 from schema_reference import schemas_part
 from settings_reference import settings_part
 from tables import table
@@ -55,6 +56,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "benchmarks": benchmarks_part,
     "commands": commands_part,
     "extras": extras_part,
+    "notebook": notebook_part,
     "recipes": recipes_part,
     "schemas": schemas_part,
     "settings": settings_part,

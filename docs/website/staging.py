@@ -44,7 +44,7 @@ class Staging:
         shutil.rmtree(self.pages, ignore_errors=True)
         for path in sorted((self.root / "docs").rglob("*")):
             name = path.relative_to(self.root / "docs").as_posix()
-            if path.is_file() and not name.startswith("website/") and path.suffix in (".md", ".png", ".svg"):
+            if path.is_file() and not name.startswith("website/") and path.suffix in (".md", ".png", ".svg", ".ipynb"):
                 self._put(name, path)
         for source, name in REPOSITORY_PAGES.items():
             self._put(name, self.root / source)

@@ -18,6 +18,7 @@ import psutil
 
 import flows
 from flows.server import setup
+from flows.server.setup import POOLS
 from mlctl import config, recipes
 from mlctl.core.files import atomic_write_text
 from mlctl.core.locks import locked
@@ -31,8 +32,6 @@ STATE = ".mlctl"
 
 SERVER, REPORTS = "server", "reports"
 DEFAULT_PORT = 4200
-#: Work pools with the maximum number of concurrent runs (None: unlimited).
-POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
 
 _PORTS = "ports.json"
 _MARK = "MLCTL_UP"  # set in the environment of all started processes and their children; its value is the state folder
@@ -117,7 +116,7 @@ class LocalServices:
             InputError: a service did not start, the port is in use, or the project hides a package of mlctl.
         """
         check_project(self.project)
-        setup.check_names(self.prefect_file)
+        setup.check_deployments(self.prefect_file)
         self.logs.mkdir(parents=True, exist_ok=True)
         with locked(self.state / "lock"):
             if self._start(SERVER, *_prefect("server", "start", "--host", "127.0.0.1", "--port", str(self.port))):

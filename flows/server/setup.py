@@ -1,4 +1,7 @@
-"""Creates work pools and automations on a Prefect server, and records its deployments."""
+"""Creates work pools and automations on a Prefect server, and records its deployments.
+
+`python -m flows.server.setup` creates the pools of mlctl's deployments, of type process, and the automations on the server of `PREFECT_API_URL`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ from prefect.workers.process import ProcessWorker
 from flows.server.automations import create_automations
 from mlctl.errors import InputError
 
+#: Work pools with the maximum number of concurrent runs (None: unlimited).
+POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
+
 _DEPLOYED = "mlctl_deployed"
 _ENTRYPOINTS = ("flows.", "flows/")  # of mlctl's deployments: modules, and files until version 0.2.0
 
@@ -34,13 +40,19 @@ def create_pools(pools: Mapping[str, int | None]) -> None:
         create_automations(client)
 
 
-def check_names(file: Path) -> None:
-    """Check that prefect.yaml deploys flows of mlctl, and no two under one name: the later would replace the earlier, or look like it in the UI.
+def check_deployments(file: Path) -> None:
+    """Check that prefect.yaml deploys flows of mlctl to processes, and no two under one name: the later would replace the earlier, or look like
+    it in the UI.
 
     Raises:
-        InputError: it deploys none, or two have one name.
+        InputError: it deploys none, it deploys to containers, or two have one name.
     """
-    deployments = _deployments_of(file)
+    values = _read(file)
+    if values.get("build"):
+        problem = f"{file} builds a container image, and `mlctl up` starts processes"
+        remedy = "run `prefect --no-prompt deploy --all`; for processes, `mlctl init FOLDER` without --image writes another prefect.yaml"
+        raise InputError(problem, remedy)
+    deployments = [deployment for deployment in values.get("deployments") or [] if isinstance(deployment, dict)]
     if not any(str(deployment.get("entrypoint", "")).startswith(_ENTRYPOINTS) for deployment in deployments):
         problem = f"{file} has no deployment of mlctl's flows, such as `entrypoint: flows.pipeline.pipeline`"
         raise InputError(problem, "run `mlctl up` in a folder of its own; `mlctl init FOLDER` writes a prefect.yaml there")
@@ -49,13 +61,12 @@ def check_names(file: Path) -> None:
         raise InputError(f"{file}: two deployments are named {repeated[0]}", "give each deployment a name of its own")
 
 
-def _deployments_of(file: Path) -> list[dict[str, Any]]:
+def _read(file: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is not a YAML file: {error}", "correct it; `mlctl init FOLDER` writes one that is") from None
-    deployments = values.get("deployments") if isinstance(values, dict) else None
-    return [deployment for deployment in deployments or [] if isinstance(deployment, dict)]
+    return values if isinstance(values, dict) else {}
 
 
 def check_project(project: Path) -> None:
@@ -105,3 +116,7 @@ def is_online(pool: str, since: float) -> bool:
     with get_client(sync_client=True) as client:
         workers = client.read_workers_for_work_pool(pool)
     return any(worker.last_heartbeat_time and worker.last_heartbeat_time.timestamp() >= since for worker in workers)
+
+
+if __name__ == "__main__":
+    create_pools(POOLS)

@@ -57,11 +57,7 @@ def clean(
             a scorer failed, or a signal ended a process.
     """
     descriptions = reasons(settings, languages.source, languages.targets[0])
-    common: dict[str, Any] = {"settings": settings, "source": languages.source, "downloaded": downloaded, "root": workspace.root}
-    jobs = [LanguageJob(**common, target=target, lexicon=(lexicons or {}).get(target)) for target in languages.targets]
-    warn_of_unknown_scripts(settings, languages.source, languages.targets)
-    run_steps(jobs, settings.workers, backend, progress, encoders or {})
-    funnels = [read_funnel(workspace, language, descriptions) for language in languages.targets]
+    funnels = clean_languages(settings, languages, downloaded, workspace, progress, lexicons, backend, encoders)
     for funnel in funnels:
         warn_of_losses(funnel, languages.source, workspace)
     _check_text_left(funnels, descriptions)
@@ -69,6 +65,29 @@ def clean(
     with workspace.part("reasons.json") as path:
         path.write_text(json.dumps(descriptions, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return _metrics(funnels)
+
+
+def clean_languages(
+    settings: config.Clean,
+    languages: config.Languages,
+    downloaded: Path,
+    workspace: Workspace,
+    progress: Progress = silent,
+    lexicons: Mapping[str, Path] | None = None,
+    backend: ExecutionBackend = LOCAL,
+    encoders: Mapping[str, Path] | None = None,
+) -> list[Funnel]:
+    """Write the tables of each language, as `clean` does, and return their funnels. No text may be left.
+
+    Raises:
+        InputError: a lexicon cannot be read, a scorer failed, or a signal ended a process.
+    """
+    common: dict[str, Any] = {"settings": settings, "source": languages.source, "downloaded": downloaded, "root": workspace.root}
+    jobs = [LanguageJob(**common, target=target, lexicon=(lexicons or {}).get(target)) for target in languages.targets]
+    warn_of_unknown_scripts(settings, languages.source, languages.targets)
+    run_steps(jobs, settings.workers, backend, progress, encoders or {})
+    rules = reasons(settings, languages.source, languages.targets[0])
+    return [read_funnel(workspace, language, rules) for language in languages.targets]
 
 
 def reasons(settings: config.Clean, source: str, target: str) -> dict[str, str]:

@@ -32,6 +32,14 @@ _Text = Annotated[
         show_default="the demo's message catalogues",
     ),
 ]
+_Image = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        help="Name of a container image in which the deployments run, without a tag: registry.example/team/mine.",
+        show_default="they run in processes",
+    ),
+]
 
 
 def init(
@@ -41,6 +49,7 @@ def init(
     targets: _Targets = None,
     model: _Model = None,
     text: _Text = None,
+    image: _Image = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write a recipe, prefect.yaml, a Makefile and a .gitignore. On a terminal, what no option gives is asked for."""
@@ -53,6 +62,7 @@ def init(
         targets=_languages(_answer(targets, "Target languages, for example sw,hi", None)),
         model=_answer(model, f"Encoder: a folder, a name on the Hugging Face hub, or {SCRATCH}", DEFAULT_MODEL),
         text=_answer(text, "Your text, for example data/text.{language} (empty: message catalogues of Python packages)", ""),
+        image=image or "",
     )
     for path in write(project, folder, force):
         out.print(f"wrote {path}", soft_wrap=True, markup=False)

@@ -11,20 +11,23 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from mlctl import __version__
 from mlctl.cli.findings import Check, Finding, problem
 from mlctl.core.distribution import DISTRIBUTION, install_command, install_extras
 from mlctl.core.top_level import PACKAGES, check_project, replaced_packages
 from mlctl.errors import InputError
+from mlctl.version import __version__
 
 #: Extras for the development of mlctl itself.
-_DEVELOPMENT = {"docs", "scale-test", "test"}
+_DEVELOPMENT = {"containers-test", "docs", "scale-test", "test"}
 _USES = {
+    "containers": "work pools of type docker and kubernetes",
     "corpora": "sources and benchmarks of kind huggingface, mtdata",
+    "kuberay": "executor: ray on KubeRay",
     "lora": "train.lora",
     "mine": "an inverted file (FAISS) for mining large text",
     "mlflow": "the tracker mlflow",
     "mteb": "tasks of mteb by its own runner",
+    "notebook": "data frames of the API (import mlctl)",
     "onnx": "mlctl export --onnx and --int8",
     "openai": "translate.backend=openai",
     "ray": "executor: ray",
@@ -98,8 +101,21 @@ def _unmet(requirement: Requirement) -> str:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         return f"{requirement.name} is not installed"
-    met = requirement.specifier.contains(version, prereleases=True)
-    return "" if met else f"{requirement.name} {version} is installed, {requirement.name}{requirement.specifier} is needed"
+    if not requirement.specifier.contains(version, prereleases=True):
+        return f"{requirement.name} {version} is installed, {requirement.name}{requirement.specifier} is needed"
+    return next((unmet for one in _required_by_extras(requirement) if (unmet := _unmet(one))), "")
+
+
+def _required_by_extras(requirement: Requirement) -> Iterator[Requirement]:
+    """Yield what the extras of a requirement, as in `ray[default]`, require of an installed distribution."""
+    texts = (metadata.requires(requirement.name) or []) if requirement.extras else []
+    for one in map(Requirement, texts):
+        if (
+            one.marker
+            and not one.marker.evaluate({"extra": ""})
+            and any(one.marker.evaluate({"extra": name}) for name in requirement.extras)
+        ):
+            yield one
 
 
 def _requires() -> list[Requirement]:

@@ -90,9 +90,9 @@ def _compiler() -> Iterator[Finding]:
 
 
 def _charts() -> Iterator[Finding]:
-    from mlctl.reporting.vega_process import vegalite_to_png
+    from mlctl.reporting.vega_process import vegalite_to_pngs
 
-    if vegalite_to_png(_EMPTY_CHART, 1.0):
+    if all(vegalite_to_pngs([_EMPTY_CHART], 1.0)):
         yield Finding("charts", "ok", "can be drawn")
     else:
         yield Finding("charts", "problem", "cannot be drawn: see the warning above", "allow more memory (`ulimit -v`)")

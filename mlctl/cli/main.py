@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from mlctl import __version__
 from mlctl.cli.champion import champion_app, retrain
 from mlctl.cli.compare import compare
 from mlctl.cli.corpora import corpora_app
@@ -32,6 +31,7 @@ from mlctl.core.long_values import cut_long_values
 from mlctl.core.path_errors import explain_path_errors
 from mlctl.core.write_errors import explain_write_errors
 from mlctl.errors import InputError
+from mlctl.version import __version__
 from storage import StoreError
 
 _HELP = "Pull the languages of a multilingual text encoder closer together: text in, a better encoder and a report out."

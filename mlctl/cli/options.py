@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 
 from mlctl import config, recipes, sweeps
+from mlctl.api.recipes import STORE_VARIABLE, default_store
+from mlctl.api.recipes import load_recipe as load
 from mlctl.config import schema_paths
 from mlctl.errors import InputError
 from storage import Store
@@ -64,8 +66,7 @@ def load_recipe(name: str, overrides: list[str] | None) -> config.Recipe:
     Raises:
         InputError: a setting is wrong or the file cannot be read.
     """
-    store = os.environ.get("MLCTL_STORE")
-    return config.load(recipes.find(name), overrides or (), {"store": store} if store else {})
+    return load(name, overrides or ())
 
 
 def existing_store(folder: str, recipe: str = "", option: str = "--store", remedy: str = _NAME_STORE) -> Store:
@@ -97,9 +98,7 @@ def _chosen_store(folder: str, recipe: str, option: str) -> tuple[str, str]:
         return folder, option
     if recipe:
         return load_recipe(recipe, None).store, f"the store of the recipe {recipe}"
-    if store := os.environ.get("MLCTL_STORE"):
-        return store, "MLCTL_STORE"
-    return config.Recipe().store, "the default, in the current folder"
+    return default_store(), STORE_VARIABLE if os.environ.get(STORE_VARIABLE) else "the default, in the current folder"
 
 
 def shorten(value: object, length: int = 60) -> str:

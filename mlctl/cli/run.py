@@ -83,12 +83,12 @@ def _print_summary(run: Run, ref: Ref) -> None:
 
 def _print_scores(evaluated: Path) -> None:
     """Print the scores of each task and language; in red, on which tasks the trained model is worse than the base model."""
-    from mlctl.reporting import benchmark_section, tables
+    from mlctl.reporting import benchmark_rows, tables
     from mlctl.reporting.regressions import worse_tasks
 
     rows, protocol = tables.benchmark_rows(evaluated), tables.protocol(evaluated)
-    out.print(_benchmark_table(rows, protocol["base"], benchmark_section.has_same_pooling(rows)))
-    if worse := worse_tasks(rows, tables.mean_rows(evaluated), benchmark_section.task_titles(protocol)):
+    out.print(_benchmark_table(rows, protocol["base"], benchmark_rows.has_same_pooling(rows)))
+    if worse := worse_tasks(rows, tables.mean_rows(evaluated), benchmark_rows.task_titles(protocol)):
         out.print(
             f"the trained model is significantly worse than the base model: {'; '.join(worse)}", style="bold red", soft_wrap=True
         )

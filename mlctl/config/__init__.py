@@ -9,7 +9,7 @@ from mlctl.config.languages import Languages
 from mlctl.config.licences import Licences
 from mlctl.config.mining_sources import DocumentsSource, MineSource
 from mlctl.config.model import Model, ScratchModel
-from mlctl.config.recipe import Recipe, load, parse
+from mlctl.config.recipe import Recipe, load, parse, resolve
 from mlctl.config.report import Report
 from mlctl.config.retrain import Retrain
 from mlctl.config.shard import EvaluationSet, Shard
@@ -70,6 +70,7 @@ __all__ = [
     "key_settings",
     "load",
     "parse",
+    "resolve",
     "resolve_train",
     "runtime_only",
     "source_name",

@@ -91,6 +91,26 @@ def load(path: Path, overrides: Sequence[str] = (), defaults: Mapping[str, Any] 
     return _validate(layer, overrides)
 
 
+def resolve(recipe: object, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None) -> Recipe:
+    """Return the recipe of a run, in whatever form it is given.
+
+    Args:
+        recipe: a recipe, its settings, the name of a built-in recipe or the path of a YAML file.
+        overrides: settings to change, such as `train.steps=200`.
+        defaults: values of top-level settings that a file or settings leave out.
+
+    Raises:
+        InputError: a setting is wrong or there is no such recipe.
+    """
+    if isinstance(recipe, str | Path):
+        return load(recipes.find(str(recipe)), overrides, defaults)
+    if isinstance(recipe, Recipe):
+        return parse(recipe.model_dump(mode="json"), overrides=overrides) if overrides else recipe
+    if not isinstance(recipe, Mapping):
+        raise InputError(f"recipe: {recipe!r} is not a recipe", "give the name of a recipe, the path of a YAML file, or settings")
+    return parse({**(defaults or {}), **recipe}, overrides=overrides)
+
+
 def _validate(layer: Layer, overrides: Iterable[str], changes: Iterable[Change] = ()) -> Recipe:
     for text in overrides:
         layer.override(_with_empty_text(text, layer.values))

@@ -89,6 +89,24 @@ def ending_on_signals(message: str) -> Iterator[None]:
         os.close(reader)
 
 
+@contextlib.contextmanager
+def deferring_interrupts() -> Iterator[None]:
+    """While the block lasts, Ctrl-C waits; it is raised when the block ends. Inside `ending_on_signals` nothing changes."""
+    previous = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or is_taken(signal.SIGINT) or previous in (None, signal.SIG_IGN):
+        yield
+        return
+    pressed = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if pressed.is_set():
+            signal.raise_signal(signal.SIGINT)
+
+
 def take_signals() -> None:
     """Take the signals of `ending_on_signals` back from a library that has set handlers: Prefect does at the start of every flow."""
     for number in _taken:

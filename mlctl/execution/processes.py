@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-import mlctl
 from mlctl.core.checksums import CheckedPath, recorded_commits
 from mlctl.errors import DiskFullError, InputError
 
@@ -134,7 +133,7 @@ def error_from_response(response: dict[str, Any], description: str) -> Exception
 
 def child_environment() -> dict[str, str]:
     """Return a child's environment: one thread each, because processes fill the cores and some sums depend on the number of threads."""
-    package_root = str(Path(mlctl.__file__).parents[1])
+    package_root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONUTF8": "1"}
 

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import mlctl
+from mlctl import version
 from mlctl.errors import InputError
 from mlctl.execution.file_transfer import InputFiles, Transfer, WorkerFiles, worker_folder
 from mlctl.execution.processes import ChildProcess, error_from_response, run_job
@@ -86,7 +86,7 @@ def check_node(node_info: dict[str, Any], folder: Path, transfers: bool) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions that must be equal on all machines."""
-    return {"mlctl": mlctl.__version__, "Python": ".".join(platform.python_version_tuple()[:2])}
+    return {"mlctl": version.__version__, "Python": ".".join(platform.python_version_tuple()[:2])}
 
 
 def error_from_actor(response: dict[str, Any]) -> Exception | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +36,34 @@ def compare(store: Store, names: Sequence[str], page: Path) -> list[str]:
     Raises:
         InputError: too few or too many names, a run that is not found, the same result twice, or a page that cannot be written.
     """
+    with open_comparison(store, names) as comparison:
+        text = run_comparison_page.render(comparison.runs, comparison.paired)
+    write_text(page, text)
+    return comparison.reports
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Runs to compare, the tests of each against the first, and the keys of their reports, in the same order."""
+
+    runs: list[run_comparison_page.ComparedRun]
+    paired: list[run_comparison_page.Paired]
+    reports: list[str]
+
+
+@contextlib.contextmanager
+def open_comparison(store: Store, names: Sequence[str]) -> Iterator[RunComparison]:
+    """Find runs and test their models against that of the first. Their folders exist while the block lasts.
+
+    Args and errors: as of `compare`.
+    """
     if not 2 <= len(names) <= run_comparison_page.MAX_RUNS:
         raise InputError(f"{len(names)} runs given", f"name two to {run_comparison_page.MAX_RUNS}: `mlctl runs` lists them")
     with session(store.root), tempfile.TemporaryDirectory() as links:
         runs = [_open(store, name, Path(links, str(number))) for number, name in enumerate(names)]
         _check_different(names, [run.key for run in runs])
         paired = [_pair(runs[0], other) for other in runs[1:]]
-        text = run_comparison_page.render([run.run for run in runs], paired)
-    write_text(page, text)
-    return [run.key for run in runs]
+        yield RunComparison([run.run for run in runs], paired, [run.key for run in runs])
 
 
 @dataclass(frozen=True)

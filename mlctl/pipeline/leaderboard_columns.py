@@ -15,7 +15,7 @@ from mlctl.evaluation.statistics.item_tables import SeedItems, item_count, item_
 from mlctl.evaluation.statistics.run_comparison import HELD_OUT
 from mlctl.pipeline.leaderboard_models import model_id
 from mlctl.pipeline.leaderboard_results import JudgedResult, Role
-from mlctl.reporting.benchmark_section import task_titles
+from mlctl.reporting.benchmark_rows import task_titles
 from mlctl.reporting.formatting import format_task_name
 from mlctl.reporting.leaderboard_data import BoardColumn, BoardScore, BoardTests
 

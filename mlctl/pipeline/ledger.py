@@ -119,7 +119,7 @@ def _work(full: Mapping[int, Ref], components: Sequence[LeftOut], context: Stage
 def _figures(full: Mapping[int, Ref], components: Sequence[LeftOut], context: StageContext) -> dict[str, Any]:
     """Return the content of ledger.json."""
     from mlctl.evaluation.statistics.ledger_comparison import ComparedComponent, compare_components
-    from mlctl.reporting import benchmark_section, tables
+    from mlctl.reporting import benchmark_rows, tables
 
     settings = _settings(full, components, context.recipe)
     counts = _read_counts(full, context)
@@ -136,7 +136,7 @@ def _figures(full: Mapping[int, Ref], components: Sequence[LeftOut], context: St
                 folders = {seed: _open(context, ref, f"{number}/{seed}") for seed, ref in left_out.compared.items()}
                 compared.append(ComparedComponent(component.name, folders, component.name if kind == "language" else None))
                 for folder in folders.values():
-                    titles |= benchmark_section.task_titles(tables.protocol(folder))
+                    titles |= benchmark_rows.task_titles(tables.protocol(folder))
         found = dataclasses.asdict(compare_components(compared, settings["resamples"], context.recipe.seed))
         for name, rows in found.items():
             worth[name] += [{"kind": kind, **row} for row in rows]

@@ -11,7 +11,7 @@ from mlctl.errors import InputError
 from mlctl.pipeline.recipe_models import is_local
 from mlctl.pipeline.stage import Stage
 from mlctl.pipeline.stages import stages_until
-from mlctl.stage_names import STAGE_NAMES, StageName
+from mlctl.stage_names import StageName, stage_name
 from storage import Result, Store
 from storage.store import differences
 
@@ -65,9 +65,7 @@ def explain(recipe: Recipe, stage: str) -> Explanation:
     Raises:
         InputError: no stage has that name.
     """
-    if stage not in STAGE_NAMES:
-        raise InputError(f"no stage {stage!r}", f"the stages are {', '.join(STAGE_NAMES)}")
-    planned = plan(recipe, until=stage)[-1]
+    planned = plan(recipe, until=stage_name(stage))[-1]
     if planned.problem:
         raise planned.problem
     if planned.parts is None or planned.result is not None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from mlctl import __version__
 from mlctl.config import Recipe
 from mlctl.core.hashing import KEY_LENGTH, key_of
 from mlctl.core.path_errors import explain_path_errors
@@ -22,6 +21,7 @@ from mlctl.errors import InputError
 from mlctl.pipeline import run_log
 from mlctl.pipeline.store_session import use_store
 from mlctl.pipeline.warm_start import Choice, WarmStart, with_choice
+from mlctl.version import __version__
 from storage import Draft, Result, Store
 from storage.draft import UNFINISHED
 from storage.input_links import link_files

@@ -74,7 +74,7 @@ def _outside(variants: Sequence[EvaluatedVariant], recipe: Recipe) -> dict[str, 
 
 def _work(sweep: Sweep, variants: Sequence[EvaluatedVariant], context: StageContext) -> Metrics:
     from mlctl.evaluation.statistics.sweep_comparison import Training, compare_variants
-    from mlctl.reporting import benchmark_section, sweep_page, sweep_tables, tables
+    from mlctl.reporting import benchmark_rows, sweep_page, sweep_tables, tables
 
     settings = _settings(sweep, variants, context.recipe)
     trainings: dict[str, list[Training]] = {}
@@ -84,7 +84,7 @@ def _work(sweep: Sweep, variants: Sequence[EvaluatedVariant], context: StageCont
         for seed, ref in sorted(evaluated.results.items()):
             training = _open(context, seed, result_of(ref), f"{number}/{seed}")
             opened.append(training)
-            titles |= benchmark_section.task_titles(tables.protocol(training.evaluated))
+            titles |= benchmark_rows.task_titles(tables.protocol(training.evaluated))
     baseline = None if sweep.baseline == BASE else sweep.baseline
     compared = compare_variants(trainings, baseline, settings["resamples"], context.recipe.seed)
     figures = {**settings, "titles": titles, **dataclasses.asdict(compared)}

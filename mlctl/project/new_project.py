@@ -1,4 +1,4 @@
-"""Writes the files of a new project: recipe, deployments, Makefile and .gitignore."""
+"""Writes the files of a new project: recipe, deployments, Makefile and .gitignore; for containers, a Dockerfile, too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from mlctl import config, recipes
+from mlctl import __version__, config, recipes
 from mlctl.config import yaml_text
 from mlctl.config.sources import FileFormat, LocalesSource
 from mlctl.core.files import atomic_write_text
@@ -23,6 +23,9 @@ DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 
 _TEXT_NAME = "text"
 _MARKER = re.compile("<(base|name|text of name|source|targets|target)>")
+_IMAGE = re.compile(r"[a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*")  # as Docker has it: the tag is that of the build
+_IMAGE_STORE = "s3://mlctl/store"  # a folder in a container would be lost with it
+_POOL = re.compile(r"\{ name: (cpu|gpu) \}")
 _NO_BENCHMARKS = (
     "evaluate:\n  benchmarks: [] # held-out pairs are always evaluated; docs/evaluate.md of mlctl lists published benchmarks\n"
 )
@@ -38,6 +41,7 @@ class NewProject:
         targets: target languages (BCP 47).
         model: folder or hub name of an encoder, or `SCRATCH`.
         text: file pattern of parallel text with `{language}` or `{target}`; empty: the demo's message catalogues.
+        image: name of a container image in a registry, without a tag, in which the deployments run; empty: they run in processes.
     """
 
     name: str
@@ -45,6 +49,7 @@ class NewProject:
     targets: tuple[str, ...]
     model: str
     text: str
+    image: str = ""
 
     @property
     def recipe_file(self) -> str:
@@ -59,9 +64,30 @@ class NewProject:
         """
         return {
             self.recipe_file: self._recipe(),
-            PREFECT_FILE.name: _template(PREFECT_FILE.name).replace("&recipe demo", f"&recipe {self.recipe_file}"),
+            PREFECT_FILE.name: self._deployments(),
             "Makefile": _template("Makefile").replace("RECIPE ?= demo", f"RECIPE ?= {self.recipe_file}"),
             ".gitignore": _template("gitignore"),
+            **(self._image_files() if self.image else {}),
+        }
+
+    def _deployments(self) -> str:
+        text = _template(PREFECT_FILE.name).replace("&recipe demo", f"&recipe {self.recipe_file}")
+        if not self.image:
+            return text
+        steps = _template("image-steps.yaml").replace("<image>", self.image)
+        in_image = _POOL.sub(r'{ name: \1, job_variables: { image: "{{ build-image.image }}" } }', text)
+        in_image = in_image.replace("store: mlctl-store", f"store: {_IMAGE_STORE}")
+        return in_image.replace("definitions:\n", f"{steps}definitions:\n", 1)
+
+    def _image_files(self) -> dict[str, str]:
+        if not _IMAGE.fullmatch(self.image):
+            remedy = (
+                "give the name in a registry without a tag, such as registry.example/team/mine: each build has a tag of its own"
+            )
+            raise InputError(f"--image: {self.image!r} is not the name of a container image", remedy)
+        return {
+            "Dockerfile": _template("Dockerfile").replace("<version>", __version__),
+            ".dockerignore": _template("dockerignore"),
         }
 
     def _recipe(self) -> str:
@@ -77,7 +103,12 @@ class NewProject:
         }
         model = "" if self.model == SCRATCH else f"model:\n  name: {json.dumps(self.model, ensure_ascii=False)}\n{_NO_BENCHMARKS}"
         sources = "".join(f"    - {source}\n" for source in self._sources())
-        return _MARKER.sub(lambda marker: values[marker[1]], _template("recipe.yaml")) + sources + model
+        store = (
+            f"store: {_IMAGE_STORE} # a URL that every container reaches, or a folder that is mounted in all\n"
+            if self.image
+            else ""
+        )
+        return _MARKER.sub(lambda marker: values[marker[1]], _template("recipe.yaml")) + sources + model + store
 
     def _checked(self) -> config.Recipe:
         """Return the recipe's values in their canonical form, validated."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlctl import languages as codes
 from mlctl.config import Recipe, yaml_text
 from mlctl.core import url_redaction
-from mlctl.reporting import attribution, benchmark_section, card_metadata, formatting, regressions, translation
+from mlctl.reporting import attribution, benchmark_rows, card_metadata, formatting, regressions, translation
 from mlctl.reporting.figures import Figures
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ def _model_index(figures: Figures) -> Iterator[EvalResult]:
     """Yield the trained model's main score on each published benchmark and language, as the hub's `model-index` has them: shares in [0, 1]."""
     from huggingface_hub import EvalResult
 
-    titles = benchmark_section.task_titles(figures["protocol"])
+    titles = benchmark_rows.task_titles(figures["protocol"])
     kinds = {name: _hub_task(name) for name in (entry["metadata"]["task"] for entry in figures["protocol"]["benchmarks"])}
-    for row in benchmark_section.sort_rows(figures["benchmark"], titles):
+    for row in benchmark_rows.sort_rows(figures["benchmark"], titles):
         if row["task"] in kinds:
             yield EvalResult(
                 task_type=kinds[row["task"]],
@@ -130,8 +130,8 @@ def _hub_task(task: str) -> str:
 
 def _results(figures: Figures) -> Iterator[str]:
     """Yield the lines of the section: means over languages, every language, protocols."""
-    titles = benchmark_section.task_titles(figures["protocol"])
-    rows = benchmark_section.sort_rows(figures["benchmark"], titles)
+    titles = benchmark_rows.task_titles(figures["protocol"])
+    rows = benchmark_rows.sort_rows(figures["benchmark"], titles)
     if not rows:
         yield "The model was not evaluated."
         return
@@ -139,7 +139,7 @@ def _results(figures: Figures) -> Iterator[str]:
         yield f"**The trained model is significantly worse than the base model: {'; '.join(worse)}.**"
         yield ""
     name = formatting.name_base(figures["protocol"]["base"])
-    yield from _table(benchmark_section.sort_rows(figures["means"], titles), name, "languages")
+    yield from _table(benchmark_rows.sort_rows(figures["means"], titles), name, "languages")
     yield ""
     yield "Means over languages without English, the fine-tuning language. By language:"
     yield ""
@@ -158,12 +158,12 @@ def _results(figures: Figures) -> Iterator[str]:
 
 
 def _table(rows: Sequence[dict[str, Any]], base: str, *columns: str) -> Iterator[str]:
-    same_pooling = benchmark_section.has_same_pooling(rows)
+    same_pooling = benchmark_rows.has_same_pooling(rows)
     models = [base, *(["base, same pooling"] if same_pooling else []), "trained"]
     yield f"| task | metric | {' | '.join([*columns, *models])} | difference, 95% interval |"
     yield f"|---|---|{'--:|' * (len(columns) + len(models))}--:|"
     for row in rows:
-        cells = {name: text.replace("*", "\\*") for name, text in benchmark_section.format_row(row).items()}
+        cells = {name: text.replace("*", "\\*") for name, text in benchmark_rows.format_row(row).items()}
         scores = [cells["base"], *([cells.get("base_same_pooling", "equal")] if same_pooling else []), cells["trained"]]
         values = " | ".join([*(str(row[column]) for column in columns), *scores])
         yield f"| {row['title']} | {cells['metric']} | {values} | {cells['difference']} |"

@@ -378,6 +378,7 @@ def _fixed_scale(domain: Sequence[Any], choices: Sequence[str]) -> alt.Scale:
 
 
 def _spec(chart: Any) -> Spec:
-    spec: Spec = chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding")).to_dict()
+    sized = chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    spec: Spec = sized.to_dict(validate=False)
     del spec["$schema"]  # a URL: the page holds none
     return spec

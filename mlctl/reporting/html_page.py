@@ -10,9 +10,9 @@ from typing import Any
 
 import jinja2
 
-import mlctl
 from mlctl import languages as codes
 from mlctl.reporting import charts, formatting, vega_process
+from mlctl.version import __version__
 
 _FILTERS = {
     "language_name": codes.name,
@@ -42,7 +42,7 @@ def render_template(template: str, chart_specs: Mapping[str, charts.Spec], conte
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_read))
     environment.filters.update(_FILTERS, script_digest=_script_digest)
-    common = {"css": css(), "script": "", "bundle": _vega_bundle() if chart_specs else "", "version": mlctl.__version__}
+    common = {"css": css(), "script": "", "bundle": _vega_bundle() if chart_specs else "", "version": __version__}
     chart_data = {"theme": charts.THEME, "charts": dict(chart_specs)}
     return environment.get_template(template).render({**common, "charts": chart_data, **context})
 

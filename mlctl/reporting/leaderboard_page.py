@@ -10,7 +10,7 @@ import numpy as np
 
 from mlctl import languages as codes
 from mlctl.reporting import formatting, html_page
-from mlctl.reporting.benchmark_section import HELD_OUT
+from mlctl.reporting.benchmark_rows import HELD_OUT
 from mlctl.reporting.leaderboard_data import BoardColumn, BoardModel, BoardTests, Leaderboard
 from mlctl.reporting.published_scores import PUBLISHED, WITH_ENGLISH
 

@@ -23,7 +23,8 @@ from mlctl.reporting import (
     translation,
 )
 from mlctl.reporting.alignment_drawing import draw
-from mlctl.reporting.benchmark_section import HELD_OUT, benchmark_context, group_by_task, sort_rows, sort_tasks, task_titles
+from mlctl.reporting.benchmark_rows import HELD_OUT, group_by_task, sort_rows, sort_tasks, task_titles
+from mlctl.reporting.benchmark_section import benchmark_context
 from mlctl.reporting.figures import Figures
 from mlctl.reporting.records import StageRecord
 from mlctl.reporting.regressions import worse_tasks
@@ -58,23 +59,47 @@ def render(settings: Report, figures: Figures, recipe: Recipe, stages: Sequence[
         stages: records of the stages.
         folders: stage → folder of its result.
     """
+    charted = _charted_parts(figures, recipe, stages, folders)
     parts = [
         _headline(figures, settings, recipe, stages),
-        benchmark_context(figures),
         _changes(figures),
-        _training(figures, stages, folders["train"]),
-        _gradients(figures),
         _data(figures, settings, folders),
-        _pair_scores(figures, folders),
         _alignment(recipe, folders),
-        _map(figures, recipe),
         _sources(recipe, folders),
         _run(recipe, stages),
+        *charted,
     ]
     context = {name: value for part in parts for name, value in part.items() if name != "charts"}
-    chart_specs = {name: spec for part in parts for name, spec in part.get("charts", {}).items()}
     common = {"settings": settings, "recipe": recipe, "figures": figures, "sections": _SECTIONS}
-    return html_page.render_template("page.html", chart_specs, {**common, **context})
+    return html_page.render_template("page.html", _charts_of(charted), {**common, **context})
+
+
+def chart_specs(
+    figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]
+) -> dict[str, charts.Spec]:
+    """Return the charts of the page by name, in its order.
+
+    The names are `heat`, `benchmark-<task>`, `curve-<name of curves.NAMES>`, `gradients-<task>`, `score-<name>`, `map-base` and
+    `map-trained`; what a run does not have is left out. The arguments are those of `render`.
+    """
+    return _charts_of(_charted_parts(figures, recipe, stages, folders))
+
+
+def _charted_parts(
+    figures: Figures, recipe: Recipe, stages: Sequence[StageRecord], folders: Mapping[str, Path]
+) -> list[dict[str, Any]]:
+    """Return the variables of the sections with charts, which are in `charts`."""
+    return [
+        benchmark_context(figures),
+        _training(figures, stages, folders["train"]),
+        _gradients(figures),
+        _pair_scores(figures, folders),
+        _map(figures, recipe),
+    ]
+
+
+def _charts_of(parts: Sequence[Mapping[str, Any]]) -> dict[str, charts.Spec]:
+    return {name: spec for part in parts for name, spec in part.get("charts", {}).items()}
 
 
 def _headline(figures: Figures, settings: Report, recipe: Recipe, stages: Sequence[StageRecord]) -> dict[str, Any]:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Sequence
 
-from mlctl.reporting import charts, html_page, vega_process
+from mlctl.reporting import charts, vega_process
+from mlctl.reporting.standalone_chart import standalone
 
 _WIDTH, _SCALE = 640, 2  # CSS pixels, and image pixels for each
-_COLOUR = re.compile(r"--([a-z]+): (#[0-9a-f]{6});")
-_VARIABLE = re.compile(r"var\(--([a-z]+)\)")
 
 
-def png(chart: charts.Spec) -> bytes:
-    """Render a chart in the page's light colours on white; empty, with a warning, where this machine cannot draw it."""
-    colours: dict[str, str] = {}
-    for name, colour in _COLOUR.findall(html_page.css()):
-        colours.setdefault(name, colour)  # the light ones are defined first
-    spec = {**chart, "width": _WIDTH, "config": {**charts.THEME, "background": colours["page"]}}
-    resolved = _VARIABLE.sub(lambda match: colours[match[1]], json.dumps(spec))
-    return vega_process.vegalite_to_png(resolved, _SCALE)
+def pngs(drawn: Sequence[charts.Spec]) -> list[bytes]:
+    """Render charts in the page's light colours on white; each empty, with one warning, where this machine cannot draw them."""
+    return vega_process.vegalite_to_pngs([json.dumps(standalone(chart, _WIDTH)) for chart in drawn], _SCALE)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlctl.reporting import benchmark_section, formatting
+from mlctl.reporting import benchmark_rows, formatting
 
 Row = dict[str, Any]
 
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 def regressions(report: Path) -> list[str]:
     """Return the tasks of a report on which the trained model is worse, with their figures; see `worse_tasks`."""
     figures = json.loads((report / "figures.json").read_text(encoding="utf-8"))
-    return worse_tasks(figures["benchmark"], figures["means"], benchmark_section.task_titles(figures["protocol"]))
+    return worse_tasks(figures["benchmark"], figures["means"], benchmark_rows.task_titles(figures["protocol"]))
 
 
 def worse_tasks(rows: Sequence[Row], means: Sequence[Row], titles: Mapping[str, str]) -> list[str]:
@@ -31,7 +31,7 @@ def worse_tasks(rows: Sequence[Row], means: Sequence[Row], titles: Mapping[str, 
     with_mean = {mean["task"] for mean in means}
     scores = [*means, *(row for row in rows if row["task"] not in with_mean)]
     worse = [row for row in scores if row["significant"] and row["difference"] < 0]
-    return [_describe(row) for row in benchmark_section.sort_rows(worse, titles)]
+    return [_describe(row) for row in benchmark_rows.sort_rows(worse, titles)]
 
 
 def _describe(row: Row) -> str:

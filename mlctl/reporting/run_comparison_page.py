@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl import languages as codes
-from mlctl.reporting import benchmark_section, charts, curves, formatting, html_page, tables
+from mlctl.reporting import benchmark_rows, benchmark_section, charts, curves, formatting, html_page, tables
 from mlctl.reporting.records import StageRecord
 
 Row = dict[str, Any]
@@ -24,9 +24,10 @@ _SECTIONS = {
     "costs": "Costs",
     "versions": "Versions",
 }
-_LETTERS = "ABCDEFGH"
+#: Names of the runs on a page, in order.
+LETTERS = "ABCDEFGH"
 #: Maximum number of runs on one page, one for each colour.
-MAX_RUNS = len(_LETTERS)
+MAX_RUNS = len(LETTERS)
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,8 @@ def render(runs: Sequence[ComparedRun], paired: Sequence[Paired]) -> str:
         runs: two to `MAX_RUNS`; the others are compared with the first.
         paired: one for each run but the first.
     """
-    columns = [_run_column(letter, run, colour) for letter, run, colour in zip(_LETTERS, runs, charts.RUN_COLOURS, strict=False)]
-    titles = {task: title for run in reversed(columns) for task, title in benchmark_section.task_titles(run["protocol"]).items()}
-    against = [
-        {
-            **run,
-            "not_comparable": sorted(pair.not_comparable),
-            "tasks": benchmark_section.group_by_task(benchmark_section.sort_rows(pair.differences, titles)),
-        }
-        for run, pair in zip(columns[1:], paired, strict=True)
-    ]
-    parts = [_benchmarks(columns, against, paired, titles), _curves(columns)]
-    chart_specs = {name: spec for part in parts for name, spec in part.pop("charts").items()}
+    columns = _run_columns(runs)
+    parts = _charted_parts(columns, paired)
     context: dict[str, Any] = {
         "title": f"{' · '.join(dict.fromkeys(run.name for run in runs))}: {len(runs)} runs",
         "sections": _SECTIONS,
@@ -89,8 +80,34 @@ def render(runs: Sequence[ComparedRun], paired: Sequence[Paired]) -> str:
         "seconds": [sum(record.seconds for record in run.stages) for run in runs],
         "versions": _side_by_side([_versions(run.stages) for run in runs], differing=True),
     }
-    parts_context = {name: value for part in parts for name, value in part.items()}
-    return html_page.render_template("compare.html", chart_specs, {**context, **parts_context})
+    parts_context = {name: value for part in parts for name, value in part.items() if name != "charts"}
+    return html_page.render_template("compare.html", _charts_of(parts), {**context, **parts_context})
+
+
+def chart_specs(runs: Sequence[ComparedRun], paired: Sequence[Paired]) -> dict[str, charts.Spec]:
+    """Return the charts of the page by name: `heat-<letter of a run>`, `against-<task>`, `curve-<name of curves.NAMES>`.
+
+    The arguments are those of `render`.
+    """
+    return _charts_of(_charted_parts(_run_columns(runs), paired))
+
+
+def _charted_parts(columns: Sequence[Row], paired: Sequence[Paired]) -> list[dict[str, Any]]:
+    """Return the variables of the sections with charts, which are in `charts`."""
+    titles = {task: title for run in reversed(columns) for task, title in benchmark_rows.task_titles(run["protocol"]).items()}
+    against = [
+        {
+            **run,
+            "not_comparable": sorted(pair.not_comparable),
+            "tasks": benchmark_rows.group_by_task(benchmark_rows.sort_rows(pair.differences, titles)),
+        }
+        for run, pair in zip(columns[1:], paired, strict=True)
+    ]
+    return [_benchmarks(columns, against, paired, titles), _curves(columns)]
+
+
+def _charts_of(parts: Sequence[Mapping[str, Any]]) -> dict[str, charts.Spec]:
+    return {name: spec for part in parts for name, spec in part["charts"].items()}
 
 
 def setting_rows(recipes: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Any]]]:
@@ -110,6 +127,10 @@ def _side_by_side(columns: Sequence[Mapping[str, Any]], differing: bool = False)
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [(name, [column.get(name) for column in columns]) for name in names]
     return [(name, row) for name, row in rows if not differing or any(value != row[0] for value in row)]
+
+
+def _run_columns(runs: Sequence[ComparedRun]) -> list[Row]:
+    return [_run_column(letter, run, colour) for letter, run, colour in zip(LETTERS, runs, charts.RUN_COLOURS, strict=False)]
 
 
 def _run_column(letter: str, run: ComparedRun, colour: str) -> Row:
@@ -206,7 +227,7 @@ def _cost_rows(runs: Sequence[ComparedRun]) -> list[Row]:
     for stage in dict.fromkeys(record.stage for run in runs for record in run.stages):
         records = [stages.get(stage) for stages in by_stage]
         keys = [record.key if record else "" for record in records]
-        owners = [_LETTERS[keys.index(key)] for key in keys]
+        owners = [LETTERS[keys.index(key)] for key in keys]
         rows.append({"stage": stage, "runs": list(zip(records, owners, strict=True))})
     return rows
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlctl.reporting import benchmark_section, tables
+from mlctl.reporting import benchmark_rows, tables
 from mlctl.reporting.formatting import format_duration
 from mlctl.reporting.markdown import literal, table
 
@@ -43,13 +43,13 @@ def score_rows(evaluated: Path) -> list[dict[str, str]]:
     means = tables.mean_rows(evaluated)
     with_mean = {mean["task"] for mean in means}
     english = [row for row in tables.benchmark_rows(evaluated) if row["task"] not in with_mean]
-    rows = benchmark_section.sort_rows([*means, *english], benchmark_section.task_titles(tables.protocol(evaluated)))
+    rows = benchmark_rows.sort_rows([*means, *english], benchmark_rows.task_titles(tables.protocol(evaluated)))
     return [{"task": row["title"], "languages": str(row.get("languages", row.get("language"))), **_scores(row)} for row in rows]
 
 
 def _scores(row: Mapping[str, object]) -> dict[str, str]:
     titles = {"base_same_pooling": "base, same pooling"}
-    return {titles.get(name, name): text for name, text in benchmark_section.format_row(row).items()}
+    return {titles.get(name, name): text for name, text in benchmark_rows.format_row(row).items()}
 
 
 def to_markdown(summary: RunSummary) -> str:

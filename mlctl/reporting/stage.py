@@ -82,10 +82,12 @@ def _check_results(folders: Mapping[str, Path]) -> None:
 
 
 def _heatmap_png(figures: Figures) -> bytes:
-    from mlctl.reporting.benchmark_section import difference_heatmap, sort_rows, task_titles
-    from mlctl.reporting.png_export import png
+    from mlctl.reporting.benchmark_rows import sort_rows, task_titles
+    from mlctl.reporting.benchmark_section import difference_heatmap
+    from mlctl.reporting.png_export import pngs
 
-    return png(difference_heatmap(sort_rows(figures["benchmark"], task_titles(figures["protocol"]))))
+    (picture,) = pngs([difference_heatmap(sort_rows(figures["benchmark"], task_titles(figures["protocol"])))])
+    return picture
 
 
 def _write_texts(figures: Figures, recipe: Recipe, folders: Mapping[str, Path], workspace: Workspace) -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import distributed
 from torch.distributed import FileStore, PrefixStore, Store, rendezvous  # type: ignore[attr-defined]
 
-import mlctl
+from mlctl import version
 from mlctl.config import ResolvedTrain
 from mlctl.errors import InputError
 from mlctl.execution.processes import error_from_response, error_response, run_job
@@ -124,7 +124,7 @@ def join(ranks: Ranks, job: dict[str, Any] | None = None, device: torch.device |
     store = _connect(ranks)
     if job is not None:
         kind = (device or _device("auto", ranks)).type
-        store.set("job", json.dumps({"main": ranks.rank, "version": mlctl.__version__, "device": kind, "job": job}))
+        store.set("job", json.dumps({"main": ranks.rank, "version": version.__version__, "device": kind, "job": job}))
     message = json.loads(store.get("job"))
     devices: list[torch.device] = []
 
@@ -226,9 +226,9 @@ def _wait_for_all(store: Store, key: str, rank: int, size: int, seconds: float) 
 
 
 def _check_job(message: dict[str, Any], ranks: Ranks) -> None:
-    if message["version"] != mlctl.__version__:
+    if message["version"] != version.__version__:
         raise InputError(
-            f"this machine has mlctl {mlctl.__version__}, the main machine {message['version']}", "install the same version"
+            f"this machine has mlctl {version.__version__}, the main machine {message['version']}", "install the same version"
         )
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         raise InputError(

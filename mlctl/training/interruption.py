@@ -11,12 +11,22 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from mlctl.core.interruption import is_taken, on_interruption, wait_if_requested
 from mlctl.errors import InputError
 
 # Time for the running step and the checkpoint. Who presses Ctrl-C waits; a machine that goes away gives 30 s and more.
 _SECONDS, _CTRL_C_SECONDS = 25.0, 3.0
+
+
+def _announce_to_nobody(handler: Any, previous: Any) -> contextlib.AbstractContextManager[None]:
+    del handler, previous
+    return contextlib.nullcontext()
+
+
+#: Called with the handler that a training sets and the one before, for the time that it is set; `tasks.termination` tells Prefect.
+announce_handler: Callable[[Any, Any], contextlib.AbstractContextManager[None]] = _announce_to_nobody
 
 
 class TrainingInterrupted(InputError):  # noqa: N818 - it is no error of the training
@@ -98,7 +108,8 @@ def _handling_sigterm(request: StopRequest) -> Iterator[None]:
 
     signal.signal(signal.SIGTERM, handle)
     try:
-        yield
+        with announce_handler(handle, previous):
+            yield
     finally:
         signal.signal(signal.SIGTERM, previous)
         if signalled.is_set():

@@ -92,6 +92,7 @@ def test_the_deadline_ends_a_measurement_that_hangs(tmp_path: Path) -> None:
     assert result["about"]["seconds"] < 6
 
 
+@pytest.mark.slow
 def test_a_check_that_does_not_pass_is_the_exit_status(tmp_path: Path) -> None:
     driver = f"""
 import sys

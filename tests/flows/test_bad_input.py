@@ -85,6 +85,7 @@ def test_a_corpus_that_is_empty_after_cleaning(tmp_path: Path, server: str, capf
     assert {r.manifest.stage for r in Store(tmp_path / "store").results()} == {"download"}
 
 
+@pytest.mark.slow
 def test_a_corpus_too_small_for_a_batch(tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str]) -> None:
     pairs = [(a, b) for a, b, _ in tiny.sentences()][:30]
     texts = ["\n".join(column).encode() + b"\n" for column in zip(*pairs, strict=True)]
@@ -125,6 +126,7 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, server: str, capfd: pyte
     assert "store" in fails(capfd, "run", write(tmp_path), f"store={tmp_path / 'file'}")
 
 
+@pytest.mark.slow
 def test_a_full_disk_says_so_and_the_next_run_goes_on(tmp_path: Path, wheels: Path, server: str) -> None:
     path = write(tmp_path)
     command = [sys.executable, "-m", "mlctl", "run", path]

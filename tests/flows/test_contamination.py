@@ -19,6 +19,8 @@ from mlctl.cli.main import main
 from storage import Store
 from storage.run_log import RunLog
 
+pytestmark = pytest.mark.slow
+
 TEXT = tiny.sentences()
 KNOWN = TEXT[:200:20]  # of the training text, each in English and in a language that nobody trains on
 SCRIPT = Path(__file__).with_name("kill_at.py")

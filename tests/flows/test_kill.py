@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import psutil
+import pytest
 
 from mlctl.cli.main import main
 from storage import Store
@@ -24,10 +26,6 @@ SCRIPT = Path(__file__).with_name("kill_at.py")
 
 def contents(store: Path) -> dict[str, str]:
     return {r.manifest.stage: f"{r.manifest.key} {r.manifest.content}" for r in Store(store).results()}
-
-
-def run(*arguments: str) -> int:
-    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=900, check=False).returncode
 
 
 def test_prefects_temporary_server_ends_with_a_run_that_is_killed(recipe: Path, tmp_path: Path) -> None:
@@ -69,9 +67,10 @@ def until(check: Callable[[], Any], seconds: float = 120) -> Any:
     return found
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_the_results_are_equal(recipe: Path, server: str, tmp_path: Path) -> None:
     for stage, when in KILLS:
-        assert run(str(SCRIPT), stage, when, str(recipe)) == -signal.SIGKILL, (stage, when)
+        assert forked.run_file(SCRIPT, stage, when, str(recipe)) == -signal.SIGKILL, (stage, when)
         if (stage, when) == ("train", "part"):
             assert RunLog(Store(tmp_path / "store")).runs()[0].status == "interrupted"
     assert main(["run", str(recipe)]) == 0

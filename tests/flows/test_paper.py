@@ -151,6 +151,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, opus: Any, server: str) -> 
     return place
 
 
+@pytest.mark.slow
 def test_the_recipe_comes_to_figures_of_all_six_tasks(folder: Path) -> None:
     assert main(["run", str(folder / "paper.yaml")]) == 0
     results = {result.manifest.stage: result.folder for result in Store(folder / "store").results()}

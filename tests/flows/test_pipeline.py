@@ -95,6 +95,19 @@ def test_without_a_server_a_second_run_starts_none(folder: Path, tmp_path: Path)
     assert len(RunLog(Store(folder / "store")).runs()) == runs, "nothing is recorded of a run that is still to come"
 
 
+def test_a_run_in_a_notebook_has_the_same_results(folder: Path, tmp_path: Path) -> None:
+    run(folder)
+    results = mlctl.run(folder / "tiny.yaml", verbose=False)
+    assert states(folder) == dict.fromkeys(STAGES, "cached")
+    later = ("train", "evaluate", "report")
+    shutil.copytree(folder / "store", tmp_path / "store", ignore=shutil.ignore_patterns(*later))
+    here = mlctl.run(folder / "tiny.yaml", overrides=[f"store={tmp_path / 'store'}"], verbose=False)
+    assert [stage.state for stage in RunLog(Store(tmp_path / "store")).runs()[0].stages[-3:]] == ["computed"] * 3
+    for stage in later:
+        made, by_command = (Store("").open(found.folder(stage)).manifest for found in (here, results))
+        assert (made.key, made.content) == (by_command.key, by_command.content), stage
+
+
 def test_the_parts_of_the_pipeline_run_by_themselves(folder: Path, tmp_path: Path) -> None:
     run(folder)
     recipe = config.load(folder / "tiny.yaml")
@@ -160,6 +173,7 @@ def test_a_run_shows_tables_and_links(folder: Path, server: str) -> None:
     assert "/report.html`" in summary["data"], "without a report server: a path, no link that the browser blocks"
 
 
+@pytest.mark.slow
 def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) -> None:
     assert run(folder)["clean"] == "cached"
     wanted = {"artifacts": {"key": {"any_": ["clean-rejected"]}}, "sort": "CREATED_DESC", "limit": 1}
@@ -172,6 +186,7 @@ def test_a_cached_stage_shows_what_its_rules_dropped(folder: Path, server: str) 
     assert httpx.post(f"{server}/artifacts/filter", json=wanted).json()[0]["id"] == shown["id"], "none wanted, none shown"
 
 
+@pytest.mark.slow
 def test_a_training_setting_reruns_training_and_what_follows(folder: Path, server: str) -> None:
     run(folder)
     changed = run(folder, "train.steps=5", "train.devices=[cpu, cpu]")
@@ -183,6 +198,7 @@ def test_a_training_setting_reruns_training_and_what_follows(folder: Path, serve
     )
 
 
+@pytest.mark.slow
 def test_a_seed_of_the_training_leaves_the_data_as_they_are(folder: Path) -> None:
     def training(*overrides: str) -> str:
         again = run(folder, *overrides)
@@ -201,6 +217,7 @@ def test_a_setting_that_changes_no_result_reruns_nothing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["download", "align", "train"])
+@pytest.mark.slow
 def test_a_damaged_file_rebuilds_just_its_result(folder: Path, stage: str) -> None:
     run(folder)
     key = next(s.key for s in RunLog(Store(folder / "store")).runs()[0].stages if s.stage == stage)
@@ -336,6 +353,7 @@ def test_a_stage_command_stops_after_its_stage(folder: Path, tmp_path: Path) -> 
     assert {r.manifest.stage for r in Store(tmp_path / "store").results()} == {"download", "clean"}
 
 
+@pytest.mark.slow
 def test_an_encoder_folder_of_the_users_own_is_trained_further(folder: Path, tmp_path: Path) -> None:
     run(folder)
     trained = next(Store(folder / "store").results("train")[0].folder.glob("model"))

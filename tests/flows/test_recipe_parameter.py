@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from flows.pipeline import pipeline
-from flows.recipe_parameter import name_of, resolve
+from flows.recipe_parameter import name_of
 from mlctl import config, recipes
-from mlctl.config import Recipe
+from mlctl.config import Recipe, resolve
 from mlctl.errors import InputError
 from storage import Store
 from storage.run_log import RunLog

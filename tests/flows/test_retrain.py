@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import forked
 import httpx
 import pytest
 import yaml
@@ -23,6 +24,8 @@ from mlctl.cli.main import main
 from storage import Store
 from storage.champion_registry import ChampionRegistry, RegistryState
 from storage.run_log import RunLog
+
+pytestmark = pytest.mark.slow
 
 BAD, GOOD = 1, 80  # steps
 SCRIPT = Path(__file__).with_name("kill_at_promotion.py")
@@ -224,8 +227,7 @@ def test_changed_text_starts_what_follows_from_the_champion(world: World, server
 
 
 def test_killed_while_it_promotes_the_pointer_is_whole_and_the_next_run_goes_on(world: World, server: str) -> None:
-    command = [sys.executable, str(SCRIPT), str(world.recipe), f"train.steps={GOOD}"]
-    assert subprocess.run(command, check=False, capture_output=True, timeout=300).returncode == -signal.SIGKILL
+    assert forked.run_file(SCRIPT, str(world.recipe), f"train.steps={GOOD}") == -signal.SIGKILL
     assert world.standing.current == 1
     assert world.retrain(f"train.steps={GOOD}") == 0
     assert world.standing.current == 2

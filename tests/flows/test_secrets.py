@@ -96,6 +96,7 @@ def leaks(folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_no_secret_behind(
     tmp_path: Path, wheels: Path, server: str, web: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

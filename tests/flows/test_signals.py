@@ -67,6 +67,7 @@ def assert_one_line(log: Path, reason: str, store: Path) -> None:
     assert text.splitlines()[-1] == lines[0]
 
 
+@pytest.mark.slow
 def test_ctrl_c_with_a_temporary_server(recipe: Path, tmp_path: Path) -> None:
     environment, store = without_server(tmp_path / "home"), tmp_path / "store"
     running = start(recipe, tmp_path / "log", environment, "train.steps=1000000")

@@ -24,6 +24,8 @@ from mlctl.errors import InputError
 from storage import Store
 from storage.run_log import RunLog
 
+pytestmark = pytest.mark.slow
+
 SHARED = ["download", "clean", "translate", "align", "shard"]
 SWEEP = {"name": "loss", "seeds": [0, 1], "grid": {"train.loss": ["cz-nce", "info-nce"]}}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 import tiny
@@ -50,10 +49,6 @@ def recipe(tmp_path: Path, wheels: Path, model: Path) -> Path:
     return path
 
 
-def run(*arguments: str) -> int:
-    return subprocess.run([sys.executable, *arguments], env=os.environ, capture_output=True, timeout=900, check=False).returncode
-
-
 def translated(store: Path) -> tuple[str, list[dict[str, Any]]]:
     """Return the content of the stage's result and its pairs."""
     (result,) = Store(store).results("translate")
@@ -61,8 +56,9 @@ def translated(store: Path) -> tuple[str, list[dict[str, Any]]]:
     return result.manifest.content, [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
+@pytest.mark.slow
 def test_gaps_are_filled_and_a_kill_loses_nothing(recipe: Path, server: str, tmp_path: Path) -> None:
-    assert run(str(SCRIPT), "translate", "12", str(recipe)) == -signal.SIGKILL
+    assert forked.run_file(SCRIPT, "translate", "12", str(recipe)) == -signal.SIGKILL
     (draft,) = [folder for folder in Store(tmp_path / "store").drafts() if folder.parent.name == "translate"]
     kept = {file.name: file.stat().st_ino for file in draft.glob("pairs/fr/[0-9]*.parquet")}
     assert kept

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import psutil
 
 from mlctl.cli.main import main
@@ -18,9 +18,9 @@ _PATIENCE = 300
 
 def kill_when(happened: Callable[[], object], arguments: list[str], log: Path) -> None:
     """Run `mlctl` with some arguments in a process of its own, kill it when something has happened, and wait for the end of its children."""
-    killed = multiprocessing.get_context("forkserver").Process(target=_run_quietly, args=(arguments, str(log)))
-    killed.start()
+    killed = forked.start(_run_quietly, arguments, str(log))
     until(lambda: happened() or killed.exitcode is not None)
+    assert killed.pid
     children = psutil.Process(killed.pid).children(recursive=True) if killed.exitcode is None else []
     killed.kill()
     killed.join()

@@ -20,6 +20,7 @@ NO_RAY = "Ray is not installed: pip install '.[ray]'"
 LOOPBACK = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_worker_prestart": "0",  # a worker for each core, whether or not it gets a step
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(16),  # one for all clusters of a process: Ray reads it once
 }
@@ -81,7 +82,7 @@ def _node(
     prefix: list[str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    options = {"node-ip-address": "127.0.0.1", "object-store-memory": 80_000_000, **options}
+    options = {"node-ip-address": "127.0.0.1", "object-store-memory": 80_000_000, "include-log-monitor": "false", **options}
     command = [sys.executable, "-c", _START, "start", "--block", "--disable-usage-stats", *arguments]
     with log_file.open("wb") as log:
         process = subprocess.Popen(

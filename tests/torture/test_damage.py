@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from storage import Store
 from storage.manifest import NAME
 
@@ -19,6 +21,7 @@ References = Callable[[str], Reference]
 log = logging.getLogger("torture")
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_made_again_and_no_other(
     run_server: RunServer, reference: References, rng: random.Random, tmp_path: Path
 ) -> None:
@@ -40,6 +43,7 @@ def test_a_damaged_result_is_made_again_and_no_other(
         shutil.rmtree(store)
 
 
+@pytest.mark.slow
 def test_a_damaged_draft_resumes(run_server: RunServer, reference: References, rng: random.Random, tmp_path: Path) -> None:
     for trial in range(trials(2)):
         undisturbed = reference(rng.choice(["plain", "translated"]))
@@ -60,6 +64,7 @@ def test_a_damaged_draft_resumes(run_server: RunServer, reference: References, r
         assert_equals(undisturbed, store, f"{damaged}\n{ended.output}")
 
 
+@pytest.mark.slow
 def test_an_intruder_in_a_draft_becomes_no_part_of_the_result(
     run_server: RunServer, reference: References, rng: random.Random, tmp_path: Path
 ) -> None:

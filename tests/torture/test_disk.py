@@ -23,6 +23,7 @@ def small_disk(mount_volume: Callable[[str], Path]) -> Path:
     return mount_volume("64m")
 
 
+@pytest.mark.slow
 def test_a_full_disk(run_server: RunServer, reference: References, rng: random.Random, small_disk: Path) -> None:
     undisturbed = reference("plain")
     total = sum(file.stat().st_size for file in undisturbed.store.rglob("*") if file.is_file())

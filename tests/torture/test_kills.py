@@ -25,6 +25,7 @@ log = logging.getLogger("torture")
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bytes(
     mode: str, run_server: RunServer, reference: References, rng: random.Random, tmp_path: Path
 ) -> None:
@@ -62,6 +63,7 @@ POINTS = [
 ]
 
 
+@pytest.mark.slow
 def test_killed_in_every_stage_one_run_after_another(run_server: RunServer, reference: References, tmp_path: Path) -> None:
     undisturbed, store = reference("plain"), tmp_path / "store"
     for stage, when in POINTS:

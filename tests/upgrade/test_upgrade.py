@@ -60,6 +60,7 @@ def test_runs_can_be_listed_repeated_compared_and_exported(upgraded: Path, capsy
     assert (upgraded / "exported" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_the_next_champion_follows_the_one_of_the_release(
     upgraded: Path, server: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,10 +14,10 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3 import exceptions as http
 
-from mlctl import __version__
 from mlctl.core.url_redaction import redact_url
 from mlctl.corpora.transfer.partial_download import FileVersion
 from mlctl.corpora.transfer.transfer_limits import TransferLimits
+from mlctl.version import __version__
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 10

@@ -8,6 +8,7 @@ from mlctl.config import Recipe, key_settings
 from mlctl.evaluation.mteb_runner import mteb_version
 from mlctl.execution.registry import open_backend
 from mlctl.modeling import model_sources
+from mlctl.modeling.torch_import import import_torch
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 from mlctl.pipeline.warm_start import cache_guard
 from storage import Store
@@ -50,6 +51,7 @@ def _unused(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _work(context: StageContext) -> Metrics:
+    import_torch()
     from mlctl import evaluation
 
     recipe = context.recipe

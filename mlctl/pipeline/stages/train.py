@@ -7,6 +7,7 @@ from typing import Any
 from mlctl.config import Recipe, key_settings
 from mlctl.modeling import model_sources
 from mlctl.modeling.model_kind import model_kind
+from mlctl.modeling.torch_import import import_torch
 from mlctl.pipeline.stage import Metrics, Stage, StageContext
 
 
@@ -37,6 +38,7 @@ def _outside(recipe: Recipe) -> dict[str, str]:
 
 
 def _work(context: StageContext) -> Metrics:
+    import_torch()
     from mlctl import training
 
     recipe = context.recipe

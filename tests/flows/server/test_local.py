@@ -11,11 +11,14 @@ import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.server.setup import check_names, check_project
+from flows.server.setup import check_deployments, check_project
 from mlctl import recipes
 from mlctl.errors import InputError
+from mlctl.project.new_project import SCRATCH, NewProject, write
 from storage import Store
 from storage.run_log import RunLog
+
+pytestmark = pytest.mark.slow
 
 STAGES = ["download", "clean", "translate", "align", "shard", "train", "evaluate", "report"]
 SLOW = {"steps": 200}  # long enough to be interrupted
@@ -101,14 +104,20 @@ def test_two_deployments_of_one_name_are_refused(tmp_path: Path) -> None:
     entries = ", ".join(f"{{name: {name}, entrypoint: flows.pipeline.pipeline}}" for name in ("demo", "mine", "demo"))
     (tmp_path / "prefect.yaml").write_text(f"deployments: [{entries}]", encoding="utf-8")
     with pytest.raises(InputError, match="two deployments are named demo"):
-        check_names(tmp_path / "prefect.yaml")
+        check_deployments(tmp_path / "prefect.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "name: other", "deployments: [{name: demo, entrypoint: 'theirs.py:flow'}]"])
 def test_the_prefect_file_of_something_else_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "prefect.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"no deployment of mlctl's flows(.|\n)*mlctl init"):
-        check_names(tmp_path / "prefect.yaml")
+        check_deployments(tmp_path / "prefect.yaml")
+
+
+def test_a_project_whose_deployments_run_in_containers_is_refused(tmp_path: Path) -> None:
+    write(NewProject("mine", "en", ("fr",), SCRATCH, "", image="registry.example/mine"), tmp_path)
+    with pytest.raises(InputError, match=r"builds a container image(.|\n)*prefect --no-prompt deploy --all"):
+        check_deployments(tmp_path / "prefect.yaml")
 
 
 def assert_that_the_report_opens_from_the_page(operated: Any, run_id: str, store: Path) -> None:

@@ -139,6 +139,7 @@ class Server:
             return False
 
 
+@pytest.mark.slow
 def test_a_server_on_postgres_runs_a_pipeline_and_keeps_it_when_killed(database: str, recipe: Path, tmp_path: Path) -> None:
     server = Server(tmp_path, database)
     server.start()

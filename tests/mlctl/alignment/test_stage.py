@@ -34,6 +34,7 @@ def two_languages(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("engine", ["eflomal", "fast_align"])
+@pytest.mark.slow
 def test_known_links_are_found_and_any_number_of_workers_writes_the_same_bytes(tmp_path: Path, engine: Any) -> None:
     languages, folders = Languages(targets=("fr", "de")), two_languages(tmp_path)
     results = []

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 
@@ -69,6 +70,7 @@ def with_bad(words: dict[int, str], rows: int = 60) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("frail")
+@pytest.mark.slow
 def test_pairs_that_crash_the_aligner_are_named_and_the_rest_is_aligned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "pairs/fr.parquet", with_bad({1: "boom", 2: "boom", 20: "oops"}, rows=24))
     work = workspace(tmp_path / "work")
@@ -130,6 +132,7 @@ def command(process: int) -> bytes:
 
 
 @linux
+@pytest.mark.slow
 def test_workers_killed_at_their_work_are_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 200))
     undisturbed, disturbed = workspace(tmp_path / "undisturbed"), workspace(tmp_path / "disturbed")
@@ -192,9 +195,10 @@ align(Align(engine="fast_align", part_rows=40, workers=1), Languages(), 0, [root
 
 
 def run_script(root: Path, die_at: int) -> int:
-    return subprocess.run([sys.executable, "-c", SCRIPT, str(root), str(die_at)], check=False, timeout=120).returncode
+    return forked.run_script(SCRIPT, str(root), str(die_at))
 
 
+@pytest.mark.slow
 def test_killed_after_every_step_the_result_is_the_same(tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 70))
     undisturbed = workspace(tmp_path / "undisturbed")

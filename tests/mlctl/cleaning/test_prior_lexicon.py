@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import forked
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -107,8 +105,7 @@ def test_a_kill_changes_nothing(tmp_path: Path) -> None:
     write_pairs(tmp_path, count=60, wrong=12)
     lexicons = {"fr": lexicon(tmp_path)}
     (tmp_path / "out").mkdir()
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], env=os.environ, check=False)
-    assert done.returncode == -signal.SIGKILL
+    assert forked.run_script(SCRIPT, str(tmp_path)) == -signal.SIGKILL
     assert not (tmp_path / "out/pairs/fr.parquet").exists()
     assert unlikely(tmp_path, lexicons, "out") == unlikely(tmp_path, lexicons, "calm") == set(range(12))
     names = ("pairs/fr.parquet", "rejected/fr.parquet", "funnel.parquet")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -264,7 +265,7 @@ def test_workers_and_kills_change_nothing(tmp_path: Path, encoder: Path) -> None
         encoders = {name: str(encoder) for name in ("cosine", "margin")}
         settings = {**SETTINGS, "workers": workers, "scores": scores}
         job = {"root": str(tmp_path / out), "in": str(tmp_path / "in"), "when": when, "encoders": encoders, "settings": settings}
-        return subprocess.run([sys.executable, "-c", SCRIPT, json.dumps(job)], check=False).returncode
+        return forked.run_script(SCRIPT, json.dumps(job))
 
     assert script("one", workers=1) == 0
     kept: dict[str, int] = {}
@@ -283,6 +284,7 @@ def test_workers_and_kills_change_nothing(tmp_path: Path, encoder: Path) -> None
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_on_ray_the_scores_are_the_same_to_the_byte(tmp_path: Path, encoder: Path) -> None:
     for language, seed in (("fr", 0), ("de", 1)):
         write(tmp_path, make_pairs(1500, seed), language)  # of each a part, and together enough for workers

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -137,6 +137,7 @@ def test_no_untranslated_file_without_untranslated_text(write: Write, tmp_path: 
     assert sorted(content(out)) == ["funnel.parquet", "pairs/fr.parquet", "rejected/fr.parquet"]
 
 
+@pytest.mark.slow
 def test_batches_change_nothing(write: Write, tmp_path: Path) -> None:
     """More rows than fit in a batch, with duplicates far apart, in one file or in two."""
     many = [(f"text number {n % 9000}", f"texte numéro {n % 9000}") for n in range(20_000)]
@@ -277,8 +278,7 @@ clean(Clean(workers=int(sys.argv[4])), Languages(targets=("fr", "de")), Path(sys
 
 def script(tmp_path: Path, out: str, when: str = "", workers: int = 2) -> int:
     (tmp_path / out).mkdir(exist_ok=True)
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in"), str(tmp_path / out), when, str(workers)]
-    return subprocess.run(command, check=False).returncode
+    return forked.run_script(SCRIPT, str(tmp_path / "in"), str(tmp_path / out), when, str(workers))
 
 
 def write_two_languages(write: Write) -> None:
@@ -287,6 +287,7 @@ def write_two_languages(write: Write) -> None:
         write(f"{language}/00-a", [(f"t{n % 9000} of %s", f"{language}{n} %s" if n % 9 else None) for n in range(count)])
 
 
+@pytest.mark.slow
 def test_workers_and_kills_change_nothing(write: Write, tmp_path: Path) -> None:
     write_two_languages(write)
     assert script(tmp_path, "one", workers=1) == 0

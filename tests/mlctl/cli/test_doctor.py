@@ -90,8 +90,15 @@ def test_unmet_requirements_are_problems_and_extras_are_absent(tmp_path: Path, m
         'Requires-Dist: no-such-s3; extra == "s3"',
         "Provides-Extra: ray",
         'Requires-Dist: pytest; extra == "ray"',
+        "Provides-Extra: kuberay",
+        'Requires-Dist: parted[all]; extra == "kuberay"',
     ]
     distribution(tmp_path, "\n".join(lines), monkeypatch)
+    (tmp_path / "parted-1.0.dist-info").mkdir()
+    parted = (
+        'Metadata-Version: 2.4\nName: parted\nVersion: 1.0\nProvides-Extra: all\nRequires-Dist: no-such-part; extra == "all"\n'
+    )
+    (tmp_path / "parted-1.0.dist-info" / "METADATA").write_text(parted)
     findings = found(*installation_checks.checks())
     assert findings["Python"].state == "problem"
     required = findings["required packages"]
@@ -100,6 +107,7 @@ def test_unmet_requirements_are_problems_and_extras_are_absent(tmp_path: Path, m
     assert "neither" not in required.found
     assert (findings["extra s3"].state, findings["extra ray"].state) == ("absent", "ok")
     assert "a store on S3" in findings["extra s3"].found
+    assert "no-such-part is not installed" in findings["extra kuberay"].found
     assert "[s3]" in findings["extra s3"].remedy
 
 

@@ -4,14 +4,13 @@ import datetime
 import hashlib
 import json
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 
@@ -199,15 +198,14 @@ download(Download(sources=(source,)), Languages(targets=("fr", "de", "es")), Wor
 def test_sigkill_loses_no_finished_part(tmp_path: Path) -> None:
     for language in ("en", "fr", "de", "es"):
         (tmp_path / f"big.{language}").write_text("".join(f"{language} {n}\n" for n in range(50_000)))
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    subprocess.run([*command, str(whole)], check=True)
-    assert subprocess.run([*command, str(killed), "kill"], check=False).returncode == -signal.SIGKILL
+    assert not forked.run_script(SCRIPT, str(tmp_path), str(whole))
+    assert forked.run_script(SCRIPT, str(tmp_path), str(killed), "kill") == -signal.SIGKILL
     assert list((killed / "pairs/de").iterdir()), "killed too early"
     assert not (killed / "pairs/de/00-big.parquet").exists()
     kept = (killed / "pairs/fr/00-big.parquet").stat().st_ino
-    subprocess.run([*command, str(killed)], check=True)
+    assert not forked.run_script(SCRIPT, str(tmp_path), str(killed))
     assert content(killed) == content(whole)
     assert (killed / "pairs/fr/00-big.parquet").stat().st_ino == kept

@@ -201,6 +201,7 @@ def test_what_changes_a_score_makes_it_anew(sharded: Path, trained: Path, tmp_pa
     assert len(computed) == (1 if change == "weights" else 2)
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_resumed_the_results_are_equal(sharded: Path, trained: Path, tmp_path: Path) -> None:
     evaluate_settings = settings(
         entry("tatoeba", tatoeba(tmp_path / "t")), entry("bucc", bucc(tmp_path / "b")), resamples=100, pooling="search"

@@ -96,6 +96,7 @@ def in_process(how: Evaluate, sharded: Path, trained: Path, root: Path) -> dict[
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_workers_write_the_bytes_of_one_process(
     sharded: Path, trained: Path, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,6 +119,7 @@ def test_workers_write_the_bytes_of_one_process(
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_stage_with_a_message_and_the_next_call_finishes(
     sharded: Path, trained: Path, data: Path
 ) -> None:
@@ -138,6 +140,7 @@ def test_a_killed_worker_ends_the_stage_with_a_message_and_the_next_call_finishe
     assert files == in_process(both_kinds(data), sharded, trained, data / "here")
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_worker_and_the_next_one_finishes(sharded: Path, trained: Path, data: Path) -> None:
     how, arguments = both_kinds(data, workers=2), [sys.executable, str(Path(__file__).with_name("kill_at.py"))]
     arguments += ["2", str(sharded), str(trained), str(data / "killed"), how.model_dump_json()]
@@ -201,6 +204,7 @@ def test_cached_scores_start_no_worker_and_load_no_torch(sharded: Path, trained:
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_a_score_that_another_run_computes_is_waited_for(sharded: Path, trained: Path, data: Path) -> None:
     """Another process holds the lock of one score; this run computes all others, then takes the score when it is there."""
     in_process(both_kinds(data), sharded, trained, data / "other")
@@ -229,6 +233,7 @@ def test_a_score_that_another_run_computes_is_waited_for(sharded: Path, trained:
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_a_run_that_waits_for_another_one_can_be_stopped(sharded: Path, trained: Path, data: Path) -> None:
     in_process(both_kinds(data), sharded, trained, data / "other")
     score = next((data / "other" / "parts").glob("tatoeba-*.parquet")).name
@@ -308,8 +313,8 @@ def test_a_step_needs_nothing_but_what_it_says(sharded: Path, trained: Path, dat
             message = message.replace(f'"{data / name}"', f'"{there / name}"')
         run_here(STEPS.validate_json(message))
         kind = json.loads(message)["kind"]
-        name = {"tokens": "out/.scratch/tokens-{}.parquet", "gradients": "out/.scratch/gradients-{}.parquet"}.get(kind)
-        written = name.format(step.model) if name and isinstance(step, ModelStep) else f"parts/{step.cache_entry}"
+        of_model = kind in ("tokens", "gradients", "geometry") and isinstance(step, ModelStep)
+        written = f"out/.scratch/{kind}-{step.model}.parquet" if of_model else f"parts/{step.cache_entry}"
         assert _bytes(there / "here" / written) == _bytes(here / written) != {}
         known = {path.name for path in (*step.reads, here / written)}
         assert {path.name for path in (there / "here" / "parts").glob("[!.]*")} <= known, "nothing is computed a second time"
@@ -317,7 +322,7 @@ def test_a_step_needs_nothing_but_what_it_says(sharded: Path, trained: Path, dat
 
     monkeypatch.setattr(EvaluationStep, "run", run_twice)
     in_process(both_kinds(data, pooling="search", gradient_examples=4), sharded, trained, here)
-    assert kinds == {"pooling": 2, "fine-tune": 4, "score": SCORES, "tokens": 2, "gradients": 2}
+    assert kinds == {"pooling": 2, "fine-tune": 4, "score": SCORES, "tokens": 2, "gradients": 2, "geometry": 2}
 
 
 def _copy(path: Path, to: Path) -> None:

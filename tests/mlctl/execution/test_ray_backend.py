@@ -124,6 +124,7 @@ def killer(name: bytes, when: str = "") -> tuple[list[int], Progress]:
     return killed, kill
 
 
+@pytest.mark.slow
 def test_cleaned_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     address: str, downloaded: Path, cleaned_here: dict[str, bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -138,6 +139,7 @@ def test_cleaned_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     wait_for(lambda: not processes(ACTORS) and not processes(CLEANERS))
 
 
+@pytest.mark.slow
 def test_a_crash_inside_a_worker_is_told_as_on_one_machine(address: str, downloaded: Path, tmp_path: Path) -> None:
     _, kill = killer(CLEANERS)
     with RayBackend(address, workspace(tmp_path / "out")) as cluster, pytest.raises(ProcessDiedError) as raised:
@@ -151,6 +153,7 @@ def test_a_crash_inside_a_worker_is_told_as_on_one_machine(address: str, downloa
     (ACTORS, "tokenize", "was lost: "),
     (ALIGNERS, "align", "its process was ended by SIGKILL; retrying"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_aligned_on_ray_by_workers_that_are_killed_it_is_the_same_to_the_byte(
     address: str, text: Path, whom: bytes, step: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,6 +165,7 @@ def test_aligned_on_ray_by_workers_that_are_killed_it_is_the_same_to_the_byte(
     assert said in caplog.text
 
 
+@pytest.mark.slow
 def test_sharded_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     address: str, text: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +208,7 @@ def encoders(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_evaluated_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     address: str, encoders: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +236,7 @@ def test_evaluated_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     wait_for(lambda: not processes(ACTORS) and not processes(EVALUATORS))
 
 
+@pytest.mark.slow
 def test_translated_on_ray_by_workers_that_are_lost_it_is_the_same_to_the_byte(
     address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,7 +321,7 @@ def test_a_machine_that_cannot_take_part_is_named(address: str, tmp_path: Path, 
         with pytest.raises(InputError, match=rf"^{socket.gethostname()} of the Ray cluster does not see .*out") as raised:
             cluster.start_worker("mlctl.cleaning.worker").run({}, "cleaning", "")
         assert "behind a URL" in raised.value.remedy
-        monkeypatch.setattr("mlctl.__version__", "9.9")
+        monkeypatch.setattr("mlctl.version.__version__", "9.9")
         with pytest.raises(InputError, match=r"of the Ray cluster has mlctl .*, this machine mlctl 9\.9"):
             cluster.start_worker("mlctl.cleaning.worker").run({}, "cleaning", "")
 
@@ -346,6 +352,7 @@ with RayBackend(sys.argv[1], work) as cluster:
 """
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_run_is_killed(address: str, tmp_path: Path) -> None:
     write(tmp_path, "pairs/fr.parquet", mirrored("fr", 5000) * 20)
     workspace(tmp_path / "work")
@@ -365,6 +372,7 @@ def recipe(folder: Path, **values: Any) -> config.Recipe:
     return config.parse({"download": {"sources": [source]}, **small, **values})
 
 
+@pytest.mark.slow
 def test_a_run_on_ray_is_found_by_one_that_knows_no_ray(
     address: str, server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -30,6 +30,7 @@ from mlctl.stage_names import StageName
 from ..alignment.synthetic_pairs import mirrored
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.ray,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="hides folders by mount namespaces"),
     needs_s3,

@@ -337,6 +337,7 @@ print(LOCAL.cores, counts[0], backend.started - counts[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity is Linux's")
+@pytest.mark.slow
 def test_under_an_affinity_of_one_core_the_stages_start_one_worker(tmp_path: Path) -> None:
     """Cleaning runs in its own process then."""
     import pyarrow as pa

@@ -30,10 +30,13 @@ pytestmark = needs_s3
 
 
 class IsolatedWorker:
-    """A worker on a machine of its own for each job, which is given the files that the job names."""
+    """A worker that finds for each job a folder of its own with the files that the job names."""
 
     def __init__(self, module: str, url: str, folder: Path, jobs: Counter[str]) -> None:
         self._module, self._url, self._folder, self._jobs = module, url, folder, jobs
+        folder.mkdir(exist_ok=True)
+        with contextlib.chdir(folder):  # that of the run means nothing on another machine
+            self._process = ChildProcess(module)
 
     def start(self) -> None:
         """Nothing is to be waited for."""
@@ -42,15 +45,11 @@ class IsolatedWorker:
         step = job.get("step", job)
         transfer = Transfer.of(self._url, Path(step.get("job", step)["root"]))
         driver = DriverFiles(transfer)
-        self._folder.mkdir(exist_ok=True)
-        with contextlib.chdir(self._folder):  # that of the run means nothing on another machine
-            process = ChildProcess(self._module)
-        with contextlib.closing(process) as child:
-            files = WorkerFiles(transfer, self._folder / str(self._jobs.total()))
-            files.fetch(driver.publish(reads))
-            localized = files.localized(job)
-            assert [path for path in paths_in(localized) if not path.is_relative_to(files.folder)] == [], "on another machine"
-            parts = files.upload(child.run_and_list(localized, description, remedy, timeout))
+        files = WorkerFiles(transfer, self._folder / str(self._jobs.total()))
+        files.fetch(driver.publish(reads))
+        localized = files.localized(job)
+        assert [path for path in paths_in(localized) if not path.is_relative_to(files.folder)] == [], "on another machine"
+        parts = files.upload(self._process.run_and_list(localized, description, remedy, timeout))
         driver.receive(parts)
         self._jobs[f"{self._module.split('.')[1]} {step.get('phase', step.get('kind', 'parse'))}"] += 1
 
@@ -58,7 +57,8 @@ class IsolatedWorker:
         """No job is stopped."""
 
     def close(self) -> None:
-        """Each job's process is closed."""
+        """Stop the process."""
+        self._process.close()
 
 
 def paths_in(value: Any) -> list[Path]:
@@ -107,6 +107,7 @@ def made(recipe: config.Recipe, last: StageName = "shard") -> dict[str, Any]:
     return {name: result_of(ref).manifest.content for name, ref in refs.items()}
 
 
+@pytest.mark.slow
 def test_every_step_names_what_it_reads(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "cache"))
@@ -130,6 +131,7 @@ def test_every_step_names_what_it_reads(server: S3Server, tmp_path: Path, monkey
     assert set(backend.jobs) == {f"{stage} {phase}" for stage, of_stage in phases.items() for phase in of_stage}
 
 
+@pytest.mark.slow
 def test_so_does_every_step_of_an_evaluation(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The benchmark's files are in a folder that the recipe names, relative to that of the run."""
     monkeypatch.setenv("MLCTL_CACHE", str(tmp_path / "cache"))
@@ -152,4 +154,4 @@ def test_so_does_every_step_of_an_evaluation(server: S3Server, tmp_path: Path, m
     monkeypatch.setattr("mlctl.execution.registry.LOCAL", backend)
     monkeypatch.setattr("mlctl.evaluation.placement._MAX_COST_IN_PROCESS", -1)
     assert made(recipe(tmp_path, url, **more), "evaluate") == expected
-    assert backend.jobs == {"evaluation score": 4, "evaluation tokens": 2}
+    assert backend.jobs == {"evaluation score": 4, "evaluation tokens": 2, "evaluation geometry": 2}

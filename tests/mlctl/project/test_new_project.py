@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlctl import config
+from mlctl import __version__, config
 from mlctl.cli.main import main
 from mlctl.errors import InputError
 from mlctl.project import PREFECT_FILE
@@ -93,6 +93,25 @@ def test_a_folder_that_hides_a_package_of_mlctl_is_refused(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     assert main(["up"]) == 1
     assert not (tmp_path / ".mlctl").exists()
+
+
+def test_deployments_run_in_an_image_if_it_is_named(tmp_path: Path) -> None:
+    image = "registry.example:5000/team/mine"
+    write(project(image=image), tmp_path)
+    values = yaml.safe_load((tmp_path / "prefect.yaml").read_text(encoding="utf-8"))
+    assert [next(iter(step.values()))["image_name"] for step in values["build"]] == [image]
+    assert {one["work_pool"]["job_variables"]["image"] for one in values["deployments"]} == {"{{ build-image.image }}"}
+    assert "mlctl-store" not in (tmp_path / "prefect.yaml").read_text(encoding="utf-8")
+    assert config.load(tmp_path / "mine.yaml").store == "s3://mlctl/store", "a folder in a container would be lost"
+    assert f"MLCTL_IMAGE=mlctl:{__version__}-cuda" in (tmp_path / "Dockerfile").read_text(encoding="utf-8")
+    assert "mlctl-store" in (tmp_path / ".dockerignore").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("image", ["mine:latest", "Mine", "registry.example/", "a b", "https://registry.example/mine", "a:b/c"])
+def test_names_that_are_not_of_an_image_are_refused(image: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--image: .* is not the name of a container image(.|\n)*without a tag"):
+        write(project(image=image), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_command_asks_only_on_a_terminal(

@@ -39,7 +39,10 @@ def folders_with_corpora(tmp_path: Path) -> dict[str, Path]:
     (folders["download"] / "provenance.json").write_text(json.dumps([corpus | rest for corpus in corpora]))
     (folders["shard"] / "train").mkdir()
     for number, names in enumerate((["big"] * 3 + ["small"], ["big"] * 1200)):
-        pq.write_table(pa.table({"corpus": names}), folders["shard"] / "train" / f"{number:05d}.parquet")
+        pq.write_table(
+            pa.table({"corpus": names, "target_language": ["fr"] * len(names)}),
+            folders["shard"] / "train" / f"{number:05d}.parquet",
+        )
     (folders["shard"] / "decontamination.json").write_text(json.dumps({"checked": True, "sets": [SET]}))
     return folders
 

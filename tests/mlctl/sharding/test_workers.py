@@ -46,6 +46,7 @@ def workers() -> list[psutil.Process]:
 
 @pytest.mark.usefixtures("_always_workers")
 @pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(
     aligned: Path, in_process: dict[str, bytes], tmp_path: Path, number: int
 ) -> None:
@@ -71,6 +72,7 @@ def test_shards_have_the_rows_that_the_caps_keep(tmp_path: Path, changes: dict[s
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_stage_with_a_message_and_the_next_call_finishes(
     aligned: Path, in_process: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -21,6 +21,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from test_gradient_cache import CASES, PAD, RULE, TEMPLATE, label, objective_of, rows_of
 
+pytestmark = pytest.mark.slow
+
 MORE: list[dict[str, Any]] = [
     {
         **CASES[0],

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import setuptools  # noqa: F401 - torch.compile needs it, and imports it too late where a test has imported distutils
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
@@ -195,6 +196,7 @@ def test_chunk_by_chunk_memory_does_not_grow_with_the_batch(case: dict[str, Any]
     assert more > 2.5 * large, "it does grow with the micro_batch"
 
 
+@pytest.mark.slow
 def test_with_compiled_layers_it_is_the_same_step() -> None:
     plain, compiled = CASES[8], {**CASES[8], "compile": True}
     assert_equal(step(plain, SINGLE, cached=False), step(compiled, SINGLE, cached=False))

@@ -75,6 +75,7 @@ def straight(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 
 @pytest.mark.parametrize(("devices", "to"), [(("cpu",), "process"), (("cpu", "cpu"), "process"), (("cpu", "cpu"), "group")])
+@pytest.mark.slow
 def test_sigterm_leaves_a_checkpoint_and_resumes_to_the_same_bytes(
     shards: Path, tmp_path: Path, straight: Callable[..., tuple[Path, dict[str, Any]]], devices: tuple[str, ...], to: str
 ) -> None:

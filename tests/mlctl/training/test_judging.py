@@ -302,6 +302,7 @@ def before_training(folder: Path) -> list[dict[str, Any]]:
     return [row for row in pq.read_table(folder / "judgements.parquet").to_pylist() if not row["step"]]
 
 
+@pytest.mark.slow
 def test_sigkill_and_resume_give_the_same_bytes(shards: Path, base: Model, tmp_path: Path) -> None:
     """In two processes, each of which encodes its share of a judgement."""
     everything = settings(**EVERYTHING, devices=("cpu", "cpu"), checkpoint_seconds=0.01)

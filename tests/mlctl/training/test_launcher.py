@@ -134,7 +134,7 @@ def straight(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder, {"metrics": metrics, "updates": updates, "left": training_processes()}
 
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
 
 
 def test_two_processes_learn_what_one_learns(straight: tuple[Path, dict[str, Any]], shards: Path, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ TorchTrainer(
 """
 
 
+@pytest.mark.slow
 def test_workers_of_ray_train_train_together(make_shards: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("ray.train.torch", reason="Ray Train is not installed: pip install '.[scale-test]'")
     shards = make_shards(tmp_path / "shards", [40, 24])

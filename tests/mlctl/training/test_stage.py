@@ -190,6 +190,7 @@ def kill_when(ready: Callable[[], bool], command: list[str]) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 def test_sigkill_and_resume_give_the_same_bytes(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     whole = settings(steps=60, checkpoint_seconds=0.001)
     folder, checkpoints = tmp_path / "killed", tmp_path / "killed" / ".scratch" / "checkpoints"
@@ -255,6 +256,7 @@ def test_a_loss_that_rises_for_good_stops_and_names_the_best_checkpoint(shards: 
         train(more, toy_model, 0, shards, Workspace(tmp_path), interrupt_at(210))
 
 
+@pytest.mark.slow
 def test_layers_that_cannot_be_compiled_name_the_setting(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     from torch._inductor import config
 

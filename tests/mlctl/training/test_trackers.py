@@ -129,6 +129,7 @@ def kill_when(ready: Callable[[], bool], command: list[str]) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 def test_after_sigkill_no_step_is_missing_and_none_told_twice(shards: Path, toy_model: Model, tmp_path: Path) -> None:
     settings = Train(**QUICK, steps=120, checkpoint_seconds=0.1, judge_every=7)
     checkpoints, file = tmp_path / ".scratch" / "checkpoints", tmp_path / FILE

@@ -148,6 +148,7 @@ translate(settings, Languages(), source, Workspace(work), memory=memory[0] if me
 
 
 @pytest.mark.parametrize("remember", [True, False])
+@pytest.mark.slow
 def test_a_killed_run_asks_for_nothing_again_that_it_has_got(tmp_path: Path, memory: Path, remember: bool) -> None:
     """It is killed in the middle of measuring, and of a part; what was on its way may be asked for again."""
     texts = [text(number) for number in range(400)]

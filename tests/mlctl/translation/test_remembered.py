@@ -35,6 +35,7 @@ def rows(memory: Path) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow
 def test_a_text_is_translated_once(
     program: AskedProgram,
     memory: Path,

@@ -93,6 +93,7 @@ def in_process(models: str, source: Path, conversions: Path, tmp_path_factory: p
 
 @pytest.mark.usefixtures("_always_workers")
 @pytest.mark.parametrize("changes", [{"workers": 3}, {"workers": 2, "threads": 2}])
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(
     models: str, source: Path, conversions: Path, in_process: dict[str, bytes], tmp_path: Path, changes: dict[str, int]
 ) -> None:
@@ -116,6 +117,7 @@ def test_any_number_of_workers_writes_the_same_bytes(
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_the_transformers_backend_on_workers_writes_the_same_bytes(models: str, source: Path, tmp_path: Path) -> None:
     for name, number in (("here", 1), ("workers", 2)):
         changed = settings(models, backend="transformers", workers=number)
@@ -124,6 +126,7 @@ def test_the_transformers_backend_on_workers_writes_the_same_bytes(models: str, 
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_stage_with_a_message_and_the_next_call_finishes(
     models: str, source: Path, conversions: Path, in_process: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -161,6 +164,7 @@ translate(settings, Languages(targets=("fr", "de")), source, Workspace(work), me
 """
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_run_is_killed_and_the_next_one_finishes(
     models: str, source: Path, conversions: Path, in_process: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -184,6 +188,7 @@ def test_workers_end_when_the_run_is_killed_and_the_next_one_finishes(
 
 
 @pytest.mark.usefixtures("_always_workers")
+@pytest.mark.slow
 def test_too_many_faulty_outputs_of_all_workers_stop_the_stage(tmp_path: Path) -> None:
     """Each part has fewer than ten; together they are too many. Finished parts are kept and count in the next run."""
     program = AskedProgram(tmp_path / "program")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import bilingual_encoder as made
+import forked
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
@@ -190,14 +189,14 @@ download(Download(sources=(source,), lock=out + ".lock"), Languages(targets=("fr
 def test_killed_and_resumed_and_on_workers_the_bytes_are_equal(
     source: MakeSource, documents: dict[str, list[str]], encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(encoder)]
+    arguments = (str(tmp_path), str(encoder))
     killed = tmp_path / "killed"
     killed.mkdir()
     for commits in (2, 2):
-        assert subprocess.run([*command, str(killed), str(commits)], check=False).returncode == -signal.SIGKILL
+        assert forked.run_script(SCRIPT, *arguments, str(killed), str(commits)) == -signal.SIGKILL
     kept = {path: path.stat().st_ino for path in killed.rglob("rows.arrow") if ".part-" not in str(path)}
     assert len(kept) == 2
-    subprocess.run([*command, str(killed)], check=True)
+    assert not forked.run_script(SCRIPT, *arguments, str(killed))
     assert {path: path.stat().st_ino for path in kept} == kept
 
     monkeypatch.setattr("mlctl.mining.document_job._GROUP_DOCUMENTS", 1)

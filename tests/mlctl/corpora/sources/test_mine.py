@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import bilingual_encoder as made
+import forked
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
@@ -131,6 +132,7 @@ def test_the_source_side_is_embedded_once_for_all_targets(source: MakeSource, tm
     assert set(german["target_language"].to_pylist()) == {"de"}
 
 
+@pytest.mark.slow
 def test_workers_and_small_parts_change_nothing(source: MakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = run(source(), tmp_path / "here", BOTH)
     monkeypatch.setattr(runner, "_MAX_BYTES_IN_PROCESS", -1)
@@ -175,18 +177,18 @@ download(settings, Languages(targets=("fr", "de")), Workspace(Path(out)))
 def test_killed_at_any_step_and_resumed_the_bytes_are_equal(
     text: tuple[Path, set[tuple[str, str]]], encoder: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", SCRIPT, str(text[0]), str(encoder)]
+    arguments = (str(text[0]), str(encoder))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    subprocess.run([*command, str(whole)], check=True)
+    assert not forked.run_script(SCRIPT, *arguments, str(whole))
     kept: dict[Path, int] = {}
     for commits in (4, 15, 24):  # each run goes on from the one before
-        assert subprocess.run([*command, str(killed), str(commits)], check=False).returncode == -signal.SIGKILL
+        assert forked.run_script(SCRIPT, *arguments, str(killed), str(commits)) == -signal.SIGKILL
         assert {path: path.stat().st_ino for path in kept} == kept, "what was finished is made again"
         kept = {path: path.stat().st_ino for path in killed.rglob("*.npy") if not path.name.startswith(".part-")}
     assert len(kept) > 20
-    subprocess.run([*command, str(killed)], check=True)
+    assert not forked.run_script(SCRIPT, *arguments, str(killed))
     assert content(killed) == content(whole)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -132,6 +130,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_projected_labels_teach_what_english_examples_cannot(results: Path, benchmark: Path) -> None:
     out = run(results, quick(benchmark))
     assert pq.read_schema(out / "translate_train.parquet") == schema.TRANSLATE_TRAIN
@@ -152,6 +151,7 @@ def test_projected_labels_teach_what_english_examples_cannot(results: Path, benc
     assert listed["udpos-translate-train"]["metadata"]["zero_shot_task"] == "udpos"
 
 
+@pytest.mark.slow
 def test_examples_are_made_of_training_text_alone_by_the_base_model(results: Path, benchmark: Path) -> None:
     run(results, quick(benchmark))
     (file,) = (results / "parts-out").glob("udpos-projected-*.folder/examples.parquet")
@@ -204,6 +204,7 @@ def test_other_settings_or_other_text_are_another_fine_tuned_model(results: Path
     assert len(list((results / "parts-out").glob("udpos-model-*.folder"))) == 2
 
 
+@pytest.mark.slow
 def test_workers_make_the_same_bytes_and_a_second_run_computes_nothing(
     results: Path, benchmark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,13 +222,13 @@ KILLED_BEFORE = ("examples.parquet", "translate_train.parquet")
 
 
 @pytest.mark.parametrize("name", KILLED_BEFORE)
+@pytest.mark.slow
 def test_killed_it_resumes_to_the_same_bytes(results: Path, benchmark: Path, name: str) -> None:
     chosen = quick(benchmark, seeds=(0,))
     expected = contents(run(results, chosen))
     program = f"""
 import os, signal, sys
 from pathlib import Path
-sys.path[:0] = {[str(path) for path in sys.path]!r}
 import pyarrow.parquet as pq
 from mlctl.config import Evaluate, Languages, Model
 from mlctl.core.workspace import Workspace
@@ -242,8 +243,7 @@ root = Path({str(results)!r})
 evaluate(Evaluate.model_validate_json({chosen.model_dump_json()!r}), Model(), Languages(source="en", targets=("fr", "de")), 0, root / "sharded",
     root / "trained", Workspace(root / "killed"), score_cache=ScoreCache(root / "parts-killed"), aligned=root / "aligned")
 """
-    process = subprocess.run([sys.executable, "-c", program], check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert process.returncode == -signal.SIGKILL
+    assert forked.run_script(program) == -signal.SIGKILL
     assert contents(run(results, chosen, "killed")) == expected
 
 
