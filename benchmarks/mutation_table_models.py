@@ -267,3 +267,30 @@ LICENCES = [
         translation_licence_unchecked=("or not recipe.licences.allow:", "or True:"),
     ),
 ]
+
+EXPORT = [
+    *group(
+        "mlctl/modeling/tokenizer_trimming.py",
+        "tests/mlctl/modeling/test_vocabulary_trimming.py",
+        bpe_without_the_parts_of_tokens=("kept = _with_parts(model, vocabulary, kept)", "pass"),
+        no_single_characters=("{number for number, token in vocabulary.items() if _is_basic(token, model)}", "set()"),
+        post_processor_with_old_ids=('_renumber_post_processor(trimmed.get("post_processor"), new_ids)', "pass"),
+    ),
+    *group(
+        "mlctl/modeling/vocabulary_trimming.py",
+        "tests/mlctl/modeling/test_vocabulary_trimming.py",
+        head_keeps_its_biases=("if tensor.ndim and tensor.shape[0] == rows", "if tensor.ndim > 1 and tensor.shape[0] == rows"),
+        configuration_with_old_ids=('renumbered(value) if name.endswith("_token_id") else value', "value"),
+    ),
+    *group(
+        "mlctl/reporting/card_metadata.py",
+        "tests/mlctl/reporting/test_card.py",
+        card_without_licence=('{"license": UNKNOWN}', "{}"),
+        languages_with_script=('tag.partition("-")[0]', "tag"),
+    ),
+    *group(
+        "mlctl/pipeline/encoder_scores.py",
+        "tests/mlctl/evaluation/test_single_encoder.py",
+        mean_over_any_languages=("for language in languages if all(", "for language in languages if any("),
+    ),
+]

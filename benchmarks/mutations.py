@@ -23,10 +23,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mutation_table import HASHING, KEYS, STORE, Mutation
-from mutation_table_models import EVALUATION, LICENCES, SHARDING, TRAINING
+from mutation_table_models import EVALUATION, EXPORT, LICENCES, SHARDING, TRAINING
 from mutation_table_translation import TRANSLATION
 
-MUTATIONS = [*HASHING, *KEYS, *STORE, *SHARDING, *LICENCES, *TRANSLATION, *TRAINING, *EVALUATION]
+MUTATIONS = [*HASHING, *KEYS, *STORE, *SHARDING, *LICENCES, *TRANSLATION, *TRAINING, *EVALUATION, *EXPORT]
 ROOT = Path(__file__).parent.parent
 IGNORED = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "mlctl-store*", "*.egg-info")
 TIMEOUT = 300.0  # seconds; a mutation that makes the tests hang is killed

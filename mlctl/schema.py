@@ -321,6 +321,20 @@ LEADERBOARD = pa.schema(
     ]
 )
 
+#: A metric of an encoder that was evaluated by itself, in [0, 1], mean over seeds of fine-tuning and directions; `main`: the task's main metric.
+ENCODER_SCORES = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("model", "task", "title", "language", "metric")),
+        pa.field("main", pa.bool_(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("deviation", pa.float64()),
+        pa.field("seeds", pa.int64(), nullable=False),
+        pa.field("items", pa.int64(), nullable=False),
+        pa.field("weights", pa.string(), nullable=False),
+        pa.field("result", pa.string(), nullable=False),
+    ]
+)
+
 #: Cosine between the gradients of alignment and of a fine-tuned task in one layer (null: in all layers together), and the lengths of both.
 #: `alignment` is "words" or "sentences"; a gradient of length 0 has no cosine.
 GRADIENTS = pa.schema(

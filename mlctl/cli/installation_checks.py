@@ -28,6 +28,7 @@ _USES = {
     "mlflow": "the tracker mlflow",
     "mteb": "tasks of mteb by its own runner",
     "notebook": "data frames of the API (import mlctl)",
+    "onnx": "mlctl export --onnx and --int8",
     "openai": "translate.backend=openai",
     "ray": "executor: ray",
     "s3": "a store on S3",

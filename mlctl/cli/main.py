@@ -15,6 +15,8 @@ from mlctl.cli.champion import champion_app, retrain
 from mlctl.cli.compare import compare
 from mlctl.cli.corpora import corpora_app
 from mlctl.cli.doctor import doctor
+from mlctl.cli.evaluate import evaluate
+from mlctl.cli.export import export
 from mlctl.cli.init import init
 from mlctl.cli.leaderboard import leaderboard
 from mlctl.cli.ledger import ledger
@@ -22,7 +24,7 @@ from mlctl.cli.local_server import down, up
 from mlctl.cli.plan import explain, plan
 from mlctl.cli.recipe import recipe
 from mlctl.cli.run import add_stage_commands, run
-from mlctl.cli.runs import export, runs
+from mlctl.cli.runs import runs
 from mlctl.cli.store import store_app
 from mlctl.cli.sweep import sweep
 from mlctl.core.long_values import cut_long_values
@@ -36,7 +38,7 @@ _HELP = "Pull the languages of a multilingual text encoder closer together: text
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=_HELP)
 app.command()(run)
-add_stage_commands(app)
+add_stage_commands(app, {"evaluate": evaluate})
 for _command in (init, doctor, plan, explain, runs, compare, leaderboard, export, recipe, sweep, ledger, retrain, up, down):
     app.command()(_command)
 app.add_typer(champion_app, name="champion")

@@ -14,7 +14,7 @@ from mlctl.cli.options import Overrides, RecipeName, load_recipe, out
 from mlctl.stage_names import STAGE_NAMES, StageName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from mlctl.pipeline.stage import Ref
@@ -23,24 +23,28 @@ if TYPE_CHECKING:
 
 def run(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Run the whole pipeline; results that the store has are not computed again."""
-    _run(recipe, overrides, "report")
+    run_stages(recipe, overrides, "report")
 
 
-def add_stage_commands(app: typer.Typer) -> None:
-    """Add a command for each stage, which runs the pipeline up to it."""
+def add_stage_commands(app: typer.Typer, own: Mapping[str, Callable[..., None]]) -> None:
+    """Add a command for each stage, which runs the pipeline up to it; some stages have their `own`."""
     for stage in STAGE_NAMES:
-        _add_stage_command(app, stage)
+        if stage in own:
+            app.command(stage)(own[stage])
+        else:
+            _add_stage_command(app, stage)
 
 
 def _add_stage_command(app: typer.Typer, stage: StageName) -> None:
     def command(recipe: RecipeName, overrides: Overrides = None) -> None:
-        _run(recipe, overrides, stage)
+        run_stages(recipe, overrides, stage)
 
     text = "Run the first stage only." if stage == STAGE_NAMES[0] else f"Run the pipeline up to {stage}."
     app.command(stage, help=text)(command)
 
 
-def _run(name: str, overrides: list[str] | None, until: StageName) -> None:
+def run_stages(name: str, overrides: list[str] | None, until: StageName) -> None:
+    """Run the pipeline of a recipe up to a stage, and print what it has made."""
     recipe = load_recipe(name, overrides)
 
     def load() -> Callable[[], Any]:

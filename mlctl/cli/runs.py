@@ -1,22 +1,21 @@
-"""`mlctl runs` and `mlctl export`: what ran, and a run's model in a folder."""
+"""`mlctl runs`: what ran."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
-from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, load_recipe, out, shorten
+from mlctl.cli.options import DEFAULT_STORE, OptionalRecipe, StoreFolder, existing_store, out, shorten
 from mlctl.cli.units import format_duration
 from storage import Manifest, Store
 from storage.run_log import Run, RunLog, short_ids
 
 _NAME_LENGTH = 16
+_ENCODER = "evaluate-encoder"  # its only model is the base model
+_SCORED = ("evaluate", _ENCODER)
 _LAST_STAGES = {"sweep": "evaluate", "ledger": "train"}  # of the runs that these flows consist of
 
 
@@ -66,11 +65,13 @@ def _comparison_details(store: Store, run: Run) -> list[str]:
 
 def _scores(store: Store, run: Run) -> str:
     """Return the mean scores of base and trained model in %, by task; empty before the evaluation."""
-    key = next((stage.key for stage in run.stages if stage.stage == "evaluate" and stage.state in ("computed", "cached")), "")
-    manifest = Manifest.read(store.folder("evaluate", key)) if key else None
+    done = [stage for stage in run.stages if stage.stage in _SCORED and stage.state in ("computed", "cached")]
+    manifest = Manifest.read(store.folder(done[0].stage, done[0].key)) if done else None
     if manifest is None:
         return ""
     means = manifest.metrics
+    if manifest.stage == _ENCODER:
+        return "; ".join(f"{name.removesuffix('_base')} {100 * mean:.1f}" for name, mean in means.items())
     tasks = [name.removesuffix("_trained") for name in means if name.endswith("_trained")]
     shown = [
         f"{task} {100 * means[f'{task}_base']:.1f} → {100 * means[f'{task}_trained']:.1f}"
@@ -78,27 +79,3 @@ def _scores(store: Store, run: Run) -> str:
         if f"{task}_base" in means
     ]
     return "; ".join(shown)
-
-
-def export(
-    folder: Annotated[str, typer.Argument(help="Folder to write: a new one, or that of an earlier export.")],
-    run: Annotated[
-        str,
-        typer.Option(
-            "--run",
-            help="Id of a run (`mlctl runs`) or a prefix of it; default: the newest with a report (with --recipe: of that recipe).",
-        ),
-    ] = "",
-    recipe: OptionalRecipe = "",
-    store: StoreFolder = DEFAULT_STORE,
-    force: Annotated[
-        bool, typer.Option("--force", help="Export it even if it is significantly worse than its base model.")
-    ] = False,
-) -> None:
-    """Export a run's model, its card, attribution and figures into one folder, ready to publish; with --recipe, of that recipe."""
-    from mlctl.pipeline.export import export as export_run
-
-    name = load_recipe(recipe, None).name if recipe else ""
-    exported = export_run(existing_store(store, recipe), Path(folder), run, recipe_name=name, force=force)
-    out.print(f"run:    {exported.id} ({exported.recipe.get('name', '')})")
-    out.print(f"folder: {Path(folder).expanduser().absolute()}", soft_wrap=True)

@@ -40,6 +40,7 @@ PATTERNS = {
     r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$": "use letters, digits, `_` and `-`, a letter or digit first",
     r"^[A-Za-z0-9][A-Za-z0-9_-]*$": "use letters, digits, `_` and `-`, a letter or digit first",
     r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$": "use letters, digits, `_`, `.`, `+` and `-`, a letter or digit first",
+    r"^([a-z0-9]+([.-][a-z0-9]+)*)?$": "use the hub's name of the licence, in lower case: apache-2.0, mit, cc-by-4.0, other",
     r"^(auto|cpu|cuda(:\d+)?)$": "use auto, cpu, cuda or cuda:N",
     r"^(\S+:\d+)?$": "give host:port",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "give the name of an environment variable, never the key itself",

@@ -47,6 +47,7 @@ class EvaluationJob(BaseModel):
         cache: folder of the score cache.
         root: folder of the stage's workspace.
         base_name: name of the base model on the hub, under which mteb knows it; empty: it has none.
+        targets: languages of the held-out pairs; empty: there are none.
         samples: languages with a sample of aligned training pairs (`training_sample`), and its digest; empty unless a benchmark
             projects labels.
     """
@@ -87,8 +88,8 @@ class EvaluationJob(BaseModel):
 
     @functools.cached_property
     def heldout(self) -> list[Heldout]:
-        """The held-out pairs of each target language that has any."""
-        return read_heldout(self.sharded, self.targets)
+        """The held-out pairs of each target language that has any; none of an encoder that is evaluated without a run."""
+        return read_heldout(self.sharded, self.targets) if self.targets else []
 
     @functools.cached_property
     def heldout_task(self) -> HeldoutRetrieval:
@@ -186,7 +187,9 @@ class EvaluationJob(BaseModel):
             )
         return open_translate_train(entry, ProjectedSets(identities, self.scores))
 
-    def _dev_pairs(self) -> Heldout:
+    def _dev_pairs(self) -> Heldout | None:
+        if not self.targets:
+            return None
         language = self.settings.pooling_dev or self.heldout[0].language
         for pairs in self.heldout:
             if pairs.language == language:

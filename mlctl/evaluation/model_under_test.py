@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlctl.config import Evaluate
+from mlctl.errors import InputError
 from mlctl.evaluation.score_cache import ScoreCache
 from mlctl.modeling import model_sources
 from mlctl.modeling.sentence_config import Pooling, SentenceConfig, describe_pooling
@@ -45,7 +46,7 @@ class ModelUnderTest:
         tokenizer: folder of its tokenizer, the one that the shards were made with.
         settings: arithmetic, device and batch size.
         cache: stores its scores and fine-tuned models.
-        dev: held-out pairs of the language that `pooling: search` selects the pooling on.
+        dev: held-out pairs of the language that `pooling: search` selects the pooling on; None: there are none.
         sentences: how it makes sentence vectors: pooling, prompt, maximum length; the modules of the pooling are read from its folder.
         pooling: as `evaluate.pooling`, of its sentence embeddings in the published benchmarks.
         digests: of its weights and its tokenizer, where they are known; None: they are computed when they are needed.
@@ -58,7 +59,7 @@ class ModelUnderTest:
         tokenizer: Path,
         settings: Evaluate,
         cache: ScoreCache,
-        dev: Heldout,
+        dev: Heldout | None,
         sentences: SentenceConfig,
         pooling: str | int = "auto",
         digests: ModelDigests | None = None,
@@ -154,7 +155,7 @@ class ModelUnderTest:
             "%s: %s has the best accuracy on the dev pairs en–%s (%.1f%%)",
             self.name,
             describe_pooling(best),
-            self._dev.language,
+            self._dev_pairs.language,
             100 * accuracies[best],
         )
         return best
@@ -170,7 +171,7 @@ class ModelUnderTest:
         from mlctl.evaluation.embedding import pooling_search
 
         settings = {**self.embedding_settings, "own": self.sentences.pooling.as_json()}
-        return pooling_search.identity(self.identity, self._dev, settings)
+        return pooling_search.identity(self.identity, self._dev_pairs, settings)
 
     @cached_property
     def pooling_accuracies(self) -> Mapping[Pooling, float]:
@@ -180,9 +181,16 @@ class ModelUnderTest:
 
         poolings = all_poolings(self.sentences.pooling, self._depth)
         results = self.cache.get_or_compute(
-            self.pooling_search, lambda: pooling_search.evaluate(poolings, self._dev, self.embed_with_poolings)
+            self.pooling_search, lambda: pooling_search.evaluate(poolings, self._dev_pairs, self.embed_with_poolings)
         )
         return {Pooling.from_json(result.notes["pooling"]): result.metrics["accuracy"] for result in results}
+
+    @property
+    def _dev_pairs(self) -> Heldout:
+        if self._dev is None:
+            problem = "evaluate.pooling: `search` selects the pooling on held-out pairs, and there are none"
+            raise InputError(problem, "set it to last, to cls, or to the number of a layer")
+        return self._dev
 
     @property
     def _depth(self) -> int:
@@ -222,7 +230,7 @@ class ModelUnderTest:
             entry["pooling"] = describe_pooling(self.pooling)
         if pooled and self.searches_pooling:
             accuracies = {describe_pooling(pooling): accuracy for pooling, accuracy in self.pooling_accuracies.items()}
-            entry["pooling_search"] = {"language": self._dev.language, "accuracies": accuracies}
+            entry["pooling_search"] = {"language": self._dev_pairs.language, "accuracies": accuracies}
         return entry
 
     def encode(self, texts: Sequence[str], cache: bool = False) -> Tensor:

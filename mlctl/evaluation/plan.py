@@ -95,11 +95,11 @@ def projection_groups(job: EvaluationJob, cache: ScoreCache) -> list[StepGroup]:
 
 def make_plan(job: EvaluationJob, base: BaseModel, compared: bool) -> EvaluationPlan:
     """Return what is evaluated; `compared`: also the base model with the trained model's pooling, where that is another."""
-    benchmarks = [(task, covered_languages(task, job.tokenizer)) for task in job.benchmarks]
+    benchmarks = _benchmarks(job)
     tasks: list[tuple[Task, Sequence[str]]] = [(job.heldout_task, job.heldout_task.languages), *benchmarks]
     by_model: dict[str, list[Evaluation]] = {BASE: [], SAME_POOLING: [], TRAINED: []}
     for task, languages in tasks:
-        for seed in job.settings.seeds if task.metadata.fine_tuned else (None,):
+        for seed in _seeds(job, task):
             for language in languages:
                 published, trained = (_evaluation(job, name, task, language, seed) for name in (BASE, TRAINED))
                 by_model[BASE].append(published)
@@ -111,12 +111,32 @@ def make_plan(job: EvaluationJob, base: BaseModel, compared: bool) -> Evaluation
     return EvaluationPlan(job, base, benchmarks, by_model)
 
 
+def make_encoder_plan(job: EvaluationJob, base: BaseModel) -> EvaluationPlan:
+    """Return what is evaluated of a job whose only model is the base model, without held-out pairs."""
+    benchmarks = _benchmarks(job)
+    evaluations = [
+        _evaluation(job, BASE, task, language, seed)
+        for task, languages in benchmarks
+        for seed in _seeds(job, task)
+        for language in languages
+    ]
+    return EvaluationPlan(job, base, benchmarks, {BASE: evaluations})
+
+
 def score_groups(job: EvaluationJob, missing: Sequence[Evaluation], cache: ScoreCache) -> list[StepGroup]:
     """Return the steps that compute the missing scores of a model, a group for each task and seed."""
     groups: dict[tuple[str, int | None], list[Evaluation]] = {}
     for evaluation in missing:
         groups.setdefault((evaluation.task.metadata.task, evaluation.seed), []).append(evaluation)
     return [_group(job, group, cache) for group in groups.values()]
+
+
+def _benchmarks(job: EvaluationJob) -> list[tuple[PublishedTask, Sequence[str]]]:
+    return [(task, covered_languages(task, job.tokenizer)) for task in job.benchmarks]
+
+
+def _seeds(job: EvaluationJob, task: Task) -> Sequence[int | None]:
+    return job.settings.seeds if task.metadata.fine_tuned else (None,)
 
 
 def _evaluation(job: EvaluationJob, model: str, task: Task, language: str, seed: int | None) -> Evaluation:

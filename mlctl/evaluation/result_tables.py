@@ -55,6 +55,16 @@ def write_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace
     return averages
 
 
+def write_encoder_result(plan: EvaluationPlan, results: Sequence[ModelScores], workspace: Workspace) -> None:
+    """Write the tables, `mteb.json` if the settings ask for it, and `protocol.json` of the evaluation of one encoder."""
+    _write(workspace, "scores.parquet", pa.Table.from_pylist(score_rows(results), schema.SCORES))
+    _write(workspace, "items.parquet", _item_table(results))
+    if plan.job.settings.mteb:
+        content = {BASE: json.loads(plan.job.scratch.path(mteb_file(BASE)).read_text(encoding="utf-8"))}
+        _write_json(workspace, "mteb.json", content)
+    _write_json(workspace, "protocol.json", _protocol(plan, results))
+
+
 def _write_json(workspace: Workspace, name: str, content: dict[str, Any]) -> None:
     if not workspace.has(name):
         with workspace.part(name) as path:
@@ -73,7 +83,10 @@ def _join(scratch: Workspace, file_of: Callable[[str], str], workspace: Workspac
 
 def _item_table(results: Sequence[ModelScores]) -> pa.Table:
     return pa.concat_tables(
-        pa.table(item_columns(result, scores), schema.ITEMS) for result in results for scores in result.scores
+        [
+            schema.ITEMS.empty_table(),
+            *(pa.table(item_columns(result, scores), schema.ITEMS) for result in results for scores in result.scores),
+        ]
     )
 
 
@@ -91,7 +104,7 @@ def _protocol(plan: EvaluationPlan, results: Sequence[ModelScores]) -> dict[str,
             "origin": base.origin,
             "published": base.is_published,
             "problem": base.problem,
-            "same_pooling": "evaluated" if plan.evaluations[SAME_POOLING] else "equal",
+            "same_pooling": "evaluated" if plan.evaluations.get(SAME_POOLING) else "equal",
         },
         "benchmarks": [
             {"metadata": metadata.as_json(), "settings": task.settings, "languages": list(languages)}

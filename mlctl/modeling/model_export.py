@@ -75,7 +75,7 @@ def _trained_source(model: Any, source: Path) -> dict[str, Tensor] | None:
 
     Names are the source's; if a head is added to a bare encoder, those of the model with the head.
     """
-    weights = _read_weights(source)
+    weights = read_weights(source)
     prefix = f"{model.base_model_prefix}."
     encoder = model.base_model.state_dict()
     prefixed = any(name.startswith(prefix) and name.removeprefix(prefix) in encoder for name in weights)
@@ -118,7 +118,7 @@ def _without_copies(weights: dict[str, Tensor], trained: Mapping[str, Tensor], m
     return {name: value for name, value in weights.items() if not is_copy(name, value)}
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path) -> dict[str, Tensor]:
     """Return the weights of a model's files by their present names."""
     weights: dict[str, Tensor] = {}
     for file in weight_files(folder):

@@ -34,7 +34,8 @@ _TOKENIZER_FILES = (
     "vocab.txt",
 )
 _HUB_CONFIGS = ("*.json",)
-_HUB_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors")  # pickled weights only where there are no others
+# The card says the licence; pickled weights only where there are no others.
+_HUB_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "README.md")
 #: Modules of sentence-transformers, such as 1_Pooling; other folders hold other frameworks' weights.
 _MODULE_FILES = re.compile(r"\d+_\w+/[^/]+\.(json|safetensors)")
 _MODULE_PICKLE = re.compile(r"\d+_\w+/pytorch_model\.bin")
@@ -172,12 +173,18 @@ def _from_hub(model: Model, setting: str, patterns: Sequence[str]) -> Path:
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise InputError(
             f"{setting}: neither a folder nor a model on the hub: {name!r} (revision {revision!r})",
-            f"check the spelling and {setting.partition('.')[0]}.revision; a private model needs `hf auth login`",
+            f"check the spelling{_revision_of(setting)}; a private model needs `hf auth login`",
         ) from None
     except InputError:
         raise
     except Exception as error:  # whatever the hub client's transport raises: offline, refused, timed out, interrupted
         return _from_cache(name, revision, setting, patterns, error)
+
+
+def _revision_of(setting: str) -> str:
+    """Return the setting of the revision, for a message; an argument of a command has none."""
+    section, _, name = setting.rpartition(".")
+    return f" and {section.partition('.')[0]}.revision" if name and section else ""
 
 
 def _wanted(files: Sequence[str], patterns: Sequence[str]) -> list[str]:

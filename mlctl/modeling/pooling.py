@@ -118,7 +118,7 @@ def pool_tokens(states: Tensor, attention_mask: Tensor, tokens: TokenPooling | t
         return states[:, 0]
     if tokens == "lasttoken":
         last = attention_mask.to(torch.int64).sum(1) - 1
-        return states[torch.arange(len(states), device=states.device), last]
+        return states[torch.arange(states.shape[0], device=states.device), last]  # `len` would be a constant in an exported graph
     if tokens == "max":
         return states.masked_fill(attention_mask.unsqueeze(2) == 0, -torch.inf).amax(1)
     if tokens == "weightedmean":

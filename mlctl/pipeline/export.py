@@ -7,11 +7,14 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mlctl.core.files import atomic_write, discard
 from mlctl.core.hashing import file_digest
 from mlctl.core.write_errors import explain_write_errors, is_disk_full
 from mlctl.errors import InputError
+from mlctl.pipeline.export_text import Texts, text_of_pairs
+from mlctl.pipeline.export_variants import UNCHANGED, Variants, apply_variants
 from mlctl.pipeline.stage import require_result
 from mlctl.reporting.regressions import regressions
 from storage import Result, Store, StoreError
@@ -21,12 +24,23 @@ from storage.session import session
 #: Records the run and the digest of each file: a later export replaces the files that are listed there and nothing else.
 RECORD = "mlctl.json"
 
+#: What the variants of an export changed, as JSON values by the name of the change.
+Made = dict[str, Any]
+
 _REPORT_FILES = ("README.md", "ATTRIBUTION.md", "figures.json")
 _MODEL = "model/"
 
 
-def export(store: Store, folder: Path, run_id: str = "", *, recipe_name: str = "", force: bool = False) -> Run:
-    """Write a run's folder atomically, and return the run.
+def export(
+    store: Store,
+    folder: Path,
+    run_id: str = "",
+    *,
+    recipe_name: str = "",
+    force: bool = False,
+    variants: Variants = UNCHANGED,
+) -> tuple[Run, Made]:
+    """Write a run's folder atomically, and return the run and what the variants changed.
 
     Files are copies, not links: a result in the store never changes, whatever is done to the folder.
 
@@ -36,17 +50,18 @@ def export(store: Store, folder: Path, run_id: str = "", *, recipe_name: str = "
         run_id: a run's id or a prefix of it; empty: the newest run with a report.
         recipe_name: of the runs of which the newest is taken; empty: of all.
         force: export a model that is significantly worse than its base model, too.
+        variants: changes of the model; their text is by default that which the run cleaned.
 
     Raises:
-        InputError: no such run, its results are missing, its model is worse than the base model, or the folder holds something else.
+        InputError: no such run, its results are missing, its model is worse than the base model, the folder holds something else, or a
+            variant cannot be made.
         StoreError: a file of a result is damaged.
     """
     run = find_run(store, run_id, recipe_name)
     key = next(stage.key for stage in run.stages if stage.stage == "report")
     if not force:
         check_not_worse(store, key, "to export it anyway: --force")
-    export_results(store, folder, key, run.id)
-    return run
+    return run, export_results(store, folder, key, run.id, variants)
 
 
 def check_not_worse(store: Store, report_key: str, remedy: str) -> None:
@@ -68,19 +83,41 @@ def check_not_worse(store: Store, report_key: str, remedy: str) -> None:
         )
 
 
-def export_results(store: Store, folder: Path, report_key: str, title: str) -> None:
+def export_results(store: Store, folder: Path, report_key: str, title: str, variants: Variants = UNCHANGED) -> Made:
     """Write the model and the files of a report into a folder, atomically; `title` says in the record what it is.
 
     Raises: as `export`.
     """
-    folder = folder.expanduser().absolute()
-    _check_replaceable(folder)
-    with session(store.root), explain_write_errors(folder):
+    variants.check()
+    with session(store.root), writing_export(folder) as part:
         report = require_result(store, "report", report_key)
         train = require_result(store, "train", report.manifest.inputs["train"])
+        copy_files(part, {**dict(_model_files(train)), **dict(_report_files(report))})
+
+        def read_texts() -> Texts:
+            cleaned = require_result(store, "clean", report.manifest.inputs["clean"])
+            return text_of_pairs(cleaned.folder, variants.languages)
+
+        made = apply_variants(part, variants, read_texts)
+        keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
+        write_record(part, {"run": title, "results": keys, **made})
+    return made
+
+
+@contextlib.contextmanager
+def writing_export(folder: Path) -> Iterator[Path]:
+    """Yield the temporary folder to write an export in; it takes the place of `folder` when the block ends without error.
+
+    Raises:
+        InputError: the folder holds something else than an unchanged earlier export, or cannot be written.
+    """
+    folder = folder.expanduser().absolute()
+    _check_replaceable(folder)
+    with explain_write_errors(folder):
         try:
             with atomic_write(folder) as part, _discarding(part):
-                _fill(part, title, {**dict(_model_files(train)), **dict(_report_files(report))}, report, train)
+                part.mkdir()
+                yield part
         except OSError as error:
             if is_disk_full(error):
                 raise
@@ -96,7 +133,12 @@ def _discarding(part: Path) -> Iterator[None]:
         raise
 
 
-def _fill(part: Path, title: str, sources: Mapping[str, tuple[Path, str]], report: Result, train: Result) -> None:
+def copy_files(part: Path, sources: Mapping[str, tuple[Path, str]]) -> None:
+    """Copy files, by their name in the folder: each with its digest.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
     for name, (source, digest) in sources.items():
         copy = part / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -105,8 +147,12 @@ def _fill(part: Path, title: str, sources: Mapping[str, tuple[Path, str]], repor
             raise StoreError(
                 f"{source} is damaged\n  → run `mlctl store verify`, then the pipeline: the result is set aside and computed again"
             )
-    keys = {result.manifest.stage: result.manifest.key for result in (train, report)}
-    record = {"run": title, "results": keys, "files": {name: digest for name, (_, digest) in sorted(sources.items())}}
+
+
+def write_record(part: Path, content: Mapping[str, Any]) -> None:
+    """Write what an export is, and the digest of each of its files."""
+    files = sorted(path for path in part.rglob("*") if path.is_file())
+    record = {**content, "files": {path.relative_to(part).as_posix(): file_digest(path) for path in files}}
     (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from mlctl.evaluation.statistics.all_pairs import PairTests, Resamples, compare_pairs, resample
 from mlctl.evaluation.statistics.item_tables import SeedItems, item_count, item_matrix, read_items, seed_scores
 from mlctl.evaluation.statistics.run_comparison import HELD_OUT
-from mlctl.pipeline.leaderboard_models import ROLES, Role, model_id
-from mlctl.pipeline.leaderboard_results import JudgedResult
+from mlctl.pipeline.leaderboard_models import model_id
+from mlctl.pipeline.leaderboard_results import JudgedResult, Role
 from mlctl.reporting.benchmark_rows import task_titles
 from mlctl.reporting.formatting import format_task_name
 from mlctl.reporting.leaderboard_data import BoardColumn, BoardScore, BoardTests
@@ -55,7 +55,7 @@ class ColumnDraft:
         """Add the scores of a result."""
         self.digests.update(digests)
         self.results.append(result)
-        for language, role in itertools.product(digests, ROLES):
+        for language, role in itertools.product(digests, result.roles):
             models = self.sources.setdefault(language, {})
             name = model_id(result.protocol["models"][role])
             if name not in models or models[name][0].manifest.created < result.manifest.created:

@@ -6,18 +6,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mlctl.core.hashing import canonical_json
-from mlctl.pipeline.leaderboard_results import JudgedResult
+from mlctl.pipeline.leaderboard_results import JudgedResult, Role
 from mlctl.reporting.formatting import describe_vectors
 from mlctl.reporting.leaderboard_data import BoardModel
 from storage.run_log import Run, short_ids
-
-Role = Literal["base", "trained"]
-
-#: The models of an evaluation that are on the board. `base-same-pooling` says what training changed; it is no model of its own.
-ROLES: tuple[Role, ...] = ("base", "trained")
 
 _ID_LENGTH = 10
 _SHORT = 8  # digits of a digest that stands for a name
@@ -44,7 +39,7 @@ def board_models(results: Iterable[JudgedResult]) -> list[BoardModel]:
     """Return the models of some evaluations, each once, the newest first."""
     found: dict[str, _Found] = {}
     for result in sorted(results, key=lambda result: (result.manifest.created, result.name)):
-        for role in ROLES:
+        for role in result.roles:
             entry = result.protocol["models"][role]
             found.setdefault(model_id(entry), _Found(entry)).places.append((role, result))
     shown = short_ids(list({run.id: run for one in found.values() for _, result in one.places for run in result.runs}.values()))

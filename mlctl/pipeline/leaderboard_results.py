@@ -7,21 +7,27 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
 from mlctl.core.url_redaction import redact_url
 from mlctl.errors import InputError
 from mlctl.evaluation.statistics.run_comparison import TaskLanguage, heldout_items, score_digests
+from mlctl.pipeline import encoder_evaluation
 from mlctl.reporting.leaderboard_data import LeftOut
 from storage import Manifest, Result, Store, StoreError
 from storage.run_log import Run, RunLog
 
-#: Stages whose results are evaluations of two models.
-STAGES = ("evaluate", "challenge")
+Role = Literal["base", "trained"]
 
-_FILES = ("protocol.json", "differences.parquet", "items.parquet", "scores.parquet")
+#: The models of an evaluation that are on the board. `base-same-pooling` says what training changed; it is no model of its own.
+ROLES: tuple[Role, ...] = ("base", "trained")
+#: Stages whose results are evaluations: of two models, and of one encoder (`base`).
+STAGES = ("evaluate", "challenge", encoder_evaluation.NAME)
+
+_FILES = ("protocol.json", "items.parquet", "scores.parquet")
+_COMPARED = "differences.parquet"  # of two models
 _UNSEEN = "unseen"  # folder of a challenge with its held-out pairs
 
 
@@ -52,6 +58,11 @@ class JudgedResult:
     def name(self) -> str:
         """Stage and key."""
         return f"{self.manifest.stage}/{self.manifest.key}"
+
+    @property
+    def roles(self) -> list[Role]:
+        """The models that it evaluates."""
+        return _roles(self.manifest.stage)
 
 
 @dataclass
@@ -113,25 +124,42 @@ def _open(store: Store, stage: str, key: str) -> Result:
 def _judged(store: Store, result: Result, name: str) -> JudgedResult:
     names = {file.name for file in result.manifest.files}
     version = result.manifest.parts.get("version")
-    if missing := [file for file in _FILES if file not in names]:
+    roles = _roles(result.manifest.stage)
+    files = (*_FILES, *([_COMPARED] if len(roles) > 1 else []))
+    if missing := [file for file in files if file not in names]:
         raise _UnusableError(f"an older mlctl made it ({result.manifest.stage} {version}): it has no {', '.join(missing)}")
     try:
         protocol = json.loads((result.folder / "protocol.json").read_text(encoding="utf-8"))
-        rows = pq.read_table(result.folder / "differences.parquet", columns=["task", "language", "metric"]).to_pylist()
+        metrics = _metrics(result.folder, protocol)
         digests = score_digests(result.folder, _heldout(store, result), result.manifest.parts["outside"])
-        _ = [protocol["models"][model]["weights"] for model in ("base", "trained")]
+        _ = [protocol["models"][model]["weights"] for model in roles]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
         reason = f"an older mlctl made it ({result.manifest.stage} {version}), or it is unreadable"
         raise _UnusableError(f"{reason}: {type(error).__name__} {str(error).partition(chr(10))[0]}") from error
-    metrics = {(row["task"], row["language"]): row["metric"] for row in rows}
     unknown = result.manifest.content  # items that cannot be compared with those of other results
     return JudgedResult(
         (name,), result.folder, result.manifest, protocol, metrics, {key: digests.get(key, unknown) for key in metrics}
     )
 
 
+def _roles(stage: str) -> list[Role]:
+    return [role for role in ROLES if stage != encoder_evaluation.NAME or role == "base"]
+
+
+def _metrics(folder: Path, protocol: Mapping[str, Any]) -> dict[TaskLanguage, str]:
+    """Return the main metric of each task and language: of one encoder, which has no held-out pairs, that of the benchmark."""
+    if (folder / _COMPARED).is_file():
+        rows = pq.read_table(folder / _COMPARED, columns=["task", "language", "metric"]).to_pylist()
+        return {(row["task"], row["language"]): row["metric"] for row in rows}
+    main = {entry["metadata"]["task"]: entry["metadata"]["metric"] for entry in protocol["benchmarks"]}
+    rows = pq.read_table(folder / "scores.parquet", columns=["task", "language"]).to_pylist()
+    return {(row["task"], row["language"]): main[row["task"]] for row in rows}
+
+
 def _heldout(store: Store, result: Result) -> dict[TaskLanguage, Any]:
     """Return the held-out items of a result; nothing if the store on this machine does not have them any more."""
+    if result.manifest.stage == encoder_evaluation.NAME:
+        return {}
     seed = int(result.manifest.parts["settings"]["seed"])
     if result.manifest.stage == "challenge":
         return _items(result.folder / _UNSEEN, seed)

@@ -36,7 +36,7 @@ def publish(store: Store, name: str, champion: Champion, target: str) -> None:
         folder = Path(temporary) / "champion"
         export_results(store, folder, champion.results["report"], title)
         if target.startswith(_HUB):
-            _to_hub(folder, target.removeprefix(_HUB), title)
+            push_to_hub(folder, target.removeprefix(_HUB), title)
         else:
             _to_url(folder, target, champion)
 
@@ -49,7 +49,17 @@ def _to_url(folder: Path, url: str, champion: Champion) -> None:
     remote.overwrite_text(POINTER, json.dumps(pointer, indent=1) + "\n")
 
 
-def _to_hub(folder: Path, name: str, title: str) -> None:
+def push_to_hub(folder: Path, name: str, title: str) -> None:
+    """Make a folder the content of a repository of the hub in one commit; one that does not exist yet is created, private.
+
+    Args:
+        folder: what is published.
+        name: of the repository.
+        title: what it is, as the commit's message.
+
+    Raises:
+        InputError: the hub refuses it or cannot be reached.
+    """
     from huggingface_hub import HfApi
 
     hub = HfApi()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlctl import languages as codes
 from mlctl.config import Recipe, yaml_text
 from mlctl.core import url_redaction
-from mlctl.reporting import attribution, benchmark_rows, formatting, regressions, translation
+from mlctl.reporting import attribution, benchmark_rows, card_metadata, formatting, regressions, translation
 from mlctl.reporting.figures import Figures
 
 if TYPE_CHECKING:
@@ -55,13 +55,14 @@ def make_notice(recipe: Recipe, folders: Mapping[str, Path]) -> str:
     return notice or "## Attribution\n\nThe origin of the training text was not recorded.\n"
 
 
-def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
+def make_card(figures: Figures, recipe: Recipe, notice: str, prompts: str = "") -> str:
     """Return the card as Markdown with the hub's YAML header: method, usage, results, data with licences, recipe.
 
     Args:
         figures: content of `figures.json`.
         recipe: the recipe of the run.
         notice: what `make_notice` returned.
+        prompts: what `card_metadata.prompts_text` returned.
     """
     licences = attribution.licence_policy_text(recipe.licences.allow)
     decontamination = attribution.decontamination_text(figures["decontamination"])
@@ -76,6 +77,7 @@ def make_card(figures: Figures, recipe: Recipe, notice: str) -> str:
         _USAGE.replace("VECTORS", formatting.describe_vectors(figures["protocol"]["models"]["trained"])).replace(
             "CLASSES", classes
         ),
+        *([prompts] if prompts else []),
         "## Results\n\n" + "\n".join(_results(figures)),
         notice.strip(),
         f"## Data\n\n{licences} {decontamination}",
@@ -89,8 +91,10 @@ def _header(figures: Figures, recipe: Recipe) -> str:
 
     results = list(_model_index(figures))
     data = ModelCardData(
-        language=[recipe.languages.source, *recipe.languages.targets],
-        base_model=recipe.model.name if "/" in recipe.model.name and not Path(recipe.model.name).exists() else None,
+        language=card_metadata.hub_languages([recipe.languages.source, *recipe.languages.targets]),
+        base_model=card_metadata.hub_base_model(recipe.model),
+        datasets=card_metadata.hub_datasets(recipe) or None,
+        **card_metadata.licence_fields(recipe),
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["feature-extraction", "multilingual", "cross-lingual-alignment", "ml-ctl"],

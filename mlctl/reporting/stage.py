@@ -92,12 +92,13 @@ def _heatmap_png(figures: Figures) -> bytes:
 
 def _write_texts(figures: Figures, recipe: Recipe, folders: Mapping[str, Path], workspace: Workspace) -> None:
     from mlctl.reporting.card import make_card, make_notice
+    from mlctl.reporting.card_metadata import prompts_text
 
     notice = make_notice(recipe, folders)
     with workspace.part(_ATTRIBUTION) as path:
         path.write_text(notice, encoding="utf-8")
     with workspace.part(_CARD) as path:
-        path.write_text(make_card(figures, recipe, notice), encoding="utf-8")
+        path.write_text(make_card(figures, recipe, notice, prompts_text(folders["train"] / "model")), encoding="utf-8")
 
 
 def _metrics(figures: Figures) -> dict[str, float | int | None]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import threading
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import pytest
+from hub_uploads import Hub, serve_uploads
 
 from mlctl.core.workspace import Workspace
 from mlctl.errors import InputError
@@ -45,79 +42,10 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-class Hub(ThreadingHTTPServer):
-    """Takes models as the hub of Hugging Face does: makes a repository, says how files come, takes a commit."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: dict[str, bytes] = {}
-        self.made: list[dict[str, Any]] = []
-        self.commits: list[str] = []
-        self.tokens: set[str] = set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Hub
-
-    def do_GET(self) -> None:
-        if "/tree/" in self.path:
-            entries = [{"type": "file", "path": path, "size": len(data), "oid": "0"} for path, data in self.server.files.items()]
-            self._answer(entries)
-        else:
-            siblings = [{"rfilename": path} for path in self.server.files]
-            self._answer({"id": "us/model", "sha": "0" * 40, "private": True, "tags": [], "siblings": siblings})
-
-    def do_POST(self) -> None:
-        self.server.tokens.add(self.headers.get("Authorization", ""))
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        if self.path == "/api/repos/create":
-            self.server.made.append(json.loads(body))
-            self._answer({"url": f"{self.server.url}/us/model", "id": "us/model", "name": "us/model"})
-        elif "/preupload/" in self.path:
-            files = [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in json.loads(body)["files"]]
-            self._answer({"files": files})
-        elif "/commit/" in self.path:
-            self._commit([json.loads(line) for line in body.splitlines()])
-        else:
-            self._answer({})
-
-    def _commit(self, lines: list[dict[str, Any]]) -> None:
-        for line in lines:
-            value = line["value"]
-            if line["key"] == "header":
-                self.server.commits.append(value["summary"])
-            elif line["key"] == "deletedFile":
-                self.server.files.pop(value["path"], None)
-            else:
-                self.server.files[value["path"]] = base64.b64decode(value["content"])
-        self._answer({"success": True, "commitUrl": f"{self.server.url}/us/model/commit/{'1' * 40}", "commitOid": "1" * 40})
-
-    def _answer(self, value: Any) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *parts: object) -> None:
-        del parts
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("HF_TOKEN", "hf_hush")
-    with Hub() as made:
-        threading.Thread(target=made.serve_forever, daemon=True).start()
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
-        yield made
-        made.shutdown()
+    with serve_uploads(monkeypatch) as served:
+        yield served
 
 
 def test_a_folder_is_replaced_whole(store: Store, tmp_path: Path) -> None:
