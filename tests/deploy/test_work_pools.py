@@ -6,6 +6,7 @@ No container runs here: what a worker of Prefect's integrations would give to Do
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import os
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tiny
 import yaml
@@ -219,6 +221,14 @@ def start(run: Any, pool: WorkPool, deployment: Any, folder: Path) -> subprocess
     )
 
 
+def kill_all(process: subprocess.Popen[str]) -> None:
+    """Kill a process and those that it has started, should any still run."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+            one.kill()
+
+
+@pytest.mark.slow
 def test_a_job_trains_and_when_its_pod_is_preempted_saves_a_checkpoint_and_is_scheduled_again(
     wheels: Path, project: Path, pools: dict[str, WorkPool], deployed: list[Any], tmp_path: Path
 ) -> None:
@@ -231,13 +241,16 @@ def test_a_job_trains_and_when_its_pod_is_preempted_saves_a_checkpoint_and_is_sc
     with get_client(sync_client=True) as client:
         run = client.create_flow_run_from_deployment(pipeline.id, parameters=parameters)
         process = start(run, pools["kubernetes-cpu"], pipeline, tmp_path)
-        end = time.monotonic() + PATIENCE
-        while not list((project / "store").rglob("events.out.tfevents*")):
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < end, "no training"
-            time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=PATIENCE)
+        try:
+            end = time.monotonic() + PATIENCE
+            while not list((project / "store").rglob("events.out.tfevents*")):
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < end, "no training"
+                time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=PATIENCE)
+        finally:
+            kill_all(process)
         state = client.read_flow_run(run.id).state
         client.delete_flow_run(run.id)
     assert process.returncode == 0, output
