@@ -224,8 +224,9 @@ def start(run: Any, pool: WorkPool, deployment: Any, folder: Path) -> subprocess
 def kill_all(process: subprocess.Popen[str]) -> None:
     """Kill a process and those that it has started, should any still run."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-            one.kill()
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+    process.kill()
 
 
 @pytest.mark.slow
