@@ -27,7 +27,7 @@ def _work(context: StageContext) -> Metrics:
 
 STAGE = Stage(
     name="report",
-    version=14,
+    version=15,
     needs=STAGE_NAMES[:-1],
     settings=_settings,
     work=_work,
