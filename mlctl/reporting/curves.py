@@ -27,8 +27,12 @@ NAMES = {
     "loss": ("Total loss", "weighted sum that training minimises"),
     "contrastive": ("Contrastive loss", "translations against other sentences and words"),
     "mlm": ("Masked-LM loss", "prediction of masked tokens"),
+    "learning-rate": ("Learning rate", "warm-up and decay, as the optimiser used it"),
     "speed": ("Speed", "sentence pairs per second"),
 }
+
+#: Curves whose axis begins at 0.
+FROM_ZERO = ("learning-rate", "speed")
 
 _MAX_POINTS = 100
 _FINAL_SHARE = 0.05  # share of the steps that final losses are the mean of
@@ -43,6 +47,12 @@ def loss_curves(train: Path) -> dict[str, list[Row]]:
         for name in LOSSES
         if len(steps) and table[name].null_count < len(steps)
     }
+
+
+def learning_rate_curve(train: Path) -> list[Row]:
+    """Return the learning rate over the steps of a train result, like `loss_curves`."""
+    table = pq.read_table(train / "steps.parquet", columns=["step", "learning_rate"])
+    return _thin(table["step"].to_numpy(), table["learning_rate"].to_numpy().astype(np.float64))
 
 
 def judgement_curves(train: Path) -> dict[str, list[Row]]:
@@ -66,7 +76,8 @@ def judgement_curves(train: Path) -> dict[str, list[Row]]:
 
 def all_curves(train: Path) -> dict[str, list[Row]]:
     """Return every curve of a train result that has points, in the order of `NAMES`."""
-    curves = {**judgement_curves(train), **loss_curves(train), "speed": speed_curve(train)}
+    rate = {"learning-rate": learning_rate_curve(train)}
+    curves = {**judgement_curves(train), **loss_curves(train), **rate, "speed": speed_curve(train)}
     return {name: rows for name, rows in curves.items() if rows}
 
 

@@ -139,7 +139,8 @@ def _training(figures: Figures, stages: Sequence[StageRecord], train: Path) -> d
         "not_fallen": next((str(record.metrics.get("not_fallen", "")) for record in stages if record.stage == "train"), ""),
         "curves": [(name, curves.NAMES[name][0], curves.NAMES[name][1] + final.get(name, "")) for name in available],
         "charts": {
-            f"curve-{name}": charts.curve_chart(rows, curves.NAMES[name][0], name == "speed") for name, rows in available.items()
+            f"curve-{name}": charts.curve_chart(rows, curves.NAMES[name][0], name in curves.FROM_ZERO)
+            for name, rows in available.items()
         },
     }
 

@@ -214,7 +214,7 @@ def _curves(columns: Sequence[Row]) -> dict[str, Any]:
         for name, rows in curves.all_curves(run["folders"]["train"]).items():
             rows_by_curve.setdefault(name, []).extend({**row, "run": run["letter"]} for row in rows)
     chart_specs = {
-        f"curve-{name}": charts.curves_chart(rows, curves.NAMES[name][0], colours, name == "speed")
+        f"curve-{name}": charts.curves_chart(rows, curves.NAMES[name][0], colours, name in curves.FROM_ZERO)
         for name, rows in rows_by_curve.items()
     }
     return {"curves": [(name, *curves.NAMES[name]) for name in curves.NAMES if name in rows_by_curve], "charts": chart_specs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,3 +74,40 @@ def test_a_meaning_is_singled_out(chromium: browser.Browser, pages: dict[str, Pa
     chromium.tell("document.querySelector('[data-signal=meaning]').click()")
     chromium.tell("new Promise(done => setTimeout(done, 300))")
     assert chromium.tell(faded) == 24, "two of three meanings"
+
+
+_OPEN = "[...document.querySelectorAll('details')].map(box => box.open)"
+
+
+def test_everything_is_open_on_paper_and_folded_again(chromium: browser.Browser, pages: dict[str, Path]) -> None:
+    chromium.open(pages["report"], DESKTOP, dark=True)
+    before = chromium.tell(_OPEN)
+    chromium.tell("addEventListener('beforeprint', () => { window.printed = " + _OPEN + "; })")
+    pdf = base64.b64decode(chromium.call("Page.printToPDF", printBackground=True)["data"])
+    assert pdf.startswith(b"%PDF")
+    assert False in before
+    assert set(chromium.tell("window.printed")) == {True}
+    assert chromium.tell(_OPEN) == before
+    assert chromium.errors == []
+
+
+def test_paper_needs_no_script_and_cuts_nothing(chromium: browser.Browser, pages: dict[str, Path]) -> None:
+    chromium.open(pages["report"], 703)  # A4 without its margins
+    try:
+        chromium.call("Emulation.setEmulatedMedia", media="print")
+        hidden = "[...document.querySelectorAll('details > *')].filter(part => !part.checkVisibility({contentVisibilityAuto: true})).length"
+        assert chromium.tell(hidden) == 0, "the styles alone open what is folded"
+        assert chromium.tell(
+            "[...new Set([...document.querySelectorAll('tr, figure')].map(e => getComputedStyle(e).breakInside))]"
+        ) == ["avoid"]
+        assert chromium.tell(_OVERFLOW) <= 0
+    finally:
+        chromium.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_licences_and_keys_are_folded_on_a_phone(chromium: browser.Browser, pages: dict[str, Path]) -> None:
+    chromium.open(pages["report"], PHONE)
+    shown = "[...document.querySelectorAll('#stages code, #sources table, #protocol dl')].filter(e => e.checkVisibility()).length"
+    assert chromium.tell(shown) == 0
+    loose = "[...document.querySelectorAll('table')].filter(e => !e.closest('.scroll')).length"
+    assert chromium.tell(loose) == 0, "tables scroll in their own boxes"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlctl import schema
-from mlctl.reporting.curves import all_curves, final_losses, judgement_curves, loss_curves, speed_curve
+from mlctl.reporting.curves import all_curves, final_losses, judgement_curves, learning_rate_curve, loss_curves, speed_curve
 
 from .conftest import put, write_training
 
@@ -28,7 +28,14 @@ def test_judgements_are_means_over_languages_from_before_training_on(folders: di
     points = [(row["step"], row["mean"]) for row in curves["word-retrieval"]]
     assert points == [(step, pytest.approx(20 + step / 40)) for step in (0, 100, 200, 300, 400)]
     assert judgement_curves(tmp_path) == {}, "a result of a training that was not judged"
-    assert list(all_curves(folders["train"])) == ["sentence-retrieval", "word-retrieval", "loss", "contrastive", "speed"]
+    assert list(all_curves(folders["train"])) == [
+        "sentence-retrieval",
+        "word-retrieval",
+        "loss",
+        "contrastive",
+        "learning-rate",
+        "speed",
+    ]
 
 
 def test_short_curves_are_kept(tmp_path: Path) -> None:
@@ -58,3 +65,13 @@ def test_speed_of_steps_taken_twice(tmp_path: Path) -> None:
     lines = ['{"step": 10, "pairs_per_s": 1}', '{"step": 20, "pairs_per_s": 2}', '{"step": 10, "pairs_per_s": 5}']
     (tmp_path / "speed.jsonl").write_text("\n".join(lines))
     assert [(row["step"], row["mean"]) for row in speed_curve(tmp_path)] == [(10, 5.0), (20, 2.0)]
+
+
+def test_the_learning_rate_is_that_of_the_steps(tmp_path: Path) -> None:
+    rates = {1: 0.5, 2: 1.0, 3: 0.25}
+    rows = [
+        {"step": n, "loss": 1.0, "contrastive": 1.0, "mlm": None, "learning_rate": r, "gradient_norm": 1.0}
+        for n, r in rates.items()
+    ]
+    put(tmp_path / "steps.parquet", rows, schema.STEPS)
+    assert {row["step"]: row["mean"] for row in learning_rate_curve(tmp_path)} == rates

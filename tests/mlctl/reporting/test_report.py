@@ -177,6 +177,7 @@ def test_every_chart_has_its_place(page: Page) -> None:
         "curve-word-retrieval",
         "curve-loss",
         "curve-contrastive",
+        "curve-learning-rate",
         "curve-speed",
         "map-base",
         "map-trained",
@@ -198,7 +199,7 @@ def test_the_page_loads_nothing(page: Page) -> None:
 
 def test_text_from_data_is_never_markup(page: Page) -> None:
     assert page.text.count(HOSTILE) > 10, "it is shown as it is"
-    assert [tag for tag, _ in page.tags].count("script") == 3
+    assert [tag for tag, _ in page.tags].count("script") == 4
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert not any("alert" in script for script in page.scripts[1:])
     assert HOSTILE in str(page.charts()["map-base"])

@@ -59,7 +59,9 @@ def test_what_was_asked_otherwise_is_said(page: Page) -> None:
 def test_charts(page: Page) -> None:
     names = {attributes["data-chart"] for _, attributes in page.tags if "data-chart" in attributes}
     assert names == set(page.charts())
-    curves = {f"curve-{name}" for name in ("sentence-retrieval", "word-retrieval", "loss", "contrastive", "speed")}
+    curves = {
+        f"curve-{name}" for name in ("sentence-retrieval", "word-retrieval", "loss", "contrastive", "learning-rate", "speed")
+    }
     assert names == {"heat-B", "against-tatoeba", "against-xnli", *curves}
     steps = {name: max(row["step"] for row in values(page.charts()["curve-loss"]) if row["run"] == name) for name in "AB"}
     assert steps == {"A": 400, "B": 200}, "over each other"
@@ -67,7 +69,7 @@ def test_charts(page: Page) -> None:
 
 def test_text_from_data_is_never_markup(page: Page) -> None:
     assert HOSTILE in page.text
-    assert [tag for tag, _ in page.tags].count("script") == 3
+    assert [tag for tag, _ in page.tags].count("script") == 4
 
 
 def test_three_runs_and_bases_that_differ(folders: dict[str, Path], tmp_path: Path) -> None:
