@@ -28,7 +28,7 @@ HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 RENAMED_SECTION = re.compile(r"^## Renamed in 0\.2\.0\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 SECTIONS = [name for name, field in Recipe.model_fields.items() if isinstance(field.default, Section)]
 SETTING = re.compile(rf"(?<![\w./{{-])((?:{'|'.join(SECTIONS)})(?:\.[a-z_]+)+)(?![\w(/]|\.\w)")
-FILE_SUFFIXES = {"md", "py", "html", "yaml", "json", "parquet", "jsonl", "png"}
+FILE_SUFFIXES = {"md", "py", "html", "yaml", "json", "parquet", "pdf", "jsonl", "png"}
 SETTINGS_ROW = re.compile(r"^\| `([a-z_.]+)` \| `(.*?)` \|.*\| (yes|digest|no) \|$", re.MULTILINE)
 REPOSITORY_PATH = re.compile(r"`((?:mlctl|flows|tasks|storage|tests|benchmarks|docs)/[\w/.-]+)`")
 DOTTED_NAME = re.compile(r"\b((?:mlctl|flows|tasks|storage)\.[a-z][\w.]*\w)(?![\w.])")

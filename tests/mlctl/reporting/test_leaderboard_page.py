@@ -92,7 +92,7 @@ def test_names_tell_models_apart() -> None:
 def test_text_of_results_is_no_markup() -> None:
     page = Page(leaderboard_page.render(board()))
     assert not [attributes for tag, attributes in page.tags if tag == "img" or "onerror" in attributes]
-    data, script = page.scripts
+    _, data, script = page.scripts  # the first is that of every page
     assert json.loads(data)["models"][2]["name"] == HOSTILE
     assert "</script" not in script
     policy = next(str(attributes["content"]) for _, attributes in page.tags if attributes.get("http-equiv"))
