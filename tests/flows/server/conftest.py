@@ -115,7 +115,7 @@ class Operated:
     def tasks(self, run_id: str) -> dict[str, str]:
         """Return the state of each task on a run's page."""
         found = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
-        return {task["name"]: task["state"]["name"] for task in found}
+        return {task["name"]: task["state"]["name"] for task in found if task["state"]}  # recorded a moment after the task
 
     def processes(self, **marks: str) -> list[psutil.Process]:
         """Return the processes that bear these marks in their environment, besides this machine's."""
