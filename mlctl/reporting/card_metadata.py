@@ -62,13 +62,15 @@ def prompts_text(folder: Path) -> str:
 
 def _base_card(model: Model) -> Mapping[str, Any]:
     """Return the header of the base model's card, from its folder or the hub's cache; empty: there is none that can be read."""
-    from huggingface_hub import ModelCard, try_to_load_from_cache
+    from huggingface_hub import metadata_load, try_to_load_from_cache
 
+    if not model.name:  # from scratch
+        return {}
     folder = Path(model.name).expanduser()
     found: Any = folder / "README.md"
     if not folder.is_dir():
         found = try_to_load_from_cache(model.name, "README.md", revision=model.revision) if hub_base_model(model) else None
     if isinstance(found, (str, Path)) and Path(found).is_file():
         with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
-            return vars(ModelCard(Path(found).read_text(encoding="utf-8")).data)
+            return metadata_load(found) or {}
     return {}

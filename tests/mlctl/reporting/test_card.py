@@ -69,6 +69,17 @@ def test_the_licence_is_the_recipes_or_that_of_the_base_models_card(tmp_path: Pa
         recipe(report={"licence": "Apache 2.0"})
 
 
+def test_a_model_from_scratch_does_not_take_the_licence_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text("---\nlicense: mit\n---\n# Somebody's project\n")
+    assert licence_fields(recipe()) == {"license": "unknown"}
+    Path("README.md").write_text("# A card without a header\n")
+    assert licence_fields(recipe(model={"name": str(tmp_path)})) == {"license": "unknown"}
+    assert not caplog.messages
+
+
 def test_an_encoder_without_prompts_has_no_table(tmp_path: Path) -> None:
     assert prompts_text(tmp_path) == ""
     (tmp_path / "config_sentence_transformers.json").write_text('{"prompts": {}}', encoding="utf-8")
