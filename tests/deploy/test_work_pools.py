@@ -222,7 +222,7 @@ def start(run: Any, pool: WorkPool, deployment: Any, folder: Path) -> subprocess
 
 
 def has_begun(results: Path) -> bool:
-    """Tell whether a training writes its curves."""
+    """Return whether a training has begun to write its curves."""
     with contextlib.suppress(FileNotFoundError):  # folders come and go
         return any(results.rglob("events.out.tfevents*"))
     return False
